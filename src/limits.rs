@@ -1,0 +1,32 @@
+//! Hard limits that hold across modules, each with its unit and its reason.
+//! A limit that only one module knows stands beside its user instead.
+
+/// Bytes of one control frame, without its length prefix (DESIGN §1): large
+/// enough for a page of records, small enough that a hostile length claim
+/// costs nothing and that one frame never delays a ping for long.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+
+/// Entries in a successor list, whatever a node asks for: a list travels in
+/// every answer and must stay far below a frame.
+pub const MAX_SUCCESSORS: usize = 64;
+
+/// Copies of a file at the most: a put waits for each.
+pub const MAX_REPLICAS: u8 = 16;
+
+/// Candidates in one answer of a lookup besides the successor list.
+pub const MAX_CLOSER: usize = 8;
+
+/// Records in one message: with names of at most 1 024 bytes the page always
+/// fits into a frame.
+pub const MAX_PAGE: usize = 48;
+
+/// Members up to which the dashboard's census walks the whole ring; above it
+/// the number of nodes is estimated from the density of the successor list.
+pub const MAX_CENSUS: usize = 256;
+
+/// Bytes of a ring's name.
+pub const MAX_RING_NAME: usize = 64;
+
+/// Pieces of one file (DESIGN §8 and issue "Files"): a manifest stays at most
+/// 2 MiB.
+pub const MAX_PIECES: usize = 64 * 1024;

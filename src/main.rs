@@ -1,0 +1,7 @@
+//! The `chordal` program: everything is in the library; see [`chordal::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chordal::cli::main()
+}

@@ -1,0 +1,94 @@
+//! Who a node is: an address and an index.
+//!
+//! A node's place on the ring follows from its address and can therefore be
+//! checked by anybody: index 0 hashes `ip:port`, index *i* hashes `ip:port#i`.
+//! On the wire and on disk only the pair travels; whoever reads it computes
+//! the place anew and never believes one.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Id, Point, Space};
+
+/// A node's identity.
+///
+/// Order and equality are those of `(address, index)`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(SocketAddr, u16)", into = "(SocketAddr, u16)")]
+pub struct Peer {
+    address: SocketAddr,
+    index: u16,
+    point: Point,
+}
+
+impl Peer {
+    /// The peer with this advertised address and index.
+    pub fn new(address: SocketAddr, index: u16) -> Peer {
+        let point = if index == 0 {
+            Point::of(&address.to_string())
+        } else {
+            Point::of(&format!("{address}#{index}"))
+        };
+        Peer { address, index, point }
+    }
+
+    /// Where the peer listens, as it advertises it.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// 0, unless that place was taken on the ring.
+    pub const fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// The peer's place on a ring of this size.
+    pub const fn id(&self, space: Space) -> Id {
+        space.at(self.point)
+    }
+}
+
+impl From<(SocketAddr, u16)> for Peer {
+    fn from((address, index): (SocketAddr, u16)) -> Peer {
+        Peer::new(address, index)
+    }
+}
+
+impl From<Peer> for (SocketAddr, u16) {
+    fn from(peer: Peer) -> (SocketAddr, u16) {
+        (peer.address, peer.index)
+    }
+}
+
+/// `ip:port`, with `#i` behind it when the index is not 0: the hashed text.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        if self.index != 0 {
+            write!(f, "#{}", self.index)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_follows_from_the_pair() {
+        let address: SocketAddr = "127.0.0.1:2000".parse().expect("an address");
+        let space = Space::default();
+        assert_eq!(Peer::new(address, 0).id(space), Id::new(466));
+        assert_eq!(Peer::new(address, 1).id(space), space.hash("127.0.0.1:2000#1"));
+        assert_eq!(Peer::new(address, 1).to_string(), "127.0.0.1:2000#1");
+    }
+}

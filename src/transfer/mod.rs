@@ -1,0 +1,6 @@
+//! Pure planning of transfers: what a content is made of ([`manifest`]), which
+//! piece comes from whom ([`plan`]), what counts as verified. Bytes move in
+//! the engine.
+
+pub mod manifest;
+pub mod plan;

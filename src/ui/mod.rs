@@ -1,0 +1,4 @@
+//! The dashboard (being written).
+
+pub mod state;
+pub mod theme;

@@ -1,0 +1,253 @@
+//! What the dashboard knows: everything that a frame is drawn from.
+//!
+//! The event loop ([`super::run`]) changes it through the reducer; the drawing
+//! code only reads it. Nothing here does I/O.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::view::{Level, Snapshot, UiEvent};
+
+/// Lines kept for the events panel of one node.
+pub const MAX_EVENTS: usize = 2_000;
+
+/// The whole state of the dashboard.
+#[derive(Debug)]
+pub struct App {
+    /// The nodes that can be shown: one, or those of a lab.
+    pub nodes: Vec<NodeTab>,
+    /// Which of them is shown.
+    pub shown: usize,
+    /// Whether nodes can be killed and restarted from here.
+    pub lab: bool,
+    /// Where keys go.
+    pub focus: Focus,
+    /// The focused panel, and the selected tab where panels share a place.
+    pub panel: Panel,
+    /// The focused panel fills the screen.
+    pub zoom: bool,
+    /// Selected row and scroll offset of each table, indexed by [`Panel::index`].
+    pub tables: [TableState; Panel::ALL.len()],
+    /// The command line.
+    pub prompt: Prompt,
+    /// What lies over the panels.
+    pub overlay: Option<Overlay>,
+    /// The events panel's own state.
+    pub log: LogView,
+    /// Set while the picture stands still.
+    pub frozen: Option<Frozen>,
+    /// Explain mode: protocol steps as sentences, actions with their command.
+    pub explain: bool,
+    /// Mouse capture is on.
+    pub mouse: bool,
+    /// The lookup whose hops are moving on the ring.
+    pub trail: Option<Trail>,
+    /// Time since the dashboard started, set before each frame.
+    pub now: Duration,
+    /// Colours.
+    pub theme: super::theme::Theme,
+    /// Line-drawing and state glyphs: unicode or ASCII.
+    pub glyphs: super::theme::Glyphs,
+}
+
+/// One node of the dashboard.
+#[derive(Debug)]
+pub struct NodeTab {
+    /// Its latest snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// Its latest events, oldest first, at most [`MAX_EVENTS`].
+    pub events: VecDeque<UiEvent>,
+}
+
+/// Where keys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// Into the command line (at start).
+    Prompt,
+    /// To the panels, where single keys act.
+    Panels,
+}
+
+/// The panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Panel {
+    /// The ring diagram.
+    Ring,
+    /// The finger table.
+    Fingers,
+    /// Predecessor and successors.
+    Neighbours,
+    /// The files held here.
+    Files,
+    /// Running and recent transfers.
+    Transfers,
+    /// What happened.
+    Events,
+}
+
+impl Panel {
+    /// In the order of their digits, 1 to 6.
+    pub const ALL: [Panel; 6] = [
+        Panel::Ring,
+        Panel::Fingers,
+        Panel::Neighbours,
+        Panel::Files,
+        Panel::Transfers,
+        Panel::Events,
+    ];
+
+    /// Place in [`Panel::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The title.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Panel::Ring => "Ring",
+            Panel::Fingers => "Fingers",
+            Panel::Neighbours => "Neighbours",
+            Panel::Files => "Files",
+            Panel::Transfers => "Transfers",
+            Panel::Events => "Events",
+        }
+    }
+}
+
+/// Position in a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableState {
+    /// The selected row.
+    pub selected: usize,
+    /// The first visible row; the drawing code keeps `selected` visible.
+    pub offset: usize,
+}
+
+/// The command line.
+#[derive(Debug, Default)]
+pub struct Prompt {
+    /// Text and cursor.
+    pub input: tui_input::Input,
+    /// Shown dim behind the cursor; Right or End takes it.
+    pub ghost: String,
+    /// Completions, shown as a menu that opens upward.
+    pub menu: Vec<Completion>,
+    /// The chosen one.
+    pub menu_selected: Option<usize>,
+    /// One line on the command or argument being typed.
+    pub description: String,
+    /// How the last command ended, or what is wrong with the line.
+    pub message: Option<Message>,
+    /// Reverse search (Ctrl-R): what is searched for.
+    pub search: Option<String>,
+    /// A command is being carried out: its line.
+    pub running: Option<String>,
+}
+
+/// One completion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What it puts into the line.
+    pub text: String,
+    /// What it is, in a few words.
+    pub help: String,
+}
+
+/// A line under the prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Whether it tells of a failure.
+    pub level: Level,
+    /// One or a few short lines.
+    pub text: String,
+}
+
+/// What lies over the panels; `q` and Esc close it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// The searchable list of live bindings and commands.
+    Help {
+        /// What is searched for.
+        filter: String,
+        /// First visible line.
+        scroll: usize,
+    },
+    /// A command's long answer.
+    Output {
+        /// The command.
+        title: String,
+        /// Its lines.
+        lines: Vec<String>,
+        /// First visible line.
+        scroll: usize,
+    },
+    /// A question before something that cannot be taken back.
+    Confirm {
+        /// What would happen, with its consequence.
+        question: String,
+        /// What `y` does.
+        action: Confirmed,
+    },
+    /// The program is leaving the ring.
+    Leaving {
+        /// Since when, on the clock of [`App::now`].
+        since: Duration,
+        /// When it gives up and ends.
+        deadline: Duration,
+    },
+}
+
+/// What is done when a question is answered with yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confirmed {
+    /// Carry out this line of the prompt.
+    Run(String),
+    /// End the program.
+    Quit,
+    /// Kill the shown node of the lab.
+    Kill,
+}
+
+/// The events panel's own state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogView {
+    /// Events below this level are hidden.
+    pub level: Level,
+    /// Only events that contain this (case-insensitive).
+    pub search: Option<String>,
+    /// Lines scrolled up from the newest; 0 follows.
+    pub scrolled: usize,
+    /// Events that came while scrolled up.
+    pub unseen: usize,
+}
+
+/// A frozen picture.
+#[derive(Debug)]
+pub struct Frozen {
+    /// Since when, on the clock of [`App::now`].
+    pub since: Duration,
+    /// Events that came meanwhile.
+    pub events: usize,
+    /// The snapshot that is shown instead of the latest.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// A lookup on the ring diagram: drawn hop by hop, then fading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// [`crate::view::LookupRow::number`].
+    pub number: u64,
+    /// When it began to be shown, on the clock of [`App::now`].
+    pub since: Duration,
+}
+
+impl App {
+    /// The snapshot to draw: the frozen one, or the latest of the shown node.
+    pub fn snapshot(&self) -> &Snapshot {
+        match &self.frozen {
+            Some(frozen) => &frozen.snapshot,
+            None => &self.nodes[self.shown].snapshot,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Colours and glyphs (being written).
+
+/// (being written)
+#[derive(Clone, Debug, Default)]
+pub struct Theme {}
+
+/// (being written)
+#[derive(Clone, Debug, Default)]
+pub struct Glyphs {}

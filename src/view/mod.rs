@@ -1,0 +1,312 @@
+//! What a dashboard shows and what it can ask for: data only.
+//!
+//! The engine publishes a [`Snapshot`] of its node whenever something changed;
+//! a lab, a remote node or a simulation can publish the same. The dashboard
+//! draws the latest one and never asks anything in order to draw. [`UiEvent`]s
+//! are the lines of the events panel. A [`Command`] is one word of the command
+//! language (see [`command`]); its end is an [`Outcome`] or a [`CommandFailed`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Id, Space};
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::Version;
+
+pub mod command;
+pub mod outcome;
+
+pub use command::Command;
+pub use outcome::{CommandFailed, Outcome};
+
+/// The whole visible state of one node at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Milliseconds since the node's start, at the moment of the snapshot.
+    pub uptime_ms: u64,
+    /// The node.
+    pub me: Peer,
+    /// Its ring's name.
+    pub ring: String,
+    /// Its ring's size.
+    pub space: Space,
+    /// Copies of each file, k.
+    pub replicas: u8,
+    /// Entries that its successor list may have, r.
+    pub successors_max: usize,
+    /// The program's version.
+    pub version: String,
+    /// Whether the ring has a secret (`false`: "open").
+    pub secret: bool,
+    /// What the node is to its ring.
+    pub standing: Standing,
+    /// The predecessor, when known.
+    pub predecessor: Option<Neighbour>,
+    /// The successor list, nearest first.
+    pub successors: Vec<Neighbour>,
+    /// The finger table: all `m` rows.
+    pub fingers: Vec<Finger>,
+    /// Every member known, in ring order from place 0, this node included.
+    pub members: Vec<Member>,
+    /// How much of the ring `members` is.
+    pub census: Census,
+    /// The files held here, by name, tombstones left out.
+    pub files: Arc<Vec<FileRow>>,
+    /// Running and recently ended transfers, newest first.
+    pub transfers: Vec<TransferRow>,
+    /// The ring's health as far as this node can see.
+    pub health: Health,
+    /// The last lookup that somebody asked for, finished or not.
+    pub lookup: Option<LookupRow>,
+    /// Bytes of control and data traffic.
+    pub traffic: Traffic,
+    /// Events that did not fit into the channel to the dashboard, ever.
+    pub events_dropped: u64,
+    /// A background task failed: what to show in a red banner.
+    pub fault: Option<String>,
+}
+
+/// What a node is to its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// The only member of its own ring.
+    Alone,
+    /// On its way in.
+    Joining,
+    /// A member among others.
+    Member,
+    /// Handing over its files.
+    Leaving,
+    /// Out; a new `join` brings it back.
+    Left,
+    /// Not running (a killed node of a lab).
+    Down,
+}
+
+/// Whether a peer is believed to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Liveness {
+    /// It answered lately.
+    Up,
+    /// Its last answer is overdue.
+    Suspect,
+    /// It does not answer.
+    Dead,
+}
+
+/// A predecessor or successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Who.
+    pub peer: Peer,
+    /// Smoothed round trip in microseconds, once measured.
+    pub rtt_us: Option<u64>,
+    /// Whether it lives.
+    pub liveness: Liveness,
+}
+
+/// A row of the finger table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finger {
+    /// 0 to m−1.
+    pub index: u8,
+    /// `id + 2^index mod 2^m`.
+    pub start: Id,
+    /// The first node at or after `start`, as far as known.
+    pub node: Option<Peer>,
+}
+
+/// A member of the ring, as the census saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub peer: Peer,
+    /// Whether it lives.
+    pub liveness: Liveness,
+}
+
+/// How much of the ring the known members are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Census {
+    /// All of it.
+    Complete,
+    /// A walk is under way for the first time.
+    Partial,
+    /// The ring is too large to walk; about this many nodes, from the density
+    /// of the successor list.
+    Estimate(u64),
+}
+
+/// What a node is to a file that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Its key lies in this node's range.
+    Owner,
+    /// A copy for the owner.
+    Replica,
+}
+
+/// A file held here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRow {
+    /// The name.
+    pub name: FileName,
+    /// Its place on the ring.
+    pub key: Id,
+    /// Bytes.
+    pub size: u64,
+    /// Version, with the content's hash.
+    pub version: Version,
+    /// This node's part.
+    pub role: Role,
+    /// Durable copies known to exist, this one included.
+    pub copies: u8,
+    /// Copies wanted: k, or all nodes when fewer.
+    pub wanted: u8,
+}
+
+/// A transfer of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRow {
+    /// The number that `cancel N` takes.
+    pub number: u64,
+    /// What moves.
+    pub name: String,
+    /// Why it moves.
+    pub kind: TransferKind,
+    /// How it stands.
+    pub state: TransferState,
+    /// Bytes moved and verified.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes a second, lately.
+    pub rate: u64,
+    /// The other sides.
+    pub peers: Vec<SocketAddr>,
+    /// Milliseconds since the node's start, when it began.
+    pub started_ms: u64,
+    /// Likewise, when it ended.
+    pub ended_ms: Option<u64>,
+}
+
+/// Why bytes move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferKind {
+    /// A `get` of this node's user.
+    Download,
+    /// A `put` of this node's user.
+    Upload,
+    /// A copy that this node makes for the ring.
+    Copy,
+    /// Bytes that this node serves to another.
+    Serve,
+    /// A put of somebody else that this node, as the owner, takes in.
+    Receive,
+}
+
+/// How a transfer stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferState {
+    /// Bytes move.
+    Running,
+    /// All bytes moved; waiting for durable copies (`copies` of `wanted`).
+    Securing {
+        /// So far.
+        copies: u8,
+        /// At the end.
+        wanted: u8,
+    },
+    /// Ended well.
+    Done,
+    /// Ended badly: one sentence.
+    Failed(String),
+    /// Ended by its user.
+    Cancelled,
+}
+
+/// Zave's ring properties as this node's census sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// There is exactly one ring.
+    pub one_ring: bool,
+    /// The ring's order is that of the identifiers.
+    pub ordered: bool,
+    /// Every successor list is ordered, without duplicates, without self.
+    pub lists_valid: bool,
+    /// The fewest live successors in any list: how many simultaneous deaths
+    /// the ring surely survives is one less. `None` when alone.
+    pub margin: Option<usize>,
+}
+
+impl Health {
+    /// Whether every property holds.
+    pub const fn is_good(&self) -> bool {
+        self.one_ring && self.ordered && self.lists_valid
+    }
+}
+
+/// A lookup, for the ring diagram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupRow {
+    /// Counts the lookups of this node: a new number is a new lookup.
+    pub number: u64,
+    /// What was asked for: a file's name or a key.
+    pub text: String,
+    /// The key.
+    pub key: Id,
+    /// Each node asked, in order.
+    pub hops: Vec<Hop>,
+    /// The owner, once found.
+    pub owner: Option<Peer>,
+}
+
+/// One step of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The node asked.
+    pub peer: Peer,
+    /// Microseconds until it answered; `None`: it has not (yet).
+    pub micros: Option<u64>,
+}
+
+/// Bytes that moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Sent a second, lately.
+    pub up_rate: u64,
+    /// Received a second, lately.
+    pub down_rate: u64,
+    /// Sent since the start.
+    pub up_total: u64,
+    /// Received since the start.
+    pub down_total: u64,
+}
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Level {
+    /// Of interest to somebody who watches the protocol.
+    Detail,
+    /// Something happened.
+    Info,
+    /// Something to keep an eye on.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// A line of the events panel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UiEvent {
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// How loud.
+    pub level: Level,
+    /// One sentence. Cleaned of control characters at its source.
+    pub text: String,
+}

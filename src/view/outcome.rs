@@ -1,0 +1,186 @@
+//! How a command ended, as data: the dashboard, the command line's text and
+//! its JSON are three pictures of the same value.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Id, Space};
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::Version;
+
+use super::{FileRow, Finger, Health, Hop, TransferRow};
+
+/// A command's result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// `join`.
+    Joined {
+        /// As whom.
+        me: Peer,
+        /// The first successor.
+        successor: Peer,
+        /// The ring.
+        ring: String,
+        /// Its space.
+        space: Space,
+        /// Whether the node took over that ring's parameters for it.
+        adopted: bool,
+    },
+    /// `leave`.
+    Left {
+        /// Names that others hold now.
+        handed: usize,
+        /// Names that stayed on this disk.
+        kept: usize,
+    },
+    /// `put`.
+    Stored {
+        /// The name.
+        name: FileName,
+        /// Its place.
+        key: Id,
+        /// Bytes.
+        size: u64,
+        /// The version.
+        version: Version,
+        /// Who holds it durably, the owner first.
+        holders: Vec<Peer>,
+        /// Copies wanted.
+        wanted: u8,
+        /// It was there already.
+        already: bool,
+        /// The ring's space, to show ids.
+        space: Space,
+    },
+    /// `get`.
+    Fetched {
+        /// The name.
+        name: FileName,
+        /// Bytes.
+        size: u64,
+        /// Where it was saved.
+        path: PathBuf,
+        /// Who delivered it, with bytes.
+        sources: Vec<(Peer, u64)>,
+        /// Milliseconds.
+        millis: u64,
+    },
+    /// `rm`.
+    Removed {
+        /// The name.
+        name: FileName,
+        /// Nodes that hold the tombstone.
+        copies: u8,
+    },
+    /// `ls`.
+    Files {
+        /// The files of one node.
+        files: Vec<FileRow>,
+        /// The ring's space.
+        space: Space,
+    },
+    /// `ls --ring`.
+    RingFiles {
+        /// Every file once.
+        files: Vec<RingFile>,
+        /// Members that did not answer: their files may be missing above.
+        silent: Vec<Peer>,
+        /// The ring's space.
+        space: Space,
+    },
+    /// `info`.
+    Info(Info),
+    /// `fingers`.
+    Fingers {
+        /// All `m` rows.
+        fingers: Vec<Finger>,
+        /// The ring's space.
+        space: Space,
+    },
+    /// `ring`.
+    Ring {
+        /// Every member, in ring order.
+        members: Vec<Peer>,
+        /// The ring's properties, checked on every member's own state.
+        health: Health,
+        /// The ring's space.
+        space: Space,
+    },
+    /// `lookup`.
+    Lookup {
+        /// What was asked.
+        text: String,
+        /// The key.
+        key: Id,
+        /// Its owner.
+        owner: Peer,
+        /// Every node asked.
+        hops: Vec<Hop>,
+        /// The ring's space.
+        space: Space,
+    },
+    /// `ping`.
+    Pong {
+        /// Who answered.
+        peer: Peer,
+        /// The round trip in microseconds.
+        micros: u64,
+    },
+    /// `id`.
+    IdOf {
+        /// The text.
+        text: String,
+        /// The space.
+        space: Space,
+        /// Its identifier.
+        id: Id,
+    },
+    /// `transfers`.
+    Transfers(Vec<TransferRow>),
+    /// `cancel`.
+    Cancelled {
+        /// The transfer.
+        number: u64,
+        /// What it moved.
+        name: String,
+    },
+    /// `quit`: the program ends.
+    Quit,
+    /// `help` is answered by whoever shows it.
+    Help(Option<String>),
+}
+
+/// A node's identity and neighbours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Info {
+    /// The node.
+    pub me: Peer,
+    /// Its ring.
+    pub ring: String,
+    /// Its ring's space.
+    pub space: Space,
+    /// Copies of each file.
+    pub replicas: u8,
+    /// The predecessor.
+    pub predecessor: Option<Peer>,
+    /// The successor list.
+    pub successors: Vec<Peer>,
+    /// The program's version.
+    pub version: String,
+}
+
+/// A file of the whole ring.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RingFile {
+    /// As its owner (or, failing that, its newest holder) has it.
+    pub file: FileRow,
+    /// Every node that holds this version.
+    pub holders: Vec<Peer>,
+}
+
+/// A command that failed: one sentence on what failed, on what, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{0}")]
+pub struct CommandFailed(pub String);

@@ -1,0 +1,93 @@
+//! The headers of data connections. Bulk bytes follow them raw: they never
+//! pass through serde.
+//!
+//! A data connection carries one request after another. Every header is one
+//! length-delimited frame.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{ContentHash, Version};
+
+/// What the dialling side wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataRequest {
+    /// The manifest of a content. Answered by [`DataResponse::Manifest`], then
+    /// 32 raw bytes a piece.
+    Manifest {
+        /// The content.
+        root: ContentHash,
+    },
+    /// Bytes of a content. Answered by [`DataResponse::Bytes`], then `length`
+    /// raw bytes.
+    Bytes {
+        /// The content.
+        root: ContentHash,
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        length: u64,
+    },
+    /// A new file for its owner. Answered by [`DataResponse::Proceed`] or a
+    /// final answer at once. After `Proceed` the dialling side sends the
+    /// manifest (32 raw bytes a piece) and then all bytes.
+    Upload {
+        /// Under this name.
+        name: FileName,
+        /// The content.
+        root: ContentHash,
+        /// Its bytes.
+        size: u64,
+        /// Whether other content under the name may be replaced.
+        overwrite: bool,
+    },
+}
+
+/// What the accepting side answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataResponse {
+    /// Raw piece hashes follow.
+    Manifest {
+        /// Bytes of the content; with the piece size of the protocol this
+        /// gives the number of pieces.
+        size: u64,
+    },
+    /// `length` raw bytes follow.
+    Bytes {
+        /// As asked.
+        length: u64,
+    },
+    /// Send the manifest and the bytes.
+    Proceed,
+    /// The owner has the bytes; copies are being made. Sent as they come.
+    Progress {
+        /// Durable copies so far.
+        copies: u8,
+        /// Copies wanted.
+        wanted: u8,
+    },
+    /// The upload is done.
+    Stored {
+        /// The version it got.
+        version: Version,
+        /// Who holds it durably.
+        holders: Vec<Peer>,
+        /// Copies wanted.
+        wanted: u8,
+        /// The same content was there already.
+        already: bool,
+    },
+    /// Not the owner of that name; ask this node instead.
+    NotOwner {
+        /// Who is, as far as known.
+        owner: Option<Peer>,
+    },
+    /// There is no such content here.
+    NotFound,
+    /// It cannot be done: one sentence for a person.
+    Failed {
+        /// What failed, on what, what to do.
+        why: String,
+    },
+}
