@@ -66,6 +66,8 @@ pub(super) struct Shared {
     pub(super) cuts: Cuts,
     /// Where downloads go.
     pub(super) download_dir: PathBuf,
+    /// Where the node keeps everything else.
+    pub(super) data_dir: PathBuf,
     /// Cancelled when the node stops: everything ends at once.
     pub(super) stop: CancellationToken,
     /// Every task of the node.
