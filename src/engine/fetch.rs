@@ -1,6 +1,7 @@
 //! Getting a content from the nodes that have it: manifest first, then pieces,
 //! each verified before it counts; another source when one fails.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -8,6 +9,7 @@ use std::thread;
 
 use crate::peer::Peer;
 use crate::record::ContentHash;
+use crate::store::{Download, Incoming, IncomingError, StoreError};
 use crate::transfer::manifest::{Manifest, PIECE_HASH_BYTES, PieceIndex, piece_count};
 use crate::transfer::plan::Plan;
 use crate::wire::data::{DataRequest, DataResponse};
@@ -30,17 +32,29 @@ pub(super) enum FetchError {
     #[error("{}", reasons(.0))]
     NoSource(Vec<(Peer, String)>),
     /// The bytes could not be written here.
-    #[error("{0}")]
-    Local(String),
+    #[error(transparent)]
+    Local(#[from] StoreError),
     /// The user wants no more.
     #[error("cancelled")]
     Cancelled,
 }
 
-/// Where verified pieces go.
+/// Where pieces go: it verifies each before it counts.
 pub(super) trait PieceSink {
-    /// Writes one piece, which has been verified.
-    fn put(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), String>;
+    /// Verifies and writes one piece.
+    fn put(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError>;
+}
+
+impl PieceSink for Incoming {
+    fn put(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+        self.write(index, bytes)
+    }
+}
+
+impl PieceSink for Download {
+    fn put(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+        self.write(index, bytes)
+    }
 }
 
 /// Asks the sources in turn for the manifest of a content.
@@ -93,7 +107,8 @@ pub(super) fn receive_manifest(
 }
 
 /// Downloads all pieces of `manifest` into `sink`. When all sources have
-/// failed, `more` may name others; it returns none to give up.
+/// failed, `more`, told of the failures and of how many pieces are missing, may
+/// name others; it returns none to give up.
 ///
 /// Who delivered how many bytes.
 pub(super) fn pieces(
@@ -102,21 +117,18 @@ pub(super) fn pieces(
     sources: &[Peer],
     sink: &mut dyn PieceSink,
     transfer: &Transfer,
-    mut more: impl FnMut(&[(Peer, String)]) -> Vec<Peer>,
+    mut more: impl FnMut(&[(Peer, String)], usize) -> Vec<Peer>,
 ) -> Result<Vec<(Peer, u64)>, FetchError> {
-    let mut plan = Plan::new(manifest.count(), std::iter::empty(), sources.iter().copied());
+    let mut plan = Plan::new(manifest.count(), &BTreeSet::new(), sources.iter().copied());
     let mut delivered: Vec<(Peer, u64)> = Vec::new();
     let mut failed: Vec<(Peer, String)> = Vec::new();
+    let mut order = sources.to_vec();
     while !plan.is_done() {
-        let Some(source) = plan.sources().next() else {
-            let others = more(&failed);
-            if others.is_empty() {
-                return Err(FetchError::NoSource(failed));
-            }
-            others.into_iter().for_each(|source| {
-                plan.add(source);
-            });
-            if plan.sources().next().is_none() {
+        let usable: BTreeSet<Peer> = plan.sources().collect();
+        let Some(source) = order.iter().copied().find(|source| usable.contains(source)) else {
+            order = more(&failed, plan.missing());
+            // A source that sent damaged pieces is not taken back.
+            if !order.iter().fold(false, |any, source| plan.add(*source) || any) {
                 return Err(FetchError::NoSource(failed));
             }
             continue;
@@ -146,7 +158,16 @@ pub(super) fn pieces(
 enum SourceError {
     Data(DataError),
     Bad(PieceIndex),
-    Local(String),
+    Local(StoreError),
+}
+
+impl From<IncomingError> for SourceError {
+    fn from(error: IncomingError) -> SourceError {
+        match error {
+            IncomingError::WrongPiece(index) => SourceError::Bad(index),
+            IncomingError::Disk(error) => SourceError::Local(error),
+        }
+    }
 }
 
 impl From<DataError> for SourceError {
@@ -176,10 +197,7 @@ fn from_source(
             other => return Err(unexpected(other).into()),
         }
         receive_pieces(&mut connection, manifest, run, transfer, |index, bytes| {
-            if !manifest.verify(index, bytes) {
-                return Err(SourceError::Bad(index));
-            }
-            sink.put(index, bytes).map_err(SourceError::Local)?;
+            sink.put(index, bytes)?;
             plan.got(index);
             *got += bytes.len() as u64;
             transfer.advance(bytes.len() as u64);

@@ -193,6 +193,11 @@ impl Hub {
     fn notice(&mut self, notice: &Notice) {
         if let Notice::Renamed { .. } | Notice::Adopted(_) = notice {
             let now = Identity { me: self.core.peer(), params: self.core.params().clone() };
+            if let Notice::Adopted(params) = notice {
+                let (shared, params) = (self.shared.clone(), params.clone());
+                let tasks = shared.tasks.clone();
+                tasks.spawn_blocking(move || super::remember_params(&shared.store, &params));
+            }
             self.identity.send_replace(now);
         }
         if let Notice::Copies { ticket: Some(ticket), copies, wanted, .. } = notice
@@ -256,7 +261,7 @@ impl Hub {
             dialled.is_some(),
             std::sync::Arc::clone(&self.shared.counters),
             self.shared.stop.clone(),
-            &self.shared.tasks,
+            &self.shared.connections,
             move |frame| {
                 let hub = deliver_to.clone();
                 async move {

@@ -51,13 +51,13 @@ pub(super) fn answer(hub: &mut Hub, request: Request, respond: impl FnOnce(Respo
             record: core.record(&name).cloned(),
             holders: core.holders(&name),
         }),
-        Request::Lookup { key } => later(hub, respond, async move |shared| {
+        Request::Lookup { key } => later(hub, respond, |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),
                 reply => failed(reply),
             }
         }),
-        Request::Remove { name } => later(hub, respond, async move |shared| {
+        Request::Remove { name } => later(hub, respond, |shared| async move {
             match shared.core(Command::Remove { name }).await {
                 Some(Reply::Stored { holders, .. }) => {
                     Response::Removed { copies: holders.len() as u8 }
@@ -69,7 +69,7 @@ pub(super) fn answer(hub: &mut Hub, request: Request, respond: impl FnOnce(Respo
         Request::Ping { peer: Some(peer) } if peer == core.peer() => {
             respond(Response::Pong { micros: 0 });
         }
-        Request::Ping { peer: Some(peer) } => later(hub, respond, async move |shared| {
+        Request::Ping { peer: Some(peer) } => later(hub, respond, |shared| async move {
             let asked = Instant::now();
             match shared.core(Command::Ping { peer }).await {
                 Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
@@ -96,10 +96,10 @@ pub(super) fn trace(found: Found) -> LookupTrace {
     }
 }
 
-fn later<F>(hub: &Hub, respond: impl FnOnce(Response) + Send + 'static, work: F)
+fn later<F, W>(hub: &Hub, respond: impl FnOnce(Response) + Send + 'static, work: F)
 where
-    F: AsyncFnOnce(Shared) -> Response + Send + 'static,
-    for<'a> F::CallOnceFuture: Send,
+    F: FnOnce(Shared) -> W + Send + 'static,
+    W: Future<Output = Response> + Send,
 {
     let shared = hub.shared().clone();
     let tasks = shared.tasks.clone();

@@ -57,7 +57,7 @@ pub(super) struct Shared {
     /// Who this node is. The hub holds the other end.
     pub(super) identity: watch::Receiver<Identity>,
     /// The disk.
-    pub(super) store: Arc<Store>,
+    pub(super) store: Store,
     /// Bytes of all connections.
     pub(super) counters: Arc<ByteCounters>,
     /// Running and recent transfers.
@@ -70,8 +70,10 @@ pub(super) struct Shared {
     pub(super) data_dir: PathBuf,
     /// Cancelled when the node stops: everything ends at once.
     pub(super) stop: CancellationToken,
-    /// Every task of the node.
+    /// Every task of the node. Closed once the node is shutting down.
     pub(super) tasks: TaskTracker,
+    /// The tasks of control connections, which end after their last frame.
+    pub(super) connections: TaskTracker,
 }
 
 /// What the hub reacts to.

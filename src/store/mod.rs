@@ -178,6 +178,12 @@ impl Store {
         self.shared.catalogue.record(name)
     }
 
+    /// A name that refers to this content, to show to people.
+    pub fn name_of(&self, root: &ContentHash) -> Option<FileName> {
+        let records = self.shared.catalogue.referring(root).ok()?;
+        records.into_iter().next().map(|record| record.name)
+    }
+
     /// Whether a content is here, committed or not.
     pub fn holds(&self, root: &ContentHash) -> bool {
         matches!(self.shared.blobs.len(root), Ok(Some(_)))
