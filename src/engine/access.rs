@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -153,7 +154,7 @@ async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> 
     let exchange = async {
         let frame = Frame::Request { id: 0, request };
         let bytes = codec::encode(&frame).map_err(|error| error.to_string())?;
-        frames.send(bytes.into()).await.map_err(|error| error.to_string())?;
+        frames.send(Bytes::from(bytes)).await.map_err(|error| error.to_string())?;
         while let Some(bytes) = frames.next().await {
             let bytes = bytes.map_err(|error| error.to_string())?;
             let frame = codec::decode(&bytes).map_err(|error| error.to_string())?;

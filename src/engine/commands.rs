@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::chord::invariant::{NodeState, Report};
+use crate::chord::invariant::{Members, NodeState};
 use crate::chord::{self, Failure, Reply};
 use crate::id::{Id, Space};
 use crate::name::FileName;
@@ -96,7 +96,7 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Fingers => fingers(access).await,
         Command::Ring => {
             let states = walk(access).await?;
-            let health = publish::summarise(&Report::of(space, &states));
+            let health = publish::summarise(&Members::new(space, &states).report());
             let members = states.into_iter().map(|state| state.peer).collect();
             Ok(Outcome::Ring { members, health, space })
         }

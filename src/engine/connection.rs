@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -262,13 +263,13 @@ async fn write_frames(
             }
         };
         counters.sent(bytes.len() + codec::PREFIX_BYTES);
-        match timeout(WRITE_LIMIT, frames.send(bytes.into())).await {
+        match timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await {
             Ok(Ok(())) => last_write = Instant::now(),
             Ok(Err(_)) | Err(_) => return,
         }
     }
     if let Ok(bytes) = codec::encode(&Frame::Bye) {
-        let _ = timeout(WRITE_LIMIT, frames.send(bytes.into())).await;
+        let _ = timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await;
     }
 }
 

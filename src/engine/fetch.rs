@@ -201,7 +201,7 @@ fn from_source(
             plan.got(index);
             *got += bytes.len() as u64;
             transfer.advance(bytes.len() as u64);
-            Ok(())
+            Ok::<(), SourceError>(())
         })?;
     }
     Ok(())

@@ -5,7 +5,7 @@
 //! never waits for anything but its next input: frames go into bounded queues,
 //! store operations and dialling run as tasks of their own that report back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -313,7 +313,14 @@ impl Hub {
             self.timers.disarm(Alarm::Answer(nonce));
             self.handle(chord::Input::NoAnswer { from, nonce });
         }
-        for peer in self.core.known_at(address) {
+        let fingers = self.core.fingers();
+        let known: BTreeSet<Peer> = fingers
+            .iter()
+            .filter_map(|row| row.node)
+            .chain(self.core.members().0)
+            .filter(|peer| peer.address() == address && *peer != self.core.peer())
+            .collect();
+        for peer in known {
             self.handle(chord::Input::PeerLost(peer));
         }
     }

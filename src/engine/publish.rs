@@ -5,14 +5,13 @@
 //! one before, and an event that does not fit into the channel is counted.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::chord::invariant::Report;
+use crate::chord::invariant::{Members, Report};
 use crate::chord::{self, CensusState, Notice, Reply, Ticket};
 use crate::id::Id;
 use crate::peer::Peer;
@@ -42,6 +41,9 @@ const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 /// How long a member that was dropped is still shown as dead.
 const GHOST: Duration = Duration::from_secs(8);
 
+/// Before anything was seen that speaks against it.
+const UNSEEN: Health = Health { one_ring: true, ordered: true, lists_valid: true, margin: None };
+
 /// Collects what changed and publishes it.
 pub(super) struct Publisher {
     snapshots: watch::Sender<Arc<Snapshot>>,
@@ -58,6 +60,7 @@ pub(super) struct Publisher {
     ghosts: BTreeMap<Peer, Instant>,
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
+    health: Health,
 }
 
 impl Publisher {
@@ -80,6 +83,7 @@ impl Publisher {
             ghosts: BTreeMap::new(),
             traffic: (started, Traffic::default()),
             remember_at: None,
+            health: UNSEEN,
         }
     }
 
@@ -259,7 +263,7 @@ impl Publisher {
             },
             files: self.files(now, core, before),
             transfers: shared.transfers.rows(),
-            health: health(core),
+            health: self.health(core, &known),
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
             traffic: self.traffic(now, shared),
             events_dropped: self.dropped,
@@ -281,6 +285,17 @@ impl Publisher {
         let space = core.params().space;
         members.sort_by_key(|member| (member.peer.id(space), member.peer));
         members
+    }
+
+    /// Zave's properties over what the census has seen of every member; until
+    /// it has seen all of them, the last result stands.
+    fn health(&mut self, core: &chord::Node, known: &[Peer]) -> Health {
+        let states = core.observed();
+        let seen = |peer: &Peer| states.iter().any(|state| state.peer == *peer);
+        if known.iter().all(seen) {
+            self.health = summarise(&Members::new(core.params().space, &states).report());
+        }
+        self.health
     }
 
     fn files(&mut self, now: Instant, core: &chord::Node, before: &Snapshot) -> Arc<Vec<FileRow>> {
@@ -320,7 +335,7 @@ impl Publisher {
 /// The files held here as the dashboard and `ls` show them, by name.
 pub(super) fn file_rows(core: &chord::Node) -> Vec<FileRow> {
     let space = core.params().space;
-    core.files()
+    core.files_held()
         .into_iter()
         .map(|row| FileRow {
             key: row.record.key(space),
@@ -342,19 +357,13 @@ pub(super) fn finger_rows(core: &chord::Node) -> Vec<Finger> {
         .collect()
 }
 
-/// Zave's properties over what the census has seen.
-fn health(core: &chord::Node) -> Health {
-    let report = Report::of(core.params().space, &core.observed());
-    summarise(&report)
-}
-
 /// A report as the view shows it.
 pub(super) fn summarise(report: &Report) -> Health {
     Health {
         one_ring: report.at_least_one_ring && report.at_most_one_ring && report.connected_appendages,
         ordered: report.ordered_ring,
         lists_valid: report.valid_lists,
-        margin: report.live_successor_margin,
+        margin: report.margin,
     }
 }
 
@@ -389,7 +398,7 @@ pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
         census: Census::Partial,
         files: Arc::default(),
         transfers: Vec::new(),
-        health: Health { one_ring: true, ordered: true, lists_valid: true, margin: None },
+        health: UNSEEN,
         lookup: None,
         traffic: Traffic::default(),
         events_dropped: 0,
@@ -448,9 +457,4 @@ fn clean(text: String) -> String {
         return text;
     }
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
-}
-
-/// How an address is named in a sentence of the data plane.
-pub(super) fn names(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::chord::{Command, Failure, Found, Reply, Standing};
+use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
 use crate::limits::MAX_PAGE;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
@@ -28,11 +28,11 @@ pub(super) fn answer(hub: &mut Hub, request: Request, respond: impl FnOnce(Respo
         }
         Request::Members => {
             let (members, complete) = core.members();
-            respond(Response::Members { members, complete: complete.is_complete() });
+            respond(Response::Members { members, complete: complete == CensusState::Complete });
         }
         Request::Files { after } => {
             let mut rows: Vec<HeldFile> = core
-                .files()
+                .files_held()
                 .into_iter()
                 .filter(|row| after.as_ref().is_none_or(|name| row.record.name > *name))
                 .take(MAX_PAGE + 1)
@@ -51,13 +51,13 @@ pub(super) fn answer(hub: &mut Hub, request: Request, respond: impl FnOnce(Respo
             record: core.record(&name).cloned(),
             holders: core.holders(&name),
         }),
-        Request::Lookup { key } => later(hub, respond, |shared| async move {
+        Request::Lookup { key } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),
                 reply => failed(reply),
             }
         }),
-        Request::Remove { name } => later(hub, respond, |shared| async move {
+        Request::Remove { name } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Remove { name }).await {
                 Some(Reply::Stored { holders, .. }) => {
                     Response::Removed { copies: holders.len() as u8 }
@@ -69,7 +69,7 @@ pub(super) fn answer(hub: &mut Hub, request: Request, respond: impl FnOnce(Respo
         Request::Ping { peer: Some(peer) } if peer == core.peer() => {
             respond(Response::Pong { micros: 0 });
         }
-        Request::Ping { peer: Some(peer) } => later(hub, respond, |shared| async move {
+        Request::Ping { peer: Some(peer) } => later(hub, respond, move |shared| async move {
             let asked = Instant::now();
             match shared.core(Command::Ping { peer }).await {
                 Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
