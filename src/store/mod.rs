@@ -42,6 +42,11 @@ mod download;
 mod error;
 mod recovery;
 
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
@@ -285,8 +290,12 @@ impl Incoming {
     pub fn finish(self) -> Result<(), StoreError> {
         self.partial.seal()?;
         let mut uncommitted = self.store.uncommitted();
-        self.store.shared.blobs.place(&self.partial)?;
         let manifest = self.partial.manifest().clone();
+        if let Err(error) = self.store.shared.blobs.place(&self.partial) {
+            // It may have its name already, though not durably.
+            self.store.release(&uncommitted, manifest.root());
+            return Err(error);
+        }
         uncommitted.insert(manifest.root(), manifest);
         drop(uncommitted);
         self.partial.moved();
