@@ -328,7 +328,7 @@ struct Backend(Box<dyn DiskFile>);
 
 impl StorageBackend for Backend {
     fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
+        self.0.size()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {

@@ -141,7 +141,8 @@ fn split(path: &Path) -> (String, String) {
 /// `stem` + `tail`, with the stem cut so that both fit into one component.
 fn fit(stem: &str, tail: &str) -> String {
     let room = MAX_COMPONENT_BYTES.saturating_sub(tail.len());
-    format!("{}{tail}", &stem[..stem.floor_char_boundary(room)])
+    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= room;
+    stem.char_indices().take_while(fits).map(|(_, c)| c).chain(tail.chars()).collect()
 }
 
 /// Moves a file to a path that nothing has; an existing one is an error and

@@ -78,7 +78,8 @@ impl FaultyDisk {
                     file.write_all_at(&old, offset).and_then(|()| file.set_len(len))
                 }
                 Undo::Created(path) => fs::remove_file(path),
-                Undo::CreatedDir(path) => fs::remove_dir(path),
+                // With all that was durable in it.
+                Undo::CreatedDir(path) => fs::remove_dir_all(path),
                 Undo::Renamed { from, to, replaced } => fs::rename(&to, from)
                     .and_then(|()| replaced.map_or(Ok(()), |bytes| fs::write(to, bytes))),
                 Undo::Removed { path, bytes } => fs::write(path, bytes),
@@ -155,9 +156,9 @@ impl Disk for FaultyDisk {
         RealDisk.read(path)
     }
 
-    fn len(&self, path: &Path) -> io::Result<Option<u64>> {
+    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
         self.whole()?;
-        RealDisk.len(path)
+        RealDisk.size(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -213,9 +214,9 @@ impl FaultyFile {
 }
 
 impl DiskFile for FaultyFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         self.disk.whole()?;
-        DiskFile::len(&self.file)
+        DiskFile::size(&self.file)
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {

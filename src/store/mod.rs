@@ -142,7 +142,7 @@ impl Store {
             return Ok(());
         }
         if !record.is_deleted() {
-            if blobs.len(&root)? != Some(record.size()) {
+            if blobs.size(&root)? != Some(record.size()) {
                 return Err(StoreError::NoBlob(root));
             }
             let mut names = catalogue.referring(&root)?;
@@ -185,7 +185,7 @@ impl Store {
 
     /// Whether a content is here, committed or not.
     pub fn holds(&self, root: &ContentHash) -> bool {
-        matches!(self.shared.blobs.len(root), Ok(Some(_)))
+        matches!(self.shared.blobs.size(root), Ok(Some(_)))
     }
 
     /// The manifest of a content that is here. One that is not in the
