@@ -26,7 +26,7 @@ const NAMES: &str = "names";
 #[derive(Debug)]
 pub(super) struct Blobs {
     disk: Arc<dyn Disk>,
-    blobs: PathBuf,
+    contents: PathBuf,
     partial: PathBuf,
     /// Makes names in `partial/` differ; what an earlier process left there
     /// is removed before the first is made.
@@ -37,27 +37,27 @@ impl Blobs {
     /// Makes the directories and removes what an earlier process left
     /// unfinished.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Blobs, StoreError> {
-        let blobs = dir.join("blobs");
+        let contents = dir.join("blobs");
         let partial = dir.join("partial");
-        for dir in [&blobs, &partial] {
+        for dir in [&contents, &partial] {
             create_dirs(&*disk, dir).map_err(on("create", dir))?;
         }
         for path in disk.list(&partial).map_err(on("list", &partial))? {
             disk.remove(&path).map_err(on("remove", &path))?;
         }
-        Ok(Blobs { disk, blobs, partial, next: AtomicU64::new(0) })
+        Ok(Blobs { disk, contents, partial, next: AtomicU64::new(0) })
     }
 
     /// Where a content lies or would lie.
     pub(super) fn path(&self, root: &ContentHash) -> PathBuf {
         let hex = root.to_string();
-        self.blobs.join(&hex[..2]).join(hex)
+        self.contents.join(&hex[..2]).join(hex)
     }
 
     /// The bytes of a content's blob; `None` when there is none.
-    pub(super) fn len(&self, root: &ContentHash) -> Result<Option<u64>, StoreError> {
+    pub(super) fn size(&self, root: &ContentHash) -> Result<Option<u64>, StoreError> {
         let path = self.path(root);
-        self.disk.len(&path).map_err(on("look at", &path))
+        self.disk.size(&path).map_err(on("look at", &path))
     }
 
     /// Opens a content for reading.
@@ -74,12 +74,12 @@ impl Blobs {
     pub(super) fn all(&self) -> Result<BTreeMap<ContentHash, u64>, StoreError> {
         let mut found = BTreeMap::new();
         let mut sidecars = Vec::new();
-        for dir in self.disk.list(&self.blobs).map_err(on("list", &self.blobs))? {
+        for dir in self.disk.list(&self.contents).map_err(on("list", &self.contents))? {
             for path in self.disk.list(&dir).map_err(on("list", &dir))? {
                 let root = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
                 match (root, path.extension()) {
                     (Some(root), None) => {
-                        let len = self.disk.len(&path).map_err(on("look at", &path))?;
+                        let len = self.disk.size(&path).map_err(on("look at", &path))?;
                         found.extend(len.map(|len| (root, len)));
                     }
                     (Some(root), Some(extension)) if extension == NAMES => {
@@ -127,12 +127,8 @@ impl Blobs {
         root: &ContentHash,
         records: &[Record],
     ) -> Result<(), StoreError> {
-        let text: String = records
-            .iter()
-            .map(|record| {
-                format!("{}\t{}\t{}\n", record.version.counter, record.size(), record.name)
-            })
-            .collect();
+        let line = |r: &Record| format!("{}\t{}\t{}\n", r.version.counter, r.size(), r.name);
+        let text = records.iter().map(line).collect::<Vec<_>>().concat();
         let target = self.path(root).with_extension(NAMES);
         let temporary = self.fresh(NAMES);
         let file = self.disk.create(&temporary).map_err(on("create", &temporary))?;
@@ -155,7 +151,7 @@ impl Blobs {
             self.disk.remove(path).map_err(on("remove", path))?;
         }
         let dir = parent(&blob);
-        if self.disk.len(dir).map_err(on("look at", dir))?.is_some() {
+        if self.disk.size(dir).map_err(on("look at", dir))?.is_some() {
             self.disk.sync_dir(dir).map_err(on("sync", dir))?;
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! catalogue knows nothing of blob files; [`super::Store`] keeps the two in
 //! step and can make a new catalogue from the blobs' sidecars.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -65,9 +66,20 @@ impl Catalogue {
     /// Opens the file and checks every page of it; makes it when it is not
     /// there.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Catalogue, Unopened> {
-        let mut database = database(&*disk, &path).map_err(|why| unopened(&path, why))?;
-        // `false` stands for damage that redb repaired from its own copy.
-        database.check_integrity().map_err(|why| unopened(&path, why.into()))?;
+        // redb panics on some damage, before and during its own check. Nothing
+        // that a panic could leave half done outlives the closure.
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            let mut database = database(&*disk, &path)?;
+            let whole = database.check_integrity()?;
+            Ok((database, whole))
+        }));
+        let database = match checked {
+            Ok(Ok((database, true))) => database,
+            // Repaired from an older state: the sidecars know more.
+            Ok(Ok((_, false))) => return Err(Unopened::Damaged("its pages disagree".into())),
+            Ok(Err(why)) => return Err(unopened(&path, why)),
+            Err(_) => return Err(Unopened::Damaged("redb cannot make sense of it".into())),
+        };
         Ok(Catalogue { disk, path, database: RwLock::new(Some(database)) })
     }
 
@@ -316,7 +328,7 @@ struct Backend(Box<dyn DiskFile>);
 
 impl StorageBackend for Backend {
     fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
+        self.0.size()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {

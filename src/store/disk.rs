@@ -24,7 +24,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// The bytes of a whole (small) file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// The bytes of a file or directory entry; `None` when there is none.
-    fn len(&self, path: &Path) -> io::Result<Option<u64>>;
+    fn size(&self, path: &Path) -> io::Result<Option<u64>>;
     /// What a directory holds, in the order of names.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Moves a file, replacing what is at the new path.
@@ -38,7 +38,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
 /// A file that is being written.
 pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Its bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Fills `bytes` from this place; an end before that is an error.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes` at this place.
@@ -77,7 +77,7 @@ impl Disk for RealDisk {
         fs::read(path)
     }
 
-    fn len(&self, path: &Path) -> io::Result<Option<u64>> {
+    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
         match fs::metadata(path) {
             Ok(found) => Ok(Some(found.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -109,7 +109,7 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for File {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
@@ -140,7 +140,7 @@ pub(super) fn parent(path: &Path) -> &Path {
 
 /// Makes a directory and the missing ones above it, durably.
 pub(super) fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    if disk.len(dir)?.is_some() {
+    if disk.size(dir)?.is_some() {
         return Ok(());
     }
     create_dirs(disk, parent(dir))?;

@@ -141,7 +141,8 @@ fn split(path: &Path) -> (String, String) {
 /// `stem` + `tail`, with the stem cut so that both fit into one component.
 fn fit(stem: &str, tail: &str) -> String {
     let room = MAX_COMPONENT_BYTES.saturating_sub(tail.len());
-    format!("{}{tail}", &stem[..stem.floor_char_boundary(room)])
+    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= room;
+    stem.char_indices().take_while(fits).map(|(_, c)| c).chain(tail.chars()).collect()
 }
 
 /// Moves a file to a path that nothing has; an existing one is an error and
@@ -168,4 +169,109 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
         // It is the empty file made above.
         let _ = fs::remove_file(to);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::manifest::ManifestBuilder;
+    use tempfile::TempDir;
+
+    const CONTENT: &[u8] = b"the sky ship";
+
+    fn manifest() -> Manifest {
+        let mut builder = ManifestBuilder::new(CONTENT.len() as u64);
+        builder.update(CONTENT);
+        builder.finish().unwrap()
+    }
+
+    fn begin(place: &Place, name: &str) -> Download {
+        Download::begin(manifest(), place, &FileName::new(name).unwrap()).unwrap()
+    }
+
+    fn download(place: &Place, name: &str) -> PathBuf {
+        let mut download = begin(place, name);
+        download.write(PieceIndex(0), CONTENT).unwrap();
+        download.finish().unwrap()
+    }
+
+    fn listing(dir: &Path) -> Vec<String> {
+        let paths = RealDisk.list(dir).unwrap();
+        paths.iter().map(|path| path.file_name().unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn nothing_is_ever_overwritten() {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("a.tar.gz"), b"mine").unwrap();
+        fs::create_dir(dir.path().join("a.tar (1).gz")).unwrap();
+        let place = Place::of(dir.path());
+        assert_eq!(download(&place, "a.tar.gz"), dir.path().join("a.tar (2).gz"));
+        assert_eq!(fs::read(dir.path().join("a.tar.gz")).unwrap(), b"mine");
+        assert_eq!(fs::read(dir.path().join("a.tar (2).gz")).unwrap(), CONTENT);
+        assert_eq!(listing(dir.path()), ["a.tar (1).gz", "a.tar (2).gz", "a.tar.gz"]);
+    }
+
+    #[test]
+    fn without_the_systems_help_nothing_is_overwritten_either() {
+        let dir = TempDir::new().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, b"new").unwrap();
+        fs::write(&to, b"old").unwrap();
+        assert!(taken(&reserve_and_rename(&from, &to).unwrap_err()));
+        assert_eq!(fs::read(&to).unwrap(), b"old");
+        fs::remove_file(&to).unwrap();
+        reserve_and_rename(&from, &to).unwrap();
+        assert_eq!(listing(dir.path()), ["to"]);
+        assert!(reserve_and_rename(&from, &dir.path().join("other")).is_err());
+        assert_eq!(listing(dir.path()), ["to"], "no empty file stays");
+    }
+
+    #[test]
+    fn two_downloads_of_one_name_get_two_files() {
+        let dir = TempDir::new().unwrap();
+        let place = Place::of(dir.path());
+        let mut one = begin(&place, ".hidden");
+        let mut two = begin(&place, ".hidden");
+        assert_eq!(listing(dir.path()), ["..hidden (1).part", "..hidden.part"]);
+        for download in [&mut one, &mut two] {
+            download.write(PieceIndex(0), CONTENT).unwrap();
+        }
+        two.finish().unwrap();
+        one.finish().unwrap();
+        assert_eq!(listing(dir.path()), [".hidden", ".hidden (1)"]);
+    }
+
+    #[test]
+    fn a_dropped_or_incomplete_download_leaves_no_file() {
+        let dir = TempDir::new().unwrap();
+        let place = Place::Below(dir.path().join("sub"));
+        drop(begin(&place, "a/b/c.txt"));
+        assert!(matches!(
+            begin(&place, "a/b/c.txt").finish(),
+            Err(StoreError::Incomplete { missing: 1, .. })
+        ));
+        assert!(listing(&dir.path().join("sub/a/b")).is_empty());
+        assert_eq!(download(&place, "a/b/c.txt"), dir.path().join("sub/a/b/c.txt"));
+    }
+
+    #[test]
+    fn a_path_that_is_no_directory_is_the_files_own() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("own.bin");
+        assert_eq!(Place::of(&path), Place::At(path.clone()));
+        assert_eq!(download(&Place::At(path.clone()), "ignored"), path);
+        let below = dir.path().join("new/");
+        assert_eq!(Place::of(&below), Place::Below(below.clone()));
+    }
+
+    #[test]
+    fn the_longest_name_still_gets_its_hidden_file_and_its_number() {
+        let dir = TempDir::new().unwrap();
+        let name = format!("{}.txt", "é".repeat(125));
+        let place = Place::of(dir.path());
+        assert_eq!(download(&place, &name), dir.path().join(&name));
+        let second = download(&place, &name);
+        assert!(second.to_str().unwrap().ends_with("é (1).txt"), "{}", second.display());
+    }
 }

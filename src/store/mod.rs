@@ -42,6 +42,11 @@ mod download;
 mod error;
 mod recovery;
 
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
@@ -137,7 +142,7 @@ impl Store {
             return Ok(());
         }
         if !record.is_deleted() {
-            if blobs.len(&root)? != Some(record.size()) {
+            if blobs.size(&root)? != Some(record.size()) {
                 return Err(StoreError::NoBlob(root));
             }
             let mut names = catalogue.referring(&root)?;
@@ -186,7 +191,7 @@ impl Store {
 
     /// Whether a content is here, committed or not.
     pub fn holds(&self, root: &ContentHash) -> bool {
-        matches!(self.shared.blobs.len(root), Ok(Some(_)))
+        matches!(self.shared.blobs.size(root), Ok(Some(_)))
     }
 
     /// The manifest of a content that is here. One that is not in the
@@ -291,8 +296,12 @@ impl Incoming {
     pub fn finish(self) -> Result<(), StoreError> {
         self.partial.seal()?;
         let mut uncommitted = self.store.uncommitted();
-        self.store.shared.blobs.place(&self.partial)?;
         let manifest = self.partial.manifest().clone();
+        if let Err(error) = self.store.shared.blobs.place(&self.partial) {
+            // It may have its name already, though not durably.
+            self.store.release(&uncommitted, manifest.root());
+            return Err(error);
+        }
         uncommitted.insert(manifest.root(), manifest);
         drop(uncommitted);
         self.partial.moved();

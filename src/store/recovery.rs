@@ -16,6 +16,10 @@ use crate::record::{ContentHash, Record};
 
 const CATALOGUE: &str = "catalogue.redb";
 
+/// Where the bytes of a damaged catalogue stay for whoever wants to look; the
+/// last one only.
+const DAMAGED: &str = "catalogue.redb.damaged";
+
 /// Takes the directory for this process, as long as the file stays open.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
@@ -58,7 +62,7 @@ fn open(
         Err(Unopened::Failed(error)) => return Err(error),
         Err(Unopened::Damaged(why)) => why,
     };
-    let aside = path.with_added_extension("damaged");
+    let aside = dir.join(DAMAGED);
     disk.rename(&path, &aside).map_err(on("set aside", &path))?;
     recovery.rebuilt = true;
     recovery.notes.push(format!(

@@ -75,8 +75,13 @@ impl Plan {
     /// A source went away: what it owes goes back. It may come again with
     /// [`Plan::add`]. Returns whether it was a source.
     pub fn lost(&mut self, source: Peer) -> bool {
-        let owed = self.asked.extract_if(.., |_, by| *by == source);
-        self.open.extend(owed.map(|(index, _)| index));
+        self.asked.retain(|index, by| {
+            let stays = *by != source;
+            if !stays {
+                self.open.insert(*index);
+            }
+            stays
+        });
         self.sources.remove(&source)
     }
 
