@@ -64,7 +64,8 @@ pub(super) struct Cluster {
     #[allow(clippy::disallowed_types, reason = "the test is the driver")]
     rng: Option<fastrand::Rng>,
     next: Ticket,
-    commands: BTreeMap<Ticket, Option<Reply>>,
+    /// Every command: its name, and its reply once there is one.
+    commands: BTreeMap<Ticket, (FileName, Option<Reply>)>,
     /// What was promised: the version and the copies it must have.
     promised: BTreeMap<FileName, (Version, usize)>,
     pub(super) armed: BTreeSet<Timer>,
@@ -102,7 +103,7 @@ impl Cluster {
         cluster
     }
 
-    /// From now on messages are reordered and duplicated.
+    /// From now on messages are reordered, duplicated and lost.
     #[allow(clippy::disallowed_types, reason = "the test is the driver")]
     pub(super) fn shuffle(&mut self, seed: u64) {
         self.rng = Some(fastrand::Rng::with_seed(seed));
@@ -295,7 +296,7 @@ impl Cluster {
     }
 
     pub(super) fn reply(&self, ticket: Ticket) -> Option<Reply> {
-        self.commands[&ticket].clone()
+        self.commands[&ticket].1.clone()
     }
 
     pub(super) fn last_reply(&self) -> Option<Reply> {
@@ -304,7 +305,7 @@ impl Cluster {
 
     /// Commands at living nodes that got no reply.
     pub(super) fn unanswered(&self) -> Vec<Ticket> {
-        let open = self.commands.iter().filter(|(_, reply)| reply.is_none());
+        let open = self.commands.iter().filter(|(_, (_, reply))| reply.is_none());
         open.map(|(ticket, _)| *ticket).collect()
     }
 
@@ -407,7 +408,12 @@ impl Cluster {
     fn command(&mut self, at: Peer, command: Command) -> Ticket {
         let ticket = self.next;
         self.next += 1;
-        self.commands.insert(ticket, None);
+        let (Command::Offer { name, .. } | Command::Commit { name, .. } | Command::Remove { name }) =
+            &command
+        else {
+            panic!("no command about a file");
+        };
+        self.commands.insert(ticket, (name.clone(), None));
         self.with(at, |replicas, ring, asks, out| {
             replicas.command(ring, ticket, command, asks, out);
         });
@@ -435,12 +441,14 @@ impl Cluster {
                 self.armed.remove(&timer);
             }
             Effect::Reply { ticket, reply } => {
-                if let Reply::Stored { version, wanted, holders } = &reply {
+                let (name, answered) = self.commands.get_mut(&ticket).expect("a command");
+                assert_eq!(answered.replace(reply.clone()), None, "one reply to a command");
+                let name = name.clone();
+                if let Reply::Stored { version, wanted, holders } = reply {
                     assert_eq!(holders[0], at);
-                    self.promise(at, *version, usize::from(*wanted));
+                    assert_eq!(holders.len(), usize::from(wanted));
+                    self.promise(name, version, holders.len());
                 }
-                let before = self.commands.insert(ticket, Some(reply));
-                assert_eq!(before, Some(None), "one reply to a command");
             }
             Effect::Notice(Notice::Given(_)) => self.given += 1,
             Effect::Notice(_) => {}
@@ -448,14 +456,13 @@ impl Cluster {
     }
 
     /// A command was acknowledged: the copies must be there, and stay.
-    fn promise(&mut self, at: Peer, version: Version, wanted: usize) {
-        let named = self.nodes[&at].disk.values().filter(|record| record.version == version);
-        for name in named.map(|record| record.name.clone()).collect::<Vec<_>>() {
-            let copies = durable(&self.nodes, &name, version);
-            let known = self.promised.get(&name).map(|(version, _)| *version);
-            if known.is_none_or(|known| known < version) && copies >= wanted {
-                self.promised.insert(name, (version, wanted));
-            }
+    fn promise(&mut self, name: FileName, version: Version, wanted: usize) {
+        let copies = durable(&self.nodes, &name, version);
+        assert!(copies >= wanted, "{name} was acknowledged with {copies} of {wanted} copies");
+        let (known, floor) = self.promised.entry(name).or_insert((version, wanted));
+        if *known <= version {
+            *floor = wanted.max(if *known == version { *floor } else { 0 });
+            *known = version;
         }
     }
 
@@ -484,15 +491,26 @@ impl Cluster {
         self.most_fetches = self.most_fetches.max(fetches);
     }
 
-    /// One event; a shuffled network picks any, and delivers some twice.
+    /// One event; a shuffled network picks any, delivers some messages twice
+    /// and loses some.
     fn step(&mut self) {
-        let (at, twice) = match &mut self.rng {
-            Some(rng) => (rng.usize(..self.events.len()), rng.u8(..10) == 0),
-            None => (0, false),
+        let (at, fate) = match &mut self.rng {
+            Some(rng) => (rng.usize(..self.events.len()), rng.u8(..20)),
+            None => (0, u8::MAX),
         };
-        let event = self.events.remove(at);
-        if twice && matches!(event, Event::Deliver { .. }) {
-            self.events.push(event.clone());
+        let mut event = self.events.remove(at);
+        if let Event::Deliver { from, to, message } = &event {
+            match (fate, message) {
+                (0 | 1, _) => self.events.push(event.clone()),
+                (2, Message::Ask { nonce, .. }) => {
+                    event = Event::Silent { at: *from, from: *to, nonce: *nonce };
+                }
+                (2, Message::Answer { nonce, .. }) => {
+                    event = Event::Silent { at: *to, from: *from, nonce: *nonce };
+                }
+                (2, Message::Tell(_)) => return,
+                _ => {}
+            }
         }
         match event {
             Event::Deliver { from, to, message } => self.deliver(from, to, message),
