@@ -156,6 +156,7 @@ impl Cluster {
             assert!(left > 0, "{name} is lost");
             *floor = left.min(*floor);
         }
+        self.lower();
     }
 
     /// Whether the death of this node loses nothing that was promised.
@@ -169,9 +170,17 @@ impl Cluster {
     /// A dead node's disk is replaced by an empty one; what it said before has
     /// long arrived or is lost with its connections.
     pub(super) fn wipe(&mut self, peer: Peer) {
-        self.events.retain(
-            |event| !matches!(event, Event::Deliver { from, .. } if *from == peer),
-        );
+        for event in std::mem::take(&mut self.events) {
+            match event {
+                Event::Deliver { from, to, message: Message::Answer { nonce, .. } }
+                    if from == peer =>
+                {
+                    self.events.push(Event::Silent { at: to, from, nonce });
+                }
+                Event::Deliver { from, .. } if from == peer => {}
+                _ => self.events.push(event),
+            }
+        }
         self.node(peer).disk.clear();
     }
 
@@ -188,10 +197,7 @@ impl Cluster {
 
     pub(super) fn begin_leave(&mut self, peer: Peer) {
         self.node(peer).standing = Standing::Leaving;
-        let members = self.members().len();
-        for (_, floor) in self.promised.values_mut() {
-            *floor = (*floor).min(members.max(1));
-        }
+        self.lower();
         self.look(peer);
         self.with(peer, |replicas, ring, asks, out| replicas.leave(ring, asks, out));
         self.spread();
@@ -534,6 +540,15 @@ impl Cluster {
         if *known <= version {
             *floor = alive.min(wanted).max(if *known == version { *floor } else { 0 });
             *known = version;
+        }
+        self.lower();
+    }
+
+    /// More copies than there are members are not promised.
+    fn lower(&mut self) {
+        let members = self.members().len().max(1);
+        for (_, floor) in self.promised.values_mut() {
+            *floor = (*floor).min(members);
         }
     }
 
