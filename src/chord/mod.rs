@@ -34,7 +34,11 @@ use crate::wire::{Message, Nonce};
 
 mod asks;
 pub mod invariant;
+mod node;
 pub mod placement;
+mod replicas;
+
+pub use replicas::HeldRow;
 
 /// What the core calls back with when work for a caller ends. Chosen by the
 /// driver for commands; chosen by the core for store operations.
