@@ -21,6 +21,8 @@
 //! What a driver may do without harm: deliver stale or duplicate timers,
 //! messages and answers.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;

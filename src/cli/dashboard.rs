@@ -1,0 +1,109 @@
+//! What stands between engines and the dashboard: channels that stay when a
+//! node of a lab is killed and started again, and the dashboard's options.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::ui;
+use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+
+use super::args::ScreenArgs;
+use super::node::LEAVE_DEADLINE;
+use super::{Failure, log, places};
+
+/// Events on their way to the dashboard: a second's flood. When they are not
+/// taken, the node's own channel fills, and the node counts what it drops.
+const EVENTS: usize = 256;
+
+/// A command and where its end goes.
+pub(super) type Submission = (Command, oneshot::Sender<Result<Outcome, CommandFailed>>);
+
+/// The engine's end of a dashboard's feed.
+#[derive(Debug)]
+pub(super) struct Tab {
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    events: mpsc::Sender<UiEvent>,
+}
+
+impl Tab {
+    /// A tab that shows `first`, and its other end.
+    pub(super) fn new(first: Arc<Snapshot>, commands: mpsc::Sender<Submission>) -> (Tab, ui::Feed) {
+        let (snapshots, latest) = watch::channel(first);
+        let (events, shown) = mpsc::channel(EVENTS);
+        (Tab { snapshots, events }, ui::Feed { snapshots: latest, events: shown, commands })
+    }
+
+    /// Passes on the next thing that a node publishes, events also to the log.
+    /// `None` when the node has ended. Nothing is lost when it is dropped.
+    pub(super) async fn relay(
+        &self,
+        snapshots: &mut watch::Receiver<Arc<Snapshot>>,
+        events: &mut mpsc::Receiver<UiEvent>,
+    ) -> Option<()> {
+        let next_event = async {
+            let place = self.events.reserve().await.ok()?;
+            Some((place, events.recv().await?))
+        };
+        tokio::select! {
+            changed = snapshots.changed() => {
+                changed.ok()?;
+                self.show(snapshots.borrow_and_update().clone());
+            }
+            next = next_event => {
+                let (place, event) = next?;
+                log::event(&event);
+                place.send(event);
+            }
+        }
+        Some(())
+    }
+
+    /// Shows a snapshot.
+    pub(super) fn show(&self, snapshot: Arc<Snapshot>) {
+        self.snapshots.send_replace(snapshot);
+    }
+
+    /// What is shown.
+    pub(super) fn shown(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Shows and logs a line of the program itself, unless the dashboard is
+    /// too far behind to show it.
+    pub(super) fn say(&self, event: UiEvent) {
+        log::event(&event);
+        let _ = self.events.try_send(event);
+    }
+}
+
+/// Refuses wherever no dashboard can be drawn.
+pub(super) fn needs_terminal() -> Result<(), Failure> {
+    let why = if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        "standard input and output are not a terminal"
+    } else if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        "this terminal can only show plain lines (TERM=dumb)"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Usage(format!("{why}, which the dashboard needs; run without it: --headless")))
+}
+
+/// Shows the dashboard until its user ends it.
+pub(super) async fn run(
+    feeds: Vec<ui::Feed>,
+    screen: ScreenArgs,
+    lab: Option<mpsc::Sender<ui::LabRequest>>,
+) -> Result<(), Failure> {
+    let options = ui::Options {
+        ascii: screen.ascii,
+        theme: screen.theme,
+        history: places::history(),
+        leave_deadline: LEAVE_DEADLINE,
+        log_dir: log::directory().map(ToOwned::to_owned),
+        lab,
+        first_message: None,
+    };
+    ui::run(feeds, options).await.map(drop).map_err(|error| Failure::Failed(error.to_string()))
+}
