@@ -7,3 +7,15 @@ pub struct Theme {}
 /// (being written)
 #[derive(Clone, Debug, Default)]
 pub struct Glyphs {}
+
+impl Glyphs {
+    /// (being written)
+    pub fn unicode() -> Glyphs {
+        Glyphs {}
+    }
+
+    /// (being written)
+    pub fn ascii() -> Glyphs {
+        Glyphs {}
+    }
+}
