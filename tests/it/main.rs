@@ -1,0 +1,9 @@
+//! The integration tests: the real program in real processes, over loopback
+//! TCP and in a pseudo-terminal.
+
+mod cluster;
+mod dashboard;
+mod lab_tasks;
+mod process;
+mod pty;
+mod tape;
