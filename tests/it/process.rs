@@ -157,6 +157,11 @@ impl NodeProcess {
         })
     }
 
+    /// Where its catalogue and blobs live.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
     /// What the process wrote to its standard error so far, over all restarts.
     pub(crate) fn log(&self) -> String {
         log(self.home.path())
