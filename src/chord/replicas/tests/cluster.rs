@@ -17,7 +17,7 @@ pub(super) fn content(byte: u8) -> ContentHash {
 }
 
 /// What has yet to happen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Event {
     Deliver {
         from: Peer,
@@ -52,15 +52,6 @@ pub(super) struct TestNode {
     /// Whether its disk refuses.
     pub(super) full: bool,
     disk: BTreeMap<FileName, Record>,
-    /// Its commands; they die with it.
-    commands: Vec<Ticket>,
-}
-
-impl TestNode {
-    /// Whether its disk has this version or a newer one.
-    fn has(&self, name: &FileName, version: Version) -> bool {
-        self.disk.get(name).is_some_and(|record| record.version >= version)
-    }
 }
 
 pub(super) struct Cluster {
@@ -131,7 +122,6 @@ impl Cluster {
             alive: true,
             full: false,
             disk: BTreeMap::new(),
-            commands: Vec::new(),
         };
         self.nodes.insert(peer, node);
         // A joiner takes its neighbours over before it answers anybody.
@@ -142,46 +132,11 @@ impl Cluster {
     /// A crash. What was promised then holds for what is left.
     pub(super) fn kill(&mut self, peer: Peer) {
         self.node(peer).alive = false;
-        // What it was doing ends with it; answers on the way find nobody.
-        self.events.retain(|event| {
-            !matches!(event, Event::Disk { at, .. } | Event::Lookup { at, .. } if *at == peer)
-        });
-        let waiting = std::mem::take(&mut self.node(peer).commands);
-        for ticket in waiting {
-            self.armed.remove(&Timer::Copies(ticket));
-            self.commands.remove(&ticket);
-        }
         for (name, (version, floor)) in &mut self.promised {
             let left = durable(&self.nodes, name, *version);
             assert!(left > 0, "{name} is lost");
             *floor = left.min(*floor);
         }
-        self.lower();
-    }
-
-    /// Whether the death of this node loses nothing that was promised.
-    pub(super) fn can_lose(&self, peer: Peer) -> bool {
-        self.promised.iter().all(|(name, (version, _))| {
-            let held = self.nodes[&peer].has(name, *version);
-            durable(&self.nodes, name, *version) > usize::from(held)
-        })
-    }
-
-    /// A dead node's disk is replaced by an empty one; what it said before has
-    /// long arrived or is lost with its connections.
-    pub(super) fn wipe(&mut self, peer: Peer) {
-        for event in std::mem::take(&mut self.events) {
-            match event {
-                Event::Deliver { from, to, message: Message::Answer { nonce, .. } }
-                    if from == peer =>
-                {
-                    self.events.push(Event::Silent { at: to, from, nonce });
-                }
-                Event::Deliver { from, .. } if from == peer => {}
-                _ => self.events.push(event),
-            }
-        }
-        self.node(peer).disk.clear();
     }
 
     /// The crashed node starts again with its disk.
@@ -197,7 +152,10 @@ impl Cluster {
 
     pub(super) fn begin_leave(&mut self, peer: Peer) {
         self.node(peer).standing = Standing::Leaving;
-        self.lower();
+        let members = self.members().len();
+        for (_, floor) in self.promised.values_mut() {
+            *floor = (*floor).min(members.max(1));
+        }
         self.look(peer);
         self.with(peer, |replicas, ring, asks, out| replicas.leave(ring, asks, out));
         self.spread();
@@ -224,25 +182,7 @@ impl Cluster {
         self.run();
     }
 
-    /// Those who have handed over everything are gone.
-    pub(super) fn end_leaves(&mut self) {
-        for node in self.nodes.values_mut() {
-            if node.standing == Standing::Leaving && node.replicas.handed_over() {
-                node.replicas.left();
-                node.standing = Standing::Left;
-            }
-        }
-    }
-
-    /// Everybody learns at once who its neighbours are now.
-    pub(super) fn notice(&mut self) {
-        for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
-            self.look(peer);
-        }
-    }
-
-    /// Everybody learns who its neighbours are now, one after another and not
-    /// at once.
+    /// Everybody learns who its neighbours are now.
     pub(super) fn spread(&mut self) {
         for (peer, node) in &self.nodes {
             if node.alive {
@@ -261,16 +201,6 @@ impl Cluster {
             }
             self.events.splice(0..0, rest);
         }
-    }
-
-    /// From now on the network is reliable and in order.
-    pub(super) fn calm(&mut self) {
-        self.rng = None;
-    }
-
-    /// Repair fires at one node.
-    pub(super) fn repair_some(&mut self, peer: Peer) {
-        self.with(peer, |replicas, ring, asks, out| replicas.repair(ring, asks, out));
     }
 
     /// Repair fires everywhere, and everything that follows happens; often.
@@ -360,13 +290,9 @@ impl Cluster {
     }
 
     pub(super) fn remove(&mut self, file: &str) -> Option<Reply> {
-        let ticket = self.begin_remove(self.placed(file)[0], file);
+        let ticket = self.command(self.placed(file)[0], Command::Remove { name: name(file) });
         self.run();
         self.reply(ticket)
-    }
-
-    pub(super) fn begin_remove(&mut self, at: Peer, file: &str) -> Ticket {
-        self.command(at, Command::Remove { name: name(file) })
     }
 
     pub(super) fn reply(&self, ticket: Ticket) -> Option<Reply> {
@@ -377,7 +303,7 @@ impl Cluster {
         self.reply(self.next - 1)
     }
 
-    /// Commands that got no reply from a node that lives on.
+    /// Commands at living nodes that got no reply.
     pub(super) fn unanswered(&self) -> Vec<Ticket> {
         let open = self.commands.iter().filter(|(_, (_, reply))| reply.is_none());
         open.map(|(ticket, _)| *ticket).collect()
@@ -488,7 +414,6 @@ impl Cluster {
             panic!("no command about a file");
         };
         self.commands.insert(ticket, (name.clone(), None));
-        self.node(at).commands.push(ticket);
         self.with(at, |replicas, ring, asks, out| {
             replicas.command(ring, ticket, command, asks, out);
         });
@@ -530,25 +455,14 @@ impl Cluster {
         }
     }
 
-    /// A command was acknowledged: the copies must be on disks, of which some
-    /// may have died since they said so; the others must stay.
+    /// A command was acknowledged: the copies must be there, and stay.
     fn promise(&mut self, name: FileName, version: Version, wanted: usize) {
-        let kept = self.nodes.values().filter(|node| node.has(&name, version)).count();
-        assert!(kept >= wanted, "{name} was acknowledged with {kept} of {wanted} copies");
-        let alive = durable(&self.nodes, &name, version);
-        let (known, floor) = self.promised.entry(name).or_insert((version, 0));
+        let copies = durable(&self.nodes, &name, version);
+        assert!(copies >= wanted, "{name} was acknowledged with {copies} of {wanted} copies");
+        let (known, floor) = self.promised.entry(name).or_insert((version, wanted));
         if *known <= version {
-            *floor = alive.min(wanted).max(if *known == version { *floor } else { 0 });
+            *floor = wanted.max(if *known == version { *floor } else { 0 });
             *known = version;
-        }
-        self.lower();
-    }
-
-    /// More copies than there are members are not promised.
-    fn lower(&mut self) {
-        let members = self.members().len().max(1);
-        for (_, floor) in self.promised.values_mut() {
-            *floor = (*floor).min(members);
         }
     }
 
@@ -598,7 +512,6 @@ impl Cluster {
                 _ => {}
             }
         }
-        if std::env::var("TRACE").is_ok() { eprintln!("{event:?}"); }
         match event {
             Event::Deliver { from, to, message } => self.deliver(from, to, message),
             Event::Silent { at, from, nonce } => self.answered(at, from, nonce, None),
@@ -734,5 +647,8 @@ fn view(space: Space, replicas: u8, me: Peer, node: &TestNode) -> RingView<'_> {
 
 /// Living disks with this version of the name or a newer one.
 fn durable(nodes: &BTreeMap<Peer, TestNode>, name: &FileName, version: Version) -> usize {
-    nodes.values().filter(|node| node.alive && node.has(name, version)).count()
+    let has = |node: &TestNode| {
+        node.alive && node.disk.get(name).is_some_and(|record| record.version >= version)
+    };
+    nodes.values().filter(|node| has(node)).count()
 }
