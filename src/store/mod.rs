@@ -313,9 +313,14 @@ impl Incoming {
 /// one buffer and the piece hashes.
 ///
 /// # Errors
-/// The disk's; also when the file grew or shrank meanwhile. A change that
+/// The disk's; also when the path is no regular file (a pipe would be waited
+/// for without end) or when the file grew or shrank meanwhile. A change that
 /// keeps the size is not noticed here.
 pub fn hash_file(path: &Path, progress: impl FnMut(u64)) -> std::io::Result<Manifest> {
+    if !std::fs::metadata(path)?.is_file() {
+        let kind = std::io::ErrorKind::InvalidInput;
+        return Err(std::io::Error::new(kind, "not a regular file"));
+    }
     hash(File::open(path)?, progress)
 }
 

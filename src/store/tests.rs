@@ -1,3 +1,5 @@
+//! Stories of a store: restarts, versions, crashes at every disk call.
+
 use std::io::Read;
 
 use proptest::prelude::*;
@@ -554,6 +556,33 @@ proptest! {
             model = found;
         }
     }
+}
+
+#[test]
+fn threads_that_share_contents_never_leave_a_record_without_its_bytes() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    std::thread::scope(|scope| {
+        for who in 0..4u8 {
+            let store = &store;
+            scope.spawn(move || {
+                for counter in 0..40u64 {
+                    let seed = 1 + (counter % 2) as u8;
+                    let deed =
+                        if counter % 3 == 2 { Deed::Forget(who) } else { Deed::Put(who, seed) };
+                    match perform(store, &deed, counter) {
+                        // The documented answer: fetch it again.
+                        Ok(()) | Err(IncomingError::Disk(StoreError::NoBlob(_))) => {}
+                        Err(error) => panic!("{deed:?}: {error}"),
+                    }
+                }
+                let last = Deed::Put(who, 4);
+                assert!((0..100).any(|_| perform(store, &last, 99).is_ok()));
+            });
+        }
+    });
+    assert_eq!(store.records().unwrap().len(), 4);
+    assert_sound(dir.path(), &store);
 }
 
 #[test]
