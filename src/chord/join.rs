@@ -37,7 +37,7 @@ pub(super) struct Join {
 
 impl Join {
     /// Who waits for it.
-    pub(super) const fn into_ticket(self) -> Option<Ticket> {
+    pub(super) fn into_ticket(self) -> Option<Ticket> {
         self.ticket
     }
 }

@@ -571,7 +571,7 @@ impl Node {
             self.remembered.forget(|peer| tables.neighbours(peer));
             self.silent.retain(|peer| tables.neighbours(*peer));
             self.census_restart(turn);
-            if self.standing == Standing::Member && !before.is_alone() && tables.is_alone() {
+            if self.standing == Standing::Member && !before.is_alone() && self.tables.is_alone() {
                 turn.notice(Notice::Alone);
                 self.rearm(Timer::Probe, turn);
             }
