@@ -10,12 +10,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::id::{DEFAULT_BITS, Space};
 use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS};
+use crate::ui::theme::ThemeChoice;
 use crate::view::command::{self, Kind, Spec, TABLE};
 
 use super::address;
@@ -171,10 +173,15 @@ pub(super) struct ScreenArgs {
     /// How --headless logs
     #[arg(long, value_name = "FORMAT", env = "CHORDAL_LOG_FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
-    /// Colours of the dashboard
-    #[arg(long, value_name = "THEME", env = "CHORDAL_THEME", default_value = "default")]
-    pub(super) theme: String,
-    /// Draw with ASCII characters only
+    /// Colours of the dashboard [default: standard, or mono when NO_COLOR is set]
+    #[arg(
+        long,
+        value_name = "THEME",
+        env = "CHORDAL_THEME",
+        value_parser = PossibleValuesParser::new(ThemeChoice::ALL.map(ThemeChoice::name))
+    )]
+    pub(super) theme: Option<String>,
+    /// Draw with ASCII characters only [default: where the locale is not UTF-8]
     #[arg(long, env = "CHORDAL_ASCII", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) ascii: bool,
 }
@@ -612,6 +619,7 @@ mod tests {
             "--stabilize 1ms",
             "--stabilize soon",
             "--advertise nowhere",
+            "--theme plaid",
             "lab 65",
             "lab 0",
             "tmux 17",

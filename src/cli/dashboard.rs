@@ -1,12 +1,13 @@
 //! What stands between engines and the dashboard: channels that stay when a
 //! node of a lab is killed and started again, and the dashboard's options.
 
-use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ui;
+use crate::ui::theme::{Theme, ThemeChoice};
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
 use super::args::ScreenArgs;
@@ -78,32 +79,55 @@ impl Tab {
     }
 }
 
-/// Refuses wherever no dashboard can be drawn.
+/// Refuses wherever no dashboard can be drawn, before anything is started.
 pub(super) fn needs_terminal() -> Result<(), Failure> {
-    let why = if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        "standard input and output are not a terminal"
-    } else if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
-        "this terminal can only show plain lines (TERM=dumb)"
-    } else {
+    if ui::terminal::is_usable() {
         return Ok(());
-    };
-    Err(Failure::Usage(format!("{why}, which the dashboard needs; run without it: --headless")))
+    }
+    Err(Failure::Usage(ui::UiError::NotATerminal.to_string()))
 }
 
-/// Shows the dashboard until its user ends it.
+/// A lab's two ends of what its dashboard asks for.
+#[derive(Debug)]
+pub(super) struct LabEnds {
+    /// Requests go out here.
+    pub(super) requests: mpsc::Sender<ui::LabRequest>,
+    /// Nodes that were asked for come in here.
+    pub(super) added: mpsc::Receiver<ui::Feed>,
+}
+
+/// Shows the dashboard until its user, a signal or the terminal's end ends it.
 pub(super) async fn run(
     feeds: Vec<ui::Feed>,
     screen: ScreenArgs,
-    lab: Option<mpsc::Sender<ui::LabRequest>>,
-) -> Result<(), Failure> {
+    lab: Option<LabEnds>,
+) -> Result<ui::Ended, Failure> {
+    // A lab ends as a whole: its nodes have nobody to hand files to.
+    let leave_deadline = if lab.is_some() { Duration::ZERO } else { LEAVE_DEADLINE };
+    let (lab, added) = lab.map(|ends| (ends.requests, ends.added)).unzip();
     let options = ui::Options {
-        ascii: screen.ascii,
-        theme: screen.theme,
+        ascii: screen.ascii.then_some(true),
+        theme: theme(screen.theme.as_deref()),
         history: places::history(),
-        leave_deadline: LEAVE_DEADLINE,
+        leave_deadline,
         log_dir: log::directory().map(ToOwned::to_owned),
         lab,
+        added,
         first_message: None,
     };
-    ui::run(feeds, options).await.map(drop).map_err(|error| Failure::Failed(error.to_string()))
+    ui::run(feeds, options).await.map_err(|error| match error {
+        ui::UiError::NotATerminal => Failure::Usage(error.to_string()),
+        ui::UiError::NoNode | ui::UiError::Terminal(_) => Failure::Failed(error.to_string()),
+    })
+}
+
+/// The theme that was chosen; without a choice, `NO_COLOR` (no-color.org)
+/// counts for one.
+fn theme(chosen: Option<&str>) -> Theme {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match chosen.and_then(Theme::from_name) {
+        Some(theme) => theme,
+        None if plain => Theme::of(ThemeChoice::Mono),
+        None => Theme::default(),
+    }
 }

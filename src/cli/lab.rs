@@ -21,7 +21,7 @@ use crate::ui;
 use crate::view::{CommandFailed, Level, Snapshot, Standing, UiEvent};
 
 use super::args::{LabArgs, MAX_LAB};
-use super::dashboard::{self, Submission, Tab};
+use super::dashboard::{self, LabEnds, Submission, Tab};
 use super::signals::EndSignals;
 use super::{Failure, log, node, print, runtime};
 
@@ -56,9 +56,11 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
             lab.headless(feeds).await
         } else {
             let (requests, asked) = mpsc::channel(COMMANDS);
+            let (adding, added) = mpsc::channel(MAX_LAB);
+            let ends = LabEnds { requests, added };
             tokio::select! {
-                end = dashboard::run(feeds, args.screen, Some(requests)) => end,
-                () = lab.serve(asked) => Ok(()),
+                end = dashboard::run(feeds, args.screen, Some(ends)) => end.map(drop),
+                () = lab.serve(asked, adding) => Ok(()),
             }
         };
         lab.stop().await;
@@ -95,7 +97,11 @@ impl Member {
 #[derive(Debug)]
 enum Order {
     Kill,
-    Restart { join: Vec<SocketAddr> },
+    Restart {
+        join: Vec<SocketAddr>,
+    },
+    /// Say that something did not work.
+    Complain(String),
 }
 
 impl Lab {
@@ -138,28 +144,37 @@ impl Lab {
     }
 
     /// Does what the dashboard asks for, until the dashboard ends.
-    async fn serve(&mut self, mut asked: mpsc::Receiver<ui::LabRequest>) {
+    async fn serve(
+        &mut self,
+        mut asked: mpsc::Receiver<ui::LabRequest>,
+        adding: mpsc::Sender<ui::Feed>,
+    ) {
         while let Some(request) = asked.recv().await {
-            self.obey(request).await;
+            let (at, order) = match request {
+                ui::LabRequest::Kill(at) => (at, Order::Kill),
+                ui::LabRequest::Restart(at) => (at, Order::Restart { join: self.living(Some(at)) }),
+                ui::LabRequest::Add => {
+                    match self.add().await {
+                        // There is room for every node of the largest lab.
+                        Ok(feed) => drop(adding.try_send(feed)),
+                        Err(Failure::Usage(why) | Failure::Failed(why)) => self.complain(&why),
+                    }
+                    continue;
+                }
+            };
+            if let Some(member) = self.members.get(at) {
+                // Only a task that has ended does not listen.
+                let _ = member.orders.send(order).await;
+            }
         }
         // The dashboard closes its end just before it is done itself.
         std::future::pending::<()>().await;
     }
 
-    async fn obey(&mut self, request: ui::LabRequest) {
-        let (at, order) = match request {
-            ui::LabRequest::Kill(at) => (at, Order::Kill),
-            ui::LabRequest::Restart(at) => (at, Order::Restart { join: self.living(Some(at)) }),
-            ui::LabRequest::Add(reply) => {
-                let _ = reply.send(self.add().await.map_err(|failure| match failure {
-                    Failure::Usage(why) | Failure::Failed(why) => CommandFailed(why),
-                }));
-                return;
-            }
-        };
-        if let Some(member) = self.members.get(at) {
-            // Only a task that has ended does not listen.
-            let _ = member.orders.send(order).await;
+    /// Shows on every tab that something did not work.
+    fn complain(&self, why: &str) {
+        for member in &self.members {
+            let _ = member.orders.try_send(Order::Complain(why.to_owned()));
         }
     }
 
@@ -218,6 +233,7 @@ impl Tended {
                 order = self.told.recv() => match order {
                     Some(Order::Kill) => break true,
                     Some(Order::Restart { .. }) => self.say(Level::Warn, "this node runs already"),
+                    Some(Order::Complain(why)) => self.say(Level::Error, &why),
                     None => break false,
                 },
                 relayed = self.tab.relay(&mut node.snapshots, &mut node.events) => {
@@ -251,6 +267,7 @@ impl Tended {
             tokio::select! {
                 order = self.told.recv() => match order? {
                     Order::Kill => self.say(Level::Warn, "this node is down already"),
+                    Order::Complain(why) => self.say(Level::Error, &why),
                     Order::Restart { join } => {
                         let config = Config { join, ..self.config.clone() };
                         match Node::start(config).await {

@@ -48,6 +48,7 @@ enum Failure {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // A dashboard that panics gives its terminal back while it unwinds.
     match panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(code) => code,
         Err(cause) => {

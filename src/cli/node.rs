@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::engine::{Config, Node, StartError};
+use crate::ui;
 use crate::view::{Snapshot, UiEvent};
 use crate::wire::handshake::Params;
 
@@ -19,6 +20,13 @@ use super::{Failure, places, print, runtime};
 /// Time to hand over files at the end: long enough for a small disk over a
 /// LAN, short enough for whoever waits.
 pub(super) const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time to close a node whose dashboard has let it leave already.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What a second signal costs.
+const UNHANDED: &str = "ended at once, by a second signal: not every file may have been handed \
+     over; start the node again with the same address to bring them back";
 
 /// Runs a node until it is told to end.
 pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
@@ -103,7 +111,22 @@ async fn show(
         while tab.relay(&mut snapshots, &mut events).await.is_some() {}
     });
     let end = dashboard::run(vec![feed], screen, None).await;
-    node.shutdown(LEAVE_DEADLINE).await;
+    let end = match end {
+        // Asked to end now: what a second Ctrl-C means.
+        Ok(ui::Ended::Interrupted) => {
+            node.kill().await;
+            Err(Failure::Failed(UNHANDED.to_owned()))
+        }
+        // The dashboard has given the node its time to leave.
+        Ok(ui::Ended::Quit | ui::Ended::Hangup) => {
+            node.shutdown(FLUSH_DEADLINE).await;
+            Ok(())
+        }
+        Err(failure) => {
+            node.shutdown(LEAVE_DEADLINE).await;
+            Err(failure)
+        }
+    };
     relay.abort();
     end
 }
@@ -131,10 +154,7 @@ async fn headless(node: Node, mut events: mpsc::Receiver<UiEvent>) -> Result<(),
     });
     let end = tokio::select! {
         () = node.shutdown(LEAVE_DEADLINE) => Ok(()),
-        second = signals.next() => Err(Failure::Failed(format!(
-            "ended at once by a second signal ({second}): files may not be handed over; start the \
-             node again with the same address to bring them back"
-        ))),
+        _ = signals.next() => Err(Failure::Failed(UNHANDED.to_owned())),
     };
     rest.abort();
     end
