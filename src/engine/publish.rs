@@ -104,12 +104,6 @@ impl Publisher {
 
     /// Puts a line into the events panel.
     pub(super) fn event(&mut self, level: Level, text: String) {
-        match level {
-            Level::Error => tracing::error!("{text}"),
-            Level::Warn => tracing::warn!("{text}"),
-            Level::Info => tracing::info!("{text}"),
-            Level::Detail => tracing::debug!("{text}"),
-        }
         let unix_ms =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
         if self.events.try_send(UiEvent { unix_ms, level, text: clean(text) }).is_err() {
