@@ -37,7 +37,7 @@ pub(super) struct Join {
 
 impl Join {
     /// Who waits for it.
-    pub(super) fn into_ticket(self) -> Option<Ticket> {
+    pub(super) const fn ticket(&self) -> Option<Ticket> {
         self.ticket
     }
 }

@@ -20,7 +20,7 @@ impl Node {
                 // Nothing was begun that others know of.
                 self.leave = Some(ticket);
                 self.forget_ring(turn);
-                if let Some(waiting) = self.join.take().and_then(|join| join.into_ticket()) {
+                if let Some(waiting) = self.join.take().and_then(|join| join.ticket()) {
                     turn.fail(waiting, Failure::Busy("leaving its ring"));
                 }
                 return self.end_leave(turn);

@@ -37,6 +37,7 @@ use crate::wire::{Message, Nonce};
 mod asks;
 mod census;
 mod fingers;
+mod inspect;
 pub mod invariant;
 mod join;
 mod leave;

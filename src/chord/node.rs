@@ -12,11 +12,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::id::Space;
-use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Record;
 use crate::time::Time;
-use crate::wire::handshake::Params;
 use crate::wire::{Answer, Ask, Message, Tell};
 
 use super::asks::Asks;
@@ -30,8 +27,7 @@ use super::replicas::{FileAsk, Replicas, RingView};
 use super::ring::Pace;
 use super::successors::SuccessorList;
 use super::{
-    Command, Config, Effect, Effects, Failure, FingerRow, HeldRow, Input, Notice, Reply, Standing,
-    Ticket, Timer,
+    Command, Config, Effect, Effects, Failure, Input, Notice, Reply, Standing, Ticket, Timer,
 };
 
 /// One node of a ring, as a pure state machine (see [`super`]).
@@ -220,66 +216,7 @@ impl Node {
         self.settle(&mut turn);
     }
 
-    /// The node itself.
-    pub const fn peer(&self) -> Peer {
-        self.me
-    }
-
-    /// What it is told to be.
-    pub const fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// What it shares with the other members of its ring.
-    pub const fn params(&self) -> &Params {
-        &self.config.params
-    }
-
-    /// What it is to its ring.
-    pub const fn standing(&self) -> Standing {
-        self.standing
-    }
-
-    /// The node before it, where known.
-    pub const fn predecessor(&self) -> Option<Peer> {
-        self.tables.predecessor
-    }
-
-    /// The nodes after it, nearest first.
-    pub fn successors(&self) -> &[Peer] {
-        self.tables.successors.as_slice()
-    }
-
-    /// The whole finger table.
-    pub fn fingers(&self) -> Vec<FingerRow> {
-        fingers::rows(self.space(), self.me, self.config.successors, &self.tables)
-    }
-
-    /// Its tables, for [`super::invariant`].
-    pub fn ring_state(&self) -> NodeState {
-        NodeState {
-            peer: self.me,
-            predecessor: self.tables.predecessor,
-            successors: self.tables.successors.as_slice().to_vec(),
-        }
-    }
-
-    /// The files held here, in the order of their names.
-    pub fn files_held(&self) -> Vec<HeldRow> {
-        self.replicas.rows(&self.ring_view()).collect()
-    }
-
-    /// The durable record under this name, which may be a tombstone.
-    pub fn record(&self, name: &FileName) -> Option<&Record> {
-        self.replicas.record(name)
-    }
-
-    /// Who holds the newest version known here durably, this node first.
-    pub fn holders(&self, name: &FileName) -> Vec<Peer> {
-        self.replicas.holders(&self.ring_view(), name)
-    }
-
-    fn ring_view(&self) -> RingView<'_> {
+    pub(super) fn ring_view(&self) -> RingView<'_> {
         RingView {
             space: self.config.space(),
             me: self.me,
@@ -570,8 +507,9 @@ impl Node {
             let tables = &self.tables;
             self.remembered.forget(|peer| tables.neighbours(peer));
             self.silent.retain(|peer| tables.neighbours(*peer));
+            let alone = !before.is_alone() && tables.is_alone();
             self.census_restart(turn);
-            if self.standing == Standing::Member && !before.is_alone() && self.tables.is_alone() {
+            if self.standing == Standing::Member && alone {
                 turn.notice(Notice::Alone);
                 self.rearm(Timer::Probe, turn);
             }
