@@ -7,7 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ratatui::layout::Rect;
+
 use crate::view::{Level, Snapshot, UiEvent};
+
+use super::draw::Memory;
+use super::theme::{Glyphs, Theme};
 
 /// Lines kept for the events panel of one node.
 pub const MAX_EVENTS: usize = 2_000;
@@ -46,9 +51,16 @@ pub struct App {
     /// Time since the dashboard started, set before each frame.
     pub now: Duration,
     /// Colours.
-    pub theme: super::theme::Theme,
+    pub theme: Theme,
     /// Line-drawing and state glyphs: unicode or ASCII.
-    pub glyphs: super::theme::Glyphs,
+    pub glyphs: Glyphs,
+    /// A task in the background panicked: what to show in a red banner.
+    pub banner: Option<String>,
+    /// Where each panel was drawn last (the drawing code fills it in): what a
+    /// click of the mouse means.
+    pub areas: Vec<(Panel, Rect)>,
+    /// What the drawing code keeps from one frame to the next.
+    pub memory: Memory,
 }
 
 /// One node of the dashboard.
@@ -242,7 +254,48 @@ pub struct Trail {
     pub since: Duration,
 }
 
+impl Default for LogView {
+    fn default() -> LogView {
+        LogView { level: Level::Info, search: None, scrolled: 0, unseen: 0 }
+    }
+}
+
+impl LogView {
+    /// Whether an event passes the filter and the search.
+    pub fn shows(&self, event: &UiEvent) -> bool {
+        let found = |needle: &String| event.text.to_lowercase().contains(&needle.to_lowercase());
+        event.level >= self.level && self.search.as_ref().is_none_or(found)
+    }
+}
+
 impl App {
+    /// A dashboard over these nodes (at least one), the prompt focused.
+    pub fn new(snapshots: Vec<Arc<Snapshot>>, theme: Theme, glyphs: Glyphs) -> App {
+        let tab = |snapshot| NodeTab { snapshot, events: VecDeque::new() };
+        App {
+            nodes: snapshots.into_iter().map(tab).collect(),
+            shown: 0,
+            lab: false,
+            focus: Focus::Prompt,
+            panel: Panel::Ring,
+            zoom: false,
+            tables: [TableState::default(); Panel::ALL.len()],
+            prompt: Prompt::default(),
+            overlay: None,
+            log: LogView::default(),
+            frozen: None,
+            explain: false,
+            mouse: false,
+            trail: None,
+            now: Duration::ZERO,
+            theme,
+            glyphs,
+            banner: None,
+            areas: Vec::new(),
+            memory: Memory::default(),
+        }
+    }
+
     /// The snapshot to draw: the frozen one, or the latest of the shown node.
     pub fn snapshot(&self) -> &Snapshot {
         match &self.frozen {
