@@ -48,6 +48,8 @@ pub mod placement;
 mod replicas;
 mod ring;
 mod successors;
+#[cfg(test)]
+mod tests;
 
 pub use node::Node;
 

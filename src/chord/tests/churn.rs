@@ -1,0 +1,221 @@
+//! Deaths, returns, bad networks, leaving.
+
+use std::time::Duration;
+
+use super::driver::{Net, peer};
+use crate::chord::{Command, Reply, Standing};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The numbers of the nodes in ring order, starting anywhere.
+fn order(net: &Net) -> Vec<u16> {
+    let (members, _) = net.nodes().next().expect("some node").members();
+    members.iter().map(|p| p.address().port() - 2000).collect()
+}
+
+#[test]
+fn a_death_among_eight_is_repaired_within_a_second() {
+    for seed in 0..40 {
+        let mut net = Net::grown(seed, 16, 10, 8);
+        net.crash((seed % 8) as u16);
+        let took = net.settle(SECOND * 5);
+        assert!(took <= SECOND, "seed {seed}: {took:?}");
+    }
+}
+
+#[test]
+fn a_silent_death_is_noticed_too() {
+    for seed in 0..20 {
+        let mut net = Net::grown(seed, 16, 10, 8);
+        net.refuse = false;
+        net.crash((seed % 8) as u16);
+        let took = net.settle(SECOND * 15);
+        assert!(took <= SECOND * 4, "seed {seed}: {took:?}");
+    }
+}
+
+#[test]
+fn two_neighbours_die_together() {
+    for seed in 0..30 {
+        for (r, count) in [(16, 3), (16, 8), (3, 8), (3, 12)] {
+            let mut net = Net::grown(seed, r, 10, count);
+            let order = order(&net);
+            let at = seed as usize % usize::from(count);
+            net.refuse = seed % 2 == 0;
+            net.crash(order[at]);
+            net.crash(order[(at + 1) % order.len()]);
+            net.settle(SECOND * 20);
+        }
+    }
+}
+
+#[test]
+fn the_last_node_stands_and_welcomes_whoever_returns() {
+    for seed in 0..30 {
+        let mut net = Net::grown(seed, 16, 10, 4);
+        net.refuse = seed % 2 == 0;
+        for number in 1..4 {
+            net.crash(number);
+        }
+        net.settle(SECOND * 20);
+        assert!(net.node(0).successors().is_empty());
+        net.start(2, &[3, 1, 0]);
+        net.settle(SECOND * 20);
+        assert_eq!(net.node(0).successors(), [peer(2)]);
+    }
+}
+
+#[test]
+fn a_node_killed_and_started_again_at_once_is_itself() {
+    for seed in 0..40 {
+        for count in [2, 3, 8] {
+            let mut net = Net::grown(seed, 16, 10, count);
+            let number = seed as u16 % count;
+            let other = (number + 1) % count;
+            net.crash(number);
+            net.run(Duration::from_micros(seed * 300));
+            if seed % 2 == 0 {
+                net.start(number, &[other]);
+            } else {
+                net.start(number, &[]);
+                net.join(number, other);
+            }
+            net.settle(SECOND * 20);
+            assert_eq!(net.node(number).peer(), peer(number), "seed {seed}: same place");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_returns_as_a_stranger_is_let_go_and_found_again() {
+    // It restarts without any memory and does not join: the others probe it.
+    for seed in 0..20 {
+        let mut net = Net::grown(seed, 16, 10, 5);
+        net.crash(2);
+        net.start(2, &[]);
+        net.settle(SECOND * 120);
+        assert_eq!(net.node(0).successors().len(), 4);
+    }
+}
+
+#[test]
+fn the_whole_ring_restarts() {
+    for seed in 0..20 {
+        for count in [2, 3, 8] {
+            let mut net = Net::grown(seed, 16, 10, count);
+            for number in 0..count {
+                net.crash(number);
+            }
+            for number in 0..count {
+                let others: Vec<u16> = (0..count).filter(|n| *n != number).collect();
+                net.start(number, &others);
+            }
+            let took = net.settle(SECOND * 60);
+            assert!(took <= SECOND * 30, "seed {seed}, {count} nodes: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn loss_disorder_and_duplicates_delay_but_break_nothing() {
+    for seed in 0..15 {
+        let mut net = Net::new(seed, 16, 10);
+        net.loss = 100;
+        net.twice = 100;
+        net.delay = 200..60_000;
+        net.start(0, &[]);
+        for number in 1..10 {
+            net.start(number, &[]);
+            net.join(number, 0);
+            net.run(SECOND * 2);
+        }
+        net.crash(4);
+        net.run(SECOND * 10);
+        net.loss = 0;
+        // Whose join was lost altogether comes in by its memory of the contact.
+        net.settle(SECOND * 120);
+    }
+}
+
+#[test]
+fn a_leaver_is_missed_by_nobody() {
+    for seed in 0..30 {
+        for count in [1, 2, 3, 8] {
+            let mut net = Net::grown(seed, 16, 10, count);
+            let ticket = net.command(seed as u16 % count, Command::Leave);
+            assert_eq!(net.reply(ticket), Reply::Left { handed: 0, kept: 0 });
+            let took = net.settle(SECOND * 20);
+            assert!(took <= SECOND, "seed {seed}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_left_may_come_back() {
+    let mut net = Net::grown(1, 16, 10, 4);
+    let ticket = net.command(2, Command::Leave);
+    net.reply(ticket);
+    assert_eq!(net.node(2).standing(), Standing::Left);
+    net.settle(SECOND * 5);
+    let ticket = net.join(2, 0);
+    assert!(matches!(net.reply(ticket), Reply::Joined { .. }));
+    net.settle(SECOND * 5);
+    assert_eq!(net.node(0).successors().len(), 3);
+}
+
+#[test]
+fn a_ring_shrinks_to_one_in_order_and_by_deaths() {
+    for seed in 0..10 {
+        let mut net = Net::grown(seed, 4, 10, 12);
+        for number in 1..12 {
+            if number % 2 == 0 {
+                net.crash(number);
+            } else {
+                net.command(number, Command::Leave);
+            }
+            net.settle(SECOND * 20);
+        }
+        assert!(net.node(0).successors().is_empty());
+    }
+}
+
+#[test]
+fn coming_and_going_under_load_settles() {
+    for seed in 0..10 {
+        let mut net = Net::grown(seed, 6, 12, 20);
+        net.refuse = seed % 2 == 0;
+        net.loss = 20;
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut down: Vec<u16> = Vec::new();
+        for _ in 0..30 {
+            if down.len() > 6 || (!down.is_empty() && rng.bool()) {
+                let number = down.swap_remove(rng.usize(..down.len()));
+                net.start(number, &[0, 1, 5, 9, 13]);
+            } else {
+                let number = rng.u16(1..20);
+                if !down.contains(&number) {
+                    net.crash(number);
+                    down.push(number);
+                }
+            }
+            net.run(Duration::from_millis(rng.u64(100..3000)));
+        }
+        net.loss = 0;
+        net.settle(SECOND * 180);
+    }
+}
+
+#[test]
+fn word_of_a_death_that_comes_late_kills_nobody() {
+    for seed in 0..10 {
+        let mut net = Net::grown(seed, 16, 10, 5);
+        net.run(SECOND * 5);
+        for number in 0..5 {
+            for other in 0..5 {
+                net.rumour(number, other);
+            }
+        }
+        net.run(SECOND);
+        assert!(net.is_ideal(), "seed {seed}:\n{}", net.show());
+    }
+}

@@ -1,0 +1,60 @@
+//! The ring half and the file half together.
+
+use std::time::Duration;
+
+use super::driver::Net;
+use crate::chord::{Command, Reply};
+use crate::name::FileName;
+use crate::record::ContentHash;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Stores `count` small files through their owners.
+fn put(net: &mut Net, count: u8) {
+    for number in 0..count {
+        let name = FileName::new(&format!("file-{number}")).expect("a plain name");
+        let key = name.key(net.config.space());
+        let ticket = net.command(0, Command::Lookup { key });
+        let Reply::Found(found) = net.reply(ticket) else { panic!("no owner") };
+        let owner = found.owner.address().port() - 2000;
+        let root = ContentHash([number; 32]);
+        let commit = Command::Commit { name, root, size: 1, overwrite: false };
+        let ticket = net.command(owner, commit);
+        let reply = net.reply(ticket);
+        assert!(matches!(reply, Reply::Stored { .. }), "{reply:?}");
+    }
+}
+
+/// The fewest copies of any of the files.
+fn fewest(net: &Net, count: u8) -> usize {
+    (0..count)
+        .map(|number| {
+            let name = FileName::new(&format!("file-{number}")).expect("a plain name");
+            net.nodes().filter(|node| node.record(&name).is_some()).count()
+        })
+        .min()
+        .unwrap_or(0)
+}
+
+#[test]
+fn copies_follow_the_ring_through_deaths_joins_and_leaves() {
+    for seed in 0..10 {
+        let mut net = Net::grown(seed, 16, 10, 6);
+        put(&mut net, 20);
+        assert!(fewest(&net, 20) >= 3);
+        net.crash(1 + seed as u16 % 5);
+        net.settle(SECOND * 10);
+        net.until(SECOND * 60, |net| fewest(net, 20) >= 3).expect("copies are made again");
+        net.start(6, &[]);
+        net.join(6, 0);
+        net.settle(SECOND * 10);
+        net.run(SECOND * 20);
+        assert!(fewest(&net, 20) >= 3);
+        let ticket = net.command(0, Command::Leave);
+        let reply = net.reply(ticket);
+        assert!(matches!(reply, Reply::Left { kept: 0, .. }), "{reply:?}");
+        net.settle(SECOND * 10);
+        net.until(SECOND * 60, |net| fewest(net, 20) >= 3).expect("handed over");
+        assert!(net.node(0).files_held().is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! From one node upwards: joins, taken places, what it costs.
+
+use std::time::Duration;
+
+use super::driver::{Net, peer};
+use crate::chord::{CensusState, Command, Failure, Notice, Reply, Standing};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn one_node_is_its_own_ring() {
+    let mut net = Net::new(1, 16, 10);
+    net.start(0, &[]);
+    assert_eq!(net.node(0).standing(), Standing::Member);
+    net.settle(SECOND);
+    let ticket = net.command(0, Command::Lookup { key: crate::id::Id::new(5) });
+    let Reply::Found(found) = net.reply(ticket) else { panic!("not found") };
+    assert_eq!((found.owner, found.hops.len()), (peer(0), 0));
+    net.run(SECOND * 30);
+    assert_eq!(net.sent, 0, "nobody to talk to");
+}
+
+#[test]
+fn two_then_three_nodes_know_each_other_at_once() {
+    for seed in 0..50 {
+        let mut net = Net::new(seed, 16, 10);
+        net.start(0, &[]);
+        for number in 1..3 {
+            net.start(number, &[]);
+            let ticket = net.join(number, number - 1);
+            assert!(matches!(net.reply(ticket), Reply::Joined { .. }), "seed {seed}");
+            let took = net.settle(SECOND * 5);
+            assert!(took <= SECOND, "seed {seed}: {took:?}");
+        }
+        assert_eq!(net.node(0).members().1, CensusState::Complete);
+        assert_eq!(net.node(0).members().0.len(), 3);
+    }
+}
+
+#[test]
+fn the_eighth_node_is_in_within_a_second() {
+    for seed in 0..30 {
+        let mut net = Net::grown(seed, 16, 10, 7);
+        net.start(7, &[]);
+        net.join(7, 3);
+        let took = net.settle(SECOND * 5);
+        assert!(took <= SECOND, "seed {seed}: {took:?}");
+    }
+}
+
+#[test]
+fn fifty_nodes_join_at_once() {
+    for seed in 0..6 {
+        for r in [16, 4] {
+            let mut net = Net::new(seed, r, 16);
+            net.start(0, &[]);
+            let tickets: Vec<_> = (1..50)
+                .map(|number| {
+                    net.start(number, &[]);
+                    net.join(number, 0)
+                })
+                .collect();
+            net.settle(SECOND * 60);
+            for ticket in tickets {
+                assert!(matches!(net.reply(ticket), Reply::Joined { .. }), "seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_taken_place_makes_the_joiner_use_its_next_index() {
+    for seed in 0..20 {
+        let mut net = Net::grown(seed, 4, 4, 8);
+        let renamed =
+            net.notices.iter().filter(|(_, notice)| matches!(notice, Notice::Renamed { .. }));
+        assert!(renamed.count() > 0, "eight nodes on sixteen places");
+        net.run(SECOND * 5);
+        net.settle(SECOND);
+    }
+}
+
+#[test]
+fn a_full_ring_refuses_with_a_reason() {
+    let mut net = Net::grown(3, 4, 2, 4);
+    net.start(4, &[]);
+    let ticket = net.join(4, 0);
+    assert_eq!(net.reply(ticket), Reply::Failed(Failure::JoinFailed(peer(0).address())));
+    assert_eq!(net.node(4).standing(), Standing::Member);
+}
+
+#[test]
+fn a_wrong_contact_is_refused_soon_and_the_node_stays_alone() {
+    let mut net = Net::new(1, 16, 10);
+    net.start(0, &[]);
+    let ticket = net.join(0, 9);
+    let start = net.now;
+    assert_eq!(net.reply(ticket), Reply::Failed(Failure::NoContact(peer(9).address())));
+    assert!(net.now - start < SECOND);
+    assert_eq!(net.node(0).standing(), Standing::Member);
+}
+
+#[test]
+fn a_member_that_joins_its_own_ring_is_told_so() {
+    let mut net = Net::grown(1, 16, 10, 3);
+    let ticket = net.join(0, 2);
+    assert_eq!(net.reply(ticket), Reply::Failed(Failure::AlreadyMember(peer(2).address())));
+}
+
+#[test]
+fn a_ring_at_rest_whispers_and_a_change_makes_no_storm() {
+    let mut net = Net::grown(1, 16, 10, 8);
+    net.run(SECOND * 30);
+    let before = net.sent;
+    net.run(SECOND * 30);
+    // A node and second: a round of stabilize (3 messages), half a question of
+    // the census, now and then a comparison of files.
+    let rate = (net.sent - before) as f64 / 30.0 / 8.0;
+    assert!(rate < 6.0, "{rate} messages a second and node at rest");
+    let before = net.sent;
+    net.crash(3);
+    net.settle(SECOND * 5);
+    net.run(SECOND * 2);
+    let change = net.sent - before;
+    assert!(change < 600, "{change} messages for one death");
+}

@@ -1,0 +1,45 @@
+//! Two rings become one.
+
+use std::time::Duration;
+
+use super::driver::{Net, address};
+use crate::chord::{Notice, Reply};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn two_rings_started_apart_are_joined_by_command() {
+    for seed in 0..30 {
+        for (left, right) in [(1, 3), (3, 1), (2, 2), (4, 4), (8, 5)] {
+            let mut net = Net::new(seed, 16, 16);
+            for (first, count) in [(0, left), (left, right)] {
+                net.start(first, &[]);
+                for number in first + 1..first + count {
+                    net.start(number, &[]);
+                    net.join(number, first);
+                    net.run(SECOND / 4);
+                }
+            }
+            net.run(SECOND * 3);
+            let ticket = net.join(left - 1, left);
+            assert!(matches!(net.reply(ticket), Reply::Joined { .. }));
+            let took = net.settle(SECOND * 60);
+            assert!(took < SECOND * 10, "seed {seed}, {left} and {right}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_partition_heals_by_itself() {
+    for seed in 0..15 {
+        for count in [2u16, 3, 8] {
+            let mut net = Net::grown(seed, 16, 16, count);
+            net.apart = (0..count / 2).map(address).collect();
+            net.run(SECOND * 20);
+            assert!(!net.is_ideal());
+            net.apart.clear();
+            net.settle(SECOND * 120);
+            assert!(net.notices.iter().any(|(_, notice)| matches!(notice, Notice::Merged(_))));
+        }
+    }
+}

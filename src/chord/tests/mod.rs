@@ -1,0 +1,12 @@
+//! Whole rings on a virtual clock: the traps of CHORD.md §1 as stories, each
+//! under many seeds.
+
+// The driver is what draws random numbers; the core still draws none.
+#![allow(clippy::disallowed_types)]
+
+mod churn;
+mod driver;
+mod files;
+mod growing;
+mod lookups;
+mod merging;
