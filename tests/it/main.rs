@@ -1,0 +1,12 @@
+//! The integration tests: the real program in real processes, over loopback
+//! TCP and in a pseudo-terminal.
+
+mod cli;
+mod cluster;
+mod dashboard;
+mod lab_tasks;
+mod layers;
+mod process;
+mod pty;
+mod tape;
+mod wire;
