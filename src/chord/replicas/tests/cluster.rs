@@ -407,7 +407,7 @@ impl Cluster {
         placement(self.space, name(file).key(self.space), nodes, self.replicas)
     }
 
-    pub(super) fn sorted(&self, mut peers: Vec<Peer>) -> Vec<Peer> {
+    pub(super) fn sorted(mut peers: Vec<Peer>) -> Vec<Peer> {
         peers.sort();
         peers
     }
@@ -439,7 +439,7 @@ impl Cluster {
         for (name, held) in versions {
             let placed = self.placed(name.as_str());
             let holders: Vec<Peer> = held.keys().copied().collect();
-            assert_eq!(holders, self.sorted(placed), "{name}");
+            assert_eq!(holders, Cluster::sorted(placed), "{name}");
             assert_eq!(held.values().collect::<BTreeSet<_>>().len(), 1, "{name}: {held:?}");
         }
     }

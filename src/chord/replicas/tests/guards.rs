@@ -145,7 +145,7 @@ fn a_holder_that_its_owner_does_not_know_yet_keeps_its_copy() {
     let members = cluster.members();
     let new = members[1];
     let root = content(1);
-    let file = (0..).map(|i| format!("file {i}"));
+    let file = (0..999).map(|i| format!("file {i}"));
     let mut mine =
         file.filter(|n| cluster.placed(n)[1] == new && cluster.placed(n)[0] == members[0]);
     let file = name(&mine.next().expect("some name"));
