@@ -60,6 +60,9 @@ pub enum Ask {
         copies: u8,
     },
     /// Records that the asker holds durably and wants the other to hold too.
+    /// Versions count from 1: a record with counter 0 is nobody's and only asks
+    /// whether the other holds anything under that name ([`Verdict::Newer`]),
+    /// or not ([`Verdict::Later`]).
     Offer {
         /// The records, at most [`crate::limits::MAX_PAGE`].
         records: Vec<Record>,

@@ -19,7 +19,7 @@ use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::placement::placement;
 use super::super::{Effect, Effects, Found, Notice, Standing, Timer};
-use super::holder::{Cover, Job};
+use super::holder::Cover;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open};
 
 /// The pause between two rounds of a leaving node: the new owners are fetching
@@ -119,8 +119,8 @@ impl Replicas {
 
     /// Whether nothing is left that others could take.
     pub(in super::super) fn handed_over(&self) -> bool {
-        let dropping = self.jobs.values().any(|job| matches!(job, Job::Drop { .. }));
-        self.leaving.is_some_and(|leave| leave.alone || (self.disk.is_empty() && !dropping))
+        let busy = self.jobs.values().any(|job| !job.is_fetch());
+        self.leaving.is_some_and(|leave| !busy && (leave.alone || self.disk.is_empty()))
     }
 
     /// The leave ended: how many files others hold now, and how many stayed.

@@ -51,7 +51,8 @@ impl Job {
         }
     }
 
-    fn is_fetch(&self) -> bool {
+    /// Work for nobody but the ring.
+    pub(super) fn is_fetch(&self) -> bool {
         matches!(self, Job::Keep { command: None, .. })
     }
 }

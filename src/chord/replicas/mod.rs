@@ -479,7 +479,6 @@ impl Replicas {
 fn is_open(asks: &Asks<Purpose>, peer: Peer, which: impl Fn(&FileAsk) -> bool) -> bool {
     asks.iter().any(|(_, to, purpose)| match purpose {
         Purpose::Files(ask) => to == peer && which(ask),
-        #[allow(unreachable_patterns, reason = "the node has purposes of its own")]
         _ => false,
     })
 }
@@ -488,7 +487,6 @@ fn is_open(asks: &Asks<Purpose>, peer: Peer, which: impl Fn(&FileAsk) -> bool) -
 fn forget(asks: &mut Asks<Purpose>, which: impl Fn(&FileAsk) -> bool) {
     asks.forget(|purpose| match purpose {
         Purpose::Files(ask) => which(ask),
-        #[allow(unreachable_patterns, reason = "the node has purposes of its own")]
         _ => false,
     });
 }

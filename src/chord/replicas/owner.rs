@@ -267,6 +267,11 @@ impl Replicas {
         out: &mut Effects,
     ) {
         let Some(held) = self.disk.get(&name) else { return };
+        if !matches!(ring.standing, Standing::Member | Standing::Leaving) {
+            // It left while its disk worked: nobody will look for the file here.
+            let reply = Reply::Failed(Failure::NotOwner);
+            return out.push(Effect::Reply { ticket, reply });
+        }
         out.push(Effect::Arm {
             timer: Timer::Copies(ticket),
             after: copies_wait(held.record.size()),
@@ -522,12 +527,11 @@ impl Replicas {
             // its copies.
             self.partners.remove(&peer);
             forget(asks, |ask| is_owners(ask, peer));
-            let names: Vec<FileName> = self.disk.keys().cloned().collect();
-            for name in names {
-                if let Some(held) = self.disk.get_mut(&name) {
-                    held.awaited.remove(&peer);
+            for held in self.disk.values_mut() {
+                held.awaited.remove(&peer);
+                if held.holders.remove(&peer) {
+                    out.push(copies_notice(None, held, ring.wanted()));
                 }
-                self.lose_copy(ring, peer, &name, out);
             }
         }
         for peer in wanted {

@@ -1,5 +1,7 @@
 //! The pump: a ring of file halves, their disks, and the network between them.
 
+mod network;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
@@ -8,38 +10,14 @@ use crate::chord::{Found, Reply, StoreFailure, StoreOp, Timer};
 use crate::record::{ContentHash, Version};
 use crate::wire::Nonce;
 
+use network::Event;
+
 pub(super) fn name(text: &str) -> FileName {
     FileName::new(text).expect("a good name")
 }
 
 pub(super) fn content(byte: u8) -> ContentHash {
     ContentHash([byte; 32])
-}
-
-/// What has yet to happen.
-#[derive(Clone)]
-enum Event {
-    Deliver {
-        from: Peer,
-        to: Peer,
-        message: Message,
-    },
-    Silent {
-        at: Peer,
-        from: Peer,
-        nonce: Nonce,
-    },
-    Disk {
-        at: Peer,
-        ticket: Ticket,
-        op: StoreOp,
-    },
-    Lookup {
-        at: Peer,
-        key: Id,
-    },
-    /// The node learns who its neighbours are now.
-    Ring(Peer),
 }
 
 pub(super) struct TestNode {
@@ -52,6 +30,15 @@ pub(super) struct TestNode {
     /// Whether its disk refuses.
     pub(super) full: bool,
     disk: BTreeMap<FileName, Record>,
+    /// Its commands; they die with it.
+    commands: Vec<Ticket>,
+}
+
+impl TestNode {
+    /// Whether its disk has this version or a newer one.
+    fn has(&self, name: &FileName, version: Version) -> bool {
+        self.disk.get(name).is_some_and(|record| record.version >= version)
+    }
 }
 
 pub(super) struct Cluster {
@@ -122,6 +109,7 @@ impl Cluster {
             alive: true,
             full: false,
             disk: BTreeMap::new(),
+            commands: Vec::new(),
         };
         self.nodes.insert(peer, node);
         // A joiner takes its neighbours over before it answers anybody.
@@ -129,14 +117,50 @@ impl Cluster {
         peer
     }
 
-    /// A crash. What was promised then holds for what is left.
+    /// A crash. Until it is noticed others count on the dead node's copy, so
+    /// one copy fewer is left of the promise.
     pub(super) fn kill(&mut self, peer: Peer) {
-        self.node(peer).alive = false;
         for (name, (version, floor)) in &mut self.promised {
-            let left = durable(&self.nodes, name, *version);
-            assert!(left > 0, "{name} is lost");
-            *floor = left.min(*floor);
+            *floor = floor.saturating_sub(usize::from(self.nodes[&peer].has(name, *version)));
         }
+        self.node(peer).alive = false;
+        for (name, (version, _)) in &self.promised {
+            assert!(durable(&self.nodes, name, *version) > 0, "{name} is lost");
+        }
+        self.lower();
+        // What it was doing ends with it; answers on the way find nobody.
+        self.events.retain(|event| {
+            !matches!(event, Event::Disk { at, .. } | Event::Lookup { at, .. } if *at == peer)
+        });
+        let waiting = std::mem::take(&mut self.node(peer).commands);
+        for ticket in waiting {
+            self.armed.remove(&Timer::Copies(ticket));
+            self.commands.remove(&ticket);
+        }
+    }
+
+    /// Whether what was promised survives the death of this node.
+    pub(super) fn can_lose(&self, peer: Peer) -> bool {
+        let node = &self.nodes[&peer];
+        let mut promised = self.promised.iter();
+        promised.all(|(name, (version, floor))| *floor > 1 || !node.has(name, *version))
+    }
+
+    /// A dead node's disk is replaced by an empty one; what it said before has
+    /// long arrived or is lost with its connections.
+    pub(super) fn wipe(&mut self, peer: Peer) {
+        for event in std::mem::take(&mut self.events) {
+            match event {
+                Event::Deliver { from, to, message: Message::Answer { nonce, .. } }
+                    if from == peer =>
+                {
+                    self.events.push(Event::Silent { at: to, from, nonce });
+                }
+                Event::Deliver { from, .. } if from == peer => {}
+                _ => self.events.push(event),
+            }
+        }
+        self.node(peer).disk.clear();
     }
 
     /// The crashed node starts again with its disk.
@@ -152,10 +176,7 @@ impl Cluster {
 
     pub(super) fn begin_leave(&mut self, peer: Peer) {
         self.node(peer).standing = Standing::Leaving;
-        let members = self.members().len();
-        for (_, floor) in self.promised.values_mut() {
-            *floor = (*floor).min(members.max(1));
-        }
+        self.lower();
         self.look(peer);
         self.with(peer, |replicas, ring, asks, out| replicas.leave(ring, asks, out));
         self.spread();
@@ -182,7 +203,26 @@ impl Cluster {
         self.run();
     }
 
-    /// Everybody learns who its neighbours are now.
+    /// Those who have handed over everything are gone.
+    pub(super) fn end_leaves(&mut self) {
+        for node in self.nodes.values_mut() {
+            let done = node.replicas.handed_over() && node.disk.is_empty();
+            if node.standing == Standing::Leaving && done {
+                node.replicas.left();
+                node.standing = Standing::Left;
+            }
+        }
+    }
+
+    /// Everybody learns at once who its neighbours are now.
+    pub(super) fn notice(&mut self) {
+        for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.look(peer);
+        }
+    }
+
+    /// Everybody learns who its neighbours are now, one after another and not
+    /// at once.
     pub(super) fn spread(&mut self) {
         for (peer, node) in &self.nodes {
             if node.alive {
@@ -201,6 +241,29 @@ impl Cluster {
             }
             self.events.splice(0..0, rest);
         }
+    }
+
+    /// A quiet time: disks work, the network is good, and repair comes to an
+    /// end. From then on the full number of copies is promised again.
+    pub(super) fn heal(&mut self) {
+        let rng = self.rng.take();
+        for node in self.nodes.values_mut() {
+            node.full = false;
+        }
+        self.notice();
+        self.rounds(16);
+        self.assert_in_place();
+        let wanted = self.members().len().min(usize::from(self.replicas));
+        for (_, floor) in self.promised.values_mut() {
+            *floor = wanted;
+        }
+        self.check(self.members()[0]);
+        self.rng = rng;
+    }
+
+    /// Repair fires at one node.
+    pub(super) fn repair_some(&mut self, peer: Peer) {
+        self.with(peer, |replicas, ring, asks, out| replicas.repair(ring, asks, out));
     }
 
     /// Repair fires everywhere, and everything that follows happens; often.
@@ -290,9 +353,13 @@ impl Cluster {
     }
 
     pub(super) fn remove(&mut self, file: &str) -> Option<Reply> {
-        let ticket = self.command(self.placed(file)[0], Command::Remove { name: name(file) });
+        let ticket = self.begin_remove(self.placed(file)[0], file);
         self.run();
         self.reply(ticket)
+    }
+
+    pub(super) fn begin_remove(&mut self, at: Peer, file: &str) -> Ticket {
+        self.command(at, Command::Remove { name: name(file) })
     }
 
     pub(super) fn reply(&self, ticket: Ticket) -> Option<Reply> {
@@ -303,7 +370,7 @@ impl Cluster {
         self.reply(self.next - 1)
     }
 
-    /// Commands at living nodes that got no reply.
+    /// Commands that got no reply from a node that lives on.
     pub(super) fn unanswered(&self) -> Vec<Ticket> {
         let open = self.commands.iter().filter(|(_, (_, reply))| reply.is_none());
         open.map(|(ticket, _)| *ticket).collect()
@@ -340,7 +407,7 @@ impl Cluster {
         placement(self.space, name(file).key(self.space), nodes, self.replicas)
     }
 
-    pub(super) fn sorted(&self, mut peers: Vec<Peer>) -> Vec<Peer> {
+    pub(super) fn sorted(mut peers: Vec<Peer>) -> Vec<Peer> {
         peers.sort();
         peers
     }
@@ -372,7 +439,7 @@ impl Cluster {
         for (name, held) in versions {
             let placed = self.placed(name.as_str());
             let holders: Vec<Peer> = held.keys().copied().collect();
-            assert_eq!(holders, self.sorted(placed), "{name}");
+            assert_eq!(holders, Cluster::sorted(placed), "{name}");
             assert_eq!(held.values().collect::<BTreeSet<_>>().len(), 1, "{name}: {held:?}");
         }
     }
@@ -414,6 +481,7 @@ impl Cluster {
             panic!("no command about a file");
         };
         self.commands.insert(ticket, (name.clone(), None));
+        self.node(at).commands.push(ticket);
         self.with(at, |replicas, ring, asks, out| {
             replicas.command(ring, ticket, command, asks, out);
         });
@@ -455,14 +523,27 @@ impl Cluster {
         }
     }
 
-    /// A command was acknowledged: the copies must be there, and stay.
+    /// A command was acknowledged: the copies must be on disks, of which some
+    /// may have died since they said so; the others must stay.
     fn promise(&mut self, name: FileName, version: Version, wanted: usize) {
-        let copies = durable(&self.nodes, &name, version);
-        assert!(copies >= wanted, "{name} was acknowledged with {copies} of {wanted} copies");
-        let (known, floor) = self.promised.entry(name).or_insert((version, wanted));
+        let kept = self.nodes.values().filter(|node| node.has(&name, version)).count();
+        assert!(kept >= wanted, "{name} was acknowledged with {kept} of {wanted} copies");
+        // Those on their way out do not count as holders for long.
+        let members = self.members();
+        let alive = members.iter().filter(|peer| self.nodes[peer].has(&name, version)).count();
+        let (known, floor) = self.promised.entry(name).or_insert((version, 0));
         if *known <= version {
-            *floor = wanted.max(if *known == version { *floor } else { 0 });
+            *floor = alive.min(wanted).max(if *known == version { *floor } else { 0 });
             *known = version;
+        }
+        self.lower();
+    }
+
+    /// More copies than there are members are not promised.
+    fn lower(&mut self) {
+        let members = self.members().len().max(1);
+        for (_, floor) in self.promised.values_mut() {
+            *floor = (*floor).min(members);
         }
     }
 
@@ -490,148 +571,6 @@ impl Cluster {
         }
         self.most_fetches = self.most_fetches.max(fetches);
     }
-
-    /// One event; a shuffled network picks any, delivers some messages twice
-    /// and loses some.
-    fn step(&mut self) {
-        let (at, fate) = match &mut self.rng {
-            Some(rng) => (rng.usize(..self.events.len()), rng.u8(..20)),
-            None => (0, u8::MAX),
-        };
-        let mut event = self.events.remove(at);
-        if let Event::Deliver { from, to, message } = &event {
-            match (fate, message) {
-                (0 | 1, _) => self.events.push(event.clone()),
-                (2, Message::Ask { nonce, .. }) => {
-                    event = Event::Silent { at: *from, from: *to, nonce: *nonce };
-                }
-                (2, Message::Answer { nonce, .. }) => {
-                    event = Event::Silent { at: *to, from: *from, nonce: *nonce };
-                }
-                (2, Message::Tell(_)) => return,
-                _ => {}
-            }
-        }
-        match event {
-            Event::Deliver { from, to, message } => self.deliver(from, to, message),
-            Event::Silent { at, from, nonce } => self.answered(at, from, nonce, None),
-            Event::Disk { at, ticket, op } if self.nodes[&at].alive => {
-                let result = self.store(at, op);
-                self.with(at, |replicas, ring, asks, out| {
-                    replicas.stored(ring, ticket, result, asks, out);
-                });
-            }
-            Event::Lookup { at, key } if self.nodes[&at].alive => {
-                let found = self.look_up(at, key);
-                self.with(at, |replicas, ring, asks, out| {
-                    replicas.located(ring, key, found.as_ref(), asks, out);
-                });
-            }
-            Event::Ring(peer) => self.look(peer),
-            Event::Disk { .. } | Event::Lookup { .. } => {}
-        }
-    }
-
-    fn deliver(&mut self, from: Peer, to: Peer, message: Message) {
-        let reachable = self.apart.contains(&from) == self.apart.contains(&to);
-        let node = &self.nodes[&to];
-        let up = node.alive && node.standing != Standing::Left && reachable;
-        match message {
-            Message::Ask { nonce, .. } if !up => {
-                self.events.push(Event::Silent { at: from, from: to, nonce });
-            }
-            Message::Ask { nonce, ask } => {
-                let answer = self.with(to, |replicas, ring, asks, out| {
-                    replicas.ask(ring, from, &ask, asks, out)
-                });
-                let message = Message::Answer { nonce, answer };
-                self.effect(to, Effect::Send { to: from, message });
-            }
-            Message::Answer { nonce, answer } => self.answered(to, from, nonce, Some(answer)),
-            Message::Tell(Tell::Held { name, version }) if up => {
-                self.with(to, |replicas, ring, asks, out| {
-                    replicas.held(ring, from, name, version, asks, out);
-                });
-            }
-            Message::Tell(_) => {}
-        }
-    }
-
-    fn answered(&mut self, at: Peer, from: Peer, nonce: Nonce, answer: Option<Answer>) {
-        if !self.nodes[&at].alive {
-            return;
-        }
-        if let Some(Purpose::Files(purpose)) = self.node(at).asks.close(nonce, from) {
-            self.with(at, |replicas, ring, asks, out| {
-                replicas.answer(ring, from, purpose, answer, asks, out);
-            });
-        }
-    }
-
-    /// The disk, and the fetching of bytes from a source that has them.
-    fn store(&mut self, at: Peer, op: StoreOp) -> Result<(), StoreFailure> {
-        if self.nodes[&at].full && matches!(op, StoreOp::Keep { .. }) {
-            return Err(StoreFailure::Disk("the disk is full".into()));
-        }
-        match op {
-            StoreOp::Keep { record, sources } => {
-                let root = record.version.root;
-                let has = |peer: &Peer| {
-                    let node = &self.nodes[peer];
-                    node.alive && node.disk.values().any(|record| record.version.root == root)
-                };
-                if !sources.is_empty() && !record.is_deleted() {
-                    if !sources.iter().any(has) {
-                        return Err(StoreFailure::NoSource);
-                    }
-                    self.fetched += 1;
-                }
-                let disk = &mut self.node(at).disk;
-                let old = disk.insert(record.name.clone(), record.clone());
-                assert!(old.is_none_or(|old| old.version <= record.version), "a step back");
-            }
-            StoreOp::Drop { name, version } => {
-                let disk = &mut self.node(at).disk;
-                if disk.get(&name).is_some_and(|record| record.version <= version) {
-                    disk.remove(&name);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The members that `at` can reach, in ring order from behind it.
-    fn others(&self, at: Peer) -> Vec<Peer> {
-        let here = at.id(self.space);
-        let side = self.apart.contains(&at);
-        let mut others = self.members();
-        others.retain(|peer| *peer != at && self.apart.contains(peer) == side);
-        others.sort_by_key(|peer| self.space.distance(here, peer.id(self.space)));
-        others
-    }
-
-    /// The node looks at its neighbours.
-    fn look(&mut self, peer: Peer) {
-        if !self.nodes[&peer].alive {
-            return;
-        }
-        let others = self.others(peer);
-        let node = self.node(peer);
-        node.predecessor = others.last().copied();
-        node.successors = others;
-        self.with(peer, |replicas, ring, asks, out| replicas.ring_changed(ring, asks, out));
-    }
-
-    fn look_up(&self, at: Peer, key: Id) -> Option<Found> {
-        let mut nodes = self.others(at);
-        if self.nodes[&at].standing == Standing::Member {
-            nodes.push(at);
-        }
-        let owner = *placement(self.space, key, &nodes, 1).first()?;
-        let successors = self.others(owner);
-        let predecessor = successors.last().copied();
-        Some(Found { key, owner, predecessor, successors, hops: Vec::new() })
-    }
 }
 
 fn view(space: Space, replicas: u8, me: Peer, node: &TestNode) -> RingView<'_> {
@@ -645,10 +584,8 @@ fn view(space: Space, replicas: u8, me: Peer, node: &TestNode) -> RingView<'_> {
     }
 }
 
-/// Living disks with this version of the name or a newer one.
+/// Living disks on the ring with this version of the name or a newer one.
 fn durable(nodes: &BTreeMap<Peer, TestNode>, name: &FileName, version: Version) -> usize {
-    let has = |node: &TestNode| {
-        node.alive && node.disk.get(name).is_some_and(|record| record.version >= version)
-    };
-    nodes.values().filter(|node| has(node)).count()
+    let here = |node: &&TestNode| node.alive && node.standing != Standing::Left;
+    nodes.values().filter(here).filter(|node| node.has(name, version)).count()
 }

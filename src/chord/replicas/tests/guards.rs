@@ -1,0 +1,216 @@
+//! Single calls at the moments when belief and truth differ: what is late,
+//! out of order, from the wrong node, or too much.
+
+use super::cluster::{Cluster, content, name};
+use super::stored;
+use crate::chord::replicas::*;
+use crate::chord::{Failure, Found, Reply, StoreOp};
+use crate::record::Content;
+use crate::wire::message::Verdict;
+
+#[test]
+fn what_arrives_late_or_makes_no_sense_changes_nothing() {
+    let mut cluster = Cluster::new(5, 3);
+    let (version, holders, _) = stored(cluster.put("a", 1, false));
+    let before = cluster.node(holders[0]).replicas.clone();
+    let stranger = cluster.members().into_iter().find(|p| !holders.contains(p)).expect("a fifth");
+    cluster.with(holders[0], |replicas, ring, asks, out| {
+        replicas.stored(ring, 999, Ok(()), asks, out);
+        replicas.copies_late(ring, 999, asks, out);
+        replicas.held(ring, stranger, name("a"), version, asks, out);
+        replicas.held(ring, stranger, name("b"), version, asks, out);
+        replicas.located(ring, Id::new(5), None, asks, out);
+        let records = vec![(name("a"), version)];
+        let span = Span { from: Id::new(0), to: Id::new(0) };
+        let asked =
+            FileAsk::Offer { why: Why::Put, peer: holders[1], span, records: records.clone() };
+        let short = Answer::Offer { verdicts: Vec::new() };
+        replicas.answer(ring, holders[1], asked, Some(short), asks, out);
+        let asked = FileAsk::MayDrop { span, after: name("a"), records };
+        replicas.answer(ring, holders[1], asked, Some(Answer::Pong), asks, out);
+        assert!(out.is_empty(), "{out:?}");
+    });
+    assert_eq!(cluster.node(holders[0]).replicas, before);
+}
+
+/// What a node answers to the question whether this may go.
+fn may_drop(cluster: &mut Cluster, at: Peer, from: Peer, version: Version) -> bool {
+    let ask = Ask::MayDrop { records: vec![(name("a"), version)] };
+    let answer =
+        cluster.with(at, |replicas, ring, asks, out| replicas.ask(ring, from, &ask, asks, out));
+    answer == Answer::MayDrop { may: vec![true] }
+}
+
+#[test]
+fn only_the_owner_consents_and_only_for_what_it_has() {
+    let mut cluster = Cluster::new(6, 3);
+    let (version, holders, _) = stored(cluster.put("a", 1, false));
+    let stranger = cluster.members().into_iter().find(|p| !holders.contains(p)).expect("a sixth");
+    assert!(may_drop(&mut cluster, holders[0], stranger, version));
+    assert!(!may_drop(&mut cluster, holders[0], holders[2], version), "it is one of the wanted");
+    assert!(!may_drop(&mut cluster, holders[1], stranger, version), "not the owner");
+    let newer = Version { counter: 2, ..version };
+    assert!(!may_drop(&mut cluster, holders[0], stranger, newer), "a version unknown here");
+    // A new neighbour has not been asked yet.
+    cluster.kill(holders[2]);
+    cluster.notice();
+    assert!(!may_drop(&mut cluster, holders[0], stranger, version));
+}
+
+#[test]
+fn a_leaver_acknowledges_nothing() {
+    let mut cluster = Cluster::new(4, 3);
+    stored(cluster.put("a", 1, false));
+    let holders = cluster.placed("a");
+    cluster.begin_leave(holders[1]);
+    let record = cluster.node(holders[1]).replicas.record(&name("a")).cloned().expect("held");
+    let offer = Ask::Offer { records: vec![record] };
+    let answers = cluster.with(holders[1], |replicas, ring, asks, out| {
+        let span = Span { from: Id::new(0), to: Id::new(0) };
+        let digest = replicas.digest(ring.space, span);
+        let inventory = Ask::Inventory { from: span.from, to: span.to, digest, copies: 3 };
+        let first = replicas.ask(ring, holders[0], &offer, asks, out);
+        (first, replicas.ask(ring, holders[0], &inventory, asks, out))
+    });
+    assert_eq!(answers.0, Answer::Offer { verdicts: vec![Verdict::Later] });
+    assert_eq!(answers.1, Answer::Inventory { same: false });
+}
+
+#[test]
+fn a_statement_that_overtakes_its_answer_counts() {
+    let mut cluster = Cluster::new(3, 3);
+    let (version, holders, _) = stored(cluster.put("a", 1, false));
+    let offered = FileAsk::Offer {
+        why: Why::Put,
+        peer: holders[1],
+        span: Span { from: Id::new(0), to: Id::new(0) },
+        records: vec![(name("a"), version)],
+    };
+    let late = Answer::Offer { verdicts: vec![Verdict::Wanted] };
+    cluster.with(holders[0], |replicas, ring, asks, out| {
+        replicas.answer(ring, holders[1], offered, Some(late), asks, out);
+    });
+    assert_eq!(cluster.row(holders[0], "a").copies, 3);
+}
+
+#[test]
+fn a_copy_that_vanished_unnoticed_is_no_longer_counted() {
+    let mut cluster = Cluster::new(3, 3);
+    let (.., holders, _) = stored(cluster.put("a", 1, false));
+    cluster.kill(holders[1]);
+    cluster.wipe(holders[1]);
+    cluster.node(holders[1]).full = true;
+    cluster.revive(holders[1]);
+    cluster.rounds(1);
+    assert_eq!(cluster.row(holders[0], "a").copies, 2);
+}
+
+#[test]
+fn an_answer_from_before_a_holder_went_and_came_back_is_not_believed() {
+    let mut cluster = Cluster::new(4, 3);
+    let (.., holders, _) = stored(cluster.put("a", 1, false));
+    cluster.with(holders[0], |replicas, ring, asks, out| {
+        replicas.repair(ring, asks, out);
+        let nonce = asks.iter().find(|(_, to, _)| *to == holders[1]).map(|(nonce, ..)| nonce);
+        let nonce = nonce.expect("asked in every round");
+        let without: Vec<Peer> =
+            ring.successors.iter().copied().filter(|peer| *peer != holders[1]).collect();
+        replicas.ring_changed(&RingView { successors: &without, ..*ring }, asks, out);
+        replicas.ring_changed(ring, asks, out);
+        assert_eq!(asks.close(nonce, holders[1]), None);
+        assert_eq!(replicas.holders(ring, &name("a")), [holders[0], holders[2]]);
+        out.clear();
+    });
+}
+
+#[test]
+fn consent_that_comes_too_late_deletes_nothing() {
+    let mut cluster = Cluster::new(5, 3);
+    let (version, holders, _) = stored(cluster.put("a", 1, false));
+    let span = Span { from: Id::new(0), to: Id::new(0) };
+    for holder in holders {
+        let records = vec![(name("a"), version)];
+        let asked = FileAsk::MayDrop { span, after: name("a"), records };
+        let consent = Answer::MayDrop { may: vec![true] };
+        cluster.with(holder, |replicas, ring, asks, out| {
+            replicas.answer(ring, ring.successors[0], asked, Some(consent), asks, out);
+            assert!(!out.iter().any(|effect| matches!(effect, Effect::Store { .. })), "{out:?}");
+        });
+    }
+}
+
+#[test]
+fn a_holder_that_its_owner_does_not_know_yet_keeps_its_copy() {
+    let mut cluster = Cluster::new(5, 3);
+    let members = cluster.members();
+    let new = members[1];
+    let root = content(1);
+    let file = (0..999).map(|i| format!("file {i}"));
+    let mut mine =
+        file.filter(|n| cluster.placed(n)[1] == new && cluster.placed(n)[0] == members[0]);
+    let file = name(&mine.next().expect("some name"));
+    let version = Version { counter: 1, root };
+    cluster.with(new, |replicas, ring, asks, out| {
+        let content = Content::File { size: 1 };
+        replicas.start(vec![Record { name: file.clone(), version, content }]);
+        replicas.covers.clear();
+        replicas.hand_over(ring, asks, out);
+        let key = replicas.wants_lookup().expect("it is out of place");
+        let found = Found {
+            key,
+            owner: members[0],
+            predecessor: Some(members[4]),
+            successors: members[2..].to_vec(),
+            hops: Vec::new(),
+        };
+        replicas.located(ring, key, Some(&found), asks, out);
+        assert!(out.is_empty(), "{out:?}");
+        replicas.disk.clear();
+    });
+}
+
+#[test]
+fn a_put_whose_node_left_meanwhile_is_not_acknowledged() {
+    let mut cluster = Cluster::new(2, 1);
+    let owner = cluster.placed("a")[0];
+    let ticket = cluster.begin_put(owner, "a", 1, false);
+    let before = cluster.node(owner).replicas.clone();
+    let (&store, _) = before.jobs.iter().next().expect("the disk works");
+    cluster.with(owner, |replicas, ring, asks, out| {
+        let gone = RingView { standing: Standing::Left, ..*ring };
+        replicas.leave(&RingView { standing: Standing::Leaving, ..*ring }, asks, out);
+        assert!(!replicas.handed_over(), "a put is under way");
+        replicas.left();
+        replicas.stored(&gone, store, Ok(()), asks, out);
+        let reply = Reply::Failed(Failure::NotOwner);
+        assert!(out.contains(&Effect::Reply { ticket, reply }), "{out:?}");
+        out.retain(|effect| !matches!(effect, Effect::Store { .. }));
+    });
+}
+
+#[test]
+fn what_does_not_fit_into_the_queue_is_offered_again() {
+    let mut cluster = Cluster::new(2, 2);
+    let members = cluster.members();
+    let record = |i: u32| Record {
+        name: name(&format!("file {i}")),
+        version: Version { counter: 1, root: content(1) },
+        content: Content::File { size: 1 },
+    };
+    cluster.with(members[0], |replicas, ring, asks, out| {
+        for i in 0..4096 + 8 {
+            let offer = Ask::Offer { records: vec![record(i), record(i)] };
+            let answer = replicas.ask(ring, members[1], &offer, asks, out);
+            assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Wanted; 2] });
+        }
+        let offer = Ask::Offer { records: vec![record(9999)] };
+        let answer = replicas.ask(ring, members[1], &offer, asks, out);
+        assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Later] });
+        let fetches = out.iter().filter(|effect| {
+            matches!(effect, Effect::Store { op: StoreOp::Keep { sources, .. }, .. }
+                if *sources == [members[1]])
+        });
+        assert_eq!(fetches.count(), 8);
+        out.clear();
+    });
+}
