@@ -18,10 +18,8 @@ pub enum Line {
 /// ignored), headings without entries left out.
 pub fn lines(app: &App, filter: &str) -> Vec<Line> {
     let filter = filter.trim_start_matches('/').trim().to_lowercase();
-    let keys: Vec<_> = action::list(app.lab, app.control.can_add)
-        .into_iter()
-        .map(|(keys, help)| (keys, help.to_owned()))
-        .collect();
+    let keys: Vec<_> =
+        action::list(app.lab).into_iter().map(|(keys, help)| (keys, help.to_owned())).collect();
     let commands: Vec<_> = TABLE
         .iter()
         .map(|spec| {

@@ -6,16 +6,26 @@ pub struct Theme {}
 
 /// (being written)
 #[derive(Clone, Debug, Default)]
-pub struct Glyphs {}
+pub struct Glyphs {
+    /// A live peer.
+    pub up: &'static str,
+}
+
+impl Theme {
+    /// (being written)
+    pub fn from_name(name: &str) -> Option<Theme> {
+        (name == "default").then_some(Theme {})
+    }
+}
 
 impl Glyphs {
     /// (being written)
     pub fn unicode() -> Glyphs {
-        Glyphs {}
+        Glyphs { up: "●" }
     }
 
     /// (being written)
     pub fn ascii() -> Glyphs {
-        Glyphs {}
+        Glyphs { up: "o" }
     }
 }
