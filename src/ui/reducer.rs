@@ -79,12 +79,10 @@ impl App {
                 self.help_key(key);
                 return Vec::new();
             }
-            Some(Overlay::Output { .. }) => {
-                if self.output_key(key) {
-                    return Vec::new();
-                }
-            }
-            None => {}
+            Some(Overlay::Output { .. }) | None => {}
+        }
+        if self.output_key(key) {
+            return Vec::new();
         }
         match self.focus {
             Focus::Prompt => self.prompt_key(key),

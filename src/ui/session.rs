@@ -399,6 +399,12 @@ impl<S: Screen> Session<S> {
 
     /// The terminal is gone: no more writing; a short time to leave.
     async fn hang_up(&mut self) -> Ended {
+        if !self.screen.is_gone() {
+            // Only a signal: the terminal is still there for others.
+            if let Err(why) = self.screen.give_back() {
+                tracing::warn!("the terminal could not be restored: {why}");
+            }
+        }
         self.screen.abandon();
         let deadline = HANGUP_DEADLINE.min(self.app.control.leave_deadline);
         if self.leaving.is_none() {
