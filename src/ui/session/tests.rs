@@ -192,6 +192,8 @@ fn at_rest_nothing_is_painted_and_nothing_wakes_it() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
         let (mut session, _keys, _signals, outside) = session();
+        let quiet = Snapshot { transfers: Vec::new(), ..sample::snapshot() };
+        session.app.snapshot_changed(0, Arc::new(quiet));
         assert!(session.paint().is_ok());
         assert!(session.paint().is_ok());
         assert_eq!(outside.seen.with(|record| record.frames.len()), 1);
