@@ -24,6 +24,8 @@ use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 pub mod action;
 pub mod complete;
 pub mod draw;
+#[doc(hidden)]
+pub mod fixture;
 pub mod help;
 pub mod history;
 mod inbox;
@@ -70,7 +72,7 @@ pub enum LabRequest {
 pub struct Options {
     /// ASCII glyphs only; `None`: when the locale is not UTF-8.
     pub ascii: Option<bool>,
-    /// The name of the colours, as [`theme::Theme::from_name`] knows it.
+    /// The colours: a name that [`theme::Theme::from_name`] knows, or `default`.
     pub theme: String,
     /// Where the history of the prompt is kept; `None`: nowhere.
     pub history: Option<PathBuf>,

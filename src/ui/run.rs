@@ -27,8 +27,9 @@ pub async fn run(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
     if !terminal::is_usable() {
         return Err(UiError::NotATerminal);
     }
-    let Some(theme) = Theme::from_name(&options.theme) else {
-        return Err(UiError::UnknownTheme(options.theme));
+    let theme = match options.theme.as_str() {
+        "default" => Theme::default(),
+        name => Theme::from_name(name).ok_or_else(|| UiError::UnknownTheme(name.to_owned()))?,
     };
     terminal::as_dashboard(show(feeds, theme, options)).await
 }
