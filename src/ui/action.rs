@@ -402,13 +402,11 @@ pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
 
 fn is_live(app: &App, binding: &Binding) -> bool {
     let panels = app.focus == Focus::Panels;
-    let allowed = binding.action != Action::Add || app.control.can_add;
-    allowed
-        && match binding.scope {
-            Scope::Panels => panels,
-            Scope::Lab => panels && app.lab,
-            Scope::Everywhere => true,
-        }
+    match binding.scope {
+        Scope::Panels => panels,
+        Scope::Lab => panels && app.lab,
+        Scope::Everywhere => true,
+    }
 }
 
 /// Hints for the bottom row, the most useful first: a key and what it does.
@@ -448,10 +446,8 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
 
 /// Every live key with its help, for the help screen: those of the panels,
 /// then those of the prompt.
-pub fn list(lab: bool, can_add: bool) -> Vec<(String, &'static str)> {
-    let live = |binding: &&Binding| {
-        (binding.scope != Scope::Lab || lab) && (binding.action != Action::Add || can_add)
-    };
+pub fn list(lab: bool) -> Vec<(String, &'static str)> {
+    let live = |binding: &&Binding| binding.scope != Scope::Lab || lab;
     let shown = |binding: &Binding| {
         let keys: Vec<_> = binding.keys.iter().map(|key| key.show()).collect();
         (keys.join(", "), binding.help)

@@ -72,7 +72,7 @@ pub fn eight() -> App {
         Traffic { up_rate: 1_240_000, down_rate: 34_100_000, up_total: 9, down_total: 9 };
     snapshot.lookup = Some(lookup(&snapshot, 7, "lecture-04.pdf"));
     let mut app = app(snapshot);
-    app.trail = Some(Trail { number: 7, since: app.now - Duration::from_millis(1_000) });
+    app.trail = Some(Trail { number: 7, since: app.now - Duration::from_millis(560) });
     app
 }
 

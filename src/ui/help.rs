@@ -18,17 +18,15 @@ pub enum Line {
 /// ignored), headings without entries left out.
 pub fn lines(app: &App, filter: &str) -> Vec<Line> {
     let filter = filter.trim_start_matches('/').trim().to_lowercase();
-    let keys: Vec<_> = action::list(app.lab, app.control.can_add)
-        .into_iter()
-        .map(|(keys, help)| (keys, help.to_owned()))
-        .collect();
+    let keys: Vec<_> =
+        action::list(app.lab).into_iter().map(|(keys, help)| (keys, help.to_owned())).collect();
     let commands: Vec<_> = TABLE
         .iter()
         .map(|spec| {
-            let mut help = spec.summary.to_owned();
-            if !spec.aliases.is_empty() {
-                help.push_str(&format!(" (also {})", spec.aliases.join(", ")));
-            }
+            let help = match spec.aliases {
+                [] => spec.summary.to_owned(),
+                aliases => format!("{} (also {})", spec.summary, aliases.join(", ")),
+            };
             (spec.usage(), help)
         })
         .collect();
@@ -50,10 +48,9 @@ pub fn lines(app: &App, filter: &str) -> Vec<Line> {
 mod tests {
     use super::*;
     use crate::ui::sample;
-    use std::sync::Arc;
 
     fn app() -> App {
-        App::new(vec![Arc::new(sample::snapshot())], Default::default(), Default::default())
+        sample::app(vec![sample::snapshot()])
     }
 
     #[test]

@@ -210,8 +210,8 @@ mod tests {
     fn a_file_that_has_grown_too_long_keeps_its_newest_lines() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("history");
-        let lines: String = (0..40_000).map(|number| format!("put {number}\n")).collect();
-        fs::write(&path, lines).expect("written");
+        let lines: Vec<_> = (0..40_000).map(|number| format!("put {number}")).collect();
+        fs::write(&path, lines.join("\n") + "\n").expect("written");
         let history = History::load(Some(path.clone()));
         assert_eq!(history.len(), MAX_LINES);
         assert_eq!(history.line(MAX_LINES - 1), Some("put 39999"));

@@ -16,6 +16,9 @@ use crate::view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
 
 use super::Feed;
 
+/// What is said when a lab does not answer.
+pub(super) const LAB_SILENT: &str = "the lab does not answer; try again, or quit";
+
 /// Something that arrived.
 #[derive(Debug)]
 pub(super) enum News {
@@ -30,7 +33,7 @@ pub(super) enum News {
     /// A job of our own ended: its message.
     Told(Level, String),
     /// The lab has one more node.
-    Added(Arc<Snapshot>),
+    Added(Box<Feed>),
 }
 
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
@@ -43,20 +46,18 @@ pub(super) struct Inbox {
     /// One wait per node whose sender lives; it hands its receiver back.
     changes: FuturesUnordered<BoxFuture<'static, (usize, Option<Snapshots>)>>,
     jobs: FuturesUnordered<BoxFuture<'static, News>>,
-    added: Option<mpsc::Receiver<Feed>>,
     /// The node whose events are looked at first: they take turns.
     turn: usize,
 }
 
 impl Inbox {
     /// The snapshots that the feeds hold now count as seen.
-    pub(super) fn new(feeds: Vec<Feed>, added: Option<mpsc::Receiver<Feed>>) -> Inbox {
+    pub(super) fn new(feeds: Vec<Feed>) -> Inbox {
         let mut inbox = Inbox {
             commands: Vec::new(),
             events: Vec::new(),
             changes: FuturesUnordered::new(),
             jobs: FuturesUnordered::new(),
-            added,
             turn: 0,
         };
         for feed in feeds {
@@ -109,7 +110,20 @@ impl Inbox {
         self.jobs.push(job.boxed());
     }
 
-    fn add(&mut self, mut feed: Feed) -> Arc<Snapshot> {
+    /// Waits for a lab's new node, a [`News::Added`].
+    pub(super) fn expect(&mut self, added: oneshot::Receiver<Result<Feed, CommandFailed>>) {
+        let job = async move {
+            match added.await {
+                Ok(Ok(feed)) => News::Added(Box::new(feed)),
+                Ok(Err(CommandFailed(why))) => News::Told(Level::Error, why),
+                Err(_) => News::Told(Level::Error, LAB_SILENT.to_owned()),
+            }
+        };
+        self.jobs.push(job.boxed());
+    }
+
+    /// Takes in one more node; its number is the next one.
+    pub(super) fn add(&mut self, mut feed: Feed) -> Arc<Snapshot> {
         let node = self.commands.len();
         let snapshot = feed.snapshots.borrow_and_update().clone();
         self.commands.push(feed.commands);
@@ -129,13 +143,6 @@ impl Inbox {
                 let snapshot = snapshots.borrow_and_update().clone();
                 self.changes.push(change(node, snapshots));
                 return Poll::Ready(News::Snapshot(node, snapshot));
-            }
-        }
-        if let Some(added) = &mut self.added {
-            match added.poll_recv(context) {
-                Poll::Ready(Some(feed)) => return Poll::Ready(News::Added(self.add(feed))),
-                Poll::Ready(None) => self.added = None,
-                Poll::Pending => {}
             }
         }
         let nodes = self.events.len();

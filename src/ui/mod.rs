@@ -39,6 +39,8 @@ mod screen;
 mod session;
 pub mod state;
 pub mod terminal;
+#[cfg(test)]
+mod tests;
 pub mod theme;
 
 pub use run::run;
@@ -55,14 +57,14 @@ pub struct Feed {
 }
 
 /// What the dashboard asks of a lab; nodes are counted as their feeds are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum LabRequest {
     /// End this node at once, as a crash would.
     Kill(usize),
     /// Start this node again. Its feed goes on.
     Restart(usize),
-    /// Start one more node; its feed comes through [`Options::added`].
-    Add,
+    /// Start one more node, which becomes the last; its feed comes back.
+    Add(oneshot::Sender<Result<Feed, CommandFailed>>),
 }
 
 /// How a dashboard is set up.
@@ -70,8 +72,8 @@ pub enum LabRequest {
 pub struct Options {
     /// ASCII glyphs only; `None`: when the locale is not UTF-8.
     pub ascii: Option<bool>,
-    /// Colours.
-    pub theme: theme::Theme,
+    /// The colours: a name that [`theme::Theme::from_name`] knows, or `default`.
+    pub theme: String,
     /// Where the history of the prompt is kept; `None`: nowhere.
     pub history: Option<PathBuf>,
     /// How long a graceful leave may take.
@@ -80,8 +82,6 @@ pub struct Options {
     pub log_dir: Option<PathBuf>,
     /// A lab's ear: without it nodes cannot be killed from here.
     pub lab: Option<mpsc::Sender<LabRequest>>,
-    /// Nodes that a lab adds later.
-    pub added: Option<mpsc::Receiver<Feed>>,
     /// A line below the prompt at the start.
     pub first_message: Option<String>,
 }
@@ -90,12 +90,11 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             ascii: None,
-            theme: theme::Theme::default(),
+            theme: "default".to_owned(),
             history: None,
             leave_deadline: Duration::from_secs(10),
             log_dir: None,
             lab: None,
-            added: None,
             first_message: None,
         }
     }
@@ -123,6 +122,9 @@ pub enum UiError {
     /// Nothing to show.
     #[error("the dashboard was started without a node; this is a bug")]
     NoNode,
+    /// No such colours.
+    #[error("there is no theme '{0}'; --help lists them")]
+    UnknownTheme(String),
     /// The terminal refused something.
     #[error("the terminal cannot be used: {0}; use --headless to run without the dashboard")]
     Terminal(#[from] std::io::Error),

@@ -12,7 +12,6 @@ use ratatui::layout::Position;
 use crate::view::command::{Command, quote};
 use crate::view::{Level, Snapshot, Standing, UiEvent};
 
-use super::LabRequest;
 use super::action::{self, Action};
 use super::state::{App, Confirmed, Focus, Frozen, Message, Overlay, Panel};
 use super::{help, ingest};
@@ -56,8 +55,12 @@ pub enum Do {
         /// The shown snapshot.
         json: String,
     },
-    /// Ask the lab.
-    Lab(LabRequest),
+    /// Kill this node of the lab.
+    Kill(usize),
+    /// Start this node of the lab again.
+    Restart(usize),
+    /// Add a node to the lab.
+    Add,
 }
 
 impl App {
@@ -76,12 +79,10 @@ impl App {
                 self.help_key(key);
                 return Vec::new();
             }
-            Some(Overlay::Output { .. }) => {
-                if self.output_key(key) {
-                    return Vec::new();
-                }
-            }
-            None => {}
+            Some(Overlay::Output { .. }) | None => {}
+        }
+        if self.output_key(key) {
+            return Vec::new();
         }
         match self.focus {
             Focus::Prompt => self.prompt_key(key),
@@ -194,7 +195,7 @@ impl App {
                 match action {
                     Confirmed::Run(line) => self.run_confirmed(&line),
                     Confirmed::Quit => self.terminate(),
-                    Confirmed::Kill => vec![Do::Lab(LabRequest::Kill(self.shown))],
+                    Confirmed::Kill => vec![Do::Kill(self.shown)],
                 }
             }
             KeyCode::Char('n' | 'N' | 'q') | KeyCode::Esc | KeyCode::Enter => {
@@ -346,7 +347,7 @@ impl App {
             Action::PreviousNode => self.show_node(self.nodes.len() - 1),
             Action::Kill => self.ask_kill(),
             Action::Restart => return self.restart(),
-            Action::Add => return vec![Do::Lab(LabRequest::Add)],
+            Action::Add => return vec![Do::Add],
             Action::Repaint => return vec![Do::Repaint],
             Action::Suspend => return vec![Do::Suspend],
             Action::Leave => return self.terminate(),
@@ -518,7 +519,7 @@ impl App {
             self.tell(Level::Warn, "this node runs; K kills it first".to_owned());
             return Vec::new();
         }
-        vec![Do::Lab(LabRequest::Restart(self.shown))]
+        vec![Do::Restart(self.shown)]
     }
 }
 

@@ -14,7 +14,7 @@ use super::screen::TerminalScreen;
 use super::session::{Session, Signalled};
 use super::state::App;
 use super::terminal::{self, PanicWatch};
-use super::theme::Glyphs;
+use super::theme::{Glyphs, Theme};
 use super::{Ended, Feed, Options, UiError, ingest};
 
 /// Shows a dashboard over these nodes until the user, a signal or the
@@ -27,25 +27,28 @@ pub async fn run(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
     if !terminal::is_usable() {
         return Err(UiError::NotATerminal);
     }
-    terminal::as_dashboard(show(feeds, options)).await
+    let theme = match options.theme.as_str() {
+        "default" => Theme::default(),
+        name => Theme::from_name(name).ok_or_else(|| UiError::UnknownTheme(name.to_owned()))?,
+    };
+    terminal::as_dashboard(show(feeds, theme, options)).await
 }
 
-async fn show(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
+async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended, UiError> {
     let ascii = options.ascii.unwrap_or_else(|| !locale_is_utf8());
     let glyphs = if ascii { Glyphs::ascii() } else { Glyphs::unicode() };
     let snapshots = feeds.iter().map(|feed| feed.snapshots.borrow().clone()).collect();
-    let mut app = App::new(snapshots, options.theme, glyphs);
+    let mut app = App::new(snapshots, theme, glyphs);
     app.prompt.history = History::load(options.history);
     app.prompt.message = options.first_message.as_deref().map(ingest::first_message);
     app.lab = options.lab.is_some();
-    app.control.can_add = options.lab.is_some() && options.added.is_some();
     app.control.leave_deadline = options.leave_deadline;
 
     // Signals first: one that arrives while the modes change must not kill us.
     let signals = Signals::new()?;
     let screen = TerminalScreen::open()?;
     let panics = PanicWatch::new(screen.guard(), options.log_dir);
-    let session = Session::new(app, screen, ascii, feeds, options.lab, options.added);
+    let session = Session::new(app, screen, feeds, options.lab);
     session.run(EventStream::new(), signals, panics.background()).await
 }
 

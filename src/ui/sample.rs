@@ -1,6 +1,7 @@
 //! A snapshot for tests: node 466 between 48 and 495, with one file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::id::Space;
 use crate::name::FileName;
@@ -11,9 +12,20 @@ use crate::view::{
     Traffic, TransferKind, TransferRow, TransferState,
 };
 
+use super::state::App;
+use super::theme::{Glyphs, Theme};
+
 /// The peer on this port of the loopback address.
 pub(super) fn peer(port: u16) -> Peer {
     Peer::new(([127, 0, 0, 1], port).into(), 0)
+}
+
+/// A dashboard over these nodes, with some time to leave.
+pub(super) fn app(snapshots: Vec<Snapshot>) -> App {
+    let snapshots = snapshots.into_iter().map(Arc::new).collect();
+    let mut app = App::new(snapshots, Theme::default(), Glyphs::unicode());
+    app.control.leave_deadline = Duration::from_secs(10);
+    app
 }
 
 /// A member of a ring of three.

@@ -26,6 +26,8 @@ pub(super) trait Screen {
     fn write(&mut self, text: &str) -> io::Result<()>;
     /// Switches the mouse on or off.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
+    /// Gives the terminal back for good.
+    fn give_back(&mut self) -> io::Result<()>;
     /// Whether somebody would continue us if we stopped.
     fn can_stop(&self) -> bool;
     /// Gives the terminal back and stops the process (with its `group`: as
@@ -93,6 +95,10 @@ impl Screen for TerminalScreen {
         } else {
             self.guard.0.switch_off(Mode::Mouse)
         }
+    }
+
+    fn give_back(&mut self) -> io::Result<()> {
+        self.guard.0.restore()
     }
 
     fn can_stop(&self) -> bool {

@@ -13,13 +13,13 @@ use std::time::Duration;
 use crossterm::event::Event;
 use futures_util::future::FutureExt;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::view::text::clean;
 use crate::view::{Census, Level, Standing};
 
-use super::inbox::{Inbox, News};
+use super::inbox::{Inbox, LAB_SILENT, News};
 use super::reducer::Do;
 use super::screen::Screen;
 use super::state::{App, Overlay};
@@ -61,7 +61,6 @@ pub(super) struct Session<S> {
     screen: S,
     inbox: Inbox,
     lab: Option<mpsc::Sender<LabRequest>>,
-    ascii: bool,
     start: Instant,
     title: String,
     /// Something changed since the last frame.
@@ -95,17 +94,14 @@ impl<S: Screen> Session<S> {
     pub(super) fn new(
         app: App,
         screen: S,
-        ascii: bool,
         feeds: Vec<Feed>,
         lab: Option<mpsc::Sender<LabRequest>>,
-        added: Option<mpsc::Receiver<Feed>>,
     ) -> Session<S> {
         Session {
             app,
             screen,
-            inbox: Inbox::new(feeds, added),
+            inbox: Inbox::new(feeds),
             lab,
-            ascii,
             start: Instant::now(),
             title: String::new(),
             dirty: true,
@@ -190,7 +186,7 @@ impl<S: Screen> Session<S> {
         }
         self.tell_time(now);
         self.screen.draw(&mut self.app).map_err(Broken::Failed)?;
-        let title = window_title(&self.app, self.ascii);
+        let title = window_title(&self.app);
         if title != self.title {
             self.screen.write(&terminal::title(&title)).map_err(Broken::Failed)?;
             self.title = title;
@@ -249,7 +245,12 @@ impl<S: Screen> Session<S> {
                 self.carry_out(done)?;
             }
             Signalled::Stop => self.stopping = Some(Stop::Signal),
-            Signalled::Continue => self.resume()?,
+            Signalled::Continue => {
+                // Of a stop and a go in one batch the go counts: stopping now
+                // would be for ever.
+                self.stopping = None;
+                self.resume()?;
+            }
         }
         Ok(())
     }
@@ -286,7 +287,10 @@ impl<S: Screen> Session<S> {
             News::Event(node, event) => self.app.event(node, event),
             News::Reply(ticket, result) => self.app.reply(ticket, result),
             News::Told(level, text) => self.app.tell(level, text),
-            News::Added(snapshot) => self.app.node_added(snapshot),
+            News::Added(feed) => {
+                let snapshot = self.inbox.add(*feed);
+                self.app.node_added(snapshot);
+            }
             News::Left => {
                 if let Some(missing) = &mut self.leaving {
                     *missing = missing.saturating_sub(1);
@@ -313,7 +317,13 @@ impl<S: Screen> Session<S> {
                     self.screen.write(&text).map_err(Broken::Failed)?;
                 }
                 Do::Export { name, json } => self.inbox.aside(move || export(&name, &json)),
-                Do::Lab(request) => self.ask_lab(request),
+                Do::Kill(node) => self.ask_lab(LabRequest::Kill(node)),
+                Do::Restart(node) => self.ask_lab(LabRequest::Restart(node)),
+                Do::Add => {
+                    let (reply, added) = oneshot::channel();
+                    self.ask_lab(LabRequest::Add(reply));
+                    self.inbox.expect(added);
+                }
             }
         }
         Ok(())
@@ -345,8 +355,7 @@ impl<S: Screen> Session<S> {
     fn ask_lab(&mut self, request: LabRequest) {
         let sent = self.lab.as_ref().is_some_and(|lab| lab.try_send(request).is_ok());
         if !sent {
-            let text = "the lab does not answer; try again, or quit".to_owned();
-            self.app.tell(Level::Error, text);
+            self.app.tell(Level::Error, LAB_SILENT.to_owned());
         }
     }
 
@@ -390,6 +399,12 @@ impl<S: Screen> Session<S> {
 
     /// The terminal is gone: no more writing; a short time to leave.
     async fn hang_up(&mut self) -> Ended {
+        if !self.screen.is_gone() {
+            // Only a signal: the terminal is still there for others.
+            if let Err(why) = self.screen.give_back() {
+                tracing::warn!("the terminal could not be restored: {why}");
+            }
+        }
         self.screen.abandon();
         let deadline = HANGUP_DEADLINE.min(self.app.control.leave_deadline);
         if self.leaving.is_none() {
@@ -409,14 +424,14 @@ impl<S: Screen> Session<S> {
 }
 
 /// `chordal 466 :2000 ●8`: for the list of windows or panes.
-fn window_title(app: &App, ascii: bool) -> String {
+fn window_title(app: &App) -> String {
     let snapshot = &app.nodes[app.shown].snapshot;
     let id = snapshot.space.show(snapshot.me.id(snapshot.space));
     let members = match snapshot.census {
         Census::Estimate(members) => format!("~{members}"),
         Census::Complete | Census::Partial => snapshot.members.len().to_string(),
     };
-    let dot = if ascii { '*' } else { '●' };
+    let dot = app.glyphs.up;
     clean(&format!("chordal {id} :{} {dot}{members}", snapshot.me.address().port())).into_owned()
 }
 
@@ -442,3 +457,6 @@ fn export(name: &str, json: &str) -> (Level, String) {
     let why = failed.map(|why| why.to_string()).unwrap_or_default();
     (Level::Error, format!("{name} cannot be written: {why}; check the working directory"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,8 +72,6 @@ pub struct App {
 pub struct Control {
     /// How long a graceful leave may take.
     pub leave_deadline: Duration,
-    /// Nodes can be added to the lab.
-    pub can_add: bool,
     /// The number of the next command.
     pub next_ticket: u64,
     /// Commands being carried out, oldest first.

@@ -371,7 +371,12 @@ impl Drop for PanicWatch {
 }
 
 fn summary(info: &PanicHookInfo<'_>) -> String {
-    let what = info.payload_as_str().unwrap_or("no reason given");
+    let payload = info.payload();
+    let what = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason given");
     match info.location() {
         Some(place) => format!("a background task failed at {place}: {what}"),
         None => format!("a background task failed: {what}"),

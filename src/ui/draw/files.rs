@@ -38,7 +38,7 @@ pub(super) fn draw(
     }
     let ids = (text::width(&snapshot.space.show(snapshot.space.last())) as u16).min(16);
     let columns = [
-        Column::new("name", 8, 16, 0).grows(),
+        Column::new("name", 14, 16, 0).grows(),
         Column::new("key", ids.clamp(3, 8), ids.max(3), 4).right(),
         Column::new("role", 7, 7, 3),
         Column::new("size", 7, 7, 2).right(),

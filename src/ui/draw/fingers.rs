@@ -37,7 +37,7 @@ pub(super) fn draw(
         Column::new("start", ids.clamp(5, 8), ids.max(5), 2).right(),
         Column::new("interval", ids * 2 + 3, ids * 2 + 3, 4),
         Column::new("node", ids.clamp(4, 8), ids.max(4), 0).right(),
-        Column::new("address", 6, address, 3),
+        Column::new("address", 7, address, 3),
     ];
     let theme = scene.theme();
     table::draw(scene, buf, area, Panel::Fingers, &columns, fingers.len(), state, |i, widths| {

@@ -123,7 +123,7 @@ fn wide(plan: &mut Plan, wishes: Wishes) {
     let ring = take_left(&mut middle, percent(rest.width, 46));
     let mut right = middle;
     let mut middle = take_left(&mut right, percent(rest.width, 30));
-    let fingers = (wishes.fingers + 3).clamp(6, percent(rest.height, 55));
+    let fingers = (wishes.fingers.saturating_add(3)).min(percent(rest.height, 55));
     let fingers = take_top(&mut middle, fingers);
     let files = take_top(&mut right, percent(rest.height, 60));
     plan.panels = vec![
@@ -139,7 +139,7 @@ fn wide(plan: &mut Plan, wishes: Wishes) {
 fn normal(plan: &mut Plan, wishes: Wishes) {
     let mut rest = plan.body;
     let events = take_bottom(&mut rest, (plan.body.height / 4).max(7));
-    let ring = take_left(&mut rest, percent(plan.body.width, 46));
+    let ring = take_left(&mut rest, percent(plan.body.width, 44));
     plan.panels = vec![(Panel::Ring, ring), (Panel::Events, events)];
     add_tabs(plan, rest, wishes);
 }

@@ -207,17 +207,18 @@ fn draw_panels(
     plan: &Plan,
     tables: &mut [TableState; Panel::ALL.len()],
 ) -> Vec<(Panel, Rect)> {
-    // The focused panel comes last, so that its thick frame is on top where
-    // frames are shared.
+    // The focused panel's thick frame comes on top where frames are shared, and
+    // all titles on top of the frames.
     let mut panels = plan.panels.clone();
     panels.sort_by_key(|(panel, _)| scene.has_focus(*panel));
     for (panel, area) in &panels {
+        draw_frame(scene, buf, *area, *panel, plan.joined);
+    }
+    for (panel, area) in &panels {
         let tabs = if plan.tabs.contains(panel) { plan.tabs.as_slice() } else { &[] };
-        let inner = draw_frame(scene, buf, *area, *panel, tabs, plan.joined);
+        let inner = Block::bordered().inner(*area);
         let shown = draw_content(scene, buf, inner, *panel, &mut tables[panel.index()]);
-        if let Some(shown) = shown {
-            draw_position(scene, buf, *area, shown);
-        }
+        draw_titles(scene, buf, *area, *panel, tabs, shown, plan.joined);
     }
     panels
 }
@@ -246,15 +247,8 @@ fn draw_content(
     }
 }
 
-/// Draws a panel's frame with its titles and returns what is inside.
-fn draw_frame(
-    scene: Scene,
-    buf: &mut Buffer,
-    area: Rect,
-    panel: Panel,
-    tabs: &[Panel],
-    joined: bool,
-) -> Rect {
+/// Draws a panel's frame.
+fn draw_frame(scene: Scene, buf: &mut Buffer, area: Rect, panel: Panel, joined: bool) {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     let focused = scene.has_focus(panel);
     let (set, style) = match (focused, joined) {
@@ -264,20 +258,47 @@ fn draw_frame(
     };
     let merge = if joined && !focused { MergeStrategy::Fuzzy } else { MergeStrategy::Replace };
     let block = Block::bordered().border_set(set).border_style(style).merge_borders(merge);
-    let inner = block.inner(area);
     block.render(area, buf);
+}
+
+/// Writes into a panel's frame: its name and tabs, its summary, and which part
+/// of a table is seen.
+fn draw_titles(
+    scene: Scene,
+    buf: &mut Buffer,
+    area: Rect,
+    panel: Panel,
+    tabs: &[Panel],
+    shown: Option<Shown>,
+    joined: bool,
+) {
+    if area.is_empty() {
+        return;
+    }
     let room = usize::from(area.width.saturating_sub(4));
     let title = title(scene, panel, tabs, room);
-    let taken = title.width();
     let corner = Rect { x: area.x + 2, width: area.width.saturating_sub(4), height: 1, ..area };
     put(buf, corner.intersection(area), &title);
-    let mut right = summary(scene, panel);
-    if right.width() > 0 && taken + right.width() + 4 <= room {
-        right.spans.insert(0, Span::raw(" "));
-        right.spans.push(Span::raw(" "));
-        put_right(buf, corner, &right);
+    let position = shown.filter(Shown::is_part).map(|shown| {
+        let label = format!("{}–{} of {}", shown.from + 1, shown.to, shown.of);
+        Line::styled(label, scene.theme().dim)
+    });
+    let spaced = |mut line: Line<'static>| {
+        line.spans.insert(0, Span::raw(" "));
+        line.spans.push(Span::raw(" "));
+        line
+    };
+    // A shared lower border has the title of the panel below.
+    let (right, below) = match position {
+        Some(position) if joined => (position, None),
+        position => (summary(scene, panel), position),
+    };
+    if right.width() > 0 && title.width() + right.width() + 4 <= room {
+        put_right(buf, corner, &spaced(right));
     }
-    inner
+    if let Some(below) = below.filter(|line| line.width() + 2 <= room && area.height > 1) {
+        put_right(buf, Rect { y: area.bottom() - 1, ..corner }, &spaced(below));
+    }
 }
 
 /// The left title: the digit, the name, and the other tabs of the place.
@@ -287,12 +308,12 @@ fn title(scene: Scene, panel: Panel, tabs: &[Panel], room: usize) -> Line<'stati
     let style = if focused { theme.focus } else { theme.title };
     let others = if tabs.len() > 1 { tabs } else { &[panel] };
     // As much as there is room for: counts, then names, then digits.
-    let form = |counts: bool, names: bool| {
+    let form = |counts: bool, names: bool, between: &'static str| {
         let mut spans = vec![Span::raw(" ")];
         for tab in others {
             let shown = *tab == panel;
             if spans.len() > 1 {
-                spans.push(Span::styled(" │ ", theme.border));
+                spans.push(Span::styled(between, theme.border));
             }
             if shown && focused {
                 spans.push(Span::styled(format!("{} ", scene.glyphs().focus), theme.focus));
@@ -318,9 +339,11 @@ fn title(scene: Scene, panel: Panel, tabs: &[Panel], room: usize) -> Line<'stati
         spans.push(Span::raw(" "));
         Line::from(spans)
     };
-    [(true, true), (false, true), (false, false)]
+    let forms =
+        [(true, true, " │ "), (true, true, "│"), (false, true, " │ "), (false, false, " │ ")];
+    forms
         .into_iter()
-        .map(|(counts, names)| form(counts, names))
+        .map(|(counts, names, between)| form(counts, names, between))
         .find(|line| line.width() <= room)
         .unwrap_or_else(|| Line::styled(text::end(panel.title(), room).into_owned(), style))
 }
@@ -345,19 +368,6 @@ fn summary(scene: Scene, panel: Panel) -> Line<'static> {
         Panel::Files => files::summary(scene),
         Panel::Transfers => transfers::summary(scene),
         Panel::Events => events::summary(scene),
-    }
-}
-
-/// Which part of a table is seen, in its lower border.
-fn draw_position(scene: Scene, buf: &mut Buffer, area: Rect, shown: Shown) {
-    if shown.from == 0 && shown.to >= shown.of || area.height < 2 {
-        return;
-    }
-    let label = format!(" {}–{} of {} ", shown.from + 1, shown.to, shown.of);
-    let row = Rect { x: area.x + 2, y: area.bottom() - 1, height: 1, ..area };
-    let row = Rect { width: area.width.saturating_sub(4), ..row };
-    if text::width(&label) <= usize::from(row.width) {
-        put_right(buf, row, &Line::styled(label, scene.theme().dim));
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn draw(
     let columns = [
         Column::new("", 4, 7, 2),
         Column::new("node", ids.clamp(4, 8) + 2, ids.max(4) + 2, 0),
-        Column::new("address", 6, address, 3),
+        Column::new("address", 7, address, 3),
         Column::new("rtt", 7, 8, 4).right(),
         Column::new("state", 5, 8, 5),
     ];

@@ -42,7 +42,7 @@ fn draw_help(
     scroll: usize,
 ) -> (Option<usize>, Option<Position>) {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
-    let width = room.width.saturating_sub(4).min(132);
+    let width = room.width.saturating_sub(4).min(144);
     let two = width >= 104;
     let needle = filter.to_lowercase();
     let keys_width = if two { 44 } else { width.saturating_sub(4) };
@@ -65,26 +65,19 @@ fn draw_help(
     let height = left.len().max(right.len()) as u16 + 4;
     let place = centred(room, width.max(room.width.min(20)), height);
     let inner = window(scene, buf, place, "Help", "type to search · ↑ ↓ scroll · Esc closes");
-    if inner.is_empty() {
-        return (Some(0), None);
-    }
     let search = Rect { height: 1, ..inner };
     let shown = if filter.is_empty() { "search keys and commands" } else { filter };
     let style = if filter.is_empty() { theme.dim } else { theme.text };
-    let lead = format!(" {} ", glyphs.prompt);
+    let lead = format!("{} ", glyphs.prompt);
     put(
         buf,
         search,
         &Line::from(vec![Span::styled(lead, theme.focus), Span::styled(shown.to_owned(), style)]),
     );
-    let cursor = inner.x + 3 + text::width(filter) as u16;
-    let cursor = Position::new(cursor.min(inner.right() - 1), inner.y);
-    let body = Rect {
-        x: inner.x + 1,
-        y: inner.y + 2.min(inner.height),
-        width: inner.width.saturating_sub(2),
-        height: inner.height.saturating_sub(2),
-    };
+    let cursor = inner.x + 2 + text::width(filter) as u16;
+    let cursor = Position::new(cursor.min(inner.right().saturating_sub(1)), inner.y);
+    let body =
+        Rect { y: inner.y + 2.min(inner.height), height: inner.height.saturating_sub(2), ..inner };
     let longest = left.len().max(right.len());
     let scroll = scroll.min(longest.saturating_sub(usize::from(body.height)));
     draw_lines(buf, Rect { width: keys_width.min(body.width), ..body }, &left, scroll);
@@ -170,14 +163,12 @@ fn draw_output(
     let height = (lines.len() as u16).saturating_add(2);
     let place = centred(room, width, height);
     let inner = window(scene, buf, place, title, "↑ ↓ scroll · y copies · Esc closes");
-    let body =
-        Rect { x: inner.x + 1.min(inner.width), width: inner.width.saturating_sub(2), ..inner };
-    let scroll = scroll.min(lines.len().saturating_sub(usize::from(body.height)));
-    for (i, line) in lines.iter().skip(scroll).take(usize::from(body.height)).enumerate() {
-        let row = Rect { y: body.y + i as u16, height: 1, ..body };
+    let scroll = scroll.min(lines.len().saturating_sub(usize::from(inner.height)));
+    for (i, line) in lines.iter().skip(scroll).take(usize::from(inner.height)).enumerate() {
+        let row = Rect { y: inner.y + i as u16, height: 1, ..inner };
         put(buf, row, &Line::raw(text::end(line, usize::from(row.width)).into_owned()));
     }
-    draw_more(scene, buf, place, body, scroll, lines.len());
+    draw_more(scene, buf, place, inner, scroll, lines.len());
     scroll
 }
 
@@ -187,6 +178,7 @@ fn draw_confirm(scene: Scene, buf: &mut Buffer, room: Rect, question: &str) {
     let lines = text::wrap(question, usize::from(width.saturating_sub(4)));
     let place = centred(room, width, lines.len() as u16 + 4);
     let inner = window(scene, buf, place, "Sure?", "");
+    let short = Line::styled("y/n", theme.focus);
     let keys = Line::from(vec![
         Span::styled(" y ", theme.chip),
         Span::styled(" yes    ", theme.text),
@@ -195,13 +187,15 @@ fn draw_confirm(scene: Scene, buf: &mut Buffer, room: Rect, question: &str) {
     ]);
     // The keys stay when there is no room for the whole question.
     let rows = usize::from(inner.height.saturating_sub(1));
-    let body =
-        Rect { x: inner.x + 1.min(inner.width), width: inner.width.saturating_sub(1), ..inner };
     for (i, line) in lines.iter().take(rows).enumerate() {
-        put(buf, Rect { y: body.y + i as u16, height: 1, ..body }, &Line::raw(line.clone()));
+        put(buf, Rect { y: inner.y + i as u16, height: 1, ..inner }, &Line::raw(line.clone()));
     }
     if inner.height > 0 {
-        put(buf, Rect { y: inner.bottom() - 1, height: 1, ..body }, &keys);
+        put(
+            buf,
+            Rect { y: inner.bottom() - 1, height: 1, ..inner },
+            if inner.width < 14 { &short } else { &keys },
+        );
     }
 }
 
@@ -213,7 +207,7 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
     let part = (left.as_secs_f64() / whole).clamp(0.0, 1.0);
     let place = centred(room, 52, 7);
     let inner = window(scene, buf, place, "Leaving the ring", "Ctrl-C ends at once");
-    let width = inner.width.saturating_sub(2);
+    let width = inner.width;
     let full = (f64::from(width) * part).round() as usize;
     let files = scene.snapshot.files.len() as u64;
     let what = match files {
@@ -229,11 +223,10 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
         ]),
         Line::styled(format!("ends in {} at the latest", text::span(left)), theme.dim),
     ];
-    let body = Rect { x: inner.x + 1.min(inner.width), width, ..inner };
-    let skip = lines.len().saturating_sub(usize::from(body.height)).min(1);
+    let skip = lines.len().saturating_sub(usize::from(inner.height)).min(1);
     let lines = lines.iter().filter(|line| skip == 0 || line.width() > 0);
-    for (i, line) in lines.take(usize::from(body.height)).enumerate() {
-        put(buf, Rect { y: body.y + i as u16, height: 1, ..body }, line);
+    for (i, line) in lines.take(usize::from(inner.height)).enumerate() {
+        put(buf, Rect { y: inner.y + i as u16, height: 1, ..inner }, line);
     }
 }
 
@@ -256,12 +249,12 @@ fn window(scene: Scene, buf: &mut Buffer, place: Rect, title: &str, hint: &str) 
     if !hint.is_empty() && text::width(hint) + 2 <= usize::from(bottom.width) {
         put(buf, bottom, &Line::styled(format!(" {hint} "), theme.dim));
     }
-    inner
+    Rect { x: inner.x + 1, width: inner.width - 2, ..inner }
 }
 
 /// How much there is to scroll, in the lower border.
-fn draw_more(scene: Scene, buf: &mut Buffer, place: Rect, body: Rect, scroll: usize, of: usize) {
-    let to = (scroll + usize::from(body.height)).min(of);
+fn draw_more(scene: Scene, buf: &mut Buffer, place: Rect, inner: Rect, scroll: usize, of: usize) {
+    let to = (scroll + usize::from(inner.height)).min(of);
     if to - scroll.min(to) >= of || place.height < 4 || place.width < 60 {
         return;
     }

@@ -150,26 +150,35 @@ impl<'a> Diagram<'a> {
     /// The ring's name, size and health, where nothing else is.
     fn draw_centre(&mut self, buf: &mut Buffer) {
         let (snapshot, theme) = (self.scene.snapshot, self.scene.theme());
+        // Three quarters of the diameter at most, so that chords keep room.
+        let columns = (self.circle.radius * 0.75) as usize;
+        let rows = (self.circle.radius / 4.0) as usize;
         let (glyph, word, style) = status::light(self.scene);
-        let light =
-            Line::from(vec![Span::styled(glyph, style), Span::raw(" "), Span::styled(word, style)]);
-        let mut lines = vec![Line::styled(text::end(&snapshot.ring, 20).into_owned(), theme.title)];
-        let lonely = self.nodes.is_empty() || !matches!(snapshot.standing, Standing::Member);
-        if lonely {
+        let name = text::end(&snapshot.ring, columns).into_owned();
+        let mut lines = vec![Line::styled(name, theme.title)];
+        let mut add = |text: &str, style: Style| {
+            let wrapped = text::wrap(text, columns);
+            lines.extend(wrapped.into_iter().map(|line| Line::styled(line, style)));
+        };
+        if self.nodes.is_empty() || snapshot.standing != Standing::Member {
             let (what, next) = neighbours::nobody(snapshot.standing, self.scene.app.lab);
-            lines.push(Line::raw(what));
-            lines.push(Line::styled(next, theme.dim));
+            add(what, theme.text);
+            add(next, theme.dim);
         } else {
-            lines.push(Line::raw(status::node_count(snapshot)));
-            lines.push(light);
+            add(&status::node_count(snapshot), theme.text);
+            add(&format!("{glyph} {word}"), style);
             let words = status::health_words(&snapshot.health);
-            lines.extend(words.chunks(2).map(|two| Line::styled(two.join(" · "), theme.dim)));
+            for two in words.chunks(2) {
+                let both = two.join(" · ");
+                if text::width(&both) <= columns {
+                    add(&both, theme.dim);
+                } else {
+                    two.iter().for_each(|word| add(word, theme.dim));
+                }
+            }
         }
-        // Half of the diameter in each direction, so that chords keep room.
-        let most_rows = (self.circle.radius / 4.0) as usize;
-        let most_columns = (self.circle.radius * 0.85) as usize;
-        lines.retain(|line| line.width() <= most_columns);
-        lines.truncate(most_rows);
+        lines.retain(|line| line.width() <= columns);
+        lines.truncate(rows.max(1));
         let top =
             self.circle.area.y + (self.circle.area.height.saturating_sub(lines.len() as u16)) / 2;
         for (i, line) in lines.iter().enumerate() {
@@ -180,8 +189,6 @@ impl<'a> Diagram<'a> {
             let mut spaced = line.clone();
             spaced.spans.insert(0, Span::raw(" "));
             spaced.spans.push(Span::raw(" "));
-            put(buf, place, &spaced);
-            buf.set_style(place, theme.text.remove_modifier(Modifier::DIM));
             restyle(buf, place, &spaced);
             self.taken.push(place);
         }
@@ -288,6 +295,7 @@ impl<'a> Diagram<'a> {
         if let Phase::Moving { from, part } = *phase
             && let (Some(a), Some(b)) = (path.get(from), path.get(from + 1))
             && let Some(cell) = self.circle.cell(along(self.on_rim(*a), self.on_rim(*b), part))
+            && self.is_free(cell)
         {
             set(buf, cell, glyphs.runner, theme.focus);
         }
@@ -347,9 +355,10 @@ impl<'a> Diagram<'a> {
             self.place_key(buf, file.name.as_str(), file.key, mark);
         }
         if let Some((lookup, ..)) = &self.trail {
-            let (name, key) = (lookup.text.clone(), lookup.key);
-            let style = if dim { theme.dim } else { theme.key };
-            self.place_key(buf, &name, key, style);
+            // Its name stands below the picture.
+            let id = text::middle(&space.show(lookup.key), 8).into_owned();
+            let key = lookup.key;
+            self.place_key(buf, &id, key, if dim { theme.dim } else { theme.key });
         }
     }
 
@@ -386,33 +395,20 @@ impl<'a> Diagram<'a> {
     fn place(&mut self, buf: &mut Buffer, turn: f64, radius: f64, forms: &[Line]) {
         let Some(at) = self.circle.cell(self.circle.at(turn, radius)) else { return };
         let (x, y) = self.circle.at(turn, 1.0);
-        for form in forms {
-            let width = form.width() as i32;
-            let (ax, ay) = (i32::from(at.x), i32::from(at.y));
-            let right = (ax + 2, ay);
-            let left = (ax - 1 - width, ay);
-            let over = (ax - width / 2, if y > 0.0 { ay - 1 } else { ay + 1 });
-            let outside = if x >= 0.0 { right } else { left };
-            let inside = if x >= 0.0 { left } else { right };
-            let shifted = |(x, y): (i32, i32), by: i32| (x, y + by);
-            let near_pole = x.abs() < 0.3;
-            let first = if near_pole { over } else { outside };
-            let up = if y > 0.0 { -1 } else { 1 };
-            let tries = [
-                first,
-                outside,
-                shifted(outside, up),
-                shifted(outside, -up),
-                over,
-                shifted(over, up),
-                inside,
-            ];
-            for (x, y) in tries {
-                let Some(place) = self.free_place(x, y, width) else { continue };
-                put(buf, place, form);
-                restyle(buf, place, form);
-                self.taken.push(place);
-                return;
+        // Over nothing but background, in whatever form; else over dots.
+        for clean in [true, false] {
+            for form in forms {
+                for (left, top) in tries(at, (x, y), form.width() as i32) {
+                    let Some(place) = self.free_place(left, top, form.width() as i32) else {
+                        continue;
+                    };
+                    if clean && place.positions().any(|cell| buf[cell].symbol() != " ") {
+                        continue;
+                    }
+                    restyle(buf, place, form);
+                    self.taken.push(place);
+                    return;
+                }
             }
         }
     }
@@ -432,6 +428,30 @@ impl<'a> Diagram<'a> {
     fn is_free(&self, cell: Position) -> bool {
         self.taken.iter().all(|taken| !taken.contains(cell))
     }
+}
+
+/// Where a label of a point may begin, the best place first: `direction` points
+/// from the centre to it.
+fn tries(at: Position, direction: (f64, f64), width: i32) -> [(i32, i32); 9] {
+    let (x, y) = (i32::from(at.x), i32::from(at.y));
+    let right = x + 2;
+    let left = x - 1 - width;
+    let (outside, inside) = if direction.0 >= 0.0 { (right, left) } else { (left, right) };
+    let away = if direction.1 > 0.0 { -1 } else { 1 };
+    let over = (x - width / 2, y + away);
+    let beside = (outside, y);
+    let (first, second) = if direction.0.abs() < 0.3 { (over, beside) } else { (beside, over) };
+    [
+        first,
+        second,
+        (outside, y + away),
+        (outside - direction.0.signum() as i32, y + away),
+        (over.0, y + 2 * away),
+        (outside, y + 2 * away),
+        (outside, y - away),
+        (inside, y),
+        (inside, y - away),
+    ]
 }
 
 /// What the focused panel has selected, if it can be shown on the ring.
@@ -467,18 +487,18 @@ fn lookup_line(scene: Scene, room: u16) -> Option<Line<'static>> {
         format!("{} {key}", text::middle(&lookup.text, 20))
     };
     let n = status::nodes(snapshot).max(1) as f64;
-    let hops =
-        format!("hops {} · {} = {:.1}", lookup.hops.len(), scene.glyphs().half_log, n.log2() / 2.0);
+    let hops = format!("hops {}", lookup.hops.len());
+    let expected = format!("{} = {:.1}", scene.glyphs().half_log, n.log2() / 2.0);
     let micros: u64 = lookup.hops.iter().filter_map(|hop| hop.micros).sum();
     let finger = lookup
         .hops
         .first()
         .and_then(|hop| snapshot.fingers.iter().rev().find(|finger| finger.node == Some(hop.peer)));
     let mut parts = vec![Span::styled(format!("{what} → {owner}"), theme.key)];
-    let mut more = vec![hops, text::trip(micros)];
+    let mut more = vec![hops, expected, text::trip(micros)];
     more.extend(finger.map(|finger| format!("by finger {}", finger.index)));
     if lookup.hops.is_empty() {
-        more.truncate(1);
+        more.truncate(2);
     }
     let mut used = parts[0].width();
     for part in more {

@@ -16,9 +16,17 @@ struct Segment {
     right: bool,
 }
 
+/// Columns below which everything is said in its shortest form.
+const NARROW: u16 = 60;
+
 /// Draws the row; what does not fit becomes shorter, then goes, by rank.
 pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) {
     let mut segments = segments(scene);
+    if area.width < NARROW {
+        for segment in &mut segments {
+            segment.forms.drain(..segment.forms.len() - 1);
+        }
+    }
     let room = usize::from(area.width);
     while length(&segments) > room {
         let Some(last) = (0..segments.len()).max_by_key(|i| segments[*i].rank) else { break };
@@ -76,7 +84,7 @@ pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
         (glyphs.dead, "down", theme.bad)
     } else if !health.is_good() {
         (glyphs.alert, "repairing", theme.warn)
-    } else if health.margin == Some(0) {
+    } else if health.margin.is_some_and(|margin| margin <= 1) && nodes(scene.snapshot) > 2 {
         (glyphs.alert, "fragile", theme.warn)
     } else {
         (glyphs.up, "healthy", theme.good)
@@ -138,7 +146,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
     };
     let rank = if snapshot.standing == Standing::Member { 12 } else { 5 };
     add(rank, false, vec![(word.to_owned(), style)]);
-    add(9, false, vec![(format!("ring {}", text::end(&snapshot.ring, 24)), theme.dim)]);
+    add(10, false, vec![(format!("ring {}", text::end(&snapshot.ring, 24)), theme.dim)]);
     let open = if snapshot.secret { "secret" } else { "open" };
     add(
         13,
@@ -175,7 +183,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
     let (u, d) = (glyphs.up_arrow, glyphs.down_arrow);
     let style = if up + down > 0 { theme.text } else { theme.dim };
     add(
-        10,
+        9,
         true,
         vec![
             (format!("{u} {:>8}  {d} {:>8}", text::rate(up), text::rate(down)), style),

@@ -49,6 +49,13 @@ pub(super) struct Shown {
     pub(super) of: usize,
 }
 
+impl Shown {
+    /// Whether there are rows that are not seen.
+    pub(super) fn is_part(&self) -> bool {
+        self.from > 0 || self.to < self.of
+    }
+}
+
 /// A row: one cell for each column, whether it is drawn or not.
 pub(super) struct Row {
     pub(super) cells: Vec<Line<'static>>,

@@ -117,8 +117,12 @@ fn draw_neighbours(scene: Scene, buf: &mut Buffer, row: Rect) {
     let (theme, glyphs, snapshot) = (scene.theme(), scene.glyphs(), scene.snapshot);
     if snapshot.predecessor.is_none() && snapshot.successors.is_empty() {
         let (what, next) = super::neighbours::nobody(snapshot.standing, scene.app.lab);
-        let line = vec![Span::raw(format!("{what} — ")), Span::styled(next, theme.dim)];
-        return put(buf, row, &Line::from(line));
+        let mut line =
+            Line::from(vec![Span::raw(what), Span::styled(format!(" — {next}"), theme.dim)]);
+        if line.width() > usize::from(row.width) {
+            line.spans.truncate(1);
+        }
+        return put(buf, row, &line);
     }
     let one = |near: &Neighbour| {
         let id = snapshot.space.show(near.peer.id(snapshot.space));
@@ -134,9 +138,8 @@ fn draw_neighbours(scene: Scene, buf: &mut Buffer, row: Rect) {
         spans.extend(one(predecessor));
         spans.push(Span::raw(" "));
     }
-    if !snapshot.successors.is_empty() {
-        spans.push(Span::styled("succ ", theme.dim));
-    }
+    let before = spans.len();
+    spans.push(Span::styled("succ ", theme.dim));
     let mut used: usize = spans.iter().map(Span::width).sum();
     for successor in &snapshot.successors {
         let pair = one(successor);
@@ -145,6 +148,9 @@ fn draw_neighbours(scene: Scene, buf: &mut Buffer, row: Rect) {
             break;
         }
         spans.extend(pair);
+    }
+    if spans.len() == before + 1 {
+        spans.pop();
     }
     put(buf, row, &Line::from(spans));
 }
@@ -176,10 +182,11 @@ fn draw_transfers(scene: Scene, buf: &mut Buffer, row: Rect) {
     put(buf, row, &Line::from(spans));
 }
 
-/// `1Ring 2Fingers 3Neighbours 4Files 5Transfers 6Events ?`.
+/// `1Ring 2Fingers 3Near 4Files 5Moves 6Log ?`.
 fn draw_tabs(scene: Scene, buf: &mut Buffer, row: Rect, shown: Panel) {
+    const SHORT: [&str; Panel::ALL.len()] = ["Ring", "Fingers", "Near", "Files", "Moves", "Log"];
     let theme = scene.theme();
-    let form = |letters: usize| {
+    let form = |name: fn(Panel) -> &'static str, only_shown: bool| {
         let mut spans = Vec::new();
         for panel in Panel::ALL {
             let style = match (panel == shown, scene.app.focus) {
@@ -187,17 +194,23 @@ fn draw_tabs(scene: Scene, buf: &mut Buffer, row: Rect, shown: Panel) {
                 (true, Focus::Prompt) => theme.title.add_modifier(Modifier::UNDERLINED),
                 (false, _) => theme.dim,
             };
-            let name: String = panel.title().chars().take(letters).collect();
+            if panel == shown && scene.app.focus == Focus::Panels {
+                spans.push(Span::styled(scene.glyphs().focus, theme.focus));
+            }
             spans.push(Span::styled((panel.index() + 1).to_string(), theme.accent));
-            spans.push(Span::styled(name, style));
+            if panel == shown || !only_shown {
+                spans.push(Span::styled(name(panel), style));
+            }
             spans.push(Span::raw(" "));
         }
         spans.push(Span::styled("?", theme.title));
         Line::from(spans)
     };
-    let fitting = [10, 5, 4, 3, 0].into_iter().map(form);
+    let short = |panel: Panel| SHORT[panel.index()];
+    let forms =
+        [form(Panel::title, false), form(short, false), form(short, true), form(|_| "", true)];
     let room = usize::from(row.width);
-    if let Some(line) = fitting.filter(|line| line.width() <= room).max_by_key(Line::width) {
-        put(buf, row, &line);
+    if let Some(line) = forms.iter().find(|line| line.width() <= room) {
+        put(buf, row, line);
     }
 }

@@ -36,10 +36,9 @@ pub(super) fn draw(
     }
     let columns = [
         Column::new("#", 2, 3, 7).right(),
-        Column::new("", 1, 1, 0),
-        Column::new("name", 8, 14, 0).grows(),
+        Column::new("name", 12, 18, 0).grows(),
         Column::new("what", 7, 7, 5),
-        Column::new("progress", 5, 20, 3),
+        Column::new("", 5, 20, 3),
         Column::new("%", 4, 4, 1).right(),
         Column::new("rate", 8, 9, 4).right(),
         Column::new("eta", 4, 7, 2).right(),
@@ -51,20 +50,24 @@ pub(super) fn draw(
         let row = &transfers[i];
         let running = is_running(row);
         let (glyph, style) = glyph(scene, row);
+        let name = usize::from(widths[1]).saturating_sub(2);
         let number = if running { text::rate(row.rate) } else { text::size(row.total) };
         Row {
             cells: vec![
                 Line::styled(row.number.to_string(), theme.dim),
-                Line::styled(glyph, style),
-                Line::raw(row.name.clone()),
+                Line::from(vec![
+                    Span::styled(glyph, style),
+                    Span::raw(" "),
+                    Span::raw(text::middle(&row.name, name).into_owned()),
+                ]),
                 Line::styled(kind(row.kind), theme.dim),
-                bar(scene, row, style, widths[4]),
+                bar(scene, row, style, widths[3]),
                 Line::raw(format!("{}%", percent(row))),
                 Line::raw(number),
-                Line::raw(if running { eta(row) } else { took(row) }),
+                Line::raw(if running { eta(row) } else { String::new() }),
                 Line::styled(peers(scene, row), theme.dim),
                 Line::styled(
-                    text::end(&word(row), usize::from(widths[9])).into_owned(),
+                    text::end(&word(row), usize::from(widths[8])).into_owned(),
                     if running { theme.text } else { style },
                 ),
             ],
@@ -98,8 +101,11 @@ pub(super) fn percent(row: &TransferRow) -> u64 {
     }
 }
 
-/// The time that is left at the present rate.
+/// The time that is left at the present rate; the copies, once all bytes moved.
 pub(super) fn eta(row: &TransferRow) -> String {
+    if let TransferState::Securing { copies, wanted } = row.state {
+        return format!("{copies}/{wanted}");
+    }
     let left = row.total.saturating_sub(row.done);
     match left.checked_div(row.rate) {
         _ if left == 0 => String::new(),
@@ -129,7 +135,7 @@ fn word(row: &TransferRow) -> String {
     match &row.state {
         TransferState::Running => "running".to_owned(),
         TransferState::Securing { copies, wanted } => format!("{copies}/{wanted} copies"),
-        TransferState::Done => "done".to_owned(),
+        TransferState::Done => format!("done in {}", took(row)),
         TransferState::Failed(why) => format!("failed: {why}"),
         TransferState::Cancelled => "cancelled".to_owned(),
     }

@@ -1,0 +1,445 @@
+//! The loop against a screen that only counts, with keys and signals from
+//! channels.
+
+use std::sync::{Arc, Mutex};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use futures_util::stream;
+use tokio::sync::watch;
+
+use super::super::sample;
+use super::*;
+use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+
+/// What a screen was asked for, shared with the test.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Record>>);
+
+#[derive(Default)]
+struct Record {
+    /// The prompt's line and the number of events of each frame.
+    frames: Vec<(String, usize)>,
+    written: String,
+    calls: Vec<&'static str>,
+    cannot_stop: bool,
+    gone: bool,
+    broken: bool,
+}
+
+impl Seen {
+    fn with<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
+        look(&mut self.0.lock().expect("unpoisoned"))
+    }
+}
+
+impl Screen for Seen {
+    fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        let frame = (app.prompt.input.value().to_owned(), app.nodes[0].events.len());
+        self.with(|record| {
+            record.frames.push(frame);
+            if record.broken { Err(io::Error::other("broken")) } else { Ok(()) }
+        })
+    }
+
+    fn repaint(&mut self) -> io::Result<()> {
+        self.with(|record| record.calls.push("repaint"));
+        Ok(())
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        self.with(|record| record.written.push_str(text));
+        Ok(())
+    }
+
+    fn mouse(&mut self, on: bool) -> io::Result<()> {
+        self.with(|record| record.calls.push(if on { "mouse on" } else { "mouse off" }));
+        Ok(())
+    }
+
+    fn give_back(&mut self) -> io::Result<()> {
+        self.with(|record| record.calls.push("give back"));
+        Ok(())
+    }
+
+    fn can_stop(&self) -> bool {
+        self.with(|record| !record.cannot_stop)
+    }
+
+    fn stop(&mut self, group: bool) -> io::Result<()> {
+        self.with(|record| record.calls.push(if group { "stop group" } else { "stop" }));
+        Ok(())
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        self.with(|record| record.calls.push("resume"));
+        Ok(())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.with(|record| record.gone)
+    }
+
+    fn abandon(&mut self) {
+        self.with(|record| record.calls.push("abandon"));
+    }
+}
+
+type Submission = (Command, tokio::sync::oneshot::Sender<Result<Outcome, CommandFailed>>);
+
+/// The far ends of a session's channels.
+struct Outside {
+    seen: Seen,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    events: mpsc::Sender<UiEvent>,
+    commands: mpsc::Receiver<Submission>,
+    keys: mpsc::UnboundedSender<io::Result<Event>>,
+    signals: mpsc::UnboundedSender<Signalled>,
+}
+
+impl Outside {
+    fn press(&self, code: KeyCode, modifiers: KeyModifiers) {
+        self.keys
+            .send(Ok(Event::Key(KeyEvent::new(code, modifiers))))
+            .expect("the session listens");
+    }
+
+    fn control(&self, c: char) {
+        self.press(KeyCode::Char(c), KeyModifiers::CONTROL);
+    }
+
+    /// Until the screen was asked for this.
+    async fn until(&self, call: &str) {
+        while !self.seen.with(|record| record.calls.contains(&call)) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn run(&self, line: &str) {
+        line.chars().for_each(|c| self.press(KeyCode::Char(c), KeyModifiers::NONE));
+        self.press(KeyCode::Enter, KeyModifiers::NONE);
+    }
+}
+
+type Keys = mpsc::UnboundedReceiver<io::Result<Event>>;
+type Caught = mpsc::UnboundedReceiver<Signalled>;
+
+fn session() -> (Session<Seen>, Keys, Caught, Outside) {
+    let seen = Seen::default();
+    let (snapshots, latest) = watch::channel(Arc::new(sample::snapshot()));
+    let (events, shown) = mpsc::channel(8_192);
+    let (submit, commands) = mpsc::channel(8);
+    let (keys, pressed) = mpsc::unbounded_channel();
+    let (signals, caught) = mpsc::unbounded_channel();
+    let mut app = sample::app(vec![sample::snapshot()]);
+    app.control.leave_deadline = Duration::from_secs(60);
+    let feed = Feed { snapshots: latest, events: shown, commands: submit };
+    let session = Session::new(app, seen.clone(), vec![feed], None);
+    let outside = Outside { seen, snapshots, events, commands, keys, signals };
+    (session, pressed, caught, outside)
+}
+
+/// Runs a session on a runtime of its own while `story` acts from outside.
+fn play<F: Future<Output = ()>>(
+    prepare: impl FnOnce(&mut Session<Seen>),
+    story: impl FnOnce(Outside) -> F,
+) -> Result<Ended, UiError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut session, mut keys, mut signals, outside) = session();
+        prepare(&mut session);
+        let keys = stream::poll_fn(move |context| keys.poll_recv(context));
+        let signals = stream::poll_fn(move |context| signals.poll_recv(context));
+        let run = session.run(keys, signals, std::future::pending());
+        let (ended, ()) = tokio::join!(run, story(outside));
+        ended
+    })
+}
+
+fn event(text: &str) -> UiEvent {
+    UiEvent { unix_ms: 0, level: Level::Info, text: text.to_owned() }
+}
+
+#[test]
+fn a_key_is_painted_before_a_flood_of_events_is_taken_in() {
+    let flood = 8_000;
+    let ended = play(
+        |_| (),
+        |outside| async move {
+            for number in 0..flood {
+                outside.events.try_send(event(&number.to_string())).expect("room");
+            }
+            outside.press(KeyCode::Char('x'), KeyModifiers::NONE);
+            let typed = |record: &mut Record| {
+                record.frames.iter().find(|(line, _)| line == "x").map(|(_, events)| *events)
+            };
+            let mut painted = None;
+            while painted.is_none() {
+                tokio::task::yield_now().await;
+                painted = outside.seen.with(typed);
+            }
+            assert!(painted < Some(1_000), "{painted:?}");
+            outside.control('c');
+            outside.control('c');
+            outside.keys.closed().await;
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Interrupted)), "{ended:?}");
+}
+
+#[test]
+fn at_rest_nothing_is_painted_and_nothing_wakes_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut session, _keys, _signals, outside) = session();
+        let quiet = Snapshot { transfers: Vec::new(), ..sample::snapshot() };
+        session.app.snapshot_changed(0, Arc::new(quiet));
+        assert!(session.paint().is_ok());
+        assert!(session.paint().is_ok());
+        assert_eq!(outside.seen.with(|record| record.frames.len()), 1);
+        assert_eq!(session.next_wake(), None);
+    });
+}
+
+#[test]
+fn news_wait_for_their_frame_but_a_key_does_not() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut session, _keys, _signals, outside) = session();
+        let frames = || outside.seen.with(|record| record.frames.len());
+        assert!(session.paint().is_ok());
+        // As if the first frame were painted in the future, so that the test's
+        // own pace does not matter.
+        let drawn = Instant::now() + Duration::from_secs(60);
+        session.drawn = Some(drawn);
+        session.news(News::Event(0, event("one")));
+        session.news(News::Event(0, event("two")));
+        assert!(session.paint().is_ok());
+        assert_eq!((frames(), session.next_wake()), (1, Some(drawn + FRAMES)));
+        let key = KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE);
+        assert!(session.input(Some(Ok(Event::Key(key)))).is_ok());
+        assert!(session.paint().is_ok());
+        assert_eq!(frames(), 2);
+    });
+}
+
+#[test]
+fn only_the_latest_snapshot_counts() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut session, _keys, _signals, outside) = session();
+        assert!(session.inbox.ready().is_none());
+        for uptime_ms in 1..=100 {
+            let snapshot = Snapshot { uptime_ms, ..sample::snapshot() };
+            outside.snapshots.send_replace(Arc::new(snapshot));
+        }
+        let Some(News::Snapshot(0, snapshot)) = session.inbox.ready() else {
+            panic!("no snapshot");
+        };
+        assert_eq!(snapshot.uptime_ms, 100);
+        assert!(session.inbox.ready().is_none());
+    });
+}
+
+#[test]
+fn a_command_goes_to_its_node_and_its_end_comes_back() {
+    let ended = play(
+        |_| (),
+        |mut outside| async move {
+            outside.run("ping :2001");
+            let (command, reply) = outside.commands.recv().await.expect("submitted");
+            assert_eq!(command, Command::Ping { peer: ":2001".into() });
+            let pong = Outcome::Pong { peer: sample::peer(2001), micros: 1 };
+            assert!(reply.send(Ok(pong)).is_ok());
+            outside.signals.send(Signalled::End).expect("heard");
+            let (command, reply) = outside.commands.recv().await.expect("submitted");
+            assert_eq!(command, Command::Leave);
+            assert!(reply.send(Ok(Outcome::Left { handed: 1, kept: 0 })).is_ok());
+            outside.keys.closed().await;
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Quit)), "{ended:?}");
+}
+
+#[test]
+fn leaving_ends_at_its_deadline_when_the_node_does_not_answer() {
+    let ended = play(
+        |session| session.app.control.leave_deadline = Duration::from_millis(20),
+        |mut outside| async move {
+            outside.control('c');
+            let (command, _reply) = outside.commands.recv().await.expect("submitted");
+            assert_eq!(command, Command::Leave);
+            // The reply is kept open until the session ends.
+            outside.keys.closed().await;
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Quit)), "{ended:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once() {
+    let ended = play(
+        |_| (),
+        |mut outside| async move {
+            outside.control('c');
+            let _unanswered = outside.commands.recv().await.expect("submitted");
+            outside.control('c');
+            outside.keys.closed().await;
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Interrupted)), "{ended:?}");
+}
+
+#[test]
+fn a_node_that_has_ended_does_not_hold_the_end_up() {
+    let ended = play(
+        |_| (),
+        |outside| async move {
+            drop(outside.commands);
+            outside.signals.send(Signalled::End).expect("heard");
+            outside.keys.closed().await;
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Quit)), "{ended:?}");
+}
+
+#[test]
+fn when_the_terminal_goes_away_the_node_leaves_and_nothing_is_written() {
+    type Loss = fn(&Outside);
+    // A signal alone does not mean that the terminal is gone: it is restored.
+    let losses: [(Loss, &[&str]); 2] = [
+        (
+            |outside| outside.signals.send(Signalled::Hangup).expect("heard"),
+            &["give back", "abandon"],
+        ),
+        (
+            |outside| {
+                outside.seen.with(|record| (record.gone, record.broken) = (true, true));
+                outside.press(KeyCode::Char('x'), KeyModifiers::NONE);
+            },
+            &["abandon"],
+        ),
+    ];
+    for (lose, expected) in losses {
+        let seen = Seen::default();
+        let record = seen.clone();
+        let ended = play(
+            |_| (),
+            |mut outside| async move {
+                lose(&outside);
+                let (command, reply) = outside.commands.recv().await.expect("submitted");
+                assert_eq!(command, Command::Leave);
+                let frames = outside.seen.with(|record| record.frames.len());
+                assert!(reply.send(Ok(Outcome::Left { handed: 0, kept: 1 })).is_ok());
+                outside.commands.close();
+                while outside.commands.recv().await.is_some() {}
+                let (calls, after) =
+                    outside.seen.with(|record| (record.calls.clone(), record.frames.len()));
+                assert_eq!(frames, after);
+                record.with(|record| record.calls = calls);
+            },
+        );
+        assert!(matches!(ended, Ok(Ended::Hangup)), "{ended:?}");
+        assert_eq!(seen.with(|record| record.calls.clone()), expected);
+    }
+}
+
+#[test]
+fn the_end_of_the_keys_is_the_end_of_the_terminal() {
+    let ended = play(
+        |session| session.app.control.leave_deadline = Duration::from_millis(20),
+        |outside| async move {
+            let Outside { keys, commands, signals, .. } = outside;
+            drop(keys);
+            signals.closed().await;
+            drop(commands);
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Hangup)), "{ended:?}");
+}
+
+#[test]
+fn a_stop_gives_the_terminal_back_until_the_shell_continues() {
+    let ended = play(
+        |_| (),
+        |mut outside| async move {
+            outside.control('z');
+            outside.until("stop group").await;
+            outside.press(KeyCode::Char('x'), KeyModifiers::NONE);
+            outside.signals.send(Signalled::Continue).expect("heard");
+            outside.until("resume").await;
+            outside.signals.send(Signalled::Stop).expect("heard");
+            outside.until("stop").await;
+            // A signal that came while we stood still is heard afterwards.
+            outside.signals.send(Signalled::End).expect("heard");
+            let (command, _unanswered) = outside.commands.recv().await.expect("submitted");
+            assert_eq!(command, Command::Leave);
+            let calls = outside.seen.with(|record| record.calls.clone());
+            assert_eq!(calls, ["stop group", "resume", "stop", "resume"]);
+            outside.control('c');
+            outside.keys.closed().await;
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Interrupted)), "{ended:?}");
+}
+
+#[test]
+fn a_stop_and_a_go_in_one_batch_do_not_stop_it() {
+    let ended = play(
+        |_| (),
+        |outside| async move {
+            outside.signals.send(Signalled::Stop).expect("heard");
+            outside.signals.send(Signalled::Continue).expect("heard");
+            outside.until("resume").await;
+            assert_eq!(outside.seen.with(|record| record.calls.clone()), ["resume"]);
+            drop(outside.commands);
+            outside.signals.send(Signalled::End).expect("heard");
+            outside.keys.closed().await;
+        },
+    );
+    assert!(matches!(ended, Ok(Ended::Quit)), "{ended:?}");
+}
+
+#[test]
+fn ctrl_z_is_refused_where_nobody_would_continue_us() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut session, _keys, mut signals, outside) = session();
+        outside.seen.with(|record| record.cannot_stop = true);
+        let mut signals = stream::poll_fn(move |context| signals.poll_recv(context));
+        assert!(session.stop(Stop::Key, &mut signals).await.is_ok());
+        assert!(outside.seen.with(|record| record.calls.is_empty()));
+        let message = session.app.prompt.message.as_ref().expect("a message");
+        assert!(message.text.contains("no shell"));
+    });
+}
+
+#[test]
+fn the_title_names_the_node_and_is_written_only_when_it_changes() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut session, _keys, _signals, outside) = session();
+        for _ in 0..2 {
+            (session.dirty, session.urgent) = (true, true);
+            assert!(session.paint().is_ok());
+        }
+        let written = outside.seen.with(|record| record.written.clone());
+        assert_eq!(written, "\u{1b}]2;chordal 466 :2000 ●3\u{7}");
+    });
+}
+
+#[test]
+fn a_snapshot_is_never_written_over_another_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("chordal-466.json");
+    let name = path.to_str().expect("plain");
+    for number in 0..3 {
+        let (level, text) = export(name, &number.to_string());
+        assert_eq!(level, Level::Info, "{text}");
+    }
+    let read = |name| std::fs::read_to_string(directory.path().join(name)).expect("written");
+    assert_eq!(read("chordal-466.json"), "0");
+    assert_eq!(read("chordal-466 (2).json"), "2");
+    let (level, text) = export("/nowhere/at/all.json", "x");
+    assert_eq!(level, Level::Error, "{text}");
+}
