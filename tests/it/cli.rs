@@ -13,7 +13,7 @@ fn chordal(words: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(words).stdin(Stdio::null());
+    command.env("CHORDAL_CONFIG", "").args(words).stdin(Stdio::null());
     command
 }
 
@@ -52,6 +52,7 @@ fn wrong_words_end_with_two_and_a_way_out_on_standard_error() {
         (&["127.0.0.1", "http"], "is not a port"),
         (&["127.0.0.1:2000", "2001"], "names a port already"),
         (&["127.0.0.1:99999"], "is not a port"),
+        (&["--config", "nowhere.toml"], "chordal config"),
         (&["info", "--via", "nowhere"], "HOST:PORT"),
         (&["tmux", "3", "--port", "65534"], "--port"),
     ] {
@@ -77,6 +78,7 @@ fn help_version_and_completions_go_to_standard_output() {
         (&["help", "put"], "--overwrite"),
         (&["help"], "lookup"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["config"], "# bits = 10"),
         (&["completions", "bash"], "complete"),
         (&["completions", "zsh"], "#compdef chordal"),
         (&["tmux", "2", "--dry-run"], "--join 127.0.0.1:2000"),
