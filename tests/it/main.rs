@@ -4,6 +4,7 @@
 mod cluster;
 mod dashboard;
 mod lab_tasks;
+mod picture;
 mod process;
 mod pty;
 mod tape;
