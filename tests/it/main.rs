@@ -2,4 +2,11 @@
 //! TCP and in a pseudo-terminal.
 
 mod cli;
+mod cluster;
+mod dashboard;
+mod lab_tasks;
 mod layers;
+mod picture;
+mod process;
+mod pty;
+mod tape;

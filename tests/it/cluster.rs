@@ -1,0 +1,434 @@
+//! What the nodes of a ring promise, over real TCP and with real disks, and
+//! what the command line promises to scripts.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::process::{
+    DEADLINE, NodeProcess, PROGRAM, Ring, chordal, command, describe, eventually, free_address,
+    members, random_file, signal, text, with_sky_ship, within,
+};
+
+/// A file that takes long enough to interrupt: 160 MiB are a good part of a
+/// second over loopback, verified.
+const LARGE: usize = 160 << 20;
+
+#[test]
+fn a_restarted_node_brings_its_files_back() {
+    let (_dir, path) = with_sky_ship();
+    let mut node = NodeProcess::start(&[]);
+    node.run(&["put", text(&path)]);
+    let id = node.id.clone();
+    let listed = node.json(&["ls"]).expect("a listing");
+    node.kill();
+    node.restart(&[]);
+    assert_eq!(node.id, id);
+    assert_eq!(node.json(&["ls"]).expect("a listing"), listed);
+    assert!(node.fetch("SkyShip.jpg").expect("it is back") == std::fs::read(path).expect("it"));
+}
+
+#[test]
+fn a_crashed_member_comes_back_and_its_copy_counts_again() {
+    let (_dir, path) = with_sky_ship();
+    let mut ring = Ring::of(3);
+    ring.nodes[0].run(&["put", text(&path)]);
+    let mut crashed = ring.crash(1);
+    ring.settled();
+    ring.secured("SkyShip.jpg");
+    let contact = ring.nodes[0].address.to_string();
+    crashed.restart(&["--join", &contact]);
+    ring.nodes.push(crashed);
+    ring.settled();
+    assert_eq!(ring.secured("SkyShip.jpg").len(), 3);
+}
+
+#[test]
+fn a_node_that_leaves_hands_its_files_over() {
+    let mut ring = Ring::of(4);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for seed in 0..6 {
+        let path = dir.path().join(format!("{seed}.bin"));
+        random_file(&path, 20_000, seed);
+        ring.nodes[0].run(&["put", text(&path)]);
+    }
+    // Leaving one after the other, nobody is given time to repair: only what
+    // was handed over can be there at the end.
+    while ring.nodes.len() > 1 {
+        let mut leaver = ring.nodes.pop().expect("more than one");
+        leaver.terminate();
+        let status = leaver.ended();
+        assert!(status.success(), "{status}; it said:\n{}", leaver.log());
+    }
+    ring.settled();
+    for seed in 0..6 {
+        let name = format!("{seed}.bin");
+        let original = std::fs::read(dir.path().join(&name)).expect("just written");
+        assert!(ring.nodes[0].fetch(&name).expect("it was handed over") == original, "{name}");
+        assert_eq!(ring.secured(&name).len(), 1);
+    }
+}
+
+#[test]
+fn other_content_under_a_name_needs_overwrite() {
+    let ring = Ring::of(2);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("letter.txt");
+    std::fs::write(&path, "first").expect("a file");
+    ring.nodes[0].run(&["put", text(&path)]);
+    let again = ring.nodes[1].run(&["put", text(&path)]);
+    assert!(again.contains("already stored"), "{again}");
+
+    std::fs::write(&path, "second").expect("a file");
+    let refused = ring.nodes[1].attempt(&["put", text(&path)]);
+    failed(&refused, 1, &["letter.txt", "--overwrite"]);
+    assert_eq!(ring.nodes[0].fetch("letter.txt").expect("the first"), b"first");
+
+    ring.nodes[1].run(&["put", text(&path), "--overwrite"]);
+    for node in &ring.nodes {
+        assert_eq!(node.fetch("letter.txt").expect("the second"), b"second");
+    }
+}
+
+#[test]
+fn a_removed_file_is_gone_everywhere() {
+    let (_dir, path) = with_sky_ship();
+    let ring = Ring::of(3);
+    ring.nodes[0].run(&["put", text(&path)]);
+    ring.nodes[1].run(&["rm", "SkyShip.jpg"]);
+    for node in &ring.nodes {
+        failed(&node.attempt(&["get", "SkyShip.jpg"]), 1, &["SkyShip.jpg"]);
+        eventually("no node lists it", || {
+            let listing = node.json(&["ls"])?;
+            if listing["files"] == Value::Array(Vec::new()) {
+                Ok(())
+            } else {
+                Err(listing.to_string())
+            }
+        });
+    }
+    failed(&ring.nodes[2].attempt(&["rm", "SkyShip.jpg"]), 1, &["SkyShip.jpg"]);
+    // The name is free again.
+    ring.nodes[2].run(&["put", text(&path)]);
+    assert!(ring.nodes[0].fetch("SkyShip.jpg").is_ok());
+}
+
+#[test]
+fn names_that_could_leave_a_directory_are_refused_with_the_reason() {
+    let (_dir, path) = with_sky_ship();
+    let node = NodeProcess::start(&[]);
+    for (name, reason) in [
+        ("../x", ".."),
+        ("/etc/x", "absolute"),
+        ("a//b", "empty"),
+        ("nul.txt", "device"),
+        ("x.", "dot"),
+    ] {
+        let output = node.attempt(&["put", text(&path), "--as", name]);
+        assert!(!output.status.success(), "{name} was taken");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(reason), "{name}: {said}");
+        let output = node.attempt(&["get", name]);
+        assert!(!output.status.success(), "{name} was delivered");
+    }
+    node.run(&["put", text(&path), "--as", "holiday/ship.jpg"]);
+    assert!(node.fetch("holiday/ship.jpg").is_ok());
+}
+
+#[test]
+fn a_download_never_takes_the_place_of_another_file() {
+    let (dir, path) = with_sky_ship();
+    let node = NodeProcess::start(&[]);
+    node.run(&["put", text(&path)]);
+    std::fs::write(&path, "mine").expect("a file");
+    node.run(&["get", "SkyShip.jpg", "--to", text(dir.path())]);
+    assert_eq!(std::fs::read(&path).expect("still there"), b"mine");
+    let beside = std::fs::metadata(dir.path().join("SkyShip (1).jpg")).expect("beside it");
+    assert_eq!(beside.len(), crate::process::SKY_SHIP_BYTES);
+}
+
+#[test]
+fn a_lonely_node_takes_over_the_rings_parameters() {
+    let ring = Ring::of(2);
+    let contact = ring.nodes[0].address.to_string();
+    let lonely = NodeProcess::start(&["--bits", "8", "--replicas", "2", "--join", &contact]);
+    eventually("it has the ring's size and replica count", || {
+        let info = lonely.json(&["info"])?;
+        let successors = info["successors"].as_array().map_or(0, Vec::len);
+        if info["bits"] == 10 && info["replicas"] == 3 && successors == 2 {
+            Ok(())
+        } else {
+            Err(info.to_string())
+        }
+    });
+    let Ring { mut nodes } = ring;
+    nodes.push(lonely);
+    Ring { nodes }.settled();
+}
+
+#[test]
+fn a_node_with_files_of_its_own_refuses_other_parameters() {
+    let (_dir, path) = with_sky_ship();
+    let ring = Ring::of(2);
+    let mut rich = NodeProcess::start(&["--bits", "8"]);
+    rich.run(&["put", text(&path)]);
+    rich.kill();
+    let contact = ring.nodes[0].address.to_string();
+    rich.restart(&["--join", &contact]);
+    eventually("it says why it does not join", || {
+        let log = rich.log();
+        if log.contains("bits") || log.contains("2^8") { Ok(()) } else { Err(log) }
+    });
+    // It kept its file and its own space, and the ring did not take it in.
+    let info = rich.json(&["info"]).expect("it goes on alone");
+    assert_eq!((&info["bits"], &info["successors"]), (&8.into(), &Value::Array(Vec::new())));
+    assert!(rich.fetch("SkyShip.jpg").is_ok());
+    ring.settled();
+}
+
+#[test]
+fn rings_of_different_names_stay_apart() {
+    let (_dir, path) = with_sky_ship();
+    let ours = NodeProcess::start(&["--ring", "ours"]);
+    let mut theirs = NodeProcess::start(&["--ring", "theirs"]);
+    theirs.run(&["put", text(&path)]);
+    theirs.kill();
+    theirs.restart(&["--join", &ours.address.to_string()]);
+    eventually("it says which ring refused it", || {
+        let log = theirs.log();
+        if log.contains("ours") && log.contains("theirs") { Ok(()) } else { Err(log) }
+    });
+    let ring = ours.json(&["ring"]).expect("a ring of one");
+    assert_eq!(members(&ring).expect("members").len(), 1);
+}
+
+#[test]
+fn a_get_goes_on_when_its_sources_die_midway() {
+    let mut ring = Ring::of(4);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("large.bin");
+    random_file(&path, LARGE, 7);
+    ring.nodes[0].run(&["put", text(&path)]);
+    let holders = ring.secured("large.bin");
+    assert_eq!(holders.len(), 3);
+
+    // Through the one that holds nothing, so that it survives.
+    let via = ring.nodes.iter().find(|node| !holders.contains(&node.address)).expect("4 > 3");
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let to = home.path().join("fetched.bin");
+    let mut client =
+        command(&["get", "large.bin", "--to", text(&to), "--via", &via.address.to_string()])
+            .current_dir(home.path())
+            .env("TMPDIR", home.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+    // Held still while its sources are killed, so that it cannot be faster.
+    let arrived = within(DEADLINE, "bytes arrive on the disk", || match written(home.path()) {
+        bytes if bytes > LARGE as u64 / 64 => Ok(bytes),
+        bytes => Err(format!("{bytes} bytes, {:?}", client.try_wait())),
+    });
+    signal(client.id(), Signal::STOP);
+    assert!(matches!(client.try_wait(), Ok(None)), "it was done before its sources died");
+    assert!(arrived < LARGE as u64, "all bytes had arrived: the file is too small for this test");
+    for address in &holders[..2] {
+        let place = ring.nodes.iter().position(|node| node.address == *address);
+        ring.crash(place.expect("a holder is a node"));
+    }
+    signal(client.id(), Signal::CONT);
+    let output = client.wait_with_output().expect("its output");
+    assert!(output.status.success(), "{}", describe(&output));
+    assert!(std::fs::read(&to).expect("fetched") == std::fs::read(&path).expect("original"));
+    let left: Vec<_> = std::fs::read_dir(home.path()).expect("its home").flatten().collect();
+    assert_eq!(left.len(), 1, "nothing half-written stays behind: {left:?}");
+}
+
+#[test]
+fn a_second_process_on_the_same_directory_or_address_is_refused() {
+    let node = NodeProcess::start(&[]);
+    let (address, dir) = (node.address.to_string(), tempfile::tempdir().expect("a directory"));
+    let mut second = command(&[address.as_str(), "--headless", "--data-dir"]);
+    let output = ended(second.arg(dir.path()));
+    failed(&output, 1, &[&address, "another address"]);
+
+    let data = node.data_dir();
+    let free = free_address().to_string();
+    let mut second = command(&[free.as_str(), "--headless", "--data-dir"]);
+    let output = ended(second.arg(&data));
+    failed(&output, 1, &[text(&data)]);
+}
+
+#[test]
+fn exit_codes_tell_done_failed_and_wrong_usage_apart() {
+    let node = NodeProcess::start(&[]);
+    let via = node.address.to_string();
+    assert_eq!(chordal(&["id", "SkyShip.jpg"]).status.code(), Some(0));
+    assert_eq!(node.attempt(&["info"]).status.code(), Some(0));
+    assert_eq!(chordal(&["--help"]).status.code(), Some(0));
+    assert_eq!(chordal(&["--version"]).status.code(), Some(0));
+
+    failed(&node.attempt(&["get", "nothing"]), 1, &["nothing"]);
+    failed(&node.attempt(&["put", "/no/such/file"]), 1, &["/no/such/file"]);
+    let nobody = free_address().to_string();
+    failed(&chordal(&["info", "--via", &nobody]), 1, &[&nobody]);
+
+    for words in [
+        &["get", "--via", &via][..],
+        &["get", "a", "b", "--via", &via],
+        &["put", "x", "--loud", "--via", &via],
+        &["jion", &via],
+        &["--bits", "0"],
+        &["--bits", "129"],
+        &["lab", "none"],
+        &["info", "--via", "nowhere at all"],
+    ] {
+        failed(&chordal(words), 2, &[]);
+    }
+    let unknown = chordal(&["jion", &via]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("join"), "{}", describe(&unknown));
+}
+
+#[test]
+fn without_a_terminal_the_dashboard_is_refused_and_the_remedy_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for words in [&["127.0.0.1:0"][..], &["lab", "2"]] {
+        let output = ended(command(words).arg("--data-dir").arg(dir.path()));
+        failed(&output, 2, &["--headless"]);
+    }
+}
+
+#[test]
+fn reading_commands_have_the_json_that_scripts_rely_on() {
+    let (_dir, path) = with_sky_ship();
+    let ring = Ring::of(2);
+    let node = &ring.nodes[0];
+    node.run(&["put", text(&path)]);
+    ring.secured("SkyShip.jpg");
+    let json = |words: &[&str]| node.json(words).expect("JSON");
+
+    let peer = ["address", "id"];
+    let info = json(&["info"]);
+    let all = "address bits id predecessor replicas ring successors version";
+    assert_eq!(keys(&info), all.split(' ').collect());
+    assert_eq!(info["id"], node.id);
+    assert_eq!(info["address"], node.address.to_string());
+    assert_eq!((&info["bits"], &info["replicas"]), (&10.into(), &3.into()));
+    assert_eq!(keys(&info["predecessor"]), peer.into());
+    assert_eq!(keys(&info["successors"][0]), peer.into());
+    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+
+    let fingers = json(&["fingers"]);
+    assert_eq!(keys(&fingers), ["fingers"].into());
+    assert_eq!(fingers["fingers"].as_array().map(Vec::len), Some(10));
+    assert_eq!(keys(&fingers["fingers"][9]), ["index", "node", "start"].into());
+    assert_eq!(fingers["fingers"][9]["index"], 9);
+    assert!(fingers["fingers"][9]["start"].is_string());
+
+    let shown = json(&["ring"]);
+    assert_eq!(keys(&shown), ["healthy", "invariants", "members"].into());
+    assert_eq!(keys(&shown["invariants"]), ["lists_valid", "one_ring", "ordered"].into());
+    assert_eq!(keys(&shown["members"][1]), peer.into());
+
+    for target in ["SkyShip.jpg", "189"] {
+        let lookup = json(&["lookup", target]);
+        assert_eq!(keys(&lookup), ["hops", "key", "owner"].into());
+        assert_eq!(lookup["key"], "189");
+        assert_eq!(keys(&lookup["owner"]), peer.into());
+        for hop in lookup["hops"].as_array().expect("hops") {
+            assert_eq!(keys(hop), ["address", "id", "ms"].into());
+        }
+    }
+
+    let all = "copies hash key name role size version wanted";
+    let mine = json(&["ls"]);
+    assert_eq!(keys(&mine), ["files"].into());
+    assert_eq!(keys(&mine["files"][0]), all.split(' ').collect());
+    assert!(mine["files"][0]["role"] == "owner" || mine["files"][0]["role"] == "replica");
+    let bytes = std::fs::read(&path).expect("the picture");
+    assert_eq!(mine["files"][0]["hash"].as_str().map(str::len), Some(64), "BLAKE3 in hexadecimal");
+    assert_eq!(mine["files"][0]["size"], bytes.len());
+    let everywhere = json(&["ls", "--ring"]);
+    let all = format!("{all} holders");
+    assert_eq!(keys(&everywhere["files"][0]), all.split(' ').collect());
+    assert_eq!(keys(&everywhere["files"][0]["holders"][0]), peer.into());
+    assert_eq!(json(&["ls", "*.png"])["files"], Value::Array(Vec::new()));
+    assert_eq!(json(&["ls", "sky", "--ring"])["files"].as_array().map(Vec::len), Some(1));
+
+    let id = chordal(&["id", "127.0.0.1:2000", "--json"]);
+    let id: Value = serde_json::from_slice(&id.stdout).expect("JSON");
+    assert_eq!(id, serde_json::json!({ "text": "127.0.0.1:2000", "bits": 10, "id": "466" }));
+    let wide = chordal(&["id", "SkyShip.jpg", "--json", "--bits", "64"]);
+    let wide: Value = serde_json::from_slice(&wide.stdout).expect("JSON");
+    assert_eq!(wide["id"].as_str().map(str::len), Some(16), "hexadecimal beyond 32 bits: {wide}");
+}
+
+#[test]
+fn the_forms_of_an_address_from_the_labs_are_understood() {
+    let address = free_address();
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mut node = command(&[host.as_str(), &port, "--headless", "--data-dir"])
+        .arg(home.path())
+        .current_dir(home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let answer = eventually("it answers", || {
+        let output = chordal(&["info", "--json", "--via", &address.to_string()]);
+        if output.status.success() { Ok(output.stdout) } else { Err(describe(&output)) }
+    });
+    signal(node.id(), Signal::INT);
+    let status = node.wait().expect("it ends");
+    let info: Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!(info["address"], address.to_string());
+    assert_eq!(info["predecessor"], Value::Null);
+    assert!(status.success(), "SIGINT is a way to leave: {status}");
+}
+
+/// The names of an object's fields.
+fn keys(value: &Value) -> BTreeSet<&str> {
+    let object = value.as_object().unwrap_or_else(|| panic!("no object: {value}"));
+    object.keys().map(String::as_str).collect()
+}
+
+/// Asserts how a command failed: its code, and what its message names.
+fn failed(output: &Output, code: i32, named: &[&str]) {
+    assert_eq!(output.status.code(), Some(code), "{}", describe(output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.trim().is_empty(), "a failure says what failed: {}", describe(output));
+    for word in named {
+        assert!(said.contains(word), "'{word}' is missing: {said}");
+    }
+}
+
+/// Runs a program that should refuse to run; kills it if it does not.
+fn ended(command: &mut Command) -> Output {
+    let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{PROGRAM}: {error}"));
+    let end = std::time::Instant::now() + Duration::from_secs(15);
+    while matches!(child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    child.wait_with_output().expect("its output")
+}
+
+/// Bytes on the disk below a directory: blocks, not lengths, because a file
+/// may be made as long as it will be before its bytes arrive.
+fn written(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => written(&entry.path()),
+            Ok(meta) => meta.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}

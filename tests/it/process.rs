@@ -1,0 +1,420 @@
+//! Real nodes as real processes, and the program's command line.
+//!
+//! [`NodeProcess`] is one headless node with directories of its own; [`Ring`]
+//! is several of them that have found each other. [`chordal`] runs one command
+//! to its end. [`eventually`] is the only way to wait: for a condition, with a
+//! deadline. Every process that is started here is killed when its owner is
+//! dropped; nothing here sleeps for a fixed time or takes a fixed port.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_chordal");
+
+/// How long a condition may take to come true: long, because the machine that
+/// runs the tests may be busy; a passing test never waits for it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(25);
+
+/// Time between stabilizations of the nodes that tests start.
+const STABILIZE: &str = "200ms";
+
+/// The picture that travels through the tests, and its size in bytes.
+pub(crate) const SKY_SHIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/SkyShip.jpg");
+pub(crate) const SKY_SHIP_BYTES: u64 = 85_021;
+
+/// Looks at a condition until it gives a value, at the longest for
+/// [`DEADLINE`]; the panic at the end names what was observed last.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    within(DEADLINE, what, &mut look)
+}
+
+/// [`eventually`] with a deadline of its own.
+pub(crate) fn within<T>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(last) if start.elapsed() >= deadline => {
+                panic!("not within {deadline:?}: {what}; observed last: {last}")
+            }
+            Err(_) => std::thread::sleep(POLL),
+        }
+    }
+}
+
+/// An address of the loopback network that no other test uses, with a free
+/// port. Where only 127.0.0.1 exists, the port alone has to make it unique.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((loopback(), 0))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .expect("the loopback network has free ports");
+    listener.local_addr().expect("a bound listener has an address")
+}
+
+/// A loopback host of this test's own, so that even fixed ports never collide
+/// with those of another test or process.
+pub(crate) fn loopback() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let process = std::process::id();
+    let high = u8::try_from(process / 256 % 254 + 1).expect("below 255");
+    let low = u8::try_from(process % 256).expect("below 256");
+    Ipv4Addr::new(127, high, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(process: u32, signal: Signal) {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw).expect("a process's number");
+    kill_process(pid, signal).expect("the process exists and is ours");
+}
+
+/// One headless node.
+#[derive(Debug)]
+pub(crate) struct NodeProcess {
+    /// The address that it announced.
+    pub(crate) address: SocketAddr,
+    /// The id that it announced.
+    pub(crate) id: String,
+    child: Child,
+    home: TempDir,
+    arguments: Vec<String>,
+}
+
+impl NodeProcess {
+    /// Starts a node on a free port with further arguments and waits for its
+    /// `ready` line.
+    pub(crate) fn start(arguments: &[&str]) -> NodeProcess {
+        NodeProcess::start_at(free_address(), arguments)
+    }
+
+    /// [`NodeProcess::start`] at an address (port 0 leaves the port to the
+    /// system).
+    pub(crate) fn start_at(address: SocketAddr, arguments: &[&str]) -> NodeProcess {
+        let home = TempDir::new().expect("a temporary directory");
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let (child, id, address) = spawn(address, home.path(), &arguments);
+        NodeProcess { address, id, child, home, arguments }
+    }
+
+    /// Starts a node that joins through another.
+    pub(crate) fn join(contact: &NodeProcess) -> NodeProcess {
+        NodeProcess::start(&["--join", &contact.address.to_string()])
+    }
+
+    /// The same node again: its address, its directories, its arguments and
+    /// some more. The earlier process must have ended.
+    pub(crate) fn restart(&mut self, more: &[&str]) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let mut arguments = self.arguments.clone();
+        arguments.extend(more.iter().map(|&word| word.to_owned()));
+        let (child, id, address) = spawn(self.address, self.home.path(), &arguments);
+        (self.child, self.id, self.address) = (child, id, address);
+    }
+
+    /// SIGKILL: what a crash is. Returns when the process is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("a child that was not waited for can be killed");
+        self.child.wait().expect("a killed child can be waited for");
+    }
+
+    /// SIGTERM: leave in good order.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Any signal.
+    pub(crate) fn signal(&self, what: Signal) {
+        signal(self.child.id(), what);
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let home = self.home.path().to_owned();
+        let child = &mut self.child;
+        eventually("the node's process ends", || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}; it said:\n{}", log(&home))),
+        })
+    }
+
+    /// Where its catalogue and blobs live.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// What the process wrote to its standard error so far, over all restarts.
+    pub(crate) fn log(&self) -> String {
+        log(self.home.path())
+    }
+
+    /// Runs a command through this node and takes its standard output, which
+    /// must be a success.
+    pub(crate) fn run(&self, words: &[&str]) -> String {
+        let output = self.attempt(words);
+        assert!(
+            output.status.success(),
+            "{words:?} through {}: {}",
+            self.address,
+            describe(&output)
+        );
+        String::from_utf8(output.stdout).expect("output is text")
+    }
+
+    /// Runs a command through this node, however it ends.
+    pub(crate) fn attempt(&self, words: &[&str]) -> Output {
+        let via = self.address.to_string();
+        let mut all = words.to_vec();
+        all.extend(["--via", &via]);
+        chordal(&all)
+    }
+
+    /// A reading command's JSON; `Err` says how it failed.
+    pub(crate) fn json(&self, words: &[&str]) -> Result<Value, String> {
+        let mut all = words.to_vec();
+        all.push("--json");
+        let output = self.attempt(&all);
+        if !output.status.success() {
+            return Err(describe(&output));
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("no JSON ({error}): {}", describe(&output)))
+    }
+
+    /// Fetches a file into a fresh directory and returns its bytes.
+    pub(crate) fn fetch(&self, name: &str) -> Result<Vec<u8>, String> {
+        let dir = TempDir::new().expect("a temporary directory");
+        let to = dir.path().join("fetched");
+        let output = self.attempt(&["get", name, "--to", text(&to)]);
+        if !output.status.success() {
+            return Err(describe(&output));
+        }
+        std::fs::read(&to).map_err(|error| format!("{}: {error}", to.display()))
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- node {} at {} said:\n{}", self.id, self.address, self.log());
+        }
+    }
+}
+
+/// Several nodes that have found each other.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// In the order of their start.
+    pub(crate) nodes: Vec<NodeProcess>,
+}
+
+impl Ring {
+    /// Starts this many nodes, one after the other, each joining through the
+    /// first, and waits until all of them see a healthy ring of that size.
+    pub(crate) fn of(count: usize) -> Ring {
+        let mut ring = Ring { nodes: vec![NodeProcess::start(&[])] };
+        while ring.nodes.len() < count {
+            ring.grow();
+        }
+        ring.settled();
+        ring
+    }
+
+    /// Adds a node that joins through the first.
+    pub(crate) fn grow(&mut self) -> &NodeProcess {
+        self.nodes.push(NodeProcess::join(&self.nodes[0]));
+        &self.nodes[self.nodes.len() - 1]
+    }
+
+    /// Kills the node at this place of the list and takes it out.
+    pub(crate) fn crash(&mut self, index: usize) -> NodeProcess {
+        let mut victim = self.nodes.remove(index);
+        victim.kill();
+        victim
+    }
+
+    /// Waits until every node sees a healthy ring of exactly these nodes.
+    pub(crate) fn settled(&self) {
+        let mut expected: Vec<String> = self.nodes.iter().map(|n| n.address.to_string()).collect();
+        expected.sort();
+        for node in &self.nodes {
+            eventually("every node sees the whole ring healthy", || {
+                let ring = node.json(&["ring"])?;
+                let mut seen: Vec<String> = members(&ring)?.into_iter().map(|m| m.1).collect();
+                seen.sort();
+                if ring["healthy"] == true && seen == expected {
+                    Ok(())
+                } else {
+                    Err(format!("{} sees {ring}", node.address))
+                }
+            });
+        }
+    }
+
+    /// Waits until `ls --ring` shows this file with all copies that are wanted,
+    /// and returns the addresses of those who hold it.
+    pub(crate) fn secured(&self, name: &str) -> Vec<SocketAddr> {
+        eventually("the file has all its copies", || {
+            let listing = self.nodes[0].json(&["ls", "--ring"])?;
+            let file = listing["files"]
+                .as_array()
+                .and_then(|files| files.iter().find(|file| file["name"] == name))
+                .ok_or_else(|| format!("{name} is not listed: {listing}"))?;
+            let holders =
+                file["holders"].as_array().ok_or_else(|| format!("no holders: {file}"))?;
+            let holders: Vec<SocketAddr> = holders
+                .iter()
+                .filter_map(|holder| holder["address"].as_str()?.parse().ok())
+                .filter(|address| self.nodes.iter().any(|node| node.address == *address))
+                .collect();
+            let wanted = file["wanted"].as_u64().ok_or_else(|| format!("no number: {file}"))?;
+            if file["copies"] == file["wanted"] && holders.len() as u64 == wanted {
+                Ok(holders)
+            } else {
+                Err(file.to_string())
+            }
+        })
+    }
+}
+
+/// The members in the JSON of `ring`: id and address.
+pub(crate) fn members(ring: &Value) -> Result<Vec<(u128, String)>, String> {
+    let list = ring["members"].as_array().ok_or_else(|| format!("no members: {ring}"))?;
+    list.iter()
+        .map(|member| {
+            let id = member["id"].as_str().and_then(|id| id.parse().ok());
+            let address = member["address"].as_str();
+            id.zip(address.map(str::to_owned)).ok_or_else(|| format!("no member: {member}"))
+        })
+        .collect()
+}
+
+/// Runs the program with these words to its end.
+pub(crate) fn chordal<S: AsRef<OsStr>>(words: &[S]) -> Output {
+    command(words).output().expect("the program starts")
+}
+
+/// The program with these words, away from the settings of whoever runs the
+/// tests and without a terminal.
+pub(crate) fn command<S: AsRef<OsStr>>(words: &[S]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(words).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CHORDAL_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// How a command ended, for a failure's message.
+pub(crate) fn describe(output: &Output) -> String {
+    let mut said = output.status.to_string();
+    for (stream, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+        let _ = write!(said, "; {stream}: {}", String::from_utf8_lossy(bytes).trim_end());
+    }
+    said
+}
+
+/// A path that a test made: always text.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are text")
+}
+
+/// A file of this many bytes that cannot be compressed, guessed or mistaken
+/// for one of another seed.
+pub(crate) fn random_file(path: &Path, bytes: usize, seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut block = vec![0; 1 << 20];
+    let mut file = File::create(path).expect("a file in a temporary directory");
+    let mut left = bytes;
+    while left > 0 {
+        let part = left.min(block.len());
+        random.fill(&mut block[..part]);
+        file.write_all(&block[..part]).expect("room on the disk");
+        left -= part;
+    }
+}
+
+fn log(home: &Path) -> String {
+    std::fs::read_to_string(home.join("stderr")).unwrap_or_default()
+}
+
+/// Starts the process and reads its `ready <id> <address>` line.
+fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, String, SocketAddr) {
+    let stderr = File::options().create(true).append(true).open(home.join("stderr"));
+    let mut child = command(&[listen.to_string().as_str(), "--headless"])
+        .arg("--data-dir")
+        .arg(home.join("data"))
+        .arg("--download-dir")
+        .arg(home.join("downloads"))
+        .args(["--stabilize", STABILIZE])
+        .args(arguments)
+        .current_dir(home)
+        .stdout(Stdio::piped())
+        .stderr(stderr.expect("a file in a temporary directory"))
+        .spawn()
+        .expect("the program starts");
+    let stdout = child.stdout.take().expect("it was piped");
+    let (lines, ready) = mpsc::channel();
+    // Reads to the end, so that the node never blocks on a full pipe.
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = lines.send(line);
+        }
+    });
+    let announced = ready.recv_timeout(DEADLINE);
+    let parsed = announced.as_ref().ok().and_then(|line| {
+        let mut words = line.split_whitespace();
+        let (word, id, address) = (words.next()?, words.next()?, words.next()?);
+        Some((id.to_owned(), address.parse().ok()?)).filter(|_| word == "ready")
+    });
+    let Some((id, address)) = parsed else {
+        let _ = child.kill();
+        let status = child.wait();
+        panic!("no ready line but {announced:?}, {status:?}; it said:\n{}", log(home));
+    };
+    (child, id, address)
+}
+
+/// A directory with the picture in it, as a user would have it.
+pub(crate) fn with_sky_ship() -> (TempDir, PathBuf) {
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = dir.path().join("SkyShip.jpg");
+    std::fs::copy(SKY_SHIP, &path).expect("the picture is in assets");
+    (dir, path)
+}
+
+#[test]
+#[should_panic(expected = "the moon is full; observed last: half")]
+fn a_condition_that_never_comes_true_names_what_was_seen_last() {
+    within(Duration::ZERO, "the moon is full", || Err::<(), _>("half".to_owned()));
+}
+
+#[test]
+fn the_picture_is_a_jpeg_of_the_length_that_the_labs_name() {
+    let bytes = std::fs::read(SKY_SHIP).expect("the picture is in assets");
+    assert_eq!(bytes.len() as u64, SKY_SHIP_BYTES);
+    assert!(bytes.starts_with(&[0xFF, 0xD8, 0xFF]) && bytes.ends_with(&[0xFF, 0xD9]));
+}
