@@ -5,15 +5,12 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-/// The program, untouched by the settings of whoever runs the tests.
+use crate::process;
+
+/// The program, away from the variables and the settings of whoever runs this.
 fn chordal(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chordal"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CHORDAL_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("CHORDAL_CONFIG", "").args(words).stdin(Stdio::null());
+    let mut command = process::command(words);
+    command.env("CHORDAL_CONFIG", "");
     command
 }
 
