@@ -146,8 +146,8 @@ fn crash(cause: &(dyn Any + Send)) -> String {
         .or_else(|| cause.downcast_ref::<&str>().copied())
         .unwrap_or("unknown cause");
     let place = match log::directory() {
-        Some(directory) => format!("; the log in {} tells more", directory.display()),
-        None => String::new(),
+        Some(directory) if !log::is_quiet() => format!("; the log in {} tells more", directory.display()),
+        _ => String::new(),
     };
     format!(
         "chordal {} crashed: {what}{place}. This is a bug: please report it",
