@@ -146,7 +146,9 @@ fn crash(cause: &(dyn Any + Send)) -> String {
         .or_else(|| cause.downcast_ref::<&str>().copied())
         .unwrap_or("unknown cause");
     let place = match log::directory() {
-        Some(directory) if !log::is_quiet() => format!("; the log in {} tells more", directory.display()),
+        Some(directory) if !log::is_quiet() => {
+            format!("; the log in {} tells more", directory.display())
+        }
         _ => String::new(),
     };
     format!(
