@@ -10,3 +10,4 @@ mod picture;
 mod process;
 mod pty;
 mod tape;
+mod wire;
