@@ -20,7 +20,7 @@ use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS};
 use crate::ui::theme::ThemeChoice;
 use crate::view::command::{self, Kind, Spec, TABLE};
 
-use super::address;
+use super::{address, settings};
 
 /// Nodes of a lab at the most: each has its own store, its own connections to
 /// the others and a place on one screen.
@@ -56,6 +56,8 @@ pub(super) enum Invocation {
         /// As JSON.
         json: bool,
     },
+    /// Print a template of the file of settings.
+    Config,
     /// Write a shell's completion script.
     Completions(Shell),
 }
@@ -271,19 +273,32 @@ pub(super) enum BadArgs {
 }
 
 /// Reads the words of the command line, the program's name first.
-pub(super) fn read(words: Vec<OsString>) -> Result<Invocation, BadArgs> {
+/// `defaults` puts the user's settings into the definition first.
+pub(super) fn read(
+    words: Vec<OsString>,
+    defaults: impl FnOnce(Command, &[OsString]) -> Result<Command, String>,
+) -> Result<Invocation, BadArgs> {
     if let Some(first) = words.get(1).and_then(|word| word.to_str())
         && let Some(problem) = stray(first, words.get(2).and_then(|word| word.to_str()))
     {
         return Err(BadArgs::Wrong(problem));
     }
-    let matches = command().try_get_matches_from(words)?;
+    // Somebody who asks for help gets it, whatever the file of settings says.
+    let asks = |word: &OsString| word == "--help" || word == "-h" || word == "--version";
+    let first = words.get(1).and_then(|word| word.to_str()).unwrap_or_default();
+    let command = if ["help", "config", "completions"].contains(&first) || words.iter().any(asks) {
+        command()
+    } else {
+        defaults(command(), &words).map_err(BadArgs::Wrong)?
+    };
+    let matches = command.try_get_matches_from(words)?;
     let Some((word, given)) = matches.subcommand() else {
         return Ok(Invocation::Node(Box::new(NodeArgs::from_arg_matches(&matches)?)));
     };
     match word {
         "lab" => Ok(Invocation::Lab(Box::new(LabArgs::from_arg_matches(given)?))),
         "tmux" => Ok(Invocation::Tmux(TmuxArgs::from_arg_matches(given)?)),
+        "config" => Ok(Invocation::Config),
         "completions" => {
             let shell = given.get_one::<Shell>("SHELL").copied();
             shell
@@ -301,7 +316,8 @@ pub(super) fn command() -> Command {
         .usage(AnsiColor::Green.on_default().bold())
         .literal(AnsiColor::Cyan.on_default())
         .placeholder(AnsiColor::Cyan.on_default());
-    let root = Command::new("chordal")
+    let root = NodeArgs::augment_args(Command::new("chordal"))
+        .arg(settings::argument())
         .version(env!("CARGO_PKG_VERSION"))
         .about("A Chord ring that you can watch: every terminal is a node with a live dashboard.")
         .override_usage(
@@ -311,7 +327,7 @@ pub(super) fn command() -> Command {
         .styles(styles)
         .args_conflicts_with_subcommands(true)
         .subcommand_help_heading("Commands");
-    let root = NodeArgs::augment_args(root)
+    let root = root
         .subcommand(
             LabArgs::augment_args(Command::new("lab"))
                 .about("run N real nodes in this process, one dashboard over all")
@@ -327,6 +343,11 @@ pub(super) fn command() -> Command {
         );
     let root =
         TABLE.iter().filter(|spec| spec.remote).map(subcommand).fold(root, Command::subcommand);
+    let root = root.subcommand(
+        Command::new("config")
+            .about("print a template of the file of settings")
+            .after_help("Example: chordal config > ~/.config/chordal/config.toml"),
+    );
     root.subcommand(
         Command::new("completions")
             .about("print a completion script for a shell")
@@ -355,7 +376,7 @@ Scenes:
     chordal put report.pdf --via 10.0.0.7:2000
     chordal ls --ring --json --via 10.0.0.7:2000
 
-Each option of a node can also be set by its CHORDAL_… variable.
+Each option of a node can also be set by its CHORDAL_… variable or in config.toml.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 /// The subcommand of a table's entry.
@@ -534,7 +555,8 @@ mod tests {
     use super::*;
 
     fn invoke(line: &str) -> Result<Invocation, BadArgs> {
-        read(std::iter::once("chordal").chain(line.split_whitespace()).map(Into::into).collect())
+        let words = std::iter::once("chordal").chain(line.split_whitespace());
+        read(words.map(Into::into).collect(), |command, _| Ok(command))
     }
 
     fn node(line: &str) -> NodeArgs {

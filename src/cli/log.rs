@@ -8,6 +8,7 @@ use std::io;
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -26,6 +27,9 @@ const KEPT_FILES: usize = 7;
 /// Where this process logs to, for the message after a crash.
 static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
 
+/// Set while nothing may write to standard error: a dashboard has the screen.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
 /// Keeps the log's writer going; what is buffered is written when it is dropped.
 #[derive(Debug)]
 #[must_use = "the log ends when this is dropped"]
@@ -36,6 +40,11 @@ pub(super) struct Log {
 /// Where this process logs to, once it does.
 pub(super) fn directory() -> Option<&'static Path> {
     DIRECTORY.get().map(PathBuf::as_path)
+}
+
+/// Whether the dashboard has the screen, which after a crash names the log itself.
+pub(super) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 /// Starts to log into `directory`, and to standard error as well in the given
@@ -76,6 +85,7 @@ pub(super) fn start(directory: PathBuf, stderr: Option<LogFormat>) -> Result<Log
         .map_err(|error| refused(error.to_string()))?;
     // The first directory of a process is its only one: try_init saw to that.
     let _ = DIRECTORY.set(directory);
+    QUIET.store(stderr.is_none(), Ordering::Relaxed);
     log_panics(stderr.is_none());
     Ok(Log { _writer: guard })
 }

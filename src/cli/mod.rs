@@ -9,6 +9,7 @@
 //! (`chordal ls | head -1`) is no failure.
 
 use std::any::Any;
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ mod log;
 mod node;
 mod places;
 mod remote;
+mod settings;
 mod signals;
 mod tmux;
 
@@ -59,7 +61,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let invocation = match args::read(std::env::args_os().collect()) {
+    let invocation = match args::read(std::env::args_os().collect(), user_settings) {
         Ok(invocation) => invocation,
         Err(BadArgs::Clap(error)) => {
             // Help and the version come this way too, for standard output. A
@@ -78,6 +80,7 @@ fn run() -> ExitCode {
         Invocation::Tmux(args) => tmux::run(&args),
         Invocation::Remote(args) => remote::run(args),
         Invocation::Id { text, space, json } => id(text, space, json),
+        Invocation::Config => print(settings::template(&args::command()).as_bytes()),
         Invocation::Completions(shell) => completions(shell),
     };
     match end {
@@ -91,6 +94,10 @@ fn run() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+fn user_settings(command: clap::Command, words: &[OsString]) -> Result<clap::Command, String> {
+    settings::apply(command, words).map_err(|error| error.to_string())
 }
 
 fn id(text: String, space: Space, json: bool) -> Result<(), Failure> {
@@ -139,8 +146,10 @@ fn crash(cause: &(dyn Any + Send)) -> String {
         .or_else(|| cause.downcast_ref::<&str>().copied())
         .unwrap_or("unknown cause");
     let place = match log::directory() {
-        Some(directory) => format!("; the log in {} tells more", directory.display()),
-        None => String::new(),
+        Some(directory) if !log::is_quiet() => {
+            format!("; the log in {} tells more", directory.display())
+        }
+        _ => String::new(),
     };
     format!(
         "chordal {} crashed: {what}{place}. This is a bug: please report it",

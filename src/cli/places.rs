@@ -18,6 +18,11 @@ pub(super) fn history() -> Option<PathBuf> {
     Some(home()?.join("history"))
 }
 
+/// The settings of a user.
+pub(super) fn settings() -> Option<PathBuf> {
+    Some(ProjectDirs::from("", "", "chordal")?.config_dir().join("config.toml"))
+}
+
 fn home() -> Option<PathBuf> {
     Some(ProjectDirs::from("", "", "chordal")?.data_dir().to_owned())
 }

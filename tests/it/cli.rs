@@ -5,15 +5,12 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-/// The program, untouched by the settings of whoever runs the tests.
+use crate::process;
+
+/// The program, away from the variables and the settings of whoever runs this.
 fn chordal(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chordal"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CHORDAL_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(words).stdin(Stdio::null());
+    let mut command = process::command(words);
+    command.env("CHORDAL_CONFIG", "");
     command
 }
 
@@ -52,6 +49,7 @@ fn wrong_words_end_with_two_and_a_way_out_on_standard_error() {
         (&["127.0.0.1", "http"], "is not a port"),
         (&["127.0.0.1:2000", "2001"], "names a port already"),
         (&["127.0.0.1:99999"], "is not a port"),
+        (&["--config", "nowhere.toml"], "chordal config"),
         (&["info", "--via", "nowhere"], "HOST:PORT"),
         (&["tmux", "3", "--port", "65534"], "--port"),
     ] {
@@ -77,6 +75,7 @@ fn help_version_and_completions_go_to_standard_output() {
         (&["help", "put"], "--overwrite"),
         (&["help"], "lookup"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["config"], "# bits = 10"),
         (&["completions", "bash"], "complete"),
         (&["completions", "zsh"], "#compdef chordal"),
         (&["tmux", "2", "--dry-run"], "--join 127.0.0.1:2000"),

@@ -6,6 +6,7 @@ mod cluster;
 mod dashboard;
 mod lab_tasks;
 mod layers;
+mod picture;
 mod process;
 mod pty;
 mod tape;

@@ -339,6 +339,20 @@ impl Screen {
         }
     }
 
+    /// What runs on this terminal besides its first program: also what a
+    /// shell put into the background. Where no /proc tells, the program that
+    /// the shell started.
+    fn session(&self) -> Vec<Pid> {
+        let Some(leader) = self.child.process_id() else { return Vec::new() };
+        let running = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        running
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|&process| process != leader && session_of(process) == Some(leader))
+            .chain(self.inner.filter(|_| !cfg!(target_os = "linux")))
+            .filter_map(|process| Pid::from_raw(i32::try_from(process).ok()?))
+            .collect()
+    }
+
     /// Keeps what the program writes from now on.
     pub(crate) fn record(&self) {
         self.shared.lock().recording = Some(Vec::new());
@@ -350,11 +364,18 @@ impl Screen {
     }
 }
 
+/// The session of a process, from the sixth field of its `stat` line; the
+/// second is the program's name in parentheses and may hold anything.
+fn session_of(process: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(3)?.parse().ok()
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
-        if let Some(pid) = self.inner.and_then(|n| Pid::from_raw(i32::try_from(n).ok()?)) {
+        for process in self.session() {
             // Already gone in most tests.
-            let _ = kill_process(pid, Signal::KILL);
+            let _ = kill_process(process, Signal::KILL);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
