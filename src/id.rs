@@ -5,6 +5,8 @@
 //! of the digest, which serve every `m` from 1 to 128; [`Space`] is one choice
 //! of `m` and turns points into [`Id`]s.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

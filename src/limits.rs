@@ -1,6 +1,8 @@
 //! Hard limits that hold across modules, each with its unit and its reason.
 //! A limit that only one module knows stands beside its user instead.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 /// Bytes of one control frame, without its length prefix (DESIGN §1): large
 /// enough for a page of records, small enough that a hostile length claim
 /// costs nothing and that one frame never delays a ping for long.

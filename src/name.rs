@@ -5,6 +5,8 @@
 //! checking; a value of the type *is* the proof. The wire decodes through the
 //! same check.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -5,6 +5,8 @@
 //! On the wire and on disk only the pair travels; whoever reads it computes
 //! the place anew and never believes one.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::fmt;
 use std::net::SocketAddr;
 

@@ -3,6 +3,8 @@
 //! A [`Record`] is small and travels in control messages; the bytes it stands
 //! for are named by a [`ContentHash`] and travel on connections of their own.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::fmt;
 use std::str::FromStr;
 

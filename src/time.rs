@@ -3,6 +3,8 @@
 //! A driver (the engine, a simulator, a test) decides what an instant means and
 //! hands it to the core with every input; the core never asks for it.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;

@@ -21,6 +21,8 @@
 //! What a driver may do without harm: deliver stale or duplicate timers,
 //! messages and answers.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -33,8 +35,23 @@ use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
 mod asks;
+mod census;
+mod fingers;
+mod inspect;
 pub mod invariant;
+mod join;
+mod leave;
+mod lookup;
+mod merge;
+mod node;
 pub mod placement;
+mod replicas;
+mod ring;
+mod successors;
+
+pub use node::Node;
+
+pub use replicas::HeldRow;
 
 /// What the core calls back with when work for a caller ends. Chosen by the
 /// driver for commands; chosen by the core for store operations.
@@ -492,6 +509,18 @@ pub struct FingerRow {
     /// The first node at or after `start`, as far as known. The node itself
     /// when it is alone or the interval wraps to it.
     pub node: Option<Peer>,
+}
+
+/// How much of the ring [`Node::members`] knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CensusState {
+    /// All of it.
+    Complete,
+    /// The first walk has not come round yet.
+    Partial,
+    /// There are too many nodes to walk; about this many, from the density of
+    /// the successor list.
+    Estimate(u64),
 }
 
 /// Space in which this configuration's identifiers live.

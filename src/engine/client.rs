@@ -1,16 +1,27 @@
 //! Acting through a member of a ring without joining it: `--via`.
-//!
-//! (Being written.)
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::view::{Command, CommandFailed, Outcome};
+use crate::view::{Command, CommandFailed, Outcome, TransferKind};
+use crate::wire::handshake::Purpose;
+
+use super::access::{self, Access, Outside, client_hello};
+use super::commands::{self, file_name};
+use super::cuts::Cuts;
+use super::data::DataPlane;
+use super::files::{self, Phases};
+use super::transfers::Transfers;
+
+/// How often `progress` is called while bytes move.
+const PROGRESS: Duration = Duration::from_millis(100);
 
 /// How far a transfer has come, for a progress bar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is done: "hashing", "sending", "securing 2/3 copies", "receiving".
+    /// What is done: "hashing", "sending", "securing copies 2/3", "receiving".
     pub phase: String,
     /// Bytes so far in this phase.
     pub done: u64,
@@ -29,11 +40,89 @@ pub struct Options {
 
 /// Carries out one command through `options.via`; `progress` is called as
 /// bytes move.
+///
+/// Needs a multi-threaded tokio runtime: bytes move with blocking calls.
 pub async fn run(
     options: &Options,
     command: Command,
     progress: impl Fn(Progress) + Send + Sync,
 ) -> Result<Outcome, CommandFailed> {
-    let _ = (options, command, progress);
-    unimplemented!("being written")
+    act(options, command, &progress).await.map_err(CommandFailed)
+}
+
+async fn act(
+    options: &Options,
+    command: Command,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, String> {
+    let via = options.via;
+    let (member, params) = access::introduce(via).await.map_err(|error| {
+        format!("{via} cannot be reached: {error}; is a node running there? --via names another one")
+    })?;
+    let access = Access::Outside(Outside {
+        via,
+        member,
+        params,
+        plane: DataPlane {
+            hello: client_hello(Purpose::Data),
+            counters: Arc::default(),
+            cuts: Cuts::default(),
+        },
+    });
+    let transfers = Transfers::new(Instant::now());
+    let phases = Current::default();
+    let work = async {
+        match command {
+            Command::Put { path, name, overwrite } => {
+                let name = files::name_for(&path, name.as_deref())?;
+                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
+                files::put(&access, &path, name, overwrite, &transfer, &phases).await
+            }
+            Command::Get { name, to } => {
+                let name = file_name(&name)?;
+                let place = files::place_for(to.as_ref(), &options.download_dir);
+                let transfer = transfers.open(TransferKind::Download, name.as_str(), 0);
+                files::get(&access, &name, &place, &transfer, &phases).await
+            }
+            Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+            reading => commands::read(&access, reading).await,
+        }
+    };
+    // The bytes move on this task's thread; progress is told from another.
+    let report = || {
+        if let Some(row) = transfers.rows().first() {
+            progress(Progress { phase: phases.get(), done: row.done, total: row.total });
+        }
+    };
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let stopped = stopped;
+            while stopped.recv_timeout(PROGRESS)
+                == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                report();
+            }
+            report();
+        });
+        let result = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
+        drop(stop);
+        result
+    })
+}
+
+/// The phase that a transfer is in.
+#[derive(Debug, Default)]
+struct Current(Mutex<String>);
+
+impl Current {
+    fn get(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Phases for Current {
+    fn phase(&self, phase: &str) {
+        phase.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }

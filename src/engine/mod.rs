@@ -1,18 +1,69 @@
 //! The engine: the only async I/O of the program.
 //!
-//! (Being written: these are the types that the command line and the tests use.)
+//! One task, the hub, owns the core ([`crate::chord::Node`]) and carries out
+//! its effects in order; everything else hands it inputs:
+//!
+//! ```text
+//!   listener ─ accept ──► hub ◄── commands (dashboard, --via)
+//!                │         │ ▲
+//!    data threads┘         ▼ │ frames, alarms, ends of store operations
+//!                  links (one control connection a peer)
+//! ```
+//!
+//! - Control frames travel over one multiplexed connection per pair of peers
+//!   (`links`, `connection`); silence beyond a peer's adaptive limit (`rtt`)
+//!   and broken connections become the core's "no answer".
+//! - Bulk bytes travel over connections of their own, moved by blocking calls
+//!   on threads (`data`, `fetch`, `serve_data`).
+//! - The dashboard reads the latest [`Snapshot`] from a watch channel and
+//!   events from a bounded one (`publish`); the engine never waits for it.
+//!
+//! The engine decides nothing about the ring: whatever it needs decided is an
+//! input of the core.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+use crate::chord;
+use crate::store::{Recovery, Store};
+use crate::view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
 use crate::wire::handshake::Params;
 
+use cuts::Cuts;
+use hub::Hub;
+use publish::Publisher;
+use shared::{HUB_QUEUE, Identity, Input, Shared};
+use transfers::Transfers;
+
+mod accept;
+mod access;
+mod address;
 pub mod client;
+mod commands;
+mod connection;
+mod cuts;
+mod data;
+mod events;
+mod fetch;
+mod files;
+mod hub;
+mod keep;
+mod links;
+mod publish;
+mod remembered;
+mod rtt;
+mod serve;
+mod serve_data;
+mod shared;
+mod timers;
+mod transfers;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -51,6 +102,7 @@ pub struct Node {
     pub events: mpsc::Receiver<UiEvent>,
     /// What it shall do.
     pub commands: mpsc::Sender<Submission>,
+    shared: Shared,
 }
 
 /// Why a node did not start.
@@ -75,18 +127,195 @@ pub enum StartError {
 }
 
 impl Node {
-    /// Binds, opens the store, starts all tasks on the current tokio runtime.
+    /// Binds, opens the store, starts all tasks on the current tokio runtime,
+    /// which must be a multi-threaded one.
     pub async fn start(config: Config) -> Result<Node, StartError> {
-        let _ = config;
-        unimplemented!("being written")
+        let started = Instant::now();
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|why| StartError::Listen { address: config.listen, why })?;
+        let bound = listener
+            .local_addr()
+            .map_err(|why| StartError::Listen { address: config.listen, why })?;
+        let address = advertised(&config, bound)?;
+        let data_dir = config.data_dir.clone().map_or_else(|| default_data_dir(address), Ok)?;
+        let (store, recovery) = {
+            let dir = data_dir.clone();
+            let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
+            opened
+                .map_err(|error| StartError::Store(error.to_string()))?
+                .map_err(|error| StartError::Store(error.to_string()))?
+        };
+        let params = remembered_params(&store, &recovery, &config.params);
+        let core = chord::Node::new(
+            chord::Config {
+                params: params.clone(),
+                successors: config.successors,
+                stabilize: config.stabilize,
+            },
+            address,
+        );
+        let me = core.peer();
+        let (identity, identities) = watch::channel(Identity { me, params });
+        let (hub, inputs) = mpsc::channel(HUB_QUEUE);
+        let (snapshot_tx, snapshots) =
+            watch::channel(Arc::new(publish::first_snapshot(&core)));
+        let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
+        let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
+        let shared = Shared {
+            hub,
+            identity: identities,
+            store,
+            counters: Arc::default(),
+            transfers: Transfers::new(started),
+            cuts: Cuts::default(),
+            download_dir: config
+                .download_dir
+                .clone()
+                .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
+            data_dir: data_dir.clone(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            connections: TaskTracker::new(),
+        };
+        let mut publisher = Publisher::new(snapshot_tx, event_tx, started);
+        publisher.event(Level::Info, format!("listening on {bound} as {address}"));
+        for note in &recovery.notes {
+            publisher.event(Level::Warn, note.clone());
+        }
+        if shared.me().params != config.params {
+            let kept = shared.me().params.describe();
+            let text = format!("the files here are of ring {kept}: its parameters are kept");
+            publisher.event(Level::Warn, text);
+        }
+        let start = chord::Input::Start {
+            records: recovery.records,
+            remembered: remembered::load(&data_dir, me),
+        };
+        let hub = Hub::new(core, shared.clone(), identity, inputs, started, publisher);
+        shared.tasks.spawn(hub.run(start));
+        shared.tasks.spawn(accept::run(shared.clone(), listener));
+        shared.tasks.spawn(commands::run(shared.clone(), submissions));
+        if !config.join.is_empty() {
+            shared.tasks.spawn(join_until_in(shared.clone(), config.join));
+        }
+        Ok(Node { address, snapshots, events, commands, shared })
     }
 
-    /// Leaves the ring (handing over files, until `deadline`), flushes and ends
-    /// all tasks.
+    /// Leaves the ring (handing over files, until `deadline`), says goodbye to
+    /// every peer and ends all tasks.
     pub async fn shutdown(self, deadline: Duration) {
-        let _ = deadline;
+        let shared = self.shared;
+        shared.tasks.close();
+        let leaving = shared.core(chord::Command::Leave);
+        let _ = tokio::time::timeout(deadline, leaving).await;
+        let _ = shared.hub.send(Input::Close).await;
+        // What is queued for peers leaves, then everything ends.
+        shared.connections.close();
+        let _ = tokio::time::timeout(GOODBYE_LIMIT, shared.connections.wait()).await;
+        stop(&shared).await;
     }
 
     /// Ends all tasks at once and closes all sockets, as a crash would.
-    pub async fn kill(self) {}
+    pub async fn kill(self) {
+        self.shared.tasks.close();
+        stop(&self.shared).await;
+    }
 }
+
+/// Events waiting for the dashboard.
+const EVENT_QUEUE: usize = 1_024;
+
+/// Commands waiting to be begun.
+const COMMAND_QUEUE: usize = 64;
+
+/// Time for the last frames to leave.
+const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
+
+/// Pauses between attempts to join at the start.
+const JOIN_PAUSES: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(15),
+];
+
+async fn stop(shared: &Shared) {
+    shared.stop.cancel();
+    shared.cuts.cut_all();
+    shared.connections.close();
+    shared.tasks.wait().await;
+    shared.connections.wait().await;
+}
+
+/// Joins through the first of the addresses that lets this node in; keeps
+/// trying, ever more gently.
+async fn join_until_in(shared: Shared, addresses: Vec<SocketAddr>) {
+    for attempt in 0.. {
+        for address in &addresses {
+            let joining = tokio::select! {
+                () = shared.stop.cancelled() => return,
+                joining = commands::join_through(&shared, *address) => joining,
+            };
+            let Err(why) = joining else { return };
+            let members = shared.look(|core| core.successors().len()).await;
+            if members.is_some_and(|members| members > 0) {
+                // Somebody remembered let it in already.
+                return;
+            }
+            if attempt == 0 {
+                shared.event(Level::Warn, format!("not joined yet: {why}")).await;
+            }
+        }
+        let pause = JOIN_PAUSES[attempt.min(JOIN_PAUSES.len() - 1)];
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn advertised(config: &Config, bound: SocketAddr) -> Result<SocketAddr, StartError> {
+    let address = match config.advertise {
+        Some(address) if address.port() == 0 => SocketAddr::new(address.ip(), bound.port()),
+        Some(address) => address,
+        None => bound,
+    };
+    if address.ip().is_unspecified() {
+        return Err(StartError::Unadvertisable(address));
+    }
+    Ok(address)
+}
+
+fn default_data_dir(address: SocketAddr) -> Result<PathBuf, StartError> {
+    let dirs = directories::ProjectDirs::from("", "", "chordal").ok_or_else(|| {
+        StartError::Store("no home directory is known; choose a directory with --data-dir".into())
+    })?;
+    let ip = address.ip().to_string().replace(':', "_");
+    Ok(dirs.data_dir().join(format!("{ip}-{}", address.port())))
+}
+
+/// The ring's parameters: those of the files on disk, if there are any;
+/// otherwise those asked for. Kept for the next start.
+fn remembered_params(store: &Store, recovery: &Recovery, asked: &Params) -> Params {
+    let saved = store.meta(PARAMS_KEY).ok().flatten();
+    let saved = saved.and_then(|bytes| serde_json::from_slice::<Params>(&bytes).ok());
+    let params = match saved {
+        Some(saved) if !recovery.records.is_empty() && saved.is_sane() => saved,
+        _ => asked.clone(),
+    };
+    remember_params(store, &params);
+    params
+}
+
+/// Writes the ring's parameters beside the files that depend on them.
+fn remember_params(store: &Store, params: &Params) {
+    let written = serde_json::to_vec(params)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| store.set_meta(PARAMS_KEY, &bytes).map_err(|error| error.to_string()));
+    if let Err(why) = written {
+        tracing::warn!(%why, "the ring's parameters could not be saved");
+    }
+}
+
+const PARAMS_KEY: &str = "params";

@@ -1,1 +1,348 @@
-//! (being written)
+//! The store: the files that this node keeps for the ring, on disk. Its calls
+//! block.
+//!
+//! # The directory
+//! | path | holds |
+//! |---|---|
+//! | `lock` | nothing; locked while a process uses the directory |
+//! | `catalogue.redb` | records, manifests, settings |
+//! | `blobs/<aa>/<hash>` | a content, complete and verified |
+//! | `blobs/<aa>/<hash>.names` | the records that refer to it: `counter⇥bytes⇥name` a line |
+//! | `partial/` | files on their way in; emptied at every start |
+//!
+//! `peers.toml` and `log/` beside them are not the store's.
+//!
+//! # The order that survives a crash
+//! - **In:** data → fsync → rename → fsync of the directory, then the sidecar
+//!   in the same way, then the catalogue. [`Store::commit`] returns after the
+//!   last of them, so whatever it acknowledged has all of them.
+//! - **Out:** the catalogue, then the sidecar, then the blob.
+//! - So after a crash at any point a blob that no record names was never
+//!   acknowledged or was already given up: it is removed at the next start. A
+//!   record whose blob is gone is dropped and reported, so that the ring
+//!   restores it.
+//! - The catalogue is the authority. Lost or damaged (it is then set aside as
+//!   `catalogue.redb.damaged`), it is made anew from the sidecars; only
+//!   tombstones and settings are lost then. A new catalogue counts only once
+//!   it was made in one transaction, so a crash during the making repeats it.
+//!   Manifests are hashed again when they are asked for.
+//!
+//! # What holds
+//! Every record of a file names a blob with its size and content. Versions of
+//! a name only grow. A blob that was finished stays until a record that names
+//! its content was committed and removed again, or until the process ends.
+//!
+//! The store never talks to the network and never decides what a node should
+//! keep.
+
+mod blob;
+mod catalogue;
+mod disk;
+mod download;
+mod error;
+mod recovery;
+
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use blob::{Blobs, Partial};
+use catalogue::Catalogue;
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use download::{Download, Place};
+pub use error::{IncomingError, StoreError};
+
+use crate::name::FileName;
+use crate::record::{ContentHash, Record, Version};
+use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex};
+
+/// Bytes read at once while hashing: whole pieces keep the disk busy and
+/// BLAKE3's wide instructions fed.
+const HASH_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// The open store. Clones are the same store; the directory is free for
+/// another process when the last of them and the last [`Incoming`] are gone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+/// What opening a store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// All records, in the order of names.
+    pub records: Vec<Record>,
+    /// The catalogue was lost or damaged and was made anew.
+    pub rebuilt: bool,
+    /// Blobs that no record named, now removed.
+    pub removed_orphans: usize,
+    /// What a person should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    blobs: Blobs,
+    catalogue: Catalogue,
+    /// Contents that were finished and not committed, with their manifests.
+    /// Held locked by everything that places or removes a blob, so that a
+    /// blob cannot vanish between the look and the deed.
+    uncommitted: Mutex<BTreeMap<ContentHash, Manifest>>,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store in a directory, which is made if need be, and repairs
+    /// what a crash left (see [`Recovery`]).
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has the directory; otherwise
+    /// the disk's. Damage is no error.
+    pub fn open(dir: &Path) -> Result<(Store, Recovery), StoreError> {
+        Store::open_on(dir, Arc::new(RealDisk))
+    }
+
+    /// As [`Store::open`], on another disk.
+    pub fn open_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<(Store, Recovery), StoreError> {
+        disk::create_dirs(&*disk, dir).map_err(error::on("create", dir))?;
+        let lock = recovery::lock(dir)?;
+        let blobs = Blobs::open(Arc::clone(&disk), dir)?;
+        let (catalogue, recovery) = recovery::recover(dir, disk, &blobs)?;
+        let uncommitted = Mutex::default();
+        Ok((
+            Store { shared: Arc::new(Shared { blobs, catalogue, uncommitted, _lock: lock }) },
+            recovery,
+        ))
+    }
+
+    /// Makes a record durable: after `Ok` a crash does not lose it. It
+    /// replaces an older one of its name, whose content is removed unless
+    /// another record names it. A record that is not newer than the present
+    /// one changes nothing and is no error (last writer wins, DESIGN §3).
+    ///
+    /// # Errors
+    /// [`StoreError::NoBlob`] when the content is not here with the record's
+    /// size: fetch it again, for a concurrent [`Store::forget`] of another
+    /// name may have removed it.
+    pub fn commit(&self, record: &Record) -> Result<(), StoreError> {
+        let Shared { blobs, catalogue, .. } = &*self.shared;
+        let mut uncommitted = self.uncommitted();
+        let root = record.version.root;
+        let present = catalogue.record(&record.name)?;
+        if present.is_some_and(|present| present.version >= record.version) {
+            uncommitted.remove(&root);
+            self.release(&uncommitted, root);
+            return Ok(());
+        }
+        if !record.is_deleted() {
+            if blobs.size(&root)? != Some(record.size()) {
+                return Err(StoreError::NoBlob(root));
+            }
+            let mut names = catalogue.referring(&root)?;
+            names.retain(|other| other.name != record.name);
+            names.push(record.clone());
+            names.sort();
+            blobs.set_names(&root, &names)?;
+        }
+        let replaced = catalogue.put(record, uncommitted.get(&root))?;
+        uncommitted.remove(&root);
+        if let Some(replaced) = replaced {
+            self.release(&uncommitted, replaced);
+        }
+        Ok(())
+    }
+
+    /// Gives up a name's record if it is this version or an older one, and
+    /// its content unless another record names it. A newer record stays; a
+    /// name that is not here is no error.
+    pub fn forget(&self, name: &FileName, version: &Version) -> Result<(), StoreError> {
+        let uncommitted = self.uncommitted();
+        let present = self.shared.catalogue.record(name)?;
+        if present.is_some_and(|present| present.version <= *version) {
+            for root in self.shared.catalogue.remove(std::slice::from_ref(name))? {
+                self.release(&uncommitted, root);
+            }
+        }
+        Ok(())
+    }
+
+    /// All records, in the order of names.
+    pub fn records(&self) -> Result<Vec<Record>, StoreError> {
+        self.shared.catalogue.records()
+    }
+
+    /// The record of a name.
+    pub fn record(&self, name: &FileName) -> Result<Option<Record>, StoreError> {
+        self.shared.catalogue.record(name)
+    }
+
+    /// A name that refers to this content, to show to people.
+    pub fn name_of(&self, root: &ContentHash) -> Option<FileName> {
+        let records = self.shared.catalogue.referring(root).ok()?;
+        records.into_iter().next().map(|record| record.name)
+    }
+
+    /// Whether a content is here, committed or not.
+    pub fn holds(&self, root: &ContentHash) -> bool {
+        matches!(self.shared.blobs.size(root), Ok(Some(_)))
+    }
+
+    /// The manifest of a content that is here. One that is not in the
+    /// catalogue (which was rebuilt) is hashed from the blob: that takes as
+    /// long as reading it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the blob's bytes do not give its hash.
+    pub fn manifest(&self, root: &ContentHash) -> Result<Option<Manifest>, StoreError> {
+        if let Some(manifest) = self.uncommitted().get(root) {
+            return Ok(Some(manifest.clone()));
+        }
+        if let Some(manifest) = self.shared.catalogue.manifest(root)? {
+            return Ok(Some(manifest));
+        }
+        let Some(blob) = self.open_blob(root)? else { return Ok(None) };
+        let path = self.shared.blobs.path(root);
+        let manifest = hash(blob, |_| {}).map_err(error::on("read", &path))?;
+        if manifest.root() != *root {
+            return Err(StoreError::Damaged { path });
+        }
+        self.shared.catalogue.set_manifest(&manifest)?;
+        Ok(Some(manifest))
+    }
+
+    /// Opens a content for reading; `None` when it is not here. The open file
+    /// stays readable when the content is removed meanwhile.
+    pub fn open_blob(&self, root: &ContentHash) -> Result<Option<File>, StoreError> {
+        self.shared.blobs.open_blob(root)
+    }
+
+    /// Starts to take in a content. Several may come in at once, also of the
+    /// same content: each has a file of its own and the first to finish wins.
+    pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
+        let partial = self.shared.blobs.begin(manifest)?;
+        Ok(Incoming { partial, store: self.clone() })
+    }
+
+    /// A small setting that was kept with [`Store::set_meta`].
+    pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared.catalogue.meta(key)
+    }
+
+    /// Keeps a small setting, durably. Keys that begin with `chordal.` are the
+    /// store's own.
+    pub fn set_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.shared.catalogue.set_meta(key, value)
+    }
+
+    fn uncommitted(&self) -> MutexGuard<'_, BTreeMap<ContentHash, Manifest>> {
+        // The map is whole between any two of its calls.
+        self.shared.uncommitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes a content that no record names any more, or takes the removed
+    /// name out of its sidecar. Only tidies up: what the caller was asked for
+    /// is durable already and the next start does what fails here.
+    fn release(&self, uncommitted: &BTreeMap<ContentHash, Manifest>, root: ContentHash) {
+        let Shared { blobs, catalogue, .. } = &*self.shared;
+        let tidied = catalogue.referring(&root).and_then(|records| {
+            if !records.is_empty() {
+                blobs.set_names(&root, &records)
+            } else if uncommitted.contains_key(&root) {
+                Ok(())
+            } else {
+                blobs.remove(&root)
+            }
+        });
+        if let Err(error) = tidied {
+            tracing::warn!(%error, content = %root, "a content that is not needed was not removed");
+        }
+    }
+}
+
+/// A content on its way in. Dropped before [`Incoming::finish`], it leaves
+/// nothing behind.
+#[derive(Debug)]
+pub struct Incoming {
+    partial: Partial,
+    store: Store,
+}
+
+impl Incoming {
+    /// Verifies a piece and writes it. Pieces may come in any order; one that
+    /// is already here changes nothing.
+    pub fn write(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+        self.partial.write(index, bytes)
+    }
+
+    /// The pieces that are not here yet.
+    pub const fn missing(&self) -> &BTreeSet<PieceIndex> {
+        self.partial.missing()
+    }
+
+    /// What is coming in.
+    pub const fn manifest(&self) -> &Manifest {
+        self.partial.manifest()
+    }
+
+    /// Makes the content durable under its hash. [`Store::commit`] shall
+    /// follow soon: the next start removes what no record names.
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.partial.seal()?;
+        let mut uncommitted = self.store.uncommitted();
+        let manifest = self.partial.manifest().clone();
+        if let Err(error) = self.store.shared.blobs.place(&self.partial) {
+            // It may have its name already, though not durably.
+            self.store.release(&uncommitted, manifest.root());
+            return Err(error);
+        }
+        uncommitted.insert(manifest.root(), manifest);
+        drop(uncommitted);
+        self.partial.moved();
+        Ok(())
+    }
+}
+
+/// Hashes a file. `progress` hears the bytes of every step. Memory stays at
+/// one buffer and the piece hashes.
+///
+/// # Errors
+/// The disk's; also when the path is no regular file (a pipe would be waited
+/// for without end) or when the file grew or shrank meanwhile. A change that
+/// keeps the size is not noticed here.
+pub fn hash_file(path: &Path, progress: impl FnMut(u64)) -> std::io::Result<Manifest> {
+    if !std::fs::metadata(path)?.is_file() {
+        let kind = std::io::ErrorKind::InvalidInput;
+        return Err(std::io::Error::new(kind, "not a regular file"));
+    }
+    hash(File::open(path)?, progress)
+}
+
+fn hash(mut file: File, mut progress: impl FnMut(u64)) -> std::io::Result<Manifest> {
+    use std::io::{Error, ErrorKind, Read};
+
+    let size = file.metadata()?.len();
+    let mut builder = ManifestBuilder::new(size);
+    let mut buffer = vec![0; HASH_BUFFER_BYTES];
+    let mut seen = 0;
+    // A file that grows without end is left once it is longer than it was.
+    while seen <= size {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                builder.update(&buffer[..count]);
+                seen += count as u64;
+                progress(count as u64);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    builder.finish().map_err(|changed| Error::other(format!("the file changed: {changed}")))
+}

@@ -1,4 +1,127 @@
-//! The dashboard (being written).
+//! The dashboard: draws [`Snapshot`]s, takes keys, hands [`Command`]s to nodes.
+//!
+//! It owns the terminal from [`run`]'s start to its end and nothing else: it
+//! never asks a node anything in order to draw, and never touches a ring, a
+//! store or a socket. One direction each: snapshots and events come in through a
+//! [`Feed`], commands go out through it.
+//!
+//! - [`state`]: everything that a frame is drawn from; [`draw`] draws it.
+//! - [`reducer`] (keys of panels and overlays), `prompt` (keys of the command
+//!   line) and `ingest` (what nodes report) change the state and are pure.
+//! - [`action`]: the one table of keys; [`help`], [`complete`], [`history`]
+//!   serve the prompt and the help.
+//! - `session` waits, draws when something changed, and does what the reducer
+//!   asks; `screen` and [`terminal`] are the real terminal.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+
+pub mod action;
+pub mod complete;
+pub mod draw;
+pub mod help;
+pub mod history;
+mod inbox;
+mod ingest;
+mod prompt;
+pub mod reducer;
+mod run;
+#[cfg(test)]
+mod sample;
+mod screen;
+mod session;
 pub mod state;
+pub mod terminal;
 pub mod theme;
+
+pub use run::run;
+
+/// One node's channels.
+#[derive(Debug)]
+pub struct Feed {
+    /// Its state.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What happens.
+    pub events: mpsc::Receiver<UiEvent>,
+    /// What it shall do, each with the place for its end.
+    pub commands: mpsc::Sender<(Command, oneshot::Sender<Result<Outcome, CommandFailed>>)>,
+}
+
+/// What the dashboard asks of a lab; nodes are counted as their feeds are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabRequest {
+    /// End this node at once, as a crash would.
+    Kill(usize),
+    /// Start this node again. Its feed goes on.
+    Restart(usize),
+    /// Start one more node; its feed comes through [`Options::added`].
+    Add,
+}
+
+/// How a dashboard is set up.
+#[derive(Debug)]
+pub struct Options {
+    /// ASCII glyphs only; `None`: when the locale is not UTF-8.
+    pub ascii: Option<bool>,
+    /// Colours.
+    pub theme: theme::Theme,
+    /// Where the history of the prompt is kept; `None`: nowhere.
+    pub history: Option<PathBuf>,
+    /// How long a graceful leave may take.
+    pub leave_deadline: Duration,
+    /// Where the log is, to be named after a crash.
+    pub log_dir: Option<PathBuf>,
+    /// A lab's ear: without it nodes cannot be killed from here.
+    pub lab: Option<mpsc::Sender<LabRequest>>,
+    /// Nodes that a lab adds later.
+    pub added: Option<mpsc::Receiver<Feed>>,
+    /// A line below the prompt at the start.
+    pub first_message: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            ascii: None,
+            theme: theme::Theme::default(),
+            history: None,
+            leave_deadline: Duration::from_secs(10),
+            log_dir: None,
+            lab: None,
+            added: None,
+            first_message: None,
+        }
+    }
+}
+
+/// How a dashboard ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every node has left its ring, or had its time to.
+    Quit,
+    /// The terminal went away; the nodes had up to three seconds to leave.
+    Hangup,
+    /// The user did not wait for the nodes to leave.
+    Interrupted,
+}
+
+/// Why a dashboard cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum UiError {
+    /// Standard input or output is no terminal, or one without cursor movements.
+    #[error(
+        "the dashboard needs a terminal (TERM must not be 'dumb'); use --headless to run without it"
+    )]
+    NotATerminal,
+    /// Nothing to show.
+    #[error("the dashboard was started without a node; this is a bug")]
+    NoNode,
+    /// The terminal refused something.
+    #[error("the terminal cannot be used: {0}; use --headless to run without the dashboard")]
+    Terminal(#[from] std::io::Error),
+}

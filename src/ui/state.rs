@@ -7,7 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::view::{Level, Snapshot, UiEvent};
+use ratatui::layout::Rect;
+
+use crate::view::{Level, Snapshot, Standing, UiEvent};
+
+use super::complete::Directory;
+use super::history::History;
+use super::theme::{Glyphs, Theme};
 
 /// Lines kept for the events panel of one node.
 pub const MAX_EVENTS: usize = 2_000;
@@ -46,9 +52,47 @@ pub struct App {
     /// Time since the dashboard started, set before each frame.
     pub now: Duration,
     /// Colours.
-    pub theme: super::theme::Theme,
+    pub theme: Theme,
     /// Line-drawing and state glyphs: unicode or ASCII.
-    pub glyphs: super::theme::Glyphs,
+    pub glyphs: Glyphs,
+    /// A task in the background panicked: what to show in a red banner.
+    pub banner: Option<String>,
+    /// Where each panel was drawn last (the drawing code fills it in): what a
+    /// click of the mouse means.
+    pub areas: Vec<(Panel, Rect)>,
+    /// What only the reducer needs to know.
+    pub control: Control,
+}
+
+/// The reducer's own part of the state.
+#[derive(Debug, Default)]
+pub struct Control {
+    /// How long a graceful leave may take.
+    pub leave_deadline: Duration,
+    /// Nodes can be added to the lab.
+    pub can_add: bool,
+    /// The number of the next command.
+    pub next_ticket: u64,
+    /// Commands being carried out, oldest first.
+    pub running: Vec<Running>,
+    /// Events that came while the picture was frozen, with their node.
+    pub held: VecDeque<(usize, UiEvent)>,
+    /// Keys go into the log's search.
+    pub searching_log: bool,
+    /// The last key was a `q` that closed an answer: a `u` behind it means
+    /// that `quit` is being typed.
+    pub closed_by_q: bool,
+}
+
+/// A command being carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its number.
+    pub ticket: u64,
+    /// By which node.
+    pub node: usize,
+    /// As it was typed.
+    pub line: String,
 }
 
 /// One node of the dashboard.
@@ -143,6 +187,47 @@ pub struct Prompt {
     pub search: Option<String>,
     /// A command is being carried out: its line.
     pub running: Option<String>,
+    /// Lines entered before.
+    pub history: History,
+    /// Up or Down is walking through the history.
+    pub recall: Option<Recall>,
+    /// The line that Ctrl-R found, and the line it came from.
+    pub found: Option<Found>,
+    /// Tab is cycling through the menu.
+    pub cycle: Option<Cycle>,
+    /// `message` complains about the line as it stands.
+    pub complaint: bool,
+    /// The local directory listed last, for completion.
+    pub directory: Directory,
+}
+
+/// A walk through the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// The line that was typed: only lines that start with it are shown.
+    pub typed: String,
+    /// Which line of the history is shown.
+    pub at: usize,
+}
+
+/// A reverse search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The line before the search.
+    pub before: String,
+    /// Which line of the history is shown, if any fits.
+    pub at: Option<usize>,
+}
+
+/// The part of the line that Tab replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// The line before the word.
+    pub before: String,
+    /// The word as it was typed.
+    pub typed: String,
+    /// The line behind the cursor.
+    pub after: String,
 }
 
 /// One completion.
@@ -242,7 +327,53 @@ pub struct Trail {
     pub since: Duration,
 }
 
+impl Default for LogView {
+    fn default() -> LogView {
+        LogView { level: Level::Info, search: None, scrolled: 0, unseen: 0 }
+    }
+}
+
+impl LogView {
+    /// Whether an event passes the filter and the search.
+    pub fn shows(&self, event: &UiEvent) -> bool {
+        let found = |needle: &String| event.text.to_lowercase().contains(&needle.to_lowercase());
+        event.level >= self.level && self.search.as_ref().is_none_or(found)
+    }
+}
+
 impl App {
+    /// A dashboard over these nodes (at least one), the prompt focused.
+    pub fn new(snapshots: Vec<Arc<Snapshot>>, theme: Theme, glyphs: Glyphs) -> App {
+        let tab = |snapshot| NodeTab { snapshot, events: VecDeque::new() };
+        App {
+            nodes: snapshots.into_iter().map(tab).collect(),
+            shown: 0,
+            lab: false,
+            focus: Focus::Prompt,
+            panel: Panel::Ring,
+            zoom: false,
+            tables: [TableState::default(); Panel::ALL.len()],
+            prompt: Prompt::default(),
+            overlay: None,
+            log: LogView::default(),
+            frozen: None,
+            explain: false,
+            mouse: false,
+            trail: None,
+            now: Duration::ZERO,
+            theme,
+            glyphs,
+            banner: None,
+            areas: Vec::new(),
+            control: Control::default(),
+        }
+    }
+
+    /// Whether the shown node runs.
+    pub fn is_up(&self) -> bool {
+        self.nodes[self.shown].snapshot.standing != Standing::Down
+    }
+
     /// The snapshot to draw: the frozen one, or the latest of the shown node.
     pub fn snapshot(&self) -> &Snapshot {
         match &self.frozen {

@@ -488,9 +488,14 @@ pub fn quote(word: &str) -> String {
 
 /// The command whose name is closest to a mistyped word, if one is close.
 fn nearest(word: &str) -> Option<&'static str> {
-    TABLE
-        .iter()
-        .flat_map(Spec::words)
+    nearest_of(word, TABLE.iter().flat_map(Spec::words))
+}
+
+/// The one of some known words that is closest to a mistyped one, if one is
+/// close.
+pub fn nearest_of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
         .map(|known| (distance(word, known), known))
         .filter(|(distance, known)| *distance <= known.len().div_ceil(3).min(2))
         .min()

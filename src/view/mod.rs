@@ -18,6 +18,7 @@ use crate::record::Version;
 
 pub mod command;
 pub mod outcome;
+pub mod text;
 
 pub use command::Command;
 pub use outcome::{CommandFailed, Outcome};

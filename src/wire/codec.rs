@@ -48,3 +48,28 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     }
     Ok(value)
 }
+
+/// Bytes of the length prefix of a frame: a big-endian `u32`.
+pub const PREFIX_BYTES: usize = 4;
+
+/// Encodes a value as a whole frame: length prefix and body.
+pub fn frame<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let body = encode(value)?;
+    let length = u32::try_from(body.len()).map_err(|e| CodecError::TooLarge(e.to_string()))?;
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+/// Reads a length prefix; refuses one beyond [`MAX_FRAME_BYTES`] before
+/// anything is allocated.
+pub fn frame_length(prefix: [u8; PREFIX_BYTES]) -> Result<usize, CodecError> {
+    let length = u32::from_be_bytes(prefix) as usize;
+    if length > MAX_FRAME_BYTES {
+        return Err(CodecError::Undecodable(format!(
+            "a frame of {length} bytes is claimed; at most {MAX_FRAME_BYTES} are allowed"
+        )));
+    }
+    Ok(length)
+}

@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Space;
+use crate::limits::{MAX_REPLICAS, MAX_RING_NAME};
+use crate::peer::Peer;
+
+use super::codec::{self, CodecError};
 
 /// The first bytes of every connection: "this is chordal".
 pub const MAGIC: [u8; 8] = *b"chordal\0";
@@ -54,7 +58,82 @@ pub struct Hello {
     pub refusal: Option<String>,
 }
 
-// The bytes of a hello on the wire: MAGIC, PROTOCOL_VERSION as two big-endian
-// bytes, then one length-delimited frame with the encoded `Hello`. The first
-// ten bytes never change their meaning, so that any two versions can tell each
-// other apart and say so.
+/// Bytes before the first frame of a connection: [`MAGIC`] and
+/// [`PROTOCOL_VERSION`] (big-endian). They never change their meaning, so that
+/// any two versions can tell each other apart and say so.
+pub const PREAMBLE_BYTES: usize = MAGIC.len() + 2;
+
+/// Why two sides do not speak with each other. Each text is the one clear line
+/// that a person gets to see.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// Whatever is there, it is not chordal.
+    #[error("the other side does not speak chordal")]
+    NotChordal,
+    /// Another version of the protocol.
+    #[error("the other side speaks protocol {theirs}, this one {PROTOCOL_VERSION}; run the same version on both")]
+    Version {
+        /// Theirs.
+        theirs: u16,
+    },
+    /// Another ring, or the same with other parameters.
+    #[error("the other side is on ring {}, this one on {}", Params::describe(.theirs), Params::describe(.ours))]
+    OtherRing {
+        /// Theirs.
+        theirs: Params,
+        /// Ours.
+        ours: Params,
+    },
+    /// The other side said why not.
+    #[error("{0}")]
+    Refused(String),
+    /// The hello cannot be understood.
+    #[error("the other side's greeting is damaged: {0}")]
+    Damaged(#[from] CodecError),
+}
+
+impl Params {
+    /// `'chordal' (2^10 ids, 3 copies)`.
+    pub fn describe(&self) -> String {
+        format!("'{}' ({} ids, {} copies)", self.ring, self.space, self.replicas)
+    }
+
+    /// Whether the values are within their limits: a peer may claim anything.
+    pub fn is_sane(&self) -> bool {
+        (1..=MAX_REPLICAS).contains(&self.replicas) && is_ring_name(&self.ring)
+    }
+}
+
+/// Whether a text may name a ring: printable, not empty, at most
+/// [`MAX_RING_NAME`] bytes.
+pub fn is_ring_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_RING_NAME && text.chars().all(|c| c.is_ascii_graphic())
+}
+
+impl Hello {
+    /// The preamble and the hello: the first bytes of a connection.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CodecError> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&PROTOCOL_VERSION.to_be_bytes());
+        bytes.extend_from_slice(&codec::frame(self)?);
+        Ok(bytes)
+    }
+
+    /// The sender as a peer, if it is one.
+    pub fn peer(&self) -> Option<Peer> {
+        self.address.map(|address| Peer::new(address, self.index))
+    }
+}
+
+/// Checks the first bytes of a connection.
+pub fn check_preamble(bytes: [u8; PREAMBLE_BYTES]) -> Result<(), HandshakeError> {
+    let (magic, version) = bytes.split_at(MAGIC.len());
+    if magic != MAGIC {
+        return Err(HandshakeError::NotChordal);
+    }
+    let theirs = u16::from_be_bytes([version[0], version[1]]);
+    if theirs != PROTOCOL_VERSION {
+        return Err(HandshakeError::Version { theirs });
+    }
+    Ok(())
+}

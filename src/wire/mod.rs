@@ -9,6 +9,8 @@
 //! [`crate::limits::MAX_FRAME_BYTES`]; a data connection carries the small
 //! headers of [`data`] with raw bytes behind them.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod codec;
 pub mod data;
 pub mod handshake;

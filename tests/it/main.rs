@@ -1,10 +1,13 @@
 //! The integration tests: the real program in real processes, over loopback
 //! TCP and in a pseudo-terminal.
 
+mod cli;
 mod cluster;
 mod dashboard;
 mod lab_tasks;
+mod layers;
 mod picture;
 mod process;
 mod pty;
 mod tape;
+mod wire;

@@ -1,0 +1,184 @@
+//! Who is on the ring: for people, not for the protocol.
+//!
+//! A node whose list reaches round the ring knows everyone. In a larger ring
+//! the census walks from list to list, one question a step; above
+//! [`MAX_CENSUS`] members it stops walking, and the density of the successor
+//! list gives an estimate. The answers are kept, so that the ring properties
+//! ([`super::invariant`]) can be shown as this node sees them. Nothing here
+//! ever changes a table.
+
+use std::collections::BTreeMap;
+
+use crate::id::Space;
+use crate::limits::{MAX_CENSUS, MAX_SUCCESSORS};
+use crate::peer::Peer;
+use crate::wire::Ask;
+
+use super::invariant::NodeState;
+use super::node::{Node, Purpose, Tables, Turn};
+use super::{CensusState, Timer};
+
+/// What the census has gathered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Census {
+    /// Members beyond the successor list, by their distance from this node.
+    far: BTreeMap<u128, Peer>,
+    /// What the others last said of their neighbours.
+    states: BTreeMap<Peer, NodeState>,
+    /// The member asked last, by its distance; 0: none in this round.
+    cursor: u128,
+    /// Whether the walk has come round.
+    walked: bool,
+    /// Whether everyone has been asked since the last change.
+    fresh: bool,
+}
+
+impl Census {
+    /// Whether everyone has been asked since the last change.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// A member asked did not answer.
+    pub(super) fn unheard(&mut self, peer: Peer) {
+        self.states.remove(&peer);
+        self.far.retain(|_, member| *member != peer);
+    }
+
+    /// A member asked told its neighbours.
+    fn heard(&mut self, space: Space, me: Peer, state: NodeState) {
+        let home = me.id(space);
+        let distance = |peer: Peer| space.distance(home, peer.id(space));
+        let from = distance(state.peer);
+        // What lies clockwise of it before this node, as far as its list goes.
+        let ahead: Vec<Peer> =
+            state.successors.iter().copied().take_while(|peer| distance(*peer) > from).collect();
+        let wraps = ahead.len() < state.successors.len();
+        let reach = if wraps { u128::MAX } else { ahead.last().map_or(from, |p| distance(*p)) };
+        self.walked |= wraps;
+        self.far.retain(|&at, peer| at <= from || at > reach || ahead.contains(peer));
+        for peer in ahead {
+            if self.far.len() < MAX_CENSUS {
+                self.far.insert(distance(peer), peer);
+            }
+        }
+        self.states.insert(state.peer, state);
+    }
+
+    /// The own tables changed.
+    fn restart(&mut self, space: Space, me: Peer, tables: &Tables) {
+        let home = me.id(space);
+        let reach = if tables.knows_everyone() {
+            u128::MAX
+        } else {
+            tables.successors.last().map_or(0, |last| space.distance(home, last.id(space)))
+        };
+        self.far.retain(|&at, _| at > reach);
+        let far = &self.far;
+        self.states.retain(|peer, _| {
+            tables.successors.contains(*peer) || far.values().any(|member| member == peer)
+        });
+        self.cursor = 0;
+        self.fresh = false;
+    }
+}
+
+impl Node {
+    /// All members known, in the order of their identifiers, this node
+    /// included, and how much of the ring they are.
+    pub fn members(&self) -> (Vec<Peer>, CensusState) {
+        let (space, me, tables) = (self.space(), self.me, &self.tables);
+        let mut members: Vec<Peer> = std::iter::once(me)
+            .chain(tables.successors.as_slice().iter().copied())
+            .chain(tables.predecessor)
+            .chain(self.census.far.values().copied())
+            .collect();
+        members.sort_by_key(|peer| (peer.id(space), *peer));
+        members.dedup();
+        let state = match self.estimate() {
+            _ if tables.knows_everyone() => CensusState::Complete,
+            Some(nodes) => CensusState::Estimate(nodes.max(members.len() as u64)),
+            None if self.census.walked => CensusState::Complete,
+            None if self.census.far.len() >= MAX_CENSUS => {
+                CensusState::Estimate(members.len() as u64)
+            }
+            None => CensusState::Partial,
+        };
+        (members, state)
+    }
+
+    /// This node and what the other members last said of their neighbours.
+    pub fn observed(&self) -> Vec<NodeState> {
+        std::iter::once(self.ring_state()).chain(self.census.states.values().cloned()).collect()
+    }
+
+    /// About how many nodes there are, when too many to walk.
+    fn estimate(&self) -> Option<u64> {
+        let (space, home) = (self.space(), self.me.id(self.space()));
+        let tables = &self.tables;
+        let last = tables.successors.last()?;
+        if tables.knows_everyone() || tables.successors.len() < self.config.successors {
+            return None;
+        }
+        let share = space.distance(home, last.id(space)) as f64 / space.last().value() as f64;
+        let nodes = (tables.successors.len() as f64 / share).round() as u64;
+        (nodes > MAX_CENSUS as u64).then_some(nodes)
+    }
+
+    /// [`Timer::Census`] fired: one question, at the most.
+    pub(super) fn census_step(&mut self, turn: &mut Turn) {
+        let asked = self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Census);
+        if asked || self.tables.successors.is_empty() {
+            return;
+        }
+        if self.estimate().is_some() {
+            self.census = Census { fresh: true, ..Census::default() };
+            return;
+        }
+        let (space, home) = (self.space(), self.me.id(self.space()));
+        let mut others: BTreeMap<u128, Peer> = self.census.far.clone();
+        for peer in self.tables.successors.as_slice() {
+            others.insert(space.distance(home, peer.id(space)), *peer);
+        }
+        let walking = !self.census.walked
+            && !self.tables.knows_everyone()
+            && self.census.far.len() < MAX_CENSUS;
+        let next = if walking {
+            others.pop_last()
+        } else {
+            others.into_iter().find(|(at, _)| *at > self.census.cursor)
+        };
+        match next {
+            Some((at, peer)) => {
+                if !walking {
+                    self.census.cursor = at;
+                }
+                self.ask(peer, Ask::Neighbours, Purpose::Census, turn);
+            }
+            None => {
+                self.census.cursor = 0;
+                self.census.fresh = true;
+            }
+        }
+    }
+
+    /// A member told its neighbours to the census.
+    pub(super) fn census_heard(&mut self, mut state: NodeState) {
+        state.successors.truncate(MAX_SUCCESSORS);
+        let (space, me) = (self.space(), self.me);
+        self.census.heard(space, me, state);
+        if self.tables.knows_everyone() {
+            self.census.far.clear();
+        }
+    }
+
+    /// The own tables changed: the census goes round again, faster.
+    pub(super) fn census_restart(&mut self, turn: &mut Turn) {
+        let (space, me) = (self.space(), self.me);
+        let was_fresh = self.census.fresh;
+        self.census.restart(space, me, &self.tables);
+        if was_fresh {
+            self.rearm(Timer::Census, turn);
+        }
+    }
+}

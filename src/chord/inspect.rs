@@ -1,0 +1,71 @@
+//! What a driver may see of a node. Nothing here changes anything.
+
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::Record;
+use crate::wire::handshake::Params;
+
+use super::invariant::NodeState;
+use super::node::Node;
+use super::{Config, FingerRow, HeldRow, Standing, fingers};
+
+impl Node {
+    /// The node itself.
+    pub const fn peer(&self) -> Peer {
+        self.me
+    }
+
+    /// What it is told to be.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it shares with the other members of its ring.
+    pub const fn params(&self) -> &Params {
+        &self.config.params
+    }
+
+    /// What it is to its ring.
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// The node before it, where known.
+    pub const fn predecessor(&self) -> Option<Peer> {
+        self.tables.predecessor
+    }
+
+    /// The nodes after it, nearest first.
+    pub fn successors(&self) -> &[Peer] {
+        self.tables.successors.as_slice()
+    }
+
+    /// The whole finger table.
+    pub fn fingers(&self) -> Vec<FingerRow> {
+        fingers::rows(self.space(), self.me, self.config.successors, &self.tables)
+    }
+
+    /// Its tables, for [`super::invariant`].
+    pub fn ring_state(&self) -> NodeState {
+        NodeState {
+            peer: self.me,
+            predecessor: self.tables.predecessor,
+            successors: self.tables.successors.as_slice().to_vec(),
+        }
+    }
+
+    /// The files held here, in the order of their names.
+    pub fn files_held(&self) -> Vec<HeldRow> {
+        self.replicas.rows(&self.ring_view()).collect()
+    }
+
+    /// The durable record under this name, which may be a tombstone.
+    pub fn record(&self, name: &FileName) -> Option<&Record> {
+        self.replicas.record(name)
+    }
+
+    /// Who holds the newest version known here durably, this node first.
+    pub fn holders(&self, name: &FileName) -> Vec<Peer> {
+        self.replicas.holders(&self.ring_view(), name)
+    }
+}

@@ -1,0 +1,265 @@
+//! Coming to be a member: the start, joining, changing place.
+
+use std::time::Duration;
+
+use crate::peer::Peer;
+use crate::record::Record;
+use crate::wire::Ask;
+
+use super::lookup::Why;
+use super::node::{Heard, Node, Purpose, Tables, Turn};
+use super::{Failure, Notice, Reply, Standing, Ticket, Timer};
+
+/// Attempts at a contact that stays silent: the first messages may be lost,
+/// and a person who mistyped an address wants to know soon.
+const SILENT_ATTEMPTS: u8 = 3;
+
+/// Attempts on a ring that answers but changes between the two questions of a
+/// join: 50 nodes that join at once each need a few.
+const ATTEMPTS: u8 = 20;
+
+/// Places tried before the ring counts as full.
+const PLACES: u16 = 256;
+
+/// A join under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Join {
+    /// Who wants to know; `None`: the node does it by itself.
+    ticket: Option<Ticket>,
+    contact: Peer,
+    /// Further contacts, the next one last.
+    others: Vec<Peer>,
+    /// What the node goes back to when it fails.
+    before: Standing,
+    /// Attempts with this contact.
+    attempts: u8,
+}
+
+impl Join {
+    /// Who waits for it.
+    pub(super) const fn ticket(&self) -> Option<Ticket> {
+        self.ticket
+    }
+}
+
+impl Node {
+    /// [`super::Input::Start`]
+    pub(super) fn start(&mut self, records: Vec<Record>, remembered: Vec<Peer>, turn: &mut Turn) {
+        self.replicas.start(records);
+        let address = self.me.address();
+        for peer in remembered.iter().filter(|peer| peer.address() != address) {
+            self.remembered.insert(*peer, self.me);
+        }
+        match self.standing {
+            Standing::New => {}
+            // Built as a member.
+            Standing::Member => return self.arm_all(turn),
+            Standing::Joining | Standing::Leaving | Standing::Left => return,
+        }
+        let mut others: Vec<Peer> =
+            remembered.into_iter().filter(|peer| peer.address() != address).rev().collect();
+        match others.pop() {
+            Some(contact) => {
+                let before = Standing::Member;
+                self.begin_join(Join { ticket: None, contact, others, before, attempts: 0 }, turn);
+            }
+            None => {
+                self.stand(Standing::Member, turn);
+                self.arm_all(turn);
+            }
+        }
+    }
+
+    /// [`super::Command::Join`]
+    pub(super) fn command_join(&mut self, ticket: Ticket, contact: Peer, turn: &mut Turn) {
+        if contact.address() == self.me.address() {
+            return turn.fail(ticket, Failure::AlreadyMember(contact.address()));
+        }
+        match self.standing {
+            Standing::Member if !self.tables.is_alone() => {
+                self.remembered.insert(contact, self.me);
+                self.ask(contact, Ask::Neighbours, Purpose::Contact { ticket }, turn);
+            }
+            Standing::Member | Standing::Left => {
+                self.remembered.insert(contact, self.me);
+                let (others, before) = (Vec::new(), self.standing);
+                let ticket = Some(ticket);
+                self.begin_join(Join { ticket, contact, others, before, attempts: 0 }, turn);
+            }
+            Standing::Joining => match self.join.take() {
+                // Its own attempt to find back gives way to what a person wants.
+                Some(Join { ticket: None, contact: old, mut others, before, .. }) => {
+                    self.remembered.insert(contact, self.me);
+                    others.push(old);
+                    let ticket = Some(ticket);
+                    self.begin_join(Join { ticket, contact, others, before, attempts: 0 }, turn);
+                }
+                join => {
+                    self.join = join;
+                    turn.fail(ticket, Failure::Busy("joining a ring"));
+                }
+            },
+            Standing::New | Standing::Leaving => {
+                turn.fail(ticket, Failure::Busy(self.busy().unwrap_or("busy")));
+            }
+        }
+    }
+
+    /// Another member has this node's very place: joins anew, at the place of
+    /// its next index.
+    pub(super) fn place_lost(&mut self, taken_by: Peer, contact: Peer, turn: &mut Turn) {
+        if self.standing != Standing::Member {
+            return;
+        }
+        self.rename(taken_by, turn);
+        let others = self.tables.successors.as_slice().iter().rev().copied().collect();
+        let before = Standing::Member;
+        self.begin_join(Join { ticket: None, contact, others, before, attempts: 0 }, turn);
+    }
+
+    fn begin_join(&mut self, join: Join, turn: &mut Turn) {
+        self.stand(Standing::Joining, turn);
+        self.forget_ring(turn);
+        self.join = Some(join);
+        self.try_join(turn);
+    }
+
+    /// Leaves nothing of the ring but the files: no tables, no questions.
+    pub(super) fn forget_ring(&mut self, turn: &mut Turn) {
+        *self.change(turn) = Tables::default();
+        self.abandon_lookups(turn);
+        for (_, from, purpose) in self.asks.iter() {
+            if let Purpose::Contact { ticket } = purpose {
+                turn.fail(*ticket, Failure::NoContact(from.address()));
+            }
+        }
+        self.asks.forget(|purpose| !matches!(purpose, Purpose::Ping(_) | Purpose::Files(_)));
+        self.silent.clear();
+    }
+
+    fn try_join(&mut self, turn: &mut Turn) {
+        if let Some(join) = &mut self.join {
+            join.attempts += 1;
+            let contact = join.contact;
+            self.look_up_through(contact, Why::Join, turn);
+        }
+    }
+
+    /// [`Timer::Join`] fired.
+    pub(super) fn join_again(&mut self, turn: &mut Turn) {
+        let looking = self.lookups.any(|why| *why == Why::Join)
+            || self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Place);
+        if self.standing == Standing::Joining && !looking {
+            self.try_join(turn);
+        }
+    }
+
+    /// The lookup of the own place ended; `heard`: the contact answered.
+    pub(super) fn place_found(
+        &mut self,
+        found: Option<super::Found>,
+        heard: bool,
+        turn: &mut Turn,
+    ) {
+        let Some(found) = found else { return self.attempt_failed(heard, turn) };
+        let space = self.space();
+        if found.owner.id(space) == self.me.id(space) {
+            return self.try_next_place(found.owner, turn);
+        }
+        let before = found.predecessor.unwrap_or(found.owner);
+        self.ask(before, Ask::Neighbours, Purpose::Place, turn);
+    }
+
+    fn try_next_place(&mut self, taken_by: Peer, turn: &mut Turn) {
+        if self.me.index() >= PLACES {
+            return self.join_failed(true, turn);
+        }
+        self.rename(taken_by, turn);
+        if let Some(join) = &self.join {
+            let contact = join.contact;
+            self.look_up_through(contact, Why::Join, turn);
+        }
+    }
+
+    fn rename(&mut self, taken_by: Peer, turn: &mut Turn) {
+        let from = self.me;
+        self.me = Peer::new(from.address(), from.index().saturating_add(1));
+        turn.notice(Notice::Renamed { from, to: self.me, taken_by });
+    }
+
+    /// The node before this one's place answered, or not: its whole list
+    /// becomes this node's own, if the place is still between the two.
+    pub(super) fn place_answered(&mut self, heard: Option<&Heard>, turn: &mut Turn) {
+        let Some(heard) = heard else { return self.attempt_failed(true, turn) };
+        let (space, me) = (self.space(), self.me);
+        let home = me.id(space);
+        let others = || heard.successors.iter().copied().filter(|peer| *peer != me);
+        if let Some(taken_by) = others().find(|peer| peer.id(space) == home) {
+            return self.try_next_place(taken_by, turn);
+        }
+        let list = match others().next() {
+            Some(first) if home.between(heard.from.id(space), first.id(space)) => {
+                self.list(others())
+            }
+            Some(_) => return self.attempt_failed(true, turn),
+            None => self.list([heard.from]),
+        };
+        let Some(successor) = list.head() else { return self.attempt_failed(true, turn) };
+        let tables = self.change(turn);
+        tables.predecessor = Some(heard.from);
+        tables.successors = list;
+        self.stand(Standing::Member, turn);
+        turn.notice(Notice::Joined { successor });
+        if let Some(Join { ticket: Some(ticket), .. }) = self.join.take() {
+            turn.reply(ticket, Reply::Joined { me, successor });
+        }
+        self.arm_all(turn);
+        self.stabilize(turn);
+        self.fix_finger(turn);
+    }
+
+    fn attempt_failed(&mut self, heard: bool, turn: &mut Turn) {
+        let Some(join) = &mut self.join else { return };
+        let by_itself = join.ticket.is_none();
+        let limit = match heard {
+            true => ATTEMPTS,
+            // Remembered members are many, and may all be gone.
+            false if by_itself => 1,
+            false => SILENT_ATTEMPTS,
+        };
+        if join.attempts >= limit {
+            return self.join_failed(heard, turn);
+        }
+        let wait: Duration = self.config.stabilize / 8;
+        turn.arm(Timer::Join, wait..wait * 2);
+    }
+
+    fn join_failed(&mut self, heard: bool, turn: &mut Turn) {
+        let Some(mut join) = self.join.take() else { return };
+        if let Some(ticket) = join.ticket.take() {
+            let address = join.contact.address();
+            let failure =
+                if heard { Failure::JoinFailed(address) } else { Failure::NoContact(address) };
+            turn.fail(ticket, failure);
+        }
+        if let Some(contact) = join.others.pop() {
+            join.contact = contact;
+            join.attempts = 0;
+            self.join = Some(join);
+            return self.try_join(turn);
+        }
+        self.stand(join.before, turn);
+        if join.before == Standing::Member {
+            turn.notice(Notice::Alone);
+            self.arm_all(turn);
+        }
+    }
+
+    fn arm_all(&self, turn: &mut Turn) {
+        for timer in
+            [Timer::Stabilize, Timer::FixFingers, Timer::Repair, Timer::Probe, Timer::Census]
+        {
+            self.rearm(timer, turn);
+        }
+    }
+}

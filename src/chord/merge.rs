@@ -1,0 +1,178 @@
+//! Two rings become one: on command, and by itself after a partition.
+//!
+//! A node that hears of a member of another ring finds the place in its own
+//! ring before which that member belongs. The node there takes it in as its
+//! first successor, exactly as stabilize would, and hands its old first
+//! successor to the newcomer, which finds its place in the other ring: the two
+//! rings close like a zip. If messages are lost on the way, stabilize finishes
+//! the work, since the one ring then hangs on the other like a node that has
+//! just joined.
+
+use std::collections::BTreeSet;
+
+use crate::peer::Peer;
+use crate::wire::{Ask, Tell};
+
+use super::lookup::Why;
+use super::node::{Heard, Node, Purpose, Turn};
+use super::{Failure, Notice, Reply, Standing, Ticket};
+
+/// Forwardings of a candidate: every one halves the way, or goes along a list
+/// where fingers are not there yet.
+const MAX_FORWARDS: u8 = 64;
+
+/// Peers kept for probing.
+const MAX_REMEMBERED: usize = 32;
+
+/// Peers once seen on the ring, or named by a person, that are not neighbours
+/// now: dead, left, further away, or cut off.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Remembered {
+    peers: BTreeSet<Peer>,
+    /// The one probed last.
+    last: Option<Peer>,
+}
+
+impl Remembered {
+    /// Remembers a peer. When there is no room, the one probed last goes.
+    pub(super) fn insert(&mut self, peer: Peer, me: Peer) {
+        if peer == me || self.peers.contains(&peer) {
+            return;
+        }
+        if self.peers.len() >= MAX_REMEMBERED {
+            let last = self.last.filter(|last| self.peers.contains(last));
+            if let Some(gone) = last.or_else(|| self.peers.first().copied()) {
+                self.peers.remove(&gone);
+            }
+        }
+        self.peers.insert(peer);
+    }
+
+    /// Forgets all of which `gone` holds.
+    pub(super) fn forget(&mut self, gone: impl Fn(Peer) -> bool) {
+        self.peers.retain(|peer| !gone(*peer));
+    }
+
+    /// The next to be probed, all in turn.
+    fn next(&mut self) -> Option<Peer> {
+        let next = self.peers.iter().find(|peer| self.last.is_none_or(|last| **peer > last));
+        self.last = next.or_else(|| self.peers.first()).copied();
+        self.last
+    }
+}
+
+impl Node {
+    /// [`super::Command::Join`] on a node with members: the contact answered.
+    pub(super) fn contact_answered(&mut self, ticket: Ticket, contact: Peer, turn: &mut Turn) {
+        if self.standing == Standing::Member {
+            let key = contact.id(self.space());
+            self.look_up(key, Why::Merge { ticket, contact }, turn);
+        } else {
+            turn.fail(ticket, Failure::Busy(self.busy().unwrap_or("busy")));
+        }
+    }
+
+    /// Who owns the contact's place on this ring: the contact itself if the
+    /// two are on one ring already.
+    pub(super) fn merge_found(
+        &mut self,
+        ticket: Ticket,
+        contact: Peer,
+        owner: Option<Peer>,
+        turn: &mut Turn,
+    ) {
+        if owner == Some(contact) {
+            return turn.fail(ticket, Failure::AlreadyMember(contact.address()));
+        }
+        self.consider_here(contact, turn);
+        // Stabilize and the probing of remembered peers do the rest.
+        let successor = self.tables.successors.head().unwrap_or(contact);
+        turn.reply(ticket, Reply::Joined { me: self.me, successor });
+    }
+
+    /// A look at the next remembered peer.
+    pub(super) fn probe(&mut self, turn: &mut Turn) {
+        let asked = self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Probe);
+        if !asked && let Some(peer) = self.remembered.next() {
+            self.ask(peer, Ask::Neighbours, Purpose::Probe, turn);
+        }
+    }
+
+    /// A remembered peer is a member of some ring: of this one?
+    pub(super) fn probe_answered(&mut self, peer: Peer, turn: &mut Turn) {
+        if self.standing == Standing::Member {
+            self.look_up(peer.id(self.space()), Why::Probe(peer), turn);
+        }
+    }
+
+    /// Has the candidate's place found, starting here.
+    pub(super) fn consider_here(&mut self, candidate: Peer, turn: &mut Turn) {
+        self.consider(candidate, MAX_FORWARDS, turn);
+    }
+
+    /// [`Tell::Consider`]
+    pub(super) fn consider(&mut self, candidate: Peer, hops: u8, turn: &mut Turn) {
+        let place = candidate.id(self.space());
+        if self.standing != Standing::Member
+            || place == self.me.id(self.space())
+            || self.tables.successors.contains(candidate)
+        {
+            return;
+        }
+        if self.goes_first(candidate) {
+            let asked = |(_, to, purpose): (_, Peer, &Purpose)| {
+                to == candidate && *purpose == Purpose::Consider
+            };
+            if !self.asks.iter().any(asked) {
+                self.ask(candidate, Ask::Neighbours, Purpose::Consider, turn);
+            }
+            return;
+        }
+        let (space, home) = (self.space(), self.me.id(self.space()));
+        let before = |peer: &Peer| peer.id(space).between(home, place);
+        let next = self
+            .tables
+            .fingers
+            .closer(space, self.me, place)
+            .into_iter()
+            .chain(self.tables.successors.as_slice().iter().copied().filter(before))
+            .min_by_key(|peer| space.distance(peer.id(space), place));
+        if let Some(next) = next
+            && let Some(hops) = hops.checked_sub(1)
+        {
+            turn.tell(next, Tell::Consider { candidate, hops });
+        }
+    }
+
+    /// Whether a peer would be the first successor.
+    fn goes_first(&self, peer: Peer) -> bool {
+        let (space, home) = (self.space(), self.me.id(self.space()));
+        self.tables
+            .successors
+            .head()
+            .is_none_or(|head| peer.id(space).between(home, head.id(space)))
+    }
+
+    /// A candidate is a live member: takes it in, if it still comes first.
+    pub(super) fn candidate_answered(&mut self, heard: &Heard, turn: &mut Turn) {
+        let candidate = heard.from;
+        if self.standing != Standing::Member || !self.goes_first(candidate) {
+            return;
+        }
+        let old = self.tables.successors.head();
+        // A candidate that is alone goes in like a joiner: this node's list is
+        // the candidate's too.
+        let behind = if heard.successors.is_empty() {
+            self.tables.successors.as_slice()
+        } else {
+            &heard.successors
+        };
+        let list = self.list(std::iter::once(candidate).chain(behind.iter().copied()));
+        self.adopt(list, turn);
+        turn.notice(Notice::Merged(candidate));
+        turn.tell(candidate, Tell::Notify);
+        if let Some(old) = old {
+            turn.tell(candidate, Tell::Consider { candidate: old, hops: MAX_FORWARDS });
+        }
+    }
+}

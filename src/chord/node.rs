@@ -1,0 +1,528 @@
+//! One node: its state, and which part of it an input concerns.
+//!
+//! The parts are blocks of `impl Node` in files of their own: [`super::ring`]
+//! (stabilize, rectify, who lives), [`super::join`], [`super::leave`],
+//! [`super::merge`] (two rings become one), [`super::lookup`], [`super::census`];
+//! the files of the node are [`super::replicas`]. This file owns the dispatch
+//! and what follows from a change of the tables, whoever made it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::id::Space;
+use crate::peer::Peer;
+use crate::time::Time;
+use crate::wire::{Answer, Ask, Message, Tell};
+
+use super::asks::Asks;
+use super::census::Census;
+use super::fingers::{self, Fingers};
+use super::invariant::NodeState;
+use super::join::Join;
+use super::lookup::Lookups;
+use super::merge::Remembered;
+use super::replicas::{FileAsk, Replicas, RingView};
+use super::ring::Pace;
+use super::successors::SuccessorList;
+use super::{
+    Command, Config, Effect, Effects, Failure, Input, Notice, Reply, Standing, Ticket, Timer,
+};
+
+/// One node of a ring, as a pure state machine (see [`super`]).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    pub(super) config: Config,
+    pub(super) me: Peer,
+    pub(super) standing: Standing,
+    pub(super) tables: Tables,
+    pub(super) asks: Asks<Purpose>,
+    pub(super) pace: Pace,
+    /// Entries of the tables that did not answer when last asked and have
+    /// said nothing since: a further hint about them starts no new question.
+    pub(super) silent: BTreeSet<Peer>,
+    pub(super) lookups: Lookups,
+    /// Set while joining.
+    pub(super) join: Option<Join>,
+    /// Whom to tell that the leave has ended. Set while leaving.
+    pub(super) leave: Option<Ticket>,
+    pub(super) remembered: Remembered,
+    pub(super) census: Census,
+    pub(super) replicas: Replicas,
+}
+
+/// Whom the node knows on its ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Tables {
+    pub(super) predecessor: Option<Peer>,
+    pub(super) successors: SuccessorList,
+    pub(super) fingers: Fingers,
+}
+
+impl Tables {
+    /// Whether nobody else is known.
+    pub(super) fn is_alone(&self) -> bool {
+        self.successors.is_empty() && self.predecessor.is_none()
+    }
+
+    /// Whether the list reaches round the ring: it ends at the predecessor.
+    pub(super) fn knows_everyone(&self) -> bool {
+        self.successors.last() == self.predecessor
+    }
+
+    /// Whether `peer` is the predecessor or a successor.
+    pub(super) fn neighbours(&self, peer: Peer) -> bool {
+        self.predecessor == Some(peer) || self.successors.contains(peer)
+    }
+}
+
+/// What an open question is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    /// Stabilize: the first successor's neighbours.
+    Successor,
+    /// Stabilize: the node between this one and its first successor.
+    Between {
+        /// The first successor, which named it.
+        successor: Peer,
+    },
+    /// Rectify: does the predecessor live, or may `notifier` replace it?
+    Rectify {
+        /// Who believes to be the predecessor.
+        notifier: Peer,
+    },
+    /// Without a successor: whoever is known may show the way to one.
+    Revive,
+    /// Does this neighbour live? `instead` may be the predecessor if not.
+    Check {
+        /// The predecessor of one that leaves.
+        instead: Option<Peer>,
+    },
+    /// Join: the neighbours of the node found to precede this one.
+    Place,
+    /// A step of this lookup.
+    Step(u32),
+    /// Merge: the command's contact, a member of another ring.
+    Contact {
+        /// The command.
+        ticket: Ticket,
+    },
+    /// Merge: a candidate for first successor.
+    Consider,
+    /// Is this remembered peer a member?
+    Probe,
+    /// A step of the census.
+    Census,
+    /// [`Command::Ping`].
+    Ping(Ticket),
+    /// Asked for the files.
+    Files(FileAsk),
+}
+
+/// One call of [`Node::handle`]: the time, what it leads to, and the tables
+/// as they were before their first change.
+pub(super) struct Turn<'a> {
+    pub(super) now: Time,
+    pub(super) out: &'a mut Effects,
+    before: Option<(Tables, Standing)>,
+}
+
+impl Turn<'_> {
+    pub(super) fn tell(&mut self, to: Peer, tell: Tell) {
+        self.out.push(Effect::Send { to, message: Message::Tell(tell) });
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        self.out.push(Effect::Notice(notice));
+    }
+
+    pub(super) fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        self.out.push(Effect::Reply { ticket, reply });
+    }
+
+    pub(super) fn fail(&mut self, ticket: Ticket, failure: Failure) {
+        self.reply(ticket, Reply::Failed(failure));
+    }
+
+    pub(super) fn arm(&mut self, timer: Timer, after: Range<Duration>) {
+        self.out.push(Effect::Arm { timer, after });
+    }
+}
+
+impl Node {
+    /// A node that has not started: it waits for [`Input::Start`].
+    pub fn new(config: Config, address: SocketAddr) -> Node {
+        Node {
+            config,
+            me: Peer::new(address, 0),
+            standing: Standing::New,
+            tables: Tables::default(),
+            asks: Asks::default(),
+            pace: Pace::default(),
+            silent: BTreeSet::new(),
+            lookups: Lookups::default(),
+            join: None,
+            leave: None,
+            remembered: Remembered::default(),
+            census: Census::default(),
+            replicas: Replicas::default(),
+        }
+    }
+
+    /// A member of a ring that has settled: `ring` holds all members in the
+    /// order of their identifiers, `me` among them, no two at one place. For
+    /// simulators, which start large rings this way. Its timers run from
+    /// [`Input::Start`] on, like everyone's.
+    pub fn stabilized(config: Config, me: Peer, ring: &[Peer]) -> Node {
+        let space = config.space();
+        let home = me.id(space);
+        let at = ring.partition_point(|peer| peer.id(space) < home);
+        let after = (1..ring.len()).map(|step| ring[(at + step) % ring.len()]);
+        let successors = SuccessorList::new(space, me, after, config.successors);
+        let predecessor = (ring.len() > 1).then(|| ring[(at + ring.len() - 1) % ring.len()]);
+        let mut tables = Tables { predecessor, successors, fingers: Fingers::default() };
+        if !tables.knows_everyone() {
+            tables.fingers = Fingers::settled(space, me, tables.successors.last(), |key| {
+                ring[ring.partition_point(|peer| peer.id(space) < key) % ring.len()]
+            });
+        }
+        let mut node = Node::new(config, me.address());
+        node.me = me;
+        node.standing = Standing::Member;
+        node.tables = tables;
+        node
+    }
+
+    /// Takes one input at the time `now` and appends what follows from it.
+    pub fn handle(&mut self, now: Time, input: Input, out: &mut Effects) {
+        let mut turn = Turn { now, out, before: None };
+        match input {
+            Input::Start { records, remembered } => self.start(records, remembered, &mut turn),
+            Input::Received { from, message } => self.received(from, message, &mut turn),
+            Input::Fired(timer) => self.fired(timer, &mut turn),
+            Input::NoAnswer { from, nonce } => {
+                if let Some(purpose) = self.asks.close(nonce, from) {
+                    self.answered(from, purpose, None, &mut turn);
+                    self.suspect(from, &mut turn);
+                }
+            }
+            Input::PeerLost(peer) => self.suspect(peer, &mut turn),
+            Input::Stored { ticket, result } => self.files(&mut turn, |files, ring, asks, out| {
+                files.stored(ring, ticket, result, asks, out);
+            }),
+            Input::Command { ticket, command } => self.command(ticket, command, &mut turn),
+        }
+        self.settle(&mut turn);
+    }
+
+    pub(super) fn ring_view(&self) -> RingView<'_> {
+        RingView {
+            space: self.config.space(),
+            me: self.me,
+            predecessor: self.tables.predecessor,
+            successors: self.tables.successors.as_slice(),
+            replicas: self.config.params.replicas,
+            standing: self.standing,
+        }
+    }
+
+    pub(super) const fn space(&self) -> Space {
+        self.config.space()
+    }
+
+    /// The tables, to be changed.
+    pub(super) fn change(&mut self, turn: &mut Turn) -> &mut Tables {
+        if turn.before.is_none() {
+            turn.before = Some((self.tables.clone(), self.standing));
+        }
+        &mut self.tables
+    }
+
+    /// Becomes something else to the ring.
+    pub(super) fn stand(&mut self, standing: Standing, turn: &mut Turn) {
+        self.change(turn);
+        self.standing = standing;
+    }
+
+    /// Asks a peer; the answer comes to [`Node::answered`] with `purpose`.
+    pub(super) fn ask(&mut self, to: Peer, ask: Ask, purpose: Purpose, turn: &mut Turn) {
+        self.asks.ask(to, ask, purpose, turn.out);
+    }
+
+    /// Calls the file half.
+    pub(super) fn files<T>(
+        &mut self,
+        turn: &mut Turn,
+        call: impl FnOnce(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects) -> T,
+    ) -> T {
+        let ring = RingView {
+            space: self.config.space(),
+            me: self.me,
+            predecessor: self.tables.predecessor,
+            successors: self.tables.successors.as_slice(),
+            replicas: self.config.params.replicas,
+            standing: self.standing,
+        };
+        call(&mut self.replicas, &ring, &mut self.asks, turn.out)
+    }
+
+    fn received(&mut self, from: Peer, message: Message, turn: &mut Turn) {
+        if from == self.me {
+            return;
+        }
+        self.silent.remove(&from);
+        match message {
+            Message::Ask { nonce, ask } => {
+                let answer = self.reply_to(from, &ask, turn);
+                turn.out
+                    .push(Effect::Send { to: from, message: Message::Answer { nonce, answer } });
+            }
+            Message::Answer { nonce, answer } => {
+                let Some(purpose) = self.asks.close(nonce, from) else { return };
+                if answer == Answer::NotMember {
+                    // It lives but is on no ring: to every purpose as good as dead.
+                    self.answered(from, purpose, None, turn);
+                    self.suspect(from, turn);
+                } else {
+                    self.answered(from, purpose, Some(answer), turn);
+                }
+            }
+            Message::Tell(tell) => self.told(from, tell, turn),
+        }
+    }
+
+    fn reply_to(&mut self, from: Peer, ask: &Ask, turn: &mut Turn) -> Answer {
+        match ask {
+            Ask::Ping => Answer::Pong,
+            Ask::Neighbours if self.standing == Standing::Member => Answer::Neighbours {
+                predecessor: self.tables.predecessor,
+                successors: self.tables.successors.as_slice().to_vec(),
+            },
+            Ask::Next { key } if self.standing == Standing::Member => self.next_step(*key),
+            Ask::Inventory { .. } | Ask::Offer { .. } | Ask::MayDrop { .. }
+                if matches!(self.standing, Standing::Member | Standing::Leaving) =>
+            {
+                self.files(turn, |files, ring, asks, out| files.ask(ring, from, ask, asks, out))
+            }
+            _ => Answer::NotMember,
+        }
+    }
+
+    fn told(&mut self, from: Peer, tell: Tell, turn: &mut Turn) {
+        if let Tell::Held { name, version } = tell {
+            return self.files(turn, |files, ring, asks, out| {
+                files.held(ring, from, name, version, asks, out);
+            });
+        }
+        if self.standing != Standing::Member {
+            return;
+        }
+        match tell {
+            Tell::Notify => self.notified(from, turn),
+            Tell::Changed => self.neighbour_changed(from, turn),
+            Tell::Leaving { predecessor, .. } => self.neighbour_leaves(from, predecessor, turn),
+            Tell::Consider { candidate, hops } => self.consider(candidate, hops, turn),
+            Tell::Held { .. } => {}
+        }
+    }
+
+    /// Takes in the end of a question; `None`: no answer, or not from a member.
+    fn answered(&mut self, from: Peer, purpose: Purpose, answer: Option<Answer>, turn: &mut Turn) {
+        let purpose = match (purpose, answer) {
+            (Purpose::Files(purpose), answer) => {
+                return self.files(turn, |files, ring, asks, out| {
+                    files.answer(ring, from, purpose, answer, asks, out);
+                });
+            }
+            (Purpose::Step(lookup), answer) => return self.stepped(lookup, from, answer, turn),
+            (Purpose::Ping(ticket), answer) => {
+                return match answer {
+                    Some(_) => turn.reply(ticket, Reply::Pong),
+                    None => turn.fail(ticket, Failure::NoAnswer),
+                };
+            }
+            (purpose, Some(Answer::Neighbours { predecessor, successors })) => {
+                if purpose == Purpose::Census {
+                    self.census_heard(NodeState { peer: from, predecessor, successors });
+                    return;
+                }
+                let heard = Heard { from, predecessor, successors };
+                return self.neighbours_answered(purpose, &heard, turn);
+            }
+            // Any other answer to a question about neighbours is nonsense.
+            (purpose, _) => purpose,
+        };
+        if purpose == Purpose::Census {
+            self.census.unheard(from);
+        }
+        self.neighbours_unanswered(from, purpose, turn);
+    }
+
+    fn neighbours_answered(&mut self, purpose: Purpose, heard: &Heard, turn: &mut Turn) {
+        match purpose {
+            Purpose::Successor => self.successor_answered(heard, turn),
+            Purpose::Between { successor } => self.between_answered(successor, heard, turn),
+            Purpose::Revive => self.revived(heard, turn),
+            Purpose::Place => self.place_answered(Some(heard), turn),
+            Purpose::Contact { ticket } => self.contact_answered(ticket, heard.from, turn),
+            Purpose::Consider => self.candidate_answered(heard, turn),
+            Purpose::Probe => self.probe_answered(heard.from, turn),
+            Purpose::Rectify { .. } | Purpose::Check { .. } | Purpose::Census => {}
+            Purpose::Step(_) | Purpose::Ping(_) | Purpose::Files(_) => {}
+        }
+    }
+
+    fn neighbours_unanswered(&mut self, from: Peer, purpose: Purpose, turn: &mut Turn) {
+        match purpose {
+            Purpose::Successor => self.successor_silent(from, turn),
+            Purpose::Between { successor } => self.end_round(successor, turn),
+            Purpose::Rectify { notifier } => self.predecessor_silent(from, Some(notifier), turn),
+            Purpose::Revive => self.predecessor_silent(from, None, turn),
+            Purpose::Check { instead } => self.neighbour_silent(from, instead, turn),
+            Purpose::Place => self.place_answered(None, turn),
+            Purpose::Contact { ticket } => {
+                turn.fail(ticket, Failure::NoContact(from.address()));
+            }
+            Purpose::Consider | Purpose::Probe | Purpose::Census => {}
+            Purpose::Step(_) | Purpose::Ping(_) | Purpose::Files(_) => {}
+        }
+    }
+
+    fn fired(&mut self, timer: Timer, turn: &mut Turn) {
+        match timer {
+            Timer::Copies(ticket) => {
+                return self.files(turn, |files, ring, asks, out| {
+                    files.copies_late(ring, ticket, asks, out);
+                });
+            }
+            Timer::Join => return self.join_again(turn),
+            Timer::Leave => {
+                if self.standing == Standing::Leaving {
+                    self.end_leave(turn);
+                }
+                return;
+            }
+            Timer::Stabilize | Timer::FixFingers | Timer::Repair => {}
+            Timer::Probe | Timer::Census => {}
+        }
+        if !matches!(self.standing, Standing::Member | Standing::Leaving) {
+            return;
+        }
+        self.rearm(timer, turn);
+        match timer {
+            Timer::Stabilize => self.stabilize(turn),
+            Timer::Repair => self.files(turn, |files, ring, asks, out| {
+                files.repair(ring, asks, out);
+            }),
+            // Whoever leaves needs no more than its neighbours.
+            _ if self.standing == Standing::Leaving => {}
+            Timer::FixFingers => self.fix_finger(turn),
+            Timer::Probe => self.probe(turn),
+            Timer::Census => self.census_step(turn),
+            Timer::Join | Timer::Leave | Timer::Copies(_) => {}
+        }
+    }
+
+    fn command(&mut self, ticket: Ticket, command: Command, turn: &mut Turn) {
+        match command {
+            Command::Join { contact } => self.command_join(ticket, contact, turn),
+            Command::Leave => self.command_leave(ticket, turn),
+            Command::Adopt { params } => self.command_adopt(ticket, params, turn),
+            Command::Ping { peer } if peer == self.me => turn.reply(ticket, Reply::Pong),
+            Command::Ping { peer } => self.ask(peer, Ask::Ping, Purpose::Ping(ticket), turn),
+            command => {
+                if let Some(why) = self.busy() {
+                    turn.fail(ticket, Failure::Busy(why));
+                } else if let Command::Lookup { key } = command {
+                    self.command_lookup(ticket, key, turn);
+                } else {
+                    self.files(turn, |files, ring, asks, out| {
+                        files.command(ring, ticket, command, asks, out);
+                    });
+                }
+            }
+        }
+    }
+
+    /// Why the node cannot do a member's work now.
+    pub(super) const fn busy(&self) -> Option<&'static str> {
+        match self.standing {
+            Standing::Member => None,
+            Standing::Joining => Some("joining a ring"),
+            Standing::Leaving => Some("leaving its ring"),
+            Standing::New | Standing::Left => Some("on no ring"),
+        }
+    }
+
+    /// What follows from this turn's changes, until nothing does.
+    fn settle(&mut self, turn: &mut Turn) {
+        loop {
+            while let Some((before, standing)) = turn.before.take() {
+                self.tables_changed(&before, standing, turn);
+            }
+            if self.standing == Standing::Leaving && self.replicas.handed_over() {
+                self.end_leave(turn);
+            } else if let Some(key) = self.replicas.wants_lookup() {
+                self.files_lookup(key, turn);
+            } else if turn.before.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn tables_changed(&mut self, before: &Tables, standing: Standing, turn: &mut Turn) {
+        let (space, me, r) = (self.space(), self.me, self.config.successors);
+        self.tables.fingers.prune(space, me, self.tables.successors.last());
+
+        let (old, new) = (before.predecessor, self.tables.predecessor);
+        if old != new {
+            turn.notice(Notice::Predecessor { old, new });
+        }
+        let list_changed = before.successors != self.tables.successors;
+        if list_changed {
+            turn.notice(Notice::Successors(self.tables.successors.as_slice().to_vec()));
+            let (old, new) = (before.successors.head(), self.tables.successors.head());
+            if old != new {
+                turn.notice(Notice::Successor { old, new });
+            }
+            if let Some(predecessor) = self.tables.predecessor
+                && self.standing == Standing::Member
+            {
+                turn.tell(predecessor, Tell::Changed);
+            }
+        }
+        let rows = |tables| fingers::rows(space, me, r, tables);
+        for (old, new) in rows(before).iter().zip(rows(&self.tables)) {
+            if old.node != new.node {
+                turn.notice(Notice::Finger { index: new.index, node: new.node });
+            }
+        }
+
+        let ring_changed = list_changed || old != new;
+        if ring_changed {
+            for peer in before.predecessor.iter().chain(before.successors.as_slice()) {
+                self.remembered.insert(*peer, me);
+            }
+            let tables = &self.tables;
+            self.remembered.forget(|peer| tables.neighbours(peer));
+            self.silent.retain(|peer| tables.neighbours(*peer));
+            let alone = !before.is_alone() && tables.is_alone();
+            self.census_restart(turn);
+            if self.standing == Standing::Member && alone {
+                turn.notice(Notice::Alone);
+                self.rearm(Timer::Probe, turn);
+            }
+        }
+        if ring_changed || standing != self.standing {
+            self.files(turn, |files, ring, asks, out| files.ring_changed(ring, asks, out));
+        }
+    }
+}
+
+/// A member's neighbours, from its own mouth.
+pub(super) struct Heard {
+    pub(super) from: Peer,
+    pub(super) predecessor: Option<Peer>,
+    pub(super) successors: Vec<Peer>,
+}

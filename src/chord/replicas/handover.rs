@@ -1,0 +1,306 @@
+//! Copies that are out of place here: they are offered to the key's owner and
+//! deleted once it consents. Leaving a ring is the same with every record.
+//!
+//! One owner at a time, one page at a time: offer, ask whether those that the
+//! owner holds may go, delete, next page. What could not be deleted yet is
+//! tried again in the next round.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::id::Id;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Record, Version};
+use crate::wire::Ask;
+use crate::wire::message::Verdict;
+
+use super::super::asks::Asks;
+use super::super::node::Purpose;
+use super::super::placement::placement;
+use super::super::{Effect, Effects, Found, Notice, Standing, Timer};
+use super::holder::{Cover, Job};
+use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open};
+
+/// The pause between two rounds of a leaving node: the new owners are fetching
+/// meanwhile, and somebody waits for the leave to end.
+const LEAVE_RETRY: Range<Duration> = Duration::from_millis(100)..Duration::from_millis(200);
+
+/// Repair rounds after which a lookup that never ended is given up.
+const LOOKUP_ROUNDS: u8 = 3;
+
+/// The lookup for the owner of a copy out of place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub(super) enum Lookup {
+    /// None.
+    #[default]
+    Idle,
+    /// To be started.
+    Wanted(Id),
+    /// Under way for so many repair rounds.
+    Running(Id, u8),
+}
+
+/// How far a leave has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Leave {
+    /// Files given up to others.
+    handed: usize,
+    /// Nobody is there to take the rest.
+    alone: bool,
+}
+
+impl Replicas {
+    /// The key whose owner is to be looked up next.
+    pub(in super::super) fn wants_lookup(&mut self) -> Option<Id> {
+        if let Lookup::Wanted(key) = self.lookup {
+            self.lookup = Lookup::Running(key, 0);
+            Some(key)
+        } else {
+            None
+        }
+    }
+
+    /// A lookup ended.
+    pub(in super::super) fn located(
+        &mut self,
+        ring: &RingView<'_>,
+        key: Id,
+        found: Option<&Found>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if !matches!(self.lookup, Lookup::Running(running, _) if running == key) {
+            return;
+        }
+        self.lookup = Lookup::Idle;
+        let Some(found) = found else { return retry(ring, out) };
+        let to = found.owner.id(ring.space);
+        let range = found.predecessor.map(|before| Span { from: before.id(ring.space), to });
+        // Without a predecessor only this key is known to be the owner's.
+        let just_below = ring.space.id(key.value().wrapping_sub(1));
+        let span =
+            range.filter(|span| span.contains(key)).unwrap_or(Span { from: just_below, to: key });
+        let leaving = ring.standing == Standing::Leaving;
+        if found.owner == ring.me {
+            match ring.successors.first() {
+                // The lookup has not noticed that this node is going.
+                Some(next) if leaving => self.hand_to(ring, *next, span, asks, out),
+                _ => {
+                    self.tried.push(span);
+                    self.next_stray(ring, asks, out);
+                }
+            }
+        } else if !leaving && is_wanted(ring, key, found) {
+            let copies = self.covers.get(&found.owner).map_or(1, |cover| cover.copies);
+            self.covers.insert(found.owner, Cover::new(span, copies));
+            self.tried.push(span);
+            self.next_stray(ring, asks, out);
+        } else {
+            self.hand_to(ring, found.owner, span, asks, out);
+        }
+    }
+
+    /// Begins to hand everything over; the ring regards this node as gone.
+    pub(in super::super) fn leave(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        self.leaving = Some(Leave { handed: 0, alone: ring.successors.is_empty() });
+        self.wishes.clear();
+        self.covers.clear();
+        self.lookup = Lookup::Idle;
+        self.refuse_queue(out);
+        super::forget(asks, |ask| matches!(ask, FileAsk::Inventory { .. } | FileAsk::Probe { .. }));
+        self.hand_over(ring, asks, out);
+    }
+
+    /// Whether nothing is left that others could take.
+    pub(in super::super) fn handed_over(&self) -> bool {
+        let dropping = self.jobs.values().any(|job| matches!(job, Job::Drop { .. }));
+        self.leaving.is_some_and(|leave| leave.alone || (self.disk.is_empty() && !dropping))
+    }
+
+    /// The leave ended: how many files others hold now, and how many stayed.
+    pub(in super::super) fn left(&mut self) -> (usize, usize) {
+        let handed = self.leaving.take().map_or(0, |leave| leave.handed);
+        self.partners.clear();
+        self.range = None;
+        self.covers.clear();
+        self.wishes.clear();
+        self.tried.clear();
+        self.lookup = Lookup::Idle;
+        for held in self.disk.values_mut() {
+            held.holders.clear();
+            held.awaited.clear();
+        }
+        (handed, self.len())
+    }
+
+    /// Begins a round of handing over, unless one is under way.
+    pub(super) fn hand_over(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if !matches!(ring.standing, Standing::Member | Standing::Leaving) {
+            return;
+        }
+        if let Some(leave) = &mut self.leaving {
+            leave.alone = ring.successors.is_empty();
+        }
+        match self.lookup {
+            Lookup::Running(key, rounds) if rounds < LOOKUP_ROUNDS => {
+                self.lookup = Lookup::Running(key, rounds + 1);
+                return;
+            }
+            Lookup::Wanted(_) => return,
+            Lookup::Idle | Lookup::Running(..) => self.lookup = Lookup::Idle,
+        }
+        let handing = |ask: &FileAsk| {
+            matches!(ask, FileAsk::Offer { why: Why::Handover, .. } | FileAsk::MayDrop { .. })
+        };
+        let peers: Vec<Peer> = asks.iter().map(|(_, to, _)| to).collect();
+        if peers.into_iter().any(|peer| is_open(asks, peer, handing)) {
+            return;
+        }
+        self.tried.clear();
+        self.next_stray(ring, asks, out);
+    }
+
+    /// Goes on with the next copy out of place whose owner was not tried in
+    /// this round.
+    pub(super) fn next_stray(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let untried = |held: &&Durable| {
+            let key = held.key(ring.space);
+            self.is_stray(ring, held) && !self.tried.iter().any(|span| span.contains(key))
+        };
+        let Some(key) = self.disk.values().find(untried).map(|held| held.key(ring.space)) else {
+            if !self.disk.is_empty() {
+                retry(ring, out);
+            }
+            return;
+        };
+        let own = ring.span().filter(|span| span.contains(key));
+        match (own, ring.successors.first()) {
+            // Only a leaver regards its own records as out of place: its
+            // first successor owns them from now on.
+            (Some(span), Some(next)) => self.hand_to(ring, *next, span, asks, out),
+            _ => self.lookup = Lookup::Wanted(key),
+        }
+    }
+
+    /// Whether this copy should not be here.
+    pub(super) fn is_stray(&self, ring: &RingView<'_>, held: &Durable) -> bool {
+        let key = held.key(ring.space);
+        match ring.standing {
+            Standing::Leaving => !ring.successors.is_empty() && !self.is_put(&held.record.name),
+            Standing::Member => {
+                ring.range().is_some_and(|range| !range.contains(key))
+                    && !self.covers.values().any(|cover| cover.span.contains(key))
+                    && !self.is_put(&held.record.name)
+            }
+            Standing::New | Standing::Joining | Standing::Left => false,
+        }
+    }
+
+    /// The owner said what it has of a page.
+    #[allow(clippy::too_many_arguments, reason = "they are the question's own fields")]
+    pub(super) fn handover_offered(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        span: Span,
+        records: Vec<(FileName, Version)>,
+        verdicts: &[Verdict],
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some((after, _)) = records.last().cloned() else { return };
+        let there = records.into_iter().zip(verdicts).filter(|(_, verdict)| {
+            // A newer record there makes this one superfluous.
+            matches!(verdict, Verdict::Held | Verdict::Newer(_))
+        });
+        let records: Vec<(FileName, Version)> = there.map(|(record, _)| record).collect();
+        if !records.is_empty() {
+            let ask = Ask::MayDrop { records: records.clone() };
+            let purpose = Purpose::Files(FileAsk::MayDrop { span, after, records });
+            asks.ask(from, ask, purpose, out);
+        } else if !self.push(ring, Why::Handover, from, span, Some(&after), asks, out) {
+            self.next_stray(ring, asks, out);
+        }
+    }
+
+    /// The owner consents to some deletions. What has become this node's to
+    /// keep meanwhile stays.
+    pub(super) fn drop_allowed(
+        &mut self,
+        ring: &RingView<'_>,
+        records: Vec<(FileName, Version)>,
+        may: &[bool],
+        out: &mut Effects,
+    ) {
+        for ((name, version), _) in records.into_iter().zip(may).filter(|(_, may)| **may) {
+            let stray = self
+                .disk
+                .get(&name)
+                .is_some_and(|held| held.record.version == version && self.is_stray(ring, held));
+            if stray && !self.busy.contains_key(&name) {
+                self.delete(&name, out);
+            }
+        }
+    }
+
+    /// A copy was deleted because others hold it where it belongs.
+    pub(super) fn given(&mut self, record: &Record, out: &mut Effects) {
+        out.push(Effect::Notice(Notice::Given(record.name.clone())));
+        if let Some(leave) = &mut self.leaving
+            && !record.is_deleted()
+        {
+            leave.handed += 1;
+        }
+    }
+
+    fn hand_to(
+        &mut self,
+        ring: &RingView<'_>,
+        owner: Peer,
+        span: Span,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        self.tried.push(span);
+        if !self.push(ring, Why::Handover, owner, span, None, asks, out) {
+            self.next_stray(ring, asks, out);
+        }
+    }
+}
+
+/// Whether this node belongs to the holders of the key, as seen from its owner
+/// but with this node in its place: the owner may not know it yet.
+fn is_wanted(ring: &RingView<'_>, key: Id, found: &Found) -> bool {
+    let mut nodes = vec![found.owner];
+    nodes.extend(&found.successors);
+    if !nodes.contains(&ring.me) {
+        nodes.push(ring.me);
+    }
+    let start = found.owner.id(ring.space);
+    nodes.sort_by_key(|peer| ring.space.distance(start, peer.id(ring.space)));
+    nodes.dedup();
+    placement(ring.space, key, &nodes, ring.replicas).contains(&ring.me)
+}
+
+/// A leaver tries again soon; everybody else at the next repair.
+fn retry(ring: &RingView<'_>, out: &mut Effects) {
+    if ring.standing == Standing::Leaving {
+        out.push(Effect::Arm { timer: Timer::Repair, after: LEAVE_RETRY });
+    }
+}

@@ -1,0 +1,343 @@
+//! The holder's part: what others offer, what is fetched, and the store
+//! operations.
+
+use std::collections::btree_map::Entry;
+
+use crate::limits::MAX_REPLICAS;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Record, Version};
+use crate::wire::Answer;
+use crate::wire::message::{Digest, Verdict};
+
+use super::super::asks::Asks;
+use super::super::node::Purpose;
+use super::super::{
+    Effect, Effects, Failure, Notice, Reply, Standing, StoreFailure, StoreOp, Ticket,
+};
+use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open, tell_held};
+
+/// Fetches under way at once: enough to keep a link and a disk busy, few
+/// enough that each gets on.
+const MAX_FETCHES: usize = 8;
+
+/// Records waiting to be fetched: a bound on memory (about 1 MiB of records
+/// with ordinary names). What is refused is offered again at the next repair.
+const MAX_WISHES: usize = 4096;
+
+/// Repair rounds after which a claim of ownership that was not renewed no
+/// longer covers a copy: one lost question must not make a copy look misplaced.
+const COVER_ROUNDS: u8 = 3;
+
+/// A store operation under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Job {
+    /// Make the record durable.
+    Keep {
+        record: Record,
+        /// Who wants to hear of it.
+        tell: Vec<Peer>,
+        /// The command whose bytes these are; without one it is a fetch.
+        command: Option<Ticket>,
+    },
+    /// Delete the copy.
+    Drop { record: Record },
+}
+
+impl Job {
+    fn name(&self) -> &FileName {
+        match self {
+            Job::Keep { record, .. } | Job::Drop { record } => &record.name,
+        }
+    }
+
+    fn is_fetch(&self) -> bool {
+        matches!(self, Job::Keep { command: None, .. })
+    }
+}
+
+/// A record to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wish {
+    pub(super) record: Record,
+    /// Who offered it and therefore has it; they hear of it.
+    pub(super) sources: Vec<Peer>,
+    /// Offered alone: a put waits for it, so it goes before pages of repairs.
+    urgent: bool,
+}
+
+/// An owner's claim to keys of which this node keeps copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Cover {
+    pub(super) span: Span,
+    /// The fewest copies of any record in it.
+    pub(super) copies: u8,
+    /// Own repair rounds since it was renewed.
+    age: u8,
+}
+
+impl Cover {
+    pub(super) const fn new(span: Span, copies: u8) -> Cover {
+        Cover { span, copies, age: 0 }
+    }
+}
+
+impl Replicas {
+    /// Another node holds this version durably now.
+    pub(in super::super) fn held(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: FileName,
+        version: Version,
+        _asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let awaited = self
+            .disk
+            .get_mut(&name)
+            .is_some_and(|held| held.record.version == version && held.awaited.remove(&from));
+        if awaited {
+            self.count_copy(ring, from, &name, out);
+        }
+    }
+
+    /// A store operation ended.
+    pub(in super::super) fn stored(
+        &mut self,
+        ring: &RingView<'_>,
+        ticket: Ticket,
+        result: Result<(), StoreFailure>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(job) = self.jobs.remove(&ticket) else { return };
+        let name = job.name().clone();
+        self.busy.remove(&name);
+        match (job, result) {
+            (Job::Keep { record, tell, command }, Ok(())) => {
+                out.push(Effect::Notice(Notice::Kept(record.clone())));
+                for peer in tell {
+                    tell_held(peer, &record, out);
+                }
+                let version = record.version;
+                let fetched = command.is_none();
+                let owned =
+                    ring.range().is_some_and(|range| range.contains(record.key(ring.space)));
+                self.disk.insert(name.clone(), Durable::new(record));
+                self.supersede(&name, version, out);
+                if let Some(command) = command {
+                    self.await_copies(ring, command, name.clone(), asks, out);
+                } else if fetched && owned && self.wishes.is_empty() && self.fetches() == 0 {
+                    // All that was missing is here: count who else has it now.
+                    self.inspect(ring, |_| true, asks, out);
+                }
+            }
+            (Job::Keep { command: Some(command), .. }, Err(why)) => {
+                let reply = Reply::Failed(Failure::Store(why));
+                out.push(Effect::Reply { ticket: command, reply });
+            }
+            (Job::Keep { command: None, .. }, Err(why)) => {
+                out.push(Effect::Notice(Notice::KeepFailed { name: name.clone(), why }));
+            }
+            (Job::Drop { record }, Ok(())) => self.given(&record, out),
+            (Job::Drop { record }, Err(_)) => {
+                self.disk.insert(name.clone(), Durable::new(record));
+            }
+        }
+        self.advance(ring, &name, false, asks, out);
+        self.fetch(out);
+    }
+
+    /// An owner compares its range with what is held here.
+    #[allow(clippy::too_many_arguments, reason = "they are the question's own fields")]
+    pub(super) fn inventory(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        span: Span,
+        digest: Digest,
+        copies: u8,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) -> Answer {
+        if ring.standing != Standing::Member {
+            return Answer::Inventory { same: false };
+        }
+        // A node's place is computed, never believed.
+        if span.to == from.id(ring.space) {
+            self.covers.insert(from, Cover::new(span, copies));
+        }
+        let same = self.digest(ring.space, span) == digest;
+        let returning = |ask: &FileAsk| matches!(ask, FileAsk::Offer { why: Why::Return, .. });
+        if !same && !is_open(asks, from, returning) {
+            self.push(ring, Why::Return, from, span, None, asks, out);
+        }
+        Answer::Inventory { same }
+    }
+
+    /// Another node offers records.
+    pub(super) fn offered(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        records: &[Record],
+        out: &mut Effects,
+    ) -> Answer {
+        let urgent = records.len() == 1;
+        let verdicts = records
+            .iter()
+            .map(|record| match self.disk.get(&record.name) {
+                // On its way out a node promises nothing.
+                _ if ring.standing != Standing::Member => Verdict::Later,
+                Some(held) if held.record.version == record.version => Verdict::Held,
+                Some(held) if held.record.version > record.version => {
+                    Verdict::Newer(held.record.clone())
+                }
+                // Only a probe has this counter: a question, not an offer.
+                _ if record.version.counter == 0 => Verdict::Later,
+                _ => self.wish(from, record.clone(), urgent),
+            })
+            .collect();
+        self.fetch(out);
+        Answer::Offer { verdicts }
+    }
+
+    /// Notes that a record is to be fetched from a node that holds it.
+    pub(super) fn wish(&mut self, from: Peer, record: Record, urgent: bool) -> Verdict {
+        let job = self.busy.get(&record.name).and_then(|ticket| self.jobs.get_mut(ticket));
+        if let Some(Job::Keep { record: kept, tell, .. }) = job {
+            if kept.version == record.version {
+                add(tell, from);
+                return Verdict::Wanted;
+            }
+            if kept.version > record.version {
+                return Verdict::Later;
+            }
+        }
+        let full = self.wishes.len() >= MAX_WISHES;
+        match self.wishes.entry(record.name.clone()) {
+            Entry::Occupied(mut entry) => {
+                let wish = entry.get_mut();
+                if wish.record.version > record.version {
+                    return Verdict::Later;
+                }
+                if wish.record.version < record.version {
+                    *wish = Wish { record, sources: Vec::new(), urgent };
+                }
+                wish.urgent |= urgent;
+                add(&mut wish.sources, from);
+                Verdict::Wanted
+            }
+            Entry::Vacant(_) if full => Verdict::Later,
+            Entry::Vacant(entry) => {
+                entry.insert(Wish { record, sources: vec![from], urgent });
+                Verdict::Wanted
+            }
+        }
+    }
+
+    /// Fetches what was found to be newer elsewhere.
+    pub(super) fn take_newer(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        records: &[(FileName, Version)],
+        verdicts: Vec<Verdict>,
+        out: &mut Effects,
+    ) {
+        for ((name, version), verdict) in records.iter().zip(verdicts) {
+            if let Verdict::Newer(record) = verdict
+                && record.name == *name
+                && record.version > *version
+            {
+                self.want(ring, from, record);
+            }
+        }
+        self.fetch(out);
+    }
+
+    /// Notes that this record is to be fetched, unless it is not newer than
+    /// what is here.
+    pub(super) fn want(&mut self, ring: &RingView<'_>, from: Peer, record: Record) {
+        let held = self.disk.get(&record.name).map(|held| held.record.version);
+        if ring.standing == Standing::Member && held.is_none_or(|held| held < record.version) {
+            self.wish(from, record, true);
+        }
+    }
+
+    /// Starts as many fetches as may run.
+    pub(super) fn fetch(&mut self, out: &mut Effects) {
+        while self.fetches() < MAX_FETCHES {
+            let free = self.wishes.iter().filter(|(name, _)| !self.busy.contains_key(*name));
+            let Some(name) = free.min_by_key(|(_, wish)| !wish.urgent).map(|(name, _)| name) else {
+                return;
+            };
+            let name = name.clone();
+            let Some(wish) = self.wishes.remove(&name) else { return };
+            let held = self.disk.get(&name).map(|held| held.record.version);
+            if held.is_some_and(|held| held >= wish.record.version) {
+                continue;
+            }
+            self.keep(wish.record, wish.sources.clone(), wish.sources, None, out);
+        }
+    }
+
+    /// Starts to make a record durable.
+    pub(super) fn keep(
+        &mut self,
+        record: Record,
+        sources: Vec<Peer>,
+        tell: Vec<Peer>,
+        command: Option<Ticket>,
+        out: &mut Effects,
+    ) {
+        let op = StoreOp::Keep { record: record.clone(), sources };
+        self.begin(Job::Keep { record, tell, command }, op, out);
+    }
+
+    /// Starts to delete a copy, which is not counted as held from here on.
+    pub(super) fn delete(&mut self, name: &FileName, out: &mut Effects) {
+        if let Some(held) = self.disk.remove(name) {
+            let op = StoreOp::Drop { name: name.clone(), version: held.record.version };
+            self.begin(Job::Drop { record: held.record }, op, out);
+        }
+    }
+
+    /// Who is known to have a record that is not durable here yet.
+    pub(super) fn sources(&self, name: &FileName) -> Vec<Peer> {
+        let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
+        match (self.wishes.get(name), job) {
+            (Some(wish), _) => wish.sources.clone(),
+            (None, Some(Job::Keep { tell, .. })) => tell.clone(),
+            (None, _) => Vec::new(),
+        }
+    }
+
+    /// One more repair round without a sign of the owners.
+    pub(super) fn age_covers(&mut self) {
+        self.covers.retain(|_, cover| {
+            cover.age += 1;
+            cover.age <= COVER_ROUNDS
+        });
+    }
+
+    fn fetches(&self) -> usize {
+        self.jobs.values().filter(|job| job.is_fetch()).count()
+    }
+
+    fn begin(&mut self, job: Job, op: StoreOp, out: &mut Effects) {
+        let ticket = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.busy.insert(job.name().clone(), ticket);
+        self.jobs.insert(ticket, job);
+        out.push(Effect::Store { ticket, op });
+    }
+}
+
+/// Adds a peer once; beyond as many as there can be copies nobody is needed.
+fn add(peers: &mut Vec<Peer>, peer: Peer) {
+    if !peers.contains(&peer) && peers.len() < usize::from(MAX_REPLICAS) {
+        peers.push(peer);
+    }
+}

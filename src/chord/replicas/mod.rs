@@ -1,0 +1,522 @@
+//! The files of a node: which node keeps which record, when a put is
+//! acknowledged, and when a copy may be deleted (DESIGN §3).
+//!
+//! It owns the list of what the disk holds, the acknowledgements of other
+//! nodes, and the store operations under way. It never touches bytes, time or
+//! the ring: [`RingView`] is handed in with every call.
+//!
+//! Invariants
+//! - At most one store operation on one name is under way.
+//! - A node appears in [`Durable::holders`] only while it is one of the wanted
+//!   holders, and only because it answered a question asked since it became
+//!   one, or said [`crate::wire::Tell::Held`] to an offer that was open.
+//! - A copy is given up only with the consent of the key's owner, which gives
+//!   it only when every wanted holder has the version durably; from then on
+//!   the copy is no longer counted. Whoever is on its way out acknowledges
+//!   nothing any more. So no change of membership lowers the number of copies.
+//!
+//! The three parts: [`owner`] (commands, acknowledgements, repair), [`holder`]
+//! (what others offer, store operations), [`handover`] (copies that are out of
+//! place, leaving).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+
+use crate::id::{Id, Point, Space};
+use crate::limits::MAX_PAGE;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Record, Version};
+use crate::wire::message::Digest;
+use crate::wire::{Answer, Ask, Message, Tell};
+
+use super::asks::Asks;
+use super::node::Purpose;
+use super::{Command, Effect, Effects, Notice, Standing, Ticket};
+
+mod handover;
+mod holder;
+mod owner;
+#[cfg(test)]
+mod tests;
+
+use handover::{Leave, Lookup};
+use holder::{Cover, Job, Wish};
+use owner::{Partner, Put};
+
+/// What the files need to know of the ring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RingView<'a> {
+    /// The identifiers' space.
+    pub(super) space: Space,
+    /// This node.
+    pub(super) me: Peer,
+    /// Its predecessor, where known.
+    pub(super) predecessor: Option<Peer>,
+    /// Its successor list: in ring order, without itself and duplicates.
+    pub(super) successors: &'a [Peer],
+    /// Copies wanted of each record, k.
+    pub(super) replicas: u8,
+    /// What this node is to the ring.
+    pub(super) standing: Standing,
+}
+
+impl RingView<'_> {
+    /// The keys up to this node, whether or not it still answers for them.
+    /// `None` while nobody is known before it although it is not alone.
+    fn span(&self) -> Option<Span> {
+        let to = self.me.id(self.space);
+        if self.successors.is_empty() {
+            Some(Span { from: to, to })
+        } else {
+            self.predecessor.map(|before| Span { from: before.id(self.space), to })
+        }
+    }
+
+    /// The keys that this node surely owns.
+    fn range(&self) -> Option<Span> {
+        if self.standing == Standing::Member { self.span() } else { None }
+    }
+
+    /// Whether the key may be this node's. Without a known predecessor it
+    /// cannot tell, and whoever asked was led here by a lookup.
+    fn may_own(&self, key: Id) -> bool {
+        self.standing == Standing::Member && self.span().is_none_or(|span| span.contains(key))
+    }
+
+    /// The others that hold copies of what this node owns: by
+    /// [`super::placement::placement`], the first k−1 successors.
+    fn partners(&self) -> &[Peer] {
+        let others = usize::from(self.replicas.saturating_sub(1));
+        &self.successors[..others.min(self.successors.len())]
+    }
+
+    /// Copies wanted of a record that this node owns.
+    fn wanted(&self) -> u8 {
+        1 + self.partners().len() as u8
+    }
+}
+
+/// The keys in (`from`, `to`]; all of them when both are the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Span {
+    from: Id,
+    to: Id,
+}
+
+impl Span {
+    fn contains(self, key: Id) -> bool {
+        key.within(self.from, self.to)
+    }
+}
+
+/// What a question about files was asked for; comes back with its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum FileAsk {
+    /// As the owner: does this holder hold what I hold?
+    Inventory {
+        /// The holder.
+        peer: Peer,
+        /// Of these keys.
+        span: Span,
+        /// What was held here when the question was asked.
+        digest: Digest,
+    },
+    /// A page of an offer.
+    Offer {
+        /// Why it was made.
+        why: Why,
+        /// To whom.
+        peer: Peer,
+        /// The keys gone through; the next page begins behind the last name.
+        span: Span,
+        /// The page.
+        records: Vec<(FileName, Version)>,
+    },
+    /// May these copies be deleted here?
+    MayDrop {
+        /// The keys gone through.
+        span: Span,
+        /// The last name of the page offered before.
+        after: FileName,
+        /// The copies.
+        records: Vec<(FileName, Version)>,
+    },
+    /// Is anything known under this name? Asked by a new owner that may not
+    /// have heard of all its names yet, before it accepts one.
+    Probe {
+        /// The name.
+        name: FileName,
+    },
+}
+
+/// Why records are offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Why {
+    /// A put waits for copies of this one record.
+    Put,
+    /// The owner found that a holder of its keys holds something else.
+    Repair,
+    /// A holder found that the owner of these keys holds something else.
+    Return,
+    /// The copies are out of place here; the owner must have them before
+    /// these are deleted.
+    Handover,
+}
+
+/// A file that this node holds, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldRow {
+    /// Its record; never a tombstone.
+    pub record: Record,
+    /// Whether this node owns its key.
+    pub owner: bool,
+    /// Durable copies known, this one included. On a node that is not the
+    /// owner: the fewest of any file of that owner, as it last said.
+    pub copies: u8,
+    /// Copies wanted.
+    pub wanted: u8,
+}
+
+/// A record on this node's disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Durable {
+    record: Record,
+    /// The name's hash: its key, before the ring's size is known.
+    point: Point,
+    /// Its part of a [`Digest`].
+    print: u128,
+    /// Partners that hold this version durably.
+    holders: BTreeSet<Peer>,
+    /// Partners to which it was offered and that have not said whether they
+    /// hold it.
+    awaited: BTreeSet<Peer>,
+}
+
+impl Durable {
+    fn new(record: Record) -> Durable {
+        let point = Point::of(record.name.as_str());
+        let print = fingerprint(&record);
+        Durable { record, point, print, holders: BTreeSet::new(), awaited: BTreeSet::new() }
+    }
+
+    fn key(&self, space: Space) -> Id {
+        space.at(self.point)
+    }
+
+    /// Copies known, this one included.
+    fn copies(&self) -> u8 {
+        1 + self.holders.len() as u8
+    }
+}
+
+/// The file half of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(super) struct Replicas {
+    /// What the disk holds. A copy that is being deleted is no longer here.
+    disk: BTreeMap<FileName, Durable>,
+    /// Store operations under way.
+    jobs: BTreeMap<Ticket, Job>,
+    /// The names that they work on.
+    busy: BTreeMap<FileName, Ticket>,
+    /// The ticket of the next store operation.
+    next: Ticket,
+    /// Records to be fetched.
+    wishes: BTreeMap<FileName, Wish>,
+    /// Owners for which this node keeps copies.
+    covers: BTreeMap<Peer, Cover>,
+
+    /// The range that the partners' state below is about.
+    range: Option<Span>,
+    /// The other wanted holders of this node's range.
+    partners: BTreeMap<Peer, Partner>,
+    /// Commands that wait for their name.
+    queue: BTreeMap<FileName, VecDeque<(Ticket, Command)>>,
+    /// Names about which partners have been asked, and who has yet to answer.
+    probes: BTreeMap<FileName, BTreeSet<Peer>>,
+    /// Commands that wait for copies.
+    puts: BTreeMap<Ticket, Put>,
+
+    /// The owner being looked up for a copy out of place.
+    lookup: Lookup,
+    /// The keys gone through in this round of handing over.
+    tried: Vec<Span>,
+    /// Set while the node is on its way out.
+    leaving: Option<Leave>,
+}
+
+impl Replicas {
+    /// Takes over what the disk holds.
+    pub(super) fn start(&mut self, records: Vec<Record>) {
+        for record in records {
+            self.disk.insert(record.name.clone(), Durable::new(record));
+        }
+    }
+
+    /// Answers a question of another node.
+    pub(super) fn ask(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        ask: &Ask,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) -> Answer {
+        match ask {
+            Ask::Inventory { from: start, to, digest, copies } => {
+                let span = Span { from: *start, to: *to };
+                self.inventory(ring, from, span, *digest, *copies, asks, out)
+            }
+            Ask::Offer { records } => self.offered(ring, from, records, out),
+            Ask::MayDrop { records } => Answer::MayDrop {
+                may: records
+                    .iter()
+                    .map(|(name, version)| self.may_drop(ring, from, name, *version))
+                    .collect(),
+            },
+            Ask::Ping | Ask::Neighbours | Ask::Next { .. } => Answer::NotMember,
+        }
+    }
+
+    /// Takes in the answer to a question; `None`: there is none, or the other
+    /// is not a member.
+    pub(super) fn answer(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        purpose: FileAsk,
+        answer: Option<Answer>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        match purpose {
+            FileAsk::Inventory { span, digest, .. } => {
+                if let Some(Answer::Inventory { same }) = answer {
+                    self.inspected(ring, from, span, digest, same, asks, out);
+                }
+            }
+            FileAsk::Offer { why, span, records, .. } => {
+                let verdicts = match answer {
+                    Some(Answer::Offer { verdicts }) if verdicts.len() == records.len() => verdicts,
+                    _ => {
+                        if why == Why::Handover {
+                            self.next_stray(ring, asks, out);
+                        }
+                        return;
+                    }
+                };
+                let after = records.last().map(|(name, _)| name.clone());
+                match why {
+                    Why::Put => self.acknowledged(ring, from, records, verdicts, out),
+                    Why::Repair => {
+                        self.acknowledged(ring, from, records, verdicts, out);
+                        if !self.push(ring, why, from, span, after.as_ref(), asks, out) {
+                            self.partners.entry(from).and_modify(|partner| partner.settled = true);
+                        }
+                    }
+                    Why::Return => {
+                        self.take_newer(ring, from, &records, verdicts, out);
+                        self.push(ring, why, from, span, after.as_ref(), asks, out);
+                    }
+                    Why::Handover => {
+                        self.handover_offered(ring, from, span, records, &verdicts, asks, out);
+                    }
+                }
+            }
+            FileAsk::MayDrop { span, after, records } => {
+                let may = match answer {
+                    Some(Answer::MayDrop { may }) if may.len() == records.len() => may,
+                    _ => return self.next_stray(ring, asks, out),
+                };
+                self.drop_allowed(ring, records, &may, out);
+                if !self.push(ring, Why::Handover, from, span, Some(&after), asks, out) {
+                    self.next_stray(ring, asks, out);
+                }
+            }
+            FileAsk::Probe { name } => self.probed(ring, from, name, answer, asks, out),
+        }
+    }
+
+    /// The periodic round: owners compare with their holders, and copies out
+    /// of place are handed over.
+    pub(super) fn repair(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if ring.standing == Standing::Member {
+            self.age_covers();
+            self.inspect(ring, |_| true, asks, out);
+            self.offer_puts(ring, asks, out);
+        }
+        self.hand_over(ring, asks, out);
+    }
+
+    /// The predecessor or the successor list changed, or the standing.
+    pub(super) fn ring_changed(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        match ring.standing {
+            Standing::Member => self.regroup(ring, asks, out),
+            Standing::Leaving => {
+                self.regroup(ring, asks, out);
+                self.hand_over(ring, asks, out);
+            }
+            Standing::New | Standing::Joining | Standing::Left => {}
+        }
+    }
+
+    /// Live files here.
+    pub(super) fn len(&self) -> usize {
+        self.disk.values().filter(|held| !held.record.is_deleted()).count()
+    }
+
+    /// The files here, in the order of their names.
+    pub(super) fn rows<'a>(
+        &'a self,
+        ring: &'a RingView<'a>,
+    ) -> impl Iterator<Item = HeldRow> + use<'a> {
+        let owned = ring.range();
+        let known = {
+            let before = ring.predecessor.filter(|peer| !ring.successors.contains(peer));
+            1 + ring.successors.len() + usize::from(before.is_some())
+        };
+        self.disk.values().filter(|held| !held.record.is_deleted()).map(move |held| {
+            let key = held.key(ring.space);
+            let owner = owned.is_some_and(|span| span.contains(key));
+            let (copies, wanted) = if owner {
+                (held.copies(), ring.wanted())
+            } else {
+                let told = self.covers.values().find(|cover| cover.span.contains(key));
+                let wanted = known.min(usize::from(ring.replicas.max(1))) as u8;
+                (told.map_or(1, |cover| cover.copies), wanted)
+            };
+            HeldRow { record: held.record.clone(), owner, copies, wanted }
+        })
+    }
+
+    /// The durable record under this name, which may be a tombstone.
+    pub(super) fn record(&self, name: &FileName) -> Option<&Record> {
+        self.disk.get(name).map(|held| &held.record)
+    }
+
+    /// Who holds the newest version known here durably: this node first, if it
+    /// does. While this node is still fetching it, those that offered it.
+    pub(super) fn holders(&self, ring: &RingView<'_>, name: &FileName) -> Vec<Peer> {
+        match self.disk.get(name) {
+            Some(held) => std::iter::once(ring.me)
+                .chain(ring.partners().iter().copied().filter(|peer| held.holders.contains(peer)))
+                .collect(),
+            None => self.sources(name),
+        }
+    }
+
+    /// The sum of the fingerprints of all records in the span.
+    fn digest(&self, space: Space, span: Span) -> Digest {
+        let prints = self.disk.values().filter(|held| span.contains(held.key(space)));
+        Digest(prints.fold(0u128, |sum, held| sum.wrapping_add(held.print)))
+    }
+
+    /// Offers the next page of the records in the span, from behind `after`;
+    /// `false` when none is left.
+    #[allow(clippy::too_many_arguments, reason = "a page is named by all of these")]
+    fn push(
+        &mut self,
+        ring: &RingView<'_>,
+        why: Why,
+        to: Peer,
+        span: Span,
+        after: Option<&FileName>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) -> bool {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let records: Vec<Record> = self
+            .disk
+            .range::<FileName, _>((from, Bound::Unbounded))
+            .map(|(_, held)| held)
+            .filter(|held| span.contains(held.key(ring.space)))
+            .filter(|held| why != Why::Handover || self.is_stray(ring, held))
+            .take(MAX_PAGE)
+            .map(|held| held.record.clone())
+            .collect();
+        let more = !records.is_empty();
+        if more {
+            self.offer(why, to, span, records, asks, out);
+        }
+        more
+    }
+
+    /// Offers these records.
+    fn offer(
+        &mut self,
+        why: Why,
+        peer: Peer,
+        span: Span,
+        records: Vec<Record>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let page = records.iter().map(|r| (r.name.clone(), r.version)).collect();
+        if matches!(why, Why::Put | Why::Repair) {
+            // Before the answer: the statement that it is held may overtake it.
+            for record in &records {
+                if let Some(held) = self.disk.get_mut(&record.name) {
+                    held.awaited.insert(peer);
+                }
+            }
+        }
+        let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, records: page });
+        asks.ask(peer, Ask::Offer { records }, purpose, out);
+    }
+}
+
+/// Whether a question for which `which` holds is open to this peer.
+fn is_open(asks: &Asks<Purpose>, peer: Peer, which: impl Fn(&FileAsk) -> bool) -> bool {
+    asks.iter().any(|(_, to, purpose)| match purpose {
+        Purpose::Files(ask) => to == peer && which(ask),
+        #[allow(unreachable_patterns, reason = "the node has purposes of its own")]
+        _ => false,
+    })
+}
+
+/// Forgets the open questions for which `which` holds.
+fn forget(asks: &mut Asks<Purpose>, which: impl Fn(&FileAsk) -> bool) {
+    asks.forget(|purpose| match purpose {
+        Purpose::Files(ask) => which(ask),
+        #[allow(unreachable_patterns, reason = "the node has purposes of its own")]
+        _ => false,
+    });
+}
+
+/// A record's part of a digest: half a BLAKE3 hash over name and version.
+/// Sums of these agree by accident once in 2^128.
+fn fingerprint(record: &Record) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(record.name.as_str().as_bytes());
+    hasher.update(&record.version.counter.to_le_bytes());
+    hasher.update(&record.version.root.0);
+    let mut half = [0u8; 16];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    u128::from_le_bytes(half)
+}
+
+/// Says that this version is durable here.
+fn tell_held(to: Peer, record: &Record, out: &mut Effects) {
+    let tell = Tell::Held { name: record.name.clone(), version: record.version };
+    out.push(Effect::Send { to, message: Message::Tell(tell) });
+}
+
+/// Tells people of a name's copies.
+fn copies_notice(ticket: Option<Ticket>, held: &Durable, wanted: u8) -> Effect {
+    Effect::Notice(Notice::Copies {
+        ticket,
+        name: held.record.name.clone(),
+        copies: held.copies(),
+        wanted,
+    })
+}

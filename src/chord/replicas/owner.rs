@@ -1,0 +1,591 @@
+//! The owner's part: commands, the copies that others hold, and repair.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Content, ContentHash, Record, Version};
+use crate::wire::message::{Digest, Verdict};
+use crate::wire::{Answer, Ask};
+
+use super::super::asks::Asks;
+use super::super::node::Purpose;
+use super::super::{Command, Effect, Effects, Failure, Reply, Standing, Ticket, Timer, Upload};
+use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget, is_open};
+
+/// How long a put waits for its next copy, besides the time that the bytes
+/// need: several repair rounds, so that one dead holder is noticed and replaced.
+const COPIES_WAIT: Duration = Duration::from_secs(30);
+
+/// Bytes a second at which a copy is surely made (16 Mbit/s): a put of a large
+/// file over a slow link waits accordingly longer.
+const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
+
+/// Another wanted holder of this node's range, since it became one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub(super) struct Partner {
+    /// Every record here was compared with what it holds.
+    pub(super) settled: bool,
+    /// It has held the same as this node at least once: nothing of the range
+    /// is known there that is unknown here.
+    same: bool,
+}
+
+/// A command whose record is durable here and that waits for copies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Put {
+    name: FileName,
+    version: Version,
+}
+
+impl Replicas {
+    /// Takes an offer, a commit or a removal; other commands are not for the
+    /// files and are ignored.
+    pub(in super::super) fn command(
+        &mut self,
+        ring: &RingView<'_>,
+        ticket: Ticket,
+        command: Command,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let (Command::Offer { name, .. } | Command::Commit { name, .. } | Command::Remove { name }) =
+            &command
+        else {
+            return;
+        };
+        let name = name.clone();
+        if matches!(command, Command::Offer { .. }) && !self.needs_probe(&name) {
+            return self.run(ring, ticket, command, asks, out);
+        }
+        self.queue.entry(name.clone()).or_default().push_back((ticket, command));
+        self.advance(ring, &name, false, asks, out);
+    }
+
+    /// The time for the copies of this command is over.
+    pub(in super::super) fn copies_late(
+        &mut self,
+        ring: &RingView<'_>,
+        ticket: Ticket,
+        _asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if let Some(put) = self.puts.remove(&ticket) {
+            let holders = self.holders(ring, &put.name);
+            let failure = Failure::TooFewCopies { holders, wanted: ring.wanted() };
+            out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
+        }
+    }
+
+    /// Runs the commands that wait for a name as far as it is free. `probed`:
+    /// the partners have just said what they know of it.
+    pub(super) fn advance(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        probed: bool,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        while !self.busy.contains_key(name) && self.queue.contains_key(name) {
+            if ring.standing == Standing::Member && !probed && self.needs_probe(name) {
+                return self.probe(name, asks, out);
+            }
+            let next = self.queue.get_mut(name).and_then(|queue| queue.pop_front());
+            match next {
+                Some((ticket, command)) => self.run(ring, ticket, command, asks, out),
+                None => {
+                    self.queue.remove(name);
+                }
+            }
+        }
+    }
+
+    /// Does what a command says, on a name that is not busy.
+    fn run(
+        &mut self,
+        ring: &RingView<'_>,
+        ticket: Ticket,
+        command: Command,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let failed = |failure| Effect::Reply { ticket, reply: Reply::Failed(failure) };
+        match command {
+            Command::Offer { name, root, overwrite } => {
+                let upload = self.judge(ring, &name, root, overwrite);
+                out.push(Effect::Reply { ticket, reply: Reply::Upload(upload) });
+            }
+            Command::Commit { name, .. } | Command::Remove { name }
+                if !ring.may_own(name.key(ring.space)) =>
+            {
+                out.push(failed(Failure::NotOwner));
+            }
+            Command::Commit { name, root, size, overwrite } => {
+                let live = self.known(&name).filter(|record| !record.is_deleted());
+                if let Some(record) = live.filter(|record| record.version.root == root) {
+                    if self.record(&name) == Some(record) {
+                        return self.await_copies(ring, ticket, name, asks, out);
+                    }
+                    // Known from others so far; now its bytes are here too.
+                    let record = record.clone();
+                    let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.sources);
+                    return self.keep(record, Vec::new(), tell, Some(ticket), out);
+                }
+                if live.is_some() && !overwrite {
+                    return out.push(failed(Failure::Exists));
+                }
+                let version = Version { counter: self.next_counter(&name), root };
+                let record = Record { name, version, content: Content::File { size } };
+                self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
+            }
+            Command::Remove { name } => {
+                if self.known(&name).is_none_or(Record::is_deleted) {
+                    return out.push(failed(Failure::NoSuchFile));
+                }
+                let root = ContentHash::default();
+                let version = Version { counter: self.next_counter(&name), root };
+                let record = Record { name, version, content: Content::Deleted };
+                self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
+            }
+            _ => {}
+        }
+    }
+
+    /// What to say to an upload before it begins.
+    fn judge(
+        &self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        root: ContentHash,
+        overwrite: bool,
+    ) -> Upload {
+        let key = name.key(ring.space);
+        if !ring.may_own(key) {
+            let mut before = ring.me;
+            for after in ring.successors {
+                if key.within(before.id(ring.space), after.id(ring.space)) {
+                    return Upload::NotOwner { owner: Some(*after) };
+                }
+                before = *after;
+            }
+            return Upload::NotOwner { owner: None };
+        }
+        let Some(record) = self.known(name).filter(|record| !record.is_deleted()) else {
+            return Upload::Proceed;
+        };
+        if record.version.root != root {
+            return if overwrite {
+                Upload::Proceed
+            } else {
+                Upload::Exists { version: record.version, size: record.size() }
+            };
+        }
+        match self.disk.get(name) {
+            Some(held) if held.record == *record && held.copies() >= ring.wanted() => {
+                let holders = self.holders(ring, name);
+                Upload::Already { version: record.version, holders, wanted: ring.wanted() }
+            }
+            // The promise is copies, not a record: the commit waits for them.
+            _ => Upload::Proceed,
+        }
+    }
+
+    /// The newest record known under this name, durable here or not yet.
+    fn known(&self, name: &FileName) -> Option<&Record> {
+        let wished = self.wishes.get(name).map(|wish| &wish.record);
+        self.record(name).into_iter().chain(wished).max_by_key(|record| record.version)
+    }
+
+    fn next_counter(&self, name: &FileName) -> u64 {
+        self.known(name).map_or(1, |record| record.version.counter.saturating_add(1))
+    }
+
+    /// Whether a name that is unknown here may be known to a partner: this
+    /// node may own it only since a moment ago.
+    fn needs_probe(&self, name: &FileName) -> bool {
+        self.known(name).is_none()
+            && !self.busy.contains_key(name)
+            && self.partners.values().any(|partner| !partner.same)
+    }
+
+    /// Asks the partners for a name: an offer of version 0, which nobody
+    /// takes, and to which whoever knows the name answers with its record.
+    fn probe(&mut self, name: &FileName, asks: &mut Asks<Purpose>, out: &mut Effects) {
+        if self.probes.contains_key(name) {
+            return;
+        }
+        let doubtful = self.partners.iter().filter(|(_, partner)| !partner.same);
+        let peers: BTreeSet<Peer> = doubtful.map(|(peer, _)| *peer).collect();
+        for peer in &peers {
+            let version = Version { counter: 0, root: ContentHash::default() };
+            let record = Record { name: name.clone(), version, content: Content::Deleted };
+            let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
+            asks.ask(*peer, Ask::Offer { records: vec![record] }, purpose, out);
+        }
+        self.probes.insert(name.clone(), peers);
+    }
+
+    /// A partner said what it knows of a name, or nothing.
+    pub(super) fn probed(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: FileName,
+        answer: Option<Answer>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if let Some(Answer::Offer { verdicts }) = answer {
+            for verdict in verdicts.into_iter().take(1) {
+                if let Verdict::Newer(record) = verdict
+                    && record.name == name
+                {
+                    self.want(ring, from, record);
+                }
+            }
+        }
+        let Some(waiting) = self.probes.get_mut(&name) else { return };
+        waiting.remove(&from);
+        if waiting.is_empty() {
+            self.probes.remove(&name);
+            self.advance(ring, &name, true, asks, out);
+        }
+        self.fetch(out);
+    }
+
+    /// The record is durable here: have it copied, and answer the command when
+    /// there are enough copies.
+    pub(super) fn await_copies(
+        &mut self,
+        ring: &RingView<'_>,
+        ticket: Ticket,
+        name: FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(held) = self.disk.get(&name) else { return };
+        out.push(Effect::Arm {
+            timer: Timer::Copies(ticket),
+            after: copies_wait(held.record.size()),
+        });
+        out.push(copies_notice(Some(ticket), held, ring.wanted()));
+        self.puts.insert(ticket, Put { name: name.clone(), version: held.record.version });
+        self.offer_put(ring, &name, asks, out);
+        self.finish_puts(ring, &name, out);
+    }
+
+    /// Offers the records that commands wait for to partners that lack them.
+    pub(super) fn offer_puts(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let names: BTreeSet<FileName> = self.puts.values().map(|put| put.name.clone()).collect();
+        for name in names {
+            self.offer_put(ring, &name, asks, out);
+        }
+    }
+
+    fn offer_put(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(held) = self.disk.get(name) else { return };
+        let record = held.record.clone();
+        let key = held.key(ring.space);
+        let missing = ring.partners().iter().filter(|peer| !held.holders.contains(peer));
+        let offered = |ask: &FileAsk| {
+            matches!(ask, FileAsk::Offer { why: Why::Put, records, .. }
+            if records.iter().any(|(offered, version)| offered == name && *version == record.version))
+        };
+        let missing: Vec<Peer> =
+            missing.filter(|peer| !is_open(asks, **peer, offered)).copied().collect();
+        for peer in missing {
+            let span = Span { from: key, to: key };
+            self.offer(Why::Put, peer, span, vec![record.clone()], asks, out);
+        }
+    }
+
+    /// Answers the commands that wait for this name, if it has enough copies.
+    fn finish_puts(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
+        let Some(held) = self.disk.get(name) else { return };
+        if held.copies() < ring.wanted() {
+            return;
+        }
+        let version = held.record.version;
+        for ticket in self.tickets(name) {
+            self.puts.remove(&ticket);
+            let holders = self.holders(ring, name);
+            let reply = Reply::Stored { version, holders, wanted: ring.wanted() };
+            out.push(Effect::Disarm(Timer::Copies(ticket)));
+            out.push(Effect::Reply { ticket, reply });
+        }
+    }
+
+    /// A version became durable here: commands that wait for copies of another
+    /// one with other content have lost against it.
+    pub(super) fn supersede(&mut self, name: &FileName, version: Version, out: &mut Effects) {
+        for ticket in self.tickets(name) {
+            let Some(put) = self.puts.get_mut(&ticket) else { continue };
+            if put.version.root == version.root {
+                put.version = version;
+                continue;
+            }
+            self.puts.remove(&ticket);
+            out.push(Effect::Disarm(Timer::Copies(ticket)));
+            out.push(Effect::Reply { ticket, reply: Reply::Failed(Failure::Exists) });
+        }
+    }
+
+    /// The commands that wait for copies of this name.
+    fn tickets(&self, name: &FileName) -> Vec<Ticket> {
+        self.puts.iter().filter(|(_, put)| put.name == *name).map(|(ticket, _)| *ticket).collect()
+    }
+
+    /// Whether a command waits for copies of this name.
+    pub(super) fn is_put(&self, name: &FileName) -> bool {
+        self.puts.values().any(|put| put.name == *name)
+    }
+
+    /// Asks each partner for which `which` holds whether it holds the same.
+    pub(super) fn inspect(
+        &mut self,
+        ring: &RingView<'_>,
+        which: impl Fn(&Partner) -> bool,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(span) = ring.range() else { return };
+        let mine = self.disk.values().filter(|held| span.contains(held.key(ring.space)));
+        let copies = mine.map(Durable::copies).min().unwrap_or(ring.wanted());
+        let digest = self.digest(ring.space, span);
+        for peer in ring.partners() {
+            let asked = self.partners.get(peer).is_some_and(&which);
+            if !asked || is_open(asks, *peer, compares) {
+                continue;
+            }
+            let ask = Ask::Inventory { from: span.from, to: span.to, digest, copies };
+            let purpose = Purpose::Files(FileAsk::Inventory { peer: *peer, span, digest });
+            asks.ask(*peer, ask, purpose, out);
+        }
+    }
+
+    /// A holder compared.
+    #[allow(clippy::too_many_arguments, reason = "they are the question's own fields")]
+    pub(super) fn inspected(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        span: Span,
+        digest: Digest,
+        same: bool,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(partner) = self.partners.get_mut(&from) else { return };
+        if !same {
+            if !self.push(ring, Why::Repair, from, span, None, asks, out) {
+                self.partners.entry(from).and_modify(|partner| partner.settled = true);
+            }
+            return;
+        }
+        partner.same = true;
+        // What came or went here since then was not compared.
+        if self.digest(ring.space, span) != digest {
+            return;
+        }
+        self.partners.entry(from).and_modify(|partner| partner.settled = true);
+        let mut changed = Vec::new();
+        for held in self.disk.values_mut().filter(|held| span.contains(held.key(ring.space))) {
+            held.awaited.remove(&from);
+            if !held.holders.contains(&from) {
+                changed.push(held.record.name.clone());
+            }
+        }
+        for name in changed {
+            self.count_copy(ring, from, &name, out);
+        }
+    }
+
+    /// A holder judged what was offered to it.
+    pub(super) fn acknowledged(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        records: Vec<(FileName, Version)>,
+        verdicts: Vec<Verdict>,
+        out: &mut Effects,
+    ) {
+        for ((name, version), verdict) in records.iter().zip(&verdicts) {
+            let Some(held) = self.disk.get_mut(name) else { continue };
+            if held.record.version != *version {
+                continue;
+            }
+            let lacks = match verdict {
+                Verdict::Held => {
+                    held.awaited.remove(&from);
+                    self.count_copy(ring, from, name, out);
+                    false
+                }
+                // If it is no longer awaited, the statement that it is held
+                // overtook this answer.
+                Verdict::Wanted => held.awaited.contains(&from),
+                Verdict::Newer(_) | Verdict::Later => {
+                    held.awaited.remove(&from);
+                    true
+                }
+            };
+            if lacks {
+                self.lose_copy(ring, from, name, out);
+            }
+        }
+        self.take_newer(ring, from, &records, verdicts, out);
+    }
+
+    /// A wanted holder has the current version.
+    pub(super) fn count_copy(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: &FileName,
+        out: &mut Effects,
+    ) {
+        if !self.partners.contains_key(&from) {
+            return;
+        }
+        let Some(held) = self.disk.get_mut(name) else { return };
+        if !held.holders.insert(from) {
+            return;
+        }
+        let wait = copies_wait(held.record.size());
+        let waiting = self.tickets(name);
+        let Some(held) = self.disk.get(name) else { return };
+        if waiting.is_empty() {
+            out.push(copies_notice(None, held, ring.wanted()));
+        }
+        for ticket in waiting {
+            // Progress: the next copy may take as long again.
+            out.push(Effect::Arm { timer: Timer::Copies(ticket), after: wait.clone() });
+            out.push(copies_notice(Some(ticket), held, ring.wanted()));
+        }
+        self.finish_puts(ring, name, out);
+    }
+
+    /// A node is no longer known to have the current version.
+    fn lose_copy(&mut self, ring: &RingView<'_>, from: Peer, name: &FileName, out: &mut Effects) {
+        if let Some(held) = self.disk.get_mut(name)
+            && held.holders.remove(&from)
+        {
+            out.push(copies_notice(None, held, ring.wanted()));
+        }
+    }
+
+    /// Enough other holders have this version or a newer one, and the asker is
+    /// not one of those wanted.
+    pub(super) fn may_drop(
+        &self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: &FileName,
+        version: Version,
+    ) -> bool {
+        let partners = ring.partners();
+        let mine = ring.range().is_some_and(|range| range.contains(name.key(ring.space)));
+        let settled = |peer: &Peer| self.partners.get(peer).is_some_and(|state| state.settled);
+        mine && !partners.contains(&from)
+            && partners.iter().all(settled)
+            && self.disk.get(name).is_some_and(|held| {
+                held.record.version >= version
+                    && partners.iter().all(|peer| held.holders.contains(peer))
+            })
+    }
+
+    /// Fits the partners and their acknowledgements to the ring.
+    pub(super) fn regroup(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let wanted = ring.partners();
+        let gone: Vec<Peer> =
+            self.partners.keys().filter(|peer| !wanted.contains(peer)).copied().collect();
+        for peer in gone {
+            // Should it come back, it is asked anew: until then it may drop
+            // its copies.
+            self.partners.remove(&peer);
+            forget(asks, |ask| is_owners(ask, peer));
+            let names: Vec<FileName> = self.disk.keys().cloned().collect();
+            for name in names {
+                if let Some(held) = self.disk.get_mut(&name) {
+                    held.awaited.remove(&peer);
+                }
+                self.lose_copy(ring, peer, &name, out);
+            }
+        }
+        for peer in wanted {
+            self.partners.entry(*peer).or_default();
+        }
+        if let Some(range) = ring.range()
+            && self.range != Some(range)
+        {
+            self.range = Some(range);
+            forget(asks, compares);
+            self.partners.values_mut().for_each(|partner| *partner = Partner::default());
+            let waiting: BTreeSet<FileName> =
+                self.puts.values().map(|put| put.name.clone()).collect();
+            for (name, held) in &mut self.disk {
+                if !range.contains(held.key(ring.space)) && !waiting.contains(name) {
+                    // Another owner decides about these copies now.
+                    held.holders.clear();
+                    held.awaited.clear();
+                }
+            }
+        }
+        self.inspect(ring, |partner| !partner.settled, asks, out);
+        self.offer_puts(ring, asks, out);
+        let names: BTreeSet<FileName> = self.puts.values().map(|put| put.name.clone()).collect();
+        for name in names {
+            self.finish_puts(ring, &name, out);
+        }
+    }
+
+    /// Refuses the commands that have not begun.
+    pub(super) fn refuse_queue(&mut self, out: &mut Effects) {
+        self.probes = BTreeMap::new();
+        for (ticket, command) in std::mem::take(&mut self.queue).into_values().flatten() {
+            let reply = match command {
+                Command::Offer { .. } => Reply::Upload(Upload::NotOwner { owner: None }),
+                _ => Reply::Failed(Failure::NotOwner),
+            };
+            out.push(Effect::Reply { ticket, reply });
+        }
+    }
+}
+
+/// Whether the question belongs to a comparison of the owner's range.
+fn compares(ask: &FileAsk) -> bool {
+    matches!(ask, FileAsk::Inventory { .. } | FileAsk::Offer { why: Why::Repair, .. })
+}
+
+/// Whether it is a question of an owner to this holder, about copies.
+fn is_owners(ask: &FileAsk, peer: Peer) -> bool {
+    match ask {
+        FileAsk::Inventory { peer: to, .. } => *to == peer,
+        FileAsk::Offer { why: Why::Put | Why::Repair, peer: to, .. } => *to == peer,
+        _ => false,
+    }
+}
+
+/// How long a put waits for its next copy.
+fn copies_wait(size: u64) -> Range<Duration> {
+    let wait = COPIES_WAIT + Duration::from_secs(size / SLOWEST_COPY);
+    wait..wait + Duration::from_secs(1)
+}

@@ -1,0 +1,654 @@
+//! The pump: a ring of file halves, their disks, and the network between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::*;
+use crate::chord::placement::placement;
+use crate::chord::{Found, Reply, StoreFailure, StoreOp, Timer};
+use crate::record::{ContentHash, Version};
+use crate::wire::Nonce;
+
+pub(super) fn name(text: &str) -> FileName {
+    FileName::new(text).expect("a good name")
+}
+
+pub(super) fn content(byte: u8) -> ContentHash {
+    ContentHash([byte; 32])
+}
+
+/// What has yet to happen.
+#[derive(Clone)]
+enum Event {
+    Deliver {
+        from: Peer,
+        to: Peer,
+        message: Message,
+    },
+    Silent {
+        at: Peer,
+        from: Peer,
+        nonce: Nonce,
+    },
+    Disk {
+        at: Peer,
+        ticket: Ticket,
+        op: StoreOp,
+    },
+    Lookup {
+        at: Peer,
+        key: Id,
+    },
+    /// The node learns who its neighbours are now.
+    Ring(Peer),
+}
+
+pub(super) struct TestNode {
+    pub(super) replicas: Replicas,
+    asks: Asks<Purpose>,
+    pub(super) predecessor: Option<Peer>,
+    pub(super) successors: Vec<Peer>,
+    standing: Standing,
+    alive: bool,
+    /// Whether its disk refuses.
+    pub(super) full: bool,
+    disk: BTreeMap<FileName, Record>,
+}
+
+pub(super) struct Cluster {
+    space: Space,
+    replicas: u8,
+    nodes: BTreeMap<Peer, TestNode>,
+    /// Nodes that do not see the others, if any.
+    apart: Vec<Peer>,
+    events: Vec<Event>,
+    #[allow(clippy::disallowed_types, reason = "the test is the driver")]
+    rng: Option<fastrand::Rng>,
+    next: Ticket,
+    /// Every command: its name, and its reply once there is one.
+    commands: BTreeMap<Ticket, (FileName, Option<Reply>)>,
+    /// What was promised: the version and the copies it must have.
+    promised: BTreeMap<FileName, (Version, usize)>,
+    pub(super) armed: BTreeSet<Timer>,
+    pub(super) sent: usize,
+    pub(super) fetched: usize,
+    pub(super) given: usize,
+    pub(super) longest_page: usize,
+    pub(super) most_fetches: usize,
+}
+
+impl Cluster {
+    pub(super) fn new(nodes: usize, replicas: u8) -> Cluster {
+        let mut cluster = Cluster {
+            space: Space::new(16).expect("16 is allowed"),
+            replicas,
+            nodes: BTreeMap::new(),
+            apart: Vec::new(),
+            events: Vec::new(),
+            rng: None,
+            next: 0,
+            commands: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            armed: BTreeSet::new(),
+            sent: 0,
+            fetched: 0,
+            given: 0,
+            longest_page: 0,
+            most_fetches: 0,
+        };
+        for _ in 0..nodes {
+            cluster.join();
+        }
+        cluster.spread();
+        cluster.rounds(2);
+        cluster
+    }
+
+    /// From now on messages are reordered, duplicated and lost.
+    #[allow(clippy::disallowed_types, reason = "the test is the driver")]
+    pub(super) fn shuffle(&mut self, seed: u64) {
+        self.rng = Some(fastrand::Rng::with_seed(seed));
+    }
+
+    /// Adds a node; others learn of it by [`Cluster::spread`].
+    pub(super) fn join(&mut self) -> Peer {
+        let port = 2000 + self.nodes.len() as u16;
+        let peer = Peer::new(([127, 0, 0, 1], port).into(), 0);
+        let node = TestNode {
+            replicas: Replicas::default(),
+            asks: Asks::default(),
+            predecessor: None,
+            successors: Vec::new(),
+            standing: Standing::Member,
+            alive: true,
+            full: false,
+            disk: BTreeMap::new(),
+        };
+        self.nodes.insert(peer, node);
+        // A joiner takes its neighbours over before it answers anybody.
+        self.look(peer);
+        peer
+    }
+
+    /// A crash. What was promised then holds for what is left.
+    pub(super) fn kill(&mut self, peer: Peer) {
+        self.node(peer).alive = false;
+        for (name, (version, floor)) in &mut self.promised {
+            let left = durable(&self.nodes, name, *version);
+            assert!(left > 0, "{name} is lost");
+            *floor = left.min(*floor);
+        }
+    }
+
+    /// The crashed node starts again with its disk.
+    pub(super) fn revive(&mut self, peer: Peer) {
+        let node = self.node(peer);
+        node.alive = true;
+        node.asks = Asks::default();
+        node.replicas = Replicas::default();
+        let records = node.disk.values().cloned().collect();
+        node.replicas.start(records);
+        self.look(peer);
+    }
+
+    pub(super) fn begin_leave(&mut self, peer: Peer) {
+        self.node(peer).standing = Standing::Leaving;
+        let members = self.members().len();
+        for (_, floor) in self.promised.values_mut() {
+            *floor = (*floor).min(members.max(1));
+        }
+        self.look(peer);
+        self.with(peer, |replicas, ring, asks, out| replicas.leave(ring, asks, out));
+        self.spread();
+    }
+
+    /// A whole leave.
+    pub(super) fn leave(&mut self, peer: Peer) -> (usize, usize) {
+        self.begin_leave(peer);
+        for _ in 0..8 {
+            if self.node(peer).replicas.handed_over() {
+                break;
+            }
+            self.rounds(1);
+        }
+        let end = self.node(peer).replicas.left();
+        self.node(peer).standing = Standing::Left;
+        end
+    }
+
+    /// Parts the ring in these nodes and the others; joins it when empty.
+    pub(super) fn part(&mut self, apart: &[Peer]) {
+        self.apart = apart.to_vec();
+        self.spread();
+        self.run();
+    }
+
+    /// Everybody learns who its neighbours are now.
+    pub(super) fn spread(&mut self) {
+        for (peer, node) in &self.nodes {
+            if node.alive {
+                self.events.push(Event::Ring(*peer));
+            }
+        }
+        if self.rng.is_none() {
+            let (first, rest) = std::mem::take(&mut self.events)
+                .into_iter()
+                .partition(|event| matches!(event, Event::Ring(_)));
+            self.events = first;
+            let rest: Vec<Event> = rest;
+            let rings = self.events.len();
+            for _ in 0..rings {
+                self.step();
+            }
+            self.events.splice(0..0, rest);
+        }
+    }
+
+    /// Repair fires everywhere, and everything that follows happens; often.
+    pub(super) fn rounds(&mut self, rounds: usize) {
+        for _ in 0..rounds {
+            self.run();
+            let alive: Vec<Peer> =
+                self.nodes.iter().filter(|(_, n)| n.alive).map(|(p, _)| *p).collect();
+            for peer in alive {
+                self.with(peer, |replicas, ring, asks, out| replicas.repair(ring, asks, out));
+            }
+        }
+        self.run();
+    }
+
+    /// Until nothing more happens.
+    pub(super) fn run(&mut self) {
+        self.steps(200_000);
+        assert!(self.events.is_empty(), "it never ends");
+    }
+
+    pub(super) fn steps(&mut self, most: usize) {
+        for _ in 0..most {
+            if self.events.is_empty() {
+                return;
+            }
+            self.step();
+        }
+    }
+
+    /// The time of all waiting commands is over.
+    pub(super) fn fire_copies(&mut self) {
+        let tickets: Vec<Ticket> = self
+            .armed
+            .iter()
+            .filter_map(|timer| match timer {
+                Timer::Copies(ticket) => Some(*ticket),
+                _ => None,
+            })
+            .collect();
+        for ticket in tickets {
+            self.armed.remove(&Timer::Copies(ticket));
+            for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
+                self.with(peer, |replicas, ring, asks, out| {
+                    replicas.copies_late(ring, ticket, asks, out);
+                });
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, file: &str, byte: u8, overwrite: bool) -> Option<Reply> {
+        self.put_at(self.placed(file)[0], file, byte, overwrite)
+    }
+
+    pub(super) fn put_at(
+        &mut self,
+        at: Peer,
+        file: &str,
+        byte: u8,
+        overwrite: bool,
+    ) -> Option<Reply> {
+        let ticket = self.begin_put(at, file, byte, overwrite);
+        self.run();
+        self.reply(ticket)
+    }
+
+    pub(super) fn begin_put(&mut self, at: Peer, file: &str, byte: u8, overwrite: bool) -> Ticket {
+        let (name, root) = (name(file), content(byte));
+        self.command(at, Command::Commit { name, root, size: 100, overwrite })
+    }
+
+    pub(super) fn offer(&mut self, file: &str, byte: u8, overwrite: bool) -> Option<Reply> {
+        self.offer_at(self.placed(file)[0], file, byte, overwrite)
+    }
+
+    pub(super) fn offer_at(
+        &mut self,
+        at: Peer,
+        file: &str,
+        byte: u8,
+        overwrite: bool,
+    ) -> Option<Reply> {
+        let (name, root) = (name(file), content(byte));
+        let ticket = self.command(at, Command::Offer { name, root, overwrite });
+        self.run();
+        self.reply(ticket)
+    }
+
+    pub(super) fn remove(&mut self, file: &str) -> Option<Reply> {
+        let ticket = self.command(self.placed(file)[0], Command::Remove { name: name(file) });
+        self.run();
+        self.reply(ticket)
+    }
+
+    pub(super) fn reply(&self, ticket: Ticket) -> Option<Reply> {
+        self.commands[&ticket].1.clone()
+    }
+
+    pub(super) fn last_reply(&self) -> Option<Reply> {
+        self.reply(self.next - 1)
+    }
+
+    /// Commands at living nodes that got no reply.
+    pub(super) fn unanswered(&self) -> Vec<Ticket> {
+        let open = self.commands.iter().filter(|(_, (_, reply))| reply.is_none());
+        open.map(|(ticket, _)| *ticket).collect()
+    }
+
+    pub(super) fn node(&mut self, peer: Peer) -> &mut TestNode {
+        self.nodes.get_mut(&peer).expect("a node of this test")
+    }
+
+    pub(super) fn row(&self, at: Peer, file: &str) -> HeldRow {
+        let node = &self.nodes[&at];
+        let ring = view(self.space, self.replicas, at, node);
+        node.replicas.rows(&ring).find(|row| row.record.name == name(file)).expect("a row")
+    }
+
+    pub(super) fn holders_at(&self, at: Peer, file: &str) -> Vec<Peer> {
+        let node = &self.nodes[&at];
+        node.replicas.holders(&view(self.space, self.replicas, at, node), &name(file))
+    }
+
+    /// Living members in ring order.
+    pub(super) fn members(&self) -> Vec<Peer> {
+        let members = self.nodes.iter().filter(|(_, n)| n.alive && n.standing == Standing::Member);
+        let mut members: Vec<Peer> = members.map(|(peer, _)| *peer).collect();
+        members.sort_by_key(|peer| peer.id(self.space));
+        members
+    }
+
+    pub(super) fn placed(&self, file: &str) -> Vec<Peer> {
+        self.placed_among(file, &self.members())
+    }
+
+    pub(super) fn placed_among(&self, file: &str, nodes: &[Peer]) -> Vec<Peer> {
+        placement(self.space, name(file).key(self.space), nodes, self.replicas)
+    }
+
+    pub(super) fn sorted(&self, mut peers: Vec<Peer>) -> Vec<Peer> {
+        peers.sort();
+        peers
+    }
+
+    /// Living nodes that hold the name on disk.
+    pub(super) fn where_is(&self, file: &str) -> Vec<Peer> {
+        let holds = |node: &TestNode| node.alive && node.disk.contains_key(&name(file));
+        self.nodes.iter().filter(|(_, node)| holds(node)).map(|(peer, _)| *peer).collect()
+    }
+
+    pub(super) fn copies(&self, file: &str) -> usize {
+        self.where_is(file).len()
+    }
+
+    pub(super) fn live_copies(&self, file: &str) -> usize {
+        let placed = self.placed(file);
+        self.where_is(file).iter().filter(|peer| placed.contains(peer)).count()
+    }
+
+    /// Every record is exactly where it belongs, everywhere in one version.
+    pub(super) fn assert_in_place(&self) {
+        let members = self.members();
+        let mut versions: BTreeMap<FileName, BTreeMap<Peer, Version>> = BTreeMap::new();
+        for peer in &members {
+            for (name, record) in &self.nodes[peer].disk {
+                versions.entry(name.clone()).or_default().insert(*peer, record.version);
+            }
+        }
+        for (name, held) in versions {
+            let placed = self.placed(name.as_str());
+            let holders: Vec<Peer> = held.keys().copied().collect();
+            assert_eq!(holders, self.sorted(placed), "{name}");
+            assert_eq!(held.values().collect::<BTreeSet<_>>().len(), 1, "{name}: {held:?}");
+        }
+    }
+
+    /// Calls a node and takes in what it wants done.
+    pub(super) fn with<T>(
+        &mut self,
+        at: Peer,
+        call: impl FnOnce(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects) -> T,
+    ) -> T {
+        let node = self.nodes.get_mut(&at).expect("a node of this test");
+        let successors = node.successors.clone();
+        let ring = RingView {
+            space: self.space,
+            me: at,
+            predecessor: node.predecessor,
+            successors: &successors,
+            replicas: self.replicas,
+            standing: node.standing,
+        };
+        let mut out = Effects::new();
+        let result = call(&mut node.replicas, &ring, &mut node.asks, &mut out);
+        if let Some(key) = node.replicas.wants_lookup() {
+            self.events.push(Event::Lookup { at, key });
+        }
+        for effect in out {
+            self.effect(at, effect);
+        }
+        self.check(at);
+        result
+    }
+
+    fn command(&mut self, at: Peer, command: Command) -> Ticket {
+        let ticket = self.next;
+        self.next += 1;
+        let (Command::Offer { name, .. } | Command::Commit { name, .. } | Command::Remove { name }) =
+            &command
+        else {
+            panic!("no command about a file");
+        };
+        self.commands.insert(ticket, (name.clone(), None));
+        self.with(at, |replicas, ring, asks, out| {
+            replicas.command(ring, ticket, command, asks, out);
+        });
+        ticket
+    }
+
+    fn effect(&mut self, at: Peer, effect: Effect) {
+        match effect {
+            Effect::Send { to, message } => {
+                assert_ne!(to, at, "a node writes to itself");
+                self.sent += 1;
+                if let Message::Ask { ask: Ask::Offer { records }, .. } = &message {
+                    self.longest_page = self.longest_page.max(records.len());
+                }
+                self.events.push(Event::Deliver { from: at, to, message });
+            }
+            Effect::Store { ticket, op } => self.events.push(Event::Disk { at, ticket, op }),
+            Effect::Arm { timer, after } => {
+                assert!(after.start < after.end);
+                if matches!(timer, Timer::Copies(_)) {
+                    self.armed.insert(timer);
+                }
+            }
+            Effect::Disarm(timer) => {
+                self.armed.remove(&timer);
+            }
+            Effect::Reply { ticket, reply } => {
+                let (name, answered) = self.commands.get_mut(&ticket).expect("a command");
+                assert_eq!(answered.replace(reply.clone()), None, "one reply to a command");
+                let name = name.clone();
+                if let Reply::Stored { version, wanted, holders } = reply {
+                    assert_eq!(holders[0], at);
+                    assert_eq!(holders.len(), usize::from(wanted));
+                    self.promise(name, version, holders.len());
+                }
+            }
+            Effect::Notice(Notice::Given(_)) => self.given += 1,
+            Effect::Notice(_) => {}
+        }
+    }
+
+    /// A command was acknowledged: the copies must be there, and stay.
+    fn promise(&mut self, name: FileName, version: Version, wanted: usize) {
+        let copies = durable(&self.nodes, &name, version);
+        assert!(copies >= wanted, "{name} was acknowledged with {copies} of {wanted} copies");
+        let (known, floor) = self.promised.entry(name).or_insert((version, wanted));
+        if *known <= version {
+            *floor = wanted.max(if *known == version { *floor } else { 0 });
+            *known = version;
+        }
+    }
+
+    /// What must hold after every step.
+    fn check(&mut self, at: Peer) {
+        for (name, (version, floor)) in &self.promised {
+            let copies = durable(&self.nodes, name, *version);
+            assert!(copies >= *floor, "{name}: {copies} of {floor} copies, after a step of {at}");
+        }
+        let mut busy = BTreeSet::new();
+        let mut fetches = 0;
+        for event in &self.events {
+            if let Event::Disk { at: node, op, .. } = event
+                && *node == at
+            {
+                let name = match op {
+                    StoreOp::Keep { record, sources } => {
+                        fetches += usize::from(!sources.is_empty());
+                        &record.name
+                    }
+                    StoreOp::Drop { name, .. } => name,
+                };
+                assert!(busy.insert(name.clone()), "two operations on {name}");
+            }
+        }
+        self.most_fetches = self.most_fetches.max(fetches);
+    }
+
+    /// One event; a shuffled network picks any, delivers some messages twice
+    /// and loses some.
+    fn step(&mut self) {
+        let (at, fate) = match &mut self.rng {
+            Some(rng) => (rng.usize(..self.events.len()), rng.u8(..20)),
+            None => (0, u8::MAX),
+        };
+        let mut event = self.events.remove(at);
+        if let Event::Deliver { from, to, message } = &event {
+            match (fate, message) {
+                (0 | 1, _) => self.events.push(event.clone()),
+                (2, Message::Ask { nonce, .. }) => {
+                    event = Event::Silent { at: *from, from: *to, nonce: *nonce };
+                }
+                (2, Message::Answer { nonce, .. }) => {
+                    event = Event::Silent { at: *to, from: *from, nonce: *nonce };
+                }
+                (2, Message::Tell(_)) => return,
+                _ => {}
+            }
+        }
+        match event {
+            Event::Deliver { from, to, message } => self.deliver(from, to, message),
+            Event::Silent { at, from, nonce } => self.answered(at, from, nonce, None),
+            Event::Disk { at, ticket, op } if self.nodes[&at].alive => {
+                let result = self.store(at, op);
+                self.with(at, |replicas, ring, asks, out| {
+                    replicas.stored(ring, ticket, result, asks, out);
+                });
+            }
+            Event::Lookup { at, key } if self.nodes[&at].alive => {
+                let found = self.look_up(at, key);
+                self.with(at, |replicas, ring, asks, out| {
+                    replicas.located(ring, key, found.as_ref(), asks, out);
+                });
+            }
+            Event::Ring(peer) => self.look(peer),
+            Event::Disk { .. } | Event::Lookup { .. } => {}
+        }
+    }
+
+    fn deliver(&mut self, from: Peer, to: Peer, message: Message) {
+        let reachable = self.apart.contains(&from) == self.apart.contains(&to);
+        let node = &self.nodes[&to];
+        let up = node.alive && node.standing != Standing::Left && reachable;
+        match message {
+            Message::Ask { nonce, .. } if !up => {
+                self.events.push(Event::Silent { at: from, from: to, nonce });
+            }
+            Message::Ask { nonce, ask } => {
+                let answer = self.with(to, |replicas, ring, asks, out| {
+                    replicas.ask(ring, from, &ask, asks, out)
+                });
+                let message = Message::Answer { nonce, answer };
+                self.effect(to, Effect::Send { to: from, message });
+            }
+            Message::Answer { nonce, answer } => self.answered(to, from, nonce, Some(answer)),
+            Message::Tell(Tell::Held { name, version }) if up => {
+                self.with(to, |replicas, ring, asks, out| {
+                    replicas.held(ring, from, name, version, asks, out);
+                });
+            }
+            Message::Tell(_) => {}
+        }
+    }
+
+    fn answered(&mut self, at: Peer, from: Peer, nonce: Nonce, answer: Option<Answer>) {
+        if !self.nodes[&at].alive {
+            return;
+        }
+        if let Some(Purpose::Files(purpose)) = self.node(at).asks.close(nonce, from) {
+            self.with(at, |replicas, ring, asks, out| {
+                replicas.answer(ring, from, purpose, answer, asks, out);
+            });
+        }
+    }
+
+    /// The disk, and the fetching of bytes from a source that has them.
+    fn store(&mut self, at: Peer, op: StoreOp) -> Result<(), StoreFailure> {
+        if self.nodes[&at].full && matches!(op, StoreOp::Keep { .. }) {
+            return Err(StoreFailure::Disk("the disk is full".into()));
+        }
+        match op {
+            StoreOp::Keep { record, sources } => {
+                let root = record.version.root;
+                let has = |peer: &Peer| {
+                    let node = &self.nodes[peer];
+                    node.alive && node.disk.values().any(|record| record.version.root == root)
+                };
+                if !sources.is_empty() && !record.is_deleted() {
+                    if !sources.iter().any(has) {
+                        return Err(StoreFailure::NoSource);
+                    }
+                    self.fetched += 1;
+                }
+                let disk = &mut self.node(at).disk;
+                let old = disk.insert(record.name.clone(), record.clone());
+                assert!(old.is_none_or(|old| old.version <= record.version), "a step back");
+            }
+            StoreOp::Drop { name, version } => {
+                let disk = &mut self.node(at).disk;
+                if disk.get(&name).is_some_and(|record| record.version <= version) {
+                    disk.remove(&name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The members that `at` can reach, in ring order from behind it.
+    fn others(&self, at: Peer) -> Vec<Peer> {
+        let here = at.id(self.space);
+        let side = self.apart.contains(&at);
+        let mut others = self.members();
+        others.retain(|peer| *peer != at && self.apart.contains(peer) == side);
+        others.sort_by_key(|peer| self.space.distance(here, peer.id(self.space)));
+        others
+    }
+
+    /// The node looks at its neighbours.
+    fn look(&mut self, peer: Peer) {
+        if !self.nodes[&peer].alive {
+            return;
+        }
+        let others = self.others(peer);
+        let node = self.node(peer);
+        node.predecessor = others.last().copied();
+        node.successors = others;
+        self.with(peer, |replicas, ring, asks, out| replicas.ring_changed(ring, asks, out));
+    }
+
+    fn look_up(&self, at: Peer, key: Id) -> Option<Found> {
+        let mut nodes = self.others(at);
+        if self.nodes[&at].standing == Standing::Member {
+            nodes.push(at);
+        }
+        let owner = *placement(self.space, key, &nodes, 1).first()?;
+        let successors = self.others(owner);
+        let predecessor = successors.last().copied();
+        Some(Found { key, owner, predecessor, successors, hops: Vec::new() })
+    }
+}
+
+fn view(space: Space, replicas: u8, me: Peer, node: &TestNode) -> RingView<'_> {
+    RingView {
+        space,
+        me,
+        predecessor: node.predecessor,
+        successors: &node.successors,
+        replicas,
+        standing: node.standing,
+    }
+}
+
+/// Living disks with this version of the name or a newer one.
+fn durable(nodes: &BTreeMap<Peer, TestNode>, name: &FileName, version: Version) -> usize {
+    let has = |node: &TestNode| {
+        node.alive && node.disk.get(name).is_some_and(|record| record.version >= version)
+    };
+    nodes.values().filter(|node| has(node)).count()
+}

@@ -1,0 +1,309 @@
+//! Keeping one's place: stabilize, rectify, and who lives.
+//!
+//! The rules are Zave's (CHORD.md §1). A successor is adopted only from its
+//! own answer, a whole list in one assignment; "ping" is a question about
+//! neighbours here, because a node that left its ring in order still answers a
+//! ping but must not be kept. Around the rules stand hints that only bring a
+//! stabilization forward, which is allowed at any time.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::peer::Peer;
+use crate::time::Time;
+use crate::wire::{Ask, Tell};
+
+use super::node::{Heard, Node, Purpose, Turn};
+use super::successors::SuccessorList;
+use super::{Notice, Standing, Timer};
+
+/// A hint starts at most this many stabilizations in one period: enough that
+/// a change runs round a small ring in a fraction of a period, few enough that
+/// many changes at once make no storm.
+const HINTED_PER_PERIOD: u32 = 20;
+
+/// When the node stabilizes besides its timer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Pace {
+    /// A hint came while a round was under way: one more after it.
+    again: bool,
+    /// From when on a hint may start a round.
+    next: Time,
+}
+
+impl Node {
+    /// Starts a round of stabilize, unless one is under way.
+    pub(super) fn stabilize(&mut self, turn: &mut Turn) {
+        if self.round_runs() {
+            return;
+        }
+        if let Some(successor) = self.tables.successors.head() {
+            self.ask(successor, Ask::Neighbours, Purpose::Successor, turn);
+        } else if let Some(predecessor) = self.tables.predecessor
+            && self.standing == Standing::Member
+        {
+            self.revive(predecessor, turn);
+        }
+    }
+
+    fn round_runs(&self) -> bool {
+        self.asks
+            .iter()
+            .any(|(_, _, purpose)| matches!(purpose, Purpose::Successor | Purpose::Between { .. }))
+    }
+
+    /// The list changes other than by the round under way, whose answer would
+    /// be applied to a list that it was not asked for: the round is void.
+    pub(super) fn adopt(&mut self, list: SuccessorList, turn: &mut Turn) {
+        if list != self.tables.successors {
+            self.change(turn).successors = list;
+            self.asks
+                .forget(|purpose| matches!(purpose, Purpose::Successor | Purpose::Between { .. }));
+        }
+    }
+
+    /// `⌈peers⌉r`
+    pub(super) fn list(&self, peers: impl IntoIterator<Item = Peer>) -> SuccessorList {
+        SuccessorList::new(self.space(), self.me, peers, self.config.successors)
+    }
+
+    /// `⌈head : its list⌉r`
+    fn list_behind(&self, heard: &Heard) -> SuccessorList {
+        self.list(std::iter::once(heard.from).chain(heard.successors.iter().copied()))
+    }
+
+    /// The first successor answered.
+    pub(super) fn successor_answered(&mut self, heard: &Heard, turn: &mut Turn) {
+        let successor = heard.from;
+        if heard.successors.is_empty() && self.tables.successors.len() > 1 {
+            if heard.predecessor.is_none() {
+                // It knows nobody although its ring has more members: it has
+                // died and come back as a stranger.
+                return self.successor_silent(successor, turn);
+            }
+            // It has lost its list; there is nothing to learn from it now.
+        } else {
+            let list = self.list_behind(heard);
+            self.adopt(list, turn);
+        }
+        let (space, me) = (self.space(), self.me);
+        match heard.predecessor {
+            Some(taken_by) if taken_by != me && taken_by.id(space) == me.id(space) => {
+                self.place_lost(taken_by, successor, turn);
+            }
+            Some(p) if p.id(space).between(me.id(space), successor.id(space)) => {
+                self.ask(p, Ask::Neighbours, Purpose::Between { successor }, turn);
+            }
+            _ => self.end_round(successor, turn),
+        }
+    }
+
+    /// The node between this one and its first successor answered: it is the
+    /// first successor from now on.
+    pub(super) fn between_answered(&mut self, successor: Peer, heard: &Heard, turn: &mut Turn) {
+        if heard.successors.is_empty() {
+            // It knows of no successor, so it cannot stand before this one's.
+            return self.end_round(successor, turn);
+        }
+        let list = self.list_behind(heard);
+        self.adopt(list, turn);
+        self.end_round(heard.from, turn);
+    }
+
+    /// Ends a round: tells the first successor about this node.
+    pub(super) fn end_round(&mut self, successor: Peer, turn: &mut Turn) {
+        if self.standing == Standing::Member {
+            turn.tell(successor, Tell::Notify);
+        }
+        if std::mem::take(&mut self.pace.again) {
+            self.stabilize_soon(turn);
+        }
+    }
+
+    /// The first successor did not answer: on with the next at once.
+    pub(super) fn successor_silent(&mut self, successor: Peer, turn: &mut Turn) {
+        if self.tables.successors.head() == Some(successor) {
+            turn.notice(Notice::Dropped(successor));
+            let list = self.tables.successors.without_head();
+            self.adopt(list, turn);
+        }
+        let tables = self.change(turn);
+        tables.fingers.remove(successor);
+        if tables.predecessor == Some(successor) {
+            tables.predecessor = None;
+        }
+        self.stabilize(turn);
+    }
+
+    /// Brings the next round forward.
+    pub(super) fn stabilize_soon(&mut self, turn: &mut Turn) {
+        if self.round_runs() {
+            self.pace.again = true;
+        } else if turn.now >= self.pace.next {
+            self.pace.next = turn.now + self.config.stabilize / HINTED_PER_PERIOD;
+            self.stabilize(turn);
+        } else {
+            let wait = self.pace.next - turn.now;
+            turn.arm(Timer::Stabilize, wait..wait);
+        }
+    }
+
+    /// A neighbour says that its own neighbours changed.
+    pub(super) fn neighbour_changed(&mut self, from: Peer, turn: &mut Turn) {
+        if self.tables.successors.head() == Some(from) {
+            self.stabilize_soon(turn);
+        }
+    }
+
+    /// Rectify: `notifier` believes to be the predecessor.
+    pub(super) fn notified(&mut self, notifier: Peer, turn: &mut Turn) {
+        let (space, me) = (self.space(), self.me);
+        if notifier.id(space) == me.id(space) {
+            return;
+        }
+        match self.tables.predecessor {
+            None => self.change(turn).predecessor = Some(notifier),
+            Some(old) if notifier.id(space).between(old.id(space), me.id(space)) => {
+                self.change(turn).predecessor = Some(notifier);
+                // The notifier now stands between the two.
+                turn.tell(old, Tell::Changed);
+            }
+            Some(old) if old != notifier => {
+                let asked = |(_, to, purpose): (_, Peer, &Purpose)| {
+                    to == old && matches!(purpose, Purpose::Rectify { .. })
+                };
+                if !self.asks.iter().any(asked) {
+                    self.ask(old, Ask::Neighbours, Purpose::Rectify { notifier }, turn);
+                }
+            }
+            Some(_) => {}
+        }
+        if self.tables.successors.is_empty() {
+            self.revive(notifier, turn);
+        }
+    }
+
+    /// Without a successor, asks somebody for a way to one.
+    pub(super) fn revive(&mut self, peer: Peer, turn: &mut Turn) {
+        let asked =
+            |(_, to, purpose): (_, Peer, &Purpose)| to == peer && *purpose == Purpose::Revive;
+        if !self.asks.iter().any(asked) {
+            self.ask(peer, Ask::Neighbours, Purpose::Revive, turn);
+        }
+    }
+
+    /// The one asked for a way to a successor answered.
+    pub(super) fn revived(&mut self, heard: &Heard, turn: &mut Turn) {
+        if self.standing != Standing::Member || !self.tables.successors.is_empty() {
+            return;
+        }
+        let list = self.list_after(heard);
+        self.adopt(list, turn);
+        self.stabilize(turn);
+    }
+
+    /// The list of a node that goes in behind `heard.from`: that one's whole
+    /// list, if its place is indeed before the first entry; otherwise the list
+    /// that begins with `heard.from`.
+    fn list_after(&self, heard: &Heard) -> SuccessorList {
+        let (space, home) = (self.space(), self.me.id(self.space()));
+        let first = heard.successors.iter().find(|peer| **peer != self.me);
+        match first {
+            Some(first) if home.between(heard.from.id(space), first.id(space)) => {
+                self.list(heard.successors.iter().copied())
+            }
+            _ => self.list_behind(heard),
+        }
+    }
+
+    /// The predecessor did not answer; `instead` takes its place.
+    pub(super) fn predecessor_silent(
+        &mut self,
+        silent: Peer,
+        instead: Option<Peer>,
+        turn: &mut Turn,
+    ) {
+        if self.tables.predecessor == Some(silent) {
+            turn.notice(Notice::Dropped(silent));
+            let tables = self.change(turn);
+            tables.predecessor = instead;
+            tables.fingers.remove(silent);
+        }
+    }
+
+    /// A reason to doubt that `peer` lives: finds out, if it matters here.
+    pub(super) fn suspect(&mut self, peer: Peer, turn: &mut Turn) {
+        let tables = &self.tables;
+        let matters = tables.neighbours(peer) || tables.fingers.contains(peer);
+        let asked = || self.asks.iter().any(|(_, to, _)| to == peer);
+        if self.standing != Standing::Member
+            || !matters
+            || self.silent.contains(&peer)
+            // Its end, whatever it is, will say.
+            || asked()
+        {
+            return;
+        }
+        if self.tables.successors.head() == Some(peer) && !self.round_runs() {
+            self.stabilize(turn);
+        } else {
+            self.check(peer, None, turn);
+        }
+    }
+
+    fn check(&mut self, peer: Peer, instead: Option<Peer>, turn: &mut Turn) {
+        self.ask(peer, Ask::Neighbours, Purpose::Check { instead }, turn);
+    }
+
+    /// A neighbour or finger did not answer. An entry deeper in the list stays:
+    /// only the lists of nearer nodes remove it (a list must never skip over a
+    /// node that others see), but that begins at once.
+    pub(super) fn neighbour_silent(&mut self, peer: Peer, instead: Option<Peer>, turn: &mut Turn) {
+        self.predecessor_silent(peer, instead, turn);
+        self.silent.insert(peer);
+        self.change(turn).fingers.remove(peer);
+        if self.tables.successors.contains(peer) {
+            self.stabilize_soon(turn);
+        }
+    }
+
+    /// A neighbour leaves in order. Whether it really is out its own answer
+    /// tells: the word may be old.
+    pub(super) fn neighbour_leaves(
+        &mut self,
+        leaver: Peer,
+        predecessor: Option<Peer>,
+        turn: &mut Turn,
+    ) {
+        let (space, me) = (self.space(), self.me.id(self.space()));
+        if self.tables.predecessor == Some(leaver) {
+            let instead = predecessor
+                .filter(|peer| *peer != leaver && leaver.id(space).between(peer.id(space), me));
+            self.check(leaver, instead.filter(|peer| *peer != self.me), turn);
+        }
+        if self.tables.successors.head() == Some(leaver) {
+            self.stabilize(turn);
+        }
+    }
+
+    /// Arms a periodic timer anew.
+    pub(super) fn rearm(&self, timer: Timer, turn: &mut Turn) {
+        turn.arm(timer, self.period(timer));
+    }
+
+    /// Periods follow from that of stabilize, half as long to half as long
+    /// again, so that nodes started together drift apart.
+    fn period(&self, timer: Timer) -> Range<Duration> {
+        let base = self.config.stabilize;
+        let mean = match timer {
+            Timer::Repair => base * 5,
+            // A lonely node has nothing else to do.
+            Timer::Probe if self.tables.is_alone() => base / 2,
+            Timer::Probe => base * 5,
+            Timer::Census if self.census.is_fresh() => base * 2,
+            Timer::Census => base / 4,
+            _ => base,
+        };
+        mean / 2..mean * 3 / 2
+    }
+}

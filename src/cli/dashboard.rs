@@ -1,0 +1,133 @@
+//! What stands between engines and the dashboard: channels that stay when a
+//! node of a lab is killed and started again, and the dashboard's options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::ui;
+use crate::ui::theme::{Theme, ThemeChoice};
+use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+
+use super::args::ScreenArgs;
+use super::node::LEAVE_DEADLINE;
+use super::{Failure, log, places};
+
+/// Events on their way to the dashboard: a second's flood. When they are not
+/// taken, the node's own channel fills, and the node counts what it drops.
+const EVENTS: usize = 256;
+
+/// A command and where its end goes.
+pub(super) type Submission = (Command, oneshot::Sender<Result<Outcome, CommandFailed>>);
+
+/// The engine's end of a dashboard's feed.
+#[derive(Debug)]
+pub(super) struct Tab {
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    events: mpsc::Sender<UiEvent>,
+}
+
+impl Tab {
+    /// A tab that shows `first`, and its other end.
+    pub(super) fn new(first: Arc<Snapshot>, commands: mpsc::Sender<Submission>) -> (Tab, ui::Feed) {
+        let (snapshots, latest) = watch::channel(first);
+        let (events, shown) = mpsc::channel(EVENTS);
+        (Tab { snapshots, events }, ui::Feed { snapshots: latest, events: shown, commands })
+    }
+
+    /// Passes on the next thing that a node publishes, events also to the log.
+    /// `None` when the node has ended. Nothing is lost when it is dropped.
+    pub(super) async fn relay(
+        &self,
+        snapshots: &mut watch::Receiver<Arc<Snapshot>>,
+        events: &mut mpsc::Receiver<UiEvent>,
+    ) -> Option<()> {
+        let next_event = async {
+            let place = self.events.reserve().await.ok()?;
+            Some((place, events.recv().await?))
+        };
+        tokio::select! {
+            changed = snapshots.changed() => {
+                changed.ok()?;
+                self.show(snapshots.borrow_and_update().clone());
+            }
+            next = next_event => {
+                let (place, event) = next?;
+                log::event(&event);
+                place.send(event);
+            }
+        }
+        Some(())
+    }
+
+    /// Shows a snapshot.
+    pub(super) fn show(&self, snapshot: Arc<Snapshot>) {
+        self.snapshots.send_replace(snapshot);
+    }
+
+    /// What is shown.
+    pub(super) fn shown(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Shows and logs a line of the program itself, unless the dashboard is
+    /// too far behind to show it.
+    pub(super) fn say(&self, event: UiEvent) {
+        log::event(&event);
+        let _ = self.events.try_send(event);
+    }
+}
+
+/// Refuses wherever no dashboard can be drawn, before anything is started.
+pub(super) fn needs_terminal() -> Result<(), Failure> {
+    if ui::terminal::is_usable() {
+        return Ok(());
+    }
+    Err(Failure::Usage(ui::UiError::NotATerminal.to_string()))
+}
+
+/// A lab's two ends of what its dashboard asks for.
+#[derive(Debug)]
+pub(super) struct LabEnds {
+    /// Requests go out here.
+    pub(super) requests: mpsc::Sender<ui::LabRequest>,
+    /// Nodes that were asked for come in here.
+    pub(super) added: mpsc::Receiver<ui::Feed>,
+}
+
+/// Shows the dashboard until its user, a signal or the terminal's end ends it.
+pub(super) async fn run(
+    feeds: Vec<ui::Feed>,
+    screen: ScreenArgs,
+    lab: Option<LabEnds>,
+) -> Result<ui::Ended, Failure> {
+    // A lab ends as a whole: its nodes have nobody to hand files to.
+    let leave_deadline = if lab.is_some() { Duration::ZERO } else { LEAVE_DEADLINE };
+    let (lab, added) = lab.map(|ends| (ends.requests, ends.added)).unzip();
+    let options = ui::Options {
+        ascii: screen.ascii.then_some(true),
+        theme: theme(screen.theme.as_deref()),
+        history: places::history(),
+        leave_deadline,
+        log_dir: log::directory().map(ToOwned::to_owned),
+        lab,
+        added,
+        first_message: None,
+    };
+    ui::run(feeds, options).await.map_err(|error| match error {
+        ui::UiError::NotATerminal => Failure::Usage(error.to_string()),
+        ui::UiError::NoNode | ui::UiError::Terminal(_) => Failure::Failed(error.to_string()),
+    })
+}
+
+/// The theme that was chosen; without a choice, `NO_COLOR` (no-color.org)
+/// counts for one.
+fn theme(chosen: Option<&str>) -> Theme {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match chosen.and_then(Theme::from_name) {
+        Some(theme) => theme,
+        None if plain => Theme::of(ThemeChoice::Mono),
+        None => Theme::default(),
+    }
+}

@@ -1,0 +1,166 @@
+//! One node: with its dashboard, or without (`--headless`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::engine::{Config, Node, StartError};
+use crate::ui;
+use crate::view::{Snapshot, UiEvent};
+use crate::wire::handshake::Params;
+
+use super::args::{NodeArgs, RingArgs, ScreenArgs};
+use super::dashboard::{self, Tab};
+use super::log::{self, Log};
+use super::signals::EndSignals;
+use super::{Failure, places, print, runtime};
+
+/// Time to hand over files at the end: long enough for a small disk over a
+/// LAN, short enough for whoever waits.
+pub(super) const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time to close a node whose dashboard has let it leave already.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What a second signal costs.
+const UNHANDED: &str = "ended at once, by a second signal: not every file may have been handed \
+     over; start the node again with the same address to bring them back";
+
+/// Runs a node until it is told to end.
+pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
+    let listen = args.listen().map_err(|error| Failure::Usage(error.to_string()))?;
+    if !args.screen.headless {
+        dashboard::needs_terminal()?;
+    }
+    // A node on port 0 has no address yet, and so no directory by default.
+    let named = args.advertise.unwrap_or(listen);
+    let data_dir = match args.data_dir {
+        Some(directory) => Some(directory),
+        None if named.port() == 0 => None,
+        None => Some(default_dir(named)?),
+    };
+    let config = Config {
+        listen,
+        advertise: args.advertise,
+        join: args.join,
+        params: params(&args.ring),
+        successors: usize::from(args.ring.successors),
+        stabilize: args.ring.stabilize,
+        data_dir,
+        download_dir: args.download_dir,
+    };
+    runtime()?.block_on(carry(config, args.screen))
+}
+
+/// What the members of the ring agree on.
+pub(super) fn params(ring: &RingArgs) -> Params {
+    Params { ring: ring.name.clone(), space: ring.space(), replicas: ring.replicas }
+}
+
+/// The line that tells scripts that a node listens.
+pub(super) fn ready(snapshot: &Snapshot) -> String {
+    let id = snapshot.space.show(snapshot.me.id(snapshot.space));
+    format!("ready {id} {}\n", snapshot.me.address())
+}
+
+/// Whose fault it is that a node did not start.
+pub(super) fn refused(error: StartError) -> Failure {
+    match error {
+        StartError::Unadvertisable(_) => Failure::Usage(error.to_string()),
+        StartError::Listen { .. } | StartError::Store(_) => Failure::Failed(error.to_string()),
+    }
+}
+
+async fn carry(config: Config, screen: ScreenArgs) -> Result<(), Failure> {
+    let early = config.data_dir.clone();
+    let early = early.map(|directory| open_log(directory, &screen)).transpose()?;
+    let mut node = Node::start(config).await.map_err(refused)?;
+    let _log = match early {
+        Some(log) => log,
+        None => open_log(default_dir(node.address)?, &screen)?,
+    };
+    tracing::info!(address = %node.address, version = env!("CARGO_PKG_VERSION"), "listening");
+    // The node keeps an empty channel: its events go where they are shown.
+    let events = std::mem::replace(&mut node.events, mpsc::channel(1).1);
+    if screen.headless { headless(node, events).await } else { show(node, events, screen).await }
+}
+
+fn open_log(data_dir: PathBuf, screen: &ScreenArgs) -> Result<Log, Failure> {
+    log::start(data_dir.join("log"), screen.headless.then_some(screen.log_format))
+}
+
+fn default_dir(address: SocketAddr) -> Result<PathBuf, Failure> {
+    places::data_dir(address).ok_or_else(|| {
+        Failure::Usage(
+            "this user has no home directory; say where to keep files: --data-dir".into(),
+        )
+    })
+}
+
+async fn show(
+    node: Node,
+    events: mpsc::Receiver<UiEvent>,
+    screen: ScreenArgs,
+) -> Result<(), Failure> {
+    let (tab, feed) = Tab::new(node.snapshots.borrow().clone(), node.commands.clone());
+    let mut snapshots = node.snapshots.clone();
+    let relay = tokio::spawn(async move {
+        let mut events = events;
+        while tab.relay(&mut snapshots, &mut events).await.is_some() {}
+    });
+    let end = dashboard::run(vec![feed], screen, None).await;
+    let end = match end {
+        // Asked to end now: what a second Ctrl-C means.
+        Ok(ui::Ended::Interrupted) => {
+            node.kill().await;
+            Err(Failure::Failed(UNHANDED.to_owned()))
+        }
+        // The dashboard has given the node its time to leave.
+        Ok(ui::Ended::Quit | ui::Ended::Hangup) => {
+            node.shutdown(FLUSH_DEADLINE).await;
+            Ok(())
+        }
+        Err(failure) => {
+            node.shutdown(LEAVE_DEADLINE).await;
+            Err(failure)
+        }
+    };
+    relay.abort();
+    end
+}
+
+async fn headless(node: Node, mut events: mpsc::Receiver<UiEvent>) -> Result<(), Failure> {
+    let mut signals = EndSignals::listen()?;
+    let line = ready(&node.snapshots.borrow());
+    print(line.as_bytes())?;
+    let mut snapshots = node.snapshots.clone();
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            event = events.recv() => match event {
+                Some(event) => log::event(&event),
+                None => return Err(stopped()),
+            },
+            alive = snapshots.changed() => alive.map_err(|_| stopped())?,
+        }
+    };
+    tracing::info!(signal, deadline = ?LEAVE_DEADLINE, "leaving the ring; a second signal ends now");
+    let rest = tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            log::event(&event);
+        }
+    });
+    let end = tokio::select! {
+        () = node.shutdown(LEAVE_DEADLINE) => Ok(()),
+        _ = signals.next() => Err(Failure::Failed(UNHANDED.to_owned())),
+    };
+    rest.abort();
+    end
+}
+
+fn stopped() -> Failure {
+    let place = log::directory().map(|at| format!("; see the log in {}", at.display()));
+    Failure::Failed(format!("the node stopped by itself{}", place.unwrap_or_default()))
+}

@@ -1,0 +1,77 @@
+//! Single commands through a member of a ring: `--via`.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::engine::client::{self, Progress};
+use crate::view::Outcome;
+
+use super::args::RemoteArgs;
+use super::{Failure, runtime, say_error, show};
+
+/// Carries out one command and prints how it ended.
+pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
+    let options = client::Options {
+        via: args.via,
+        download_dir: args.download_dir.unwrap_or_else(|| PathBuf::from(".")),
+    };
+    let bar = bar();
+    let progress = |progress: Progress| follow(&bar, &progress);
+    let end = runtime()?.block_on(client::run(&options, args.command, progress));
+    bar.finish_and_clear();
+    let outcome = end.map_err(|failed| Failure::Failed(failed.to_string()))?;
+    // The text says so itself; the JSON has no place for it, and what is
+    // missing must not go unnoticed.
+    if let (true, Outcome::RingFiles { silent, .. }) = (args.json, &outcome)
+        && !silent.is_empty()
+    {
+        let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
+        say_error(&format!(
+            "no answer from {}: files that only they hold are not listed",
+            silent.join(", ")
+        ));
+    }
+    show(&outcome, args.json)
+}
+
+/// A bar on standard error, invisible unless that is a terminal.
+fn bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let template = "{msg:24} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+fn follow(bar: &ProgressBar, progress: &Progress) {
+    if bar.message() != progress.phase {
+        // Rates and estimates of one phase say nothing about the next.
+        bar.reset();
+        bar.set_message(progress.phase.clone());
+        bar.enable_steady_tick(Duration::from_millis(200));
+    }
+    bar.set_length(progress.total);
+    bar.set_position(progress.done);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_starts_anew_with_each_phase() {
+        let bar = ProgressBar::hidden();
+        follow(&bar, &Progress { phase: "hashing".into(), done: 7, total: 9 });
+        assert_eq!((bar.position(), bar.length()), (7, Some(9)));
+        follow(&bar, &Progress { phase: "sending".into(), done: 1, total: 5 });
+        assert_eq!((bar.position(), bar.length()), (1, Some(5)));
+        assert_eq!(bar.message(), "sending");
+    }
+}

@@ -1,0 +1,306 @@
+//! The commands of a running node: each word of [`crate::view::command`],
+//! carried out by a task of its own so that none waits for another.
+
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::chord::invariant::{Members, NodeState};
+use crate::chord::{self, Failure, Reply};
+use crate::id::{Id, Space};
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::view::outcome::Info;
+use crate::view::{Command, CommandFailed, Hop, Level, Outcome, TransferKind};
+use crate::wire::{Request, Response};
+
+use super::access::{self, Access, unexpected};
+use super::address;
+use super::files::{self, Phases};
+use super::publish;
+use super::shared::{Input, Shared};
+use super::Submission;
+
+/// Members that `ring` walks at the most.
+const RING_AT_MOST: usize = 4_096;
+
+/// Takes commands until nobody can send any, or the node stops.
+pub(super) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
+    loop {
+        let next = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            next = commands.recv() => next,
+        };
+        let Some((command, done)) = next else { return };
+        let working = shared.clone();
+        shared.tasks.spawn(async move {
+            let result = carry_out(&working, command).await;
+            if let Err(why) = &result {
+                tracing::info!(%why, "a command failed");
+            }
+            let _ = done.send(result.map_err(CommandFailed));
+        });
+    }
+}
+
+async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String> {
+    let access = Access::Inside(shared.clone());
+    match command {
+        Command::Join { contact } => join(shared, &contact).await,
+        Command::Leave => leave(shared).await,
+        Command::Put { path, name, overwrite } => {
+            let name = files::name_for(&path, name.as_deref())?;
+            let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
+            let result = files::put(&access, &path, name, overwrite, &transfer, &NoPhases).await;
+            transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
+            changed(shared, result).await
+        }
+        Command::Get { name, to } => {
+            let name = file_name(&name)?;
+            let place = files::place_for(to.as_ref(), &shared.download_dir);
+            let transfer = shared.transfers.open(TransferKind::Download, name.as_str(), 0);
+            let result = files::get(&access, &name, &place, &transfer, &NoPhases).await;
+            transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
+            changed(shared, result).await
+        }
+        Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Transfers => Ok(Outcome::Transfers(shared.transfers.rows())),
+        Command::Cancel { number } => match shared.transfers.cancel(number) {
+            Some(name) => Ok(Outcome::Cancelled { number, name }),
+            None => Err(format!("no transfer {number} is running; transfers lists them")),
+        },
+        Command::Quit => Ok(Outcome::Quit),
+        Command::Help { command } => Ok(Outcome::Help(command)),
+        reading => read(&access, reading).await,
+    }
+}
+
+/// The commands that only read, from inside and from outside alike.
+pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, String> {
+    let space = access.space();
+    match command {
+        Command::Ls { pattern, ring: false } => {
+            let held = files::files_of(access, access.member()).await?;
+            let files = held
+                .iter()
+                .filter(|held| files::matches(pattern.as_deref(), held.record.name.as_str()))
+                .map(|held| files::row(access, held))
+                .collect();
+            Ok(Outcome::Files { files, space })
+        }
+        Command::Ls { pattern, ring: true } => {
+            let members = walk(access).await?.into_iter().map(|state| state.peer).collect::<Vec<_>>();
+            files::ring_files(access, &members, pattern.as_deref()).await
+        }
+        Command::Info => info(access).await,
+        Command::Fingers => fingers(access).await,
+        Command::Ring => {
+            let states = walk(access).await?;
+            let health = publish::summarise(&Members::new(space, &states).report());
+            let members = states.into_iter().map(|state| state.peer).collect();
+            Ok(Outcome::Ring { members, health, space })
+        }
+        Command::Lookup { target } => {
+            let key = key_of(&target, space);
+            let trace = access.lookup(key, Some(target.clone())).await?;
+            let hops = trace.hops.into_iter().map(|(peer, micros)| Hop { peer, micros }).collect();
+            Ok(Outcome::Lookup { text: target, key, owner: trace.owner, hops, space })
+        }
+        Command::Ping { peer } => ping(access, &peer).await,
+        Command::Id { text } => Ok(Outcome::IdOf { id: space.hash(&text), text, space }),
+        other => Err(format!("{other:?} is not a reading command")),
+    }
+}
+
+async fn join(shared: &Shared, contact: &str) -> Result<Outcome, String> {
+    let me = shared.me();
+    let members = members_of(&Access::Inside(shared.clone())).await?;
+    let peer = address::resolve(contact, me.me.address(), me.params.space, &members).await?;
+    let (me, successor, adopted) = join_through(shared, peer.address()).await?;
+    let params = shared.me().params;
+    Ok(Outcome::Joined { me, successor, ring: params.ring, space: params.space, adopted })
+}
+
+/// Enters the ring of the node at an address, taking over its parameters
+/// first where they differ: who this node is then, its successor, and whether
+/// parameters were taken over.
+pub(super) async fn join_through(
+    shared: &Shared,
+    address: std::net::SocketAddr,
+) -> Result<(Peer, Peer, bool), String> {
+    let me = shared.me();
+    if address == me.me.address() {
+        return Err(format!("{address} is this node itself; join another one"));
+    }
+    let (contact, params) = access::introduce(address).await.map_err(|error| {
+        format!("{address} cannot be reached: {error}; is a node running there?")
+    })?;
+    if contact.address() == me.me.address() {
+        return Err(format!("{address} is this node itself; join another one"));
+    }
+    let adopted = params != me.params;
+    if adopted {
+        let theirs = params.describe();
+        match shared.core(chord::Command::Adopt { params }).await {
+            Some(Reply::Adopted) => {}
+            Some(Reply::Failed(failure)) => {
+                return Err(format!("{address} is on another ring, {theirs}: {failure}"));
+            }
+            _ => return Err(stopping()),
+        }
+    }
+    match shared.core(chord::Command::Join { contact }).await {
+        Some(Reply::Joined { me, successor }) => Ok((me, successor, adopted)),
+        Some(Reply::Failed(Failure::AlreadyMember(_))) if !adopted => {
+            Err(format!("this node and {address} are on the same ring already"))
+        }
+        Some(Reply::Failed(failure)) => Err(failure.to_string()),
+        _ => Err(stopping()),
+    }
+}
+
+async fn leave(shared: &Shared) -> Result<Outcome, String> {
+    match shared.core(chord::Command::Leave).await {
+        Some(Reply::Left { handed, kept }) => Ok(Outcome::Left { handed, kept }),
+        Some(Reply::Failed(failure)) => Err(failure.to_string()),
+        _ => Err(stopping()),
+    }
+}
+
+async fn info(access: &Access) -> Result<Outcome, String> {
+    match access.request(access.member().address(), Request::Info).await? {
+        Response::Info(node) => Ok(Outcome::Info(Info {
+            me: node.peer,
+            ring: node.params.ring,
+            space: node.params.space,
+            replicas: node.params.replicas,
+            predecessor: node.predecessor,
+            successors: node.successors,
+            version: node.version,
+        })),
+        other => Err(unexpected(other)),
+    }
+}
+
+async fn fingers(access: &Access) -> Result<Outcome, String> {
+    let (member, space) = (access.member(), access.space());
+    match access.request(member.address(), Request::Fingers).await? {
+        Response::Fingers(nodes) => {
+            let id = member.id(space);
+            let fingers = (0..space.bits())
+                .zip(nodes)
+                .map(|(index, node)| crate::view::Finger {
+                    index,
+                    start: space.finger_start(id, index),
+                    node,
+                })
+                .collect();
+            Ok(Outcome::Fingers { fingers, space })
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
+    let members = members_of(access).await?;
+    let member = access.member();
+    let peer = address::resolve(text, member.address(), access.space(), &members).await?;
+    if peer == member {
+        let began = Instant::now();
+        access.request(member.address(), Request::Info).await?;
+        return Ok(Outcome::Pong { peer, micros: began.elapsed().as_micros() as u64 });
+    }
+    match access.request(member.address(), Request::Ping { peer: Some(peer) }).await? {
+        Response::Pong { micros } => Ok(Outcome::Pong { peer, micros }),
+        other => Err(unexpected(other)),
+    }
+}
+
+async fn members_of(access: &Access) -> Result<Vec<Peer>, String> {
+    match access.request(access.member().address(), Request::Members).await? {
+        Response::Members { members, .. } => Ok(members),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Asks every member for its neighbours, following them from member to member.
+/// The states of all that answered, in ring order.
+async fn walk(access: &Access) -> Result<Vec<NodeState>, String> {
+    let mut known = members_of(access).await?;
+    let mut states: Vec<NodeState> = Vec::new();
+    let mut asked = 0;
+    while let Some(&peer) = known.get(asked) {
+        asked += 1;
+        if let Ok(Response::Info(node)) = access.request(peer.address(), Request::Info).await
+            && node.member
+            && node.peer == peer
+        {
+            for other in node.successors.iter().chain(&node.predecessor) {
+                if !known.contains(other) && known.len() < RING_AT_MOST {
+                    known.push(*other);
+                }
+            }
+            states.push(NodeState {
+                peer,
+                predecessor: node.predecessor,
+                successors: node.successors,
+            });
+        }
+    }
+    let space = access.space();
+    states.sort_by_key(|state| (state.peer.id(space), state.peer));
+    Ok(states)
+}
+
+/// A key as a person writes it: a number of the space, or a file's name.
+fn key_of(text: &str, space: Space) -> Id {
+    let full_width = space.bits() <= 32 || text.len() == usize::from(space.bits()).div_ceil(4);
+    full_width.then(|| space.parse(text)).flatten().unwrap_or_else(|| match FileName::new(text) {
+        Ok(name) => name.key(space),
+        Err(_) => space.hash(text),
+    })
+}
+
+/// A name that a person typed.
+pub(super) fn file_name(text: &str) -> Result<FileName, String> {
+    FileName::new(text)
+        .map_err(|error| format!("'{}' is no name on the ring: {error}", text.escape_debug()))
+}
+
+async fn changed(
+    shared: &Shared,
+    result: Result<Outcome, String>,
+) -> Result<Outcome, String> {
+    if let Ok(Outcome::Fetched { name, path, .. }) = &result {
+        shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+    }
+    let _ = shared.hub.send(Input::Changed).await;
+    result
+}
+
+fn stopping() -> String {
+    "the node is stopping".to_owned()
+}
+
+/// A node's own transfers are seen in its snapshot.
+struct NoPhases;
+
+impl Phases for NoPhases {
+    fn phase(&self, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_the_space_is_a_key_and_anything_else_a_name() {
+        let space = Space::default();
+        assert_eq!(key_of("189", space), Id::new(189));
+        assert_eq!(key_of("SkyShip.jpg", space), Id::new(189));
+        assert_eq!(key_of("1024", space), space.hash("1024"));
+        let wide = Space::new(64).expect("allowed");
+        assert_eq!(key_of("cafe", wide), wide.hash("cafe"));
+        assert_eq!(key_of("000000000000cafe", wide), Id::new(0xcafe));
+    }
+}

@@ -1,0 +1,278 @@
+//! Control connections: the handshake, and frames in both directions.
+//!
+//! A connection is a reader and a writer task around one socket. The reader
+//! hands frames to the hub; the writer sends what is put into its bounded
+//! queue. Both end together. An idle connection says [`Frame::Bye`] and
+//! closes; an end of stream without it is reported as a loss.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::limits::MAX_FRAME_BYTES;
+use crate::wire::handshake::{self, HandshakeError, Hello, PREAMBLE_BYTES};
+use crate::wire::{Frame, codec};
+
+/// Time for a connection to be made: a LAN answers in milliseconds, and a
+/// person waits behind it.
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// Time for the other side's hello: whoever says nothing holds a slot.
+pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(3);
+
+/// A control connection without frames is closed after this.
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Frames waiting to be written to one peer. A peer that does not read has its
+/// further frames dropped (and their questions unanswered) instead of filling
+/// memory.
+pub(super) const QUEUE_FRAMES: usize = 1_024;
+
+/// Time for a frame to leave once it is its turn.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a connection came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    /// No connection, or it broke during the handshake.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// It took too long.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The two sides do not fit together.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+}
+
+/// Counters of bytes, shared by everything that moves any.
+#[derive(Debug, Default)]
+pub(super) struct ByteCounters {
+    /// Sent.
+    pub(super) up: AtomicU64,
+    /// Received.
+    pub(super) down: AtomicU64,
+}
+
+impl ByteCounters {
+    pub(super) fn sent(&self, bytes: usize) {
+        self.up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// In order: one side said goodbye.
+    Bye,
+    /// It broke.
+    Lost,
+}
+
+/// Sends `hello` and reads the other side's. The dialling side calls this.
+pub(super) async fn greet(stream: &mut TcpStream, hello: &Hello) -> Result<Hello, ConnectError> {
+    send_hello(stream, hello).await?;
+    receive_hello(stream).await
+}
+
+/// Writes a hello.
+pub(super) async fn send_hello(stream: &mut TcpStream, hello: &Hello) -> Result<(), ConnectError> {
+    let bytes = hello.to_bytes().map_err(HandshakeError::from)?;
+    stream.write_all(&bytes).await?;
+    Ok(())
+}
+
+/// Reads a hello, within [`HELLO_LIMIT`]. A refusal in it is an error.
+pub(super) async fn receive_hello(stream: &mut TcpStream) -> Result<Hello, ConnectError> {
+    let reading = async {
+        let mut preamble = [0; PREAMBLE_BYTES];
+        stream.read_exact(&mut preamble).await?;
+        handshake::check_preamble(preamble)?;
+        let mut prefix = [0; codec::PREFIX_BYTES];
+        stream.read_exact(&mut prefix).await?;
+        let length = codec::frame_length(prefix).map_err(HandshakeError::from)?;
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        let hello: Hello = codec::decode(&body).map_err(HandshakeError::from)?;
+        Ok::<Hello, ConnectError>(hello)
+    };
+    timeout(HELLO_LIMIT, reading).await.map_err(|_| ConnectError::TimedOut)?
+}
+
+/// Connects, within [`CONNECT_LIMIT`], and exchanges greetings. The peer's
+/// refusal is an error here.
+pub(super) async fn dial(
+    address: SocketAddr,
+    hello: &Hello,
+) -> Result<(TcpStream, Hello), ConnectError> {
+    let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+    let mut stream = connecting.map_err(|_| ConnectError::TimedOut)??;
+    stream.set_nodelay(true)?;
+    let theirs = greet(&mut stream, hello).await?;
+    if let Some(why) = &theirs.refusal {
+        return Err(HandshakeError::Refused(why.clone()).into());
+    }
+    Ok((stream, theirs))
+}
+
+/// The sending end of a running connection.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    /// Tells connections to one address apart.
+    pub(super) number: u64,
+    /// Whether this side dialled.
+    pub(super) dialled: bool,
+    queue: mpsc::Sender<Frame>,
+}
+
+impl Connection {
+    /// Queues a frame; `false` when the queue is full or the connection gone.
+    pub(super) fn send(&self, frame: Frame) -> bool {
+        self.queue.try_send(frame).is_ok()
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+}
+
+/// Starts the tasks of a connection whose handshake is done.
+///
+/// `deliver` is awaited for every frame, which is how a busy hub slows its
+/// peers down; `ended` is called once.
+pub(super) fn run<D, F, E>(
+    stream: TcpStream,
+    number: u64,
+    dialled: bool,
+    counters: Arc<ByteCounters>,
+    stop: CancellationToken,
+    tasks: &TaskTracker,
+    deliver: D,
+    ended: E,
+) -> Connection
+where
+    D: Fn(Frame) -> F + Send + 'static,
+    F: Future<Output = ()> + Send,
+    E: FnOnce(Ending) -> BoxedEnd + Send + 'static,
+{
+    let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
+    let (read, write) = stream.into_split();
+    let closing = stop.child_token();
+    let last_read = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    tasks.spawn({
+        let (counters, closing) = (Arc::clone(&counters), closing.clone());
+        let last_read = Arc::clone(&last_read);
+        async move {
+            write_frames(write, outgoing, &counters, &closing, started, &last_read).await;
+            closing.cancel();
+        }
+    });
+    tasks.spawn(async move {
+        let reading = read_frames(read, &counters, started, &last_read, deliver);
+        let ending = tokio::select! {
+            ending = reading => ending,
+            () = closing.cancelled() => Ending::Bye,
+        };
+        closing.cancel();
+        ended(ending).await;
+    });
+    Connection { number, dialled, queue }
+}
+
+/// What [`run`]'s `ended` returns.
+pub(super) type BoxedEnd = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn read_frames<D, F>(
+    read: OwnedReadHalf,
+    counters: &ByteCounters,
+    started: Instant,
+    last_read: &AtomicU64,
+    deliver: D,
+) -> Ending
+where
+    D: Fn(Frame) -> F,
+    F: Future<Output = ()>,
+{
+    let mut frames = FramedRead::new(read, length_delimited());
+    while let Some(Ok(bytes)) = frames.next().await {
+        counters.received(bytes.len() + codec::PREFIX_BYTES);
+        last_read.store(started.elapsed().as_millis() as u64, Ordering::Relaxed);
+        match codec::decode(&bytes) {
+            Ok(Frame::Bye) => return Ending::Bye,
+            Ok(frame) => deliver(frame).await,
+            Err(error) => {
+                tracing::warn!(%error, "a peer sent a frame that cannot be understood");
+                return Ending::Lost;
+            }
+        }
+    }
+    Ending::Lost
+}
+
+async fn write_frames(
+    write: OwnedWriteHalf,
+    mut outgoing: mpsc::Receiver<Frame>,
+    counters: &ByteCounters,
+    closing: &CancellationToken,
+    started: Instant,
+    last_read: &AtomicU64,
+) {
+    let mut frames = FramedWrite::new(write, length_delimited());
+    let mut last_write = Instant::now();
+    loop {
+        let read_at = started + Duration::from_millis(last_read.load(Ordering::Relaxed));
+        let idle_at = last_write.max(read_at) + IDLE_LIMIT;
+        let frame = tokio::select! {
+            biased;
+            frame = timeout_at(idle_at, outgoing.recv()) => match frame {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(_) => {
+                    let read_at = started + Duration::from_millis(last_read.load(Ordering::Relaxed));
+                    if read_at + IDLE_LIMIT > Instant::now() {
+                        continue;
+                    }
+                    break;
+                }
+            },
+            () = closing.cancelled() => return,
+        };
+        let bytes = match codec::encode(&frame) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::error!(%error, "a message of this node does not fit into a frame");
+                continue;
+            }
+        };
+        counters.sent(bytes.len() + codec::PREFIX_BYTES);
+        match timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await {
+            Ok(Ok(())) => last_write = Instant::now(),
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+    if let Ok(bytes) = codec::encode(&Frame::Bye) {
+        let _ = timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await;
+    }
+}
+
+fn length_delimited() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec()
+}

@@ -1,0 +1,75 @@
+//! Data connections in use, so that they can be cut from outside.
+//!
+//! The data plane moves bytes with blocking calls on threads of its own, which
+//! no task can interrupt; shutting the socket down under them does.
+
+use std::collections::BTreeMap;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// All data connections of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cuts {
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    streams: BTreeMap<u64, TcpStream>,
+    closed: bool,
+}
+
+/// Keeps a connection registered while its user holds this.
+#[derive(Debug)]
+pub(super) struct Registered {
+    number: u64,
+    cuts: Cuts,
+}
+
+impl Cuts {
+    /// Registers a connection. When everything was cut already, it is shut
+    /// down at once.
+    pub(super) fn register(&self, stream: &TcpStream) -> std::io::Result<Registered> {
+        let copy = stream.try_clone()?;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.closed {
+            let _ = copy.shutdown(Shutdown::Both);
+        }
+        let number = open.next;
+        open.next += 1;
+        open.streams.insert(number, copy);
+        Ok(Registered { number, cuts: self.clone() })
+    }
+
+    /// How many connections are open.
+    pub(super) fn count(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).streams.len()
+    }
+
+    /// Shuts every connection down, and all that come later.
+    pub(super) fn cut_all(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.closed = true;
+        for stream in open.streams.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Registered {
+    /// Shuts this connection down: whoever reads or writes it gets an error.
+    pub(super) fn cut(&self) {
+        let open = self.cuts.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = open.streams.get(&self.number) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut open = self.cuts.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.streams.remove(&self.number);
+    }
+}

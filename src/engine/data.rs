@@ -1,0 +1,183 @@
+//! Data connections: bulk bytes, moved with blocking calls.
+//!
+//! A data connection has a thread of its own at each end. That is what makes
+//! it fast: from a file to a socket `std::io::copy` lets the kernel move the
+//! bytes (sendfile), and hashing and writing run beside receiving. The tasks of
+//! the engine never touch bulk bytes.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::wire::codec;
+use crate::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
+
+use super::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
+use super::cuts::{Cuts, Registered};
+use super::transfers::Transfer;
+
+/// A side that neither sends nor takes a byte for this long is gone. Long
+/// enough for an fsync of a large file on a slow disk on the other side.
+pub(super) const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Bytes handed to the kernel at once; between two such steps progress is
+/// counted and cancelling is noticed.
+const STEP_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What one end of data connections needs to know.
+#[derive(Clone, Debug)]
+pub(super) struct DataPlane {
+    /// How this side introduces itself; its purpose is [`Purpose::Data`].
+    pub(super) hello: Hello,
+    /// Counts the bytes.
+    pub(super) counters: Arc<ByteCounters>,
+    /// Where its connections are registered.
+    pub(super) cuts: Cuts,
+}
+
+/// Why bytes did not move.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DataError {
+    /// The connection failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The other side does not speak with us, or speaks nonsense.
+    #[error("{0}")]
+    Peer(String),
+    /// The user wants no more.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// One end of a data connection.
+#[derive(Debug)]
+pub(super) struct DataConnection {
+    stream: TcpStream,
+    counters: Arc<ByteCounters>,
+    registered: Registered,
+}
+
+impl DataPlane {
+    /// Connects to a node and greets it.
+    pub(super) fn dial(&self, address: SocketAddr) -> Result<DataConnection, DataError> {
+        let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
+        stream.set_nodelay(true)?;
+        let registered = self.cuts.register(&stream)?;
+        stream.set_read_timeout(Some(HELLO_LIMIT))?;
+        stream.set_write_timeout(Some(STALL_LIMIT))?;
+        let mut connection =
+            DataConnection { stream, counters: Arc::clone(&self.counters), registered };
+        let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
+        let bytes = hello.to_bytes().map_err(|error| DataError::Peer(error.to_string()))?;
+        connection.stream.write_all(&bytes)?;
+        let theirs = connection.receive_hello()?;
+        if let Some(why) = theirs.refusal {
+            return Err(DataError::Peer(why));
+        }
+        connection.stream.set_read_timeout(Some(STALL_LIMIT))?;
+        Ok(connection)
+    }
+
+    /// Takes over a connection that was accepted and greeted already.
+    pub(super) fn accepted(&self, stream: TcpStream) -> io::Result<DataConnection> {
+        stream.set_nonblocking(false)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(STALL_LIMIT))?;
+        stream.set_write_timeout(Some(STALL_LIMIT))?;
+        let registered = self.cuts.register(&stream)?;
+        Ok(DataConnection { stream, counters: Arc::clone(&self.counters), registered })
+    }
+}
+
+impl DataConnection {
+    /// Sends a header.
+    pub(super) fn send<T: Serialize>(&mut self, header: &T) -> Result<(), DataError> {
+        let bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;
+        self.stream.write_all(&bytes)?;
+        self.counters.sent(bytes.len());
+        Ok(())
+    }
+
+    /// Receives a header.
+    pub(super) fn receive<T: DeserializeOwned>(&mut self) -> Result<T, DataError> {
+        let mut prefix = [0; codec::PREFIX_BYTES];
+        self.stream.read_exact(&mut prefix)?;
+        let length =
+            codec::frame_length(prefix).map_err(|error| DataError::Peer(error.to_string()))?;
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        self.counters.received(prefix.len() + length);
+        codec::decode(&body).map_err(|error| DataError::Peer(error.to_string()))
+    }
+
+    /// Sends raw bytes.
+    pub(super) fn send_raw(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        self.stream.write_all(bytes)?;
+        self.counters.sent(bytes.len());
+        Ok(())
+    }
+
+    /// Fills a buffer with raw bytes.
+    pub(super) fn receive_raw(&mut self, buffer: &mut [u8]) -> Result<(), DataError> {
+        self.stream.read_exact(buffer)?;
+        self.counters.received(buffer.len());
+        Ok(())
+    }
+
+    /// Sends the next `length` bytes of a file; the kernel moves them. Counts
+    /// into the transfer as it goes.
+    pub(super) fn send_file(
+        &mut self,
+        file: &File,
+        length: u64,
+        transfer: &Transfer,
+    ) -> Result<(), DataError> {
+        let mut left = length;
+        while left > 0 {
+            if transfer.is_cancelled() {
+                return Err(DataError::Cancelled);
+            }
+            let sent = io::copy(&mut file.take(left.min(STEP_BYTES)), &mut self.stream)?;
+            if sent == 0 {
+                let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter");
+                return Err(DataError::Io(cut));
+            }
+            left -= sent;
+            self.counters.sent(sent as usize);
+            transfer.advance(sent);
+        }
+        Ok(())
+    }
+
+    /// A second handle to the socket, to read on a thread of its own.
+    pub(super) fn reader(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
+    /// Counts bytes that were read through [`DataConnection::reader`].
+    pub(super) fn count_received(&self, bytes: usize) {
+        self.counters.received(bytes);
+    }
+
+    /// Shuts the connection down: whoever reads or writes it gets an error.
+    pub(super) fn cut(&self) {
+        self.registered.cut();
+    }
+
+    /// The other side's address.
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
+    }
+
+    fn receive_hello(&mut self) -> Result<Hello, DataError> {
+        let mut preamble = [0; PREAMBLE_BYTES];
+        self.stream.read_exact(&mut preamble)?;
+        handshake::check_preamble(preamble).map_err(|error| DataError::Peer(error.to_string()))?;
+        self.receive()
+    }
+}

@@ -1,0 +1,449 @@
+//! `put`, `get`, `rm` and the lists, over any [`Access`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::chord::Failure;
+use crate::chord::placement::placement;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::Record;
+use crate::store::{Download, Place, hash_file};
+use crate::transfer::manifest::Manifest;
+use crate::view::outcome::RingFile;
+use crate::view::{FileRow, Outcome, Role};
+use crate::wire::data::{DataRequest, DataResponse};
+use crate::wire::query::HeldFile;
+use crate::wire::{Request, Response};
+
+use super::access::{Access, unexpected};
+use super::data::DataError;
+use super::fetch::{self, FetchError};
+use super::serve_data::{self, Wanted};
+use super::transfers::Transfer;
+
+/// Attempts of a put to find the owner while the ring changes under it.
+const PUT_ATTEMPTS: u32 = 6;
+
+/// Pause between attempts: about a stabilization of a busy ring.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a download without any source goes on looking for new ones: the
+/// ring needs about this to re-create copies after a death.
+const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a transfer is at, for whoever shows progress.
+pub(super) trait Phases: Send + Sync {
+    /// A phase begins: "hashing", "sending"…
+    fn phase(&self, phase: &str);
+}
+
+/// Stores a local file under a name.
+pub(super) async fn put(
+    access: &Access,
+    path: &Path,
+    name: FileName,
+    overwrite: bool,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<Outcome, String> {
+    let size = plain_file_size(path)?;
+    phases.phase("hashing");
+    transfer.restart(size);
+    let manifest = hash(path, transfer)?;
+    let wanted = Wanted { name, root: manifest.root(), size: manifest.size(), overwrite };
+    let space = access.space();
+    let key = wanted.name.key(space);
+    let mut last = String::new();
+    for attempt in 0..PUT_ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        if transfer.is_cancelled() {
+            return Err("cancelled".to_owned());
+        }
+        let owner = match access.lookup(key, Some(wanted.name.to_string())).await {
+            Ok(trace) => trace.owner,
+            Err(why) => {
+                last = why;
+                continue;
+            }
+        };
+        transfer.restart(size);
+        match send(access, owner, path, &manifest, &wanted, transfer, phases) {
+            Ok(DataResponse::Stored { version, holders, wanted: copies, already }) => {
+                return Ok(Outcome::Stored {
+                    name: wanted.name,
+                    key,
+                    size,
+                    version,
+                    holders,
+                    wanted: copies,
+                    already,
+                    space,
+                });
+            }
+            Ok(DataResponse::Failed { why }) => return Err(why),
+            Ok(_) => last = format!("{} no longer owns the name", owner.address()),
+            Err(DataError::Cancelled) => return Err("cancelled".to_owned()),
+            Err(error) => last = format!("{}: {error}", owner.address()),
+        }
+    }
+    Err(format!("{} could not be stored: {last}; try again", wanted.name))
+}
+
+fn plain_file_size(path: &Path) -> Result<u64, String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
+        Ok(_) => Err(format!("{} is not a file; put takes one file", path.display())),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
+fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
+    tokio::task::block_in_place(|| hash_file(path, |bytes| transfer.advance(bytes)))
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn send(
+    access: &Access,
+    owner: Peer,
+    path: &Path,
+    manifest: &Manifest,
+    wanted: &Wanted,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<DataResponse, DataError> {
+    let runtime = Handle::current();
+    tokio::task::block_in_place(|| match access {
+        Access::Inside(shared) if owner == shared.me().me => {
+            phases.phase("storing");
+            serve_data::take_in(shared, &runtime, path, manifest, wanted, transfer)
+        }
+        _ => upload(access, owner, path, manifest, wanted, transfer, phases),
+    })
+}
+
+fn upload(
+    access: &Access,
+    owner: Peer,
+    path: &Path,
+    manifest: &Manifest,
+    wanted: &Wanted,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<DataResponse, DataError> {
+    let Wanted { name, root, size, overwrite } = wanted.clone();
+    let mut connection = access.plane().dial(owner.address())?;
+    connection.send(&DataRequest::Upload { name, root, size, overwrite })?;
+    match connection.receive()? {
+        DataResponse::Proceed => {}
+        answer => return Ok(answer),
+    }
+    transfer.with_peer(owner.address());
+    phases.phase("sending");
+    connection.send_raw(&manifest.to_bytes())?;
+    connection.send_file(&File::open(path)?, size, transfer)?;
+    phases.phase("securing copies");
+    loop {
+        match connection.receive()? {
+            DataResponse::Progress { copies, wanted } => {
+                transfer.securing(copies, wanted);
+                phases.phase(&format!("securing copies {copies}/{wanted}"));
+            }
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// A record and who may have its bytes.
+struct Located {
+    record: Record,
+    sources: Vec<Peer>,
+}
+
+/// Finds the newest record of a name: the owner's, or, while an owner does not
+/// have it yet, that of its successors.
+async fn locate(access: &Access, name: &FileName) -> Result<Option<Located>, String> {
+    let trace = access.lookup(name.key(access.space()), Some(name.to_string())).await?;
+    let nodes: Vec<Peer> = std::iter::once(trace.owner).chain(trace.successors).collect();
+    let replicas = access.params().replicas;
+    let wanted = placement(access.space(), trace.key, &nodes, replicas);
+    let mut best: Option<Located> = None;
+    // One more than the copies: a node that has just joined shifts them by one.
+    for node in nodes.iter().take(usize::from(replicas) + 1) {
+        let request = Request::Locate { name: name.clone() };
+        let Ok(Response::Locate { record: Some(record), holders }) =
+            access.request(node.address(), request).await
+        else {
+            continue;
+        };
+        if best.as_ref().is_none_or(|best| best.record.version < record.version) {
+            let mut sources = vec![*node];
+            for peer in holders.iter().chain(&wanted) {
+                if !sources.contains(peer) {
+                    sources.push(*peer);
+                }
+            }
+            best = Some(Located { record, sources });
+        }
+        if *node == trace.owner {
+            break;
+        }
+    }
+    Ok(best)
+}
+
+/// Fetches a file.
+pub(super) async fn get(
+    access: &Access,
+    name: &FileName,
+    place: &Place,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<Outcome, String> {
+    let began = Instant::now();
+    phases.phase("looking up");
+    let missing = || format!("no file named {name} is on the ring; ls --ring lists what is");
+    let located = locate(access, name).await?.filter(|found| !found.record.is_deleted());
+    let Located { record, sources } = located.ok_or_else(missing)?;
+    let size = record.size();
+    transfer.restart(size);
+    phases.phase("receiving");
+    let plane = access.plane();
+    let runtime = Handle::current();
+    let fetched = tokio::task::block_in_place(|| {
+        let mut sources = sources;
+        let manifest = loop {
+            match fetch::manifest(&plane, &sources, record.version.root, size) {
+                Ok(manifest) => break manifest,
+                Err(error) if began.elapsed() > NO_SOURCE_LIMIT => return Err(error),
+                Err(FetchError::NoSource(_)) if !transfer.is_cancelled() => {
+                    sources = again(&runtime, access, name, &record);
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let mut download = Download::begin(manifest.clone(), place, name)?;
+        let mut last_progress = (Instant::now(), download.missing().len());
+        let more = |_: &[(Peer, String)], missing: usize| {
+            if missing != last_progress.1 {
+                last_progress = (Instant::now(), missing);
+            }
+            if last_progress.0.elapsed() > NO_SOURCE_LIMIT || transfer.is_cancelled() {
+                return Vec::new();
+            }
+            again(&runtime, access, name, &record)
+        };
+        let delivered =
+            fetch::pieces(&plane, &manifest, &sources, &mut download, transfer, more)?;
+        Ok((download.finish()?, delivered))
+    });
+    let (path, sources) = fetched.map_err(|error: FetchError| match error {
+        FetchError::NoSource(_) => {
+            format!("{name} is recorded on the ring but nobody could deliver it: {error}")
+        }
+        FetchError::Local(_) | FetchError::Cancelled => error.to_string(),
+    })?;
+    let millis = began.elapsed().as_millis() as u64;
+    Ok(Outcome::Fetched { name: name.clone(), size, path, sources, millis })
+}
+
+/// Who has the content now, after everybody known before has failed.
+fn again(runtime: &Handle, access: &Access, name: &FileName, record: &Record) -> Vec<Peer> {
+    runtime.block_on(async {
+        tokio::time::sleep(PAUSE).await;
+        match locate(access, name).await {
+            Ok(Some(found)) if found.record.version.root == record.version.root => found.sources,
+            _ => vec![access.member()],
+        }
+    })
+}
+
+/// Removes a name.
+pub(super) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, String> {
+    let mut last = String::new();
+    for attempt in 0..PUT_ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let trace = access.lookup(name.key(access.space()), None).await?;
+        match access.request(trace.owner.address(), Request::Remove { name: name.clone() }).await {
+            Ok(Response::Removed { copies }) => {
+                return Ok(Outcome::Removed { name: name.clone(), copies });
+            }
+            Ok(other) => return Err(unexpected(other)),
+            Err(why) if why == Failure::NotOwner.to_string() => last = why,
+            Err(why) if why == Failure::NoSuchFile.to_string() => {
+                return Err(format!("no file named {name} is on the ring; ls --ring lists what is"));
+            }
+            Err(why) => return Err(format!("{name} could not be removed: {why}")),
+        }
+    }
+    Err(format!("{name} could not be removed: {last}"))
+}
+
+/// The files of one node.
+pub(super) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile>, String> {
+    let mut files: Vec<HeldFile> = Vec::new();
+    loop {
+        let after = files.last().map(|file| file.record.name.clone());
+        match access.request(node.address(), Request::Files { after }).await? {
+            Response::Files { rows, more } => {
+                let done = !more || rows.is_empty();
+                files.extend(rows);
+                if done {
+                    return Ok(files);
+                }
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+}
+
+/// A row as `ls` shows it.
+pub(super) fn row(access: &Access, held: &HeldFile) -> FileRow {
+    FileRow {
+        name: held.record.name.clone(),
+        key: held.record.key(access.space()),
+        size: held.record.size(),
+        version: held.record.version,
+        role: if held.owner { Role::Owner } else { Role::Replica },
+        copies: held.copies,
+        wanted: held.wanted,
+    }
+}
+
+/// Every file of the ring once, with its holders.
+pub(super) async fn ring_files(
+    access: &Access,
+    members: &[Peer],
+    pattern: Option<&str>,
+) -> Result<Outcome, String> {
+    let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
+    let mut silent = Vec::new();
+    for member in members {
+        let Ok(files) = files_of(access, *member).await else {
+            silent.push(*member);
+            continue;
+        };
+        for held in files.iter().filter(|held| matches(pattern, held.record.name.as_str())) {
+            let file = row(access, held);
+            match newest.get_mut(&file.name) {
+                Some(known) if known.file.version == file.version => {
+                    known.holders.push(*member);
+                    if file.role == Role::Owner {
+                        known.file = file;
+                    }
+                }
+                Some(known) if known.file.version > file.version => {}
+                _ => {
+                    newest.insert(file.name.clone(), RingFile { file, holders: vec![*member] });
+                }
+            }
+        }
+    }
+    let mut files: Vec<RingFile> = newest.into_values().collect();
+    for file in &mut files {
+        // What was counted here and now beats what the owner last heard.
+        file.file.copies = u8::try_from(file.holders.len()).unwrap_or(u8::MAX);
+    }
+    Ok(Outcome::RingFiles { files, silent, space: access.space() })
+}
+
+/// Whether a name matches a pattern: `*` stands for any characters, `?` for
+/// one, a plain word matches anywhere; upper and lower case are alike.
+pub(super) fn matches(pattern: Option<&str>, name: &str) -> bool {
+    let Some(pattern) = pattern else { return true };
+    let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
+    let name: Vec<char> = name.to_lowercase().chars().collect();
+    if pattern.iter().any(|c| matches!(c, '*' | '?')) {
+        glob(&pattern, &name)
+    } else {
+        pattern.is_empty() || name.windows(pattern.len()).any(|part| part == pattern)
+    }
+}
+
+/// Matching with one step back to the latest star: linear in practice, never
+/// worse than the product of the lengths.
+fn glob(pattern: &[char], name: &[char]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// The name that a put gives to a local file.
+pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, String> {
+    let text = match name {
+        Some(name) => name.to_owned(),
+        None => match path.file_name() {
+            Some(last) => last.to_string_lossy().into_owned(),
+            None => return Err(format!("{} has no file name; give one with --as", path.display())),
+        },
+    };
+    FileName::new(&text).map_err(|error| format!("'{}' cannot be a name on the ring: {error}", text.escape_debug()))
+}
+
+/// Where a get saves to: an explicit place, or below the download directory.
+pub(super) fn place_for(to: Option<&PathBuf>, download_dir: &Path) -> Place {
+    match to {
+        Some(path) => Place::of(path),
+        None => Place::Below(download_dir.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_the_help_says() {
+        for (pattern, name, expected) in [
+            ("*.jpg", "SkyShip.jpg", true),
+            ("*.JPG", "SkyShip.jpg", true),
+            ("sky", "SkyShip.jpg", true),
+            ("ship?jpg", "SkyShip.jpg", false),
+            ("*ship?jpg", "SkyShip.jpg", true),
+            ("a*b*c", "aXXbYYc", true),
+            ("a*b*c", "aXXbYY", false),
+            ("", "anything", true),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(Some(pattern), name), expected, "{pattern} {name}");
+        }
+        assert!(matches(None, "x"));
+    }
+
+    #[test]
+    fn a_name_comes_from_the_path_or_from_the_user() {
+        let path = Path::new("some/where/SkyShip.jpg");
+        assert_eq!(name_for(path, None).expect("a name").as_str(), "SkyShip.jpg");
+        assert_eq!(name_for(path, Some("a/b")).expect("a name").as_str(), "a/b");
+        assert!(name_for(path, Some("../b")).expect_err("refused").contains(".."));
+        assert!(name_for(Path::new("/"), None).is_err());
+    }
+}

@@ -1,0 +1,398 @@
+//! The hub: the one task that owns the core.
+//!
+//! It takes one input at a time, hands it to [`chord::Node::handle`], drains
+//! the effects in order, and publishes a snapshot when something changed. It
+//! never waits for anything but its next input: frames go into bounded queues,
+//! store operations and dialling run as tasks of their own that report back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::chord::{self, Effect, Effects, Notice, Reply, Ticket};
+use crate::peer::Peer;
+use crate::time::Time;
+use crate::view::Level;
+use crate::wire::handshake::Purpose;
+use crate::wire::{Frame, Message, Nonce, Request, Response};
+
+use super::connection::{self, ConnectError, Ending};
+use super::events;
+use super::keep;
+use super::links::{Links, Sent};
+use super::publish::Publisher;
+use super::serve;
+use super::shared::{Identity, Input, Shared};
+use super::timers::{Alarm, Timers};
+
+/// Inputs handled before the hub looks at its timers and at publishing again.
+const BATCH: usize = 256;
+
+/// The state of the hub.
+pub(super) struct Hub {
+    core: chord::Node,
+    shared: Shared,
+    identity: watch::Sender<Identity>,
+    inputs: mpsc::Receiver<Input>,
+    started: Instant,
+    timers: Timers,
+    links: Links,
+    next_connection: u64,
+    /// Questions of the core that are on their way: to whom, since when.
+    asked: BTreeMap<Nonce, (Peer, Instant)>,
+    /// Commands under way.
+    waiters: BTreeMap<Ticket, Waiter>,
+    next_ticket: Ticket,
+    /// Requests to other nodes under way, by frame id.
+    requests: BTreeMap<u32, (SocketAddr, oneshot::Sender<Response>)>,
+    next_request: u32,
+    publisher: Publisher,
+    effects: Effects,
+}
+
+struct Waiter {
+    done: oneshot::Sender<Reply>,
+    copies: Option<mpsc::UnboundedSender<(u8, u8)>>,
+}
+
+impl Hub {
+    pub(super) fn new(
+        core: chord::Node,
+        shared: Shared,
+        identity: watch::Sender<Identity>,
+        inputs: mpsc::Receiver<Input>,
+        started: Instant,
+        publisher: Publisher,
+    ) -> Hub {
+        Hub {
+            core,
+            shared,
+            identity,
+            inputs,
+            started,
+            timers: Timers::default(),
+            links: Links::default(),
+            next_connection: 0,
+            asked: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            next_ticket: 0,
+            requests: BTreeMap::new(),
+            next_request: 0,
+            publisher,
+            effects: Effects::new(),
+        }
+    }
+
+    /// Runs until [`Input::Close`] or until the node is stopped.
+    pub(super) async fn run(mut self, start: chord::Input) {
+        self.handle(start);
+        loop {
+            self.publisher.publish_if_due(Instant::now(), &self.core, &self.links, &self.shared);
+            let wake = [self.timers.next(), self.publisher.due()].into_iter().flatten().min();
+            let input = tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => return,
+                input = self.inputs.recv() => input,
+                () = sleep_until(wake) => None,
+            };
+            if let Some(input) = input {
+                if self.take(input).is_none() {
+                    return;
+                }
+                for _ in 1..BATCH {
+                    let Ok(input) = self.inputs.try_recv() else { break };
+                    if self.take(input).is_none() {
+                        return;
+                    }
+                }
+            }
+            self.fire_alarms();
+        }
+    }
+
+    /// Handles one input; `None` when it was the last.
+    fn take(&mut self, input: Input) -> Option<()> {
+        match input {
+            Input::Connected { stream, hello, dialled } => {
+                let address = (hello.purpose == Purpose::Member).then_some(hello.address).flatten();
+                self.connected(stream, address, dialled);
+            }
+            Input::Unreachable { address, error } => self.unreachable(address, &error),
+            Input::Frame { connection, frame } => self.frame(connection, frame),
+            Input::Ended { connection, ending } => self.ended(connection, ending),
+            Input::Stored { ticket, result } => {
+                self.handle(chord::Input::Stored { ticket, result });
+            }
+            Input::Core { command, done, copies, shown } => {
+                let ticket = self.next_ticket;
+                self.next_ticket += 1;
+                if let (Some(text), chord::Command::Lookup { key }) = (shown, &command) {
+                    self.publisher.lookup_begins(ticket, text, *key);
+                }
+                self.waiters.insert(ticket, Waiter { done, copies });
+                self.handle(chord::Input::Command { ticket, command });
+            }
+            Input::Request { address, request, done } => self.request(address, request, done),
+            Input::Look(look) => look(&self.core),
+            Input::Event(level, text) => self.publisher.event(level, text),
+            Input::Changed => self.publisher.touch(),
+            Input::Close => {
+                self.links.close();
+                self.publisher.publish_now(Instant::now(), &self.core, &self.links, &self.shared);
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn fire_alarms(&mut self) {
+        let now = Instant::now();
+        while let Some(alarm) = self.timers.pop(now) {
+            match alarm {
+                Alarm::Core(timer) => self.handle(chord::Input::Fired(timer)),
+                Alarm::Answer(nonce) => {
+                    if let Some((from, _)) = self.asked.remove(&nonce) {
+                        self.links.missed(from.address(), now);
+                        self.publisher.touch();
+                        self.handle(chord::Input::NoAnswer { from, nonce });
+                    }
+                }
+            }
+        }
+    }
+
+    /// One input for the core, and its effects, in order.
+    fn handle(&mut self, input: chord::Input) {
+        let now = Time::from_micros(self.started.elapsed().as_micros() as u64);
+        let mut effects = std::mem::take(&mut self.effects);
+        self.core.handle(now, input, &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { to, message } => self.send(to, message),
+            Effect::Arm { timer, after } => self.timers.arm_within(timer, Instant::now(), &after),
+            Effect::Disarm(timer) => self.timers.disarm(Alarm::Core(timer)),
+            Effect::Store { ticket, op } => keep::start(&self.shared, ticket, op),
+            Effect::Reply { ticket, reply } => {
+                self.publisher.lookup_ends(ticket, &reply);
+                if let Some(waiter) = self.waiters.remove(&ticket) {
+                    let _ = waiter.done.send(reply);
+                }
+            }
+            Effect::Notice(notice) => self.notice(&notice),
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        if let Notice::Renamed { .. } | Notice::Adopted(_) = notice {
+            let now = Identity { me: self.core.peer(), params: self.core.params().clone() };
+            if let Notice::Adopted(params) = notice {
+                let (shared, params) = (self.shared.clone(), params.clone());
+                let tasks = shared.tasks.clone();
+                tasks.spawn_blocking(move || super::remember_params(&shared.store, &params));
+            }
+            self.identity.send_replace(now);
+        }
+        if let Notice::Copies { ticket: Some(ticket), copies, wanted, .. } = notice
+            && let Some(Waiter { copies: Some(watcher), .. }) = self.waiters.get(ticket)
+        {
+            let _ = watcher.send((*copies, *wanted));
+        }
+        if let Some((level, text)) = events::describe(notice, self.core.params().space) {
+            self.publisher.event(level, text);
+        }
+        self.publisher.noticed(notice, &self.core, &self.shared);
+    }
+
+    fn send(&mut self, to: Peer, message: Message) {
+        if let Message::Ask { nonce, .. } = message {
+            let now = Instant::now();
+            self.asked.insert(nonce, (to, now));
+            self.timers.arm(Alarm::Answer(nonce), now + self.links.limit(to.address()));
+        }
+        let frame = Frame::Core { from: self.core.peer().index(), to: to.index(), message };
+        self.send_frame(to.address(), frame);
+    }
+
+    fn send_frame(&mut self, to: SocketAddr, frame: Frame) {
+        match self.links.send(self.core.peer().address(), to, frame) {
+            Sent::Yes => {}
+            Sent::Dropped => tracing::debug!(%to, "a frame was dropped: the peer does not read"),
+            Sent::Dial => {
+                let hello = self.identity.borrow().hello(Purpose::Member);
+                let hub = self.shared.hub.clone();
+                let stop = self.shared.stop.clone();
+                self.shared.tasks.spawn(async move {
+                    let dialling = connection::dial(to, &hello);
+                    let input = tokio::select! {
+                        () = stop.cancelled() => return,
+                        result = dialling => match result {
+                            Ok((stream, hello)) => {
+                                Input::Connected { stream, hello, dialled: Some(to) }
+                            }
+                            Err(error) => Input::Unreachable { address: to, error },
+                        },
+                    };
+                    let _ = hub.send(input).await;
+                });
+            }
+        }
+    }
+
+    fn connected(
+        &mut self,
+        stream: tokio::net::TcpStream,
+        advertised: Option<SocketAddr>,
+        dialled: Option<SocketAddr>,
+    ) {
+        let number = self.next_connection;
+        self.next_connection += 1;
+        let (deliver_to, end_at) = (self.shared.hub.clone(), self.shared.hub.clone());
+        let connection = connection::run(
+            stream,
+            number,
+            dialled.is_some(),
+            std::sync::Arc::clone(&self.shared.counters),
+            self.shared.stop.clone(),
+            &self.shared.connections,
+            move |frame| {
+                let hub = deliver_to.clone();
+                async move {
+                    let _ = hub.send(Input::Frame { connection: number, frame }).await;
+                }
+            },
+            move |ending| {
+                Box::pin(async move {
+                    let _ = end_at.send(Input::Ended { connection: number, ending }).await;
+                })
+            },
+        );
+        // What was dialled is who the link is to, whatever they call themselves.
+        self.links.connected(connection, dialled.or(advertised));
+    }
+
+    fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) {
+        if let ConnectError::Handshake(why) = error {
+            self.publisher.event(Level::Warn, format!("{address}: {why}"));
+        }
+        tracing::debug!(%address, %error, "cannot connect");
+        self.links.unreachable(address);
+        self.lost(address);
+    }
+
+    fn ended(&mut self, number: u64, ending: Ending) {
+        if let Some(address) = self.links.ended(number)
+            && ending == Ending::Lost
+        {
+            self.lost(address);
+        }
+    }
+
+    /// A peer's connection broke or was refused: whatever it was asked will
+    /// not be answered.
+    fn lost(&mut self, address: SocketAddr) {
+        let now = Instant::now();
+        self.links.refused(address, now);
+        self.publisher.touch();
+        self.requests.retain(|_, (to, done)| *to != address && !done.is_closed());
+        let unanswered: Vec<(Nonce, Peer)> = self
+            .asked
+            .iter()
+            .filter(|(_, (to, _))| to.address() == address)
+            .map(|(nonce, (to, _))| (*nonce, *to))
+            .collect();
+        for (nonce, from) in unanswered {
+            self.asked.remove(&nonce);
+            self.timers.disarm(Alarm::Answer(nonce));
+            self.handle(chord::Input::NoAnswer { from, nonce });
+        }
+        let fingers = self.core.fingers();
+        let known: BTreeSet<Peer> = fingers
+            .iter()
+            .filter_map(|row| row.node)
+            .chain(self.core.members().0)
+            .filter(|peer| peer.address() == address && *peer != self.core.peer())
+            .collect();
+        for peer in known {
+            self.handle(chord::Input::PeerLost(peer));
+        }
+    }
+
+    fn frame(&mut self, number: u64, frame: Frame) {
+        let Some((connection, address)) = self.links.connection(number).cloned() else { return };
+        match frame {
+            Frame::Core { from, to, message } => {
+                let Some(address) = address else { return };
+                if to != self.core.peer().index() {
+                    return;
+                }
+                let from = Peer::new(address, from);
+                if let Message::Answer { nonce, .. } = message
+                    && let Some((_, since)) = self.asked.get(&nonce).filter(|(to, _)| *to == from)
+                {
+                    let now = Instant::now();
+                    self.links.answered(address, now - *since, now);
+                    self.asked.remove(&nonce);
+                    self.timers.disarm(Alarm::Answer(nonce));
+                    self.publisher.heard();
+                }
+                self.handle(chord::Input::Received { from, message });
+            }
+            Frame::Request { id, request } => {
+                serve::answer(self, request, move |response| {
+                    connection.send(Frame::Response { id, response });
+                });
+            }
+            Frame::Response { id, response } => {
+                if let Some((to, done)) = self.requests.remove(&id)
+                    && Some(to) == address
+                {
+                    let _ = done.send(response);
+                }
+            }
+            Frame::Bye => {}
+        }
+    }
+
+    fn request(&mut self, address: SocketAddr, request: Request, done: oneshot::Sender<Response>) {
+        if address == self.core.peer().address() {
+            serve::answer(self, request, move |response| {
+                let _ = done.send(response);
+            });
+            return;
+        }
+        self.requests.retain(|_, (_, done)| !done.is_closed());
+        let id = self.next_request;
+        self.next_request = self.next_request.wrapping_add(1);
+        self.requests.insert(id, (address, done));
+        self.send_frame(address, Frame::Request { id, request });
+    }
+
+    /// The core, to read.
+    pub(super) fn core(&self) -> &chord::Node {
+        &self.core
+    }
+
+    /// What the node's tasks share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The longest that a request to another node may take: a lookup or a removal
+/// behind it may have to wait for peers' time limits.
+pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(15);

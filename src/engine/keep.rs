@@ -1,0 +1,83 @@
+//! The core's store operations, carried out: a record made durable here, its
+//! content fetched first where need be; a record given up.
+
+use crate::chord::{StoreFailure, StoreOp, Ticket};
+use crate::peer::Peer;
+use crate::record::Record;
+use crate::store::StoreError;
+use crate::view::TransferKind;
+
+use super::data::DataPlane;
+use super::fetch::{self, FetchError};
+use super::shared::{Input, Shared};
+use crate::wire::handshake::Purpose;
+
+/// Starts an operation on a thread of its own; its end is an input of the hub.
+pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
+    let shared = shared.clone();
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        let working = shared.clone();
+        let work = shared.tasks.spawn_blocking(move || carry_out(&working, &op));
+        let result = work
+            .await
+            .unwrap_or_else(|_| Err(StoreFailure::Disk("the store operation was cut off".into())));
+        let _ = shared.hub.send(Input::Stored { ticket, result }).await;
+    });
+}
+
+fn carry_out(shared: &Shared, op: &StoreOp) -> Result<(), StoreFailure> {
+    match op {
+        StoreOp::Keep { record, sources } => keep(shared, record, sources),
+        StoreOp::Drop { name, version } => {
+            shared.store.forget(name, version).map_err(|error| StoreFailure::Disk(error.to_string()))
+        }
+    }
+}
+
+fn keep(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
+    let disk = |error: &StoreError| StoreFailure::Disk(error.to_string());
+    if !record.is_deleted() && !shared.store.holds(&record.version.root) {
+        fetch_content(shared, record, sources)?;
+    }
+    match shared.store.commit(record) {
+        // Another name with this content was given up in between.
+        Err(StoreError::NoBlob(_)) => {
+            fetch_content(shared, record, sources)?;
+            shared.store.commit(record).map_err(|error| disk(&error))
+        }
+        result => result.map_err(|error| disk(&error)),
+    }
+}
+
+fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
+    let size = record.size();
+    let transfer = shared.transfers.open(TransferKind::Copy, record.name.as_str(), size);
+    let result = (|| {
+        let plane = shared.data_plane();
+        let manifest = fetch::manifest(&plane, sources, record.version.root, size)?;
+        let mut incoming = shared.store.begin(manifest.clone())?;
+        fetch::pieces(&plane, &manifest, sources, &mut incoming, &transfer, |_, _| Vec::new())?;
+        Ok(incoming.finish()?)
+    })();
+    transfer.end(result.as_ref().map(|&()| ()).map_err(|error: &FetchError| error.to_string()));
+    result.map_err(|error| match error {
+        FetchError::NoSource(why) => {
+            tracing::debug!(name = %record.name, ?why, "no source delivered");
+            StoreFailure::NoSource
+        }
+        FetchError::Local(error) => StoreFailure::Disk(error.to_string()),
+        FetchError::Cancelled => StoreFailure::NoSource,
+    })
+}
+
+impl Shared {
+    /// This node's end of data connections.
+    pub(super) fn data_plane(&self) -> DataPlane {
+        DataPlane {
+            hello: self.me().hello(Purpose::Data),
+            counters: std::sync::Arc::clone(&self.counters),
+            cuts: self.cuts.clone(),
+        }
+    }
+}

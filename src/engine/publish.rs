@@ -1,0 +1,454 @@
+//! What the dashboard gets to see: snapshots, when something changed, and
+//! events.
+//!
+//! The dashboard never slows the node down: the latest snapshot replaces the
+//! one before, and an event that does not fit into the channel is counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::chord::invariant::{Members, Report};
+use crate::chord::{self, CensusState, Notice, Reply, Ticket};
+use crate::id::Id;
+use crate::peer::Peer;
+use crate::view::{
+    Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
+    Snapshot, Standing, Traffic, UiEvent,
+};
+
+use super::links::Links;
+use super::remembered;
+use super::shared::Shared;
+
+/// Snapshots come at most this often: a person sees no more, and building one
+/// for every message would cost more than the protocol.
+const SPACING: Duration = Duration::from_millis(40);
+
+/// While bytes move, their counts change this often.
+const PROGRESS: Duration = Duration::from_millis(250);
+
+/// Round trips change with every answer; this often the picture follows.
+const CALM: Duration = Duration::from_secs(2);
+
+/// A list of files this long is not built anew for every change.
+const MANY_FILES: usize = 2_000;
+const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
+
+/// How long a member that was dropped is still shown as dead.
+const GHOST: Duration = Duration::from_secs(8);
+
+/// Before anything was seen that speaks against it.
+const UNSEEN: Health = Health { one_ring: true, ordered: true, lists_valid: true, margin: None };
+
+/// Collects what changed and publishes it.
+pub(super) struct Publisher {
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    events: mpsc::Sender<UiEvent>,
+    started: Instant,
+    /// When the next snapshot is due; `None`: nothing changed.
+    due: Option<Instant>,
+    published: Instant,
+    dropped: u64,
+    files_changed: bool,
+    files_built: Instant,
+    lookup: Option<(Ticket, LookupRow)>,
+    lookups: u64,
+    ghosts: BTreeMap<Peer, Instant>,
+    traffic: (Instant, Traffic),
+    remember_at: Option<Instant>,
+    health: Health,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        snapshots: watch::Sender<Arc<Snapshot>>,
+        events: mpsc::Sender<UiEvent>,
+        started: Instant,
+    ) -> Publisher {
+        Publisher {
+            snapshots,
+            events,
+            started,
+            due: Some(started),
+            published: started,
+            dropped: 0,
+            files_changed: true,
+            files_built: started,
+            lookup: None,
+            lookups: 0,
+            ghosts: BTreeMap::new(),
+            traffic: (started, Traffic::default()),
+            remember_at: None,
+            health: UNSEEN,
+        }
+    }
+
+    /// When the publisher wants to be called next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.due, self.remember_at].into_iter().flatten().min()
+    }
+
+    /// Something visible changed.
+    pub(super) fn touch(&mut self) {
+        self.want(self.published + SPACING);
+    }
+
+    /// A peer answered: its round trip changed, which can wait.
+    pub(super) fn heard(&mut self) {
+        self.want(self.published + CALM);
+    }
+
+    /// Puts a line into the events panel.
+    pub(super) fn event(&mut self, level: Level, text: String) {
+        let unix_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
+        if self.events.try_send(UiEvent { unix_ms, level, text: clean(text) }).is_err() {
+            self.dropped += 1;
+            self.touch();
+        }
+    }
+
+    /// Takes in what the core noticed.
+    pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
+        let now = Instant::now();
+        match notice {
+            Notice::Dropped(peer) => {
+                self.ghosts.insert(*peer, now + GHOST);
+            }
+            Notice::Hop { key, asked } => {
+                if let Some((_, row)) = &mut self.lookup
+                    && row.key == *key
+                    && row.owner.is_none()
+                {
+                    row.hops.push(Hop { peer: *asked, micros: None });
+                }
+            }
+            Notice::Copies { .. } | Notice::Kept(_) | Notice::Given(_) => self.files_changed = true,
+            Notice::Predecessor { .. } => self.files_changed = true,
+            Notice::Successors(_) | Notice::Joined { .. } => {
+                self.files_changed = true;
+                self.remember_at.get_or_insert(now + remembered::DELAY);
+            }
+            Notice::Left => {
+                self.ghosts.clear();
+                self.files_changed = true;
+                if !shared.tasks.is_closed() {
+                    self.remember_at = None;
+                    remembered::forget(shared);
+                }
+            }
+            _ => {}
+        }
+        if core.standing() != chord::Standing::New {
+            self.touch();
+        }
+    }
+
+    /// A lookup that somebody watches begins.
+    pub(super) fn lookup_begins(&mut self, ticket: Ticket, text: String, key: Id) {
+        self.lookups += 1;
+        let row = LookupRow { number: self.lookups, text, key, hops: Vec::new(), owner: None };
+        self.lookup = Some((ticket, row));
+        self.touch();
+    }
+
+    /// A command ended; when it is the watched lookup, the picture gets its
+    /// hops with their times.
+    pub(super) fn lookup_ends(&mut self, ticket: Ticket, reply: &Reply) {
+        if let (Some((watched, row)), Reply::Found(found)) = (&mut self.lookup, reply)
+            && *watched == ticket
+        {
+            row.owner = Some(found.owner);
+            let micros = |took: Duration| took.as_micros() as u64;
+            row.hops = found
+                .hops
+                .iter()
+                .map(|(peer, took)| Hop { peer: *peer, micros: took.map(micros) })
+                .collect();
+            self.touch();
+        }
+    }
+
+    /// Publishes when it is time to.
+    pub(super) fn publish_if_due(
+        &mut self,
+        now: Instant,
+        core: &chord::Node,
+        links: &Links,
+        shared: &Shared,
+    ) {
+        if self.remember_at.is_some_and(|at| at <= now) {
+            self.remember_at = None;
+            remembered::save(shared, core.members().0, core.peer());
+        }
+        if self.due.is_some_and(|at| at <= now) {
+            self.publish_now(now, core, links, shared);
+        }
+    }
+
+    /// Publishes if the picture differs from the one before.
+    pub(super) fn publish_now(
+        &mut self,
+        now: Instant,
+        core: &chord::Node,
+        links: &Links,
+        shared: &Shared,
+    ) {
+        self.due = None;
+        self.published = now;
+        self.ghosts.retain(|_, until| *until > now);
+        let before = self.snapshots.borrow().clone();
+        let after = self.snapshot(now, core, links, shared, &before);
+        if shared.transfers.any_running() {
+            self.want(now + PROGRESS);
+        } else if !self.ghosts.is_empty() || !after.transfers.is_empty() {
+            self.want(now + CALM);
+        }
+        if differs(&before, &after) {
+            self.snapshots.send_replace(Arc::new(after));
+        }
+    }
+
+    fn want(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    fn snapshot(
+        &mut self,
+        now: Instant,
+        core: &chord::Node,
+        links: &Links,
+        shared: &Shared,
+        before: &Snapshot,
+    ) -> Snapshot {
+        let params = core.params();
+        let neighbour = |peer: Peer| Neighbour {
+            peer,
+            rtt_us: links.round_trip(peer.address()).map(|trip| trip.as_micros() as u64),
+            liveness: links.liveness(peer.address()),
+        };
+        let (known, census) = core.members();
+        Snapshot {
+            uptime_ms: now.saturating_duration_since(self.started).as_millis() as u64,
+            me: core.peer(),
+            ring: params.ring.clone(),
+            space: params.space,
+            replicas: params.replicas,
+            successors_max: core.config().successors,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            secret: false,
+            standing: standing(core),
+            predecessor: core.predecessor().map(neighbour),
+            successors: core.successors().iter().copied().map(neighbour).collect(),
+            fingers: core
+                .fingers()
+                .into_iter()
+                .map(|row| Finger { index: row.index, start: row.start, node: row.node })
+                .collect(),
+            members: self.members(&known, core, links),
+            census: match census {
+                CensusState::Complete => Census::Complete,
+                CensusState::Partial => Census::Partial,
+                CensusState::Estimate(nodes) => Census::Estimate(nodes),
+            },
+            files: self.files(now, core, before),
+            transfers: shared.transfers.rows(),
+            health: self.health(core, &known),
+            lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
+            traffic: self.traffic(now, shared),
+            events_dropped: self.dropped,
+            fault: None,
+        }
+    }
+
+    fn members(&mut self, known: &[Peer], core: &chord::Node, links: &Links) -> Vec<Member> {
+        self.ghosts.retain(|ghost, _| !known.contains(ghost));
+        let me = core.peer();
+        let mut members: Vec<Member> = known
+            .iter()
+            .map(|&peer| Member {
+                peer,
+                liveness: if peer == me { Liveness::Up } else { links.liveness(peer.address()) },
+            })
+            .chain(self.ghosts.keys().map(|&peer| Member { peer, liveness: Liveness::Dead }))
+            .collect();
+        let space = core.params().space;
+        members.sort_by_key(|member| (member.peer.id(space), member.peer));
+        members
+    }
+
+    /// Zave's properties over what the census has seen of every member; until
+    /// it has seen all of them, the last result stands.
+    fn health(&mut self, core: &chord::Node, known: &[Peer]) -> Health {
+        let states = core.observed();
+        let seen = |peer: &Peer| states.iter().any(|state| state.peer == *peer);
+        if known.iter().all(seen) {
+            self.health = summarise(&Members::new(core.params().space, &states).report());
+        }
+        self.health
+    }
+
+    fn files(&mut self, now: Instant, core: &chord::Node, before: &Snapshot) -> Arc<Vec<FileRow>> {
+        if !self.files_changed {
+            return Arc::clone(&before.files);
+        }
+        let wait = if before.files.len() > MANY_FILES { MANY_FILES_SPACING } else { Duration::ZERO };
+        if now.saturating_duration_since(self.files_built) < wait {
+            self.want(self.files_built + wait);
+            return Arc::clone(&before.files);
+        }
+        self.files_changed = false;
+        self.files_built = now;
+        Arc::new(file_rows(core))
+    }
+
+    fn traffic(&mut self, now: Instant, shared: &Shared) -> Traffic {
+        let up_total = shared.counters.up.load(Ordering::Relaxed);
+        let down_total = shared.counters.down.load(Ordering::Relaxed);
+        let (at, last) = self.traffic;
+        let span = now.saturating_duration_since(at);
+        if span < PROGRESS {
+            return last;
+        }
+        let rate = |new: u64, old: u64| (new.saturating_sub(old) as f64 / span.as_secs_f64()) as u64;
+        let traffic = Traffic {
+            up_rate: rate(up_total, last.up_total),
+            down_rate: rate(down_total, last.down_total),
+            up_total,
+            down_total,
+        };
+        self.traffic = (now, traffic);
+        traffic
+    }
+}
+
+/// The files held here as the dashboard and `ls` show them, by name.
+pub(super) fn file_rows(core: &chord::Node) -> Vec<FileRow> {
+    let space = core.params().space;
+    core.files_held()
+        .into_iter()
+        .map(|row| FileRow {
+            key: row.record.key(space),
+            size: row.record.size(),
+            version: row.record.version,
+            name: row.record.name,
+            role: if row.owner { Role::Owner } else { Role::Replica },
+            copies: row.copies,
+            wanted: row.wanted,
+        })
+        .collect()
+}
+
+/// The finger table as the view shows it.
+pub(super) fn finger_rows(core: &chord::Node) -> Vec<Finger> {
+    core.fingers()
+        .into_iter()
+        .map(|row| Finger { index: row.index, start: row.start, node: row.node })
+        .collect()
+}
+
+/// A report as the view shows it.
+pub(super) fn summarise(report: &Report) -> Health {
+    Health {
+        one_ring: report.at_least_one_ring && report.at_most_one_ring && report.connected_appendages,
+        ordered: report.ordered_ring,
+        lists_valid: report.valid_lists,
+        margin: report.margin,
+    }
+}
+
+fn standing(core: &chord::Node) -> Standing {
+    match core.standing() {
+        chord::Standing::New | chord::Standing::Joining => Standing::Joining,
+        chord::Standing::Member if core.successors().is_empty() => Standing::Alone,
+        chord::Standing::Member => Standing::Member,
+        chord::Standing::Leaving => Standing::Leaving,
+        chord::Standing::Left => Standing::Left,
+    }
+}
+
+/// The snapshot of a node that has not started yet.
+pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
+    let params = core.params();
+    let me = core.peer();
+    Snapshot {
+        uptime_ms: 0,
+        me,
+        ring: params.ring.clone(),
+        space: params.space,
+        replicas: params.replicas,
+        successors_max: core.config().successors,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        secret: false,
+        standing: Standing::Joining,
+        predecessor: None,
+        successors: Vec::new(),
+        fingers: finger_rows(core),
+        members: vec![Member { peer: me, liveness: Liveness::Up }],
+        census: Census::Partial,
+        files: Arc::default(),
+        transfers: Vec::new(),
+        health: UNSEEN,
+        lookup: None,
+        traffic: Traffic::default(),
+        events_dropped: 0,
+        fault: None,
+    }
+}
+
+/// Whether a person would see a difference between two snapshots.
+fn differs(before: &Snapshot, after: &Snapshot) -> bool {
+    let same_files = Arc::ptr_eq(&before.files, &after.files) || before.files == after.files;
+    let rates = |t: &Traffic| (rounded(t.up_rate), rounded(t.down_rate));
+    !(same_files
+        && before.me == after.me
+        && before.ring == after.ring
+        && before.space == after.space
+        && before.replicas == after.replicas
+        && before.standing == after.standing
+        && same_neighbours(before.predecessor.as_slice(), after.predecessor.as_slice())
+        && same_neighbours(&before.successors, &after.successors)
+        && before.fingers == after.fingers
+        && before.members == after.members
+        && before.census == after.census
+        && before.transfers == after.transfers
+        && before.health == after.health
+        && before.lookup == after.lookup
+        && rates(&before.traffic) == rates(&after.traffic)
+        && before.events_dropped == after.events_dropped
+        && before.fault == after.fault)
+}
+
+/// Rates below this are the protocol's own murmur, not somebody's traffic.
+const MURMUR: u64 = 20_000;
+
+fn rounded(rate: u64) -> u64 {
+    if rate < MURMUR { 0 } else { rate }
+}
+
+fn same_neighbours(before: &[Neighbour], after: &[Neighbour]) -> bool {
+    before.len() == after.len()
+        && before.iter().zip(after).all(|(b, a)| {
+            b.peer == a.peer && b.liveness == a.liveness && same_trip(b.rtt_us, a.rtt_us)
+        })
+}
+
+/// Round trips within a factor of two look the same.
+fn same_trip(before: Option<u64>, after: Option<u64>) -> bool {
+    match (before, after) {
+        (Some(b), Some(a)) => a <= b.saturating_mul(2) && b <= a.saturating_mul(2),
+        (before, after) => before == after,
+    }
+}
+
+/// Removes what could disturb a terminal: texts may contain words of peers.
+fn clean(text: String) -> String {
+    if text.chars().all(|c| !c.is_control()) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}

@@ -1,0 +1,113 @@
+//! The members that this node has seen, kept in `peers.toml` in its data
+//! directory: through them it rejoins after a restart (DESIGN §4).
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::peer::Peer;
+
+use super::shared::Shared;
+
+/// Changes within this time are written together.
+pub(super) const DELAY: Duration = Duration::from_secs(2);
+
+/// Peers in the file.
+const AT_MOST: usize = 32;
+
+const FILE: &str = "peers.toml";
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Remembered {
+    /// `ip:port`, with `#index` behind it where the index is not 0.
+    peers: Vec<String>,
+}
+
+/// Reads the file. One that is missing or damaged is an empty one: it only
+/// saves time.
+pub(super) fn load(dir: &Path, me: Peer) -> Vec<Peer> {
+    let Ok(text) = fs::read_to_string(dir.join(FILE)) else { return Vec::new() };
+    let remembered: Remembered = match toml::from_str(&text) {
+        Ok(remembered) => remembered,
+        Err(error) => {
+            tracing::warn!(%error, "{FILE} is damaged and not used");
+            return Vec::new();
+        }
+    };
+    remembered
+        .peers
+        .iter()
+        .filter_map(|text| parse(text))
+        .filter(|peer| peer.address() != me.address())
+        .take(AT_MOST)
+        .collect()
+}
+
+/// Writes the members, on a thread of its own. Failing costs only time at the
+/// next start and is logged.
+pub(super) fn save(shared: &Shared, members: Vec<Peer>, me: Peer) {
+    let peers: Vec<String> = members
+        .iter()
+        .filter(|peer| peer.address() != me.address())
+        .take(AT_MOST)
+        .map(ToString::to_string)
+        .collect();
+    if peers.is_empty() {
+        // Being alone is no reason to forget the others.
+        return;
+    }
+    write_later(shared, Remembered { peers });
+}
+
+/// Empties the file: the user left the ring.
+pub(super) fn forget(shared: &Shared) {
+    write_later(shared, Remembered::default());
+}
+
+fn write_later(shared: &Shared, remembered: Remembered) {
+    let path = shared.data_dir.join(FILE);
+    shared.tasks.spawn_blocking(move || {
+        if let Err(error) = write(&path, &remembered) {
+            tracing::warn!(%error, path = %path.display(), "the known peers could not be saved");
+        }
+    });
+}
+
+fn write(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
+    let text = toml::to_string(remembered).map_err(std::io::Error::other)?;
+    let draft: PathBuf = path.with_extension("toml.new");
+    let mut file = fs::File::create(&draft)?;
+    file.write_all(b"# Members of the ring, tried at the next start. Written by chordal.\n")?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+fn parse(text: &str) -> Option<Peer> {
+    let (address, index) = match text.split_once('#') {
+        Some((address, index)) => (address, index.parse().ok()?),
+        None => (text, 0),
+    };
+    Some(Peer::new(address.parse().ok()?, index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_survived() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let peer = |port, index| Peer::new(([127, 0, 0, 1], port).into(), index);
+        let peers = vec![peer(2001, 0).to_string(), peer(2002, 3).to_string()];
+        write(&dir.path().join(FILE), &Remembered { peers }).expect("written");
+        assert_eq!(load(dir.path(), peer(2000, 0)), [peer(2001, 0), peer(2002, 3)]);
+        assert_eq!(load(dir.path(), peer(2001, 0)), [peer(2002, 3)], "self is no peer");
+        fs::write(dir.path().join(FILE), "peers = 7").expect("written");
+        assert!(load(dir.path(), peer(2000, 0)).is_empty());
+        assert!(load(&dir.path().join("nowhere"), peer(2000, 0)).is_empty());
+    }
+}

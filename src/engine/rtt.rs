@@ -1,0 +1,72 @@
+//! Per-peer time limits from measured round trips.
+//!
+//! Jacobson's estimator as Bamboo uses it (USENIX'04, §4): mean + 4 · mean
+//! deviation. Silence beyond the limit is what the core hears as "no answer".
+
+use std::time::Duration;
+
+/// Before anything was measured: a loaded machine on a LAN answers well within.
+const FIRST_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// A peer whose answers take microseconds may still be paused by its scheduler
+/// for tens of milliseconds; suspecting it then would cost more than waiting.
+const LEAST_LIMIT: Duration = Duration::from_millis(500);
+
+/// Beyond this a person regards the peer as gone.
+const GREATEST_LIMIT: Duration = Duration::from_secs(3);
+
+/// What is known about the round trips to one peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RoundTrips {
+    measured: Option<Measured>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    mean: Duration,
+    deviation: Duration,
+}
+
+impl RoundTrips {
+    /// Takes a measured round trip in.
+    pub(super) fn sample(&mut self, trip: Duration) {
+        self.measured = Some(match self.measured {
+            None => Measured { mean: trip, deviation: trip / 2 },
+            Some(Measured { mean, deviation }) => Measured {
+                mean: (mean * 7 + trip) / 8,
+                deviation: (deviation * 3 + mean.abs_diff(trip)) / 4,
+            },
+        });
+    }
+
+    /// The smoothed round trip.
+    pub(super) fn mean(&self) -> Option<Duration> {
+        self.measured.map(|m| m.mean)
+    }
+
+    /// How long to wait for an answer.
+    pub(super) fn limit(&self) -> Duration {
+        match self.measured {
+            None => FIRST_LIMIT,
+            Some(m) => (m.mean + m.deviation * 4).clamp(LEAST_LIMIT, GREATEST_LIMIT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_peer_gets_the_least_limit_and_a_wild_one_more() {
+        let mut steady = RoundTrips::default();
+        assert_eq!(steady.limit(), FIRST_LIMIT);
+        (0..50).for_each(|_| steady.sample(Duration::from_millis(1)));
+        assert_eq!(steady.limit(), LEAST_LIMIT);
+        let mut wild = RoundTrips::default();
+        (0..50).for_each(|n| wild.sample(Duration::from_millis(100 + 400 * (n % 2))));
+        assert!(wild.limit() > Duration::from_millis(800), "{:?}", wild.limit());
+        wild.sample(Duration::from_secs(60));
+        assert_eq!(wild.limit(), GREATEST_LIMIT);
+    }
+}

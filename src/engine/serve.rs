@@ -1,0 +1,116 @@
+//! Answers to the requests of other nodes and of clients.
+
+use std::time::Instant;
+
+use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
+use crate::limits::MAX_PAGE;
+use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
+use crate::wire::{Request, Response};
+
+use super::hub::Hub;
+use super::shared::Shared;
+
+/// Answers a request: at once when the core's state holds the answer,
+/// otherwise from a task.
+pub(super) fn answer(hub: &mut Hub, request: Request, respond: impl FnOnce(Response) + Send + 'static) {
+    let core = hub.core();
+    match request {
+        Request::Info => respond(Response::Info(NodeInfo {
+            peer: core.peer(),
+            params: core.params().clone(),
+            member: core.standing() == Standing::Member,
+            predecessor: core.predecessor(),
+            successors: core.successors().to_vec(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })),
+        Request::Fingers => {
+            respond(Response::Fingers(core.fingers().into_iter().map(|row| row.node).collect()));
+        }
+        Request::Members => {
+            let (members, complete) = core.members();
+            respond(Response::Members { members, complete: complete == CensusState::Complete });
+        }
+        Request::Files { after } => {
+            let mut rows: Vec<HeldFile> = core
+                .files_held()
+                .into_iter()
+                .filter(|row| after.as_ref().is_none_or(|name| row.record.name > *name))
+                .take(MAX_PAGE + 1)
+                .map(|row| HeldFile {
+                    record: row.record,
+                    owner: row.owner,
+                    copies: row.copies,
+                    wanted: row.wanted,
+                })
+                .collect();
+            let more = rows.len() > MAX_PAGE;
+            rows.truncate(MAX_PAGE);
+            respond(Response::Files { rows, more });
+        }
+        Request::Locate { name } => respond(Response::Locate {
+            record: core.record(&name).cloned(),
+            holders: core.holders(&name),
+        }),
+        Request::Lookup { key } => later(hub, respond, move |shared| async move {
+            match shared.core(Command::Lookup { key }).await {
+                Some(Reply::Found(found)) => Response::Lookup(trace(found)),
+                reply => failed(reply),
+            }
+        }),
+        Request::Remove { name } => later(hub, respond, move |shared| async move {
+            match shared.core(Command::Remove { name }).await {
+                Some(Reply::Stored { holders, .. }) => {
+                    Response::Removed { copies: holders.len() as u8 }
+                }
+                reply => failed(reply),
+            }
+        }),
+        Request::Ping { peer: None } => respond(Response::Pong { micros: 0 }),
+        Request::Ping { peer: Some(peer) } if peer == core.peer() => {
+            respond(Response::Pong { micros: 0 });
+        }
+        Request::Ping { peer: Some(peer) } => later(hub, respond, move |shared| async move {
+            let asked = Instant::now();
+            match shared.core(Command::Ping { peer }).await {
+                Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
+                Some(Reply::Failed(Failure::NoAnswer)) => {
+                    Response::Failed { why: format!("{peer} does not answer") }
+                }
+                reply => failed(reply),
+            }
+        }),
+    }
+}
+
+/// A lookup's result as it travels.
+pub(super) fn trace(found: Found) -> LookupTrace {
+    LookupTrace {
+        key: found.key,
+        owner: found.owner,
+        successors: found.successors,
+        hops: found
+            .hops
+            .into_iter()
+            .map(|(peer, took)| (peer, took.map(|took| took.as_micros() as u64)))
+            .collect(),
+    }
+}
+
+fn later<F, W>(hub: &Hub, respond: impl FnOnce(Response) + Send + 'static, work: F)
+where
+    F: FnOnce(Shared) -> W + Send + 'static,
+    W: Future<Output = Response> + Send,
+{
+    let shared = hub.shared().clone();
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move { respond(work(shared).await) });
+}
+
+fn failed(reply: Option<Reply>) -> Response {
+    let why = match reply {
+        Some(Reply::Failed(failure)) => failure.to_string(),
+        Some(other) => format!("an unexpected reply: {other:?}"),
+        None => "the node is stopping".to_owned(),
+    };
+    Response::Failed { why }
+}

@@ -1,0 +1,362 @@
+//! The accepting end of data connections: manifests and bytes for whoever
+//! asks, and uploads for the names that this node owns.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::chord::{Command, Reply, Upload};
+use crate::name::FileName;
+use crate::record::ContentHash;
+use crate::store::{IncomingError, StoreError};
+use crate::transfer::manifest::{Manifest, PieceIndex};
+use crate::view::TransferKind;
+use crate::wire::data::{DataRequest, DataResponse};
+
+use super::data::{DataConnection, DataError};
+use super::fetch::{self, PieceSink};
+use super::shared::Shared;
+use super::transfers::Transfer;
+
+/// Data connections at once: each has a thread. Whoever comes beyond waits in
+/// the listener's queue or tries another holder.
+pub(super) const MAX_DATA_CONNECTIONS: usize = 128;
+
+/// While copies are made, the uploading side hears at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Serves one data connection until the other side closes it. Blocks.
+pub(super) fn serve(shared: &Shared, runtime: &Handle, stream: TcpStream) {
+    let result = shared
+        .data_plane()
+        .accepted(stream)
+        .map_err(DataError::from)
+        .and_then(|connection| Server { shared, runtime, connection, serving: None }.run());
+    if let Err(error) = result {
+        tracing::debug!(%error, "a data connection ended");
+    }
+}
+
+struct Server<'a> {
+    shared: &'a Shared,
+    runtime: &'a Handle,
+    connection: DataConnection,
+    /// What this connection is being sent.
+    serving: Option<(ContentHash, Transfer)>,
+}
+
+impl Server<'_> {
+    fn run(mut self) -> Result<(), DataError> {
+        let result = self.requests();
+        if let Some((_, transfer)) = self.serving.take() {
+            transfer.end(result.as_ref().map(|&()| ()).map_err(ToString::to_string));
+        }
+        result
+    }
+
+    fn requests(&mut self) -> Result<(), DataError> {
+        loop {
+            let request = match self.connection.receive() {
+                Ok(request) => request,
+                // The other side has what it wanted.
+                Err(DataError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            match request {
+                DataRequest::Manifest { root } => self.manifest(root)?,
+                DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
+                DataRequest::Upload { name, root, size, overwrite } => {
+                    self.upload(&Wanted { name, root, size, overwrite })?;
+                }
+            }
+        }
+    }
+
+    fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
+        match self.shared.store.manifest(&root) {
+            Ok(Some(manifest)) => {
+                self.connection.send(&DataResponse::Manifest { size: manifest.size() })?;
+                self.connection.send_raw(&manifest.to_bytes())
+            }
+            Ok(None) => self.connection.send(&DataResponse::NotFound),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn bytes(&mut self, root: ContentHash, offset: u64, length: u64) -> Result<(), DataError> {
+        let mut file = match self.shared.store.open_blob(&root) {
+            Ok(Some(file)) => file,
+            Ok(None) => return self.connection.send(&DataResponse::NotFound),
+            Err(error) => return self.failed(&error),
+        };
+        let size = file.metadata()?.len();
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
+            return self.connection.send(&DataResponse::Failed { why });
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        self.connection.send(&DataResponse::Bytes { length })?;
+        let transfer = self.transfer(root, size);
+        self.connection.send_file(&file, length, &transfer)?;
+        self.serving = Some((root, transfer));
+        Ok(())
+    }
+
+    /// The running transfer of this content, or a new one.
+    fn transfer(&mut self, root: ContentHash, size: u64) -> Transfer {
+        if let Some((served, transfer)) = self.serving.take() {
+            if served == root {
+                return transfer;
+            }
+            transfer.end(Ok(()));
+        }
+        let name = self.shared.store.name_of(&root).map_or_else(|| root.short(), String::from);
+        let transfer = self.shared.transfers.open(TransferKind::Serve, &name, size);
+        if let Some(remote) = self.connection.remote() {
+            transfer.with_peer(remote);
+        }
+        transfer
+    }
+
+    fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {
+        match offer(self.shared, self.runtime, wanted) {
+            Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
+            Some(other) => return self.connection.send(&refusal(wanted, other)),
+            None => return self.connection.send(&DataResponse::Failed { why: stopping() }),
+        }
+        let transfer =
+            self.shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
+        if let Some(remote) = self.connection.remote() {
+            transfer.with_peer(remote);
+        }
+        let received = receive(self.shared, &mut self.connection, wanted, &transfer);
+        let last = match received {
+            Ok(()) => {
+                let connection = &mut self.connection;
+                commit(self.shared, self.runtime, wanted, |copies, wanted| {
+                    transfer.securing(copies, wanted);
+                    connection.send(&DataResponse::Progress { copies, wanted })
+                })?
+            }
+            Err(ReceiveError::Data(error)) => {
+                transfer.end(Err(error.to_string()));
+                return Err(error);
+            }
+            Err(ReceiveError::Failed(why)) => DataResponse::Failed { why },
+        };
+        transfer.end(match &last {
+            DataResponse::Failed { why } => Err(why.clone()),
+            _ => Ok(()),
+        });
+        self.connection.send(&last)
+    }
+
+    fn failed(&mut self, error: &StoreError) -> Result<(), DataError> {
+        tracing::warn!(%error, "a request for content failed");
+        self.connection.send(&DataResponse::Failed { why: error.to_string() })
+    }
+}
+
+/// A file that somebody wants to store.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Under this name.
+    pub(super) name: FileName,
+    /// The content.
+    pub(super) root: ContentHash,
+    /// Its bytes.
+    pub(super) size: u64,
+    /// Whether other content may be replaced.
+    pub(super) overwrite: bool,
+}
+
+enum ReceiveError {
+    /// The connection is of no use any more.
+    Data(DataError),
+    /// The upload failed; the other side can be told.
+    Failed(String),
+}
+
+impl From<DataError> for ReceiveError {
+    fn from(error: DataError) -> ReceiveError {
+        ReceiveError::Data(error)
+    }
+}
+
+impl From<StoreError> for ReceiveError {
+    fn from(error: StoreError) -> ReceiveError {
+        ReceiveError::Failed(error.to_string())
+    }
+}
+
+impl From<IncomingError> for ReceiveError {
+    fn from(error: IncomingError) -> ReceiveError {
+        match error {
+            IncomingError::WrongPiece(index) => ReceiveError::Data(DataError::Peer(format!(
+                "piece {} arrived damaged: the file changed while it was sent, or the network is faulty",
+                index.0
+            ))),
+            IncomingError::Disk(error) => error.into(),
+        }
+    }
+}
+
+/// Asks the core whether this upload may begin; `None`: the node is stopping.
+pub(super) fn offer(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Option<Upload> {
+    let Wanted { name, root, overwrite, .. } = wanted.clone();
+    match runtime.block_on(shared.core(Command::Offer { name, root, overwrite }))? {
+        Reply::Upload(upload) => Some(upload),
+        _ => None,
+    }
+}
+
+/// What the uploading side hears when the answer is not to proceed.
+pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
+    match upload {
+        Upload::Proceed => DataResponse::Proceed,
+        Upload::Already { version, holders, wanted } => {
+            DataResponse::Stored { version, holders, wanted, already: true }
+        }
+        Upload::Exists { version, size } => DataResponse::Failed {
+            why: format!(
+                "{} exists with other content ({size} bytes, version {version}); --overwrite replaces it",
+                wanted.name
+            ),
+        },
+        Upload::NotOwner { owner } => DataResponse::NotOwner { owner },
+    }
+}
+
+/// Receives manifest and bytes of an upload and makes them durable.
+fn receive(
+    shared: &Shared,
+    connection: &mut DataConnection,
+    wanted: &Wanted,
+    transfer: &Transfer,
+) -> Result<(), ReceiveError> {
+    let manifest = fetch::receive_manifest(connection, wanted.root, wanted.size)?;
+    if shared.store.holds(&wanted.root) {
+        // Here under another name already: read past the bytes that follow.
+        return skip(connection, &manifest, transfer);
+    }
+    let mut incoming = shared.store.begin(manifest.clone())?;
+    let all = PieceIndex(0)..PieceIndex(manifest.count());
+    fetch::receive_pieces(connection, &manifest, all, transfer, |index, bytes| {
+        incoming.put(index, bytes)?;
+        transfer.advance(bytes.len() as u64);
+        Ok::<(), ReceiveError>(())
+    })?;
+    Ok(incoming.finish()?)
+}
+
+fn skip(
+    connection: &mut DataConnection,
+    manifest: &Manifest,
+    transfer: &Transfer,
+) -> Result<(), ReceiveError> {
+    let all = PieceIndex(0)..PieceIndex(manifest.count());
+    fetch::receive_pieces(connection, manifest, all, transfer, |_, bytes| {
+        transfer.advance(bytes.len() as u64);
+        Ok::<(), ReceiveError>(())
+    })
+}
+
+/// Stores a local file whose name this node owns: as an upload, without the
+/// wire. Blocks.
+pub(super) fn take_in(
+    shared: &Shared,
+    runtime: &Handle,
+    path: &Path,
+    manifest: &Manifest,
+    wanted: &Wanted,
+    transfer: &Transfer,
+) -> Result<DataResponse, DataError> {
+    match offer(shared, runtime, wanted) {
+        Some(Upload::Proceed) => {}
+        Some(other) => return Ok(refusal(wanted, other)),
+        None => return Ok(DataResponse::Failed { why: stopping() }),
+    }
+    if !shared.store.holds(&wanted.root)
+        && let Err(error) = copy_in(shared, path, manifest, transfer)
+    {
+        return match error {
+            ReceiveError::Data(error) => Err(error),
+            ReceiveError::Failed(why) => Ok(DataResponse::Failed { why }),
+        };
+    }
+    commit(shared, runtime, wanted, |copies, wanted| {
+        transfer.securing(copies, wanted);
+        Ok(())
+    })
+}
+
+fn copy_in(
+    shared: &Shared,
+    path: &Path,
+    manifest: &Manifest,
+    transfer: &Transfer,
+) -> Result<(), ReceiveError> {
+    let mut file = File::open(path).map_err(DataError::from)?;
+    let mut incoming = shared.store.begin(manifest.clone())?;
+    let mut piece = Vec::new();
+    for index in manifest.indices() {
+        if transfer.is_cancelled() {
+            return Err(DataError::Cancelled.into());
+        }
+        piece.resize(manifest.len_of(index) as usize, 0);
+        file.read_exact(&mut piece).map_err(DataError::from)?;
+        incoming.put(index, &piece)?;
+        transfer.advance(piece.len() as u64);
+    }
+    Ok(incoming.finish()?)
+}
+
+/// Has the core commit an upload whose bytes are durable here, and waits for
+/// the copies; `progress` hears of each.
+pub(super) fn commit(
+    shared: &Shared,
+    runtime: &Handle,
+    wanted: &Wanted,
+    mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
+) -> Result<DataResponse, DataError> {
+    let Wanted { name, root, size, overwrite } = wanted.clone();
+    let command = Command::Commit { name, root, size, overwrite };
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let shared = shared.clone();
+    let reply = runtime.spawn(async move { shared.core_watched(command, Some(tell), None).await });
+    let mut last = (0, 0);
+    loop {
+        let next = runtime.block_on(async { tokio::time::timeout(HEARTBEAT, heard.recv()).await });
+        match next {
+            Ok(Some(now)) => last = now,
+            Ok(None) => break,
+            // Copies of a large file take their time: say that they are being made.
+            Err(_) => {}
+        }
+        progress(last.0, last.1)?;
+    }
+    let reply = runtime.block_on(reply).ok().flatten();
+    Ok(match reply {
+        Some(Reply::Stored { version, holders, wanted }) => {
+            DataResponse::Stored { version, holders, wanted, already: false }
+        }
+        Some(Reply::Upload(upload)) => refusal(wanted, upload),
+        Some(Reply::Failed(crate::chord::Failure::NotOwner)) => {
+            DataResponse::NotOwner { owner: None }
+        }
+        Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
+        Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },
+        None => DataResponse::Failed { why: stopping() },
+    })
+}
+
+fn stopping() -> String {
+    "the node is stopping; try another member".to_owned()
+}

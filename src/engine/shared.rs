@@ -1,0 +1,189 @@
+//! What the tasks of one node share: its identity, its store, its counters,
+//! and the way to the hub.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::chord::{self, Command, Reply, StoreFailure, Ticket};
+use crate::peer::Peer;
+use crate::store::Store;
+use crate::view::Level;
+use crate::wire::handshake::{Hello, Params, Purpose};
+use crate::wire::{Frame, Request, Response};
+
+use super::connection::{ByteCounters, ConnectError, Ending};
+use super::cuts::Cuts;
+use super::transfers::Transfers;
+
+/// Inputs waiting for the hub: enough for a burst, small enough that a flood
+/// is felt by whoever sends it.
+pub(super) const HUB_QUEUE: usize = 1_024;
+
+/// Who this node is at the moment; changes when it adopts a ring's parameters
+/// or takes another index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// The node.
+    pub(super) me: Peer,
+    /// Its ring.
+    pub(super) params: Params,
+}
+
+impl Identity {
+    /// The greeting for a connection of this purpose.
+    pub(super) fn hello(&self, purpose: Purpose) -> Hello {
+        Hello {
+            purpose,
+            params: Some(self.params.clone()),
+            address: Some(self.me.address()),
+            index: self.me.index(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            refusal: None,
+        }
+    }
+}
+
+/// What every task of a node may use. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    /// To the hub, which owns the core.
+    pub(super) hub: mpsc::Sender<Input>,
+    /// Who this node is. The hub holds the other end.
+    pub(super) identity: watch::Receiver<Identity>,
+    /// The disk.
+    pub(super) store: Store,
+    /// Bytes of all connections.
+    pub(super) counters: Arc<ByteCounters>,
+    /// Running and recent transfers.
+    pub(super) transfers: Transfers,
+    /// Data connections in use, to be cut when the node stops.
+    pub(super) cuts: Cuts,
+    /// Where downloads go.
+    pub(super) download_dir: PathBuf,
+    /// Where the node keeps everything else.
+    pub(super) data_dir: PathBuf,
+    /// Cancelled when the node stops: everything ends at once.
+    pub(super) stop: CancellationToken,
+    /// Every task of the node. Closed once the node is shutting down.
+    pub(super) tasks: TaskTracker,
+    /// The tasks of control connections, which end after their last frame.
+    pub(super) connections: TaskTracker,
+}
+
+/// What the hub reacts to.
+pub(super) enum Input {
+    /// A control connection whose handshake is done.
+    Connected {
+        /// The socket.
+        stream: TcpStream,
+        /// What the other side said of itself.
+        hello: Hello,
+        /// The address that was dialled; `None`: they dialled.
+        dialled: Option<SocketAddr>,
+    },
+    /// Dialling failed.
+    Unreachable {
+        /// Whom.
+        address: SocketAddr,
+        /// Why.
+        error: ConnectError,
+    },
+    /// A frame arrived.
+    Frame {
+        /// On this connection.
+        connection: u64,
+        /// The frame.
+        frame: Frame,
+    },
+    /// A connection ended.
+    Ended {
+        /// Which.
+        connection: u64,
+        /// How.
+        ending: Ending,
+    },
+    /// A store operation of the core ended.
+    Stored {
+        /// The core's ticket.
+        ticket: Ticket,
+        /// How.
+        result: Result<(), StoreFailure>,
+    },
+    /// A command for the core.
+    Core {
+        /// The command.
+        command: Command,
+        /// Where the reply goes.
+        done: oneshot::Sender<Reply>,
+        /// Told of copies as they are made: (copies, wanted).
+        copies: Option<mpsc::UnboundedSender<(u8, u8)>>,
+        /// For a lookup that somebody watches: what was looked up.
+        shown: Option<String>,
+    },
+    /// A request to another node, over its control connection.
+    Request {
+        /// Whom.
+        address: SocketAddr,
+        /// What.
+        request: Request,
+        /// Where the response goes.
+        done: oneshot::Sender<Response>,
+    },
+    /// A look at the core's state.
+    Look(Box<dyn FnOnce(&chord::Node) + Send>),
+    /// A line for the events panel.
+    Event(Level, String),
+    /// Something that a snapshot shows changed outside the core.
+    Changed,
+    /// Close all connections in order and end.
+    Close,
+}
+
+impl Shared {
+    /// Hands a command to the core and waits for its reply.
+    pub(super) async fn core(&self, command: Command) -> Option<Reply> {
+        self.core_watched(command, None, None).await
+    }
+
+    /// The same, with somebody who watches copies being made or a lookup's hops.
+    pub(super) async fn core_watched(
+        &self,
+        command: Command,
+        copies: Option<mpsc::UnboundedSender<(u8, u8)>>,
+        shown: Option<String>,
+    ) -> Option<Reply> {
+        let (done, reply) = oneshot::channel();
+        self.hub.send(Input::Core { command, done, copies, shown }).await.ok()?;
+        reply.await.ok()
+    }
+
+    /// Reads something off the core.
+    pub(super) async fn look<T, F>(&self, look: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&chord::Node) -> T + Send + 'static,
+    {
+        let (done, result) = oneshot::channel();
+        let look = Box::new(move |node: &chord::Node| {
+            let _ = done.send(look(node));
+        });
+        self.hub.send(Input::Look(look)).await.ok()?;
+        result.await.ok()
+    }
+
+    /// A line for the events panel.
+    pub(super) async fn event(&self, level: Level, text: String) {
+        let _ = self.hub.send(Input::Event(level, text)).await;
+    }
+
+    /// Who this node is now.
+    pub(super) fn me(&self) -> Identity {
+        self.identity.borrow().clone()
+    }
+}

@@ -1,0 +1,269 @@
+//! The transfers of a node: numbers, progress, cancelling.
+//!
+//! Whoever moves bytes holds a [`Transfer`] and counts into it; the snapshot
+//! reads the counts. Ended transfers stay visible for a while.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::view::{TransferKind, TransferRow, TransferState};
+
+/// How long an ended transfer stays in the list.
+const SHOWN_AFTER: Duration = Duration::from_secs(60);
+
+/// Ended transfers in the list at the most; the oldest go first.
+const SHOWN_AT_MOST: usize = 50;
+
+/// Rates are averaged over about this time.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+
+/// All transfers of one node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Transfers {
+    list: Arc<Mutex<List>>,
+    started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    next: u64,
+    entries: BTreeMap<u64, Arc<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    name: String,
+    kind: TransferKind,
+    total: AtomicU64,
+    done: AtomicU64,
+    cancelled: AtomicBool,
+    began: Instant,
+    changing: Mutex<Changing>,
+}
+
+#[derive(Debug)]
+struct Changing {
+    state: TransferState,
+    peers: Vec<SocketAddr>,
+    ended: Option<Instant>,
+    /// Where the rate was measured last.
+    mark: (Instant, u64),
+    rate: u64,
+}
+
+/// One transfer, held by whoever moves its bytes. Dropped without
+/// [`Transfer::end`], it counts as failed.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    entry: Arc<Entry>,
+}
+
+impl Transfers {
+    /// `started`: the node's start, the zero of all times in the rows.
+    pub(super) fn new(started: Instant) -> Transfers {
+        Transfers { list: Arc::default(), started }
+    }
+
+    /// Opens a transfer of `total` bytes.
+    pub(super) fn open(&self, kind: TransferKind, name: &str, total: u64) -> Transfer {
+        let now = Instant::now();
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.next += 1;
+        let entry = Arc::new(Entry {
+            number: list.next,
+            name: name.to_owned(),
+            kind,
+            total: AtomicU64::new(total),
+            done: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+            began: now,
+            changing: Mutex::new(Changing {
+                state: TransferState::Running,
+                peers: Vec::new(),
+                ended: None,
+                mark: (now, 0),
+                rate: 0,
+            }),
+        });
+        list.entries.insert(entry.number, Arc::clone(&entry));
+        Transfer { entry }
+    }
+
+    /// Asks a running transfer to stop. Its name; `None`: no such transfer runs.
+    pub(super) fn cancel(&self, number: u64) -> Option<String> {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = list.entries.get(&number)?;
+        let changing = entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if changing.ended.is_some() {
+            return None;
+        }
+        entry.cancelled.store(true, Ordering::Relaxed);
+        Some(entry.name.clone())
+    }
+
+    /// Whether any transfer is under way.
+    pub(super) fn any_running(&self) -> bool {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.entries.values().any(|entry| {
+            entry.changing.lock().unwrap_or_else(PoisonError::into_inner).ended.is_none()
+        })
+    }
+
+    /// The rows for a snapshot, newest first; forgets what was shown long
+    /// enough.
+    pub(super) fn rows(&self) -> Vec<TransferRow> {
+        let now = Instant::now();
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = 0;
+        let mut rows = Vec::new();
+        let mut old = Vec::new();
+        for (number, entry) in list.entries.iter().rev() {
+            let mut changing = entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = changing.ended {
+                ended += 1;
+                if ended > SHOWN_AT_MOST || now.duration_since(at) > SHOWN_AFTER {
+                    old.push(*number);
+                    continue;
+                }
+            }
+            rows.push(entry.row(&mut changing, now, self.started));
+        }
+        for number in old {
+            list.entries.remove(&number);
+        }
+        rows
+    }
+}
+
+impl Entry {
+    fn row(&self, changing: &mut Changing, now: Instant, started: Instant) -> TransferRow {
+        let done = self.done.load(Ordering::Relaxed);
+        let (at, before) = changing.mark;
+        let span = changing.ended.unwrap_or(now).saturating_duration_since(at);
+        if changing.ended.is_none() && (span >= RATE_WINDOW || changing.rate == 0) && !span.is_zero()
+        {
+            changing.rate = (done.saturating_sub(before) as f64 / span.as_secs_f64()) as u64;
+            if span >= RATE_WINDOW {
+                changing.mark = (now, done);
+            }
+        }
+        let millis = |at: Instant| at.saturating_duration_since(started).as_millis() as u64;
+        TransferRow {
+            number: self.number,
+            name: self.name.clone(),
+            kind: self.kind,
+            state: changing.state.clone(),
+            done,
+            total: self.total.load(Ordering::Relaxed),
+            rate: changing.rate,
+            peers: changing.peers.clone(),
+            started_ms: millis(self.began),
+            ended_ms: changing.ended.map(millis),
+        }
+    }
+}
+
+impl Transfer {
+    /// Counts bytes that moved and were verified.
+    pub(super) fn advance(&self, bytes: u64) {
+        self.entry.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Starts counting from zero again (another phase, another attempt).
+    pub(super) fn restart(&self, total: u64) {
+        self.entry.done.store(0, Ordering::Relaxed);
+        self.entry.total.store(total, Ordering::Relaxed);
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        changing.mark = (Instant::now(), 0);
+    }
+
+    /// Names another side, once.
+    pub(super) fn with_peer(&self, peer: SocketAddr) {
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !changing.peers.contains(&peer) {
+            changing.peers.push(peer);
+        }
+    }
+
+    /// All bytes moved; copies are being made.
+    pub(super) fn securing(&self, copies: u8, wanted: u8) {
+        self.set(TransferState::Securing { copies, wanted });
+    }
+
+    /// Whether its user wants it to stop.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.entry.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Ends it.
+    pub(super) fn end(self, result: Result<(), String>) {
+        let state = match result {
+            Ok(()) => TransferState::Done,
+            Err(_) if self.is_cancelled() => TransferState::Cancelled,
+            Err(why) => TransferState::Failed(why),
+        };
+        self.set(state);
+        self.finish();
+    }
+
+    fn set(&self, state: TransferState) {
+        self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner).state = state;
+    }
+
+    fn finish(&self) {
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if changing.ended.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        changing.ended = Some(now);
+        let span = now.saturating_duration_since(self.entry.began).as_secs_f64().max(0.001);
+        changing.rate = (self.entry.done.load(Ordering::Relaxed) as f64 / span) as u64;
+        if matches!(changing.state, TransferState::Running | TransferState::Securing { .. }) {
+            changing.state = TransferState::Failed("interrupted".into());
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_ends_once_and_a_dropped_one_has_failed() {
+        let transfers = Transfers::new(Instant::now());
+        let first = transfers.open(TransferKind::Upload, "a", 10);
+        let second = transfers.open(TransferKind::Download, "b", 10);
+        first.advance(10);
+        first.end(Ok(()));
+        assert!(transfers.any_running());
+        drop(second);
+        assert!(!transfers.any_running());
+        let rows = transfers.rows();
+        assert_eq!(rows[1].state, TransferState::Done);
+        assert_eq!(rows[1].done, 10);
+        assert!(matches!(rows[0].state, TransferState::Failed(_)));
+    }
+
+    #[test]
+    fn only_a_running_transfer_can_be_cancelled() {
+        let transfers = Transfers::new(Instant::now());
+        let transfer = transfers.open(TransferKind::Download, "a", 10);
+        assert_eq!(transfers.cancel(1).as_deref(), Some("a"));
+        assert!(transfer.is_cancelled());
+        transfer.end(Err("stopped".into()));
+        assert_eq!(transfers.rows()[0].state, TransferState::Cancelled);
+        assert_eq!(transfers.cancel(1), None);
+        assert_eq!(transfers.cancel(7), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! A download into a user's directory.
+//!
+//! The bytes gather in a hidden file beside their target (`.NAME.part`), so
+//! that the end is a rename within one directory. Nothing that exists is ever
+//! overwritten: a taken name gets a number, `name (1).ext`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::blob::Partial;
+use super::disk::{self, Disk, RealDisk};
+use super::error::{IncomingError, StoreError, on};
+use crate::name::{FileName, MAX_COMPONENT_BYTES};
+use crate::transfer::manifest::{Manifest, PieceIndex};
+
+/// Numbers that are tried for a free name: more files of one name in one
+/// directory are no accident.
+const MAX_VARIANTS: u32 = 9_999;
+
+/// Where a download shall go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Below this directory, under the file's whole name; directories are
+    /// made as needed.
+    Below(PathBuf),
+    /// To this path, if it is free.
+    At(PathBuf),
+}
+
+impl Place {
+    /// What a path that a person typed means: an existing directory, or one
+    /// with a separator at its end, stands for the directory.
+    pub fn of(path: &Path) -> Place {
+        let ends_open = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if ends_open || path.is_dir() {
+            Place::Below(path.to_owned())
+        } else {
+            Place::At(path.to_owned())
+        }
+    }
+
+    /// The path that a file of this name would like to have.
+    pub fn target(&self, name: &FileName) -> PathBuf {
+        match self {
+            Place::Below(dir) => dir.join(name.to_path()),
+            Place::At(path) => path.clone(),
+        }
+    }
+}
+
+/// A file on its way to a user. Dropped before [`Download::finish`], it leaves
+/// nothing behind but directories.
+#[derive(Debug)]
+pub struct Download {
+    partial: Partial,
+    target: PathBuf,
+}
+
+impl Download {
+    /// Makes the hidden file beside the target.
+    pub fn begin(
+        manifest: Manifest,
+        place: &Place,
+        name: &FileName,
+    ) -> Result<Download, StoreError> {
+        let target = place.target(name);
+        let dir = disk::parent(&target);
+        fs::create_dir_all(dir).map_err(on("create", dir))?;
+        let (stem, extension) = split(&target);
+        for number in 0..=MAX_VARIANTS {
+            let tail = format!("{extension}{}.part", numbered(number));
+            let path = dir.join(fit(&format!(".{stem}"), &tail));
+            match Partial::create(Arc::new(RealDisk), path, manifest.clone()) {
+                // Another download of the same name, or what one left.
+                Err(StoreError::Disk { why, .. }) if taken(&why) => {}
+                created => return Ok(Download { partial: created?, target }),
+            }
+        }
+        Err(StoreError::NoFreeName { path: target })
+    }
+
+    /// Verifies a piece and writes it. Pieces may come in any order.
+    pub fn write(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+        self.partial.write(index, bytes)
+    }
+
+    /// The pieces that are not here yet.
+    pub const fn missing(&self) -> &BTreeSet<PieceIndex> {
+        self.partial.missing()
+    }
+
+    /// What is coming in.
+    pub const fn manifest(&self) -> &Manifest {
+        self.partial.manifest()
+    }
+
+    /// Makes the file durable and gives it its name, or the next free one.
+    /// Returns where it is.
+    pub fn finish(self) -> Result<PathBuf, StoreError> {
+        self.partial.seal()?;
+        let dir = disk::parent(&self.target);
+        let (stem, extension) = split(&self.target);
+        for number in 0..=MAX_VARIANTS {
+            let path = match number {
+                0 => self.target.clone(),
+                _ => dir.join(fit(&stem, &format!("{}{extension}", numbered(number)))),
+            };
+            match rename_to_free(self.partial.path(), &path) {
+                Ok(()) => {
+                    self.partial.moved();
+                    RealDisk.sync_dir(dir).map_err(on("sync", dir))?;
+                    return Ok(path);
+                }
+                Err(why) if taken(&why) => {}
+                Err(why) => return Err(on("move a download to", &path)(why)),
+            }
+        }
+        Err(StoreError::NoFreeName { path: self.target.clone() })
+    }
+}
+
+fn taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AlreadyExists
+}
+
+fn numbered(number: u32) -> String {
+    if number == 0 { String::new() } else { format!(" ({number})") }
+}
+
+/// A path's last part as stem and extension (with its dot). What a file system
+/// holds beyond Unicode is replaced: it only serves to make another name.
+fn split(path: &Path) -> (String, String) {
+    let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().display().to_string();
+    let extension = path.extension().map(|end| format!(".{}", end.display())).unwrap_or_default();
+    (text(path.file_stem()), extension)
+}
+
+/// `stem` + `tail`, with the stem cut so that both fit into one component.
+fn fit(stem: &str, tail: &str) -> String {
+    let room = MAX_COMPONENT_BYTES.saturating_sub(tail.len());
+    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= room;
+    stem.char_indices().take_while(fits).map(|(_, c)| c).chain(tail.chars()).collect()
+}
+
+/// Moves a file to a path that nothing has; an existing one is an error and
+/// stays as it is.
+fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // A kernel or a file system that does not know the flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            result => return Ok(result?),
+        }
+    }
+    reserve_and_rename(from, to)
+}
+
+/// Without help of the system: an empty file takes the name, which only one
+/// can make, and is then replaced by the real one.
+fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).create_new(true).open(to)?;
+    fs::rename(from, to).inspect_err(|_| {
+        // It is the empty file made above.
+        let _ = fs::remove_file(to);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::manifest::ManifestBuilder;
+    use tempfile::TempDir;
+
+    const CONTENT: &[u8] = b"the sky ship";
+
+    fn manifest() -> Manifest {
+        let mut builder = ManifestBuilder::new(CONTENT.len() as u64);
+        builder.update(CONTENT);
+        builder.finish().unwrap()
+    }
+
+    fn begin(place: &Place, name: &str) -> Download {
+        Download::begin(manifest(), place, &FileName::new(name).unwrap()).unwrap()
+    }
+
+    fn download(place: &Place, name: &str) -> PathBuf {
+        let mut download = begin(place, name);
+        download.write(PieceIndex(0), CONTENT).unwrap();
+        download.finish().unwrap()
+    }
+
+    fn listing(dir: &Path) -> Vec<String> {
+        let paths = RealDisk.list(dir).unwrap();
+        paths.iter().map(|path| path.file_name().unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn nothing_is_ever_overwritten() {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("a.tar.gz"), b"mine").unwrap();
+        fs::create_dir(dir.path().join("a.tar (1).gz")).unwrap();
+        let place = Place::of(dir.path());
+        assert_eq!(download(&place, "a.tar.gz"), dir.path().join("a.tar (2).gz"));
+        assert_eq!(fs::read(dir.path().join("a.tar.gz")).unwrap(), b"mine");
+        assert_eq!(fs::read(dir.path().join("a.tar (2).gz")).unwrap(), CONTENT);
+        assert_eq!(listing(dir.path()), ["a.tar (1).gz", "a.tar (2).gz", "a.tar.gz"]);
+    }
+
+    #[test]
+    fn without_the_systems_help_nothing_is_overwritten_either() {
+        let dir = TempDir::new().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, b"new").unwrap();
+        fs::write(&to, b"old").unwrap();
+        assert!(taken(&reserve_and_rename(&from, &to).unwrap_err()));
+        assert_eq!(fs::read(&to).unwrap(), b"old");
+        fs::remove_file(&to).unwrap();
+        reserve_and_rename(&from, &to).unwrap();
+        assert_eq!(listing(dir.path()), ["to"]);
+        assert!(reserve_and_rename(&from, &dir.path().join("other")).is_err());
+        assert_eq!(listing(dir.path()), ["to"], "no empty file stays");
+    }
+
+    #[test]
+    fn two_downloads_of_one_name_get_two_files() {
+        let dir = TempDir::new().unwrap();
+        let place = Place::of(dir.path());
+        let mut one = begin(&place, ".hidden");
+        let mut two = begin(&place, ".hidden");
+        assert_eq!(listing(dir.path()), ["..hidden (1).part", "..hidden.part"]);
+        for download in [&mut one, &mut two] {
+            download.write(PieceIndex(0), CONTENT).unwrap();
+        }
+        two.finish().unwrap();
+        one.finish().unwrap();
+        assert_eq!(listing(dir.path()), [".hidden", ".hidden (1)"]);
+    }
+
+    #[test]
+    fn a_dropped_or_incomplete_download_leaves_no_file() {
+        let dir = TempDir::new().unwrap();
+        let place = Place::Below(dir.path().join("sub"));
+        drop(begin(&place, "a/b/c.txt"));
+        assert!(matches!(
+            begin(&place, "a/b/c.txt").finish(),
+            Err(StoreError::Incomplete { missing: 1, .. })
+        ));
+        assert!(listing(&dir.path().join("sub/a/b")).is_empty());
+        assert_eq!(download(&place, "a/b/c.txt"), dir.path().join("sub/a/b/c.txt"));
+    }
+
+    #[test]
+    fn a_path_that_is_no_directory_is_the_files_own() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("own.bin");
+        assert_eq!(Place::of(&path), Place::At(path.clone()));
+        assert_eq!(download(&Place::At(path.clone()), "ignored"), path);
+        let below = dir.path().join("new/");
+        assert_eq!(Place::of(&below), Place::Below(below.clone()));
+    }
+
+    #[test]
+    fn the_longest_name_still_gets_its_hidden_file_and_its_number() {
+        let dir = TempDir::new().unwrap();
+        let name = format!("{}.txt", "é".repeat(125));
+        let place = Place::of(dir.path());
+        assert_eq!(download(&place, &name), dir.path().join(&name));
+        let second = download(&place, &name);
+        assert!(second.to_str().unwrap().ends_with("é (1).txt"), "{}", second.display());
+    }
+}

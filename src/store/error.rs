@@ -1,0 +1,101 @@
+//! What can go wrong below the store, by blame.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::record::ContentHash;
+use crate::transfer::manifest::PieceIndex;
+
+/// Why the store did not do something. Unless a variant says otherwise, what
+/// was stored before is still stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The local disk failed.
+    #[error("cannot {doing} {}: {why}; check the disk's space, health and permissions", path.display())]
+    Disk {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// Another process has the directory.
+    #[error(
+        "the data directory {} is used by another chordal; stop that one or choose another with --data-dir",
+        dir.display()
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The catalogue could not be read or written. Whether the last change
+    /// took place is known after the next call, which opens it anew.
+    #[error("the catalogue {} failed: {why}; check the disk's space and health, then restart", path.display())]
+    Catalogue {
+        /// Its file.
+        path: PathBuf,
+        /// What redb said.
+        why: Box<redb::Error>,
+    },
+    /// The caller's: a record may only be committed once its bytes are here.
+    #[error("content {0} is not stored here; fetch it first")]
+    NoBlob(ContentHash),
+    /// The caller's: not all pieces were written. The partial file is gone.
+    #[error("content {root} still lacks {missing} pieces; fetch them first")]
+    Incomplete {
+        /// The content.
+        root: ContentHash,
+        /// Pieces that are not here.
+        missing: usize,
+    },
+    /// The local disk changed bytes. The blob is left as it is.
+    #[error("{} is damaged: its bytes do not give its name; remove it and fetch it again", path.display())]
+    Damaged {
+        /// The blob.
+        path: PathBuf,
+    },
+    /// The caller's: there is no free name beside so many files.
+    #[error("{} and its numbered variants all exist; remove some or choose another name", path.display())]
+    NoFreeName {
+        /// The first choice.
+        path: PathBuf,
+    },
+}
+
+/// Why a piece does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum IncomingError {
+    /// The source's: the bytes do not give the piece's hash. Nothing was
+    /// written.
+    #[error("piece {0} is not what its hash says; drop its source")]
+    WrongPiece(PieceIndex),
+    /// The local disk's. The piece is still missing and may be written again.
+    #[error(transparent)]
+    Disk(#[from] StoreError),
+}
+
+impl StoreError {
+    /// Whether the disk (or a quota on it) is full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::Disk { why, .. } => says_full(why),
+            StoreError::Catalogue { why, .. } => {
+                matches!(&**why, redb::Error::Io(why) if says_full(why))
+            }
+            _ => false,
+        }
+    }
+}
+
+fn says_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Names the path and the deed that an I/O error belongs to.
+pub(super) fn on<'a>(
+    doing: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> StoreError + use<'a> {
+    move |why| StoreError::Disk { doing, path: path.to_owned(), why }
+}

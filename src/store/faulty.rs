@@ -1,0 +1,254 @@
+//! A disk for tests that fails, or loses its power, at a call of the test's
+//! choice.
+//!
+//! It does everything on the real file system, but "durable" is only what it
+//! was asked to sync: [`FaultyDisk::lose_power`] takes back all the rest.
+//! Nothing is really synced, which makes thousands of crashes quick.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::disk::{Disk, DiskFile, RealDisk, parent};
+
+/// What happens at the chosen call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// That one call fails.
+    Once(io::ErrorKind),
+    /// The process dies there: that call does half its work at most and
+    /// nothing works any more.
+    Crash,
+}
+
+/// The disk. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FaultyDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: u64,
+    fault: Option<(u64, Fault)>,
+    dead: bool,
+    /// How to take back what is not durable, oldest first.
+    undo: Vec<Undo>,
+}
+
+#[derive(Debug)]
+enum Undo {
+    Bytes { file: File, offset: u64, old: Vec<u8>, len: u64 },
+    Created(PathBuf),
+    CreatedDir(PathBuf),
+    Renamed { from: PathBuf, to: PathBuf, replaced: Option<Vec<u8>> },
+    Removed { path: PathBuf, bytes: Vec<u8> },
+}
+
+impl FaultyDisk {
+    /// A disk whose `call`-th call (counted from 1) meets the fault.
+    pub(super) fn with(call: u64, fault: Fault) -> FaultyDisk {
+        let disk = FaultyDisk::default();
+        disk.arm(call, fault);
+        disk
+    }
+
+    /// The `call`-th call from now on meets the fault.
+    pub(super) fn arm(&self, call: u64, fault: Fault) {
+        let mut state = self.state();
+        state.fault = Some((state.calls + call, fault));
+    }
+
+    /// Whether the fault was met.
+    pub(super) fn has_failed(&self) -> bool {
+        let state = self.state();
+        state.fault.is_some_and(|(call, _)| state.calls >= call)
+    }
+
+    /// Takes back what was never synced and kills the process.
+    pub(super) fn lose_power(&self) {
+        let mut state = self.state();
+        state.dead = true;
+        while let Some(undo) = state.undo.pop() {
+            // What cannot be taken back was taken back with something else.
+            let _ = match undo {
+                Undo::Bytes { file, offset, old, len } => {
+                    file.write_all_at(&old, offset).and_then(|()| file.set_len(len))
+                }
+                Undo::Created(path) => fs::remove_file(path),
+                // With all that was durable in it.
+                Undo::CreatedDir(path) => fs::remove_dir_all(path),
+                Undo::Renamed { from, to, replaced } => fs::rename(&to, from)
+                    .and_then(|()| replaced.map_or(Ok(()), |bytes| fs::write(to, bytes))),
+                Undo::Removed { path, bytes } => fs::write(path, bytes),
+            };
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call. `Err` when it shall fail, with whether it may do half.
+    fn call(&self) -> Result<(), (io::Error, bool)> {
+        let mut state = self.state();
+        if state.dead {
+            return Err((io::Error::other("the process is dead"), false));
+        }
+        state.calls += 1;
+        match state.fault {
+            Some((call, Fault::Once(kind))) if call == state.calls => Err((kind.into(), false)),
+            Some((call, Fault::Crash)) if call == state.calls => {
+                state.dead = true;
+                Err((io::Error::other("the process dies"), true))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn whole(&self) -> io::Result<()> {
+        self.call().map_err(|(error, _)| error)
+    }
+
+    fn note(&self, undo: Undo) {
+        self.state().undo.push(undo);
+    }
+
+    fn wrap(&self, path: &Path, existed: bool) -> io::Result<Box<dyn DiskFile>> {
+        let file = File::options().read(true).write(true).open(path)?;
+        if !existed {
+            self.note(Undo::Created(path.to_owned()));
+        }
+        Ok(Box::new(FaultyFile { disk: self.clone(), file }))
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.whole()?;
+        RealDisk.create_dir(dir)?;
+        self.note(Undo::CreatedDir(dir.to_owned()));
+        Ok(())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.whole()?;
+        RealDisk.create(path)?;
+        self.wrap(path, false)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.whole()?;
+        let existed = path.exists();
+        RealDisk.open(path)?;
+        self.wrap(path, existed)
+    }
+
+    fn reader(&self, path: &Path) -> io::Result<File> {
+        self.whole()?;
+        RealDisk.reader(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.whole()?;
+        RealDisk.read(path)
+    }
+
+    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.whole()?;
+        RealDisk.size(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.whole()?;
+        RealDisk.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.whole()?;
+        let replaced = fs::read(to).ok();
+        RealDisk.rename(from, to)?;
+        self.note(Undo::Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.whole()?;
+        if let Ok(bytes) = fs::read(path) {
+            RealDisk.remove(path)?;
+            self.note(Undo::Removed { path: path.to_owned(), bytes });
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.whole()?;
+        self.state().undo.retain(|undo| match undo {
+            Undo::Created(path) | Undo::CreatedDir(path) | Undo::Removed { path, .. } => {
+                parent(path) != dir
+            }
+            Undo::Renamed { to, .. } => parent(to) != dir,
+            Undo::Bytes { .. } => true,
+        });
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    disk: FaultyDisk,
+    file: File,
+}
+
+impl FaultyFile {
+    fn note(&self, offset: u64, length: usize) -> io::Result<()> {
+        let len = self.file.metadata()?.len();
+        let there = len.saturating_sub(offset).min(length as u64);
+        let mut old = vec![0; there as usize];
+        self.file.read_exact_at(&mut old, offset)?;
+        self.disk.note(Undo::Bytes { file: self.file.try_clone()?, offset, old, len });
+        Ok(())
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn size(&self) -> io::Result<u64> {
+        self.disk.whole()?;
+        DiskFile::size(&self.file)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.disk.whole()?;
+        DiskFile::read_at(&self.file, offset, bytes)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let (bytes, result) = match self.disk.call() {
+            Ok(()) => (bytes, Ok(())),
+            Err((error, true)) => (&bytes[..bytes.len() / 2], Err(error)),
+            Err((error, false)) => return Err(error),
+        };
+        self.note(offset, bytes.len())?;
+        DiskFile::write_at(&self.file, offset, bytes)?;
+        result
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.whole()?;
+        let now = self.file.metadata()?.len();
+        self.note(len.min(now), now.saturating_sub(len) as usize)?;
+        File::set_len(&self.file, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.whole()?;
+        let inode = self.file.metadata()?.ino();
+        self.disk.state().undo.retain(|undo| match undo {
+            Undo::Bytes { file, .. } => file.metadata().map_or(true, |found| found.ino() != inode),
+            _ => true,
+        });
+        Ok(())
+    }
+}

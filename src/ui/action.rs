@@ -1,0 +1,495 @@
+//! The keys of the panels: one table behind the keys themselves, the help and
+//! the hints of the bottom row.
+//!
+//! Each entry has a name of its own, so that a file of settings can give it
+//! other keys.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::state::{App, Focus, Overlay, Panel};
+
+/// What a key does in the panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// To the command line.
+    Prompt,
+    /// The searchable list of keys and commands.
+    Help,
+    /// Close what is open; end the program when nothing is.
+    Close,
+    /// The focused panel fills the screen.
+    Zoom,
+    /// The picture stands still.
+    Freeze,
+    /// The next panel.
+    NextPanel,
+    /// The panel before.
+    PreviousPanel,
+    /// A panel by its digit.
+    Panel(Panel),
+    /// One row up.
+    Up,
+    /// One row down.
+    Down,
+    /// Ten rows up.
+    PageUp,
+    /// Ten rows down.
+    PageDown,
+    /// The first row.
+    First,
+    /// The last row.
+    Last,
+    /// Search the events.
+    Search,
+    /// Show louder events only.
+    Level,
+    /// Back to the newest event.
+    Follow,
+    /// The selected row to the clipboard.
+    Copy,
+    /// The snapshot to a file.
+    Export,
+    /// Explain each step of the protocol.
+    Explain,
+    /// Mouse on or off.
+    Mouse,
+    /// The next node of the lab.
+    NextNode,
+    /// The node before.
+    PreviousNode,
+    /// Kill the shown node.
+    Kill,
+    /// Start it again.
+    Restart,
+    /// One more node.
+    Add,
+    /// Draw everything anew.
+    Repaint,
+    /// Back to the shell for a while.
+    Suspend,
+    /// Leave the ring and end, without a question.
+    Leave,
+}
+
+/// Where a key works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// While the panels have the focus.
+    Panels,
+    /// While the panels of a lab have the focus.
+    Lab,
+    /// Always, at the prompt too.
+    Everywhere,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Its name in settings.
+    pub name: &'static str,
+    /// What it does.
+    pub action: Action,
+    /// The keys, the one to show first.
+    pub keys: &'static [Key],
+    /// Where they work.
+    pub scope: Scope,
+    /// A word or two for the bottom row; empty: not shown there.
+    pub hint: &'static str,
+    /// One line for the help.
+    pub help: &'static str,
+}
+
+/// A key with the modifiers that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key.
+    pub code: KeyCode,
+    /// With Control.
+    pub control: bool,
+}
+
+impl Key {
+    /// Whether this is the key that was pressed.
+    pub fn matches(self, event: KeyEvent) -> bool {
+        event.code == self.code
+            && event.modifiers.contains(KeyModifiers::CONTROL) == self.control
+            && !event.modifiers.contains(KeyModifiers::ALT)
+    }
+
+    /// As people write it: `Ctrl-L`, `PgUp`, `z`.
+    pub fn show(self) -> String {
+        let name = match self.code {
+            KeyCode::Char(' ') => "Space".to_owned(),
+            KeyCode::Char(c) if self.control => c.to_uppercase().collect(),
+            KeyCode::Char(c) => c.to_string(),
+            KeyCode::BackTab => "Shift-Tab".to_owned(),
+            KeyCode::PageUp => "PgUp".to_owned(),
+            KeyCode::PageDown => "PgDn".to_owned(),
+            KeyCode::F(number) => format!("F{number}"),
+            other => format!("{other:?}"),
+        };
+        if self.control { format!("Ctrl-{name}") } else { name }
+    }
+}
+
+const fn plain(code: KeyCode) -> Key {
+    Key { code, control: false }
+}
+
+const fn char(c: char) -> Key {
+    plain(KeyCode::Char(c))
+}
+
+const fn control(c: char) -> Key {
+    Key { code: KeyCode::Char(c), control: true }
+}
+
+const fn binding(
+    name: &'static str,
+    action: Action,
+    keys: &'static [Key],
+    scope: Scope,
+    hint: &'static str,
+    help: &'static str,
+) -> Binding {
+    Binding { name, action, keys, scope, hint, help }
+}
+
+/// Every key of the panels. The bottom row shows hints in this order.
+pub const BINDINGS: &[Binding] = &[
+    binding(
+        "prompt",
+        Action::Prompt,
+        &[char(':'), plain(KeyCode::Enter)],
+        Scope::Panels,
+        "command",
+        "go to the command line",
+    ),
+    binding(
+        "next-panel",
+        Action::NextPanel,
+        &[plain(KeyCode::Tab), plain(KeyCode::Right)],
+        Scope::Panels,
+        "next",
+        "focus the next panel",
+    ),
+    binding(
+        "previous-panel",
+        Action::PreviousPanel,
+        &[plain(KeyCode::BackTab), plain(KeyCode::Left)],
+        Scope::Panels,
+        "",
+        "focus the panel before",
+    ),
+    binding(
+        "zoom",
+        Action::Zoom,
+        &[char('z')],
+        Scope::Panels,
+        "zoom",
+        "fill the screen with the panel",
+    ),
+    binding(
+        "next-node",
+        Action::NextNode,
+        &[char('n')],
+        Scope::Lab,
+        "next node",
+        "show the next node",
+    ),
+    binding(
+        "previous-node",
+        Action::PreviousNode,
+        &[char('N')],
+        Scope::Lab,
+        "",
+        "show the node before",
+    ),
+    binding(
+        "kill",
+        Action::Kill,
+        &[char('K')],
+        Scope::Lab,
+        "kill",
+        "kill the shown node, as a crash would",
+    ),
+    binding(
+        "restart",
+        Action::Restart,
+        &[char('R')],
+        Scope::Lab,
+        "restart",
+        "start the shown node again",
+    ),
+    binding("add", Action::Add, &[char('A')], Scope::Lab, "", "add one more node"),
+    binding(
+        "freeze",
+        Action::Freeze,
+        &[char(' ')],
+        Scope::Panels,
+        "freeze",
+        "hold the picture, or let it go",
+    ),
+    binding(
+        "explain",
+        Action::Explain,
+        &[char('x')],
+        Scope::Panels,
+        "explain",
+        "explain each step of the protocol",
+    ),
+    binding("search", Action::Search, &[char('/')], Scope::Panels, "search", "search the events"),
+    binding(
+        "level",
+        Action::Level,
+        &[char('l')],
+        Scope::Panels,
+        "level",
+        "show louder events only, then all",
+    ),
+    binding("follow", Action::Follow, &[char('f')], Scope::Panels, "", "follow the newest event"),
+    binding(
+        "copy",
+        Action::Copy,
+        &[char('y')],
+        Scope::Panels,
+        "copy",
+        "copy the selected row to the clipboard",
+    ),
+    binding(
+        "export",
+        Action::Export,
+        &[char('e')],
+        Scope::Panels,
+        "",
+        "write the snapshot as JSON into the working directory",
+    ),
+    binding(
+        "mouse",
+        Action::Mouse,
+        &[char('m')],
+        Scope::Panels,
+        "",
+        "mouse on or off (off: the terminal selects text)",
+    ),
+    binding("up", Action::Up, &[plain(KeyCode::Up), char('k')], Scope::Panels, "", "one row up"),
+    binding(
+        "down",
+        Action::Down,
+        &[plain(KeyCode::Down), char('j')],
+        Scope::Panels,
+        "",
+        "one row down",
+    ),
+    binding("page-up", Action::PageUp, &[plain(KeyCode::PageUp)], Scope::Panels, "", "ten rows up"),
+    binding(
+        "page-down",
+        Action::PageDown,
+        &[plain(KeyCode::PageDown)],
+        Scope::Panels,
+        "",
+        "ten rows down",
+    ),
+    binding(
+        "first",
+        Action::First,
+        &[plain(KeyCode::Home), char('g')],
+        Scope::Panels,
+        "",
+        "the first row",
+    ),
+    binding(
+        "last",
+        Action::Last,
+        &[plain(KeyCode::End), char('G')],
+        Scope::Panels,
+        "",
+        "the last row",
+    ),
+    binding("ring", Action::Panel(Panel::Ring), &[char('1')], Scope::Panels, "", "the ring"),
+    binding(
+        "fingers",
+        Action::Panel(Panel::Fingers),
+        &[char('2')],
+        Scope::Panels,
+        "",
+        "the finger table",
+    ),
+    binding(
+        "neighbours",
+        Action::Panel(Panel::Neighbours),
+        &[char('3')],
+        Scope::Panels,
+        "",
+        "predecessor and successors",
+    ),
+    binding(
+        "files",
+        Action::Panel(Panel::Files),
+        &[char('4')],
+        Scope::Panels,
+        "",
+        "the files held here",
+    ),
+    binding(
+        "transfers",
+        Action::Panel(Panel::Transfers),
+        &[char('5')],
+        Scope::Panels,
+        "",
+        "transfers",
+    ),
+    binding("events", Action::Panel(Panel::Events), &[char('6')], Scope::Panels, "", "events"),
+    binding(
+        "close",
+        Action::Close,
+        &[char('q')],
+        Scope::Panels,
+        "quit",
+        "close what is open, or leave the ring and end",
+    ),
+    binding(
+        "leave",
+        Action::Leave,
+        &[control('c')],
+        Scope::Everywhere,
+        "",
+        "leave the ring and end; twice: end now",
+    ),
+    binding(
+        "suspend",
+        Action::Suspend,
+        &[control('z')],
+        Scope::Everywhere,
+        "",
+        "back to the shell for a while",
+    ),
+    binding(
+        "repaint",
+        Action::Repaint,
+        &[control('l')],
+        Scope::Everywhere,
+        "",
+        "draw everything anew",
+    ),
+    binding(
+        "help",
+        Action::Help,
+        &[char('?'), plain(KeyCode::F(1))],
+        Scope::Panels,
+        "help",
+        "list all keys and commands",
+    ),
+];
+
+/// Keys of the prompt that only editing needs: for the help.
+const PROMPT_KEYS: &[(&str, &str)] = &[
+    ("Enter", "carry out the line"),
+    ("Tab", "complete the word; again: the next candidate"),
+    ("Right, End", "take the suggestion behind the cursor"),
+    ("Up, Down", "older and newer lines that start alike"),
+    ("Ctrl-R", "search the lines entered before"),
+    ("Esc", "to the panels (also Tab on an empty line)"),
+    ("Ctrl-U, Ctrl-K, Ctrl-W", "delete to the start, to the end, the word before"),
+    ("Ctrl-D", "quit (on an empty line)"),
+];
+
+/// What a key means outside the prompt, or everywhere.
+pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
+    let bound = |binding: &&Binding| binding.keys.iter().any(|key| key.matches(event));
+    BINDINGS.iter().filter(|binding| is_live(app, binding)).find(bound).map(|found| found.action)
+}
+
+fn is_live(app: &App, binding: &Binding) -> bool {
+    let panels = app.focus == Focus::Panels;
+    let allowed = binding.action != Action::Add || app.control.can_add;
+    allowed
+        && match binding.scope {
+            Scope::Panels => panels,
+            Scope::Lab => panels && app.lab,
+            Scope::Everywhere => true,
+        }
+}
+
+/// Hints for the bottom row, the most useful first: a key and what it does.
+/// `? help` comes last and is meant to stay when others do not fit.
+pub fn hints(app: &App) -> Vec<(String, &'static str)> {
+    let key = |key: &str, does: &'static str| (key.to_owned(), does);
+    match (&app.overlay, app.focus) {
+        (Some(Overlay::Confirm { .. }), _) => return vec![key("y", "yes"), key("n", "no")],
+        (Some(Overlay::Leaving { .. }), _) => return vec![key("Ctrl-C", "end now")],
+        (Some(Overlay::Help { .. }), _) => {
+            return vec![key("Esc", "close"), key("a-z", "search"), key("Up, Down", "scroll")];
+        }
+        (Some(Overlay::Output { .. }), _) => {
+            return vec![key("q", "close"), key("PgUp, PgDn", "scroll")];
+        }
+        (None, Focus::Prompt) if app.prompt.search.is_some() => {
+            return vec![key("Enter", "run"), key("Ctrl-R", "older"), key("Esc", "edit")];
+        }
+        (None, Focus::Prompt) => {
+            return vec![
+                key("Enter", "run"),
+                key("Tab", "complete"),
+                key("Up", "history"),
+                key("Esc", "panels"),
+                key("?", "help"),
+            ];
+        }
+        (None, Focus::Panels) if app.control.searching_log => {
+            return vec![key("Enter", "keep"), key("Esc", "show all")];
+        }
+        (None, Focus::Panels) => {}
+    }
+    let shown = |binding: &&Binding| !binding.hint.is_empty() && is_live(app, binding);
+    let hint = |binding: &Binding| (binding.keys[0].show(), binding.hint);
+    BINDINGS.iter().filter(shown).map(hint).collect()
+}
+
+/// Every live key with its help, for the help screen: those of the panels,
+/// then those of the prompt.
+pub fn list(lab: bool, can_add: bool) -> Vec<(String, &'static str)> {
+    let live = |binding: &&Binding| {
+        (binding.scope != Scope::Lab || lab) && (binding.action != Action::Add || can_add)
+    };
+    let shown = |binding: &Binding| {
+        let keys: Vec<_> = binding.keys.iter().map(|key| key.show()).collect();
+        (keys.join(", "), binding.help)
+    };
+    let prompt = PROMPT_KEYS.iter().map(|&(keys, help)| (keys.to_owned(), help));
+    BINDINGS.iter().filter(live).map(shown).chain(prompt).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_means_two_things_and_no_name_is_used_twice() {
+        let mut keys: Vec<Key> = Vec::new();
+        let mut names = Vec::new();
+        for binding in BINDINGS {
+            for key in binding.keys {
+                assert!(!keys.contains(key), "{} is bound twice", key.show());
+                keys.push(*key);
+            }
+            assert!(!names.contains(&binding.name), "{}", binding.name);
+            names.push(binding.name);
+        }
+    }
+
+    #[test]
+    fn keys_are_written_as_people_write_them() {
+        assert_eq!(control('l').show(), "Ctrl-L");
+        assert_eq!(char(' ').show(), "Space");
+        assert_eq!(plain(KeyCode::PageUp).show(), "PgUp");
+        assert_eq!(plain(KeyCode::F(1)).show(), "F1");
+        assert_eq!(plain(KeyCode::Up).show(), "Up");
+    }
+
+    #[test]
+    fn a_multiplexers_keys_are_left_alone() {
+        let taken = |key: &Key| key.control && matches!(key.code, KeyCode::Char('a' | 'b'));
+        assert!(!BINDINGS.iter().flat_map(|binding| binding.keys).any(taken));
+    }
+}

@@ -1,0 +1,94 @@
+//! [`run`]: sets up the real terminal around a session and tears it down.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crossterm::event::EventStream;
+use futures_util::Stream;
+use rustix::process::Signal as Number;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::history::History;
+use super::screen::TerminalScreen;
+use super::session::{Session, Signalled};
+use super::state::App;
+use super::terminal::{self, PanicWatch};
+use super::theme::Glyphs;
+use super::{Ended, Feed, Options, UiError, ingest};
+
+/// Shows a dashboard over these nodes until the user, a signal or the
+/// terminal's end ends it. Owns the terminal meanwhile and gives it back as it
+/// was, whatever happens. The nodes are asked to leave their rings, not ended.
+pub async fn run(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
+    if feeds.is_empty() {
+        return Err(UiError::NoNode);
+    }
+    if !terminal::is_usable() {
+        return Err(UiError::NotATerminal);
+    }
+    terminal::as_dashboard(show(feeds, options)).await
+}
+
+async fn show(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
+    let ascii = options.ascii.unwrap_or_else(|| !locale_is_utf8());
+    let glyphs = if ascii { Glyphs::ascii() } else { Glyphs::unicode() };
+    let snapshots = feeds.iter().map(|feed| feed.snapshots.borrow().clone()).collect();
+    let mut app = App::new(snapshots, options.theme, glyphs);
+    app.prompt.history = History::load(options.history);
+    app.prompt.message = options.first_message.as_deref().map(ingest::first_message);
+    app.lab = options.lab.is_some();
+    app.control.can_add = options.lab.is_some() && options.added.is_some();
+    app.control.leave_deadline = options.leave_deadline;
+
+    // Signals first: one that arrives while the modes change must not kill us.
+    let signals = Signals::new()?;
+    let screen = TerminalScreen::open()?;
+    let panics = PanicWatch::new(screen.guard(), options.log_dir);
+    let session = Session::new(app, screen, ascii, feeds, options.lab, options.added);
+    session.run(EventStream::new(), signals, panics.background()).await
+}
+
+/// What the locale says about the terminal's encoding; the first variable that
+/// is set decides, as for the C library.
+fn locale_is_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+    locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+/// The signals that a dashboard answers.
+struct Signals([(Signal, Signalled); 6]);
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        let on = |kind, means| signal(kind).map(|signal| (signal, means));
+        // tokio has no names for these two.
+        let stop = SignalKind::from_raw(Number::TSTP.as_raw());
+        let go_on = SignalKind::from_raw(Number::CONT.as_raw());
+        Ok(Signals([
+            on(SignalKind::hangup(), Signalled::Hangup)?,
+            on(SignalKind::interrupt(), Signalled::End)?,
+            on(SignalKind::terminate(), Signalled::End)?,
+            on(SignalKind::quit(), Signalled::End)?,
+            on(stop, Signalled::Stop)?,
+            on(go_on, Signalled::Continue)?,
+        ]))
+    }
+}
+
+impl Stream for Signals {
+    type Item = Signalled;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Signalled>> {
+        for (signal, means) in &mut self.0 {
+            if signal.poll_recv(context).is_ready() {
+                return Poll::Ready(Some(*means));
+            }
+        }
+        Poll::Pending
+    }
+}

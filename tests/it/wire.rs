@@ -1,0 +1,311 @@
+//! The bytes on the wire: golden bytes for every message, so that a change of
+//! the protocol is always a decision; and arbitrary bytes, which never panic.
+//!
+//! After a decision: raise `PROTOCOL_VERSION` and run
+//! `CHORDAL_GOLDEN=write cargo test --test it wire::golden`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use chordal::id::{Id, Space};
+use chordal::limits::MAX_FRAME_BYTES;
+use chordal::name::FileName;
+use chordal::peer::Peer;
+use chordal::record::{Content, ContentHash, Record, Version};
+use chordal::wire::data::{DataRequest, DataResponse};
+use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Purpose};
+use chordal::wire::message::{Digest, Verdict};
+use chordal::wire::query::{HeldFile, LookupTrace, NodeInfo};
+use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
+use proptest::prelude::*;
+use serde::Serialize;
+
+/// Every message, named, with its bytes.
+struct Golden(BTreeMap<String, Vec<u8>>);
+
+impl Golden {
+    fn add<T: Serialize + std::fmt::Debug>(&mut self, value: &T) {
+        let text = format!("{value:?}");
+        // A type's name and its variant's: what stands before the first field.
+        let short: String = text
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .take(96)
+            .map(|c| if c.is_ascii_graphic() { c } else { '_' })
+            .collect();
+        let bytes = codec::encode(value).expect("it fits into a frame");
+        let name = format!("{}.{short}", std::any::type_name::<T>().rsplit("::").next().unwrap());
+        assert!(self.0.insert(name.clone(), bytes).is_none(), "{name} twice");
+    }
+}
+
+fn peer(port: u16, index: u16) -> Peer {
+    Peer::new(SocketAddr::from(([127, 0, 0, 1], port)), index)
+}
+
+fn record() -> Record {
+    Record {
+        name: FileName::new("holiday/SkyShip.jpg").expect("a name"),
+        version: Version { counter: 7, root: ContentHash([0xAB; 32]) },
+        content: Content::File { size: 85_021 },
+    }
+}
+
+fn params() -> Params {
+    Params { ring: "chordal".into(), space: Space::default(), replicas: 3 }
+}
+
+fn asks() -> Vec<Ask> {
+    vec![
+        Ask::Ping,
+        Ask::Neighbours,
+        Ask::Next { key: Id::new(189) },
+        Ask::Inventory { from: Id::new(1), to: Id::new(1023), digest: Digest(99), copies: 3 },
+        Ask::Offer { records: vec![record()] },
+        Ask::MayDrop { records: vec![(record().name, record().version)] },
+    ]
+}
+
+fn answers() -> Vec<Answer> {
+    let successors = vec![peer(2002, 0), peer(2001, 1)];
+    vec![
+        Answer::Pong,
+        Answer::NotMember,
+        Answer::Neighbours { predecessor: Some(peer(2001, 0)), successors: successors.clone() },
+        Answer::Next { owner: true, predecessor: None, successors, closer: vec![peer(2000, 0)] },
+        Answer::Inventory { same: false },
+        Answer::Offer {
+            verdicts: vec![
+                Verdict::Held,
+                Verdict::Wanted,
+                Verdict::Newer(Record { content: Content::Deleted, ..record() }),
+                Verdict::Later,
+            ],
+        },
+        Answer::MayDrop { may: vec![true, false] },
+    ]
+}
+
+fn tells() -> Vec<Tell> {
+    vec![
+        Tell::Notify,
+        Tell::Changed,
+        Tell::Leaving { predecessor: Some(peer(2001, 0)), successors: vec![peer(2002, 0)] },
+        Tell::Consider { candidate: peer(2003, 0), hops: 20 },
+        Tell::Held { name: record().name, version: record().version },
+    ]
+}
+
+fn requests() -> Vec<Request> {
+    let name = record().name;
+    vec![
+        Request::Info,
+        Request::Fingers,
+        Request::Lookup { key: Id::new(189) },
+        Request::Files { after: Some(name.clone()) },
+        Request::Locate { name: name.clone() },
+        Request::Remove { name },
+        Request::Ping { peer: Some(peer(2001, 0)) },
+        Request::Members,
+    ]
+}
+
+fn responses() -> Vec<Response> {
+    vec![
+        Response::Info(NodeInfo {
+            peer: peer(2000, 0),
+            params: params(),
+            member: true,
+            predecessor: Some(peer(2001, 0)),
+            successors: vec![peer(2002, 0)],
+            version: "0.1.0".into(),
+        }),
+        Response::Fingers(vec![Some(peer(2002, 0)), None]),
+        Response::Lookup(LookupTrace {
+            key: Id::new(189),
+            owner: peer(2000, 0),
+            successors: vec![peer(2002, 0)],
+            hops: vec![(peer(2001, 0), Some(420)), (peer(2002, 0), None)],
+        }),
+        Response::Files {
+            rows: vec![HeldFile { record: record(), owner: true, copies: 2, wanted: 3 }],
+            more: false,
+        },
+        Response::Locate { record: Some(record()), holders: vec![peer(2000, 0)] },
+        Response::Removed { copies: 3 },
+        Response::Pong { micros: 123 },
+        Response::Members { members: vec![peer(2000, 0)], complete: true },
+        Response::Failed { why: "no".into() },
+    ]
+}
+
+fn data_requests() -> Vec<DataRequest> {
+    let root = ContentHash([0xAB; 32]);
+    vec![
+        DataRequest::Manifest { root },
+        DataRequest::Bytes { root, offset: 1 << 20, length: 85_021 },
+        DataRequest::Upload { name: record().name, root, size: 85_021, overwrite: true },
+    ]
+}
+
+fn data_responses() -> Vec<DataResponse> {
+    vec![
+        DataResponse::Manifest { size: 85_021 },
+        DataResponse::Bytes { length: 85_021 },
+        DataResponse::Proceed,
+        DataResponse::Progress { copies: 1, wanted: 3 },
+        DataResponse::Stored {
+            version: record().version,
+            holders: vec![peer(2000, 0)],
+            wanted: 3,
+            already: false,
+        },
+        DataResponse::NotOwner { owner: Some(peer(2001, 0)) },
+        DataResponse::NotFound,
+        DataResponse::Failed { why: "no".into() },
+    ]
+}
+
+fn hello() -> Hello {
+    Hello {
+        purpose: Purpose::Member,
+        params: Some(params()),
+        address: Some(SocketAddr::from(([127, 0, 0, 1], 2000))),
+        index: 0,
+        version: "0.1.0".into(),
+        refusal: None,
+    }
+}
+
+fn all() -> Golden {
+    let mut golden = Golden(BTreeMap::new());
+    for ask in asks() {
+        golden.add(&Frame::Core { from: 0, to: 1, message: Message::Ask { nonce: 5, ask } });
+    }
+    for answer in answers() {
+        golden.add(&Frame::Core { from: 0, to: 0, message: Message::Answer { nonce: 5, answer } });
+    }
+    for tell in tells() {
+        golden.add(&Frame::Core { from: 0, to: 0, message: Message::Tell(tell) });
+    }
+    for request in requests() {
+        golden.add(&Frame::Request { id: 9, request });
+    }
+    for response in responses() {
+        golden.add(&Frame::Response { id: 9, response });
+    }
+    golden.add(&Frame::Bye);
+    data_requests().iter().for_each(|request| golden.add(request));
+    data_responses().iter().for_each(|response| golden.add(response));
+    golden.0.insert("Hello".into(), hello().to_bytes().expect("it fits"));
+    golden
+}
+
+#[test]
+fn golden_bytes_of_every_message() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/wire.golden");
+    let mut text = String::new();
+    for (name, bytes) in all().0 {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(text, "{name} {hex}").expect("a string takes it");
+    }
+    if std::env::var_os("CHORDAL_GOLDEN").is_some_and(|value| value == "write") {
+        std::fs::write(&path, &text).expect("the golden bytes can be written");
+    }
+    let golden = std::fs::read_to_string(&path).expect("the golden bytes are there");
+    for (expected, found) in golden.lines().zip(text.lines()) {
+        assert_eq!(found, expected, "the bytes on the wire changed: see the head of this file");
+    }
+    assert_eq!(golden.lines().count(), text.lines().count());
+}
+
+#[test]
+fn every_message_reads_back() {
+    fn back<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
+        let bytes = codec::encode(value).expect("it fits into a frame");
+        assert_eq!(codec::decode::<T>(&bytes).as_ref(), Ok(value));
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(codec::decode::<T>(&longer).is_err(), "bytes behind {value:?} are refused");
+        assert!(codec::decode::<T>(&bytes[..bytes.len() - 1]).is_err(), "{value:?} cut short");
+    }
+    asks().into_iter().for_each(|ask| back(&Message::Ask { nonce: u32::MAX, ask }));
+    answers().into_iter().for_each(|answer| back(&Message::Answer { nonce: 0, answer }));
+    tells().into_iter().for_each(|tell| back(&Message::Tell(tell)));
+    requests().into_iter().for_each(|request| back(&Frame::Request { id: 1, request }));
+    responses().into_iter().for_each(|response| back(&Frame::Response { id: 1, response }));
+    data_requests().iter().for_each(back);
+    data_responses().iter().for_each(back);
+    back(&hello());
+}
+
+#[test]
+fn a_name_that_is_a_way_out_is_not_decoded() {
+    let evil = ("../../etc/passwd".to_owned(), Version { counter: 1, root: ContentHash([0; 32]) });
+    let bytes = codec::encode(&evil).expect("it fits");
+    assert!(codec::decode::<(FileName, Version)>(&bytes).is_err());
+}
+
+#[test]
+fn a_claimed_length_allocates_nothing() {
+    // A list of 2^60 peers, a string of 2^60 bytes: bincode's 64-bit marker.
+    for head in [&[253u8, 0, 0, 0, 0, 0, 0, 0, 16][..], &[253, 255, 255, 255, 255, 255, 255, 255, 255]] {
+        assert!(codec::decode::<Vec<Peer>>(head).is_err());
+        assert!(codec::decode::<Vec<Record>>(head).is_err());
+        assert!(codec::decode::<String>(head).is_err());
+    }
+    let too_long = u32::try_from(MAX_FRAME_BYTES + 1).expect("small").to_be_bytes();
+    assert!(codec::frame_length(too_long).is_err());
+    assert_eq!(codec::frame_length([0, 1, 0, 0]), Ok(MAX_FRAME_BYTES));
+}
+
+#[test]
+fn a_full_page_of_the_longest_names_fits_into_a_frame() {
+    let part = "x".repeat(255);
+    let name = FileName::new(&format!("{part}/{part}/{part}/{part}")[..1023]).expect("a name");
+    let page = vec![Record { name, ..record() }; chordal::limits::MAX_PAGE];
+    let message = Message::Ask { nonce: u32::MAX, ask: Ask::Offer { records: page.clone() } };
+    assert!(codec::encode(&Frame::Core { from: 9, to: 9, message }).is_ok());
+    let verdicts = page.into_iter().map(Verdict::Newer).collect();
+    let message = Message::Answer { nonce: u32::MAX, answer: Answer::Offer { verdicts } };
+    assert!(codec::encode(&Frame::Core { from: 9, to: 9, message }).is_ok());
+}
+
+#[test]
+fn strangers_are_told_apart() {
+    let mut preamble = [0u8; handshake::PREAMBLE_BYTES];
+    preamble.copy_from_slice(b"GET / HTTP");
+    assert_eq!(handshake::check_preamble(preamble), Err(HandshakeError::NotChordal));
+    preamble[..8].copy_from_slice(&handshake::MAGIC);
+    preamble[8..].copy_from_slice(&999u16.to_be_bytes());
+    assert_eq!(handshake::check_preamble(preamble), Err(HandshakeError::Version { theirs: 999 }));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        let _ = codec::decode::<Frame>(&bytes);
+        let _ = codec::decode::<Hello>(&bytes);
+        let _ = codec::decode::<DataRequest>(&bytes);
+        let _ = codec::decode::<DataResponse>(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_message_never_panics(
+        which in 0usize..64,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let golden = all().0;
+        let mut bytes = golden.values().nth(which % golden.len()).expect("within").clone();
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(frame) = codec::decode::<Frame>(&bytes) {
+            // Whatever was understood can be said again.
+            prop_assert!(codec::encode(&frame).is_ok());
+        }
+    }
+}
