@@ -58,17 +58,15 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
 }
 
 /// Hears the greeting, answers it, and checks that both sides fit together.
-async fn greet(
-    shared: &Shared,
-    mut stream: TcpStream,
-) -> Result<(TcpStream, Hello), ConnectError> {
+async fn greet(shared: &Shared, mut stream: TcpStream) -> Result<(TcpStream, Hello), ConnectError> {
     stream.set_nodelay(true)?;
     let me = shared.me();
     let theirs = match connection::receive_hello(&mut stream).await {
         Ok(theirs) => theirs,
         Err(ConnectError::Handshake(why @ HandshakeError::Version { .. })) => {
             // Told in this version's words; the preamble tells the rest.
-            let refusal = HandshakeError::Version { theirs: crate::wire::handshake::PROTOCOL_VERSION };
+            let refusal =
+                HandshakeError::Version { theirs: crate::wire::handshake::PROTOCOL_VERSION };
             let hello = Hello { refusal: Some(refusal.to_string()), ..me.hello(Purpose::Client) };
             connection::send_hello(&mut stream, &hello).await?;
             return Err(why.into());

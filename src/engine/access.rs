@@ -77,7 +77,11 @@ impl Access {
     }
 
     /// Finds the owner of a key. With `shown`, the dashboard draws the hops.
-    pub(super) async fn lookup(&self, key: Id, shown: Option<String>) -> Result<LookupTrace, String> {
+    pub(super) async fn lookup(
+        &self,
+        key: Id,
+        shown: Option<String>,
+    ) -> Result<LookupTrace, String> {
         match self {
             Access::Inside(shared) => {
                 match shared.core_watched(Command::Lookup { key }, None, shown).await {
@@ -86,12 +90,10 @@ impl Access {
                     _ => Err("the node is stopping".to_owned()),
                 }
             }
-            Access::Outside(outside) => {
-                match ask(outside.via, Request::Lookup { key }).await? {
-                    Response::Lookup(trace) => Ok(trace),
-                    other => Err(unexpected(other)),
-                }
-            }
+            Access::Outside(outside) => match ask(outside.via, Request::Lookup { key }).await? {
+                Response::Lookup(trace) => Ok(trace),
+                other => Err(unexpected(other)),
+            },
         }
     }
 

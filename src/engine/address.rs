@@ -36,7 +36,9 @@ pub(super) async fn resolve(
             return Ok(at(*address, members));
         }
     }
-    Err(format!("'{text}' is no peer: give an address (127.0.0.1:2000), a port, or the start of a node's id"))
+    Err(format!(
+        "'{text}' is no peer: give an address (127.0.0.1:2000), a port, or the start of a node's id"
+    ))
 }
 
 fn known(text: &str, space: Space, members: &[Peer]) -> Result<Option<Peer>, String> {

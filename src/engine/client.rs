@@ -57,7 +57,9 @@ async fn act(
 ) -> Result<Outcome, String> {
     let via = options.via;
     let (member, params) = access::introduce(via).await.map_err(|error| {
-        format!("{via} cannot be reached: {error}; is a node running there? --via names another one")
+        format!(
+            "{via} cannot be reached: {error}; is a node running there? --via names another one"
+        )
     })?;
     let access = Access::Outside(Outside {
         via,
@@ -98,14 +100,14 @@ async fn act(
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let stopped = stopped;
-            while stopped.recv_timeout(PROGRESS)
-                == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            while stopped.recv_timeout(PROGRESS) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
             {
                 report();
             }
             report();
         });
-        let result = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
+        let result =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
         drop(stop);
         result
     })

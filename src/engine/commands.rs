@@ -14,12 +14,12 @@ use crate::view::outcome::Info;
 use crate::view::{Command, CommandFailed, Hop, Level, Outcome, TransferKind};
 use crate::wire::{Request, Response};
 
+use super::Submission;
 use super::access::{self, Access, unexpected};
 use super::address;
 use super::files::{self, Phases};
 use super::publish;
 use super::shared::{Input, Shared};
-use super::Submission;
 
 /// Members that `ring` walks at the most.
 const RING_AT_MOST: usize = 4_096;
@@ -89,7 +89,8 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
             Ok(Outcome::Files { files, space })
         }
         Command::Ls { pattern, ring: true } => {
-            let members = walk(access).await?.into_iter().map(|state| state.peer).collect::<Vec<_>>();
+            let members =
+                walk(access).await?.into_iter().map(|state| state.peer).collect::<Vec<_>>();
             files::ring_files(access, &members, pattern.as_deref()).await
         }
         Command::Info => info(access).await,
@@ -267,10 +268,7 @@ pub(super) fn file_name(text: &str) -> Result<FileName, String> {
         .map_err(|error| format!("'{}' is no name on the ring: {error}", text.escape_debug()))
 }
 
-async fn changed(
-    shared: &Shared,
-    result: Result<Outcome, String>,
-) -> Result<Outcome, String> {
+async fn changed(shared: &Shared, result: Result<Outcome, String>) -> Result<Outcome, String> {
     if let Ok(Outcome::Fetched { name, path, .. }) = &result {
         shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
     }

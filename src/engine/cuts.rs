@@ -42,11 +42,6 @@ impl Cuts {
         Ok(Registered { number, cuts: self.clone() })
     }
 
-    /// How many connections are open.
-    pub(super) fn count(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).streams.len()
-    }
-
     /// Shuts every connection down, and all that come later.
     pub(super) fn cut_all(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

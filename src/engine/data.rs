@@ -154,14 +154,15 @@ impl DataConnection {
         Ok(())
     }
 
-    /// A second handle to the socket, to read on a thread of its own.
-    pub(super) fn reader(&self) -> io::Result<TcpStream> {
-        self.stream.try_clone()
+    /// Where the bytes of this connection are counted.
+    pub(super) fn counters(&self) -> Arc<ByteCounters> {
+        Arc::clone(&self.counters)
     }
 
-    /// Counts bytes that were read through [`DataConnection::reader`].
-    pub(super) fn count_received(&self, bytes: usize) {
-        self.counters.received(bytes);
+    /// A second handle to the socket, to read on a thread of its own; whoever
+    /// does counts the bytes.
+    pub(super) fn reader(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
     }
 
     /// Shuts the connection down: whoever reads or writes it gets an error.

@@ -31,7 +31,9 @@ pub(super) fn describe(notice: &Notice, space: Space) -> Option<(Level, String)>
         Notice::Predecessor { new, .. } => {
             (Level::Info, format!("the predecessor is {} now", opt(new)))
         }
-        Notice::Successor { new, .. } => (Level::Info, format!("the successor is {} now", opt(new))),
+        Notice::Successor { new, .. } => {
+            (Level::Info, format!("the successor is {} now", opt(new)))
+        }
         Notice::Successors(list) => {
             let ids: Vec<String> = list.iter().map(|peer| space.show(peer.id(space))).collect();
             (Level::Detail, format!("the successor list is {}", ids.join(" ")))
@@ -43,9 +45,7 @@ pub(super) fn describe(notice: &Notice, space: Space) -> Option<(Level, String)>
         Notice::Hop { key, asked } => {
             (Level::Detail, format!("lookup {}: asking {}", space.show(*key), id(asked)))
         }
-        Notice::Merged(peer) => {
-            (Level::Info, format!("two rings met: {} is taken in", id(peer)))
-        }
+        Notice::Merged(peer) => (Level::Info, format!("two rings met: {} is taken in", id(peer))),
         Notice::Copies { name, copies, wanted, .. } if copies < wanted => {
             (Level::Detail, format!("{name}: {copies} of {wanted} copies"))
         }

@@ -14,6 +14,7 @@ use crate::transfer::manifest::{Manifest, PIECE_HASH_BYTES, PieceIndex, piece_co
 use crate::transfer::plan::Plan;
 use crate::wire::data::{DataRequest, DataResponse};
 
+use super::connection::ByteCounters;
 use super::data::{DataConnection, DataError, DataPlane};
 use super::transfers::Transfer;
 
@@ -219,10 +220,12 @@ pub(super) fn receive_pieces<E: From<DataError>>(
     let lengths: Vec<usize> =
         (run.start.0..run.end.0).map(|n| manifest.len_of(PieceIndex(n)) as usize).collect();
     let mut reader = connection.reader().map_err(DataError::from)?;
+    let counters = connection.counters();
     let (full, pieces) = sync_channel(PIECES_AHEAD);
     let (empty, buffers) = sync_channel(PIECES_AHEAD + 1);
     let result = thread::scope(|scope| {
-        let reading = scope.spawn(move || read_pieces(&mut reader, &lengths, &full, &buffers));
+        let reading =
+            scope.spawn(move || read_pieces(&mut reader, &lengths, &full, &buffers, &counters));
         let result = take_pieces(run, &pieces, &empty, transfer, &mut take);
         drop(pieces);
         if result.is_err() {
@@ -241,11 +244,13 @@ fn read_pieces(
     lengths: &[usize],
     full: &SyncSender<Vec<u8>>,
     buffers: &Receiver<Vec<u8>>,
+    counters: &ByteCounters,
 ) -> io::Result<()> {
     for length in lengths {
         let mut buffer = buffers.try_recv().unwrap_or_default();
         buffer.resize(*length, 0);
         reader.read_exact(&mut buffer)?;
+        counters.received(buffer.len());
         if full.send(buffer).is_err() {
             break;
         }

@@ -239,8 +239,7 @@ pub(super) async fn get(
             }
             again(&runtime, access, name, &record)
         };
-        let delivered =
-            fetch::pieces(&plane, &manifest, &sources, &mut download, transfer, more)?;
+        let delivered = fetch::pieces(&plane, &manifest, &sources, &mut download, transfer, more)?;
         Ok((download.finish()?, delivered))
     });
     let (path, sources) = fetched.map_err(|error: FetchError| match error {
@@ -279,7 +278,9 @@ pub(super) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, 
             Ok(other) => return Err(unexpected(other)),
             Err(why) if why == Failure::NotOwner.to_string() => last = why,
             Err(why) if why == Failure::NoSuchFile.to_string() => {
-                return Err(format!("no file named {name} is on the ring; ls --ring lists what is"));
+                return Err(format!(
+                    "no file named {name} is on the ring; ls --ring lists what is"
+                ));
             }
             Err(why) => return Err(format!("{name} could not be removed: {why}")),
         }
@@ -405,7 +406,8 @@ pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, Stri
             None => return Err(format!("{} has no file name; give one with --as", path.display())),
         },
     };
-    FileName::new(&text).map_err(|error| format!("'{}' cannot be a name on the ring: {error}", text.escape_debug()))
+    FileName::new(&text)
+        .map_err(|error| format!("'{}' cannot be a name on the ring: {error}", text.escape_debug()))
 }
 
 /// Where a get saves to: an explicit place, or below the download directory.

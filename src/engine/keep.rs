@@ -29,9 +29,10 @@ pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
 fn carry_out(shared: &Shared, op: &StoreOp) -> Result<(), StoreFailure> {
     match op {
         StoreOp::Keep { record, sources } => keep(shared, record, sources),
-        StoreOp::Drop { name, version } => {
-            shared.store.forget(name, version).map_err(|error| StoreFailure::Disk(error.to_string()))
-        }
+        StoreOp::Drop { name, version } => shared
+            .store
+            .forget(name, version)
+            .map_err(|error| StoreFailure::Disk(error.to_string())),
     }
 }
 

@@ -158,8 +158,7 @@ impl Node {
         let me = core.peer();
         let (identity, identities) = watch::channel(Identity { me, params });
         let (hub, inputs) = mpsc::channel(HUB_QUEUE);
-        let (snapshot_tx, snapshots) =
-            watch::channel(Arc::new(publish::first_snapshot(&core)));
+        let (snapshot_tx, snapshots) = watch::channel(Arc::new(publish::first_snapshot(&core)));
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
         let shared = Shared {

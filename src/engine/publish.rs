@@ -296,7 +296,8 @@ impl Publisher {
         if !self.files_changed {
             return Arc::clone(&before.files);
         }
-        let wait = if before.files.len() > MANY_FILES { MANY_FILES_SPACING } else { Duration::ZERO };
+        let wait =
+            if before.files.len() > MANY_FILES { MANY_FILES_SPACING } else { Duration::ZERO };
         if now.saturating_duration_since(self.files_built) < wait {
             self.want(self.files_built + wait);
             return Arc::clone(&before.files);
@@ -314,7 +315,8 @@ impl Publisher {
         if span < PROGRESS {
             return last;
         }
-        let rate = |new: u64, old: u64| (new.saturating_sub(old) as f64 / span.as_secs_f64()) as u64;
+        let rate =
+            |new: u64, old: u64| (new.saturating_sub(old) as f64 / span.as_secs_f64()) as u64;
         let traffic = Traffic {
             up_rate: rate(up_total, last.up_total),
             down_rate: rate(down_total, last.down_total),
@@ -354,7 +356,9 @@ pub(super) fn finger_rows(core: &chord::Node) -> Vec<Finger> {
 /// A report as the view shows it.
 pub(super) fn summarise(report: &Report) -> Health {
     Health {
-        one_ring: report.at_least_one_ring && report.at_most_one_ring && report.connected_appendages,
+        one_ring: report.at_least_one_ring
+            && report.at_most_one_ring
+            && report.connected_appendages,
         ordered: report.ordered_ring,
         lists_valid: report.valid_lists,
         margin: report.margin,

@@ -12,7 +12,11 @@ use super::shared::Shared;
 
 /// Answers a request: at once when the core's state holds the answer,
 /// otherwise from a task.
-pub(super) fn answer(hub: &mut Hub, request: Request, respond: impl FnOnce(Response) + Send + 'static) {
+pub(super) fn answer(
+    hub: &mut Hub,
+    request: Request,
+    respond: impl FnOnce(Response) + Send + 'static,
+) {
     let core = hub.core();
     match request {
         Request::Info => respond(Response::Info(NodeInfo {

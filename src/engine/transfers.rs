@@ -144,7 +144,9 @@ impl Entry {
         let done = self.done.load(Ordering::Relaxed);
         let (at, before) = changing.mark;
         let span = changing.ended.unwrap_or(now).saturating_duration_since(at);
-        if changing.ended.is_none() && (span >= RATE_WINDOW || changing.rate == 0) && !span.is_zero()
+        if changing.ended.is_none()
+            && (span >= RATE_WINDOW || changing.rate == 0)
+            && !span.is_zero()
         {
             changing.rate = (done.saturating_sub(before) as f64 / span.as_secs_f64()) as u64;
             if span >= RATE_WINDOW {

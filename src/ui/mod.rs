@@ -24,6 +24,8 @@ use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 pub mod action;
 pub mod complete;
 pub mod draw;
+#[doc(hidden)]
+pub mod fixture;
 pub mod help;
 pub mod history;
 mod inbox;

@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use crate::view::{Level, Snapshot, Standing, UiEvent};
 
 use super::complete::Directory;
+use super::draw::Memory;
 use super::history::History;
 use super::theme::{Glyphs, Theme};
 
@@ -60,6 +61,8 @@ pub struct App {
     /// Where each panel was drawn last (the drawing code fills it in): what a
     /// click of the mouse means.
     pub areas: Vec<(Panel, Rect)>,
+    /// What the drawing code keeps from one frame to the next.
+    pub memory: Memory,
     /// What only the reducer needs to know.
     pub control: Control,
 }
@@ -365,6 +368,7 @@ impl App {
             glyphs,
             banner: None,
             areas: Vec::new(),
+            memory: Memory::default(),
             control: Control::default(),
         }
     }

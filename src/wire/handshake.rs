@@ -71,7 +71,9 @@ pub enum HandshakeError {
     #[error("the other side does not speak chordal")]
     NotChordal,
     /// Another version of the protocol.
-    #[error("the other side speaks protocol {theirs}, this one {PROTOCOL_VERSION}; run the same version on both")]
+    #[error(
+        "the other side speaks protocol {theirs}, this one {PROTOCOL_VERSION}; run the same version on both"
+    )]
     Version {
         /// Theirs.
         theirs: u16,

@@ -251,7 +251,9 @@ fn a_name_that_is_a_way_out_is_not_decoded() {
 #[test]
 fn a_claimed_length_allocates_nothing() {
     // A list of 2^60 peers, a string of 2^60 bytes: bincode's 64-bit marker.
-    for head in [&[253u8, 0, 0, 0, 0, 0, 0, 0, 16][..], &[253, 255, 255, 255, 255, 255, 255, 255, 255]] {
+    for head in
+        [&[253u8, 0, 0, 0, 0, 0, 0, 0, 16][..], &[253, 255, 255, 255, 255, 255, 255, 255, 255]]
+    {
         assert!(codec::decode::<Vec<Peer>>(head).is_err());
         assert!(codec::decode::<Vec<Record>>(head).is_err());
         assert!(codec::decode::<String>(head).is_err());

@@ -1,18 +1,435 @@
-//! Drawing (being written).
+//! Drawing: one frame of the dashboard from the state of the [`App`].
+//!
+//! [`draw`] reads the state and paints; it asks nobody, waits for nothing and
+//! remembers only what the next frame needs ([`Memory`], the scroll offsets of
+//! the tables, and where each panel stands for the mouse). One file a panel.
 
 use std::time::Duration;
 
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::{Modifier, Style};
+use ratatui::symbols::merge::MergeStrategy;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Widget};
 
-use super::state::App;
+use super::state::{App, Focus, Overlay, Panel, TableState};
+use super::theme::{Glyphs, Theme};
+use crate::view::{Snapshot, Standing, TransferState};
 
-/// (being written)
-pub fn draw(frame: &mut Frame, app: &mut App) {
-    let line = format!("{} {}", app.snapshot().me, app.prompt.input.value());
-    frame.render_widget(line.as_str(), frame.area());
+mod circle;
+mod events;
+mod files;
+mod fingers;
+pub mod hints;
+mod layout;
+mod neighbours;
+mod overlays;
+mod prompt;
+mod ring;
+mod status;
+mod table;
+mod text;
+mod tiny;
+mod trail;
+mod transfers;
+
+#[cfg(test)]
+mod tests;
+
+pub use layout::Class;
+use layout::{Plan, Wishes};
+use table::Shown;
+
+/// Time between two frames while something moves: 15 a second.
+const TICK: Duration = Duration::from_millis(66);
+
+/// What the drawing code keeps from one frame to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The class of the last layout.
+    class: Option<Class>,
+    /// The panel shown last where several share a place.
+    tab: Option<Panel>,
 }
 
-/// (being written)
+/// Draws one frame.
+pub fn draw(frame: &mut Frame, app: &mut App) {
+    let area = frame.area();
+    if area.is_empty() {
+        return;
+    }
+    let mut tables = app.tables;
+    let painted = paint(frame.buffer_mut(), area, app, &mut tables);
+    app.tables = tables;
+    app.areas = painted.areas;
+    app.memory = painted.memory;
+    if let (Some(seen), Some(overlay)) = (painted.scroll, &mut app.overlay) {
+        match overlay {
+            Overlay::Help { scroll, .. } | Overlay::Output { scroll, .. } => *scroll = seen,
+            Overlay::Confirm { .. } | Overlay::Leaving { .. } => {}
+        }
+    }
+    if let Some(cursor) = painted.cursor {
+        frame.set_cursor_position(cursor);
+    }
+}
+
+/// How soon the next frame is due although nothing new arrived: soon while
+/// something moves, never while all is still.
 pub fn wants_tick(app: &App) -> Option<Duration> {
-    app.prompt.running.as_ref().map(|_| Duration::from_millis(66))
+    let snapshot = shown_snapshot(app)?;
+    let transfer = |state: &TransferState| {
+        matches!(state, TransferState::Running | TransferState::Securing { .. })
+    };
+    let moving = matches!(app.overlay, Some(Overlay::Leaving { .. }))
+        || app.prompt.running.is_some()
+        || app.frozen.is_none()
+            && (snapshot.standing == Standing::Joining
+                || snapshot.transfers.iter().any(|row| transfer(&row.state)));
+    let trail = trail::until_next_frame(app, snapshot);
+    // A frozen picture counts its seconds.
+    let second = || Duration::from_millis(1_000 - u64::from(app.now.subsec_millis()).min(999));
+    match (moving, trail, &app.frozen) {
+        (true, ..) => Some(TICK),
+        (false, Some(wait), _) => Some(wait.max(TICK)),
+        (false, None, Some(_)) => Some(second().max(TICK)),
+        (false, None, None) => None,
+    }
+}
+
+/// What painting a frame yields besides the picture.
+struct Painted {
+    areas: Vec<(Panel, Rect)>,
+    memory: Memory,
+    /// The scroll position of the overlay, inside its text.
+    scroll: Option<usize>,
+    cursor: Option<Position>,
+}
+
+/// What a panel is drawn from.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    app: &'a App,
+    snapshot: &'a Snapshot,
+}
+
+impl<'a> Scene<'a> {
+    fn theme(self) -> &'a Theme {
+        &self.app.theme
+    }
+
+    fn glyphs(self) -> &'a Glyphs {
+        &self.app.glyphs
+    }
+
+    /// Whether keys go to this panel.
+    fn has_focus(self, panel: Panel) -> bool {
+        self.app.focus == Focus::Panels && self.app.panel == panel && self.app.overlay.is_none()
+    }
+
+    /// The turning wheel's glyph at this moment.
+    fn wheel(self) -> &'static str {
+        let steps = self.glyphs().wheel;
+        steps[(self.app.now.as_millis() / 100) as usize % steps.len()]
+    }
+}
+
+fn shown_snapshot(app: &App) -> Option<&Snapshot> {
+    match &app.frozen {
+        Some(frozen) => Some(&frozen.snapshot),
+        None => app.nodes.get(app.shown).map(|node| &*node.snapshot),
+    }
+}
+
+fn paint(
+    buf: &mut Buffer,
+    area: Rect,
+    app: &App,
+    tables: &mut [TableState; Panel::ALL.len()],
+) -> Painted {
+    let class = Class::settle(app.memory.class, area.width, area.height);
+    let mut memory = Memory { class: Some(class), ..app.memory };
+    let Some(snapshot) = shown_snapshot(app) else {
+        put(buf, area, &Line::from("No node to show — quit and start one"));
+        return Painted { areas: Vec::new(), memory, scroll: None, cursor: None };
+    };
+    let scene = Scene { app, snapshot };
+    buf.set_style(area, app.theme.text);
+    let plan = layout::plan(
+        area,
+        Wishes {
+            class,
+            panel: app.panel,
+            tab: app.memory.tab.unwrap_or(Panel::Fingers),
+            zoom: app.zoom,
+            banner: fault(scene).is_some(),
+            fingers: snapshot.fingers.len().try_into().unwrap_or(u16::MAX),
+        },
+    );
+    let shown = |panel: &&Panel| plan.panels.iter().any(|(p, _)| p == *panel);
+    memory.tab = plan.tabs.iter().find(shown).copied().or(memory.tab);
+
+    match (plan.banner, fault(scene)) {
+        (Some(place), Some(_)) => {
+            status::draw(scene, buf, plan.status);
+            draw_banner(scene, buf, place);
+        }
+        // No room for both: what is wrong comes first.
+        (None, Some(_)) => draw_banner(scene, buf, plan.status),
+        _ => status::draw(scene, buf, plan.status),
+    }
+    let areas = if class == Class::Tiny {
+        tiny::draw(scene, buf, plan.body, tables)
+    } else {
+        draw_panels(scene, buf, &plan, tables)
+    };
+    if let Some(hints) = plan.hints {
+        hints::draw(scene, buf, hints);
+    }
+    let mut cursor = prompt::draw(scene, buf, plan.prompt, plan.body, plan.hints.is_some());
+    let mut scroll = None;
+    if let Some(overlay) = &app.overlay {
+        let room = Rect { height: area.height.saturating_sub(1).max(1), ..area };
+        buf.set_style(room, Style::new().add_modifier(Modifier::DIM));
+        (scroll, cursor) = overlays::draw(scene, buf, room, overlay);
+    }
+    if app.glyphs.ascii {
+        force_ascii(buf, area);
+    }
+    Painted { areas, memory, scroll, cursor }
+}
+
+fn draw_panels(
+    scene: Scene,
+    buf: &mut Buffer,
+    plan: &Plan,
+    tables: &mut [TableState; Panel::ALL.len()],
+) -> Vec<(Panel, Rect)> {
+    // The focused panel comes last, so that its thick frame is on top where
+    // frames are shared.
+    let mut panels = plan.panels.clone();
+    panels.sort_by_key(|(panel, _)| scene.has_focus(*panel));
+    for (panel, area) in &panels {
+        let tabs = if plan.tabs.contains(panel) { plan.tabs.as_slice() } else { &[] };
+        let inner = draw_frame(scene, buf, *area, *panel, tabs, plan.joined);
+        let shown = draw_content(scene, buf, inner, *panel, &mut tables[panel.index()]);
+        if let Some(shown) = shown {
+            draw_position(scene, buf, *area, shown);
+        }
+    }
+    panels
+}
+
+/// Draws what stands inside a panel's frame.
+fn draw_content(
+    scene: Scene,
+    buf: &mut Buffer,
+    inner: Rect,
+    panel: Panel,
+    state: &mut TableState,
+) -> Option<Shown> {
+    if inner.is_empty() {
+        return None;
+    }
+    match panel {
+        Panel::Ring => {
+            ring::draw(scene, buf, inner, state);
+            None
+        }
+        Panel::Fingers => fingers::draw(scene, buf, inner, state),
+        Panel::Neighbours => neighbours::draw(scene, buf, inner, state),
+        Panel::Files => files::draw(scene, buf, inner, state),
+        Panel::Transfers => transfers::draw(scene, buf, inner, state),
+        Panel::Events => events::draw(scene, buf, inner),
+    }
+}
+
+/// Draws a panel's frame with its titles and returns what is inside.
+fn draw_frame(
+    scene: Scene,
+    buf: &mut Buffer,
+    area: Rect,
+    panel: Panel,
+    tabs: &[Panel],
+    joined: bool,
+) -> Rect {
+    let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    let focused = scene.has_focus(panel);
+    let (set, style) = match (focused, joined) {
+        (true, _) => (glyphs.focus_border, theme.focus),
+        (false, true) => (glyphs.joined, theme.border),
+        (false, false) => (glyphs.border, theme.border),
+    };
+    let merge = if joined && !focused { MergeStrategy::Fuzzy } else { MergeStrategy::Replace };
+    let block = Block::bordered().border_set(set).border_style(style).merge_borders(merge);
+    let inner = block.inner(area);
+    block.render(area, buf);
+    let room = usize::from(area.width.saturating_sub(4));
+    let title = title(scene, panel, tabs, room);
+    let taken = title.width();
+    let corner = Rect { x: area.x + 2, width: area.width.saturating_sub(4), height: 1, ..area };
+    put(buf, corner.intersection(area), &title);
+    let mut right = summary(scene, panel);
+    if right.width() > 0 && taken + right.width() + 4 <= room {
+        right.spans.insert(0, Span::raw(" "));
+        right.spans.push(Span::raw(" "));
+        put_right(buf, corner, &right);
+    }
+    inner
+}
+
+/// The left title: the digit, the name, and the other tabs of the place.
+fn title(scene: Scene, panel: Panel, tabs: &[Panel], room: usize) -> Line<'static> {
+    let theme = scene.theme();
+    let focused = scene.has_focus(panel);
+    let style = if focused { theme.focus } else { theme.title };
+    let others = if tabs.len() > 1 { tabs } else { &[panel] };
+    // As much as there is room for: counts, then names, then digits.
+    let form = |counts: bool, names: bool| {
+        let mut spans = vec![Span::raw(" ")];
+        for tab in others {
+            let shown = *tab == panel;
+            if spans.len() > 1 {
+                spans.push(Span::styled(" │ ", theme.border));
+            }
+            if shown && focused {
+                spans.push(Span::styled(format!("{} ", scene.glyphs().focus), theme.focus));
+            }
+            let digit = (tab.index() + 1).to_string();
+            spans.push(Span::styled(digit, if shown { theme.accent } else { theme.dim }));
+            if shown || names {
+                let style = match (shown, others.len()) {
+                    (true, 1) => style,
+                    (true, _) => style.add_modifier(Modifier::UNDERLINED),
+                    (false, _) => theme.dim,
+                };
+                spans.push(Span::raw(" "));
+                spans.push(Span::styled(tab.title(), style));
+            }
+            match number(scene, *tab) {
+                Some(n) if counts && others.len() > 1 => {
+                    spans.push(Span::styled(format!(" {n}"), theme.dim));
+                }
+                _ => {}
+            }
+        }
+        spans.push(Span::raw(" "));
+        Line::from(spans)
+    };
+    [(true, true), (false, true), (false, false)]
+        .into_iter()
+        .map(|(counts, names)| form(counts, names))
+        .find(|line| line.width() <= room)
+        .unwrap_or_else(|| Line::styled(text::end(panel.title(), room).into_owned(), style))
+}
+
+/// What a tab counts.
+fn number(scene: Scene, panel: Panel) -> Option<usize> {
+    let n = match panel {
+        Panel::Ring | Panel::Fingers | Panel::Events => 0,
+        Panel::Neighbours => scene.snapshot.successors.len(),
+        Panel::Files => scene.snapshot.files.len(),
+        Panel::Transfers => scene.snapshot.transfers.len(),
+    };
+    (n > 0).then_some(n)
+}
+
+/// The right title: the panel in a few words.
+fn summary(scene: Scene, panel: Panel) -> Line<'static> {
+    match panel {
+        Panel::Ring => ring::summary(scene),
+        Panel::Fingers => fingers::summary(scene),
+        Panel::Neighbours => neighbours::summary(scene),
+        Panel::Files => files::summary(scene),
+        Panel::Transfers => transfers::summary(scene),
+        Panel::Events => events::summary(scene),
+    }
+}
+
+/// Which part of a table is seen, in its lower border.
+fn draw_position(scene: Scene, buf: &mut Buffer, area: Rect, shown: Shown) {
+    if shown.from == 0 && shown.to >= shown.of || area.height < 2 {
+        return;
+    }
+    let label = format!(" {}–{} of {} ", shown.from + 1, shown.to, shown.of);
+    let row = Rect { x: area.x + 2, y: area.bottom() - 1, height: 1, ..area };
+    let row = Rect { width: area.width.saturating_sub(4), ..row };
+    if text::width(&label) <= usize::from(row.width) {
+        put_right(buf, row, &Line::styled(label, scene.theme().dim));
+    }
+}
+
+/// What failed in the background, if anything did.
+fn fault(scene: Scene<'_>) -> Option<&str> {
+    scene.app.banner.as_deref().or(scene.snapshot.fault.as_deref())
+}
+
+fn draw_banner(scene: Scene, buf: &mut Buffer, area: Rect) {
+    let Some(fault) = fault(scene) else { return };
+    let style = scene.theme().banner;
+    buf.set_style(area, style);
+    let line = format!(" {} {fault}", scene.glyphs().alert);
+    let line = text::end(&line, usize::from(area.width)).into_owned();
+    put(buf, area, &Line::styled(line, style));
+}
+
+/// Writes a line at the start of an area, cut at its end.
+fn put(buf: &mut Buffer, area: Rect, line: &Line) {
+    if !area.is_empty() {
+        buf.set_line(area.x, area.y, line, area.width);
+    }
+}
+
+/// Writes a line so that it ends where the area does.
+fn put_right(buf: &mut Buffer, area: Rect, line: &Line) {
+    let width = (line.width() as u16).min(area.width);
+    put(buf, Rect { x: area.right() - width, width, ..area }, line);
+}
+
+/// Writes a few lines into the middle of an area: what an empty panel says.
+fn put_empty(scene: Scene, buf: &mut Buffer, area: Rect, what: &str, next: &str) {
+    let room = usize::from(area.width.saturating_sub(2));
+    let mut lines: Vec<Line> = Vec::new();
+    for (text, style) in [(what, scene.theme().text), (next, scene.theme().dim)] {
+        let wrapped = text::wrap(text, room);
+        lines.extend(wrapped.into_iter().map(|line| Line::styled(line, style)));
+    }
+    lines.truncate(usize::from(area.height));
+    let top = (area.height - lines.len() as u16) / 2;
+    for (i, line) in lines.iter().enumerate() {
+        let left = (area.width - (line.width() as u16).min(area.width)) / 2;
+        let row = Rect {
+            x: area.x + left,
+            y: area.y + top + i as u16,
+            width: area.width - left,
+            height: 1,
+        };
+        put(buf, row, line);
+    }
+}
+
+/// Whatever reached the screen from elsewhere: `--ascii` means ASCII.
+fn force_ascii(buf: &mut Buffer, area: Rect) {
+    for position in area.positions() {
+        let cell = &mut buf[position];
+        if cell.symbol().is_ascii() {
+            continue;
+        }
+        let plain = match cell.symbol() {
+            "·" | "–" | "—" | "─" => '-',
+            "│" => '|',
+            "…" => '~',
+            "→" => '>',
+            "←" => '<',
+            "↑" => '^',
+            "↓" => 'v',
+            "≈" => '~',
+            "×" => 'x',
+            "µ" => 'u',
+            _ => '?',
+        };
+        cell.set_char(plain);
+    }
 }

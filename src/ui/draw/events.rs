@@ -1,0 +1,149 @@
+//! What happened: the newest line at the bottom, unless scrolled.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+
+use super::table::Shown;
+use super::{Scene, put, put_empty, text};
+use crate::view::{Level, UiEvent};
+
+/// The filter, the search, and what came in while scrolled up.
+pub(super) fn summary(scene: Scene) -> Line<'static> {
+    let (theme, log) = (scene.theme(), &scene.app.log);
+    let mut parts = Vec::new();
+    if let Some(search) = &log.search {
+        parts.push(Span::styled(format!("/{search}"), theme.accent));
+    }
+    match log.level {
+        Level::Detail => parts.push(Span::styled("with details", theme.dim)),
+        Level::Info => {}
+        Level::Warn => parts.push(Span::styled("warnings only", theme.dim)),
+        Level::Error => parts.push(Span::styled("errors only", theme.dim)),
+    }
+    if log.scrolled > 0 {
+        let arrow = scene.glyphs().down_arrow;
+        let unseen = match log.unseen {
+            0 => format!("{arrow} scrolled"),
+            n => format!("{arrow} {n} new"),
+        };
+        parts.push(Span::styled(unseen, theme.accent));
+    } else {
+        parts.push(Span::styled("UTC · following", theme.dim));
+    }
+    Line::from(join(parts, Span::styled(" · ", theme.dim)))
+}
+
+/// Draws as many events as there are rows, the newest last.
+pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> {
+    let log = &scene.app.log;
+    let Some(node) = scene.app.nodes.get(scene.app.shown) else { return None };
+    let height = usize::from(area.height);
+    // From the newest on: the cost is that of what is seen or scrolled over.
+    let mut seen = node.events.iter().rev().filter(|event| log.shows(event));
+    let mut last: Vec<&UiEvent> = Vec::with_capacity(height);
+    let mut window: std::collections::VecDeque<&UiEvent> = seen.by_ref().take(height).collect();
+    for _ in 0..log.scrolled {
+        // Scrolled further than there are lines: the oldest stay in sight.
+        let Some(event) = seen.next() else { break };
+        window.pop_front();
+        window.push_back(event);
+    }
+    last.extend(window.into_iter().rev());
+    if last.is_empty() {
+        let (what, next) = match &log.search {
+            Some(search) => (format!("Nothing matches /{search}"), "Esc ends the search"),
+            None => ("Nothing has happened yet".to_owned(), "join, put or lookup will show here"),
+        };
+        put_empty(scene, buf, area, &what, next);
+        return None;
+    }
+    // Few lines stand at the top, as in any log that has just begun.
+    for (i, event) in last.iter().enumerate() {
+        let row = Rect { y: area.y + i as u16, height: 1, ..area };
+        draw_event(scene, buf, row, event);
+    }
+    None
+}
+
+/// One event on one row.
+pub(super) fn draw_event(scene: Scene, buf: &mut Buffer, row: Rect, event: &UiEvent) {
+    let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    let style = match event.level {
+        Level::Detail => theme.dim,
+        Level::Info => theme.text,
+        Level::Warn => theme.warn,
+        Level::Error => theme.bad,
+    };
+    let clock = text::clock(event.unix_ms);
+    // The seconds and the glyph go before the sentence does.
+    let clock = if row.width < 40 { &clock[..5] } else { clock.as_str() };
+    let mut spans = vec![
+        Span::raw(" "),
+        Span::styled(clock.to_owned(), theme.dim),
+        Span::raw(" "),
+        Span::styled(glyphs.level(event.level), theme.level(event.level)),
+        Span::raw(" "),
+    ];
+    let used: usize = spans.iter().map(Span::width).sum();
+    let sentence = text::end(&event.text, usize::from(row.width).saturating_sub(used + 1));
+    let found = theme.accent.add_modifier(Modifier::UNDERLINED | Modifier::BOLD);
+    spans.extend(highlight(&sentence, scene.app.log.search.as_deref(), style, found));
+    put(buf, row, &Line::from(spans));
+}
+
+/// Splits a sentence at each place where the search matches.
+fn highlight(
+    sentence: &str,
+    search: Option<&str>,
+    style: Style,
+    found: Style,
+) -> Vec<Span<'static>> {
+    let needle = search.unwrap_or_default().to_lowercase();
+    let lower = sentence.to_lowercase();
+    // Lowercase text of another length has no byte positions in common.
+    if needle.is_empty() || lower.len() != sentence.len() {
+        return vec![Span::styled(sentence.to_owned(), style)];
+    }
+    let mut spans = Vec::new();
+    let mut at = 0;
+    for (start, hit) in lower.match_indices(&needle) {
+        let (Some(before), Some(inside)) =
+            (sentence.get(at..start), sentence.get(start..start + hit.len()))
+        else {
+            break;
+        };
+        spans.push(Span::styled(before.to_owned(), style));
+        spans.push(Span::styled(inside.to_owned(), found));
+        at = start + hit.len();
+    }
+    spans.push(Span::styled(sentence.get(at..).unwrap_or_default().to_owned(), style));
+    spans
+}
+
+fn join<'a>(parts: Vec<Span<'a>>, between: Span<'a>) -> Vec<Span<'a>> {
+    let mut joined = Vec::with_capacity(parts.len() * 2);
+    for part in parts {
+        if !joined.is_empty() {
+            joined.push(between.clone());
+        }
+        joined.push(part);
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_match_of_the_search_is_marked() {
+        let found = Style::new().add_modifier(Modifier::UNDERLINED);
+        let spans = highlight("Lookup of a lookup", Some("LOOKUP"), Style::new(), found);
+        let marked: Vec<_> = spans.iter().filter(|s| s.style == found).collect();
+        assert_eq!(marked.len(), 2);
+        let whole: String = spans.iter().map(|s| s.content.as_ref()).collect();
+        assert_eq!(whole, "Lookup of a lookup");
+    }
+}

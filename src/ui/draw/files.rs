@@ -1,0 +1,96 @@
+//! The files held here.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::table::{self, Column, Row, Shown};
+use super::{Scene, put_empty, text};
+use crate::ui::state::{Panel, TableState};
+use crate::view::{FileRow, Role};
+
+/// Cells of a bar of copies, at most.
+const BAR: u8 = 5;
+
+/// `12 files · 34 MB`.
+pub(super) fn summary(scene: Scene) -> Line<'static> {
+    let files = &scene.snapshot.files;
+    if files.is_empty() {
+        return Line::default();
+    }
+    let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+    let count = text::count(files.len() as u64, "file");
+    Line::styled(format!("{count} · {}", text::size(bytes)), scene.theme().dim)
+}
+
+/// Draws one row for each file.
+pub(super) fn draw(
+    scene: Scene,
+    buf: &mut Buffer,
+    area: Rect,
+    state: &mut TableState,
+) -> Option<Shown> {
+    let (theme, snapshot) = (scene.theme(), scene.snapshot);
+    let files = &snapshot.files;
+    if files.is_empty() {
+        put_empty(scene, buf, area, "No files here yet", "put PATH stores one on the ring");
+        return None;
+    }
+    let ids = (text::width(&snapshot.space.show(snapshot.space.last())) as u16).min(16);
+    let columns = [
+        Column::new("name", 8, 16, 0).grows(),
+        Column::new("key", ids.clamp(3, 8), ids.max(3), 4).right(),
+        Column::new("role", 7, 7, 3),
+        Column::new("size", 7, 7, 2).right(),
+        Column::new("copies", 7, 17, 1),
+    ];
+    table::draw(scene, buf, area, Panel::Files, &columns, files.len(), state, |i, widths| {
+        let file = &files[i];
+        Row {
+            cells: vec![
+                Line::raw(file.name.as_str().to_owned()),
+                Line::styled(snapshot.space.show(file.key), theme.key),
+                Line::styled(role(file.role), theme.dim),
+                Line::raw(text::size(file.size)),
+                copies(scene, file, widths[4]),
+            ],
+            dim: false,
+        }
+    })
+}
+
+const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Replica => "replica",
+    }
+}
+
+/// `███ 3/3 ok`; without the word when there is no room.
+fn copies(scene: Scene, file: &FileRow, room: u16) -> Line<'static> {
+    let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    let (have, wanted) = (file.copies, file.wanted.max(1));
+    let (word, style) = if have >= wanted {
+        ("ok", theme.good)
+    } else if have <= 1 {
+        ("at risk", theme.bad)
+    } else {
+        ("repairing", theme.warn)
+    };
+    let cells = wanted.min(BAR);
+    let full = u16::from(have.min(wanted)) * u16::from(cells) / u16::from(wanted);
+    let empty = u16::from(cells) - full;
+    let bar = glyphs.full.repeat(usize::from(full)) + &glyphs.empty.repeat(usize::from(empty));
+    let long = format!("{bar} {have}/{wanted} {word}");
+    if text::width(&long) <= usize::from(room) {
+        Line::from(vec![
+            Span::styled(bar, style),
+            Span::raw(format!(" {have}/{wanted} ")),
+            Span::styled(word, style),
+        ])
+    } else if text::width(&bar) + 4 <= usize::from(room) {
+        Line::from(vec![Span::styled(bar, style), Span::raw(format!(" {have}/{wanted}"))])
+    } else {
+        Line::styled(format!("{have}/{wanted}"), style)
+    }
+}

@@ -1,0 +1,384 @@
+//! Pictures of whole screens, and what must hold at every size.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier};
+
+use super::{Class, TICK, draw, wants_tick};
+use crate::ui::fixture;
+use crate::ui::state::{App, Completion, Confirmed, Focus, Frozen, Message, Overlay, Panel, Trail};
+use crate::ui::theme::{Glyphs, Theme};
+use crate::view::{Level, Standing, TransferState};
+
+/// The sizes of the four layouts, and that of a pane among many.
+const SIZES: [(u16, u16); 5] = [(160, 45), (100, 30), (80, 24), (50, 12), (20, 4)];
+
+fn screen(app: &mut App, width: u16, height: u16) -> Terminal<TestBackend> {
+    app.memory = super::Memory::default();
+    let mut terminal =
+        Terminal::new(TestBackend::new(width, height)).expect("a test backend never fails");
+    terminal.draw(|frame| draw(frame, app)).expect("a test backend never fails");
+    terminal
+}
+
+fn buffer(app: &mut App, width: u16, height: u16) -> Buffer {
+    screen(app, width, height).backend().buffer().clone()
+}
+
+/// The screen as text, trailing blanks cut.
+fn picture(app: &mut App, width: u16, height: u16) -> String {
+    let text = screen(app, width, height).backend().to_string();
+    let rows = text.lines().map(|row| row.trim_matches('"').trim_end());
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+fn assert_pictures(name: &str, mut app: App) {
+    for (width, height) in SIZES {
+        let text = picture(&mut app, width, height);
+        insta::assert_snapshot!(format!("{name}-{width}x{height}"), text);
+    }
+}
+
+fn in_panel(mut app: App, panel: Panel) -> App {
+    app.focus = Focus::Panels;
+    app.panel = panel;
+    app
+}
+
+fn in_ascii(mut app: App) -> App {
+    app.glyphs = Glyphs::ascii();
+    app
+}
+
+fn with_overlay(mut app: App, overlay: Overlay) -> App {
+    app.overlay = Some(overlay);
+    app
+}
+
+fn help() -> Overlay {
+    Overlay::Help { filter: String::new(), scroll: 0 }
+}
+
+fn output() -> Overlay {
+    let lines = (0..40).map(|i| format!("{:>4}  127.0.0.1:{}  up", i * 25, 2000 + i)).collect();
+    Overlay::Output { title: "ring".to_owned(), lines, scroll: 3 }
+}
+
+fn confirm() -> Overlay {
+    Overlay::Confirm {
+        question: "Leave the ring? 7 files go to 495 at 127.0.0.1:2002.".to_owned(),
+        action: Confirmed::Quit,
+    }
+}
+
+fn leaving() -> Overlay {
+    Overlay::Leaving { since: Duration::from_secs(57), deadline: Duration::from_secs(67) }
+}
+
+fn typing(mut app: App, line: &str) -> App {
+    app.prompt.input = tui_input::Input::new(line.to_owned());
+    app
+}
+
+/// A half-typed command with everything that helps to finish it.
+fn completing(app: App) -> App {
+    let mut app = typing(app, "get le");
+    app.prompt.ghost = "cture-04.pdf".to_owned();
+    app.prompt.description = "get NAME [--to PATH]: fetch a file from the ring".to_owned();
+    app.prompt.menu_selected = Some(0);
+    for (text, help) in [
+        ("lecture-04.pdf", "19 MB, 3/3 copies"),
+        ("letters/to-grandmother.txt", "4.2 kB, 1/3 copies"),
+    ] {
+        app.prompt.menu.push(Completion { text: text.to_owned(), help: help.to_owned() });
+    }
+    app
+}
+
+fn failing(app: App) -> App {
+    let mut app = typing(app, "cancel x");
+    let text = "'x' is not the number of a transfer\nUsage: cancel N".to_owned();
+    app.prompt.message = Some(Message { level: Level::Error, text });
+    app
+}
+
+#[test]
+fn a_node_alone() {
+    assert_pictures("alone", fixture::alone());
+    assert_pictures("alone-ascii", in_ascii(fixture::alone()));
+}
+
+#[test]
+fn three_nodes() {
+    assert_pictures("three", fixture::three());
+    assert_pictures("three-ascii", in_ascii(fixture::three()));
+}
+
+#[test]
+fn eight_nodes() {
+    assert_pictures("eight", fixture::eight());
+    assert_pictures("eight-ascii", in_ascii(fixture::eight()));
+}
+
+#[test]
+fn many_nodes() {
+    assert_pictures("sixty", fixture::sixty());
+    assert_pictures("huge", fixture::huge());
+}
+
+#[test]
+fn a_successor_dies() {
+    assert_pictures("dead", in_panel(fixture::dead_successor(), Panel::Neighbours));
+}
+
+#[test]
+fn each_panel_with_the_focus() {
+    for panel in Panel::ALL {
+        let name = panel.title().to_lowercase();
+        let mut app = in_panel(fixture::eight(), panel);
+        app.tables[panel.index()].selected = 2;
+        for (width, height) in [(160, 45), (80, 24)] {
+            let text = picture(&mut app, width, height);
+            insta::assert_snapshot!(format!("focus-{name}-{width}x{height}"), text);
+        }
+        app.zoom = true;
+        insta::assert_snapshot!(format!("zoom-{name}-100x30"), picture(&mut app, 100, 30));
+    }
+}
+
+#[test]
+fn each_overlay() {
+    assert_pictures("help", with_overlay(fixture::three(), help()));
+    assert_pictures("help-ascii", in_ascii(with_overlay(fixture::three(), help())));
+    let filter = "get".to_owned();
+    assert_pictures(
+        "help-get",
+        with_overlay(fixture::three(), Overlay::Help { filter, scroll: 0 }),
+    );
+    assert_pictures("output", with_overlay(fixture::eight(), output()));
+    assert_pictures("confirm", with_overlay(fixture::eight(), confirm()));
+    assert_pictures("leaving", with_overlay(fixture::eight(), leaving()));
+}
+
+#[test]
+fn the_prompt_helps() {
+    assert_pictures("completing", completing(fixture::eight()));
+    assert_pictures("failing", failing(fixture::three()));
+}
+
+#[test]
+fn frozen_with_a_fault_in_a_lab() {
+    let mut app = in_panel(fixture::eight(), Panel::Events);
+    app.lab = true;
+    app.log.search = Some("skyship".to_owned());
+    app.log.scrolled = 1;
+    app.log.unseen = 14;
+    let mut snapshot = (*app.nodes[0].snapshot).clone();
+    snapshot.fault = Some("the census task ended: see the log; restart the node".to_owned());
+    let snapshot = Arc::new(snapshot);
+    app.frozen = Some(Frozen { since: app.now - Duration::from_secs(12), events: 37, snapshot });
+    assert_pictures("frozen", app);
+}
+
+#[test]
+fn ascii_means_ascii() {
+    let apps: [fn() -> App; 5] =
+        [fixture::alone, fixture::eight, fixture::sixty, fixture::huge, || {
+            with_overlay(completing(fixture::eight()), help())
+        }];
+    for make in apps {
+        for (width, height) in SIZES {
+            let text = picture(&mut in_ascii(make()), width, height);
+            assert!(text.is_ascii(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_prompt_always_has_the_last_row() {
+    for (width, height) in SIZES.into_iter().chain([(30, 2), (30, 1), (200, 3)]) {
+        let text = picture(&mut typing(fixture::eight(), "lookup 189"), width, height);
+        let last = text.lines().nth(usize::from(height) - 1).unwrap_or_default();
+        assert!(last.starts_with("❯ lookup 189"), "{width}×{height}: {last}");
+    }
+}
+
+#[test]
+fn the_cursor_stands_behind_what_is_typed() {
+    let mut terminal = screen(&mut typing(fixture::three(), "join :2"), 80, 24);
+    let cursor = terminal.get_cursor_position().expect("a test backend never fails");
+    assert_eq!((cursor.x, cursor.y), (9, 23));
+}
+
+#[test]
+fn the_focus_is_seen_without_colour() {
+    let mut app = in_panel(fixture::eight(), Panel::Files);
+    app.theme = Theme::mono();
+    let text = picture(&mut app, 160, 45);
+    assert!(text.contains("▶ 4 Files"), "{text}");
+    let thick = text.chars().filter(|c| *c == '┏').count();
+    assert_eq!(thick, 1, "one panel has the thick frame");
+    app.focus = Focus::Prompt;
+    assert!(!picture(&mut app, 160, 45).contains('┏'), "no panel has the focus now");
+}
+
+#[test]
+fn the_light_tells_of_trouble_by_glyph_word_and_colour() {
+    let at = |app: &mut App, glyph: &str| {
+        let buffer = buffer(app, 160, 45);
+        // From the right: the row starts with the node itself.
+        let x = (0..160).rev().find(|x| buffer[(*x, 0)].symbol() == glyph).expect("the light");
+        (buffer[(x + 2, 0)].symbol().to_owned(), buffer[(x, 0)].fg)
+    };
+    assert_eq!(at(&mut fixture::eight(), "●"), ("h".to_owned(), Color::Green));
+    assert_eq!(at(&mut fixture::dead_successor(), "▲").1, Color::Magenta);
+}
+
+#[test]
+fn this_node_stands_out_on_the_ring() {
+    let mut app = fixture::eight();
+    app.trail = None;
+    let buffer = buffer(&mut app, 160, 45);
+    let ring = (2..30).flat_map(|y| (0..70).map(move |x| (x, y)));
+    let me: Vec<_> = ring.filter(|at| buffer[*at].symbol() == "◆").collect();
+    let [me] = me.as_slice() else { panic!("one glyph for this node, not {me:?}") };
+    assert_eq!(buffer[*me].fg, Color::Cyan);
+    assert!(buffer[*me].modifier.contains(Modifier::BOLD));
+}
+
+#[test]
+fn nothing_is_coloured_in_mono() {
+    let mut app = fixture::dead_successor();
+    app.theme = Theme::mono();
+    for (width, height) in SIZES {
+        let buffer = buffer(&mut app, width, height);
+        assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset));
+    }
+}
+
+#[test]
+fn a_dead_node_is_seen_among_many() {
+    let mut app = fixture::sixty();
+    assert!(picture(&mut app, 160, 45).contains('✕'));
+}
+
+#[test]
+fn the_class_of_the_layout_is_remembered() {
+    let mut app = fixture::three();
+    let mut terminal = Terminal::new(TestBackend::new(160, 45)).expect("a test backend");
+    terminal.draw(|frame| draw(frame, &mut app)).expect("drawn");
+    assert_eq!(app.memory.class, Some(Class::Wide));
+    terminal.backend_mut().resize(158, 44);
+    terminal.draw(|frame| draw(frame, &mut app)).expect("drawn");
+    assert_eq!(app.memory.class, Some(Class::Wide));
+    assert_eq!(app.areas.len(), Panel::ALL.len());
+}
+
+#[test]
+fn a_selected_row_far_down_is_seen() {
+    let mut app = in_panel(fixture::sixty(), Panel::Files);
+    app.tables[Panel::Files.index()].selected = 99;
+    let text = picture(&mut app, 160, 45);
+    let name = app.snapshot().files[99].name.last().to_owned();
+    assert!(text.contains(&name), "{name} in\n{text}");
+    assert!(app.tables[Panel::Files.index()].offset > 0);
+}
+
+#[test]
+fn scrolling_past_the_end_stops_there() {
+    let mut app = with_overlay(fixture::three(), output());
+    if let Some(Overlay::Output { scroll, .. }) = &mut app.overlay {
+        *scroll = usize::MAX;
+    }
+    assert!(picture(&mut app, 80, 24).contains("2039"));
+    let Some(Overlay::Output { scroll, .. }) = app.overlay else { panic!("still there") };
+    assert!(scroll < 40);
+}
+
+#[test]
+fn ticks_only_while_something_moves() {
+    assert_eq!(wants_tick(&fixture::alone()), None);
+    let mut app = fixture::three();
+    assert_eq!(wants_tick(&app), None);
+    app.trail = Some(Trail { number: 1, since: app.now });
+    assert_eq!(wants_tick(&app), Some(TICK));
+    app.now += Duration::from_secs(10);
+    assert_eq!(wants_tick(&app), None, "the trail has faded");
+    let mut app = fixture::eight();
+    app.trail = None;
+    assert_eq!(wants_tick(&app), Some(TICK), "a transfer runs");
+    let mut snapshot = (*app.nodes[0].snapshot).clone();
+    snapshot.transfers.iter_mut().for_each(|row| row.state = TransferState::Done);
+    app.nodes[0].snapshot = Arc::new(snapshot);
+    assert_eq!(wants_tick(&app), None);
+}
+
+/// Everything that can be on a screen at once, in turns.
+fn many_apps() -> Vec<App> {
+    let makes: [fn() -> App; 6] = [
+        fixture::alone,
+        fixture::three,
+        fixture::eight,
+        fixture::sixty,
+        fixture::huge,
+        fixture::dead_successor,
+    ];
+    let mut apps: Vec<App> = makes.iter().map(|make| make()).collect();
+    for overlay in [help(), output(), confirm(), leaving()] {
+        apps.push(with_overlay(fixture::eight(), overlay));
+    }
+    for panel in Panel::ALL {
+        let mut app = in_panel(fixture::eight(), panel);
+        app.zoom = panel.index() % 2 == 0;
+        apps.push(app);
+    }
+    apps.push(completing(fixture::eight()));
+    apps.push(failing(in_ascii(fixture::sixty())));
+    for standing in [Standing::Joining, Standing::Leaving, Standing::Left, Standing::Down] {
+        let mut app = fixture::three();
+        let mut snapshot = (*app.nodes[0].snapshot).clone();
+        snapshot.standing = standing;
+        snapshot.fault = Some("something broke".to_owned());
+        app.nodes[0].snapshot = Arc::new(snapshot);
+        apps.push(app);
+    }
+    apps
+}
+
+/// Draws at one size, keeping what the app remembers of the last one.
+fn assert_draws(app: &mut App, width: u16, height: u16) {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test backend");
+    terminal.draw(|frame| draw(frame, app)).expect("drawn");
+    let blank = terminal.backend().buffer().content.iter().all(|cell| cell.symbol() == " ");
+    assert!(!blank || width == 0 || height == 0, "blank at {width}×{height}");
+}
+
+#[test]
+fn no_size_panics_or_is_blank() {
+    let mut apps = many_apps();
+    let count = apps.len();
+    let mut turn = 0;
+    for width in (0..=200).step_by(3) {
+        for height in 0..=60 {
+            // Each size meets some of the pictures, each picture most sizes.
+            for _ in 0..3 {
+                turn += 1;
+                assert_draws(&mut apps[turn % count], width, height);
+            }
+        }
+    }
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..4_000 {
+        let (width, height) = (random.u16(0..=200), random.u16(0..=60));
+        assert_draws(&mut apps[random.usize(0..count)], width, height);
+    }
+    for app in &mut apps {
+        for (width, height) in (0..=24).flat_map(|w| (0..=14).map(move |h| (w, h))) {
+            assert_draws(app, width, height);
+        }
+    }
+}

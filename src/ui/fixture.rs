@@ -1,0 +1,270 @@
+//! Pictures to draw in tests and benches: whole states of a dashboard, made up
+//! but consistent (fingers and owners follow the definition).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::{Id, Space};
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{ContentHash, Version};
+use crate::view::{
+    Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
+    Snapshot, Standing, Traffic, TransferKind, TransferRow, TransferState, UiEvent,
+};
+
+use super::state::{App, Trail};
+use super::theme::{Glyphs, Theme};
+
+/// Entries of a successor list.
+const SUCCESSORS: usize = 16;
+
+/// Copies of a file.
+const COPIES: u8 = 3;
+
+/// The node on 127.0.0.1 that listens on this port.
+pub fn peer(port: u16) -> Peer {
+    Peer::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 0)
+}
+
+/// A dashboard over one snapshot, with the events of its first minute.
+pub fn app(snapshot: Snapshot) -> App {
+    let mut app = App::new(vec![Arc::new(snapshot)], Theme::standard(), Glyphs::unicode());
+    app.now = Duration::from_secs(60);
+    app.nodes[0].events = events(12).into();
+    app
+}
+
+/// A node that has just started: 127.0.0.1:2000, id 466.
+pub fn alone() -> App {
+    let mut app = app(ring(Space::default(), 1));
+    app.nodes[0].events.truncate(1);
+    app
+}
+
+/// Three nodes, 466, 48 and 495, and one file, SkyShip.jpg with key 189.
+pub fn three() -> App {
+    let mut snapshot = ring(Space::default(), 3);
+    snapshot.files = Arc::new(vec![file(&snapshot, "SkyShip.jpg", 2_437_120, 3)]);
+    snapshot.lookup = Some(lookup(&snapshot, 1, "SkyShip.jpg"));
+    snapshot.traffic.up_rate = 1_240;
+    snapshot.traffic.down_rate = 980;
+    app(snapshot)
+}
+
+/// Eight nodes with files in every state, transfers, and a lookup on its way.
+pub fn eight() -> App {
+    let mut snapshot = ring(Space::default(), 8);
+    let files = [
+        ("SkyShip.jpg", 2_437_120, 3),
+        ("a rather long name of a holiday film, cut twice.mkv", 1_871_004_772, 2),
+        ("backup/2026-11-20.tar.zst", 734_003_200, 3),
+        ("letters/to-grandmother.txt", 4_210, 1),
+        ("lecture-04.pdf", 18_944_211, 3),
+        ("notes.md", 812, 3),
+        ("日本語の資料.pdf", 5_120_000, 3),
+    ];
+    let files = files.map(|(name, size, copies)| file(&snapshot, name, size, copies));
+    snapshot.files = Arc::new(files.into());
+    snapshot.transfers = transfers();
+    snapshot.traffic =
+        Traffic { up_rate: 1_240_000, down_rate: 34_100_000, up_total: 9, down_total: 9 };
+    snapshot.lookup = Some(lookup(&snapshot, 7, "lecture-04.pdf"));
+    let mut app = app(snapshot);
+    app.trail = Some(Trail { number: 7, since: app.now - Duration::from_millis(1_000) });
+    app
+}
+
+/// Sixty nodes, of which one is dead and one suspect.
+pub fn sixty() -> App {
+    let mut snapshot = ring(Space::default(), 60);
+    snapshot.members[20].liveness = Liveness::Dead;
+    snapshot.members[41].liveness = Liveness::Suspect;
+    let names: Vec<String> = (0..120).map(|i| format!("photos/2026/img_{i:04}.jpg")).collect();
+    let files = names.iter().enumerate();
+    let files = files.map(|(i, name)| file(&snapshot, name, 40_000 * (i as u64 + 1), 3)).collect();
+    snapshot.files = Arc::new(files);
+    snapshot.lookup = Some(lookup(&snapshot, 3, "photos/2026/img_0007.jpg"));
+    app(snapshot)
+}
+
+/// Eight nodes just after the first successor was killed.
+pub fn dead_successor() -> App {
+    let mut app = eight();
+    let mut snapshot = (*app.nodes[0].snapshot).clone();
+    snapshot.successors[0].liveness = Liveness::Dead;
+    snapshot.successors[0].rtt_us = None;
+    snapshot.successors[1].liveness = Liveness::Suspect;
+    snapshot.health = Health { one_ring: true, ordered: true, lists_valid: false, margin: Some(6) };
+    snapshot.events_dropped = 3;
+    app.nodes[0].snapshot = Arc::new(snapshot);
+    app.trail = None;
+    app
+}
+
+/// A ring of identifiers with 128 bits and about 1200 nodes.
+pub fn huge() -> App {
+    let space = Space::new(128).unwrap_or_default();
+    let mut snapshot = ring(space, 200);
+    snapshot.census = Census::Estimate(1_200);
+    snapshot.ring = "a ring with quite a long name".to_owned();
+    app(snapshot)
+}
+
+/// The snapshot of 127.0.0.1:2000 on a healthy ring of `nodes` nodes at the
+/// ports from 2000 on.
+pub fn ring(space: Space, nodes: u16) -> Snapshot {
+    let mut peers: Vec<Peer> = (2000..2000 + nodes).map(peer).collect();
+    peers.sort_by_key(|peer| peer.id(space));
+    peers.dedup_by_key(|peer| peer.id(space));
+    let me = peer(2000);
+    let at = peers.iter().position(|p| p.id(space) == me.id(space)).unwrap_or(0);
+    let me = peers[at];
+    let others: Vec<Peer> = (1..peers.len()).map(|i| peers[(at + i) % peers.len()]).collect();
+    let neighbour = |(i, peer): (usize, &Peer)| Neighbour {
+        peer: *peer,
+        rtt_us: Some(180 + 413 * i as u64),
+        liveness: Liveness::Up,
+    };
+    let alone = others.is_empty();
+    let successors: Vec<Neighbour> =
+        others.iter().take(SUCCESSORS).enumerate().map(neighbour).collect();
+    Snapshot {
+        uptime_ms: 60_000,
+        me,
+        ring: "chordal".to_owned(),
+        space,
+        replicas: COPIES,
+        successors_max: SUCCESSORS,
+        version: "0.1.0".to_owned(),
+        secret: false,
+        standing: if alone { Standing::Alone } else { Standing::Member },
+        predecessor: others.last().map(|peer| neighbour((0, peer))),
+        fingers: (0..space.bits())
+            .map(|index| {
+                let start = space.finger_start(me.id(space), index);
+                Finger { index, start, node: Some(owner(&peers, space, start)) }
+            })
+            .collect(),
+        members: peers.iter().map(|peer| Member { peer: *peer, liveness: Liveness::Up }).collect(),
+        census: Census::Complete,
+        files: Arc::default(),
+        transfers: Vec::new(),
+        health: Health {
+            one_ring: true,
+            ordered: true,
+            lists_valid: true,
+            margin: (!alone).then_some(successors.len()),
+        },
+        successors,
+        lookup: None,
+        traffic: Traffic::default(),
+        events_dropped: 0,
+        fault: None,
+    }
+}
+
+/// Events of every level, oldest first.
+pub fn events(count: u64) -> Vec<UiEvent> {
+    const LINES: [(Level, &str); 6] = [
+        (Level::Info, "listening on 127.0.0.1:2000 as 466"),
+        (Level::Info, "joined the ring chordal; the successor is 495 at 127.0.0.1:2002"),
+        (Level::Info, "stored SkyShip.jpg, 3/3 copies: 466, 495, 48"),
+        (Level::Warn, "48 at 127.0.0.1:2001 does not answer; the next successor takes its place"),
+        (Level::Info, "lookup 189 found 466 in 1 hop, 2.1 ms"),
+        (Level::Error, "could not save lecture-04.pdf: the disk is full; free some space"),
+    ];
+    (0..count)
+        .map(|i| {
+            let (level, text) = LINES[(i % 6) as usize];
+            let unix_ms = 1_763_726_643_000 + i * 1_700;
+            UiEvent { unix_ms, level, text: text.to_owned() }
+        })
+        .collect()
+}
+
+fn owner(peers: &[Peer], space: Space, key: Id) -> Peer {
+    let next = peers.iter().find(|peer| peer.id(space) >= key);
+    *next.unwrap_or(&peers[0])
+}
+
+fn file(snapshot: &Snapshot, name: &str, size: u64, copies: u8) -> FileRow {
+    let name = FileName::new(name).expect("a fixture's name is a name");
+    let key = name.key(snapshot.space);
+    let peers: Vec<Peer> = snapshot.members.iter().map(|member| member.peer).collect();
+    let mine = owner(&peers, snapshot.space, key) == snapshot.me;
+    FileRow {
+        name,
+        key,
+        size,
+        version: Version { counter: 1, root: ContentHash([7; 32]) },
+        role: if mine { Role::Owner } else { Role::Replica },
+        copies,
+        wanted: COPIES,
+    }
+}
+
+/// A lookup through the fingers of the members, as the protocol makes it.
+fn lookup(snapshot: &Snapshot, number: u64, text: &str) -> LookupRow {
+    let space = snapshot.space;
+    let key = space.hash(text);
+    let peers: Vec<Peer> = snapshot.members.iter().map(|member| member.peer).collect();
+    let owner = owner(&peers, space, key);
+    let mut hops = Vec::new();
+    let mut at = snapshot.me;
+    // Halve the distance until the owner's predecessor is reached.
+    while let Some(next) = (0..space.bits())
+        .rev()
+        .map(|i| self::owner(&peers, space, space.finger_start(at.id(space), i)))
+        .find(|peer| peer.id(space).between(at.id(space), key))
+    {
+        hops.push(Hop { peer: next, micros: Some(640 + 730 * hops.len() as u64) });
+        at = next;
+    }
+    LookupRow { number, text: text.to_owned(), key, hops, owner: Some(owner) }
+}
+
+fn transfers() -> Vec<TransferRow> {
+    let row = |number, name: &str, kind, state, done, total, rate, ports: &[u16]| TransferRow {
+        number,
+        name: name.to_owned(),
+        kind,
+        state,
+        done,
+        total,
+        rate,
+        peers: ports.iter().map(|port| peer(*port).address()).collect(),
+        started_ms: 40_000,
+        ended_ms: (rate == 0).then_some(52_000),
+    };
+    use TransferKind::{Copy, Download, Serve, Upload};
+    use TransferState::{Cancelled, Done, Failed, Running, Securing};
+    let failed = Failed("no source could deliver the content".to_owned());
+    vec![
+        row(
+            9,
+            "debian-13.iso",
+            Download,
+            Running,
+            423_000_000,
+            693_000_000,
+            34_100_000,
+            &[2004, 2001],
+        ),
+        row(
+            8,
+            "lecture-04.pdf",
+            Upload,
+            Securing { copies: 2, wanted: 3 },
+            18_944_211,
+            18_944_211,
+            1_240_000,
+            &[2006],
+        ),
+        row(7, "backup/2026-11-20.tar.zst", Copy, Running, 61_000_000, 734_003_200, 0, &[2003]),
+        row(6, "SkyShip.jpg", Serve, Done, 2_437_120, 2_437_120, 0, &[2002]),
+        row(5, "lost.bin", Download, failed, 0, 9_000_000, 0, &[]),
+        row(4, "notes.md", Download, Cancelled, 100, 812, 0, &[2005]),
+    ]
+}
