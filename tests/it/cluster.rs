@@ -201,7 +201,7 @@ fn rings_of_different_names_stay_apart() {
     theirs.restart(&["--join", &ours.address.to_string()]);
     eventually("it says which ring refused it", || {
         let log = theirs.log();
-        if log.contains("ours") && log.contains("theirs") { Ok(()) } else { Err(log) }
+        if log.contains("'ours'") && log.contains("--ring") { Ok(()) } else { Err(log) }
     });
     let ring = ours.json(&["ring"]).expect("a ring of one");
     assert_eq!(members(&ring).expect("members").len(), 1);

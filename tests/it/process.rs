@@ -213,6 +213,7 @@ impl NodeProcess {
 }
 
 impl Drop for NodeProcess {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what its nodes said")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::DEADLINE;
+use crate::process::{DEADLINE, eventually};
 
 /// Columns and rows.
 pub(crate) type Size = (u16, u16);
@@ -53,8 +53,6 @@ pub(crate) enum Key {
     Down,
     Left,
     Right,
-    Home,
-    End,
     PageUp,
     PageDown,
     /// With a letter.
@@ -74,8 +72,6 @@ impl Key {
             Key::Down => b"\x1b[B".to_vec(),
             Key::Right => b"\x1b[C".to_vec(),
             Key::Left => b"\x1b[D".to_vec(),
-            Key::Home => b"\x1b[H".to_vec(),
-            Key::End => b"\x1b[F".to_vec(),
             Key::PageUp => b"\x1b[5~".to_vec(),
             Key::PageDown => b"\x1b[6~".to_vec(),
             Key::Ctrl(letter) => vec![letter.to_ascii_uppercase() as u8 & 0x1F],
@@ -124,12 +120,17 @@ impl fmt::Debug for State {
 
 /// A terminal with a program in it.
 pub(crate) struct Screen {
-    master: Box<dyn MasterPty + Send>,
-    writer: Box<dyn Write + Send>,
+    /// Ours of the terminal; `None` once it has vanished.
+    ends: Option<Ends>,
     child: Box<dyn Child + Send + Sync>,
     shared: Arc<Shared>,
     /// The process under the shell.
     inner: Option<u32>,
+}
+
+struct Ends {
+    master: Box<dyn MasterPty + Send>,
+    writer: Box<dyn Write + Send>,
 }
 
 /// How a program is started.
@@ -154,6 +155,8 @@ struct Picture {
     /// Everything the program wrote and when, if somebody wants to keep it.
     recording: Option<Vec<(Instant, Vec<u8>)>>,
     ended: bool,
+    /// The reader shall let go of the terminal.
+    vanished: bool,
 }
 
 impl Screen {
@@ -191,23 +194,24 @@ impl Screen {
                 modes: Modes::default(),
                 recording: None,
                 ended: false,
+                vanished: false,
             }),
             changed: Condvar::new(),
         });
         let feed = Arc::clone(&shared);
         std::thread::spawn(move || {
-            let mut buffer = [0; 64 * 1024];
+            let mut buffer = vec![0; 64 * 1024];
             loop {
                 let count = reader.read(&mut buffer).unwrap_or(0);
                 let mut picture = feed.lock();
                 picture.take(&buffer[..count]);
                 feed.changed.notify_all();
-                if count == 0 {
+                if count == 0 || picture.vanished {
                     return;
                 }
             }
         });
-        Screen { master: pair.master, writer, child, shared, inner: None }
+        Screen { ends: Some(Ends { master: pair.master, writer }), child, shared, inner: None }
     }
 
     /// Runs a program as a shell does, in the foreground. When it ends,
@@ -262,7 +266,8 @@ impl Screen {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.writer.write_all(bytes).and_then(|()| self.writer.flush()).expect("a terminal");
+        let writer = &mut self.ends.as_mut().expect("the terminal is there").writer;
+        writer.write_all(bytes).and_then(|()| writer.flush()).expect("a terminal");
     }
 
     /// Changes the terminal's size.
@@ -270,7 +275,8 @@ impl Screen {
         // The picture first: what the program draws for the new size must not
         // be taken into the old one.
         self.shared.lock().parser.set_size(dimension(rows), dimension(cols));
-        self.master
+        let ends = self.ends.as_ref().expect("the terminal is there");
+        ends.master
             .resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
             .expect("a terminal can be resized");
     }
@@ -329,12 +335,27 @@ impl Screen {
         self.shared.lock().parser.screen().clone()
     }
 
+    /// Takes the terminal away from under the program, as a closed window or a
+    /// killed multiplexer does. The program must write something for its reader
+    /// to notice: `typed` is what makes it do so.
+    pub(crate) fn vanish(&mut self, typed: &str) {
+        self.shared.lock().vanished = true;
+        self.send(typed);
+        eventually("the reader lets go of the terminal", || {
+            match Arc::strong_count(&self.shared) {
+                1 => Ok(()),
+                more => Err(format!("{more} hold it")),
+            }
+        });
+        self.ends = None;
+    }
+
     /// What a program could leave changed.
     pub(crate) fn state(&self) -> State {
         let picture = self.shared.lock();
         State {
             modes: picture.modes.on.clone(),
-            termios: format!("{:?}", self.master.get_termios()),
+            termios: format!("{:?}", self.ends.as_ref().map(|ends| ends.master.get_termios())),
             keypad: picture.parser.screen().application_keypad(),
         }
     }
@@ -371,7 +392,19 @@ fn session_of(process: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(3)?.parse().ok()
 }
 
+/// Waits until a process has ended. A zombie has: whoever inherits it collects
+/// it later.
+#[cfg(target_os = "linux")]
+pub(crate) fn gone(process: u32) {
+    eventually("the process is gone", || {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        if state.is_empty() || state.starts_with('Z') { Ok(()) } else { Err(stat) }
+    });
+}
+
 impl Drop for Screen {
+    #[expect(clippy::print_stderr, reason = "a failed test shows its screen")]
     fn drop(&mut self) {
         for process in self.session() {
             // Already gone in most tests.
@@ -579,6 +612,16 @@ mod tests {
         screen.key(Key::Enter);
         screen.wait_for_text("going on");
         assert_eq!(screen.exit_code(), 4);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_terminal_that_vanishes_ends_what_runs_on_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut screen = Screen::under_shell(&launch(dir.path()), &["cat"]);
+        let process = screen.process();
+        screen.vanish("x\n");
+        gone(process);
     }
 
     #[test]

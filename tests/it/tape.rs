@@ -208,6 +208,8 @@ struct Player {
     /// Between two keys; `None`: typing and sleeping take no time.
     typing: Option<Duration>,
     cast: Option<Cast>,
+    /// Where programs are looked for.
+    path: String,
 }
 
 impl Player {
@@ -216,16 +218,16 @@ impl Player {
             Step::Type(text) => {
                 for letter in text.replace("127.0.0.1", &self.host).chars() {
                     self.screen.send(letter.encode_utf8(&mut [0; 4]));
-                    self.pause(self.typing);
+                    pause(self.typing);
                 }
             }
             Step::Press(key, count) => {
                 for _ in 0..*count {
                     self.screen.key(*key);
-                    self.pause(self.typing);
+                    pause(self.typing);
                 }
             }
-            Step::Sleep(time) => self.pause(self.typing.and(Some(*time))),
+            Step::Sleep(time) => pause(self.typing.and(Some(*time))),
             Step::Wait(whole, pattern, limit) => self.wait(*whole, pattern, *limit),
             Step::Hide => {
                 if let Some(cast) = &mut self.cast {
@@ -240,7 +242,8 @@ impl Player {
             Step::Set(name, value) if name == "TypingSpeed" && self.typing.is_some() => {
                 self.typing = duration(value).ok();
             }
-            Step::Output(_) | Step::Require(_) | Step::Env(..) | Step::Set(..) => {}
+            Step::Require(program) => assert!(exists(program, &self.path), "no {program} in PATH"),
+            Step::Output(_) | Step::Env(..) | Step::Set(..) => {}
         }
     }
 
@@ -263,11 +266,11 @@ impl Player {
             panic!("the tape waits in vain for /{pattern}/; the screen shows:\n{shown}");
         }
     }
+}
 
-    fn pause(&self, time: Option<Duration>) {
-        if let Some(time) = time {
-            std::thread::sleep(time);
-        }
+fn pause(time: Option<Duration>) {
+    if let Some(time) = time {
+        std::thread::sleep(time);
     }
 }
 
@@ -338,11 +341,16 @@ fn size(steps: &[Step]) -> (u16, u16) {
 /// The tape's shell where it exists, as VHS starts it; any other system has a
 /// shell too, and the tape types nothing that only one of them knows.
 fn shell() -> Vec<&'static str> {
-    let exists = |program: &str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-    };
-    if exists("bash") { vec!["bash", "--noprofile", "--norc", "-i"] } else { vec!["sh", "-i"] }
+    let path = std::env::var("PATH").unwrap_or_default();
+    if exists("bash", &path) {
+        vec!["bash", "--noprofile", "--norc", "-i"]
+    } else {
+        vec!["sh", "-i"]
+    }
+}
+
+fn exists(program: &str, path: &str) -> bool {
+    std::env::split_paths(path).any(|dir| dir.join(program).is_file())
 }
 
 #[test]
@@ -370,7 +378,7 @@ fn the_demo_shows_what_the_program_does() {
     let typing = cast.as_ref().map(|_| DEFAULT_TYPING);
     let launch = Launch { size, dir: home.path(), env: &env };
     let screen = Screen::start(&launch, &shell());
-    let mut player = Player { screen, host, typing, cast };
+    let mut player = Player { screen, host, typing, cast, path: path.clone() };
     player.wait(false, "> ?$", None);
     if let Some(cast) = &mut player.cast {
         cast.go_on(&player.screen);
@@ -396,6 +404,44 @@ fn the_tape_makes_the_readmes_picture_and_tells_the_whole_story() {
         let typed = |step: &Step| matches!(step, Step::Type(text) if text.contains(scene));
         assert!(steps.iter().any(typed), "nobody types '{scene}'");
     }
+}
+
+#[test]
+fn the_player_types_presses_waits_and_keeps_what_is_shown() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let launch = Launch { size: (60, 10), dir: home.path(), env: &[("PS1", "> ")] };
+    let tape = r#"
+        Type "echo $((40 + 2)) 127.0.0.1"
+        Enter
+        Wait+Screen /\n42 127.0.0.1\n/
+        Hide
+        Type "echo sec''ret" Enter
+        Wait+Screen /secret/
+        Type "cat" Enter
+        Ctrl+C
+        Wait+Line /> ?$/
+    "#;
+    let mut player = Player {
+        screen: Screen::start(&launch, &shell()),
+        host: "127.9.8.7".to_owned(),
+        typing: None,
+        cast: Some(Cast::new(home.path().join("cast"), launch.size)),
+        path: String::new(),
+    };
+    player.wait(false, "> ?$", None);
+    player.play(&Step::Show);
+    for step in read(tape).expect("a valid tape") {
+        player.play(&step);
+    }
+    assert!(player.screen.contents().contains("42 127.9.8.7"));
+    let cast = player.cast.expect("still there").text;
+    let mut lines = cast.lines();
+    assert_eq!(lines.next(), Some(r#"{"height":10,"version":2,"width":60}"#));
+    let events: Vec<(f64, String, String)> =
+        lines.map(|line| serde_json::from_str(line).expect("an event")).collect();
+    let shown: String = events.iter().map(|event| event.2.as_str()).collect();
+    assert!(shown.contains("42 127.9.8.7") && !shown.contains("secret"), "{shown}");
+    assert!(events.is_sorted_by(|a, b| a.0 <= b.0));
 }
 
 #[test]
