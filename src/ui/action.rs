@@ -483,6 +483,27 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_a_lab_are_listed_in_a_lab_only() {
+        let kill = |lab| list(lab).iter().any(|(key, _)| key == "K");
+        assert!(kill(true) && !kill(false));
+    }
+
+    #[test]
+    fn the_hints_follow_the_focus() {
+        use crate::ui::sample;
+        let mut app = sample::app(vec![sample::snapshot()]);
+        let first = |app: &App| hints(app).into_iter().map(|(_, what)| what).next();
+        let offers = |app: &App, what| hints(app).iter().any(|hint| hint.1 == what);
+        assert_eq!(first(&app), Some("run"));
+        app.focus = Focus::Panels;
+        assert!(offers(&app, "zoom") && !offers(&app, "search") && !offers(&app, "kill"));
+        (app.panel, app.lab) = (Panel::Events, true);
+        assert!(offers(&app, "search") && offers(&app, "kill"));
+        app.overlay = Some(Overlay::Leaving { since: app.now, deadline: app.now });
+        assert_eq!(first(&app), Some("end now"));
+    }
+
+    #[test]
     fn keys_are_written_as_people_write_them() {
         assert_eq!(control('l').show(), "Ctrl-L");
         assert_eq!(char(' ').show(), "Space");

@@ -13,8 +13,8 @@ use crate::view::command::{Command, quote};
 use crate::view::{Level, Snapshot, Standing, UiEvent};
 
 use super::action::{self, Action};
+use super::ingest;
 use super::state::{App, Confirmed, Focus, Frozen, Message, Overlay, Panel};
-use super::{help, ingest};
 
 /// Rows of a page, whatever the panel's height.
 const PAGE: isize = 10;
@@ -219,13 +219,8 @@ impl App {
                 filter.pop();
                 *scroll = 0;
             }
-            code => {
-                let filter = filter.clone();
-                let lines = help::lines(self, &filter).len();
-                if let Some(Overlay::Help { scroll, .. }) = &mut self.overlay {
-                    scroll_key(code, scroll, lines);
-                }
-            }
+            // The drawing code knows how long the list is and holds the scroll.
+            code => scroll_key(code, scroll, usize::MAX),
         }
     }
 
@@ -408,7 +403,7 @@ impl App {
 
     fn wheel(&mut self, under: Option<Panel>, rows: isize) {
         let length = match &self.overlay {
-            Some(Overlay::Help { filter, .. }) => help::lines(self, filter).len(),
+            Some(Overlay::Help { .. }) => usize::MAX,
             Some(Overlay::Output { lines, .. }) => lines.len(),
             _ => 0,
         };
