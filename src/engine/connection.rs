@@ -19,11 +19,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::limits::MAX_FRAME_BYTES;
 use crate::wire::handshake::{self, HandshakeError, Hello, PREAMBLE_BYTES};
 use crate::wire::{Frame, codec};
+
+use super::shared::Shared;
 
 /// Time for a connection to be made: a LAN answers in milliseconds, and a
 /// person waits behind it.
@@ -161,9 +162,7 @@ pub(super) fn run<D, F, E>(
     stream: TcpStream,
     number: u64,
     dialled: bool,
-    counters: Arc<ByteCounters>,
-    stop: CancellationToken,
-    tasks: &TaskTracker,
+    shared: &Shared,
     deliver: D,
     ended: E,
 ) -> Connection
@@ -174,7 +173,8 @@ where
 {
     let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
     let (read, write) = stream.into_split();
-    let closing = stop.child_token();
+    let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
+    let closing = shared.stop.child_token();
     let last_read = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     tasks.spawn({

@@ -5,12 +5,11 @@ use crate::id::Space;
 use crate::peer::Peer;
 use crate::view::Level;
 
-/// The event that a notice makes; `None` for those that only the picture
-/// shows.
-pub(super) fn describe(notice: &Notice, space: Space) -> Option<(Level, String)> {
+/// The event that a notice makes.
+pub(super) fn describe(notice: &Notice, space: Space) -> (Level, String) {
     let id = |peer: &Peer| format!("{} ({})", space.show(peer.id(space)), peer);
     let opt = |peer: &Option<Peer>| peer.as_ref().map_or_else(|| "nobody".to_owned(), id);
-    Some(match notice {
+    match notice {
         Notice::Joined { successor } => {
             (Level::Info, format!("joined the ring; the successor is {}", id(successor)))
         }
@@ -60,5 +59,5 @@ pub(super) fn describe(notice: &Notice, space: Space) -> Option<(Level, String)>
         Notice::KeepFailed { name, why } => {
             (Level::Warn, format!("{name} could not be copied here: {why}"))
         }
-    })
+    }
 }

@@ -129,7 +129,7 @@ pub(super) fn pieces(
         let Some(source) = order.iter().copied().find(|source| usable.contains(source)) else {
             order = more(&failed, plan.missing());
             // A source that sent damaged pieces is not taken back.
-            if !order.iter().fold(false, |any, source| plan.add(*source) || any) {
+            if order.iter().filter(|source| plan.add(**source)).count() == 0 {
                 return Err(FetchError::NoSource(failed));
             }
             continue;

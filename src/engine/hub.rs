@@ -205,9 +205,8 @@ impl Hub {
         {
             let _ = watcher.send((*copies, *wanted));
         }
-        if let Some((level, text)) = events::describe(notice, self.core.params().space) {
-            self.publisher.event(level, text);
-        }
+        let (level, text) = events::describe(notice, self.core.params().space);
+        self.publisher.event(level, text);
         self.publisher.noticed(notice, &self.core, &self.shared);
     }
 
@@ -259,9 +258,7 @@ impl Hub {
             stream,
             number,
             dialled.is_some(),
-            std::sync::Arc::clone(&self.shared.counters),
-            self.shared.stop.clone(),
-            &self.shared.connections,
+            &self.shared,
             move |frame| {
                 let hub = deliver_to.clone();
                 async move {

@@ -392,7 +392,7 @@ pub enum ParseError {
     #[error("type a command, or ? for help")]
     Empty,
     /// No such word.
-    #[error("unknown command '{word}'{}; ? lists all", suggest(.nearest))]
+    #[error("unknown command '{word}'{}; ? lists all", suggest(*.nearest))]
     Unknown {
         /// The word.
         word: String,
@@ -420,7 +420,7 @@ impl PartialEq for Spec {
 
 impl Eq for Spec {}
 
-fn suggest(nearest: &Option<&'static str>) -> String {
+fn suggest(nearest: Option<&'static str>) -> String {
     nearest.map(|word| format!(", did you mean '{word}'?")).unwrap_or_default()
 }
 

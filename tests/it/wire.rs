@@ -36,7 +36,10 @@ impl Golden {
             .map(|c| if c.is_ascii_graphic() { c } else { '_' })
             .collect();
         let bytes = codec::encode(value).expect("it fits into a frame");
-        let name = format!("{}.{short}", std::any::type_name::<T>().rsplit("::").next().unwrap());
+        let name = format!(
+            "{}.{short}",
+            std::any::type_name::<T>().rsplit("::").next().expect("a last part")
+        );
         assert!(self.0.insert(name.clone(), bytes).is_none(), "{name} twice");
     }
 }
