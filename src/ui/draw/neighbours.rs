@@ -40,7 +40,7 @@ pub(super) fn draw(
     let ids = (text::width(&snapshot.space.show(snapshot.space.last())) as u16).min(16);
     let address = if snapshot.me.address().is_ipv4() { 21 } else { 30 };
     let columns = [
-        Column::new("", 4, 7, 2),
+        Column::new("", 7, 7, 2),
         Column::new("node", ids.clamp(4, 8) + 2, ids.max(4) + 2, 0),
         Column::new("address", 7, address, 3),
         Column::new("rtt", 7, 8, 4).right(),

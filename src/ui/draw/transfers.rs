@@ -42,7 +42,7 @@ pub(super) fn draw(
         Column::new("%", 4, 4, 1).right(),
         Column::new("rate", 8, 9, 4).right(),
         Column::new("eta", 4, 7, 2).right(),
-        Column::new("peers", 5, 11, 8),
+        Column::new("peers", 8, 11, 8),
         Column::new("state", 9, 16, 6).grows(),
     ];
     let rows = transfers.len();
