@@ -72,7 +72,7 @@ pub fn eight() -> App {
         Traffic { up_rate: 1_240_000, down_rate: 34_100_000, up_total: 9, down_total: 9 };
     snapshot.lookup = Some(lookup(&snapshot, 7, "lecture-04.pdf"));
     let mut app = app(snapshot);
-    app.trail = Some(Trail { number: 7, since: app.now - Duration::from_millis(560) });
+    app.trail = Some(Trail { number: 7, since: Duration::from_millis(59_440) });
     app
 }
 
@@ -108,7 +108,7 @@ pub fn huge() -> App {
     let space = Space::new(128).unwrap_or_default();
     let mut snapshot = ring(space, 200);
     snapshot.census = Census::Estimate(1_200);
-    snapshot.ring = "a ring with quite a long name".to_owned();
+    "a ring with quite a long name".clone_into(&mut snapshot.ring);
     app(snapshot)
 }
 

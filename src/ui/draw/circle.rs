@@ -79,17 +79,6 @@ impl Circle {
         Circle { area, radius }
     }
 
-    /// Where a place of the ring lies, `radius` units from the centre.
-    pub(super) fn point(self, space: Space, id: Id, radius: f64) -> Point {
-        self.at(turn(space, id), radius)
-    }
-
-    /// Where this part of a whole turn lies, `radius` units from the centre.
-    pub(super) fn at(self, turn: f64, radius: f64) -> Point {
-        let angle = turn * TAU;
-        (radius * angle.sin(), radius * angle.cos())
-    }
-
     /// The cell of a point, if it lies inside the area.
     pub(super) fn cell(self, (x, y): Point) -> Option<Position> {
         // The canvas rounds to its dots in the same way.
@@ -99,15 +88,6 @@ impl Circle {
         let (column, row) = ((dot_x / 2.0).floor(), (dot_y / 4.0).floor());
         let inside = column >= 0.0 && column < columns && row >= 0.0 && row < rows;
         inside.then(|| Position::new(self.area.x + column as u16, self.area.y + row as u16))
-    }
-
-    /// Dots of the arc from `from` to `to`, clockwise, `radius` units from the
-    /// centre.
-    pub(super) fn arc(self, dots: &mut Dots, layer: Layer, from: f64, to: f64, radius: f64) {
-        let length = if to > from { to - from } else { to - from + 1.0 };
-        let steps = (length * TAU * radius).ceil().max(1.0);
-        let turns = (0..=steps as usize).map(|i| from + length * i as f64 / steps);
-        dots.layers[layer as usize].extend(turns.map(|turn| self.at(turn, radius)));
     }
 
     /// Paints the dots into the buffer, each layer in its style.
@@ -143,6 +123,15 @@ impl Circle {
 }
 
 impl Dots {
+    /// Dots of the arc from `from` to `to`, clockwise, `radius` units from the
+    /// centre.
+    pub(super) fn arc(&mut self, layer: Layer, from: f64, to: f64, radius: f64) {
+        let length = if to > from { to - from } else { to - from + 1.0 };
+        let steps = (length * TAU * radius).ceil().max(1.0);
+        let turns = (0..=steps as usize).map(|i| from + length * i as f64 / steps);
+        self.layers[layer as usize].extend(turns.map(|turn| polar(turn, radius)));
+    }
+
     /// Dots of a straight line.
     pub(super) fn line(&mut self, layer: Layer, from: Point, to: Point, dash: Dash) {
         let length = (to.0 - from.0).hypot(to.1 - from.1);
@@ -157,6 +146,12 @@ impl Dots {
 /// The point a part of the way from one point to another.
 pub(super) fn along(from: Point, to: Point, part: f64) -> Point {
     (from.0 + (to.0 - from.0) * part, from.1 + (to.1 - from.1) * part)
+}
+
+/// Where this part of a whole turn lies, `radius` units from the centre.
+pub(super) fn polar(turn: f64, radius: f64) -> Point {
+    let angle = turn * TAU;
+    (radius * angle.sin(), radius * angle.cos())
 }
 
 /// The part of a whole turn at which a place lies, from 12 o'clock on.
@@ -174,7 +169,7 @@ mod tests {
         let circle = Circle::fitting(Rect::new(0, 0, 60, 30), 5);
         let r = circle.radius;
         for (id, (x, y)) in [(0, (0.0, r)), (256, (r, 0.0)), (512, (0.0, -r)), (768, (-r, 0.0))] {
-            let (px, py) = circle.point(space, Id::new(id), r);
+            let (px, py) = polar(turn(space, Id::new(id)), r);
             assert!((px - x).abs() < 1e-9 && (py - y).abs() < 1e-9, "{id}");
         }
     }
@@ -182,8 +177,8 @@ mod tests {
     #[test]
     fn the_circle_is_round_and_inside() {
         let circle = Circle::fitting(Rect::new(0, 0, 60, 30), 5);
-        let top = circle.cell(circle.at(0.0, circle.radius)).expect("inside");
-        let right = circle.cell(circle.at(0.25, circle.radius)).expect("inside");
+        let top = circle.cell(polar(0.0, circle.radius)).expect("inside");
+        let right = circle.cell(polar(0.25, circle.radius)).expect("inside");
         let (dx, dy) = (i32::from(right.x) - 30, 15 - i32::from(top.y));
         assert!((dx - 2 * dy).abs() <= 3, "{dx} columns, {dy} rows");
     }

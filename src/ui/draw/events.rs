@@ -38,7 +38,7 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
 /// Draws as many events as there are rows, the newest last.
 pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> {
     let log = &scene.app.log;
-    let Some(node) = scene.app.nodes.get(scene.app.shown) else { return None };
+    let node = scene.app.nodes.get(scene.app.shown)?;
     let height = usize::from(area.height);
     // From the newest on: the cost is that of what is seen or scrolled over.
     let mut seen = node.events.iter().rev().filter(|event| log.shows(event));

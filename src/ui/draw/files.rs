@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::table::{self, Column, Row, Shown};
+use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
 use crate::ui::state::{Panel, TableState};
 use crate::view::{FileRow, Role};
@@ -44,7 +44,8 @@ pub(super) fn draw(
         Column::new("size", 7, 7, 2).right(),
         Column::new("copies", 7, 17, 1),
     ];
-    table::draw(scene, buf, area, Panel::Files, &columns, files.len(), state, |i, widths| {
+    let table = Table { panel: Panel::Files, columns: &columns, rows: files.len() };
+    let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let file = &files[i];
         Row {
             cells: vec![
@@ -56,7 +57,8 @@ pub(super) fn draw(
             ],
             dim: false,
         }
-    })
+    });
+    Some(shown)
 }
 
 const fn role(role: Role) -> &'static str {

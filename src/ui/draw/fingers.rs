@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::table::{self, Column, Row, Shown};
+use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
 use crate::ui::state::{Panel, TableState};
 
@@ -40,7 +40,8 @@ pub(super) fn draw(
         Column::new("address", 7, address, 3),
     ];
     let theme = scene.theme();
-    table::draw(scene, buf, area, Panel::Fingers, &columns, fingers.len(), state, |i, widths| {
+    let table = Table { panel: Panel::Fingers, columns: &columns, rows: fingers.len() };
+    let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let finger = &fingers[i];
         let next = match fingers.get(i + 1) {
             Some(next) => next.start,
@@ -73,5 +74,6 @@ pub(super) fn draw(
             ],
             dim: repeats,
         }
-    })
+    });
+    Some(shown)
 }

@@ -16,7 +16,7 @@ use ratatui::widgets::{Block, Widget};
 
 use super::state::{App, Focus, Overlay, Panel, TableState};
 use super::theme::{Glyphs, Theme};
-use crate::view::{Snapshot, Standing, TransferState};
+use crate::view::{Snapshot, TransferState};
 
 mod circle;
 mod events;
@@ -85,9 +85,7 @@ pub fn wants_tick(app: &App) -> Option<Duration> {
     };
     let moving = matches!(app.overlay, Some(Overlay::Leaving { .. }))
         || app.prompt.running.is_some()
-        || app.frozen.is_none()
-            && (snapshot.standing == Standing::Joining
-                || snapshot.transfers.iter().any(|row| transfer(&row.state)));
+        || app.frozen.is_none() && snapshot.transfers.iter().any(|row| transfer(&row.state));
     let trail = trail::until_next_frame(app, snapshot);
     // A frozen picture counts its seconds.
     let second = || Duration::from_millis(1_000 - u64::from(app.now.subsec_millis()).min(999));

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::table::{self, Column, Row, Shown};
+use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
 use crate::ui::state::{Panel, TableState};
 use crate::view::{Liveness, Neighbour, Standing};
@@ -40,13 +40,14 @@ pub(super) fn draw(
     let ids = (text::width(&snapshot.space.show(snapshot.space.last())) as u16).min(16);
     let address = if snapshot.me.address().is_ipv4() { 21 } else { 30 };
     let columns = [
-        Column::new("", 4, 7, 2),
+        Column::new("", 7, 7, 2),
         Column::new("node", ids.clamp(4, 8) + 2, ids.max(4) + 2, 0),
         Column::new("address", 7, address, 3),
         Column::new("rtt", 7, 8, 4).right(),
-        Column::new("state", 5, 8, 5),
+        Column::new("state", 7, 8, 5),
     ];
-    table::draw(scene, buf, area, Panel::Neighbours, &columns, rows, state, |i, widths| {
+    let table = Table { panel: Panel::Neighbours, columns: &columns, rows };
+    let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let Some(neighbour) = at(scene, i) else {
             return Row { cells: Vec::new(), dim: false };
         };
@@ -77,7 +78,8 @@ pub(super) fn draw(
             ],
             dim: false,
         }
-    })
+    });
+    Some(shown)
 }
 
 /// The word for a state.

@@ -206,7 +206,7 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
     let left = deadline.saturating_sub(now);
     let whole = deadline.saturating_sub(*since).as_secs_f64().max(0.001);
     let part = (left.as_secs_f64() / whole).clamp(0.0, 1.0);
-    let place = centred(room, 52, 7);
+    let place = centred(room, 52, 6);
     let inner = window(scene, buf, place, "Leaving the ring", "Ctrl-C ends at once");
     let width = inner.width;
     let full = (f64::from(width) * part).round() as usize;

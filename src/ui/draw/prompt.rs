@@ -18,8 +18,8 @@ const MENU_ROWS: usize = 8;
 const MESSAGE_ROWS: u16 = 4;
 
 /// Draws the line and what belongs to it; returns where the cursor stands.
-/// Menu and message may cover the lower part of `above`, and the row between
-/// if there is one (`hints`).
+/// Menu and message cover the lower part of `above`; a message also covers the
+/// row of hints between, if there is one.
 pub(super) fn draw(
     scene: Scene,
     buf: &mut Buffer,
@@ -60,15 +60,16 @@ pub(super) fn draw(
     }
     put(buf, area, &Line::from(spans));
 
-    let lowest = if hints { above.bottom() + 1 } else { above.bottom() };
-    let room = Rect { height: lowest.saturating_sub(above.y), ..above };
-    let mut room = room.intersection(*buf.area());
+    let hints_row = u16::from(hints);
+    let mut rest = Rect { height: above.height + hints_row, ..above };
     if let Some(message) = &prompt.message {
-        room.height -= draw_message(scene, buf, room, message);
+        rest.height -= draw_message(scene, buf, rest, message);
     }
     if typing && !prompt.menu.is_empty() {
         let word = value.rfind(' ').map_or(0, |space| text::width(&value[..=space]));
         let x = text::width(&lead) + word.saturating_sub(skip);
+        // The row of hints tells what is being typed: it stays in sight.
+        let room = Rect { height: rest.height.min(above.height), ..rest };
         draw_menu(scene, buf, room, x as u16);
     }
     let x = area.x + (text::width(&lead) + cursor?) as u16;

@@ -7,7 +7,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::circle::{Circle, Dash, Dots, Layer, along, turn};
+use super::circle::{Circle, Dash, Dots, Layer, along, polar, turn};
 use super::trail::{self, Phase};
 use super::{Scene, neighbours, put, status, text, tiny};
 use crate::id::Id;
@@ -102,18 +102,18 @@ impl<'a> Diagram<'a> {
     }
 
     fn on_rim(&self, peer: Peer) -> (f64, f64) {
-        self.circle.at(self.turn_of(peer), self.circle.radius)
+        polar(self.turn_of(peer), self.circle.radius)
     }
 
     fn draw_dots(&self, buf: &mut Buffer) {
         let (snapshot, theme, circle) = (self.scene.snapshot, self.scene.theme(), self.circle);
         let mut dots = Dots::default();
-        circle.arc(&mut dots, Layer::Rim, 0.0, 1.0, circle.radius);
+        dots.arc(Layer::Rim, 0.0, 1.0, circle.radius);
         let member = matches!(snapshot.standing, Standing::Member | Standing::Leaving);
         if let (true, Some(predecessor)) = (member, &snapshot.predecessor) {
             let (from, to) = (self.turn_of(predecessor.peer), self.turn_of(snapshot.me));
             for inset in [0.0, 1.0] {
-                circle.arc(&mut dots, Layer::Own, from, to, circle.radius - inset);
+                dots.arc(Layer::Own, from, to, circle.radius - inset);
             }
         }
         let me = self.on_rim(snapshot.me);
@@ -173,7 +173,9 @@ impl<'a> Diagram<'a> {
                 if text::width(&both) <= columns {
                     add(&both, theme.dim);
                 } else {
-                    two.iter().for_each(|word| add(word, theme.dim));
+                    for word in two {
+                        add(word, theme.dim);
+                    }
                 }
             }
         }
@@ -202,7 +204,7 @@ impl<'a> Diagram<'a> {
         let stride = files.len().div_ceil(MARKED_FILES).max(1);
         let inside = (self.circle.radius - 4.0).max(1.0);
         for file in files.iter().step_by(stride) {
-            let at = self.circle.point(snapshot.space, file.key, inside);
+            let at = polar(turn(snapshot.space, file.key), inside);
             if let Some(cell) = self.circle.cell(at).filter(|cell| self.is_free(*cell)) {
                 set(buf, cell, glyphs.file, theme.key);
             }
@@ -271,7 +273,7 @@ impl<'a> Diagram<'a> {
             }
         }
         for (piece, (count, worst)) in buckets {
-            let at = self.circle.at((piece as f64 + 0.5) / pieces, self.circle.radius);
+            let at = polar((piece as f64 + 0.5) / pieces, self.circle.radius);
             let Some(cell) = self.circle.cell(at) else { continue };
             let digit = match (worst, count) {
                 (Liveness::Up, 2..=9) => char::from_digit(count, 10).unwrap_or('+'),
@@ -310,7 +312,7 @@ impl<'a> Diagram<'a> {
         let at = turn(self.scene.snapshot.space, key);
         [self.circle.radius + 3.0, self.circle.radius - 4.0]
             .into_iter()
-            .filter_map(|radius| self.circle.cell(self.circle.at(at, radius)))
+            .filter_map(|radius| self.circle.cell(polar(at, radius)))
             .find(|cell| self.is_free(*cell))
     }
 
@@ -340,7 +342,8 @@ impl<'a> Diagram<'a> {
             }
             forms.push(Line::from(vec![id.clone(), port]));
             forms.push(Line::from(id));
-            self.place(buf, self.turn_of(*peer), self.circle.radius, &forms);
+            let must = is_me || chosen || self.on_path(*peer);
+            self.place(buf, (self.turn_of(*peer), self.circle.radius), &forms, must);
         }
         let file = match self.selected {
             Some(Selected::File(index)) => snapshot.files.get(index),
@@ -371,7 +374,7 @@ impl<'a> Diagram<'a> {
             forms.push(Line::styled(text::middle(name, 12).into_owned(), style));
         }
         forms.push(Line::styled(id, style));
-        self.place(buf, turn(space, key), self.circle.radius + 3.0, &forms);
+        self.place(buf, (turn(space, key), self.circle.radius + 3.0), &forms, false);
     }
 
     fn on_path(&self, peer: Peer) -> bool {
@@ -390,19 +393,20 @@ impl<'a> Diagram<'a> {
         hop.micros.filter(|_| reached)
     }
 
-    /// Puts a label where it is free beside a point of the rim, in the longest
-    /// form that finds a place; none, when it finds no place at all.
-    fn place(&mut self, buf: &mut Buffer, turn: f64, radius: f64, forms: &[Line]) {
-        let Some(at) = self.circle.cell(self.circle.at(turn, radius)) else { return };
-        let (x, y) = self.circle.at(turn, 1.0);
-        // Over nothing but background, in whatever form; else over dots.
-        for clean in [true, false] {
+    /// Puts a label beside a point (a part of a turn, a radius) where there is
+    /// nothing yet, in the longest form that finds a place. One that `must` be
+    /// seen may cover dots when there is no such place.
+    fn place(&mut self, buf: &mut Buffer, (turn, radius): (f64, f64), forms: &[Line], must: bool) {
+        let Some(at) = self.circle.cell(polar(turn, radius)) else { return };
+        let (x, y) = polar(turn, 1.0);
+        for clean in if must { &[true, false][..] } else { &[true] } {
             for form in forms {
-                for (left, top) in tries(at, (x, y), form.width() as i32) {
-                    let Some(place) = self.free_place(left, top, form.width() as i32) else {
+                let width = form.width() as u16;
+                for (left, top) in tries(at, (x, y), i32::from(width)) {
+                    let Some(place) = self.free_place(left, top, width) else {
                         continue;
                     };
-                    if clean && place.positions().any(|cell| buf[cell].symbol() != " ") {
+                    if *clean && place.positions().any(|cell| buf[cell].symbol() != " ") {
                         continue;
                     }
                     restyle(buf, place, form);
@@ -414,10 +418,10 @@ impl<'a> Diagram<'a> {
     }
 
     /// The cells from (x, y) on, if they are all inside and free.
-    fn free_place(&self, x: i32, y: i32, width: i32) -> Option<Rect> {
+    fn free_place(&self, x: i32, y: i32, width: u16) -> Option<Rect> {
         let x: u16 = x.try_into().ok()?;
         let y: u16 = y.try_into().ok()?;
-        let place = Rect::new(x, y, width.try_into().ok()?, 1);
+        let place = Rect::new(x, y, width, 1);
         let inside = place.intersection(self.circle.area) == place;
         // One cell between labels, so that they do not run together.
         let around = Rect { x: x.saturating_sub(1), width: place.width + 2, ..place };

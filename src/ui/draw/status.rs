@@ -115,7 +115,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
         0,
         false,
         vec![
-            (format!("{me} {id}"), theme.focus),
+            (format!("{me} {}", text::middle(&id, 16)), theme.focus),
             (format!("{me} {}", text::middle(&id, 10)), theme.focus),
         ],
     );
@@ -157,6 +157,11 @@ fn segments(scene: Scene) -> Vec<Segment> {
         ],
     );
     add(11, false, vec![(open.to_owned(), theme.dim)]);
+    for (on, word) in [(app.explain, "explain"), (app.mouse, "mouse")] {
+        if on {
+            add(14, false, vec![(word.to_owned(), theme.dim)]);
+        }
+    }
     let count = node_count(snapshot);
     add(3, false, vec![(count, theme.text)]);
     let files = text::count(snapshot.files.len() as u64, "file");

@@ -41,6 +41,14 @@ impl Column {
     }
 }
 
+/// What a table is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table<'a> {
+    pub(super) panel: Panel,
+    pub(super) columns: &'a [Column],
+    pub(super) rows: usize,
+}
+
 /// Which rows are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
@@ -69,12 +77,10 @@ pub(super) fn draw(
     scene: Scene,
     buf: &mut Buffer,
     area: Rect,
-    panel: Panel,
-    columns: &[Column],
-    rows: usize,
+    Table { panel, columns, rows }: Table,
     state: &mut TableState,
     row: impl Fn(usize, &[u16]) -> Row,
-) -> Option<Shown> {
+) -> Shown {
     let widths = widths(columns, area.width.saturating_sub(2));
     let mut rest = area;
     if area.height >= 3 {
@@ -100,7 +106,7 @@ pub(super) fn draw(
             put(buf, place, &Line::styled(scene.glyphs().selected, scene.theme().accent));
         }
     }
-    Some(Shown { from: state.offset, to, of: rows })
+    Shown { from: state.offset, to, of: rows }
 }
 
 /// Moves the offset so that the selected row is seen.
@@ -163,7 +169,9 @@ fn widths(columns: &[Column], room: u16) -> Vec<u16> {
     let mut widths: Vec<u16> =
         columns.iter().zip(&kept).map(|(c, kept)| if *kept { c.min } else { 0 }).collect();
     if need(&kept) > room {
-        widths.iter_mut().for_each(|width| *width = (*width).min(room));
+        for width in &mut widths {
+            *width = (*width).min(room);
+        }
     }
     let mut by_rank: Vec<usize> = (0..columns.len()).filter(|i| kept[*i]).collect();
     by_rank.sort_by_key(|i| columns[*i].rank);

@@ -191,7 +191,7 @@ fn frozen_with_a_fault_in_a_lab() {
     let mut snapshot = (*app.nodes[0].snapshot).clone();
     snapshot.fault = Some("the census task ended: see the log; restart the node".to_owned());
     let snapshot = Arc::new(snapshot);
-    app.frozen = Some(Frozen { since: app.now - Duration::from_secs(12), events: 37, snapshot });
+    app.frozen = Some(Frozen { since: Duration::from_secs(48), events: 37, snapshot });
     assert_pictures("frozen", app);
 }
 

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::table::{self, Column, Row, Shown};
+use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
 use crate::ui::state::{Panel, TableState};
 use crate::view::{TransferKind, TransferRow, TransferState};
@@ -38,15 +38,16 @@ pub(super) fn draw(
         Column::new("#", 2, 3, 7).right(),
         Column::new("name", 12, 18, 0).grows(),
         Column::new("what", 7, 7, 5),
-        Column::new("", 5, 20, 3),
+        Column::new("", 5, 12, 3),
         Column::new("%", 4, 4, 1).right(),
         Column::new("rate", 8, 9, 4).right(),
         Column::new("eta", 4, 7, 2).right(),
-        Column::new("peers", 5, 11, 8),
-        Column::new("state", 8, 16, 6).grows(),
+        Column::new("peers", 8, 11, 8),
+        Column::new("state", 9, 16, 6).grows(),
     ];
     let rows = transfers.len();
-    table::draw(scene, buf, area, Panel::Transfers, &columns, rows, state, |i, widths| {
+    let table = Table { panel: Panel::Transfers, columns: &columns, rows };
+    let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let row = &transfers[i];
         let running = is_running(row);
         let (glyph, style) = glyph(scene, row);
@@ -73,7 +74,8 @@ pub(super) fn draw(
             ],
             dim: !running && !matches!(row.state, TransferState::Failed(_)),
         }
-    })
+    });
+    Some(shown)
 }
 
 /// Whether it goes on.
