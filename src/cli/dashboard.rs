@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ui;
-use crate::ui::theme::{Theme, ThemeChoice};
+use crate::ui::theme::ThemeChoice;
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
 use super::args::ScreenArgs;
@@ -87,47 +87,35 @@ pub(super) fn needs_terminal() -> Result<(), Failure> {
     Err(Failure::Usage(ui::UiError::NotATerminal.to_string()))
 }
 
-/// A lab's two ends of what its dashboard asks for.
-#[derive(Debug)]
-pub(super) struct LabEnds {
-    /// Requests go out here.
-    pub(super) requests: mpsc::Sender<ui::LabRequest>,
-    /// Nodes that were asked for come in here.
-    pub(super) added: mpsc::Receiver<ui::Feed>,
-}
-
 /// Shows the dashboard until its user, a signal or the terminal's end ends it.
 pub(super) async fn run(
     feeds: Vec<ui::Feed>,
     screen: ScreenArgs,
-    lab: Option<LabEnds>,
+    lab: Option<mpsc::Sender<ui::LabRequest>>,
 ) -> Result<ui::Ended, Failure> {
     // A lab ends as a whole: its nodes have nobody to hand files to.
     let leave_deadline = if lab.is_some() { Duration::ZERO } else { LEAVE_DEADLINE };
-    let (lab, added) = lab.map(|ends| (ends.requests, ends.added)).unzip();
     let options = ui::Options {
         ascii: screen.ascii.then_some(true),
-        theme: theme(screen.theme.as_deref()),
+        theme: theme(screen.theme),
         history: places::history(),
         leave_deadline,
         log_dir: log::directory().map(ToOwned::to_owned),
         lab,
-        added,
         first_message: None,
     };
     ui::run(feeds, options).await.map_err(|error| match error {
-        ui::UiError::NotATerminal => Failure::Usage(error.to_string()),
+        ui::UiError::NotATerminal | ui::UiError::UnknownTheme(_) => Failure::Usage(error.to_string()),
         ui::UiError::NoNode | ui::UiError::Terminal(_) => Failure::Failed(error.to_string()),
     })
 }
 
 /// The theme that was chosen; without a choice, `NO_COLOR` (no-color.org)
 /// counts for one.
-fn theme(chosen: Option<&str>) -> Theme {
+fn theme(chosen: Option<String>) -> String {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match chosen.and_then(Theme::from_name) {
-        Some(theme) => theme,
-        None if plain => Theme::of(ThemeChoice::Mono),
-        None => Theme::default(),
-    }
+    chosen.unwrap_or_else(|| {
+        let choice = if plain { ThemeChoice::Mono } else { ThemeChoice::default() };
+        choice.name().to_owned()
+    })
 }

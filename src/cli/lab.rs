@@ -21,7 +21,7 @@ use crate::ui;
 use crate::view::{CommandFailed, Level, Snapshot, Standing, UiEvent};
 
 use super::args::{LabArgs, MAX_LAB};
-use super::dashboard::{self, LabEnds, Submission, Tab};
+use super::dashboard::{self, Submission, Tab};
 use super::signals::EndSignals;
 use super::{Failure, log, node, print, runtime};
 
@@ -56,11 +56,9 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
             lab.headless(feeds).await
         } else {
             let (requests, asked) = mpsc::channel(COMMANDS);
-            let (adding, added) = mpsc::channel(MAX_LAB);
-            let ends = LabEnds { requests, added };
             tokio::select! {
-                end = dashboard::run(feeds, args.screen, Some(ends)) => end.map(drop),
-                () = lab.serve(asked, adding) => Ok(()),
+                end = dashboard::run(feeds, args.screen, Some(requests)) => end.map(drop),
+                () = lab.serve(asked) => Ok(()),
             }
         };
         lab.stop().await;
@@ -100,8 +98,6 @@ enum Order {
     Restart {
         join: Vec<SocketAddr>,
     },
-    /// Say that something did not work.
-    Complain(String),
 }
 
 impl Lab {
@@ -144,21 +140,15 @@ impl Lab {
     }
 
     /// Does what the dashboard asks for, until the dashboard ends.
-    async fn serve(
-        &mut self,
-        mut asked: mpsc::Receiver<ui::LabRequest>,
-        adding: mpsc::Sender<ui::Feed>,
-    ) {
+    async fn serve(&mut self, mut asked: mpsc::Receiver<ui::LabRequest>) {
         while let Some(request) = asked.recv().await {
             let (at, order) = match request {
                 ui::LabRequest::Kill(at) => (at, Order::Kill),
                 ui::LabRequest::Restart(at) => (at, Order::Restart { join: self.living(Some(at)) }),
-                ui::LabRequest::Add => {
-                    match self.add().await {
-                        // There is room for every node of the largest lab.
-                        Ok(feed) => drop(adding.try_send(feed)),
-                        Err(Failure::Usage(why) | Failure::Failed(why)) => self.complain(&why),
-                    }
+                ui::LabRequest::Add(reply) => {
+                    let _ = reply.send(self.add().await.map_err(|failure| match failure {
+                        Failure::Usage(why) | Failure::Failed(why) => CommandFailed(why),
+                    }));
                     continue;
                 }
             };
@@ -169,13 +159,6 @@ impl Lab {
         }
         // The dashboard closes its end just before it is done itself.
         std::future::pending::<()>().await;
-    }
-
-    /// Shows on every tab that something did not work.
-    fn complain(&self, why: &str) {
-        for member in &self.members {
-            let _ = member.orders.try_send(Order::Complain(why.to_owned()));
-        }
     }
 
     /// Prints a line for each node and lives until a signal comes.
@@ -233,7 +216,6 @@ impl Tended {
                 order = self.told.recv() => match order {
                     Some(Order::Kill) => break true,
                     Some(Order::Restart { .. }) => self.say(Level::Warn, "this node runs already"),
-                    Some(Order::Complain(why)) => self.say(Level::Error, &why),
                     None => break false,
                 },
                 relayed = self.tab.relay(&mut node.snapshots, &mut node.events) => {
@@ -267,7 +249,6 @@ impl Tended {
             tokio::select! {
                 order = self.told.recv() => match order? {
                     Order::Kill => self.say(Level::Warn, "this node is down already"),
-                    Order::Complain(why) => self.say(Level::Error, &why),
                     Order::Restart { join } => {
                         let config = Config { join, ..self.config.clone() };
                         match Node::start(config).await {

@@ -47,6 +47,8 @@ pub enum Action {
     Follow,
     /// The selected row to the clipboard.
     Copy,
+    /// Stop the selected transfer.
+    Cancel,
     /// The snapshot to a file.
     Export,
     /// Explain each step of the protocol.
@@ -222,21 +224,14 @@ pub const BINDINGS: &[Binding] = &[
         "start the shown node again",
     ),
     binding("add", Action::Add, &[char('A')], Scope::Lab, "", "add one more node"),
-    binding(
-        "freeze",
-        Action::Freeze,
-        &[char(' ')],
-        Scope::Panels,
-        "freeze",
-        "hold the picture, or let it go",
-    ),
+    binding("freeze", Action::Freeze, &[char(' ')], Scope::Panels, "freeze", "freeze the picture"),
     binding(
         "explain",
         Action::Explain,
         &[char('x')],
         Scope::Panels,
         "explain",
-        "explain each step of the protocol",
+        "explain protocol steps",
     ),
     binding("search", Action::Search, &[char('/')], Scope::Panels, "search", "search the events"),
     binding(
@@ -245,16 +240,24 @@ pub const BINDINGS: &[Binding] = &[
         &[char('l')],
         Scope::Panels,
         "level",
-        "show louder events only, then all",
+        "show louder events only",
     ),
-    binding("follow", Action::Follow, &[char('f')], Scope::Panels, "", "follow the newest event"),
     binding(
-        "copy",
-        Action::Copy,
-        &[char('y')],
+        "follow",
+        Action::Follow,
+        &[char('f')],
         Scope::Panels,
-        "copy",
-        "copy the selected row to the clipboard",
+        "follow",
+        "follow the newest event",
+    ),
+    binding("copy", Action::Copy, &[char('y')], Scope::Panels, "copy", "copy the selected row"),
+    binding(
+        "cancel",
+        Action::Cancel,
+        &[char('c')],
+        Scope::Panels,
+        "cancel",
+        "stop the selected transfer",
     ),
     binding(
         "export",
@@ -262,16 +265,9 @@ pub const BINDINGS: &[Binding] = &[
         &[char('e')],
         Scope::Panels,
         "",
-        "write the snapshot as JSON into the working directory",
+        "export the picture as JSON",
     ),
-    binding(
-        "mouse",
-        Action::Mouse,
-        &[char('m')],
-        Scope::Panels,
-        "",
-        "mouse on or off (off: the terminal selects text)",
-    ),
+    binding("mouse", Action::Mouse, &[char('m')], Scope::Panels, "", "mouse on or off"),
     binding("up", Action::Up, &[plain(KeyCode::Up), char('k')], Scope::Panels, "", "one row up"),
     binding(
         "down",
@@ -340,21 +336,14 @@ pub const BINDINGS: &[Binding] = &[
         "transfers",
     ),
     binding("events", Action::Panel(Panel::Events), &[char('6')], Scope::Panels, "", "events"),
-    binding(
-        "close",
-        Action::Close,
-        &[char('q')],
-        Scope::Panels,
-        "quit",
-        "close what is open, or leave the ring and end",
-    ),
+    binding("close", Action::Close, &[char('q')], Scope::Panels, "quit", "close, or leave and end"),
     binding(
         "leave",
         Action::Leave,
         &[control('c')],
         Scope::Everywhere,
         "",
-        "leave the ring and end; twice: end now",
+        "leave and end; twice: now",
     ),
     binding(
         "suspend",
@@ -385,13 +374,13 @@ pub const BINDINGS: &[Binding] = &[
 /// Keys of the prompt that only editing needs: for the help.
 const PROMPT_KEYS: &[(&str, &str)] = &[
     ("Enter", "carry out the line"),
-    ("Tab", "complete the word; again: the next candidate"),
-    ("Right, End", "take the suggestion behind the cursor"),
-    ("Up, Down", "older and newer lines that start alike"),
-    ("Ctrl-R", "search the lines entered before"),
-    ("Esc", "to the panels (also Tab on an empty line)"),
-    ("Ctrl-U, Ctrl-K, Ctrl-W", "delete to the start, to the end, the word before"),
-    ("Ctrl-D", "quit (on an empty line)"),
+    ("Tab", "complete the word"),
+    ("Right, End", "take the suggestion"),
+    ("Up, Down", "lines that start alike"),
+    ("Ctrl-R", "search older lines"),
+    ("Esc", "to the panels"),
+    ("Ctrl-U, -K, -W", "delete: start, end, word"),
+    ("Ctrl-D", "quit (empty line)"),
 ];
 
 /// What a key means outside the prompt, or everywhere.
@@ -439,21 +428,40 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
         }
         (None, Focus::Panels) => {}
     }
+    let own = |binding: &&Binding| home(binding.action) == Some(app.panel);
+    let anywhere = |binding: &&Binding| home(binding.action).is_none();
     let shown = |binding: &&Binding| !binding.hint.is_empty() && is_live(app, binding);
     let hint = |binding: &Binding| (binding.keys[0].show(), binding.hint);
-    BINDINGS.iter().filter(shown).map(hint).collect()
+    let live = || BINDINGS.iter().filter(shown);
+    let mut hints: Vec<_> = live().filter(own).chain(live().filter(anywhere)).map(hint).collect();
+    hints.insert(0, key("1-6", "panel"));
+    hints
+}
+
+/// The panel that an action belongs to, if it makes sense in one only.
+const fn home(action: Action) -> Option<Panel> {
+    match action {
+        Action::Search | Action::Level | Action::Follow => Some(Panel::Events),
+        Action::Cancel => Some(Panel::Transfers),
+        _ => None,
+    }
 }
 
 /// Every live key with its help, for the help screen: those of the panels,
 /// then those of the prompt.
 pub fn list(lab: bool) -> Vec<(String, &'static str)> {
-    let live = |binding: &&Binding| binding.scope != Scope::Lab || lab;
+    let live = |binding: &&Binding| {
+        (binding.scope != Scope::Lab || lab) && !matches!(binding.action, Action::Panel(_))
+    };
     let shown = |binding: &Binding| {
         let keys: Vec<_> = binding.keys.iter().map(|key| key.show()).collect();
         (keys.join(", "), binding.help)
     };
     let prompt = PROMPT_KEYS.iter().map(|&(keys, help)| (keys.to_owned(), help));
-    BINDINGS.iter().filter(live).map(shown).chain(prompt).collect()
+    // Six digits, one line.
+    let panels = ("1-6".to_owned(), "go to a panel");
+    let bound = BINDINGS.iter().filter(live).map(shown);
+    std::iter::once(panels).chain(bound).chain(prompt).collect()
 }
 
 #[cfg(test)]
@@ -472,6 +480,27 @@ mod tests {
             assert!(!names.contains(&binding.name), "{}", binding.name);
             names.push(binding.name);
         }
+    }
+
+    #[test]
+    fn the_keys_of_a_lab_are_listed_in_a_lab_only() {
+        let kill = |lab| list(lab).iter().any(|(key, _)| key == "K");
+        assert!(kill(true) && !kill(false));
+    }
+
+    #[test]
+    fn the_hints_follow_the_focus() {
+        use crate::ui::sample;
+        let mut app = sample::app(vec![sample::snapshot()]);
+        let first = |app: &App| hints(app).into_iter().map(|(_, what)| what).next();
+        let offers = |app: &App, what| hints(app).iter().any(|hint| hint.1 == what);
+        assert_eq!(first(&app), Some("run"));
+        app.focus = Focus::Panels;
+        assert!(offers(&app, "zoom") && !offers(&app, "search") && !offers(&app, "kill"));
+        (app.panel, app.lab) = (Panel::Events, true);
+        assert!(offers(&app, "search") && offers(&app, "kill"));
+        app.overlay = Some(Overlay::Leaving { since: app.now, deadline: app.now });
+        assert_eq!(first(&app), Some("end now"));
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! - [`state`]: everything that a frame is drawn from; [`draw`] draws it.
 //! - [`reducer`] (keys of panels and overlays), `prompt` (keys of the command
 //!   line) and `ingest` (what nodes report) change the state and are pure.
-//! - [`action`]: the one table of keys; [`help`], [`complete`], [`history`]
-//!   serve the prompt and the help.
+//! - [`action`]: the one table behind keys, hints and help; [`complete`] and
+//!   [`history`] serve the prompt.
 //! - `session` waits, draws when something changed, and does what the reducer
 //!   asks; `screen` and [`terminal`] are the real terminal.
 
@@ -26,7 +26,6 @@ pub mod complete;
 pub mod draw;
 #[doc(hidden)]
 pub mod fixture;
-pub mod help;
 pub mod history;
 mod inbox;
 mod ingest;

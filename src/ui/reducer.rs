@@ -13,8 +13,8 @@ use crate::view::command::{Command, quote};
 use crate::view::{Level, Snapshot, Standing, UiEvent};
 
 use super::action::{self, Action};
+use super::ingest;
 use super::state::{App, Confirmed, Focus, Frozen, Message, Overlay, Panel};
-use super::{help, ingest};
 
 /// Rows of a page, whatever the panel's height.
 const PAGE: isize = 10;
@@ -81,8 +81,8 @@ impl App {
             }
             Some(Overlay::Output { .. }) | None => {}
         }
-        if self.output_key(key) {
-            return Vec::new();
+        if let Some(done) = self.output_key(key) {
+            return done;
         }
         match self.focus {
             Focus::Prompt => self.prompt_key(key),
@@ -219,21 +219,16 @@ impl App {
                 filter.pop();
                 *scroll = 0;
             }
-            code => {
-                let filter = filter.clone();
-                let lines = help::lines(self, &filter).len();
-                if let Some(Overlay::Help { scroll, .. }) = &mut self.overlay {
-                    scroll_key(code, scroll, lines);
-                }
-            }
+            // The drawing code knows how long the list is and holds the scroll.
+            code => scroll_key(code, scroll, usize::MAX),
         }
     }
 
-    /// A key while an answer lies over the panels; `false`: the key is meant
+    /// A key while an answer lies over the panels; `None`: the key is meant
     /// for what is below it. At the prompt typing goes on meanwhile.
-    fn output_key(&mut self, key: KeyEvent) -> bool {
+    fn output_key(&mut self, key: KeyEvent) -> Option<Vec<Do>> {
         let Some(Overlay::Output { lines, scroll, .. }) = &mut self.overlay else {
-            return false;
+            return None;
         };
         let typing = self.focus == Focus::Prompt;
         let empty = self.prompt.input.value().is_empty();
@@ -248,14 +243,20 @@ impl App {
             KeyCode::Home | KeyCode::End if !typing => key.code,
             KeyCode::Char('k') if !typing => KeyCode::Up,
             KeyCode::Char('j') if !typing => KeyCode::Down,
-            _ => return false,
+            // No command starts with a y.
+            KeyCode::Char('y') if !typing || empty => {
+                let text = lines.join("\n");
+                self.tell(Level::Info, "copied the answer".to_owned());
+                return Some(vec![Do::Copy(text)]);
+            }
+            _ => return None,
         };
         if code == KeyCode::Esc {
             self.overlay = None;
         } else {
             scroll_key(code, scroll, lines.len());
         }
-        true
+        Some(Vec::new())
     }
 
     fn panel_key(&mut self, key: KeyEvent) -> Vec<Do> {
@@ -331,6 +332,7 @@ impl App {
             Action::Level => self.next_level(),
             Action::Follow => (self.log.scrolled, self.log.unseen) = (0, 0),
             Action::Copy => return self.copy(),
+            Action::Cancel => return self.cancel(),
             Action::Export => return self.export(),
             Action::Explain => {
                 self.explain = !self.explain;
@@ -401,7 +403,7 @@ impl App {
 
     fn wheel(&mut self, under: Option<Panel>, rows: isize) {
         let length = match &self.overlay {
-            Some(Overlay::Help { filter, .. }) => help::lines(self, filter).len(),
+            Some(Overlay::Help { .. }) => usize::MAX,
             Some(Overlay::Output { lines, .. }) => lines.len(),
             _ => 0,
         };
@@ -477,6 +479,18 @@ impl App {
             Panel::Transfers => snapshot.transfers.get(at).map(|row| quote(&row.name)),
             Panel::Events => {
                 self.visible_events().rev().nth(self.log.scrolled).map(|event| event.text.clone())
+            }
+        }
+    }
+
+    fn cancel(&mut self) -> Vec<Do> {
+        let at = self.tables[Panel::Transfers.index()].selected;
+        let selected = self.snapshot().transfers.get(at).filter(|_| self.panel == Panel::Transfers);
+        match selected.map(|row| row.number) {
+            Some(number) => self.run_confirmed(&format!("cancel {number}")),
+            None => {
+                self.tell(Level::Warn, "select a transfer first: 5 shows them".to_owned());
+                Vec::new()
             }
         }
     }

@@ -31,7 +31,8 @@ pub async fn run(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
         "default" => Theme::default(),
         name => Theme::from_name(name).ok_or_else(|| UiError::UnknownTheme(name.to_owned()))?,
     };
-    terminal::as_dashboard(show(feeds, theme, options)).await
+    // On the heap: the whole dashboard lives in this future.
+    Box::pin(terminal::as_dashboard(show(feeds, theme, options))).await
 }
 
 async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended, UiError> {

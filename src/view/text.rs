@@ -15,6 +15,9 @@ use super::command::{self, Spec, TABLE};
 use super::outcome::{Info, Outcome, RingFile};
 use super::{FileRow, Finger, Health, Hop, Role, TransferKind, TransferRow, TransferState};
 
+/// Cells of a paragraph's line: fits the smallest usual terminal in a frame.
+const PARAGRAPH: usize = 74;
+
 /// A command's result as lines of text; at least one line.
 pub fn lines(outcome: &Outcome) -> Vec<String> {
     match outcome {
@@ -390,7 +393,22 @@ fn spec_lines(spec: &Spec) -> Vec<String> {
     if !words.is_empty() {
         lines.extend(table(&["", ""], &[], words).split_off(1));
     }
-    lines.push(spec.details.to_owned());
+    lines.extend(wrap(spec.details));
+    lines
+}
+
+/// A paragraph as lines of at most [`PARAGRAPH`] cells.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= PARAGRAPH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
     lines
 }
 
@@ -514,6 +532,8 @@ mod tests {
         for spec in TABLE {
             let lines = help_lines(Some(spec.name));
             assert!(lines[0].starts_with(&spec.usage()), "{}", spec.name);
+            let details = lines.join(" ");
+            assert!(details.ends_with(spec.details), "{}", spec.name);
         }
         assert_eq!(help_lines(None).len(), TABLE.len() + 1);
         assert!(help_lines(Some("nonsense"))[0].contains("no command 'nonsense'"));

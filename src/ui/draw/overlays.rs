@@ -6,7 +6,8 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Widget};
 
-use super::{Scene, hints, put, put_right, text};
+use super::{Scene, put, put_right, text};
+use crate::ui::action;
 use crate::ui::state::Overlay;
 use crate::view::command;
 
@@ -91,10 +92,10 @@ fn draw_help(
 
 fn keys(scene: Scene, needle: &str, width: usize) -> Vec<Line<'static>> {
     let theme = scene.theme();
-    let lines: Vec<Line> = hints::KEYS
+    let lines: Vec<Line> = action::list(scene.app.lab)
         .iter()
         .filter(|(key, what)| format!("{key} {what}").to_lowercase().contains(needle))
-        .map(|(key, what)| entry(scene, key, what, 12, width))
+        .map(|(key, what)| entry(scene, key, what, 17, width))
         .collect();
     titled(Line::styled("Keys", theme.title), lines)
 }

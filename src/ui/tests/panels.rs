@@ -50,6 +50,14 @@ fn the_selected_row_is_copied_as_the_prompt_would_take_it() {
 }
 
 #[test]
+fn c_stops_the_selected_transfer() {
+    let mut app = panels();
+    assert_eq!(submitted(&text(&mut app, "5c")), [(0, Command::Cancel { number: 4 })]);
+    assert_eq!(submitted(&text(&mut app, "1c")), []);
+    assert!(told(&app).contains("select a transfer"));
+}
+
+#[test]
 fn the_snapshot_is_exported_as_json_that_reads_back() {
     let done = text(&mut panels(), "e");
     let [Do::Export { name, json }] = done.as_slice() else { panic!("{done:?}") };

@@ -163,6 +163,17 @@ fn q_closes_an_answer_and_quit_can_still_be_typed() {
 }
 
 #[test]
+fn y_copies_an_answer() {
+    let mut app = app();
+    run(&mut app, "help quit");
+    let done = text(&mut app, "y");
+    assert!(
+        matches!(done.as_slice(), [Do::Copy(text)] if text.starts_with("quit: leave the ring")),
+        "{done:?}"
+    );
+}
+
+#[test]
 fn a_lookups_hops_are_told_below_so_that_the_ring_stays_in_sight() {
     let mut app = app();
     run(&mut app, "lookup SkyShip.jpg");
