@@ -105,7 +105,9 @@ pub(super) async fn run(
         first_message: None,
     };
     ui::run(feeds, options).await.map_err(|error| match error {
-        ui::UiError::NotATerminal | ui::UiError::UnknownTheme(_) => Failure::Usage(error.to_string()),
+        ui::UiError::NotATerminal | ui::UiError::UnknownTheme(_) => {
+            Failure::Usage(error.to_string())
+        }
         ui::UiError::NoNode | ui::UiError::Terminal(_) => Failure::Failed(error.to_string()),
     })
 }

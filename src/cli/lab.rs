@@ -95,9 +95,7 @@ impl Member {
 #[derive(Debug)]
 enum Order {
     Kill,
-    Restart {
-        join: Vec<SocketAddr>,
-    },
+    Restart { join: Vec<SocketAddr> },
 }
 
 impl Lab {
