@@ -51,7 +51,8 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// The snapshots that the feeds hold now count as seen.
+    /// Snapshots that came since the feeds were made are news, even if they came
+    /// before this: whoever drew the first picture may have missed them.
     pub(super) fn new(feeds: Vec<Feed>) -> Inbox {
         let mut inbox = Inbox {
             commands: Vec::new(),
@@ -123,9 +124,9 @@ impl Inbox {
     }
 
     /// Takes in one more node; its number is the next one.
-    pub(super) fn add(&mut self, mut feed: Feed) -> Arc<Snapshot> {
+    pub(super) fn add(&mut self, feed: Feed) -> Arc<Snapshot> {
         let node = self.commands.len();
-        let snapshot = feed.snapshots.borrow_and_update().clone();
+        let snapshot = feed.snapshots.borrow().clone();
         self.commands.push(feed.commands);
         self.events.push(Some(feed.events));
         self.changes.push(change(node, feed.snapshots));
