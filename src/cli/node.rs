@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::engine::{Config, Node, StartError};
+use crate::engine::{Config, Node, StartError, default_data_dir};
 use crate::ui;
 use crate::view::{Snapshot, UiEvent};
 use crate::wire::handshake::Params;
@@ -15,7 +15,7 @@ use super::args::{NodeArgs, RingArgs, ScreenArgs};
 use super::dashboard::{self, Tab};
 use super::log::{self, Log};
 use super::signals::EndSignals;
-use super::{Failure, places, print, runtime};
+use super::{Failure, print, runtime};
 
 /// Time to hand over files at the end: long enough for a small disk over a
 /// LAN, short enough for whoever waits.
@@ -92,7 +92,7 @@ fn open_log(data_dir: PathBuf, screen: &ScreenArgs) -> Result<Log, Failure> {
 }
 
 fn default_dir(address: SocketAddr) -> Result<PathBuf, Failure> {
-    places::data_dir(address).ok_or_else(|| {
+    default_data_dir(address).ok_or_else(|| {
         Failure::Usage(
             "this user has no home directory; say where to keep files: --data-dir".into(),
         )
