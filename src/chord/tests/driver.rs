@@ -199,7 +199,9 @@ impl Net {
             if self.now - start > limit {
                 return None;
             }
-            self.run(Duration::from_millis(5));
+            // Exact where it is measured, then coarser.
+            let waited = self.now - start;
+            self.run(Duration::from_millis(5).max(waited / 16));
         }
         Some(self.now - start)
     }
@@ -242,12 +244,11 @@ impl Net {
     /// Whether every finger is the first member at or after its start.
     pub(super) fn fingers_right(&self) -> bool {
         let space = self.config.space();
-        let members: Vec<Peer> = self.states().into_iter().map(|state| state.peer).collect();
+        let mut members: Vec<Peer> = self.states().into_iter().map(|state| state.peer).collect();
+        members.sort_by_key(|p| p.id(space));
+        let first = |start| members.partition_point(|p| p.id(space) < start) % members.len();
         self.nodes().filter(|n| n.standing() == Standing::Member).all(|node| {
-            node.fingers().iter().all(|row| {
-                let distance = |p: &&Peer| space.distance(row.start, p.id(space));
-                row.node.as_ref() == members.iter().min_by_key(distance)
-            })
+            node.fingers().iter().all(|row| row.node == Some(members[first(row.start)]))
         })
     }
 
