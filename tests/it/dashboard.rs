@@ -148,7 +148,7 @@ fn a_session_from_start_to_quit() {
     assert!(got == std::fs::read(&picture).expect("the picture"));
 
     dash.screen.line("lookup SkyShip.jpg");
-    dash.screen.wait_for_text("key 189");
+    dash.screen.wait_for_text("its owner is");
 
     // `?` on an empty prompt: the list of keys and commands, to be searched.
     dash.screen.send("?");
@@ -353,7 +353,7 @@ fn a_lab_shows_its_ring_and_repairs_it_when_a_node_is_killed() {
     screen.line(&format!("put {}", text(&path)));
     screen.wait_for_text("3/3 copies");
     screen.line("lookup SkyShip.jpg");
-    screen.wait_for_text("key 189");
+    screen.wait_for_text("its owner is");
     if let Some(path) = std::env::var_os("CHORDAL_SVG") {
         std::fs::write(path, picture::svg(&screen.picture())).expect("CHORDAL_SVG names a file");
     }
