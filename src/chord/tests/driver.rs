@@ -212,9 +212,8 @@ impl Net {
         let took = self.until(limit, Net::is_ideal);
         let Some(took) = took else { panic!("not ideal after {limit:?}:\n{}", self.show()) };
         assert!(self.report().healthy(), "{}", self.show());
-        if self.until(limit + self.config.stabilize * 40, Net::fingers_right).is_none() {
-            panic!("wrong fingers:\n{}", self.show());
-        }
+        let right = self.until(limit + self.config.stabilize * 40, Net::fingers_right);
+        assert!(right.is_some(), "wrong fingers:\n{}", self.show());
         took
     }
 
@@ -255,18 +254,13 @@ impl Net {
     pub(super) fn show(&self) -> String {
         let space = self.config.space();
         let name = |p: &Peer| format!("{}({})", p.id(space).value(), p.address().port());
-        self.nodes()
-            .map(|node| {
-                let list: Vec<String> = node.successors().iter().map(name).collect();
-                format!(
-                    "{} {:?} pred {} list {}\n",
-                    name(&node.peer()),
-                    node.standing(),
-                    node.predecessor().as_ref().map_or("-".into(), name),
-                    list.join(" ")
-                )
-            })
-            .collect()
+        let line = |node: &Node| {
+            let list: Vec<String> = node.successors().iter().map(name).collect();
+            let predecessor = node.predecessor().as_ref().map_or("-".into(), name);
+            let (me, standing) = (name(&node.peer()), node.standing());
+            format!("{me} {standing:?} pred {predecessor} list {}", list.join(" "))
+        };
+        self.nodes().map(line).collect::<Vec<_>>().join("\n")
     }
 
     fn later(&mut self, event: Event) {
