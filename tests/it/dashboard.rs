@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chordal::id::Space;
 use regex::Regex;
@@ -168,6 +168,23 @@ fn a_session_from_start_to_quit() {
         if members(&ring)?.len() == 1 { Ok(()) } else { Err(ring.to_string()) }
     });
     assert!(other.fetch("SkyShip.jpg").is_ok(), "the file was handed over");
+}
+
+#[test]
+fn what_is_typed_is_painted_at_once() {
+    // Typed one by one: each key finds the dashboard asleep. When a key failed
+    // to wake it, each was painted only at its next look at the terminal, two
+    // seconds apart.
+    let mut dash = Dash::start(NORMAL, &[]);
+    dash.screen.wait_for_text("alone");
+    let start = Instant::now();
+    let mut typed = String::new();
+    for letter in "abcdefghij".chars() {
+        typed.push(letter);
+        dash.screen.send(letter.encode_utf8(&mut [0; 4]));
+        dash.screen.wait_for_text(&typed);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "ten keys took {:?}", start.elapsed());
 }
 
 #[test]
