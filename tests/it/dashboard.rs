@@ -271,7 +271,7 @@ fn ends_tidily(how: &str, end: impl FnOnce(&mut Dash), code: Option<u8>) {
 #[test]
 fn ctrl_z_gives_the_terminal_back_and_the_foreground_brings_the_dashboard_back() {
     let mut dash = Dash::start_with(NORMAL, &[], Screen::under_shell_with_jobs);
-    let running = dash.screen.state();
+    let running = dash.screen.state().between_frames();
     dash.screen.key(Key::Ctrl('z'));
     dash.screen.wait_for("the shell is back", |view| !view.alternate() && view.shows("[stopped "));
     let stopped = dash.screen.state();
@@ -279,7 +279,7 @@ fn ctrl_z_gives_the_terminal_back_and_the_foreground_brings_the_dashboard_back()
     dash.screen.key(Key::Enter);
     dash.is_shown();
     eventually("the dashboard has its modes again", || {
-        let state = dash.screen.state();
+        let state = dash.screen.state().between_frames();
         if state == running { Ok(()) } else { Err(format!("{state:?} instead of {running:?}")) }
     });
     dash.screen.line("id SkyShip.jpg");
