@@ -429,7 +429,7 @@ fn window_title(app: &App) -> String {
     let id = snapshot.space.show(snapshot.me.id(snapshot.space));
     let members = match snapshot.census {
         Census::Estimate(members) => format!("~{members}"),
-        Census::Complete | Census::Partial => snapshot.members.len().to_string(),
+        Census::Complete | Census::Partial => snapshot.living().to_string(),
     };
     let dot = app.glyphs.up;
     clean(&format!("chordal {id} :{} {dot}{members}", snapshot.me.address().port())).into_owned()

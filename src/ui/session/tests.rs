@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use futures_util::stream;
 use tokio::sync::watch;
 
-use super::super::sample;
+use super::super::fixture;
 use super::*;
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
@@ -125,12 +125,12 @@ type Caught = mpsc::UnboundedReceiver<Signalled>;
 
 fn session() -> (Session<Seen>, Keys, Caught, Outside) {
     let seen = Seen::default();
-    let (snapshots, latest) = watch::channel(Arc::new(sample::snapshot()));
+    let (snapshots, latest) = watch::channel(Arc::new(fixture::member()));
     let (events, shown) = mpsc::channel(8_192);
     let (submit, commands) = mpsc::channel(8);
     let (keys, pressed) = mpsc::unbounded_channel();
     let (signals, caught) = mpsc::unbounded_channel();
-    let mut app = sample::app(vec![sample::snapshot()]);
+    let mut app = fixture::started(vec![fixture::member()]);
     app.control.leave_deadline = Duration::from_secs(60);
     let feed = Feed { snapshots: latest, events: shown, commands: submit };
     let session = Session::new(app, seen.clone(), vec![feed], None);
@@ -157,7 +157,7 @@ fn play<F: Future<Output = ()>>(
 }
 
 fn event(text: &str) -> UiEvent {
-    UiEvent { unix_ms: 0, level: Level::Info, text: text.to_owned() }
+    UiEvent { unix_ms: 0, level: Level::Info, step: None, text: text.to_owned() }
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn at_rest_nothing_is_painted_and_nothing_wakes_it() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
         let (mut session, _keys, _signals, outside) = session();
-        let quiet = Snapshot { transfers: Vec::new(), ..sample::snapshot() };
+        let quiet = Snapshot { transfers: Vec::new(), ..fixture::member() };
         session.app.snapshot_changed(0, Arc::new(quiet));
         assert!(session.paint().is_ok());
         assert!(session.paint().is_ok());
@@ -230,7 +230,7 @@ fn only_the_latest_snapshot_counts() {
         let (mut session, _keys, _signals, outside) = session();
         assert!(session.inbox.ready().is_none());
         for uptime_ms in 1..=100 {
-            let snapshot = Snapshot { uptime_ms, ..sample::snapshot() };
+            let snapshot = Snapshot { uptime_ms, ..fixture::member() };
             outside.snapshots.send_replace(Arc::new(snapshot));
         }
         let Some(News::Snapshot(0, snapshot)) = session.inbox.ready() else {
@@ -249,7 +249,7 @@ fn a_command_goes_to_its_node_and_its_end_comes_back() {
             outside.run("ping :2001");
             let (command, reply) = outside.commands.recv().await.expect("submitted");
             assert_eq!(command, Command::Ping { peer: ":2001".into() });
-            let pong = Outcome::Pong { peer: sample::peer(2001), micros: 1 };
+            let pong = Outcome::Pong { peer: fixture::peer(2001), micros: 1 };
             assert!(reply.send(Ok(pong)).is_ok());
             outside.signals.send(Signalled::End).expect("heard");
             let (command, reply) = outside.commands.recv().await.expect("submitted");
