@@ -8,6 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossterm::event::Event;
@@ -162,7 +163,7 @@ impl<S: Screen> Session<S> {
                 self.signal(signal)?;
             }
             for _ in 0..BATCH {
-                let Some(key) = keys.next().now_or_never() else { break };
+                let Some(key) = ready(&mut keys).await else { break };
                 self.input(key)?;
             }
             for _ in 0..BATCH {
@@ -421,6 +422,19 @@ impl<S: Screen> Session<S> {
         }
         Ended::Hangup
     }
+}
+
+/// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
+/// this task's own waker behind: crossterm keeps the first waker that it was
+/// given since the last key, and would wake nobody at the next one.
+async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match stream.poll_next_unpin(context) {
+            Poll::Ready(item) => Some(item),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// `chordal 466 :2000 ●8`: for the list of windows or panes.

@@ -1,7 +1,9 @@
 //! The loop against a screen that only counts, with keys and signals from
 //! channels.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use futures_util::stream;
@@ -117,6 +119,31 @@ impl Outside {
     fn run(&self, line: &str) {
         line.chars().for_each(|c| self.press(KeyCode::Char(c), KeyModifiers::NONE));
         self.press(KeyCode::Enter, KeyModifiers::NONE);
+    }
+}
+
+/// A terminal's keys as crossterm hands them over: between two keys it keeps
+/// the first waker that it is given, and no other.
+#[derive(Clone, Default)]
+struct Terminal(Arc<Mutex<(VecDeque<char>, Option<Waker>)>>);
+
+impl Terminal {
+    fn press(&self, c: char) {
+        let mut inside = self.0.lock().expect("unpoisoned");
+        inside.0.push_back(c);
+        if let Some(waker) = inside.1.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<Option<io::Result<Event>>> {
+        let mut inside = self.0.lock().expect("unpoisoned");
+        if let Some(c) = inside.0.pop_front() {
+            let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
+            return Poll::Ready(Some(Ok(Event::Key(key))));
+        }
+        inside.1.get_or_insert_with(|| context.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -442,4 +469,44 @@ fn a_snapshot_is_never_written_over_another_file() {
     assert_eq!(read("chordal-466 (2).json"), "2");
     let (level, text) = export("/nowhere/at/all.json", "x");
     assert_eq!(level, Level::Error, "{text}");
+}
+
+#[test]
+fn every_key_is_painted_at_once_on_a_terminal_that_keeps_one_waker() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut session, _keys, mut signals, outside) = session();
+        let quiet = Snapshot { transfers: Vec::new(), ..fixture::member() };
+        session.app.snapshot_changed(0, Arc::new(quiet));
+        let terminal = Terminal::default();
+        let typist = {
+            let (terminal, seen) = (terminal.clone(), outside.seen.clone());
+            let signals = outside.signals.clone();
+            // Somebody outside: a task of this runtime would wake the session.
+            std::thread::spawn(move || {
+                let start = Instant::now();
+                let mut line = String::new();
+                for c in "abcdefghij".chars() {
+                    line.push(c);
+                    terminal.press(c);
+                    let painted =
+                        |record: &mut Record| record.frames.last().is_some_and(|f| f.0 == line);
+                    while !seen.with(painted) && start.elapsed() < LOOK * 10 {
+                        std::thread::yield_now();
+                    }
+                }
+                let took = start.elapsed();
+                let _ = signals.send(Signalled::End);
+                let _ = signals.send(Signalled::End);
+                took
+            })
+        };
+        let keys = stream::poll_fn(move |context| terminal.poll(context));
+        let signals = stream::poll_fn(move |context| signals.poll_recv(context));
+        let ended = session.run(keys, signals, std::future::pending()).await;
+        assert!(matches!(ended, Ok(Ended::Interrupted)), "{ended:?}");
+        let took = typist.join().expect("the typist");
+        assert!(took < LOOK * 2, "ten keys took {took:?}");
+    });
 }
