@@ -41,6 +41,9 @@ pub(super) struct Hub {
     next_connection: u64,
     /// Questions of the core that are on their way: to whom, since when.
     asked: BTreeMap<Nonce, (Peer, Instant)>,
+    /// Mixed into the nonces on the wire: an answer to a question that an
+    /// earlier run of this node asked must not pass for one to this run's.
+    nonce_key: Nonce,
     /// Commands under way.
     waiters: BTreeMap<Ticket, Waiter>,
     next_ticket: Ticket,
@@ -75,6 +78,7 @@ impl Hub {
             links: Links::default(),
             next_connection: 0,
             asked: BTreeMap::new(),
+            nonce_key: fastrand::u32(..),
             waiters: BTreeMap::new(),
             next_ticket: 0,
             requests: BTreeMap::new(),
@@ -207,11 +211,12 @@ impl Hub {
         self.publisher.noticed(notice, &self.core, &self.shared);
     }
 
-    fn send(&mut self, to: Peer, message: Message) {
-        if let Message::Ask { nonce, .. } = message {
+    fn send(&mut self, to: Peer, mut message: Message) {
+        if let Message::Ask { nonce, .. } = &mut message {
             let now = Instant::now();
-            self.asked.insert(nonce, (to, now));
-            self.timers.arm(Alarm::Answer(nonce), now + self.links.limit(to.address()));
+            self.asked.insert(*nonce, (to, now));
+            self.timers.arm(Alarm::Answer(*nonce), now + self.links.limit(to.address()));
+            *nonce ^= self.nonce_key;
         }
         let frame = Frame::Core { from: self.core.peer().index(), to: to.index(), message };
         self.send_frame(to.address(), frame);
@@ -322,20 +327,21 @@ impl Hub {
     fn frame(&mut self, number: u64, frame: Frame) {
         let Some((connection, address)) = self.links.connection(number).cloned() else { return };
         match frame {
-            Frame::Core { from, to, message } => {
+            Frame::Core { from, to, mut message } => {
                 let Some(address) = address else { return };
                 if to != self.core.peer().index() {
                     return;
                 }
                 let from = Peer::new(address, from);
-                if let Message::Answer { nonce, .. } = message
-                    && let Some((_, since)) = self.asked.get(&nonce).filter(|(to, _)| *to == from)
-                {
-                    let now = Instant::now();
-                    self.links.answered(address, now - *since, now);
-                    self.asked.remove(&nonce);
-                    self.timers.disarm(Alarm::Answer(nonce));
-                    self.publisher.heard();
+                if let Message::Answer { nonce, .. } = &mut message {
+                    *nonce ^= self.nonce_key;
+                    if let Some((_, since)) = self.asked.get(nonce).filter(|(to, _)| *to == from) {
+                        let now = Instant::now();
+                        self.links.answered(address, now - *since, now);
+                        self.asked.remove(nonce);
+                        self.timers.disarm(Alarm::Answer(*nonce));
+                        self.publisher.heard();
+                    }
                 }
                 self.handle(chord::Input::Received { from, message });
             }

@@ -251,11 +251,7 @@ impl Publisher {
             standing: standing(core),
             predecessor: core.predecessor().map(neighbour),
             successors: core.successors().iter().copied().map(neighbour).collect(),
-            fingers: core
-                .fingers()
-                .into_iter()
-                .map(|row| Finger { index: row.index, start: row.start, node: row.node })
-                .collect(),
+            fingers: finger_rows(core),
             members: self.members(&known, core, links),
             census: match census {
                 CensusState::Complete => Census::Complete,

@@ -30,6 +30,8 @@ impl App {
         let empty = self.prompt.input.value().is_empty();
         match key.code {
             KeyCode::Enter => return self.enter(),
+            // A line feed: what Enter sent before the terminal was in raw mode.
+            KeyCode::Char('j') if control => return self.enter(),
             KeyCode::Esc => self.escape_prompt(),
             KeyCode::Tab | KeyCode::BackTab if empty => self.focus = Focus::Panels,
             KeyCode::Tab => self.complete_word(1),

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chordal::id::Space;
 use regex::Regex;
@@ -167,7 +167,7 @@ fn a_session_from_start_to_quit() {
     assert!(got == std::fs::read(&picture).expect("the picture"));
 
     dash.screen.line("lookup SkyShip.jpg");
-    dash.screen.wait_for_text("key 189");
+    dash.screen.wait_for_text("its owner is");
 
     // `?` on an empty prompt: the list of keys and commands, to be searched.
     dash.screen.send("?");
@@ -187,6 +187,23 @@ fn a_session_from_start_to_quit() {
         if members(&ring)?.len() == 1 { Ok(()) } else { Err(ring.to_string()) }
     });
     assert!(other.fetch("SkyShip.jpg").is_ok(), "the file was handed over");
+}
+
+#[test]
+fn what_is_typed_is_painted_at_once() {
+    // Typed one by one: each key finds the dashboard asleep. When a key failed
+    // to wake it, each was painted only at its next look at the terminal, two
+    // seconds apart.
+    let mut dash = Dash::start(NORMAL, &[]);
+    dash.screen.wait_for_text("alone");
+    let start = Instant::now();
+    let mut typed = String::new();
+    for letter in "abcdefghij".chars() {
+        typed.push(letter);
+        dash.screen.send(letter.encode_utf8(&mut [0; 4]));
+        dash.screen.wait_for_text(&typed);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "ten keys took {:?}", start.elapsed());
 }
 
 #[test]
@@ -273,7 +290,7 @@ fn ends_tidily(how: &str, end: impl FnOnce(&mut Dash), code: Option<u8>) {
 #[test]
 fn ctrl_z_gives_the_terminal_back_and_the_foreground_brings_the_dashboard_back() {
     let mut dash = Dash::start_with(NORMAL, &[], Screen::under_shell_with_jobs);
-    let running = dash.screen.state();
+    let running = dash.screen.state().between_frames();
     dash.screen.key(Key::Ctrl('z'));
     dash.screen.wait_for("the shell is back", |view| !view.alternate() && view.shows("[stopped "));
     let stopped = dash.screen.state();
@@ -281,7 +298,7 @@ fn ctrl_z_gives_the_terminal_back_and_the_foreground_brings_the_dashboard_back()
     dash.screen.key(Key::Enter);
     dash.is_shown();
     eventually("the dashboard has its modes again", || {
-        let state = dash.screen.state();
+        let state = dash.screen.state().between_frames();
         if state == running { Ok(()) } else { Err(format!("{state:?} instead of {running:?}")) }
     });
     dash.screen.line("id SkyShip.jpg");
@@ -372,7 +389,7 @@ fn a_lab_shows_its_ring_and_repairs_it_when_a_node_is_killed() {
     screen.line(&format!("put {}", text(&path)));
     screen.wait_for_text("3/3 copies");
     screen.line("lookup SkyShip.jpg");
-    screen.wait_for_text("key 189");
+    screen.wait_for_text("its owner is");
     if let Some(path) = std::env::var_os("CHORDAL_SVG") {
         std::fs::write(path, picture::svg(&screen.picture())).expect("CHORDAL_SVG names a file");
     }

@@ -111,15 +111,6 @@ fn draw(out: &mut String, row: u16, column: u16, text: &str, cells: u16, look: L
              fill=\"{background}\"/>"
         );
     }
-    // Blank edges carry no ink; inner blanks keep the grid.
-    let shown = text.trim_end();
-    let lead = shown.width() - shown.trim_start().width();
-    let shown = shown.trim_start();
-    if shown.is_empty() {
-        return;
-    }
-    let x = x + lead as f64 * CELL_WIDTH;
-    let length = shown.width() as f64 * CELL_WIDTH;
     let y = top + CELL_HEIGHT * 0.76;
     let mut style = String::new();
     for (on, attribute) in [
@@ -130,13 +121,22 @@ fn draw(out: &mut String, row: u16, column: u16, text: &str, cells: u16, look: L
     ] {
         style.push_str(if on { attribute } else { "" });
     }
-    let _ = writeln!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" textLength=\"{length:.1}\" \
-         lengthAdjust=\"spacingAndGlyphs\" fill=\"{foreground}\" xml:space=\"preserve\"{style}>\
-         {}</text>",
-        escape(shown)
-    );
+    // Word by word: each stands on the grid, whatever the reader's font.
+    let mut cell = 0;
+    for word in text.split(' ') {
+        let cells = word.width();
+        if cells > 0 {
+            let x = x + cell as f64 * CELL_WIDTH;
+            let length = cells as f64 * CELL_WIDTH;
+            let _ = writeln!(
+                out,
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" textLength=\"{length:.1}\" \
+                 lengthAdjust=\"spacingAndGlyphs\" fill=\"{foreground}\"{style}>{}</text>",
+                escape(word)
+            );
+        }
+        cell += cells + 1;
+    }
 }
 
 fn escape(text: &str) -> String {
@@ -170,7 +170,7 @@ fn colours_and_text_of_the_screen_reach_the_image() {
     parser.process(b"a<b \x1b[1;31mred\x1b[0m\r\n\x1b[48;5;21m  \x1b[0m \x1b[38;2;1;2;3mrgb");
     let image = svg(parser.screen());
     assert!(image.contains(">a&lt;b</text>"), "{image}");
-    assert!(image.contains("fill=\"#f06a75\" xml:space=\"preserve\" font-weight=\"bold\">red<"));
+    assert!(image.contains("fill=\"#f06a75\" font-weight=\"bold\">red<"));
     assert!(image.contains("fill=\"#0000ff\"/>"), "{image}");
     assert!(image.contains("fill=\"#010203\""), "{image}");
 }
