@@ -19,7 +19,6 @@ use crate::wire::handshake::Purpose;
 use crate::wire::{Frame, Message, Nonce, Request, Response};
 
 use super::connection::{self, ConnectError, Ending};
-use super::events;
 use super::keep;
 use super::links::{Links, Sent};
 use super::publish::Publisher;
@@ -206,8 +205,6 @@ impl Hub {
         {
             let _ = watcher.send((*copies, *wanted));
         }
-        let (level, text) = events::describe(notice, self.core.params().space);
-        self.publisher.event(level, text);
         self.publisher.noticed(notice, &self.core, &self.shared);
     }
 
