@@ -68,7 +68,11 @@ impl TryFrom<(SocketAddr, u16)> for Peer {
     type Error = Unreachable;
 
     fn try_from((address, index): (SocketAddr, u16)) -> Result<Peer, Unreachable> {
-        if is_reachable(address) { Ok(Peer::new(address, index)) } else { Err(Unreachable(address)) }
+        if is_reachable(address) {
+            Ok(Peer::new(address, index))
+        } else {
+            Err(Unreachable(address))
+        }
     }
 }
 

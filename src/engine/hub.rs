@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 use crate::chord::{self, Effect, Effects, Notice, Reply, Ticket};
 use crate::peer::Peer;
@@ -19,7 +20,6 @@ use crate::wire::handshake::Purpose;
 use crate::wire::{Frame, Message, Nonce, Request, Response};
 
 use super::connection::{self, ConnectError, Ending};
-use super::events;
 use super::keep;
 use super::links::{Links, Sent};
 use super::publish::Publisher;
@@ -29,6 +29,10 @@ use super::timers::{Alarm, Timers};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
 const BATCH: usize = 256;
+
+/// Lookups, removals and pings for others under way at once: many times what
+/// people ask for, and little memory.
+const MAX_ANSWERING: usize = 256;
 
 /// The state of the hub.
 pub(super) struct Hub {
@@ -51,6 +55,8 @@ pub(super) struct Hub {
     /// Requests to other nodes under way, by frame id.
     requests: BTreeMap<u32, (SocketAddr, oneshot::Sender<Response>)>,
     next_request: u32,
+    /// Requests of others that take time, being answered.
+    answering: Arc<Semaphore>,
     publisher: Publisher,
     effects: Effects,
 }
@@ -84,6 +90,7 @@ impl Hub {
             next_ticket: 0,
             requests: BTreeMap::new(),
             next_request: 0,
+            answering: Arc::new(Semaphore::new(MAX_ANSWERING)),
             publisher,
             effects: Effects::new(),
         }
@@ -206,8 +213,6 @@ impl Hub {
         {
             let _ = watcher.send((*copies, *wanted));
         }
-        let (level, text) = events::describe(notice, self.core.params().space);
-        self.publisher.event(level, text);
         self.publisher.noticed(notice, &self.core, &self.shared);
     }
 
@@ -383,6 +388,11 @@ impl Hub {
     /// The core, to read.
     pub(super) fn core(&self) -> &chord::Node {
         &self.core
+    }
+
+    /// A place among those whose requests are being answered.
+    pub(super) fn place_to_answer(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        Arc::clone(&self.answering).try_acquire_owned()
     }
 
     /// What the node's tasks share.

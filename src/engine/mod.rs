@@ -45,6 +45,7 @@ use transfers::Transfers;
 mod accept;
 mod access;
 mod address;
+mod bursts;
 pub mod client;
 mod commands;
 mod connection;
