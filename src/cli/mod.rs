@@ -160,7 +160,7 @@ fn crash(cause: &(dyn Any + Send)) -> String {
 /// The runtime on which everything asynchronous of the program runs.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     raise_open_files();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
@@ -168,7 +168,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
             Failure::Failed(format!(
                 "cannot start worker threads: {error}; close other programs or raise the limits"
             ))
-        })
+        })?;
+    runtime.block_on(async { signals::outlive_file_limit() })?;
+    Ok(runtime)
 }
 
 /// Threads that move bytes, made as needed. All nodes of a lab share them, and

@@ -254,11 +254,11 @@ impl Hub {
     }
 
     fn connected(&mut self, stream: tokio::net::TcpStream, whose: Whose) {
-        let (address, dialled, accepted) = match whose {
-            Whose::Ours(address) => (Some(address), true, None),
-            Whose::Theirs { hello, accepted } => {
+        let (address, held) = match whose {
+            Whose::Ours(address) => (Some(address), None),
+            Whose::Theirs { hello, held } => {
                 let member = hello.purpose == Purpose::Member;
-                (hello.address.filter(|_| member), false, Some(accepted))
+                (hello.address.filter(|_| member), Some(held))
             }
         };
         let number = self.next_connection;
@@ -267,7 +267,7 @@ impl Hub {
         let connection = connection::run(
             stream,
             number,
-            dialled,
+            held,
             &self.shared,
             move |frame| {
                 let hub = deliver_to.clone();
@@ -277,7 +277,6 @@ impl Hub {
             },
             move |ending| {
                 Box::pin(async move {
-                    drop(accepted);
                     let _ = end_at.send(Input::Ended { connection: number, ending }).await;
                 })
             },

@@ -57,6 +57,7 @@ mod files;
 mod hub;
 mod keep;
 mod links;
+mod places;
 mod publish;
 mod remembered;
 mod rtt;
@@ -177,6 +178,7 @@ impl Node {
                 .clone()
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
+            remembering: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             connections: TaskTracker::new(),
