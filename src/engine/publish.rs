@@ -269,7 +269,11 @@ impl Publisher {
     }
 
     fn members(&mut self, known: &[Peer], core: &chord::Node, links: &Links) -> Vec<Member> {
-        self.ghosts.retain(|ghost, _| !known.contains(ghost));
+        // A neighbour's list may bring a dead peer back for a moment: only its
+        // own answer does so for good.
+        let lives = |ghost: &Peer| links.liveness(ghost.address()) == Liveness::Up;
+        self.ghosts.retain(|ghost, _| !(known.contains(ghost) && lives(ghost)));
+        let gone = self.ghosts.keys().filter(|ghost| !known.contains(ghost));
         let me = core.peer();
         let mut members: Vec<Member> = known
             .iter()
@@ -277,7 +281,7 @@ impl Publisher {
                 peer,
                 liveness: if peer == me { Liveness::Up } else { links.liveness(peer.address()) },
             })
-            .chain(self.ghosts.keys().map(|&peer| Member { peer, liveness: Liveness::Dead }))
+            .chain(gone.map(|&peer| Member { peer, liveness: Liveness::Dead }))
             .collect();
         let space = core.params().space;
         members.sort_by_key(|member| (member.peer.id(space), member.peer));

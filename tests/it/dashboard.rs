@@ -84,25 +84,6 @@ fn to_panels(screen: &mut Screen) {
     screen.wait_for_text(": to type a command");
 }
 
-#[test]
-fn keys_typed_one_by_one_are_each_painted_at_once() {
-    let mut dash = Dash::start(NORMAL, &[]);
-    // Nothing else may wake the dashboard: it is at rest.
-    std::thread::sleep(Duration::from_secs(3));
-    let start = std::time::Instant::now();
-    let mut line = String::new();
-    for c in "lookup 1 2 3 4".chars() {
-        line.push(c);
-        dash.screen.send(&c.to_string());
-        let shown = format!("❯ {}", line.trim_end());
-        dash.screen.wait_for_text(&shown);
-    }
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(4), "14 keys took {took:?}");
-    dash.screen.key(Key::Ctrl('u'));
-    dash.quit();
-}
-
 /// Types `quit` and confirms when asked.
 fn quit(screen: &mut Screen) {
     screen.line("quit");

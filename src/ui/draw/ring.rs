@@ -498,8 +498,9 @@ fn lookup_line(scene: Scene, room: u16) -> Option<Line<'static>> {
     let expected = format!("{} = {:.1}", scene.glyphs().half_log, n.log2() / 2.0);
     let micros: u64 = lookup.hops.iter().filter_map(|hop| hop.micros).sum();
     let mut parts = vec![Span::styled(format!("{what} → {owner}"), theme.key)];
-    let mut more = vec![hops, expected, text::trip(micros)];
+    let mut more = vec![hops, expected];
     more.extend(lookup.hops.first().and_then(|hop| way(snapshot, hop.peer)));
+    more.push(text::trip(micros));
     if lookup.hops.is_empty() {
         more.truncate(2);
     }

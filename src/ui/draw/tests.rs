@@ -476,3 +476,14 @@ fn a_node_that_is_down_says_what_to_do_and_its_old_tables_are_dim() {
     let fingers = buffer.content().iter().filter(|cell| cell.modifier.contains(Modifier::DIM));
     assert!(fingers.count() > 160, "the tables are what it knew last");
 }
+
+#[test]
+fn a_transfer_that_is_done_is_full_even_when_no_byte_had_to_move() {
+    let mut app = in_panel(fixture::eight(), Panel::Transfers);
+    let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
+    snapshot.transfers.truncate(4);
+    snapshot.transfers.drain(..3);
+    (snapshot.transfers[0].done, app.zoom) = (0, true);
+    let text = picture(&mut app, 100, 30);
+    assert!(text.contains("100%") && !text.contains(" 0%"), "{text}");
+}
