@@ -39,7 +39,8 @@ const CALM: Duration = Duration::from_secs(2);
 const MANY_FILES: usize = 2_000;
 const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 
-/// How long a member that was dropped is still shown as dead.
+/// How long a member that died or left is still shown, as one that does not
+/// answer.
 const GHOST: Duration = Duration::from_secs(8);
 
 /// Before anything was seen that speaks against it.
@@ -207,7 +208,6 @@ impl Publisher {
     ) {
         self.due = None;
         self.published = now;
-        self.ghosts.retain(|_, until| *until > now);
         let before = self.snapshots.borrow().clone();
         let after = self.snapshot(now, core, links, shared, &before);
         if shared.transfers.any_running() {
@@ -252,7 +252,7 @@ impl Publisher {
             predecessor: core.predecessor().map(neighbour),
             successors: core.successors().iter().copied().map(neighbour).collect(),
             fingers: finger_rows(core),
-            members: self.members(&known, core, links),
+            members: self.members(now, &known, core, links, &before.members),
             census: match census {
                 CensusState::Complete => Census::Complete,
                 CensusState::Partial => Census::Partial,
@@ -268,11 +268,26 @@ impl Publisher {
         }
     }
 
-    fn members(&mut self, known: &[Peer], core: &chord::Node, links: &Links) -> Vec<Member> {
+    fn members(
+        &mut self,
+        now: Instant,
+        known: &[Peer],
+        core: &chord::Node,
+        links: &Links,
+        before: &[Member],
+    ) -> Vec<Member> {
+        // Only the loss of a direct neighbour makes a notice; others vanish
+        // from the lists. Where these hold everyone, who vanished is gone.
+        let member = core.standing() == chord::Standing::Member;
+        if member && known.len() <= core.config().successors {
+            for Member { peer, .. } in before.iter().filter(|m| !known.contains(&m.peer)) {
+                self.ghosts.entry(*peer).or_insert(now + GHOST);
+            }
+        }
         // A neighbour's list may bring a dead peer back for a moment: only its
         // own answer does so for good.
         let lives = |ghost: &Peer| links.liveness(ghost.address()) == Liveness::Up;
-        self.ghosts.retain(|ghost, _| !(known.contains(ghost) && lives(ghost)));
+        self.ghosts.retain(|ghost, until| *until > now && !(known.contains(ghost) && lives(ghost)));
         let gone = self.ghosts.keys().filter(|ghost| !known.contains(ghost));
         let me = core.peer();
         let mut members: Vec<Member> = known
