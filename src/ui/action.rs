@@ -189,7 +189,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('z')],
         Scope::Panels,
         "zoom",
-        "fill the screen with the panel",
+        "the panel fills the screen",
     ),
     binding(
         "next-node",
@@ -207,14 +207,7 @@ pub const BINDINGS: &[Binding] = &[
         "",
         "show the node before",
     ),
-    binding(
-        "kill",
-        Action::Kill,
-        &[char('K')],
-        Scope::Lab,
-        "kill",
-        "kill the shown node, as a crash would",
-    ),
+    binding("kill", Action::Kill, &[char('K')], Scope::Lab, "kill", "kill the shown node"),
     binding(
         "restart",
         Action::Restart,
@@ -351,7 +344,7 @@ pub const BINDINGS: &[Binding] = &[
         &[control('z')],
         Scope::Everywhere,
         "",
-        "back to the shell for a while",
+        "stop: back to the shell",
     ),
     binding(
         "repaint",

@@ -283,7 +283,7 @@ impl<S: Screen> Session<S> {
 
     fn news(&mut self, news: News) {
         self.tell_time(Instant::now());
-        self.dirty = true;
+        self.dirty |= self.is_seen(&news);
         match news {
             News::Snapshot(node, snapshot) => self.app.snapshot_changed(node, snapshot),
             News::Event(node, event) => self.app.event(node, event),
@@ -301,6 +301,17 @@ impl<S: Screen> Session<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether news change the picture. Those of a lab's other nodes do not.
+    fn is_seen(&self, news: &News) -> bool {
+        let (shown, frozen) = (self.app.shown, self.app.frozen.is_some());
+        match news {
+            News::Snapshot(node, _) => *node == shown && !frozen,
+            // A frozen picture counts what it does not show.
+            News::Event(node, event) => *node == shown && (frozen || self.app.log.shows(event)),
+            News::Reply(..) | News::Told(..) | News::Added(_) | News::Left => true,
         }
     }
 

@@ -379,6 +379,12 @@ fn a_lab_shows_its_ring_and_repairs_it_when_a_node_is_killed() {
     screen.send("K");
     screen.wait_for("it asks, or does it", |view| view.shows("kill") || view.shows("down"));
     screen.send("y");
+    screen.wait_for_text("R restarts it");
+    // The next one sees it go, and the ring closing without it.
+    screen.send("n");
+    screen.wait_for_text("7 nodes · 1 gone");
+    screen.send("N");
+    screen.wait_for_text("R restarts it");
     let rest: Vec<String> = ring.into_iter().filter(|address| *address != shown).collect();
     assert_eq!(healthy(&rest, 7).len(), 7);
     eventually("the file has three copies again", || {
