@@ -49,6 +49,9 @@ pub(super) enum DataError {
     /// The other side does not speak with us, or speaks nonsense.
     #[error("{0}")]
     Peer(String),
+    /// The file that is sent is not what it was.
+    #[error("the file changed while it was read")]
+    Changed,
     /// The user wants no more.
     #[error("cancelled")]
     Cancelled,
@@ -95,6 +98,11 @@ impl DataPlane {
 }
 
 impl DataConnection {
+    /// Sets how long the other side may send nothing.
+    pub(super) fn wait_at_most(&self, limit: Duration) -> Result<(), DataError> {
+        Ok(self.stream.set_read_timeout(Some(limit))?)
+    }
+
     /// Sends a header.
     pub(super) fn send<T: Serialize>(&mut self, header: &T) -> Result<(), DataError> {
         let bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;
@@ -144,8 +152,7 @@ impl DataConnection {
             }
             let sent = io::copy(&mut file.take(left.min(STEP_BYTES)), &mut self.stream)?;
             if sent == 0 {
-                let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter");
-                return Err(DataError::Io(cut));
+                return Err(DataError::Changed);
             }
             left -= sent;
             self.counters.sent(sent as usize);

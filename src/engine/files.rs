@@ -91,6 +91,10 @@ pub(super) async fn put(
             Ok(DataResponse::Failed { why }) => return Err(why),
             Ok(_) => last = format!("{} no longer owns the name", owner.address()),
             Err(DataError::Cancelled) => return Err("cancelled".to_owned()),
+            Err(DataError::Changed) => {
+                let path = path.display();
+                return Err(format!("{path} changed while it was being stored; put it again"));
+            }
             Err(error) => last = format!("{}: {error}", owner.address()),
         }
     }
@@ -99,7 +103,10 @@ pub(super) async fn put(
 
 fn plain_file_size(path: &Path) -> Result<u64, String> {
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
+        Ok(metadata) if metadata.is_file() => match fetch::check_size(metadata.len()) {
+            Ok(()) => Ok(metadata.len()),
+            Err(error) => Err(format!("{} cannot be stored: {error}", path.display())),
+        },
         Ok(_) => Err(format!("{} is not a file; put takes one file", path.display())),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
@@ -137,6 +144,7 @@ impl Put<'_> {
 
     fn upload(&self, owner: Peer) -> Result<DataResponse, DataError> {
         let Wanted { name, root, size, overwrite } = self.wanted.clone();
+        let file = File::open(self.path).map_err(|_| DataError::Changed)?;
         let mut connection = self.access.plane().dial(owner.address())?;
         connection.send(&DataRequest::Upload { name, root, size, overwrite })?;
         match connection.receive()? {
@@ -146,7 +154,7 @@ impl Put<'_> {
         self.transfer.with_peer(owner.address());
         self.phases.phase("sending");
         connection.send_raw(&self.manifest.to_bytes())?;
-        connection.send_file(&File::open(self.path)?, size, self.transfer)?;
+        connection.send_file(&file, size, self.transfer)?;
         self.phases.phase("securing copies");
         loop {
             match connection.receive()? {

@@ -23,7 +23,7 @@ use super::keep;
 use super::links::{Links, Sent};
 use super::publish::Publisher;
 use super::serve;
-use super::shared::{Identity, Input, Shared};
+use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
@@ -118,10 +118,7 @@ impl Hub {
     /// Handles one input; `None` when it was the last.
     fn take(&mut self, input: Input) -> Option<()> {
         match input {
-            Input::Connected { stream, hello, dialled } => {
-                let address = (hello.purpose == Purpose::Member).then_some(hello.address).flatten();
-                self.connected(stream, address, dialled);
-            }
+            Input::Connected { stream, whose } => self.connected(stream, whose),
             Input::Unreachable { address, error } => self.unreachable(address, &error),
             Input::Frame { connection, frame } => self.frame(connection, frame),
             Input::Ended { connection, ending } => self.ended(connection, ending),
@@ -222,8 +219,10 @@ impl Hub {
         self.send_frame(to.address(), frame);
     }
 
-    fn send_frame(&mut self, to: SocketAddr, frame: Frame) {
-        match self.links.send(self.core.peer().address(), to, frame) {
+    /// Sends a frame; `false` when it was dropped.
+    fn send_frame(&mut self, to: SocketAddr, frame: Frame) -> bool {
+        let sent = self.links.send(self.core.peer().address(), to, frame);
+        match sent {
             Sent::Yes => {}
             Sent::Dropped => tracing::debug!(%to, "a frame was dropped: the peer does not read"),
             Sent::Dial => {
@@ -235,9 +234,7 @@ impl Hub {
                     let input = tokio::select! {
                         () = stop.cancelled() => return,
                         result = dialling => match result {
-                            Ok((stream, hello)) => {
-                                Input::Connected { stream, hello, dialled: Some(to) }
-                            }
+                            Ok((stream, _)) => Input::Connected { stream, whose: Whose::Ours(to) },
                             Err(error) => Input::Unreachable { address: to, error },
                         },
                     };
@@ -245,21 +242,24 @@ impl Hub {
                 });
             }
         }
+        sent != Sent::Dropped
     }
 
-    fn connected(
-        &mut self,
-        stream: tokio::net::TcpStream,
-        advertised: Option<SocketAddr>,
-        dialled: Option<SocketAddr>,
-    ) {
+    fn connected(&mut self, stream: tokio::net::TcpStream, whose: Whose) {
+        let (address, dialled, accepted) = match whose {
+            Whose::Ours(address) => (Some(address), true, None),
+            Whose::Theirs { hello, accepted } => {
+                let member = hello.purpose == Purpose::Member;
+                (hello.address.filter(|_| member), false, Some(accepted))
+            }
+        };
         let number = self.next_connection;
         self.next_connection += 1;
         let (deliver_to, end_at) = (self.shared.hub.clone(), self.shared.hub.clone());
         let connection = connection::run(
             stream,
             number,
-            dialled.is_some(),
+            dialled,
             &self.shared,
             move |frame| {
                 let hub = deliver_to.clone();
@@ -269,12 +269,12 @@ impl Hub {
             },
             move |ending| {
                 Box::pin(async move {
+                    drop(accepted);
                     let _ = end_at.send(Input::Ended { connection: number, ending }).await;
                 })
             },
         );
-        // What was dialled is who the link is to, whatever they call themselves.
-        self.links.connected(connection, dialled.or(advertised));
+        self.links.connected(connection, address);
     }
 
     fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) {
@@ -287,10 +287,11 @@ impl Hub {
     }
 
     fn ended(&mut self, number: u64, ending: Ending) {
-        if let Some(address) = self.links.ended(number)
-            && ending == Ending::Lost
-        {
-            self.lost(address);
+        let Some(address) = self.links.ended(number) else { return };
+        match ending {
+            Ending::Lost => self.lost(address),
+            // What was asked over it is not answered any more.
+            Ending::Bye => self.requests.retain(|_, (to, _)| *to != address),
         }
     }
 
@@ -351,8 +352,8 @@ impl Hub {
                 });
             }
             Frame::Response { id, response } => {
-                if let Some((to, done)) = self.requests.remove(&id)
-                    && Some(to) == address
+                if self.requests.get(&id).is_some_and(|(to, _)| Some(*to) == address)
+                    && let Some((_, done)) = self.requests.remove(&id)
                 {
                     let _ = done.send(response);
                 }
@@ -371,8 +372,9 @@ impl Hub {
         self.requests.retain(|_, (_, done)| !done.is_closed());
         let id = self.next_request;
         self.next_request = self.next_request.wrapping_add(1);
-        self.requests.insert(id, (address, done));
-        self.send_frame(address, Frame::Request { id, request });
+        if self.send_frame(address, Frame::Request { id, request }) {
+            self.requests.insert(id, (address, done));
+        }
     }
 
     /// The core, to read.
@@ -393,6 +395,18 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// The longest that a request to another node may take: a lookup or a removal
-/// behind it may have to wait for peers' time limits.
-pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// The longest that the answer to a request may take: what a node answers from
+/// its own state comes at once; a lookup, a removal or a ping behind it may
+/// have to wait for other peers' time limits.
+pub(super) const fn request_limit(request: &Request) -> Duration {
+    match request {
+        Request::Lookup { .. } | Request::Remove { .. } | Request::Ping { .. } => {
+            Duration::from_secs(15)
+        }
+        Request::Info
+        | Request::Fingers
+        | Request::Files { .. }
+        | Request::Locate { .. }
+        | Request::Members => Duration::from_secs(4),
+    }
+}

@@ -244,6 +244,7 @@ const JOIN_PAUSES: [Duration; 4] = [
 
 async fn stop(shared: &Shared) {
     shared.stop.cancel();
+    shared.transfers.cancel_all();
     shared.cuts.cut_all();
     shared.connections.close();
     shared.tasks.wait().await;

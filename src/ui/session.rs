@@ -5,7 +5,6 @@
 //! nothing is painted when nothing changed. It knows no terminal: a [`Screen`],
 //! a stream of keys and a stream of signals are given to it.
 
-use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -469,18 +468,6 @@ fn export(name: &str, json: &str) -> (Level, String) {
     }
     let why = failed.map(|why| why.to_string()).unwrap_or_default();
     (Level::Error, format!("{name} cannot be written: {why}; check the working directory"))
-}
-
-/// What a stream has already; `None`: nothing yet. Asks with the task's own
-/// waker: crossterm's reader keeps the first one that it is given until a key
-/// arrives, so with a waker that does nothing (`now_or_never`) the next key
-/// would wake nobody.
-async fn ready<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<Option<T>> {
-    poll_fn(|context| match stream.poll_next_unpin(context) {
-        Poll::Ready(item) => Poll::Ready(Some(item)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 #[cfg(test)]
