@@ -32,3 +32,7 @@ pub const MAX_RING_NAME: usize = 64;
 /// Pieces of one file (DESIGN §8 and issue "Files"): a manifest stays at most
 /// 2 MiB.
 pub const MAX_PIECES: usize = 64 * 1024;
+
+/// Bytes of one file: 1 TiB, whose pieces are 16 MiB. Beyond it one piece, which
+/// must be in memory to be verified, would be too much to receive.
+pub const MAX_FILE_BYTES: u64 = 1 << 40;

@@ -18,7 +18,7 @@ use crate::id::{Id, Point, Space};
 ///
 /// Order and equality are those of `(address, index)`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "(SocketAddr, u16)", into = "(SocketAddr, u16)")]
+#[serde(try_from = "(SocketAddr, u16)", into = "(SocketAddr, u16)")]
 pub struct Peer {
     address: SocketAddr,
     index: u16,
@@ -52,9 +52,27 @@ impl Peer {
     }
 }
 
-impl From<(SocketAddr, u16)> for Peer {
-    fn from((address, index): (SocketAddr, u16)) -> Peer {
-        Peer::new(address, index)
+/// Whether an address can be that of a node: nobody can connect to port 0, to
+/// an unspecified address (which would be the asker itself) or to a group.
+pub const fn is_reachable(address: SocketAddr) -> bool {
+    address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
+}
+
+/// An address at which no node can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} cannot be a node's address")]
+pub struct Unreachable(SocketAddr);
+
+/// How a peer is read: what comes from outside is checked.
+impl TryFrom<(SocketAddr, u16)> for Peer {
+    type Error = Unreachable;
+
+    fn try_from((address, index): (SocketAddr, u16)) -> Result<Peer, Unreachable> {
+        if is_reachable(address) {
+            Ok(Peer::new(address, index))
+        } else {
+            Err(Unreachable(address))
+        }
     }
 }
 

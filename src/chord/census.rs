@@ -74,12 +74,17 @@ impl Census {
             tables.successors.last().map_or(0, |last| space.distance(home, last.id(space)))
         };
         self.far.retain(|&at, _| at > reach);
+        self.forget_strangers(tables);
+        self.cursor = 0;
+        self.fresh = false;
+    }
+
+    /// Drops what was heard from those that are no members any more.
+    fn forget_strangers(&mut self, tables: &Tables) {
         let far = &self.far;
         self.states.retain(|peer, _| {
             tables.successors.contains(*peer) || far.values().any(|member| member == peer)
         });
-        self.cursor = 0;
-        self.fresh = false;
     }
 }
 
@@ -170,6 +175,7 @@ impl Node {
         if self.tables.knows_everyone() {
             self.census.far.clear();
         }
+        self.census.forget_strangers(&self.tables);
     }
 
     /// The own tables changed: the census goes round again, faster.

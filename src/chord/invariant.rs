@@ -197,3 +197,99 @@ impl<'a> Members<'a> {
         ends
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The node on 2^10 places, by the last digit of its port: 2001 → 48,
+    /// 2003 → 236, 2000 → 466, 2002 → 495, 2004 → 833.
+    fn peer(digit: u16) -> Peer {
+        Peer::new(([127, 0, 0, 1], 2000 + digit).into(), 0)
+    }
+
+    fn state(digit: u16, predecessor: u16, successors: &[u16]) -> NodeState {
+        let successors = successors.iter().map(|digit| peer(*digit)).collect();
+        NodeState { peer: peer(digit), predecessor: Some(peer(predecessor)), successors }
+    }
+
+    fn report(states: &[NodeState]) -> Report {
+        Members::new(Space::default(), states).report()
+    }
+
+    fn good() -> Vec<NodeState> {
+        vec![
+            state(1, 4, &[3, 0]),
+            state(3, 1, &[0, 2]),
+            state(0, 3, &[2, 4]),
+            state(2, 0, &[4, 1]),
+            state(4, 2, &[1, 3]),
+        ]
+    }
+
+    #[test]
+    fn an_ideal_ring_has_every_property() {
+        let states = good();
+        assert!(report(&states).healthy());
+        assert_eq!(report(&states).margin, Some(2));
+        assert!(Members::new(Space::default(), &states).ideal(2));
+        assert!(!Members::new(Space::default(), &states).ideal(3), "lists may be longer");
+    }
+
+    #[test]
+    fn none_and_one_are_rings_too() {
+        assert!(report(&[]).healthy());
+        let alone = NodeState { peer: peer(0), predecessor: None, successors: Vec::new() };
+        assert!(report(std::slice::from_ref(&alone)).healthy());
+        assert!(Members::new(Space::default(), [&alone]).ideal(16));
+    }
+
+    #[test]
+    fn two_rings_are_one_too_many() {
+        let states = [state(1, 0, &[0]), state(0, 1, &[1]), state(3, 2, &[2]), state(2, 3, &[3])];
+        let report = report(&states);
+        assert!(report.at_least_one_ring && !report.at_most_one_ring);
+    }
+
+    #[test]
+    fn self_as_a_successor_is_no_valid_list_and_a_ring_of_its_own() {
+        let mut states = good();
+        states[0].successors = vec![peer(1)];
+        let report = report(&states);
+        assert!(!report.valid_lists);
+    }
+
+    #[test]
+    fn an_appendage_is_fine_and_a_lost_node_is_not() {
+        let mut states = good();
+        // 2003 is passed over by its predecessor, but finds the way itself.
+        states[0].successors = vec![peer(0), peer(2)];
+        assert!(report(&states).healthy());
+        // Both its successors are dead.
+        let states = [state(1, 0, &[0]), state(0, 1, &[1]), state(3, 1, &[2, 4])];
+        let report = report(&states);
+        assert!(!report.connected_appendages && report.at_most_one_ring);
+        assert_eq!(report.margin, Some(0));
+    }
+
+    #[test]
+    fn a_ring_that_goes_round_twice_is_disordered() {
+        // 48 → 466 → 833 → 236 → 495 → 48
+        let states = [
+            state(1, 2, &[0]),
+            state(0, 1, &[4]),
+            state(4, 0, &[3]),
+            state(3, 4, &[2]),
+            state(2, 3, &[1]),
+        ];
+        let report = report(&states);
+        assert!(report.at_most_one_ring && !report.ordered_ring && !report.healthy());
+    }
+
+    #[test]
+    fn a_list_out_of_order_is_seen() {
+        let mut states = good();
+        states[0].successors.reverse();
+        assert!(!report(&states).valid_lists);
+    }
+}

@@ -117,6 +117,14 @@ impl Lookup {
             || self.hops.iter().any(|(asked, ..)| *asked == peer)
     }
 
+    /// Whether a node is alone on its own ring although this one has more
+    /// members: it died, came back without memory, and owns every key, as it
+    /// sees it.
+    fn is_stranger(&self, tables: &Tables, me: Peer) -> bool {
+        let other = |peer: &Peer| *peer != me && *peer != tables.peer && !self.dead.contains(peer);
+        tables.predecessor.is_none() && tables.successors.is_empty() && self.known.iter().any(other)
+    }
+
     /// The first live node that some list names at or after the key.
     fn presumed(&self, space: Space) -> Option<Peer> {
         let named = |tables: &Tables| {
@@ -268,7 +276,12 @@ impl Node {
             }
             successors.truncate(MAX_SUCCESSORS);
             closer.truncate(MAX_CLOSER);
-            lookup.hear(Tables { peer: from, owner, predecessor, successors }, closer);
+            let tables = Tables { peer: from, owner, predecessor, successors };
+            if lookup.is_stranger(&tables, self.me) {
+                lookup.dead.insert(from);
+            } else {
+                lookup.hear(tables, closer);
+            }
         } else {
             lookup.dead.insert(from);
         }

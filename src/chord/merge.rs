@@ -114,17 +114,17 @@ impl Node {
     pub(super) fn consider(&mut self, candidate: Peer, hops: u8, turn: &mut Turn) {
         let place = candidate.id(self.space());
         if self.standing != Standing::Member
-            || place == self.me.id(self.space())
+            || candidate == self.me
             || self.tables.successors.contains(candidate)
         {
             return;
         }
-        if self.goes_first(candidate) {
+        if self.goes_first(candidate) || self.is_taken(candidate) {
             let asked = |(_, to, purpose): (_, Peer, &Purpose)| {
-                to == candidate && *purpose == Purpose::Consider
+                to == candidate && matches!(purpose, Purpose::Consider { .. })
             };
             if !self.asks.iter().any(asked) {
-                self.ask(candidate, Ask::Neighbours, Purpose::Consider, turn);
+                self.ask(candidate, Ask::Neighbours, Purpose::Consider { hops }, turn);
             }
             return;
         }
@@ -153,10 +153,29 @@ impl Node {
             .is_none_or(|head| peer.id(space).between(home, head.id(space)))
     }
 
+    /// Whether this node or its first successor has the very place of a peer.
+    fn is_taken(&self, peer: Peer) -> bool {
+        let (space, place) = (self.space(), peer.id(self.space()));
+        let head = self.tables.successors.head();
+        place == self.me.id(space) || head.is_some_and(|head| place == head.id(space))
+    }
+
     /// A candidate is a live member: takes it in, if it still comes first.
-    pub(super) fn candidate_answered(&mut self, heard: &Heard, turn: &mut Turn) {
+    pub(super) fn candidate_answered(&mut self, heard: &Heard, hops: u8, turn: &mut Turn) {
         let candidate = heard.from;
-        if self.standing != Standing::Member || !self.goes_first(candidate) {
+        if self.standing != Standing::Member || self.tables.successors.contains(candidate) {
+            return;
+        }
+        if self.is_taken(candidate) {
+            // Both rings use one place. Its successor leads into the other ring
+            // as well; the two doubles settle it once they share a ring.
+            let next = heard.successors.iter().find(|peer| **peer != self.me);
+            if let (Some(next), Some(hops)) = (next, hops.checked_sub(1)) {
+                self.consider(*next, hops, turn);
+            }
+            return;
+        }
+        if !self.goes_first(candidate) {
             return;
         }
         let old = self.tables.successors.head();

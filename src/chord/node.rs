@@ -109,7 +109,10 @@ pub(super) enum Purpose {
         ticket: Ticket,
     },
     /// Merge: a candidate for first successor.
-    Consider,
+    Consider {
+        /// Forwardings left.
+        hops: u8,
+    },
     /// Is this remembered peer a member?
     Probe,
     /// A step of the census.
@@ -366,7 +369,7 @@ impl Node {
             Purpose::Revive => self.revived(heard, turn),
             Purpose::Place => self.place_answered(Some(heard), turn),
             Purpose::Contact { ticket } => self.contact_answered(ticket, heard.from, turn),
-            Purpose::Consider => self.candidate_answered(heard, turn),
+            Purpose::Consider { hops } => self.candidate_answered(heard, hops, turn),
             Purpose::Probe => self.probe_answered(heard.from, turn),
             Purpose::Rectify { .. } | Purpose::Check { .. } | Purpose::Census => {}
             Purpose::Step(_) | Purpose::Ping(_) | Purpose::Files(_) => {}
@@ -384,7 +387,7 @@ impl Node {
             Purpose::Contact { ticket } => {
                 turn.fail(ticket, Failure::NoContact(from.address()));
             }
-            Purpose::Consider | Purpose::Probe | Purpose::Census => {}
+            Purpose::Consider { .. } | Purpose::Probe | Purpose::Census => {}
             Purpose::Step(_) | Purpose::Ping(_) | Purpose::Files(_) => {}
         }
     }

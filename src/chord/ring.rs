@@ -102,7 +102,12 @@ impl Node {
     /// first successor from now on.
     pub(super) fn between_answered(&mut self, successor: Peer, heard: &Heard, turn: &mut Turn) {
         if heard.successors.is_empty() {
-            // It knows of no successor, so it cannot stand before this one's.
+            // It knows of no successor: it has lost them, or died and come back
+            // as a stranger. Nothing can be learnt from it, but it can learn
+            // from this node, which is its predecessor.
+            if self.standing == Standing::Member {
+                turn.tell(heard.from, Tell::Notify);
+            }
             return self.end_round(successor, turn);
         }
         let list = self.list_behind(heard);

@@ -19,6 +19,7 @@ use crate::id::{DEFAULT_BITS, Space};
 use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS};
 use crate::ui::theme::ThemeChoice;
 use crate::view::command::{self, Kind, Spec, TABLE};
+use crate::wire::handshake::is_ring_name;
 
 use super::{address, settings};
 
@@ -541,13 +542,13 @@ fn stabilize(text: &str) -> Result<Duration, String> {
 }
 
 fn ring_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > MAX_RING_NAME {
-        return Err(format!("a ring's name has 1 to {MAX_RING_NAME} bytes"));
+    // What others would refuse in a greeting must not begin.
+    if is_ring_name(text) {
+        return Ok(text.to_owned());
     }
-    if text.chars().any(char::is_control) {
-        return Err("a ring's name is printable text".to_owned());
-    }
-    Ok(text.to_owned())
+    Err(format!(
+        "a ring's name has 1 to {MAX_RING_NAME} ASCII letters, digits and signs, no blanks"
+    ))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::engine::{Config, Node, StartError};
+use crate::engine::{Config, Node, StartError, default_data_dir};
 use crate::ui;
 use crate::view::{Snapshot, UiEvent};
 use crate::wire::handshake::Params;
@@ -15,7 +15,7 @@ use super::args::{NodeArgs, RingArgs, ScreenArgs};
 use super::dashboard::{self, Tab};
 use super::log::{self, Log};
 use super::signals::EndSignals;
-use super::{Failure, places, print, runtime};
+use super::{Failure, print, runtime};
 
 /// Time to hand over files at the end: long enough for a small disk over a
 /// LAN, short enough for whoever waits.
@@ -74,6 +74,8 @@ pub(super) fn refused(error: StartError) -> Failure {
 }
 
 async fn carry(config: Config, screen: ScreenArgs) -> Result<(), Failure> {
+    // Before anything is begun that a signal must not cut off.
+    let signals = screen.headless.then(EndSignals::listen).transpose()?;
     let early = config.data_dir.clone();
     let early = early.map(|directory| open_log(directory, &screen)).transpose()?;
     let mut node = Node::start(config).await.map_err(refused)?;
@@ -84,7 +86,10 @@ async fn carry(config: Config, screen: ScreenArgs) -> Result<(), Failure> {
     tracing::info!(address = %node.address, version = env!("CARGO_PKG_VERSION"), "listening");
     // The node keeps an empty channel: its events go where they are shown.
     let events = std::mem::replace(&mut node.events, mpsc::channel(1).1);
-    if screen.headless { headless(node, events).await } else { show(node, events, screen).await }
+    match signals {
+        Some(signals) => headless(node, events, signals).await,
+        None => show(node, events, screen).await,
+    }
 }
 
 fn open_log(data_dir: PathBuf, screen: &ScreenArgs) -> Result<Log, Failure> {
@@ -92,7 +97,7 @@ fn open_log(data_dir: PathBuf, screen: &ScreenArgs) -> Result<Log, Failure> {
 }
 
 fn default_dir(address: SocketAddr) -> Result<PathBuf, Failure> {
-    places::data_dir(address).ok_or_else(|| {
+    default_data_dir(address).ok_or_else(|| {
         Failure::Usage(
             "this user has no home directory; say where to keep files: --data-dir".into(),
         )
@@ -131,8 +136,11 @@ async fn show(
     end
 }
 
-async fn headless(node: Node, mut events: mpsc::Receiver<UiEvent>) -> Result<(), Failure> {
-    let mut signals = EndSignals::listen()?;
+async fn headless(
+    node: Node,
+    mut events: mpsc::Receiver<UiEvent>,
+    mut signals: EndSignals,
+) -> Result<(), Failure> {
     let line = ready(&node.snapshots.borrow());
     print(line.as_bytes())?;
     let mut snapshots = node.snapshots.clone();

@@ -1,26 +1,43 @@
 //! The listener: takes connections in, exchanges greetings, and hands them to
 //! the hub (control) or to a thread of their own (data).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::peer::is_reachable;
 use crate::view::Level;
 use crate::wire::handshake::{HandshakeError, Hello, Purpose};
 
 use super::connection::{self, ConnectError};
 use super::serve_data::{self, MAX_DATA_CONNECTIONS};
-use super::shared::{Identity, Input, Shared};
+use super::shared::{Identity, Input, Shared, Whose};
 
 /// Connections that have not said hello yet: more than a burst of joins
 /// needs, few enough that silent strangers cannot use up the process's files.
+/// One more sends the one away that has been silent for the longest: whoever
+/// means it has said hello within milliseconds.
 const MAX_GREETING: usize = 128;
+
+/// Accepted connections: what a process may have open on common systems
+/// (1 024 files), less what the node needs itself.
+const MAX_ACCEPTED: usize = 640;
+
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tells a greeting that it takes too long.
+#[derive(Debug)]
+struct Silent;
 
 /// Accepts until the node stops.
 pub(super) async fn run(shared: Shared, listener: TcpListener) {
-    let greeting = Arc::new(Semaphore::new(MAX_GREETING));
+    let accepting = Arc::new(Semaphore::new(MAX_ACCEPTED));
+    let mut greeting: VecDeque<oneshot::Sender<Silent>> = VecDeque::new();
     let data = Arc::new(Semaphore::new(MAX_DATA_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -32,11 +49,19 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
             Err(error) => {
                 // Out of file handles, most likely: others may be closed soon.
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&greeting).try_acquire_owned() else { continue };
+        let Ok(slot) = Arc::clone(&accepting).try_acquire_owned() else { continue };
+        greeting.retain(|silent| !silent.is_closed());
+        if greeting.len() >= MAX_GREETING
+            && let Some(longest) = greeting.pop_front()
+        {
+            let _ = longest.send(Silent);
+        }
+        let (silent, sent_away) = oneshot::channel();
+        greeting.push_back(silent);
         let (shared, data) = (shared.clone(), Arc::clone(&data));
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {
@@ -44,10 +69,10 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
             let greeted = tokio::select! {
                 () = stop.cancelled() => return,
                 greeted = greet(&shared, stream) => greeted,
+                _ = sent_away => return,
             };
-            drop(slot);
             match greeted {
-                Ok((stream, hello)) => dispatch(&shared, stream, hello, data).await,
+                Ok((stream, hello)) => dispatch(&shared, stream, hello, data, slot).await,
                 Err(ConnectError::Handshake(why @ HandshakeError::OtherRing { .. })) => {
                     shared.event(Level::Warn, format!("a stranger was turned away: {why}")).await;
                 }
@@ -91,11 +116,16 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
         (error.clone(), error)
     };
     match (&theirs.params, theirs.purpose) {
-        (Some(params), _) if params == ours => {
-            let unreachable = theirs.purpose == Purpose::Member
-                && theirs.address.is_none_or(|address| address.ip().is_unspecified());
-            unreachable.then(|| refused("a member must say at which address it can be reached"))
-        }
+        (Some(params), _) if params == ours => match (theirs.purpose, theirs.address) {
+            (Purpose::Member, Some(address)) if address == me.me.address() => {
+                Some(refused("two nodes cannot have the same address; give one of them another"))
+            }
+            (Purpose::Member, Some(address)) if is_reachable(address) => None,
+            (Purpose::Member, _) => {
+                Some(refused("a member must say at which address it can be reached"))
+            }
+            (Purpose::Client | Purpose::Data, _) => None,
+        },
         (Some(params), _) => Some((
             HandshakeError::OtherRing { theirs: ours.clone(), ours: params.clone() },
             HandshakeError::OtherRing { theirs: params.clone(), ours: ours.clone() },
@@ -105,10 +135,17 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
     }
 }
 
-async fn dispatch(shared: &Shared, stream: TcpStream, hello: Hello, data: Arc<Semaphore>) {
+async fn dispatch(
+    shared: &Shared,
+    stream: TcpStream,
+    hello: Hello,
+    data: Arc<Semaphore>,
+    accepted: OwnedSemaphorePermit,
+) {
     match hello.purpose {
         Purpose::Member | Purpose::Client => {
-            let _ = shared.hub.send(Input::Connected { stream, hello, dialled: None }).await;
+            let whose = Whose::Theirs { hello, accepted };
+            let _ = shared.hub.send(Input::Connected { stream, whose }).await;
         }
         Purpose::Data => {
             let Ok(slot) = data.acquire_owned().await else { return };
@@ -117,7 +154,7 @@ async fn dispatch(shared: &Shared, stream: TcpStream, hello: Hello, data: Arc<Se
             let tasks = shared.tasks.clone();
             tasks.spawn_blocking(move || {
                 serve_data::serve(&shared, &runtime, stream);
-                drop(slot);
+                drop((slot, accepted));
             });
         }
     }

@@ -19,7 +19,7 @@ use crate::wire::{Frame, Request, Response, codec};
 
 use super::connection::{self, ConnectError};
 use super::data::DataPlane;
-use super::hub::REQUEST_LIMIT;
+use super::hub::request_limit;
 use super::serve;
 use super::shared::{Input, Shared};
 
@@ -106,11 +106,12 @@ impl Access {
         let answer = match self {
             Access::Inside(shared) => {
                 let (done, response) = tokio::sync::oneshot::channel();
+                let limit = request_limit(&request);
                 let input = Input::Request { address, request, done };
                 if shared.hub.send(input).await.is_err() {
                     return Err("the node is stopping".to_owned());
                 }
-                match timeout(REQUEST_LIMIT, response).await {
+                match timeout(limit, response).await {
                     Ok(Ok(response)) => response,
                     Ok(Err(_)) => return Err(format!("{address} cannot be reached")),
                     Err(_) => return Err(format!("{address} does not answer")),
@@ -153,6 +154,7 @@ async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> 
         .map_err(|error| format!("{address} cannot be reached: {error}"))?;
     let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
     let mut frames = Framed::new(stream, codec);
+    let limit = request_limit(&request);
     let exchange = async {
         let frame = Frame::Request { id: 0, request };
         let bytes = codec::encode(&frame).map_err(|error| error.to_string())?;
@@ -166,7 +168,7 @@ async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> 
         }
         Err("it closed the connection".to_owned())
     };
-    match timeout(REQUEST_LIMIT, exchange).await {
+    match timeout(limit, exchange).await {
         Ok(result) => result.map_err(|why: String| format!("{address} does not answer: {why}")),
         Err(_) => Err(format!("{address} does not answer")),
     }

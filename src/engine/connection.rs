@@ -176,12 +176,14 @@ where
     let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
     let closing = shared.stop.child_token();
     let last_read = Arc::new(AtomicU64::new(0));
+    let (written, mut writing) = tokio::sync::oneshot::channel();
     let started = Instant::now();
     tasks.spawn({
         let (counters, closing) = (Arc::clone(&counters), closing.clone());
         let last_read = Arc::clone(&last_read);
         async move {
-            write_frames(write, outgoing, &counters, &closing, started, &last_read).await;
+            let how = write_frames(write, outgoing, &counters, &closing, started, &last_read).await;
+            let _ = written.send(how);
             closing.cancel();
         }
     });
@@ -189,7 +191,8 @@ where
         let reading = read_frames(read, &counters, started, &last_read, deliver);
         let ending = tokio::select! {
             ending = reading => ending,
-            () = closing.cancelled() => Ending::Bye,
+            // The writer says how it ended before it closes.
+            () = closing.cancelled() => writing.try_recv().unwrap_or(Ending::Bye),
         };
         closing.cancel();
         ended(ending).await;
@@ -234,7 +237,7 @@ async fn write_frames(
     closing: &CancellationToken,
     started: Instant,
     last_read: &AtomicU64,
-) {
+) -> Ending {
     let mut frames = FramedWrite::new(write, length_delimited());
     let mut last_write = Instant::now();
     loop {
@@ -253,7 +256,7 @@ async fn write_frames(
                     break;
                 }
             },
-            () = closing.cancelled() => return,
+            () = closing.cancelled() => return Ending::Bye,
         };
         let bytes = match codec::encode(&frame) {
             Ok(bytes) => bytes,
@@ -265,12 +268,13 @@ async fn write_frames(
         counters.sent(bytes.len() + codec::PREFIX_BYTES);
         match timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await {
             Ok(Ok(())) => last_write = Instant::now(),
-            Ok(Err(_)) | Err(_) => return,
+            Ok(Err(_)) | Err(_) => return Ending::Lost,
         }
     }
     if let Ok(bytes) = codec::encode(&Frame::Bye) {
         let _ = timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await;
     }
+    Ending::Bye
 }
 
 fn length_delimited() -> LengthDelimitedCodec {

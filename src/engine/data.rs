@@ -52,6 +52,9 @@ pub(super) enum DataError {
     /// The other side does not speak with us, or speaks nonsense.
     #[error("{0}")]
     Peer(String),
+    /// The file that is sent is not what it was.
+    #[error("the file changed while it was read")]
+    Changed,
     /// The user wants no more.
     #[error("cancelled")]
     Cancelled,
@@ -98,6 +101,11 @@ impl DataPlane {
 }
 
 impl DataConnection {
+    /// Sets how long the other side may send nothing.
+    pub(super) fn wait_at_most(&self, limit: Duration) -> Result<(), DataError> {
+        Ok(self.stream.set_read_timeout(Some(limit))?)
+    }
+
     /// Sends a header.
     pub(super) fn send<T: Serialize>(&mut self, header: &T) -> Result<(), DataError> {
         let bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;
@@ -148,8 +156,7 @@ impl DataConnection {
             // At most STEP_BYTES, which fits into any usize.
             let sent = pass_on(file, &mut self.stream, left.min(STEP_BYTES) as usize)?;
             if sent == 0 {
-                let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter");
-                return Err(DataError::Io(cut));
+                return Err(DataError::Changed);
             }
             left -= sent as u64;
             self.counters.sent(sent);

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
+use crate::limits::MAX_FILE_BYTES;
 use crate::peer::Peer;
 use crate::record::ContentHash;
 use crate::store::{Download, Incoming, IncomingError, StoreError};
@@ -25,6 +27,16 @@ const RUN_PIECES: u32 = 256;
 /// Pieces received but not yet verified and written: what memory a download
 /// takes beyond the one being received and the one being written.
 const PIECES_AHEAD: usize = 4;
+
+/// Bytes by which the buffer of a piece grows while it is received.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// A source that sends nothing for this long is left for another one: a paused
+/// process must not hold up a download that others could deliver.
+const SOURCE_LIMIT: Duration = Duration::from_secs(6);
+
+/// How soon a transfer that receives nothing notices that it is cancelled.
+const CANCEL_LOOK: Duration = Duration::from_millis(100);
 
 /// Why a content could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +94,7 @@ fn manifest_from(
     size: u64,
 ) -> Result<Manifest, DataError> {
     let mut connection = plane.dial(source.address())?;
+    connection.wait_at_most(SOURCE_LIMIT)?;
     connection.send(&DataRequest::Manifest { root })?;
     match connection.receive()? {
         DataResponse::Manifest { size: theirs } if theirs == size => {
@@ -101,10 +114,21 @@ pub(super) fn receive_manifest(
     root: ContentHash,
     size: u64,
 ) -> Result<Manifest, DataError> {
+    check_size(size)?;
     // The count follows from the size, which bounds what is allocated here.
     let mut bytes = vec![0; piece_count(size) as usize * PIECE_HASH_BYTES];
     connection.receive_raw(&mut bytes)?;
     Manifest::from_bytes(root, size, &bytes).map_err(|error| DataError::Peer(error.to_string()))
+}
+
+/// Refuses a content that is larger than anybody may store.
+pub(super) fn check_size(size: u64) -> Result<(), DataError> {
+    if size <= MAX_FILE_BYTES {
+        return Ok(());
+    }
+    Err(DataError::Peer(format!(
+        "{size} bytes are too many for one file; at most {MAX_FILE_BYTES} are stored"
+    )))
 }
 
 /// Downloads all pieces of `manifest` into `sink`. When all sources have
@@ -187,6 +211,7 @@ fn from_source(
     got: &mut u64,
 ) -> Result<(), SourceError> {
     let mut connection = plane.dial(source.address())?;
+    connection.wait_at_most(SOURCE_LIMIT)?;
     transfer.with_peer(source.address());
     while let Some(run) = plan.next(source, RUN_PIECES) {
         let Range { start, end } = manifest.bytes_of(run.clone());
@@ -248,8 +273,17 @@ fn read_pieces(
 ) -> io::Result<()> {
     for length in lengths {
         let mut buffer = buffers.try_recv().unwrap_or_default();
-        buffer.resize(*length, 0);
-        reader.read_exact(&mut buffer)?;
+        let mut filled = 0;
+        while filled < *length {
+            // A buffer grows with what has arrived, not with what is claimed.
+            let end = (filled + READ_BYTES).min(*length);
+            if buffer.len() < end {
+                buffer.resize(end, 0);
+            }
+            reader.read_exact(&mut buffer[filled..end])?;
+            filled = end;
+        }
+        buffer.truncate(*length);
         counters.received(buffer.len());
         if full.send(buffer).is_err() {
             break;
@@ -266,11 +300,17 @@ fn take_pieces<E: From<DataError>>(
     take: &mut impl FnMut(PieceIndex, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     for n in run.start.0..run.end.0 {
-        if transfer.is_cancelled() {
-            return Err(DataError::Cancelled.into());
-        }
-        // The reader's own error says why there are no more.
-        let Ok(piece) = pieces.recv() else { break };
+        let piece = loop {
+            if transfer.is_cancelled() {
+                return Err(DataError::Cancelled.into());
+            }
+            match pieces.recv_timeout(CANCEL_LOOK) {
+                Ok(piece) => break piece,
+                Err(RecvTimeoutError::Timeout) => {}
+                // The reader's own error says why there are no more.
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        };
         take(PieceIndex(n), &piece)?;
         match empty.try_send(piece) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}

@@ -74,7 +74,8 @@ pub(super) async fn put(
             }
         };
         transfer.restart(size);
-        match send(access, owner, path, &manifest, &wanted, transfer, phases) {
+        let put = Put { access, path, manifest: &manifest, wanted: &wanted, transfer, phases };
+        match put.send(owner) {
             Ok(DataResponse::Stored { version, holders, wanted: copies, already }) => {
                 return Ok(Outcome::Stored {
                     name: wanted.name,
@@ -90,6 +91,10 @@ pub(super) async fn put(
             Ok(DataResponse::Failed { why }) => return Err(why),
             Ok(_) => last = format!("{} no longer owns the name", owner.address()),
             Err(DataError::Cancelled) => return Err("cancelled".to_owned()),
+            Err(DataError::Changed) => {
+                let path = path.display();
+                return Err(format!("{path} changed while it was being stored; put it again"));
+            }
             Err(error) => last = format!("{}: {error}", owner.address()),
         }
     }
@@ -98,7 +103,10 @@ pub(super) async fn put(
 
 fn plain_file_size(path: &Path) -> Result<u64, String> {
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
+        Ok(metadata) if metadata.is_file() => match fetch::check_size(metadata.len()) {
+            Ok(()) => Ok(metadata.len()),
+            Err(error) => Err(format!("{} cannot be stored: {error}", path.display())),
+        },
         Ok(_) => Err(format!("{} is not a file; put takes one file", path.display())),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
@@ -109,53 +117,53 @@ fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
         .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
-fn send(
-    access: &Access,
-    owner: Peer,
-    path: &Path,
-    manifest: &Manifest,
-    wanted: &Wanted,
-    transfer: &Transfer,
-    phases: &dyn Phases,
-) -> Result<DataResponse, DataError> {
-    let runtime = Handle::current();
-    tokio::task::block_in_place(|| match access {
-        Access::Inside(shared) if owner == shared.me().me => {
-            phases.phase("storing");
-            serve_data::take_in(shared, &runtime, path, manifest, wanted, transfer)
-        }
-        _ => upload(access, owner, path, manifest, wanted, transfer, phases),
-    })
+/// A put whose owner is known.
+struct Put<'a> {
+    access: &'a Access,
+    path: &'a Path,
+    manifest: &'a Manifest,
+    wanted: &'a Wanted,
+    transfer: &'a Transfer,
+    phases: &'a dyn Phases,
 }
 
-fn upload(
-    access: &Access,
-    owner: Peer,
-    path: &Path,
-    manifest: &Manifest,
-    wanted: &Wanted,
-    transfer: &Transfer,
-    phases: &dyn Phases,
-) -> Result<DataResponse, DataError> {
-    let Wanted { name, root, size, overwrite } = wanted.clone();
-    let mut connection = access.plane().dial(owner.address())?;
-    connection.send(&DataRequest::Upload { name, root, size, overwrite })?;
-    match connection.receive()? {
-        DataResponse::Proceed => {}
-        answer => return Ok(answer),
-    }
-    transfer.with_peer(owner.address());
-    phases.phase("sending");
-    connection.send_raw(&manifest.to_bytes())?;
-    connection.send_file(&File::open(path)?, size, transfer)?;
-    phases.phase("securing copies");
-    loop {
-        match connection.receive()? {
-            DataResponse::Progress { copies, wanted } => {
-                transfer.securing(copies, wanted);
-                phases.phase(&format!("securing copies {copies}/{wanted}"));
+impl Put<'_> {
+    /// Hands the file to its owner, which may be this node itself, and waits
+    /// for the copies.
+    fn send(&self, owner: Peer) -> Result<DataResponse, DataError> {
+        let runtime = Handle::current();
+        tokio::task::block_in_place(|| match self.access {
+            Access::Inside(shared) if owner == shared.me().me => {
+                self.phases.phase("storing");
+                let Put { path, manifest, wanted, transfer, .. } = *self;
+                serve_data::take_in(shared, &runtime, path, manifest, wanted, transfer)
             }
+            _ => self.upload(owner),
+        })
+    }
+
+    fn upload(&self, owner: Peer) -> Result<DataResponse, DataError> {
+        let Wanted { name, root, size, overwrite } = self.wanted.clone();
+        let file = File::open(self.path).map_err(|_| DataError::Changed)?;
+        let mut connection = self.access.plane().dial(owner.address())?;
+        connection.send(&DataRequest::Upload { name, root, size, overwrite })?;
+        match connection.receive()? {
+            DataResponse::Proceed => {}
             answer => return Ok(answer),
+        }
+        self.transfer.with_peer(owner.address());
+        self.phases.phase("sending");
+        connection.send_raw(&self.manifest.to_bytes())?;
+        connection.send_file(&file, size, self.transfer)?;
+        self.phases.phase("securing copies");
+        loop {
+            match connection.receive()? {
+                DataResponse::Progress { copies, wanted } => {
+                    self.transfer.securing(copies, wanted);
+                    self.phases.phase(&format!("securing copies {copies}/{wanted}"));
+                }
+                answer => return Ok(answer),
+            }
         }
     }
 }

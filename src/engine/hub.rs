@@ -19,12 +19,11 @@ use crate::wire::handshake::Purpose;
 use crate::wire::{Frame, Message, Nonce, Request, Response};
 
 use super::connection::{self, ConnectError, Ending};
-use super::events;
 use super::keep;
 use super::links::{Links, Sent};
 use super::publish::Publisher;
 use super::serve;
-use super::shared::{Identity, Input, Shared};
+use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
@@ -42,6 +41,9 @@ pub(super) struct Hub {
     next_connection: u64,
     /// Questions of the core that are on their way: to whom, since when.
     asked: BTreeMap<Nonce, (Peer, Instant)>,
+    /// Mixed into the nonces on the wire: an answer to a question that an
+    /// earlier run of this node asked must not pass for one to this run's.
+    nonce_key: Nonce,
     /// Commands under way.
     waiters: BTreeMap<Ticket, Waiter>,
     next_ticket: Ticket,
@@ -76,6 +78,7 @@ impl Hub {
             links: Links::default(),
             next_connection: 0,
             asked: BTreeMap::new(),
+            nonce_key: fastrand::u32(..),
             waiters: BTreeMap::new(),
             next_ticket: 0,
             requests: BTreeMap::new(),
@@ -115,10 +118,7 @@ impl Hub {
     /// Handles one input; `None` when it was the last.
     fn take(&mut self, input: Input) -> Option<()> {
         match input {
-            Input::Connected { stream, hello, dialled } => {
-                let address = (hello.purpose == Purpose::Member).then_some(hello.address).flatten();
-                self.connected(stream, address, dialled);
-            }
+            Input::Connected { stream, whose } => self.connected(stream, whose),
             Input::Unreachable { address, error } => self.unreachable(address, &error),
             Input::Frame { connection, frame } => self.frame(connection, frame),
             Input::Ended { connection, ending } => self.ended(connection, ending),
@@ -205,23 +205,24 @@ impl Hub {
         {
             let _ = watcher.send((*copies, *wanted));
         }
-        let (level, text) = events::describe(notice, self.core.params().space);
-        self.publisher.event(level, text);
         self.publisher.noticed(notice, &self.core, &self.shared);
     }
 
-    fn send(&mut self, to: Peer, message: Message) {
-        if let Message::Ask { nonce, .. } = message {
+    fn send(&mut self, to: Peer, mut message: Message) {
+        if let Message::Ask { nonce, .. } = &mut message {
             let now = Instant::now();
-            self.asked.insert(nonce, (to, now));
-            self.timers.arm(Alarm::Answer(nonce), now + self.links.limit(to.address()));
+            self.asked.insert(*nonce, (to, now));
+            self.timers.arm(Alarm::Answer(*nonce), now + self.links.limit(to.address()));
+            *nonce ^= self.nonce_key;
         }
         let frame = Frame::Core { from: self.core.peer().index(), to: to.index(), message };
         self.send_frame(to.address(), frame);
     }
 
-    fn send_frame(&mut self, to: SocketAddr, frame: Frame) {
-        match self.links.send(self.core.peer().address(), to, frame) {
+    /// Sends a frame; `false` when it was dropped.
+    fn send_frame(&mut self, to: SocketAddr, frame: Frame) -> bool {
+        let sent = self.links.send(self.core.peer().address(), to, frame);
+        match sent {
             Sent::Yes => {}
             Sent::Dropped => tracing::debug!(%to, "a frame was dropped: the peer does not read"),
             Sent::Dial => {
@@ -233,9 +234,7 @@ impl Hub {
                     let input = tokio::select! {
                         () = stop.cancelled() => return,
                         result = dialling => match result {
-                            Ok((stream, hello)) => {
-                                Input::Connected { stream, hello, dialled: Some(to) }
-                            }
+                            Ok((stream, _)) => Input::Connected { stream, whose: Whose::Ours(to) },
                             Err(error) => Input::Unreachable { address: to, error },
                         },
                     };
@@ -243,21 +242,24 @@ impl Hub {
                 });
             }
         }
+        sent != Sent::Dropped
     }
 
-    fn connected(
-        &mut self,
-        stream: tokio::net::TcpStream,
-        advertised: Option<SocketAddr>,
-        dialled: Option<SocketAddr>,
-    ) {
+    fn connected(&mut self, stream: tokio::net::TcpStream, whose: Whose) {
+        let (address, dialled, accepted) = match whose {
+            Whose::Ours(address) => (Some(address), true, None),
+            Whose::Theirs { hello, accepted } => {
+                let member = hello.purpose == Purpose::Member;
+                (hello.address.filter(|_| member), false, Some(accepted))
+            }
+        };
         let number = self.next_connection;
         self.next_connection += 1;
         let (deliver_to, end_at) = (self.shared.hub.clone(), self.shared.hub.clone());
         let connection = connection::run(
             stream,
             number,
-            dialled.is_some(),
+            dialled,
             &self.shared,
             move |frame| {
                 let hub = deliver_to.clone();
@@ -267,12 +269,12 @@ impl Hub {
             },
             move |ending| {
                 Box::pin(async move {
+                    drop(accepted);
                     let _ = end_at.send(Input::Ended { connection: number, ending }).await;
                 })
             },
         );
-        // What was dialled is who the link is to, whatever they call themselves.
-        self.links.connected(connection, dialled.or(advertised));
+        self.links.connected(connection, address);
     }
 
     fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) {
@@ -285,10 +287,11 @@ impl Hub {
     }
 
     fn ended(&mut self, number: u64, ending: Ending) {
-        if let Some(address) = self.links.ended(number)
-            && ending == Ending::Lost
-        {
-            self.lost(address);
+        let Some(address) = self.links.ended(number) else { return };
+        match ending {
+            Ending::Lost => self.lost(address),
+            // What was asked over it is not answered any more.
+            Ending::Bye => self.requests.retain(|_, (to, _)| *to != address),
         }
     }
 
@@ -325,20 +328,21 @@ impl Hub {
     fn frame(&mut self, number: u64, frame: Frame) {
         let Some((connection, address)) = self.links.connection(number).cloned() else { return };
         match frame {
-            Frame::Core { from, to, message } => {
+            Frame::Core { from, to, mut message } => {
                 let Some(address) = address else { return };
                 if to != self.core.peer().index() {
                     return;
                 }
                 let from = Peer::new(address, from);
-                if let Message::Answer { nonce, .. } = message
-                    && let Some((_, since)) = self.asked.get(&nonce).filter(|(to, _)| *to == from)
-                {
-                    let now = Instant::now();
-                    self.links.answered(address, now - *since, now);
-                    self.asked.remove(&nonce);
-                    self.timers.disarm(Alarm::Answer(nonce));
-                    self.publisher.heard();
+                if let Message::Answer { nonce, .. } = &mut message {
+                    *nonce ^= self.nonce_key;
+                    if let Some((_, since)) = self.asked.get(nonce).filter(|(to, _)| *to == from) {
+                        let now = Instant::now();
+                        self.links.answered(address, now - *since, now);
+                        self.asked.remove(nonce);
+                        self.timers.disarm(Alarm::Answer(*nonce));
+                        self.publisher.heard();
+                    }
                 }
                 self.handle(chord::Input::Received { from, message });
             }
@@ -348,8 +352,8 @@ impl Hub {
                 });
             }
             Frame::Response { id, response } => {
-                if let Some((to, done)) = self.requests.remove(&id)
-                    && Some(to) == address
+                if self.requests.get(&id).is_some_and(|(to, _)| Some(*to) == address)
+                    && let Some((_, done)) = self.requests.remove(&id)
                 {
                     let _ = done.send(response);
                 }
@@ -368,8 +372,9 @@ impl Hub {
         self.requests.retain(|_, (_, done)| !done.is_closed());
         let id = self.next_request;
         self.next_request = self.next_request.wrapping_add(1);
-        self.requests.insert(id, (address, done));
-        self.send_frame(address, Frame::Request { id, request });
+        if self.send_frame(address, Frame::Request { id, request }) {
+            self.requests.insert(id, (address, done));
+        }
     }
 
     /// The core, to read.
@@ -390,6 +395,18 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// The longest that a request to another node may take: a lookup or a removal
-/// behind it may have to wait for peers' time limits.
-pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// The longest that the answer to a request may take: what a node answers from
+/// its own state comes at once; a lookup, a removal or a ping behind it may
+/// have to wait for other peers' time limits.
+pub(super) const fn request_limit(request: &Request) -> Duration {
+    match request {
+        Request::Lookup { .. } | Request::Remove { .. } | Request::Ping { .. } => {
+            Duration::from_secs(15)
+        }
+        Request::Info
+        | Request::Fingers
+        | Request::Files { .. }
+        | Request::Locate { .. }
+        | Request::Members => Duration::from_secs(4),
+    }
+}

@@ -138,7 +138,10 @@ impl Node {
             .local_addr()
             .map_err(|why| StartError::Listen { address: config.listen, why })?;
         let address = advertised(&config, bound)?;
-        let data_dir = config.data_dir.clone().map_or_else(|| default_data_dir(address), Ok)?;
+        let data_dir =
+            config.data_dir.clone().or_else(|| default_data_dir(address)).ok_or_else(|| {
+                StartError::Store("no home directory is known; choose one with --data-dir".into())
+            })?;
         let (store, recovery) = {
             let dir = data_dir.clone();
             let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
@@ -241,6 +244,7 @@ const JOIN_PAUSES: [Duration; 4] = [
 
 async fn stop(shared: &Shared) {
     shared.stop.cancel();
+    shared.transfers.cancel_all();
     shared.cuts.cut_all();
     shared.connections.close();
     shared.tasks.wait().await;
@@ -286,12 +290,15 @@ fn advertised(config: &Config, bound: SocketAddr) -> Result<SocketAddr, StartErr
     Ok(address)
 }
 
-fn default_data_dir(address: SocketAddr) -> Result<PathBuf, StartError> {
-    let dirs = directories::ProjectDirs::from("", "", "chordal").ok_or_else(|| {
-        StartError::Store("no home directory is known; choose a directory with --data-dir".into())
-    })?;
-    let ip = address.ip().to_string().replace(':', "_");
-    Ok(dirs.data_dir().join(format!("{ip}-{}", address.port())))
+/// Where a node at this address keeps everything when nobody says otherwise:
+/// a directory for each address below the platform's data directory (DESIGN
+/// §7), so that several nodes of one user never trip over each other. `None`
+/// where the platform knows no home.
+pub fn default_data_dir(address: SocketAddr) -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("", "", "chordal")?;
+    // Some systems know no file with a colon.
+    let ip = address.ip().to_string().replace(':', ".");
+    Some(dirs.data_dir().join(format!("{ip}-{}", address.port())))
 }
 
 /// The ring's parameters: those of the files on disk, if there are any;
@@ -318,3 +325,16 @@ fn remember_params(store: &Store, params: &Params) {
 }
 
 const PARAMS_KEY: &str = "params";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_a_directory_of_its_own() {
+        for (address, name) in [("127.0.0.1:2000", "127.0.0.1-2000"), ("[::1]:7", "..1-7")] {
+            let dir = default_data_dir(address.parse().expect("an address"));
+            assert!(dir.is_none_or(|dir| dir.ends_with(name)), "{name}");
+        }
+    }
+}

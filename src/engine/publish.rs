@@ -17,9 +17,10 @@ use crate::id::Id;
 use crate::peer::Peer;
 use crate::view::{
     Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Snapshot, Standing, Traffic, UiEvent,
+    Snapshot, Standing, Step, Traffic, UiEvent,
 };
 
+use super::events;
 use super::links::Links;
 use super::remembered;
 use super::shared::Shared;
@@ -104,17 +105,23 @@ impl Publisher {
 
     /// Puts a line into the events panel.
     pub(super) fn event(&mut self, level: Level, text: String) {
+        self.line(level, None, text);
+    }
+
+    fn line(&mut self, level: Level, step: Option<Step>, text: String) {
         let unix_ms =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
-        if self.events.try_send(UiEvent { unix_ms, level, text: clean(text) }).is_err() {
+        if self.events.try_send(UiEvent { unix_ms, level, step, text: clean(text) }).is_err() {
             self.dropped += 1;
             self.touch();
         }
     }
 
-    /// Takes in what the core noticed.
+    /// Takes in what the core noticed, and tells it.
     pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
         let now = Instant::now();
+        let (level, step, text) = events::describe(notice, core.params().space);
+        self.line(level, Some(step), text);
         match notice {
             Notice::Dropped(peer) => {
                 self.ghosts.insert(*peer, now + GHOST);
@@ -244,11 +251,7 @@ impl Publisher {
             standing: standing(core),
             predecessor: core.predecessor().map(neighbour),
             successors: core.successors().iter().copied().map(neighbour).collect(),
-            fingers: core
-                .fingers()
-                .into_iter()
-                .map(|row| Finger { index: row.index, start: row.start, node: row.node })
-                .collect(),
+            fingers: finger_rows(core),
             members: self.members(&known, core, links),
             census: match census {
                 CensusState::Complete => Census::Complete,
@@ -407,7 +410,6 @@ pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
 /// Whether a person would see a difference between two snapshots.
 fn differs(before: &Snapshot, after: &Snapshot) -> bool {
     let same_files = Arc::ptr_eq(&before.files, &after.files) || before.files == after.files;
-    let rates = |t: &Traffic| (rounded(t.up_rate), rounded(t.down_rate));
     !(same_files
         && before.me == after.me
         && before.ring == after.ring
@@ -422,16 +424,9 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
         && before.transfers == after.transfers
         && before.health == after.health
         && before.lookup == after.lookup
-        && rates(&before.traffic) == rates(&after.traffic)
+        && before.traffic.rates() == after.traffic.rates()
         && before.events_dropped == after.events_dropped
         && before.fault == after.fault)
-}
-
-/// Rates below this are the protocol's own murmur, not somebody's traffic.
-const MURMUR: u64 = 20_000;
-
-fn rounded(rate: u64) -> u64 {
-    if rate < MURMUR { 0 } else { rate }
 }
 
 fn same_neighbours(before: &[Neighbour], after: &[Neighbour]) -> bool {

@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use crate::chord::{Command, Reply, Upload};
 use crate::name::FileName;
 use crate::record::ContentHash;
-use crate::store::{IncomingError, StoreError};
+use crate::store::{Incoming, IncomingError, StoreError};
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::view::TransferKind;
 use crate::wire::data::{DataRequest, DataResponse};
 
-use super::data::{DataConnection, DataError};
+use super::connection::HELLO_LIMIT;
+use super::data::{DataConnection, DataError, STALL_LIMIT};
 use super::fetch::{self, PieceSink};
 use super::shared::Shared;
 use super::transfers::Transfer;
@@ -29,6 +30,10 @@ pub(super) const MAX_DATA_CONNECTIONS: usize = 128;
 
 /// While copies are made, the uploading side hears at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Between two requests a connection holds its thread no longer than this; the
+/// first one comes within [`HELLO_LIMIT`] or not at all.
+const REQUEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Serves one data connection until the other side closes it. Blocks.
 pub(super) fn serve(shared: &Shared, runtime: &Handle, stream: TcpStream) {
@@ -60,6 +65,7 @@ impl Server<'_> {
     }
 
     fn requests(&mut self) -> Result<(), DataError> {
+        self.connection.wait_at_most(HELLO_LIMIT)?;
         loop {
             let request = match self.connection.receive() {
                 Ok(request) => request,
@@ -69,6 +75,7 @@ impl Server<'_> {
                 }
                 Err(error) => return Err(error),
             };
+            self.connection.wait_at_most(STALL_LIMIT)?;
             match request {
                 DataRequest::Manifest { root } => self.manifest(root)?,
                 DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
@@ -76,6 +83,7 @@ impl Server<'_> {
                     self.upload(&Wanted { name, root, size, overwrite })?;
                 }
             }
+            self.connection.wait_at_most(REQUEST_WAIT)?;
         }
     }
 
@@ -126,6 +134,9 @@ impl Server<'_> {
     }
 
     fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {
+        if let Err(error) = fetch::check_size(wanted.size) {
+            return self.connection.send(&DataResponse::Failed { why: error.to_string() });
+        }
         match offer(self.shared, self.runtime, wanted) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
             Some(other) => return self.connection.send(&refusal(wanted, other)),
@@ -199,10 +210,10 @@ impl From<StoreError> for ReceiveError {
 impl From<IncomingError> for ReceiveError {
     fn from(error: IncomingError) -> ReceiveError {
         match error {
-            IncomingError::WrongPiece(index) => ReceiveError::Data(DataError::Peer(format!(
-                "piece {} arrived damaged: the file changed while it was sent, or the network is faulty",
+            IncomingError::WrongPiece(index) => ReceiveError::Failed(format!(
+                "piece {} arrived damaged: the file changed while it was sent, or the network is faulty; put it again",
                 index.0
-            ))),
+            )),
             IncomingError::Disk(error) => error.into(),
         }
     }
@@ -234,7 +245,9 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
     }
 }
 
-/// Receives manifest and bytes of an upload and makes them durable.
+/// Receives manifest and bytes of an upload and makes them durable. After a
+/// failure here the rest is read and let go: whoever is still sending could
+/// not hear the reason.
 fn receive(
     shared: &Shared,
     connection: &mut DataConnection,
@@ -242,30 +255,25 @@ fn receive(
     transfer: &Transfer,
 ) -> Result<(), ReceiveError> {
     let manifest = fetch::receive_manifest(connection, wanted.root, wanted.size)?;
-    if shared.store.holds(&wanted.root) {
-        // Here under another name already: read past the bytes that follow.
-        return skip(connection, &manifest, transfer);
-    }
-    let mut incoming = shared.store.begin(manifest.clone())?;
+    // What is here under another name already is not written again.
+    let held = shared.store.holds(&wanted.root);
+    let mut incoming = if held { Ok(None) } else { begin(shared, &manifest).map(Some) };
     let all = PieceIndex(0)..PieceIndex(manifest.count());
     fetch::receive_pieces(connection, &manifest, all, transfer, |index, bytes| {
-        incoming.put(index, bytes)?;
+        if let Ok(Some(open)) = &mut incoming
+            && let Err(error) = open.put(index, bytes)
+        {
+            // Dropped, it frees the disk at once.
+            incoming = Err(error.into());
+        }
         transfer.advance(bytes.len() as u64);
         Ok::<(), ReceiveError>(())
     })?;
-    Ok(incoming.finish()?)
+    incoming?.map_or(Ok(()), |complete| Ok(complete.finish()?))
 }
 
-fn skip(
-    connection: &mut DataConnection,
-    manifest: &Manifest,
-    transfer: &Transfer,
-) -> Result<(), ReceiveError> {
-    let all = PieceIndex(0)..PieceIndex(manifest.count());
-    fetch::receive_pieces(connection, manifest, all, transfer, |_, bytes| {
-        transfer.advance(bytes.len() as u64);
-        Ok::<(), ReceiveError>(())
-    })
+fn begin(shared: &Shared, manifest: &Manifest) -> Result<Incoming, ReceiveError> {
+    Ok(shared.store.begin(manifest.clone())?)
 }
 
 /// Stores a local file whose name this node owns: as an upload, without the
@@ -303,16 +311,23 @@ fn copy_in(
     manifest: &Manifest,
     transfer: &Transfer,
 ) -> Result<(), ReceiveError> {
-    let mut file = File::open(path).map_err(DataError::from)?;
-    let mut incoming = shared.store.begin(manifest.clone())?;
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => ReceiveError::Data(DataError::Changed),
+        _ => ReceiveError::Failed(format!("cannot read {}: {error}", path.display())),
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut incoming = begin(shared, manifest)?;
     let mut piece = Vec::new();
     for index in manifest.indices() {
         if transfer.is_cancelled() {
             return Err(DataError::Cancelled.into());
         }
         piece.resize(manifest.len_of(index) as usize, 0);
-        file.read_exact(&mut piece).map_err(DataError::from)?;
-        incoming.put(index, &piece)?;
+        file.read_exact(&mut piece).map_err(unreadable)?;
+        match incoming.put(index, &piece) {
+            Err(IncomingError::WrongPiece(_)) => return Err(DataError::Changed.into()),
+            put => put?,
+        }
         transfer.advance(piece.len() as u64);
     }
     Ok(incoming.finish()?)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -76,16 +76,29 @@ pub(super) struct Shared {
     pub(super) connections: TaskTracker,
 }
 
+/// Who made a connection.
+#[derive(Debug)]
+pub(super) enum Whose {
+    /// This node, to this address: who is reached there is believed to be who
+    /// belongs there, whatever they call themselves.
+    Ours(SocketAddr),
+    /// The other side.
+    Theirs {
+        /// What it said of itself.
+        hello: Hello,
+        /// Its place among the accepted connections, held until it ends.
+        accepted: OwnedSemaphorePermit,
+    },
+}
+
 /// What the hub reacts to.
 pub(super) enum Input {
     /// A control connection whose handshake is done.
     Connected {
         /// The socket.
         stream: TcpStream,
-        /// What the other side said of itself.
-        hello: Hello,
-        /// The address that was dialled; `None`: they dialled.
-        dialled: Option<SocketAddr>,
+        /// Who made it.
+        whose: Whose,
     },
     /// Dialling failed.
     Unreachable {

@@ -105,6 +105,12 @@ impl Transfers {
         Some(entry.name.clone())
     }
 
+    /// Asks all running transfers to stop.
+    pub(super) fn cancel_all(&self) {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.entries.values().for_each(|entry| entry.cancelled.store(true, Ordering::Relaxed));
+    }
+
     /// Whether any transfer is under way.
     pub(super) fn any_running(&self) -> bool {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);

@@ -231,7 +231,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('x')],
         Scope::Panels,
         "explain",
-        "explain protocol steps",
+        "explain why things happen",
     ),
     binding("search", Action::Search, &[char('/')], Scope::Panels, "search", "search the events"),
     binding(
@@ -490,8 +490,8 @@ mod tests {
 
     #[test]
     fn the_hints_follow_the_focus() {
-        use crate::ui::sample;
-        let mut app = sample::app(vec![sample::snapshot()]);
+        use crate::ui::fixture;
+        let mut app = fixture::started(vec![fixture::member()]);
         let first = |app: &App| hints(app).into_iter().map(|(_, what)| what).next();
         let offers = |app: &App, what| hints(app).iter().any(|hint| hint.1 == what);
         assert_eq!(first(&app), Some("run"));

@@ -30,6 +30,8 @@ impl App {
         let empty = self.prompt.input.value().is_empty();
         match key.code {
             KeyCode::Enter => return self.enter(),
+            // A line feed: what Enter sent before the terminal was in raw mode.
+            KeyCode::Char('j') if control => return self.enter(),
             KeyCode::Esc => self.escape_prompt(),
             KeyCode::Tab | KeyCode::BackTab if empty => self.focus = Focus::Panels,
             KeyCode::Tab => self.complete_word(1),
@@ -389,7 +391,8 @@ impl App {
 
     fn submit(&mut self, command: Command, line: &str) -> Vec<Do> {
         if self.nodes[self.shown].snapshot.standing == Standing::Down {
-            let remedy = if self.lab { "R starts it again" } else { "quit and start it again" };
+            let remedy =
+                if self.lab { "Esc, then R starts it again" } else { "quit and start it again" };
             self.tell(Level::Error, format!("{line}: this node is down; {remedy}"));
             return Vec::new();
         }

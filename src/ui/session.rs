@@ -8,6 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossterm::event::Event;
@@ -158,11 +159,11 @@ impl<S: Screen> Session<S> {
                     self.woken();
                 }
             }
-            while let Some(Some(signal)) = signals.next().now_or_never() {
+            while let Some(Some(signal)) = ready(&mut signals).await {
                 self.signal(signal)?;
             }
             for _ in 0..BATCH {
-                let Some(key) = keys.next().now_or_never() else { break };
+                let Some(key) = ready(&mut keys).await else { break };
                 self.input(key)?;
             }
             for _ in 0..BATCH {
@@ -423,13 +424,26 @@ impl<S: Screen> Session<S> {
     }
 }
 
+/// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
+/// this task's own waker behind: crossterm keeps the first waker that it was
+/// given since the last key, and would wake nobody at the next one.
+async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match stream.poll_next_unpin(context) {
+            Poll::Ready(item) => Some(item),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
 /// `chordal 466 :2000 ●8`: for the list of windows or panes.
 fn window_title(app: &App) -> String {
     let snapshot = &app.nodes[app.shown].snapshot;
     let id = snapshot.space.show(snapshot.me.id(snapshot.space));
     let members = match snapshot.census {
         Census::Estimate(members) => format!("~{members}"),
-        Census::Complete | Census::Partial => snapshot.members.len().to_string(),
+        Census::Complete | Census::Partial => snapshot.living().to_string(),
     };
     let dot = app.glyphs.up;
     clean(&format!("chordal {id} :{} {dot}{members}", snapshot.me.address().port())).into_owned()

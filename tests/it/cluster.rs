@@ -2,6 +2,7 @@
 //! what the command line promises to scripts.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -380,13 +381,17 @@ fn the_forms_of_an_address_from_the_labs_are_understood() {
         .stderr(Stdio::null())
         .spawn()
         .expect("the program starts");
-    let answer = eventually("it answers", || {
-        let output = chordal(&["info", "--json", "--via", &address.to_string()]);
-        if output.status.success() { Ok(output.stdout) } else { Err(describe(&output)) }
-    });
+    let mut stdout = BufReader::new(node.stdout.take().expect("it was piped"));
+    let mut ready = String::new();
+    stdout.read_line(&mut ready).expect("a line");
+    let answer = chordal(&["info", "--json", "--via", &address.to_string()]);
     signal(node.id(), Signal::INT);
     let status = node.wait().expect("it ends");
-    let info: Value = serde_json::from_slice(&answer).expect("JSON");
+    let info: Value = serde_json::from_slice(&answer.stdout).expect("JSON");
+    assert_eq!(
+        ready.trim_end(),
+        format!("ready {} {address}", info["id"].as_str().expect("an id"))
+    );
     assert_eq!(info["address"], address.to_string());
     assert_eq!(info["predecessor"], Value::Null);
     assert!(status.success(), "SIGINT is a way to leave: {status}");

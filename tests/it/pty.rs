@@ -101,6 +101,13 @@ impl State {
         self.modes.contains(&25)
     }
 
+    /// Without what changes in the middle of drawing a frame: the cursor and
+    /// the synchronized update.
+    pub(crate) fn between_frames(mut self) -> State {
+        self.modes.retain(|mode| ![25, 2026].contains(mode));
+        self
+    }
+
     /// Whether what is pasted is marked as such.
     pub(crate) fn bracketed_paste(&self) -> bool {
         self.modes.contains(&2004)

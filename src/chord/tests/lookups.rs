@@ -46,7 +46,7 @@ fn the_way_is_as_short_as_theory_says() {
     for (r, expected) in [(1, 5.84), (20, 3.84)] {
         let (mut net, ring) = settled(1024, r);
         assert!(net.is_ideal() && net.fingers_right());
-        let mean = mean(&mut net, &ring, 1_000);
+        let mean = mean(&mut net, &ring, 500);
         assert!(mean <= expected + 0.15, "r = {r}: {mean} nodes asked");
         assert!(mean > expected - 1.0, "r = {r}: {mean} nodes asked: too good to be true");
     }

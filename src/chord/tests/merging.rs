@@ -43,3 +43,28 @@ fn a_partition_heals_by_itself() {
         }
     }
 }
+
+#[test]
+fn rings_that_hold_the_same_places_merge_and_the_doubles_move() {
+    let mut renamed = 0;
+    for seed in 0..20 {
+        // Ten nodes on 32 places: now and then two rings use one place.
+        let mut net = Net::new(seed, 16, 5);
+        for (first, count) in [(0, 5), (5, 5)] {
+            let first = first + 10 * seed as u16;
+            net.start(first, &[]);
+            for number in first + 1..first + count {
+                net.start(number, &[]);
+                net.join(number, first);
+                net.run(SECOND / 4);
+            }
+        }
+        net.run(SECOND * 3);
+        let before = net.notices.len();
+        net.join(10 * seed as u16, 10 * seed as u16 + 7);
+        net.settle(SECOND * 120);
+        let moved = |(_, notice): &&(_, Notice)| matches!(notice, Notice::Renamed { .. });
+        renamed += net.notices[before..].iter().filter(moved).count();
+    }
+    assert!(renamed > 0, "no place was used twice");
+}

@@ -132,15 +132,23 @@ pub(super) fn short_address(peer: &Peer, me: &Peer) -> String {
 }
 
 /// Breaks a text into lines of at most `cells`, at spaces where there are any.
+/// A line that fits stays as it is, with the spaces that align it.
 pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let cells = cells.max(1);
     let mut lines = Vec::new();
     for paragraph in text.lines() {
+        if width(paragraph) <= cells {
+            lines.push(paragraph.to_owned());
+            continue;
+        }
         let mut line = String::new();
+        // Empty words are the blanks of an indentation, which stays.
+        let mut begun = false;
         for word in paragraph.split(' ') {
             let mut word = word;
-            if !line.is_empty() && width(&line) + 1 + width(word) > cells {
+            if begun && width(&line) + 1 + width(word) > cells {
                 lines.push(std::mem::take(&mut line));
+                begun = false;
             }
             while width(word) > cells {
                 let head = match start_of(word, cells) {
@@ -151,10 +159,11 @@ pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
                 lines.push(head.to_owned());
                 word = &word[head.len()..];
             }
-            if !line.is_empty() {
+            if begun {
                 line.push(' ');
             }
             line.push_str(word);
+            begun = true;
         }
         lines.push(line);
     }
@@ -230,6 +239,11 @@ mod tests {
             prop_assert!(width(&middle(&text, cells)) <= cells.max(width("")));
             prop_assert!(width(&end(&text, cells)) <= cells);
             prop_assert!(width(window(&text, cells / 2, cells)) <= cells);
+        }
+
+        #[test]
+        fn wrapped_text_keeps_its_indentation(text in " {0,4}[a-z]{1,6}", cells in 12usize..40) {
+            prop_assert_eq!(wrap(&text, cells), vec![text]);
         }
 
         #[test]
