@@ -11,8 +11,9 @@
 # - The most memory that each process took, beyond what it had at rest.
 #   Budget: 64 MiB.
 #
-# Runs come in pairs, one of each kind, in turn first; medians count. What is
-# not installed is named and its part left out.
+# Runs come in pairs, one of each kind, in turn first: a busy machine slows
+# both. The ratio is the median of the pairs' ratios, with the least and the
+# greatest. What is not installed is named and its part left out.
 #
 # Environment: SIZE_MIB (1024), PAIRS (5), CHORDAL (the program; built when not
 # given), BENCH_DIR (where the files go; needs about eight times SIZE_MIB).
@@ -83,6 +84,17 @@ watched() {
 
 median() { printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 divide() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
+
+# compare NAME OTHER BUDGET: a line on how much faster than the other, from
+# the arrays of times `ours` and `theirs`.
+compare() {
+    local at ratios=()
+    for at in "${!ours[@]}"; do ratios+=("$(divide "${theirs[at]}" "${ours[at]}")"); done
+    printf '%-16s %s, %s %s: ratio %s (%s to %s; budget %s)\n' \
+        "$1" "$(rate "$(median "${ours[@]}")")" "$2" "$(rate "$(median "${theirs[@]}")")" \
+        "$(median "${ratios[@]}")" "$(printf '%s\n' "${ratios[@]}" | sort -g | head -n 1)" \
+        "$(printf '%s\n' "${ratios[@]}" | sort -g | tail -n 1)" "$3"
+}
 rate() { awk -v mib="$SIZE_MIB" -v s="$1" 'BEGIN { printf "%.0f MiB/s", mib / s }'; }
 mib() { awk -v k="$1" 'BEGIN { printf "%.1f MiB", k / 1024 }'; }
 
@@ -173,34 +185,30 @@ until [ "$("$CHORDAL" ring --json --via "${addresses[0]}" |
 idle=()
 for node in "${nodes[@]}"; do idle+=("$(memory "$node" VmRSS)"); done
 
-puts=()
-cps=()
+ours=()
+theirs=()
 for ((pair = 1; pair <= PAIRS; pair++)); do
     change "$pair"
-    run_put() { timed put "put-$pair"; puts+=("$took"); }
-    run_cp() { timed copies; cps+=("$took"); rm "$work"/copy-*; }
+    run_put() { timed put "put-$pair"; ours+=("$took"); }
+    run_cp() { timed copies; theirs+=("$took"); rm "$work"/copy-*; }
     if ((pair % 2)); then run_put; run_cp; else run_cp; run_put; fi
     "$CHORDAL" rm "put-$pair" --via "${addresses[0]}" >/dev/null
 done
-put_s=$(median "${puts[@]}")
-cp_s=$(median "${cps[@]}")
-say "put, 3 copies     $(rate "$put_s")   cp ×3 + sync $(rate "$cp_s")   ratio $(divide "$cp_s" "$put_s") (budget 0.80)"
+compare "put, 3 copies" "cp ×3 + sync" 0.80
 
 change 0
 watched put big
 put_peak=$peak
 if has nginx && has curl; then
     start_nginx
-    gets=()
-    curls=()
+    ours=()
+    theirs=()
     for ((pair = 1; pair <= PAIRS; pair++)); do
-        run_get() { timed get; gets+=("$took"); rm "$work/got"; }
-        run_curl() { timed curl_file; curls+=("$took"); rm "$work/curled"; }
+        run_get() { timed get; ours+=("$took"); rm "$work/got"; }
+        run_curl() { timed curl_file; theirs+=("$took"); rm "$work/curled"; }
         if ((pair % 2)); then run_get; run_curl; else run_curl; run_get; fi
     done
-    get_s=$(median "${gets[@]}")
-    curl_s=$(median "${curls[@]}")
-    say "get               $(rate "$get_s")   curl         $(rate "$curl_s")   ratio $(divide "$curl_s" "$get_s") (budget 1.00)"
+    compare "get" "curl" 1.00
 else
     has nginx || say "nginx is not installed: get is not compared with curl"
     has curl || say "curl is not installed: get is not compared with curl"
