@@ -349,6 +349,11 @@ pub enum Failure {
     /// A ping was not answered.
     #[error("no answer")]
     NoAnswer,
+    /// While copies were made, the name was stored or removed anew.
+    #[error(
+        "somebody else stored or removed the name at the same time, and that is the newer version"
+    )]
+    Superseded,
     /// See [`Upload::Exists`].
     #[error("the name holds other content; --overwrite replaces it")]
     Exists,

@@ -45,6 +45,7 @@ use transfers::Transfers;
 mod accept;
 mod access;
 mod address;
+mod bursts;
 pub mod client;
 mod commands;
 mod connection;
@@ -56,6 +57,7 @@ mod files;
 mod hub;
 mod keep;
 mod links;
+mod places;
 mod publish;
 mod remembered;
 mod rtt;
@@ -176,6 +178,7 @@ impl Node {
                 .clone()
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
+            remembering: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             connections: TaskTracker::new(),

@@ -20,6 +20,7 @@ use crate::view::{
     Snapshot, Standing, Step, Traffic, UiEvent,
 };
 
+use super::bursts::Bursts;
 use super::events;
 use super::links::Links;
 use super::remembered;
@@ -39,7 +40,8 @@ const CALM: Duration = Duration::from_secs(2);
 const MANY_FILES: usize = 2_000;
 const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 
-/// How long a member that was dropped is still shown as dead.
+/// How long a member that died or left is still shown, as one that does not
+/// answer.
 const GHOST: Duration = Duration::from_secs(8);
 
 /// Before anything was seen that speaks against it.
@@ -61,6 +63,7 @@ pub(super) struct Publisher {
     ghosts: BTreeMap<Peer, Instant>,
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
+    bursts: Bursts,
     health: Health,
 }
 
@@ -84,13 +87,14 @@ impl Publisher {
             ghosts: BTreeMap::new(),
             traffic: (started, Traffic::default()),
             remember_at: None,
+            bursts: Bursts::default(),
             health: UNSEEN,
         }
     }
 
     /// When the publisher wants to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.due, self.remember_at].into_iter().flatten().min()
+        [self.due, self.remember_at, self.bursts.due()].into_iter().flatten().min()
     }
 
     /// Something visible changed.
@@ -127,8 +131,10 @@ impl Publisher {
     /// Takes in what the core noticed, and tells it.
     pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
         let now = Instant::now();
-        let (level, step, text) = events::describe(notice, core.params().space);
-        self.line(level, Some(step), text);
+        if self.bursts.shows(notice, now) {
+            let (level, step, text) = events::describe(notice, core.params().space);
+            self.line(level, Some(step), text);
+        }
         match notice {
             Notice::Dropped(peer) => {
                 self.ghosts.insert(*peer, now + GHOST);
@@ -199,6 +205,9 @@ impl Publisher {
             self.remember_at = None;
             remembered::save(shared, core.members().0, core.peer());
         }
+        for (level, text) in self.bursts.tell(now) {
+            self.event(level, text);
+        }
         if self.due.is_some_and(|at| at <= now) {
             self.publish_now(now, core, links, shared);
         }
@@ -214,7 +223,6 @@ impl Publisher {
     ) {
         self.due = None;
         self.published = now;
-        self.ghosts.retain(|_, until| *until > now);
         let before = self.snapshots.borrow().clone();
         let after = self.snapshot(now, core, links, shared, &before);
         if shared.transfers.any_running() {
@@ -259,7 +267,7 @@ impl Publisher {
             predecessor: core.predecessor().map(neighbour),
             successors: core.successors().iter().copied().map(neighbour).collect(),
             fingers: finger_rows(core),
-            members: self.members(&known, core, links),
+            members: self.members(now, &known, core, links, &before.members),
             census: match census {
                 CensusState::Complete => Census::Complete,
                 CensusState::Partial => Census::Partial,
@@ -275,8 +283,27 @@ impl Publisher {
         }
     }
 
-    fn members(&mut self, known: &[Peer], core: &chord::Node, links: &Links) -> Vec<Member> {
-        self.ghosts.retain(|ghost, _| !known.contains(ghost));
+    fn members(
+        &mut self,
+        now: Instant,
+        known: &[Peer],
+        core: &chord::Node,
+        links: &Links,
+        before: &[Member],
+    ) -> Vec<Member> {
+        // Only the loss of a direct neighbour makes a notice; others vanish
+        // from the lists. Where these hold everyone, who vanished is gone.
+        let member = core.standing() == chord::Standing::Member;
+        if member && known.len() <= core.config().successors {
+            for Member { peer, .. } in before.iter().filter(|m| !known.contains(&m.peer)) {
+                self.ghosts.entry(*peer).or_insert(now + GHOST);
+            }
+        }
+        // A neighbour's list may bring a dead peer back for a moment: only its
+        // own answer does so for good.
+        let lives = |ghost: &Peer| links.liveness(ghost.address()) == Liveness::Up;
+        self.ghosts.retain(|ghost, until| *until > now && !(known.contains(ghost) && lives(ghost)));
+        let gone = self.ghosts.keys().filter(|ghost| !known.contains(ghost));
         let me = core.peer();
         let mut members: Vec<Member> = known
             .iter()
@@ -284,7 +311,7 @@ impl Publisher {
                 peer,
                 liveness: if peer == me { Liveness::Up } else { links.liveness(peer.address()) },
             })
-            .chain(self.ghosts.keys().map(|&peer| Member { peer, liveness: Liveness::Dead }))
+            .chain(gone.map(|&peer| Member { peer, liveness: Liveness::Dead }))
             .collect();
         let space = core.params().space;
         members.sort_by_key(|member| (member.peer.id(space), member.peer));

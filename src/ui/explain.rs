@@ -24,7 +24,7 @@ pub fn why(event: &UiEvent) -> Option<&'static str> {
         }
         Step::Alone => "stabilize: no entry of the successor list answers, so nobody is left",
         Step::Predecessor => {
-            "rectify: a notifier that lies closer takes the place, or the one before is dead"
+            "rectify: a node that lies between notified this one, or the predecessor before is dead"
         }
         Step::Successor => {
             "stabilize: the successor told of a predecessor that lies closer, or it is dead and \

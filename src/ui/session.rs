@@ -282,7 +282,7 @@ impl<S: Screen> Session<S> {
 
     fn news(&mut self, news: News) {
         self.tell_time(Instant::now());
-        self.dirty = true;
+        self.dirty |= self.is_seen(&news);
         match news {
             News::Snapshot(node, snapshot) => self.app.snapshot_changed(node, snapshot),
             News::Event(node, event) => self.app.event(node, event),
@@ -300,6 +300,17 @@ impl<S: Screen> Session<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether news change the picture. Those of a lab's other nodes do not.
+    fn is_seen(&self, news: &News) -> bool {
+        let (shown, frozen) = (self.app.shown, self.app.frozen.is_some());
+        match news {
+            News::Snapshot(node, _) => *node == shown && !frozen,
+            // A frozen picture counts what it does not show.
+            News::Event(node, event) => *node == shown && (frozen || self.app.log.shows(event)),
+            News::Reply(..) | News::Told(..) | News::Added(_) | News::Left => true,
         }
     }
 
@@ -422,19 +433,6 @@ impl<S: Screen> Session<S> {
         }
         Ended::Hangup
     }
-}
-
-/// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
-/// this task's own waker behind: crossterm keeps the first waker that it was
-/// given since the last key, and would wake nobody at the next one.
-async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
-    std::future::poll_fn(|context| {
-        Poll::Ready(match stream.poll_next_unpin(context) {
-            Poll::Ready(item) => Some(item),
-            Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 /// `chordal 466 :2000 ●8`: for the list of windows or panes.

@@ -247,11 +247,11 @@ pub struct Health {
 impl Snapshot {
     /// The known members that live.
     pub fn living(&self) -> usize {
-        self.members.len() - self.dead()
+        self.members.len() - self.gone()
     }
 
-    /// The known members that died lately and are still shown.
-    pub fn dead(&self) -> usize {
+    /// The members that died or left lately and are still shown.
+    pub fn gone(&self) -> usize {
         self.members.iter().filter(|member| member.liveness == Liveness::Dead).count()
     }
 }

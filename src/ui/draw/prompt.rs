@@ -93,7 +93,11 @@ fn draw_message(scene: Scene, buf: &mut Buffer, area: Rect, message: &Message) -
         level => glyphs.level(level),
     };
     let lines = text::wrap(&message.text, usize::from(area.width).saturating_sub(4));
-    let rows = (lines.len() as u16).min(MESSAGE_ROWS).min(area.height);
+    // An answer that was read makes room while the next line is typed; what
+    // is wrong with the line stays whole.
+    let typing = !scene.app.prompt.input.value().is_empty();
+    let most = if typing && message.level < Level::Warn { 1 } else { MESSAGE_ROWS };
+    let rows = (lines.len() as u16).min(most).min(area.height.div_ceil(2));
     let place = Rect { y: area.bottom() - rows, height: rows, ..area };
     Clear.render(place, buf);
     buf.set_style(place, theme.text);

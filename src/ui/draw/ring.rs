@@ -26,7 +26,7 @@ const MARKED_FILES: usize = 256;
 
 /// What stands right of the title.
 pub(super) fn summary(scene: Scene) -> Line<'static> {
-    Line::styled(status::nodes_and_dead(scene.snapshot), scene.theme().dim)
+    Line::styled(status::nodes_and_gone(scene.snapshot), scene.theme().dim)
 }
 
 /// Draws the diagram, or a line in its place where it would be too small.
@@ -166,8 +166,8 @@ impl<'a> Diagram<'a> {
             add(next, theme.dim);
         } else {
             add(&status::node_count(snapshot), theme.text);
-            if snapshot.dead() > 0 {
-                add(&format!("{} {} dead", self.scene.glyphs().dead, snapshot.dead()), theme.bad);
+            if snapshot.gone() > 0 {
+                add(&format!("{} {} gone", self.scene.glyphs().dead, snapshot.gone()), theme.bad);
             }
             add(&format!("{glyph} {word}"), style);
             let words = status::health_words(&snapshot.health);
@@ -498,8 +498,9 @@ fn lookup_line(scene: Scene, room: u16) -> Option<Line<'static>> {
     let expected = format!("{} = {:.1}", scene.glyphs().half_log, n.log2() / 2.0);
     let micros: u64 = lookup.hops.iter().filter_map(|hop| hop.micros).sum();
     let mut parts = vec![Span::styled(format!("{what} → {owner}"), theme.key)];
-    let mut more = vec![hops, expected, text::trip(micros)];
+    let mut more = vec![hops, expected];
     more.extend(lookup.hops.first().and_then(|hop| way(snapshot, hop.peer)));
+    more.push(text::trip(micros));
     if lookup.hops.is_empty() {
         more.truncate(2);
     }

@@ -61,11 +61,11 @@ pub(super) fn node_count(snapshot: &Snapshot) -> String {
     }
 }
 
-/// `8 nodes`, with `· 1 dead` for those that died just now.
-pub(super) fn nodes_and_dead(snapshot: &Snapshot) -> String {
-    match snapshot.dead() {
+/// `8 nodes`, with `· 1 gone` for those that died or left just now.
+pub(super) fn nodes_and_gone(snapshot: &Snapshot) -> String {
+    match snapshot.gone() {
         0 => node_count(snapshot),
-        dead => format!("{} · {dead} dead", node_count(snapshot)),
+        gone => format!("{} · {gone} gone", node_count(snapshot)),
     }
 }
 
@@ -170,8 +170,8 @@ fn segments(scene: Scene) -> Vec<Segment> {
             add(14, false, vec![(word.to_owned(), theme.dim)]);
         }
     }
-    let mut count = vec![(nodes_and_dead(snapshot), theme.text)];
-    if snapshot.dead() > 0 {
+    let mut count = vec![(nodes_and_gone(snapshot), theme.text)];
+    if snapshot.gone() > 0 {
         count[0].1 = theme.warn;
         count.push((node_count(snapshot), theme.text));
     }

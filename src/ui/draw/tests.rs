@@ -408,9 +408,9 @@ fn with_a_ghost() -> App {
 }
 
 #[test]
-fn the_dead_are_shown_but_not_counted_among_the_nodes() {
+fn who_is_gone_is_shown_but_not_counted_among_the_nodes() {
     let text = picture(&mut with_a_ghost(), 100, 30);
-    assert!(text.contains("2 nodes · 1 dead") && !text.contains("3 nodes"), "{text}");
+    assert!(text.contains("2 nodes · 1 gone") && !text.contains("3 nodes"), "{text}");
 }
 
 #[test]
@@ -475,4 +475,25 @@ fn a_node_that_is_down_says_what_to_do_and_its_old_tables_are_dim() {
     let buffer = buffer(&mut app, 160, 45);
     let fingers = buffer.content().iter().filter(|cell| cell.modifier.contains(Modifier::DIM));
     assert!(fingers.count() > 160, "the tables are what it knew last");
+}
+
+#[test]
+fn a_transfer_that_is_done_is_full_even_when_no_byte_had_to_move() {
+    let mut app = in_panel(fixture::eight(), Panel::Transfers);
+    let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
+    snapshot.transfers.truncate(4);
+    snapshot.transfers.drain(..3);
+    (snapshot.transfers[0].done, app.zoom) = (0, true);
+    let text = picture(&mut app, 100, 30);
+    assert!(text.contains("100%") && !text.contains(" 0%"), "{text}");
+}
+
+#[test]
+fn an_answer_shrinks_to_its_first_line_while_the_next_is_typed() {
+    let mut app = fixture::three();
+    let text = "stored on\n466\n495".to_owned();
+    app.prompt.message = Some(Message { level: Level::Info, text });
+    assert!(picture(&mut app, 80, 24).contains("\n   495"));
+    let text = picture(&mut typing(app, "get"), 80, 24);
+    assert!(text.contains("stored on") && !text.contains("\n   495"), "{text}");
 }

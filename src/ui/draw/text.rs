@@ -132,15 +132,11 @@ pub(super) fn short_address(peer: &Peer, me: &Peer) -> String {
 }
 
 /// Breaks a text into lines of at most `cells`, at spaces where there are any.
-/// A line that fits stays as it is, with the spaces that align it.
+/// The spaces that a line begins with stay.
 pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let cells = cells.max(1);
     let mut lines = Vec::new();
     for paragraph in text.lines() {
-        if width(paragraph) <= cells {
-            lines.push(paragraph.to_owned());
-            continue;
-        }
         let mut line = String::new();
         // Empty words are the blanks of an indentation, which stays.
         let mut begun = false;

@@ -510,3 +510,15 @@ fn every_key_is_painted_at_once_on_a_terminal_that_keeps_one_waker() {
         assert!(took < LOOK * 2, "ten keys took {took:?}");
     });
 }
+
+#[test]
+fn what_a_labs_other_nodes_report_is_no_reason_to_paint() {
+    let (mut session, _keys, _signals, _outside) = session();
+    assert!(session.paint().is_ok());
+    session.news(News::Snapshot(1, Arc::new(fixture::member())));
+    session.news(News::Event(1, event("elsewhere")));
+    session.news(News::Event(0, UiEvent { level: Level::Detail, ..event("hidden") }));
+    assert!(!session.dirty);
+    session.news(News::Event(0, event("here")));
+    assert!(session.dirty);
+}

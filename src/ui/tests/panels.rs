@@ -226,6 +226,7 @@ fn a_node_that_is_added_becomes_the_last() {
     let mut app = lab();
     assert_eq!(text(&mut app, "A"), [Do::Add]);
     app.node_added(Arc::new(Snapshot { me: fixture::peer(2003), ..fixture::member() }));
+    assert!(told(&app).starts_with("node 4, "), "{}", told(&app));
     text(&mut app, "N");
     assert_eq!((app.shown, app.snapshot().me), (3, fixture::peer(2003)));
 }
@@ -274,4 +275,15 @@ fn an_answer_goes_when_the_next_key_of_the_panels_is_pressed() {
     assert_eq!(told(&app), "copied SkyShip.jpg");
     text(&mut app, "1");
     assert_eq!(told(&app), "");
+}
+
+#[test]
+fn a_failure_of_an_older_command_names_it() {
+    let mut app = app();
+    run(&mut app, "get SkyShip.jpg");
+    run(&mut app, "cancel 4");
+    app.reply(0, Err(CommandFailed("cancelled".into())));
+    assert_eq!(told(&app), "get SkyShip.jpg: cancelled");
+    app.reply(1, Err(CommandFailed("there is no transfer 4".into())));
+    assert_eq!(told(&app), "there is no transfer 4");
 }
