@@ -435,6 +435,19 @@ impl<S: Screen> Session<S> {
     }
 }
 
+/// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
+/// this task's own waker behind: crossterm keeps the first waker that it was
+/// given since the last key, and would wake nobody at the next one.
+async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match stream.poll_next_unpin(context) {
+            Poll::Ready(item) => Some(item),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
 /// `chordal 466 :2000 ●8`: for the list of windows or panes.
 fn window_title(app: &App) -> String {
     let snapshot = &app.nodes[app.shown].snapshot;
