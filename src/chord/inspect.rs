@@ -56,7 +56,12 @@ impl Node {
 
     /// The files held here, in the order of their names.
     pub fn files_held(&self) -> Vec<HeldRow> {
-        self.replicas.rows(&self.ring_view()).collect()
+        self.replicas.rows(&self.ring_view(), None).collect()
+    }
+
+    /// At most `most` of [`Node::files_held`], from behind a name.
+    pub fn files_page(&self, after: Option<&FileName>, most: usize) -> Vec<HeldRow> {
+        self.replicas.rows(&self.ring_view(), after).take(most).collect()
     }
 
     /// The durable record under this name, which may be a tombstone.

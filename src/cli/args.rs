@@ -87,7 +87,7 @@ pub(super) struct NodeArgs {
     /// Where files, the log and the known peers are kept
     #[arg(long, value_name = "DIR", env = "CHORDAL_DATA_DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
-    /// Where downloads go [default: peer_<PORT>_downloads]
+    /// Where downloads go; peer_PORT_downloads in the working directory by default
     #[arg(long, value_name = "DIR", env = "CHORDAL_DOWNLOAD_DIR", value_hint = ValueHint::DirPath)]
     pub(super) download_dir: Option<PathBuf>,
     /// The ring.
@@ -214,7 +214,7 @@ pub(super) struct LabArgs {
     /// Keep the nodes' files here, in a directory each; removed at the end without it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
-    /// Where downloads go [default: peer_<PORT>_downloads]
+    /// Where downloads go; peer_PORT_downloads in the working directory by default
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) download_dir: Option<PathBuf>,
     /// The ring.

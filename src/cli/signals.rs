@@ -35,3 +35,13 @@ impl EndSignals {
         }
     }
 }
+
+/// Makes writing beyond the limit for files (`ulimit -f`) an error that names
+/// the file, instead of the end of the process. Needs a tokio runtime, which
+/// may end: what is caught once stays caught.
+pub(super) fn outlive_file_limit() -> Result<(), Failure> {
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    signal(SignalKind::from_raw(number))
+        .map(drop)
+        .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
+}

@@ -1,44 +1,57 @@
 //! The listener: takes connections in, exchanges greetings, and hands them to
 //! the hub (control) or to a thread of their own (data).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::peer::is_reachable;
 use crate::view::Level;
 use crate::wire::handshake::{HandshakeError, Hello, Purpose};
 
 use super::connection::{self, ConnectError};
+use super::places::Places;
 use super::serve_data::{self, MAX_DATA_CONNECTIONS};
-use super::shared::{Identity, Input, Shared, Whose};
+use super::shared::{Held, Identity, Input, Shared, Whose};
 
-/// Connections that have not said hello yet: more than a burst of joins
-/// needs, few enough that silent strangers cannot use up the process's files.
-/// One more sends the one away that has been silent for the longest: whoever
-/// means it has said hello within milliseconds.
+/// Connections that have not said hello yet: more than a burst of joins needs,
+/// few enough that silent strangers cannot use up the process's files.
 const MAX_GREETING: usize = 128;
 
-/// Accepted connections: what a process may have open on common systems
-/// (1 024 files), less what the node needs itself.
-const MAX_ACCEPTED: usize = 640;
+/// Control connections of clients, each of which asks and goes.
+const MAX_CLIENTS: usize = 128;
+
+/// Control connections that members dialled: every member of a ring that is
+/// walked by its census, and some on their way out.
+const MAX_MEMBERS: usize = 384;
+
+/// Data connections, those included that wait for a thread.
+const MAX_DATA: usize = 2 * MAX_DATA_CONNECTIONS;
 
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Tells a greeting that it takes too long.
-#[derive(Debug)]
-struct Silent;
+/// The places for accepted connections.
+struct Limits {
+    greeting: Places,
+    clients: Places,
+    members: Arc<Semaphore>,
+    data: Arc<Semaphore>,
+    data_threads: Arc<Semaphore>,
+}
 
 /// Accepts until the node stops.
 pub(super) async fn run(shared: Shared, listener: TcpListener) {
-    let accepting = Arc::new(Semaphore::new(MAX_ACCEPTED));
-    let mut greeting: VecDeque<oneshot::Sender<Silent>> = VecDeque::new();
-    let data = Arc::new(Semaphore::new(MAX_DATA_CONNECTIONS));
+    let limits = Arc::new(Limits {
+        greeting: Places::new(MAX_GREETING),
+        clients: Places::new(MAX_CLIENTS),
+        members: Arc::new(Semaphore::new(MAX_MEMBERS)),
+        data: Arc::new(Semaphore::new(MAX_DATA)),
+        data_threads: Arc::new(Semaphore::new(MAX_DATA_CONNECTIONS)),
+    });
     loop {
         let accepted = tokio::select! {
             () = shared.stop.cancelled() => return,
@@ -53,26 +66,19 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&accepting).try_acquire_owned() else { continue };
-        greeting.retain(|silent| !silent.is_closed());
-        if greeting.len() >= MAX_GREETING
-            && let Some(longest) = greeting.pop_front()
-        {
-            let _ = longest.send(Silent);
-        }
-        let (silent, sent_away) = oneshot::channel();
-        greeting.push_back(silent);
-        let (shared, data) = (shared.clone(), Arc::clone(&data));
+        let mut place = limits.greeting.take();
+        let (shared, limits) = (shared.clone(), Arc::clone(&limits));
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {
             let stop = shared.stop.clone();
             let greeted = tokio::select! {
                 () = stop.cancelled() => return,
                 greeted = greet(&shared, stream) => greeted,
-                _ = sent_away => return,
+                () = place.lost() => return,
             };
+            drop(place);
             match greeted {
-                Ok((stream, hello)) => dispatch(&shared, stream, hello, data, slot).await,
+                Ok((stream, hello)) => dispatch(&shared, stream, hello, &limits).await,
                 Err(ConnectError::Handshake(why @ HandshakeError::OtherRing { .. })) => {
                     shared.event(Level::Warn, format!("a stranger was turned away: {why}")).await;
                 }
@@ -135,27 +141,32 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
     }
 }
 
-async fn dispatch(
-    shared: &Shared,
-    stream: TcpStream,
-    hello: Hello,
-    data: Arc<Semaphore>,
-    accepted: OwnedSemaphorePermit,
-) {
-    match hello.purpose {
-        Purpose::Member | Purpose::Client => {
-            let whose = Whose::Theirs { hello, accepted };
-            let _ = shared.hub.send(Input::Connected { stream, whose }).await;
+/// Hands a greeted connection over to its purpose, if there is a place for it.
+async fn dispatch(shared: &Shared, stream: TcpStream, hello: Hello, limits: &Limits) {
+    let held = match hello.purpose {
+        Purpose::Member => {
+            let Ok(place) = Arc::clone(&limits.members).try_acquire_owned() else {
+                return tracing::warn!("a member's connection was closed: there are too many");
+            };
+            Held::Member { _place: place }
         }
-        Purpose::Data => {
-            let Ok(slot) = data.acquire_owned().await else { return };
-            let Ok(stream) = stream.into_std() else { return };
-            let (shared, runtime) = (shared.clone(), Handle::current());
-            let tasks = shared.tasks.clone();
-            tasks.spawn_blocking(move || {
-                serve_data::serve(&shared, &runtime, stream);
-                drop((slot, accepted));
-            });
-        }
-    }
+        Purpose::Client => Held::Client(limits.clients.take()),
+        Purpose::Data => return serve_bytes(shared, stream, limits).await,
+    };
+    let whose = Whose::Theirs { hello, held };
+    let _ = shared.hub.send(Input::Connected { stream, whose }).await;
+}
+
+async fn serve_bytes(shared: &Shared, stream: TcpStream, limits: &Limits) {
+    let Ok(place) = Arc::clone(&limits.data).try_acquire_owned() else {
+        return tracing::warn!("a data connection was closed: there are too many");
+    };
+    let Ok(thread) = Arc::clone(&limits.data_threads).acquire_owned().await else { return };
+    let Ok(stream) = stream.into_std() else { return };
+    let (shared, runtime) = (shared.clone(), Handle::current());
+    let tasks = shared.tasks.clone();
+    tasks.spawn_blocking(move || {
+        serve_data::serve(&shared, &runtime, stream);
+        drop((thread, place));
+    });
 }

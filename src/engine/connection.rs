@@ -24,7 +24,7 @@ use crate::limits::MAX_FRAME_BYTES;
 use crate::wire::handshake::{self, HandshakeError, Hello, PREAMBLE_BYTES};
 use crate::wire::{Frame, codec};
 
-use super::shared::Shared;
+use super::shared::{Held, Shared};
 
 /// Time for a connection to be made: a LAN answers in milliseconds, and a
 /// person waits behind it.
@@ -157,11 +157,12 @@ impl Connection {
 /// Starts the tasks of a connection whose handshake is done.
 ///
 /// `deliver` is awaited for every frame, which is how a busy hub slows its
-/// peers down; `ended` is called once.
+/// peers down; `ended` is called once. `held` is the place of a connection that
+/// the other side dialled.
 pub(super) fn run<D, F, E>(
     stream: TcpStream,
     number: u64,
-    dialled: bool,
+    held: Option<Held>,
     shared: &Shared,
     deliver: D,
     ended: E,
@@ -171,6 +172,7 @@ where
     F: Future<Output = ()> + Send,
     E: FnOnce(Ending) -> BoxedEnd + Send + 'static,
 {
+    let dialled = held.is_none();
     let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
     let (read, write) = stream.into_split();
     let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
@@ -188,13 +190,22 @@ where
         }
     });
     tasks.spawn(async move {
+        let mut held = held;
+        let evicted = async {
+            match &mut held {
+                Some(held) => held.lost().await,
+                None => std::future::pending().await,
+            }
+        };
         let reading = read_frames(read, &counters, started, &last_read, deliver);
         let ending = tokio::select! {
             ending = reading => ending,
+            () = evicted => Ending::Bye,
             // The writer says how it ended before it closes.
             () = closing.cancelled() => writing.try_recv().unwrap_or(Ending::Bye),
         };
         closing.cancel();
+        drop(held);
         ended(ending).await;
     });
     Connection { number, dialled, queue }

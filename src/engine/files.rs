@@ -182,8 +182,12 @@ async fn locate(access: &Access, name: &FileName) -> Result<Option<Located>, Str
     let replicas = access.params().replicas;
     let wanted = placement(access.space(), trace.key, &nodes, replicas);
     let mut best: Option<Located> = None;
-    // One more than the copies: a node that has just joined shifts them by one.
-    for node in nodes.iter().take(usize::from(replicas) + 1) {
+    // Whoever has just joined has nothing yet, and many may join at once: then
+    // the copies are further along the list.
+    for (asked, node) in nodes.iter().enumerate() {
+        if asked > usize::from(replicas) && best.is_some() {
+            break;
+        }
         let request = Request::Locate { name: name.clone() };
         let Ok(Response::Locate { record: Some(record), holders }) =
             access.request(node.address(), request).await

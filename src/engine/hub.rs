@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 use crate::chord::{self, Effect, Effects, Notice, Reply, Ticket};
 use crate::peer::Peer;
@@ -28,6 +29,10 @@ use super::timers::{Alarm, Timers};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
 const BATCH: usize = 256;
+
+/// Lookups, removals and pings for others under way at once: many times what
+/// people ask for, and little memory.
+const MAX_ANSWERING: usize = 256;
 
 /// The state of the hub.
 pub(super) struct Hub {
@@ -50,6 +55,8 @@ pub(super) struct Hub {
     /// Requests to other nodes under way, by frame id.
     requests: BTreeMap<u32, (SocketAddr, oneshot::Sender<Response>)>,
     next_request: u32,
+    /// Requests of others that take time, being answered.
+    answering: Arc<Semaphore>,
     publisher: Publisher,
     effects: Effects,
 }
@@ -83,6 +90,7 @@ impl Hub {
             next_ticket: 0,
             requests: BTreeMap::new(),
             next_request: 0,
+            answering: Arc::new(Semaphore::new(MAX_ANSWERING)),
             publisher,
             effects: Effects::new(),
         }
@@ -246,11 +254,11 @@ impl Hub {
     }
 
     fn connected(&mut self, stream: tokio::net::TcpStream, whose: Whose) {
-        let (address, dialled, accepted) = match whose {
-            Whose::Ours(address) => (Some(address), true, None),
-            Whose::Theirs { hello, accepted } => {
+        let (address, held) = match whose {
+            Whose::Ours(address) => (Some(address), None),
+            Whose::Theirs { hello, held } => {
                 let member = hello.purpose == Purpose::Member;
-                (hello.address.filter(|_| member), false, Some(accepted))
+                (hello.address.filter(|_| member), Some(held))
             }
         };
         let number = self.next_connection;
@@ -259,7 +267,7 @@ impl Hub {
         let connection = connection::run(
             stream,
             number,
-            dialled,
+            held,
             &self.shared,
             move |frame| {
                 let hub = deliver_to.clone();
@@ -269,7 +277,6 @@ impl Hub {
             },
             move |ending| {
                 Box::pin(async move {
-                    drop(accepted);
                     let _ = end_at.send(Input::Ended { connection: number, ending }).await;
                 })
             },
@@ -380,6 +387,11 @@ impl Hub {
     /// The core, to read.
     pub(super) fn core(&self) -> &chord::Node {
         &self.core
+    }
+
+    /// A place among those whose requests are being answered.
+    pub(super) fn place_to_answer(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        Arc::clone(&self.answering).try_acquire_owned()
     }
 
     /// What the node's tasks share.

@@ -20,6 +20,7 @@ use crate::view::{
     Snapshot, Standing, Step, Traffic, UiEvent,
 };
 
+use super::bursts::Bursts;
 use super::events;
 use super::links::Links;
 use super::remembered;
@@ -62,6 +63,7 @@ pub(super) struct Publisher {
     ghosts: BTreeMap<Peer, Instant>,
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
+    bursts: Bursts,
     health: Health,
 }
 
@@ -85,13 +87,14 @@ impl Publisher {
             ghosts: BTreeMap::new(),
             traffic: (started, Traffic::default()),
             remember_at: None,
+            bursts: Bursts::default(),
             health: UNSEEN,
         }
     }
 
     /// When the publisher wants to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.due, self.remember_at].into_iter().flatten().min()
+        [self.due, self.remember_at, self.bursts.due()].into_iter().flatten().min()
     }
 
     /// Something visible changed.
@@ -121,8 +124,10 @@ impl Publisher {
     /// Takes in what the core noticed, and tells it.
     pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
         let now = Instant::now();
-        let (level, step, text) = events::describe(notice, core.params().space);
-        self.line(level, Some(step), text);
+        if self.bursts.shows(notice, now) {
+            let (level, step, text) = events::describe(notice, core.params().space);
+            self.line(level, Some(step), text);
+        }
         match notice {
             Notice::Dropped(peer) => {
                 self.ghosts.insert(*peer, now + GHOST);
@@ -192,6 +197,9 @@ impl Publisher {
         if self.remember_at.is_some_and(|at| at <= now) {
             self.remember_at = None;
             remembered::save(shared, core.members().0, core.peer());
+        }
+        for (level, text) in self.bursts.tell(now) {
+            self.event(level, text);
         }
         if self.due.is_some_and(|at| at <= now) {
             self.publish_now(now, core, links, shared);

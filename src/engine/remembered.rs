@@ -1,9 +1,10 @@
 //! The members that this node has seen, kept in `peers.toml` in its data
-//! directory: through them it rejoins after a restart (DESIGN §4).
+//! directory: through them it rejoins after a restart.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use crate::peer::Peer;
 use super::shared::Shared;
 
 /// Changes within this time are written together.
-pub(super) const DELAY: Duration = Duration::from_secs(2);
+pub(super) const DELAY: Duration = Duration::from_millis(500);
 
 /// Peers in the file.
 const AT_MOST: usize = 32;
@@ -46,31 +47,36 @@ pub(super) fn load(dir: &Path, me: Peer) -> Vec<Peer> {
         .collect()
 }
 
-/// Writes the members, on a thread of its own. Failing costs only time at the
-/// next start and is logged.
+/// Writes the members, on a thread of its own, and behind them those of
+/// earlier times as far as there is room: who is gone now may be the first to
+/// be back after a power cut. Failing costs only time at the next start and is
+/// logged.
 pub(super) fn save(shared: &Shared, members: Vec<Peer>, me: Peer) {
-    let peers: Vec<String> = members
-        .iter()
-        .filter(|peer| peer.address() != me.address())
-        .take(AT_MOST)
-        .map(ToString::to_string)
-        .collect();
-    if peers.is_empty() {
+    let members: Vec<Peer> =
+        members.into_iter().filter(|peer| peer.address() != me.address()).collect();
+    if members.is_empty() {
         // Being alone is no reason to forget the others.
         return;
     }
-    write_later(shared, Remembered { peers });
+    write_later(shared, move |dir| {
+        let earlier = load(dir, me).into_iter().filter(|peer| !members.contains(peer));
+        let peers = members.iter().copied().chain(earlier).take(AT_MOST);
+        Remembered { peers: peers.map(|peer| peer.to_string()).collect() }
+    });
 }
 
 /// Empties the file: the user left the ring.
 pub(super) fn forget(shared: &Shared) {
-    write_later(shared, Remembered::default());
+    write_later(shared, |_| Remembered::default());
 }
 
-fn write_later(shared: &Shared, remembered: Remembered) {
-    let path = shared.data_dir.join(FILE);
+fn write_later(shared: &Shared, content: impl FnOnce(&Path) -> Remembered + Send + 'static) {
+    let dir = shared.data_dir.clone();
+    let turn = Arc::clone(&shared.remembering);
     shared.tasks.spawn_blocking(move || {
-        if let Err(error) = write(&path, &remembered) {
+        let _one_at_a_time = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = dir.join(FILE);
+        if let Err(error) = write(&path, &content(&dir)) {
             tracing::warn!(%error, path = %path.display(), "the known peers could not be saved");
         }
     });

@@ -36,10 +36,8 @@ pub(super) fn answer(
         }
         Request::Files { after } => {
             let mut rows: Vec<HeldFile> = core
-                .files_held()
+                .files_page(after.as_ref(), MAX_PAGE + 1)
                 .into_iter()
-                .filter(|row| after.as_ref().is_none_or(|name| row.record.name > *name))
-                .take(MAX_PAGE + 1)
                 .map(|row| HeldFile {
                     record: row.record,
                     owner: row.owner,
@@ -105,9 +103,16 @@ where
     F: FnOnce(Shared) -> W + Send + 'static,
     W: Future<Output = Response> + Send,
 {
+    let Ok(place) = hub.place_to_answer() else {
+        let why = "the node has too many questions to answer at the moment; try again";
+        return respond(Response::Failed { why: why.to_owned() });
+    };
     let shared = hub.shared().clone();
     let tasks = shared.tasks.clone();
-    tasks.spawn(async move { respond(work(shared).await) });
+    tasks.spawn(async move {
+        respond(work(shared).await);
+        drop(place);
+    });
 }
 
 fn failed(reply: Option<Reply>) -> Response {

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -19,6 +19,7 @@ use crate::wire::{Frame, Request, Response};
 
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
+use super::places::Place;
 use super::transfers::Transfers;
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     pub(super) download_dir: PathBuf,
     /// Where the node keeps everything else.
     pub(super) data_dir: PathBuf,
+    /// Held by whoever writes the known peers.
+    pub(super) remembering: Arc<Mutex<()>>,
     /// Cancelled when the node stops: everything ends at once.
     pub(super) stop: CancellationToken,
     /// Every task of the node. Closed once the node is shutting down.
@@ -86,9 +89,31 @@ pub(super) enum Whose {
     Theirs {
         /// What it said of itself.
         hello: Hello,
-        /// Its place among the accepted connections, held until it ends.
-        accepted: OwnedSemaphorePermit,
+        /// Its place, until the connection ends.
+        held: Held,
     },
+}
+
+/// The place of an accepted connection.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// Among those of members: kept.
+    Member {
+        /// Frees the place when it is dropped.
+        _place: OwnedSemaphorePermit,
+    },
+    /// Among those of clients: lost when newer ones need it.
+    Client(Place),
+}
+
+impl Held {
+    /// Waits until the place has to be given up.
+    pub(super) async fn lost(&mut self) {
+        match self {
+            Held::Member { .. } => std::future::pending().await,
+            Held::Client(place) => place.lost().await,
+        }
+    }
 }
 
 /// What the hub reacts to.

@@ -1,8 +1,7 @@
 //! The keys of the panels: one table behind the keys themselves, the help and
 //! the hints of the bottom row.
 //!
-//! Each entry has a name of its own, so that a file of settings can give it
-//! other keys.
+//! Each entry has a name of its own, by which settings can speak of it.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 

@@ -1,6 +1,6 @@
 //! The dashboard: draws [`Snapshot`]s, takes keys, hands [`Command`]s to nodes.
 //!
-//! It owns the terminal from [`run`]'s start to its end and nothing else: it
+//! It owns the terminal from [`run()`]'s start to its end and nothing else: it
 //! never asks a node anything in order to draw, and never touches a ring, a
 //! store or a socket. One direction each: snapshots and events come in through a
 //! [`Feed`], commands go out through it.

@@ -1,6 +1,7 @@
 //! The integration tests: the real program in real processes, over loopback
 //! TCP and in a pseudo-terminal.
 
+mod attack;
 mod cli;
 mod cluster;
 mod dashboard;

@@ -320,6 +320,7 @@ fn the_readmes_picture() {
     }
     fs::copy(SKY_SHIP, home.path().join("SkyShip.jpg")).expect("the picture");
     store(&mut screen, "SkyShip.jpg", home.path());
+    screen.wait_for_text("margin 7");
     screen.line("lookup SkyShip.jpg");
     screen.wait_for_text("its owner is");
     // The way of the lookup stands complete for two seconds.

@@ -11,7 +11,7 @@
 //! speed, and kept as an asciicast, from which `agg` makes the GIF:
 //!
 //! `CHORDAL_CAST=demo.cast cargo test --test it the_demo`
-//! `agg --font-size 12 --speed 1.4 --idle-time-limit 2.5 --fps-cap 10 demo.cast assets/demo.gif`
+//! `agg --font-size 12 --speed 1.2 --idle-time-limit 2.5 --fps-cap 10 demo.cast assets/demo.gif`
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

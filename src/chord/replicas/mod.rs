@@ -1,5 +1,5 @@
 //! The files of a node: which node keeps which record, when a put is
-//! acknowledged, and when a copy may be deleted (DESIGN §3).
+//! acknowledged, and when a copy may be deleted.
 //!
 //! It owns the list of what the disk holds, the acknowledgements of other
 //! nodes, and the store operations under way. It never touches bytes, time or
@@ -375,17 +375,20 @@ impl Replicas {
         self.disk.values().filter(|held| !held.record.is_deleted()).count()
     }
 
-    /// The files here, in the order of their names.
+    /// The files here, in the order of their names, from behind `after`.
     pub(super) fn rows<'a>(
         &'a self,
         ring: &'a RingView<'a>,
+        after: Option<&FileName>,
     ) -> impl Iterator<Item = HeldRow> + use<'a> {
         let owned = ring.range();
         let known = {
             let before = ring.predecessor.filter(|peer| !ring.successors.contains(peer));
             1 + ring.successors.len() + usize::from(before.is_some())
         };
-        self.disk.values().filter(|held| !held.record.is_deleted()).map(move |held| {
+        let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let page = self.disk.range::<FileName, _>(from).map(|(_, held)| held);
+        page.filter(|held| !held.record.is_deleted()).map(move |held| {
             let key = held.key(ring.space);
             let owner = owned.is_some_and(|span| span.contains(key));
             let (copies, wanted) = if owner {

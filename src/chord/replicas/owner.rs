@@ -345,7 +345,7 @@ impl Replicas {
             }
             self.puts.remove(&ticket);
             out.push(Effect::Disarm(Timer::Copies(ticket)));
-            out.push(Effect::Reply { ticket, reply: Reply::Failed(Failure::Exists) });
+            out.push(Effect::Reply { ticket, reply: Reply::Failed(Failure::Superseded) });
         }
     }
 

@@ -383,7 +383,7 @@ impl Cluster {
     pub(super) fn row(&self, at: Peer, file: &str) -> HeldRow {
         let node = &self.nodes[&at];
         let ring = view(self.space, self.replicas, at, node);
-        node.replicas.rows(&ring).find(|row| row.record.name == name(file)).expect("a row")
+        node.replicas.rows(&ring, None).find(|row| row.record.name == name(file)).expect("a row")
     }
 
     pub(super) fn holders_at(&self, at: Peer, file: &str) -> Vec<Peer> {

@@ -134,7 +134,7 @@ fn two_puts_of_one_name_at_once_are_taken_one_after_the_other() {
     let third = cluster.begin_put(owner, "a", 3, true);
     cluster.run();
     // The first never reached its copies: the third replaced it.
-    assert_eq!(cluster.reply(first), Some(Reply::Failed(Failure::Exists)));
+    assert_eq!(cluster.reply(first), Some(Reply::Failed(Failure::Superseded)));
     assert_eq!(cluster.reply(second), Some(Reply::Failed(Failure::Exists)));
     assert_eq!(stored(cluster.reply(third)).0, Version { counter: 2, root: content(3) });
 }

@@ -1,0 +1,136 @@
+//! Bursts of like events, told in few lines.
+//!
+//! A join or a death moves hundreds of files at once. The first lines of each
+//! kind are shown as they are; the rest of the burst is counted and told in
+//! one line a second, so that what else happens stays in sight.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::chord::Notice;
+use crate::view::Level;
+
+/// Lines of one kind that are shown before they are counted.
+const SHOWN: u32 = 5;
+
+/// How often the count is told; a kind of which nothing comes for this long
+/// is shown again.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Notices of which many come at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Kept,
+    Removed,
+    Given,
+    Lacking,
+    Complete,
+    Failed,
+}
+
+/// The bursts under way.
+#[derive(Debug, Default)]
+pub(super) struct Bursts {
+    open: BTreeMap<Kind, Burst>,
+}
+
+#[derive(Debug)]
+struct Burst {
+    until: Instant,
+    shown: u32,
+    counted: u32,
+}
+
+impl Bursts {
+    /// Whether this notice is shown by itself; otherwise it is counted.
+    pub(super) fn shows(&mut self, notice: &Notice, now: Instant) -> bool {
+        let Some(kind) = kind(notice) else { return true };
+        let fresh = Burst { until: now + WINDOW, shown: 0, counted: 0 };
+        let burst = self.open.entry(kind).or_insert(fresh);
+        if burst.shown < SHOWN {
+            burst.shown += 1;
+            return true;
+        }
+        burst.counted += 1;
+        false
+    }
+
+    /// When there is something to tell.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.open.values().map(|burst| burst.until).min()
+    }
+
+    /// The lines that are due.
+    pub(super) fn tell(&mut self, now: Instant) -> Vec<(Level, String)> {
+        let mut lines = Vec::new();
+        self.open.retain(|kind, burst| {
+            if burst.until > now {
+                return true;
+            }
+            if burst.counted == 0 {
+                return false;
+            }
+            lines.push(line(*kind, burst.counted));
+            *burst = Burst { until: now + WINDOW, shown: SHOWN, counted: 0 };
+            true
+        });
+        lines
+    }
+}
+
+fn kind(notice: &Notice) -> Option<Kind> {
+    match notice {
+        Notice::Kept(record) if record.is_deleted() => Some(Kind::Removed),
+        Notice::Kept(_) => Some(Kind::Kept),
+        Notice::Given(_) => Some(Kind::Given),
+        // Somebody waits for these copies: they are no burst.
+        Notice::Copies { ticket: Some(_), .. } => None,
+        Notice::Copies { copies, wanted, .. } if copies < wanted => Some(Kind::Lacking),
+        Notice::Copies { .. } => Some(Kind::Complete),
+        Notice::KeepFailed { .. } => Some(Kind::Failed),
+        _ => None,
+    }
+}
+
+fn line(kind: Kind, count: u32) -> (Level, String) {
+    let files = if count == 1 { "file" } else { "files" };
+    let more = format!("{count} more {files}");
+    match kind {
+        Kind::Kept => (Level::Info, format!("{more} kept here")),
+        Kind::Removed => (Level::Info, format!("{more} removed")),
+        Kind::Given => (Level::Info, format!("{more} handed over")),
+        Kind::Lacking => (Level::Detail, format!("fewer copies than wanted, {more}")),
+        Kind::Complete => (Level::Info, format!("all copies made, {more}")),
+        Kind::Failed => (Level::Warn, format!("{more} could not be copied here")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::FileName;
+
+    #[test]
+    fn the_first_lines_of_a_burst_are_shown_and_the_rest_is_counted() {
+        let start = Instant::now();
+        let mut bursts = Bursts::default();
+        let given = Notice::Given(FileName::new("a").expect("a name"));
+        let shown = (0..1_000).filter(|_| bursts.shows(&given, start)).count();
+        assert_eq!(shown, SHOWN as usize);
+        assert!(bursts.shows(&Notice::Left, start), "what comes alone is shown");
+
+        let later = start + WINDOW;
+        assert_eq!(bursts.due(), Some(later));
+        assert_eq!(bursts.tell(later), [(Level::Info, "995 more files handed over".to_owned())]);
+        // While it goes on, only its count is told.
+        assert!(!bursts.shows(&given, later));
+        assert_eq!(
+            bursts.tell(later + WINDOW),
+            [(Level::Info, "1 more file handed over".to_owned())]
+        );
+        // It is over.
+        assert!(bursts.tell(later + WINDOW * 2).is_empty());
+        assert_eq!(bursts.due(), None);
+        assert!(bursts.shows(&given, later + WINDOW * 3));
+    }
+}
