@@ -52,13 +52,27 @@ impl Cuts {
     }
 }
 
-impl Registered {
-    /// Shuts this connection down: whoever reads or writes it gets an error.
+/// Cuts one connection, from anywhere; none once its user has let go of it.
+#[derive(Clone, Debug)]
+pub(super) struct Cutter {
+    number: u64,
+    cuts: Cuts,
+}
+
+impl Cutter {
+    /// Shuts the connection down: whoever reads or writes it gets an error.
     pub(super) fn cut(&self) {
         let open = self.cuts.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stream) = open.streams.get(&self.number) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+}
+
+impl Registered {
+    /// Its cutter.
+    pub(super) fn cutter(&self) -> Cutter {
+        Cutter { number: self.number, cuts: self.cuts.clone() }
     }
 }
 

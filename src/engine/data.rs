@@ -178,7 +178,12 @@ impl DataConnection {
 
     /// Shuts the connection down: whoever reads or writes it gets an error.
     pub(super) fn cut(&self) {
-        self.registered.cut();
+        self.registered.cutter().cut();
+    }
+
+    /// Has the connection cut when its transfer is cancelled.
+    pub(super) fn serves(&self, transfer: &Transfer) {
+        transfer.goes_over(self.registered.cutter());
     }
 
     /// The other side's address.

@@ -76,11 +76,13 @@ pub(super) fn manifest(
     sources: &[Peer],
     root: ContentHash,
     size: u64,
+    transfer: &Transfer,
 ) -> Result<Manifest, FetchError> {
     let mut failed = Vec::new();
     for source in sources {
-        match manifest_from(plane, *source, root, size) {
+        match manifest_from(plane, *source, root, size, transfer) {
             Ok(manifest) => return Ok(manifest),
+            Err(_) if transfer.is_cancelled() => return Err(FetchError::Cancelled),
             Err(error) => failed.push((*source, error.to_string())),
         }
     }
@@ -92,9 +94,11 @@ fn manifest_from(
     source: Peer,
     root: ContentHash,
     size: u64,
+    transfer: &Transfer,
 ) -> Result<Manifest, DataError> {
     let mut connection = plane.dial(source.address())?;
     connection.wait_at_most(SOURCE_LIMIT)?;
+    connection.serves(transfer);
     connection.send(&DataRequest::Manifest { root })?;
     match connection.receive()? {
         DataResponse::Manifest { size: theirs } if theirs == size => {
@@ -169,7 +173,10 @@ pub(super) fn pieces(
                 plan.bad(source);
                 failed.push((source, format!("sent a damaged piece ({})", index.0)));
             }
-            Err(SourceError::Data(DataError::Cancelled)) => return Err(FetchError::Cancelled),
+            // A connection that was cut is no fault of the source.
+            Err(SourceError::Data(_)) if transfer.is_cancelled() => {
+                return Err(FetchError::Cancelled);
+            }
             Err(SourceError::Data(error)) => {
                 plan.lost(source);
                 failed.push((source, error.to_string()));
@@ -212,6 +219,7 @@ fn from_source(
 ) -> Result<(), SourceError> {
     let mut connection = plane.dial(source.address())?;
     connection.wait_at_most(SOURCE_LIMIT)?;
+    connection.serves(transfer);
     transfer.with_peer(source.address());
     while let Some(run) = plan.next(source, RUN_PIECES) {
         let Range { start, end } = manifest.bytes_of(run.clone());

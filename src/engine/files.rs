@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// ring needs about this to re-create copies after a death.
 const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
 
+/// Why a transfer ended that nobody wants any more.
+const CANCELLED: &str = "cancelled";
+
 /// What a transfer is at, for whoever shows progress.
 pub(super) trait Phases: Send + Sync {
     /// A phase begins: "hashing", "sending"…
@@ -64,7 +68,7 @@ pub(super) async fn put(
             tokio::time::sleep(PAUSE).await;
         }
         if transfer.is_cancelled() {
-            return Err("cancelled".to_owned());
+            return Err(CANCELLED.to_owned());
         }
         let owner = match access.lookup(key, Some(wanted.name.to_string())).await {
             Ok(trace) => trace.owner,
@@ -90,7 +94,8 @@ pub(super) async fn put(
             }
             Ok(DataResponse::Failed { why }) => return Err(why),
             Ok(_) => last = format!("{} no longer owns the name", owner.address()),
-            Err(DataError::Cancelled) => return Err("cancelled".to_owned()),
+            Err(DataError::Cancelled) => return Err(CANCELLED.to_owned()),
+            Err(DataError::Io(_)) if transfer.is_cancelled() => return Err(CANCELLED.to_owned()),
             Err(DataError::Changed) => {
                 let path = path.display();
                 return Err(format!("{path} changed while it was being stored; put it again"));
@@ -113,8 +118,17 @@ fn plain_file_size(path: &Path) -> Result<u64, String> {
 }
 
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
-    tokio::task::block_in_place(|| hash_file(path, |bytes| transfer.advance(bytes)))
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))
+    let progress = |bytes| {
+        transfer.advance(bytes);
+        if transfer.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
+        if transfer.is_cancelled() {
+            CANCELLED.to_owned()
+        } else {
+            format!("cannot read {}: {error}", path.display())
+        }
+    })
 }
 
 /// A put whose owner is known.
@@ -152,6 +166,7 @@ impl Put<'_> {
             answer => return Ok(answer),
         }
         self.transfer.with_peer(owner.address());
+        connection.serves(self.transfer);
         self.phases.phase("sending");
         connection.send_raw(&self.manifest.to_bytes())?;
         connection.send_file(&file, size, self.transfer)?;
@@ -221,7 +236,10 @@ pub(super) async fn get(
     let began = Instant::now();
     phases.phase("looking up");
     let missing = || format!("no file named {name} is on the ring; ls --ring lists what is");
-    let located = locate(access, name).await?.filter(|found| !found.record.is_deleted());
+    let located = tokio::select! {
+        () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+        located = locate(access, name) => located?.filter(|found| !found.record.is_deleted()),
+    };
     let Located { record, sources } = located.ok_or_else(missing)?;
     let size = record.size();
     transfer.restart(size);
@@ -231,11 +249,11 @@ pub(super) async fn get(
     let fetched = tokio::task::block_in_place(|| {
         let mut sources = sources;
         let manifest = loop {
-            match fetch::manifest(&plane, &sources, record.version.root, size) {
+            match fetch::manifest(&plane, &sources, record.version.root, size, transfer) {
                 Ok(manifest) => break manifest,
                 Err(error) if began.elapsed() > NO_SOURCE_LIMIT => return Err(error),
                 Err(FetchError::NoSource(_)) if !transfer.is_cancelled() => {
-                    sources = again(&runtime, access, name, &record);
+                    sources = again(&runtime, access, name, &record, transfer);
                 }
                 Err(error) => return Err(error),
             }
@@ -249,12 +267,13 @@ pub(super) async fn get(
             if last_progress.0.elapsed() > NO_SOURCE_LIMIT || transfer.is_cancelled() {
                 return Vec::new();
             }
-            again(&runtime, access, name, &record)
+            again(&runtime, access, name, &record, transfer)
         };
         let delivered = fetch::pieces(&plane, &manifest, &sources, &mut download, transfer, more)?;
         Ok((download.finish()?, delivered))
     });
     let (path, sources) = fetched.map_err(|error: FetchError| match error {
+        FetchError::NoSource(_) if transfer.is_cancelled() => CANCELLED.to_owned(),
         FetchError::NoSource(_) => {
             format!("{name} is recorded on the ring but nobody could deliver it: {error}")
         }
@@ -264,13 +283,26 @@ pub(super) async fn get(
     Ok(Outcome::Fetched { name: name.clone(), size, path, sources, millis })
 }
 
-/// Who has the content now, after everybody known before has failed.
-fn again(runtime: &Handle, access: &Access, name: &FileName, record: &Record) -> Vec<Peer> {
-    runtime.block_on(async {
+/// Who has the content now, after everybody known before has failed; nobody
+/// once the transfer is cancelled.
+fn again(
+    runtime: &Handle,
+    access: &Access,
+    name: &FileName,
+    record: &Record,
+    transfer: &Transfer,
+) -> Vec<Peer> {
+    let look = async {
         tokio::time::sleep(PAUSE).await;
         match locate(access, name).await {
             Ok(Some(found)) if found.record.version.root == record.version.root => found.sources,
             _ => vec![access.member()],
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = transfer.cancelled() => Vec::new(),
+            sources = look => sources,
         }
     })
 }

@@ -17,11 +17,18 @@ pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
     let shared = shared.clone();
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
+        // The core limits the copies that come in, not those that go out: a
+        // thousand of them would be a thousand threads waiting for one disk.
+        let turn = match op {
+            StoreOp::Drop { .. } => shared.dropping.clone().acquire_owned().await.ok(),
+            StoreOp::Keep { .. } => None,
+        };
         let working = shared.clone();
         let work = shared.tasks.spawn_blocking(move || carry_out(&working, &op));
         let result = work
             .await
             .unwrap_or_else(|_| Err(StoreFailure::Disk("the store operation was cut off".into())));
+        drop(turn);
         let _ = shared.hub.send(Input::Stored { ticket, result }).await;
     });
 }
@@ -56,7 +63,7 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
     let transfer = shared.transfers.open(TransferKind::Copy, record.name.as_str(), size);
     let result = (|| {
         let plane = shared.data_plane();
-        let manifest = fetch::manifest(&plane, sources, record.version.root, size)?;
+        let manifest = fetch::manifest(&plane, sources, record.version.root, size, &transfer)?;
         let mut incoming = shared.store.begin(manifest.clone())?;
         fetch::pieces(&plane, &manifest, sources, &mut incoming, &transfer, |_, _| Vec::new())?;
         Ok(incoming.finish()?)

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -179,6 +179,7 @@ impl Node {
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
             remembering: Arc::default(),
+            dropping: Arc::new(Semaphore::new(DROPS_AT_ONCE)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             connections: TaskTracker::new(),
@@ -230,6 +231,9 @@ impl Node {
 
 /// Events waiting for the dashboard.
 const EVENT_QUEUE: usize = 1_024;
+
+/// Copies being given up at once.
+const DROPS_AT_ONCE: usize = 8;
 
 /// Commands waiting to be begun.
 const COMMAND_QUEUE: usize = 64;

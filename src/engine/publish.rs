@@ -107,6 +107,13 @@ impl Publisher {
         self.want(self.published + CALM);
     }
 
+    /// An owner compared what it holds with what is held here, and said how many
+    /// copies there are.
+    pub(super) fn copies_counted(&mut self) {
+        self.files_changed = true;
+        self.touch();
+    }
+
     /// Puts a line into the events panel.
     pub(super) fn event(&mut self, level: Level, text: String) {
         self.line(level, None, text);

@@ -127,6 +127,7 @@ impl Server<'_> {
         }
         let name = self.shared.store.name_of(&root).map_or_else(|| root.short(), String::from);
         let transfer = self.shared.transfers.open(TransferKind::Serve, &name, size);
+        self.connection.serves(&transfer);
         if let Some(remote) = self.connection.remote() {
             transfer.with_peer(remote);
         }
@@ -144,6 +145,7 @@ impl Server<'_> {
         }
         let transfer =
             self.shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
+        self.connection.serves(&transfer);
         if let Some(remote) = self.connection.remote() {
             transfer.with_peer(remote);
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -71,6 +71,8 @@ pub(super) struct Shared {
     pub(super) data_dir: PathBuf,
     /// Held by whoever writes the known peers.
     pub(super) remembering: Arc<Mutex<()>>,
+    /// Turns for copies that are being given up.
+    pub(super) dropping: Arc<Semaphore>,
     /// Cancelled when the node stops: everything ends at once.
     pub(super) stop: CancellationToken,
     /// Every task of the node. Closed once the node is shutting down.

@@ -5,11 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::view::{TransferKind, TransferRow, TransferState};
+
+use super::cuts::Cutter;
 
 /// How long an ended transfer stays in the list.
 const SHOWN_AFTER: Duration = Duration::from_secs(60);
@@ -40,7 +44,7 @@ struct Entry {
     kind: TransferKind,
     total: AtomicU64,
     done: AtomicU64,
-    cancelled: AtomicBool,
+    cancelled: CancellationToken,
     began: Instant,
     changing: Mutex<Changing>,
 }
@@ -49,6 +53,7 @@ struct Entry {
 struct Changing {
     state: TransferState,
     peers: Vec<SocketAddr>,
+    connection: Option<Cutter>,
     ended: Option<Instant>,
     /// Where the rate was measured last.
     mark: (Instant, u64),
@@ -79,11 +84,12 @@ impl Transfers {
             kind,
             total: AtomicU64::new(total),
             done: AtomicU64::new(0),
-            cancelled: AtomicBool::new(false),
+            cancelled: CancellationToken::new(),
             began: now,
             changing: Mutex::new(Changing {
                 state: TransferState::Running,
                 peers: Vec::new(),
+                connection: None,
                 ended: None,
                 mark: (now, 0),
                 rate: 0,
@@ -101,14 +107,17 @@ impl Transfers {
         if changing.ended.is_some() {
             return None;
         }
-        entry.cancelled.store(true, Ordering::Relaxed);
+        entry.cancelled.cancel();
+        if let Some(connection) = &changing.connection {
+            connection.cut();
+        }
         Some(entry.name.clone())
     }
 
     /// Asks all running transfers to stop.
     pub(super) fn cancel_all(&self) {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.entries.values().for_each(|entry| entry.cancelled.store(true, Ordering::Relaxed));
+        list.entries.values().for_each(|entry| entry.cancelled.cancel());
     }
 
     /// Whether any transfer is under way.
@@ -204,7 +213,22 @@ impl Transfer {
 
     /// Whether its user wants it to stop.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.entry.cancelled.load(Ordering::Relaxed)
+        self.entry.cancelled.is_cancelled()
+    }
+
+    /// Waits until its user wants it to stop.
+    pub(super) async fn cancelled(&self) {
+        self.entry.cancelled.cancelled().await;
+    }
+
+    /// Names the connection that its bytes come or go over: cancelled, the
+    /// transfer waits for it no longer.
+    pub(super) fn goes_over(&self, connection: Cutter) {
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_cancelled() {
+            connection.cut();
+        }
+        changing.connection = Some(connection);
     }
 
     /// Ends it.
@@ -229,6 +253,7 @@ impl Transfer {
         }
         let now = Instant::now();
         changing.ended = Some(now);
+        changing.connection = None;
         let span = now.saturating_duration_since(self.entry.began).as_secs_f64().max(0.001);
         changing.rate = (self.entry.done.load(Ordering::Relaxed) as f64 / span) as u64;
         if matches!(changing.state, TransferState::Running | TransferState::Securing { .. }) {

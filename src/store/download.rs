@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blob::Partial;
-use super::disk::{self, Disk, RealDisk};
+use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
 use crate::name::{FileName, MAX_COMPONENT_BYTES};
 use crate::transfer::manifest::{Manifest, PieceIndex};

@@ -49,6 +49,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -209,7 +210,8 @@ impl Store {
         }
         let Some(blob) = self.open_blob(root)? else { return Ok(None) };
         let path = self.shared.blobs.path(root);
-        let manifest = hash(blob, |_| {}).map_err(error::on("read", &path))?;
+        let manifest =
+            hash(blob, |_| ControlFlow::Continue(())).map_err(error::on("read", &path))?;
         if manifest.root() != *root {
             return Err(StoreError::Damaged { path });
         }
@@ -309,14 +311,17 @@ impl Incoming {
     }
 }
 
-/// Hashes a file. `progress` hears the bytes of every step. Memory stays at
-/// one buffer and the piece hashes.
+/// Hashes a file. `progress` hears the bytes of every step and may break off.
+/// Memory stays at one buffer and the piece hashes.
 ///
 /// # Errors
 /// The disk's; also when the path is no regular file (a pipe would be waited
 /// for without end) or when the file grew or shrank meanwhile. A change that
 /// keeps the size is not noticed here.
-pub fn hash_file(path: &Path, progress: impl FnMut(u64)) -> std::io::Result<Manifest> {
+pub fn hash_file(
+    path: &Path,
+    progress: impl FnMut(u64) -> ControlFlow<()>,
+) -> std::io::Result<Manifest> {
     if !std::fs::metadata(path)?.is_file() {
         let kind = std::io::ErrorKind::InvalidInput;
         return Err(std::io::Error::new(kind, "not a regular file"));
@@ -324,7 +329,10 @@ pub fn hash_file(path: &Path, progress: impl FnMut(u64)) -> std::io::Result<Mani
     hash(File::open(path)?, progress)
 }
 
-fn hash(mut file: File, mut progress: impl FnMut(u64)) -> std::io::Result<Manifest> {
+fn hash(
+    mut file: File,
+    mut progress: impl FnMut(u64) -> ControlFlow<()>,
+) -> std::io::Result<Manifest> {
     use std::io::{Error, ErrorKind, Read};
 
     let size = file.metadata()?.len();
@@ -338,7 +346,9 @@ fn hash(mut file: File, mut progress: impl FnMut(u64)) -> std::io::Result<Manife
             Ok(count) => {
                 builder.update(&buffer[..count]);
                 seen += count as u64;
-                progress(count as u64);
+                if progress(count as u64).is_break() {
+                    return Err(Error::other("hashing was broken off"));
+                }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -74,7 +74,7 @@ fn assert_sound(dir: &Path, store: &Store) {
     for record in records.iter().filter(|record| !record.is_deleted()) {
         let root = record.version.root;
         assert!(store.holds(&root), "{record:?}");
-        let found = hash_file(&blob_path(dir, &root), |_| {}).unwrap();
+        let found = hash_file(&blob_path(dir, &root), |_| ControlFlow::Continue(())).unwrap();
         assert_eq!((found.root(), found.size()), (root, record.size()), "{record:?}");
         assert_eq!(store.manifest(&root).unwrap(), Some(found));
         assert!(store.shared.blobs.names(&root).unwrap().contains(record), "{record:?}");
@@ -591,8 +591,13 @@ fn hashing_a_file_tells_its_progress() {
     let path = dir.path().join("f");
     std::fs::write(&path, bytes(3)).unwrap();
     let mut seen = 0;
-    let manifest = hash_file(&path, |step| seen += step).unwrap();
+    let manifest = hash_file(&path, |step| {
+        seen += step;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert!(hash_file(&path, |_| ControlFlow::Break(())).is_err(), "broken off");
     assert_eq!(manifest, manifest_of(&bytes(3)));
     assert_eq!(seen, manifest.size());
-    assert!(hash_file(dir.path(), |_| {}).is_err(), "a directory");
+    assert!(hash_file(dir.path(), |_| ControlFlow::Continue(())).is_err(), "a directory");
 }

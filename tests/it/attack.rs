@@ -3,15 +3,22 @@
 //! hold a place, a disk that refuses. After each of these it must serve
 //! everybody else as before.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{self, Child, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use chordal::engine::{Config, Node};
 use chordal::limits::MAX_FILE_BYTES;
 use chordal::name::FileName;
 use chordal::record::ContentHash;
 use chordal::transfer::manifest::{BadManifest, Manifest, ManifestBuilder, piece_count};
+use chordal::view::{
+    Command, CommandFailed, Outcome, Snapshot, Standing, TransferKind, TransferRow, TransferState,
+};
 use chordal::wire::codec;
 use chordal::wire::data::{DataRequest, DataResponse};
 use chordal::wire::handshake::{Hello, PREAMBLE_BYTES, Params, Purpose};
@@ -249,7 +256,7 @@ struct Limited {
 impl Limited {
     fn start() -> Limited {
         let home = tempfile::tempdir().expect("a temporary directory");
-        let mut child = Command::new("sh")
+        let mut child = process::Command::new("sh")
             .args(["-c", "ulimit -f 4096; exec \"$0\" \"$@\"", PROGRAM])
             .args([&free_address().to_string(), "--headless", "--data-dir"])
             .arg(home.path().join("data"))
@@ -308,4 +315,97 @@ fn a_paused_holder_holds_no_download_up() {
     assert!(took < Duration::from_secs(14), "it took {took:?}");
     ring.settled();
     assert_eq!(ring.secured("f.bin").len(), 3);
+}
+
+/// Has the node fetch a file, and pauses the source once bytes arrive.
+async fn stalled_get(
+    node: &Node,
+    source: &NodeProcess,
+    name: &str,
+) -> tokio::sync::oneshot::Receiver<Result<Outcome, CommandFailed>> {
+    let mut snapshots = node.snapshots.clone();
+    loop {
+        let (done, mut outcome) = tokio::sync::oneshot::channel();
+        let get = Command::Get { name: name.to_owned(), to: None };
+        node.commands.send((get, done)).await.expect("the node runs");
+        let moving = |snapshot: &Arc<Snapshot>| running_download(snapshot).is_some();
+        snapshots.wait_for(moving).await.expect("the node runs");
+        source.signal(rustix::process::Signal::STOP);
+        if outcome.try_recv().is_err() {
+            return outcome;
+        }
+        // It was faster than the pause.
+        source.signal(rustix::process::Signal::CONT);
+    }
+}
+
+fn running_download(snapshot: &Snapshot) -> Option<u64> {
+    let moves = |row: &&TransferRow| {
+        row.kind == TransferKind::Download && row.state == TransferState::Running && row.done > 0
+    };
+    snapshot.transfers.iter().find(moves).map(|row| row.number)
+}
+
+fn half_written(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("the download directory");
+    let paths = entries.map(|entry| entry.expect("it").path());
+    let partial = paths.filter(|path| path.extension().is_some_and(|end| end == "part"));
+    partial.map(|path| path.display().to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_that_stalls_ends_when_it_is_cancelled_and_when_the_node_stops() {
+    let source = NodeProcess::start(&["--replicas", "1"]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let downloads = dir.path().join("downloads");
+    let (_, hello) = Raw::greet(source.address, &stranger(Purpose::Client));
+    let node = Node::start(Config {
+        listen: free_address(),
+        advertise: None,
+        join: vec![source.address],
+        params: hello.params.expect("its ring"),
+        successors: 16,
+        stabilize: Duration::from_millis(200),
+        data_dir: Some(dir.path().join("data")),
+        download_dir: Some(downloads.clone()),
+    })
+    .await
+    .expect("it starts");
+    node.snapshots
+        .clone()
+        .wait_for(|snapshot| snapshot.standing == Standing::Member)
+        .await
+        .expect("the node runs");
+    // A name that stays with the source, which has the only copy.
+    let path = dir.path().join("large");
+    File::create(&path).and_then(|file| file.set_len(256 << 20)).expect("a file");
+    let mut name = 0;
+    loop {
+        let text = format!("large {name}");
+        let found = source.json(&["lookup", &text]).expect("an owner")["owner"].to_string();
+        if found.contains(&source.address.to_string()) {
+            break;
+        }
+        name += 1;
+    }
+    let name = format!("large {name}");
+    source.run(&["put", text(&path), "--as", &name]);
+
+    let outcome = stalled_get(&node, &source, &name).await;
+    let number = running_download(&node.snapshots.borrow()).expect("it runs");
+    let (done, cancelled) = tokio::sync::oneshot::channel();
+    node.commands.send((Command::Cancel { number }, done)).await.expect("the node runs");
+    cancelled.await.expect("an answer").expect("it runs");
+    let outcome = tokio::time::timeout(Duration::from_secs(5), outcome).await;
+    let why = outcome.expect("it ends soon").expect("an answer").expect_err("it was cancelled");
+    assert_eq!(why.0, "cancelled");
+    assert!(half_written(&downloads).is_empty(), "{:?}", half_written(&downloads));
+
+    source.signal(rustix::process::Signal::CONT);
+    let outcome = stalled_get(&node, &source, &name).await;
+    let stopping = node.shutdown(Duration::from_millis(100));
+    tokio::time::timeout(Duration::from_secs(8), stopping).await.expect("it stops soon");
+    assert!(!matches!(outcome.await, Ok(Ok(_))), "it cannot have all bytes");
+    assert!(half_written(&downloads).is_empty(), "{:?}", half_written(&downloads));
+    source.signal(rustix::process::Signal::CONT);
 }
