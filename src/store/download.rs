@@ -176,6 +176,7 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::Disk;
     use super::*;
     use crate::transfer::manifest::ManifestBuilder;
     use tempfile::TempDir;
