@@ -3,7 +3,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-/// Bytes of one control frame, without its length prefix (DESIGN §1): large
+/// Bytes of one control frame, without its length prefix: large
 /// enough for a page of records, small enough that a hostile length claim
 /// costs nothing and that one frame never delays a ping for long.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
@@ -29,8 +29,7 @@ pub const MAX_CENSUS: usize = 256;
 /// Bytes of a ring's name.
 pub const MAX_RING_NAME: usize = 64;
 
-/// Pieces of one file (DESIGN §8 and issue "Files"): a manifest stays at most
-/// 2 MiB.
+/// Pieces of one file: a manifest, 32 bytes a piece, stays at most 2 MiB.
 pub const MAX_PIECES: usize = 64 * 1024;
 
 /// Bytes of one file: 1 TiB, whose pieces are 16 MiB. Beyond it one piece, which

@@ -61,7 +61,7 @@ impl FromStr for ContentHash {
 }
 
 /// Which of two records of one name is newer: the higher counter wins, then
-/// the higher hash, so that every node decides alike (DESIGN §3).
+/// the higher hash, so that every node decides alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// One more than that of the record it replaced.

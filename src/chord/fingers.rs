@@ -3,7 +3,7 @@
 //! Row *i* names the first node at or after `id + 2^i`. Rows that start within
 //! the successor list are read off it; only those beyond are stored and looked
 //! up, each distinct node once: O(log N − log r) of them. Fingers play no part
-//! in correctness (CHORD.md §1).
+//! in correctness.
 
 use std::collections::BTreeMap;
 

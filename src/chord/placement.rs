@@ -1,5 +1,6 @@
 //! Where the copies of a key belong: the one function that put, get, repair
-//! and the screen use (CHORD.md, trap 6).
+//! and the screen use. Where these disagree, copies are made in places at which
+//! nobody looks.
 
 use crate::id::{Id, Space};
 use crate::peer::Peer;

@@ -1,10 +1,10 @@
 //! Keeping one's place: stabilize, rectify, and who lives.
 //!
-//! The rules are Zave's (CHORD.md §1). A successor is adopted only from its
-//! own answer, a whole list in one assignment; "ping" is a question about
-//! neighbours here, because a node that left its ring in order still answers a
-//! ping but must not be kept. Around the rules stand hints that only bring a
-//! stabilization forward, which is allowed at any time.
+//! The rules are Zave's (ARCHITECTURE.md, "The rules of the ring"). A successor
+//! is adopted only from its own answer, a whole list in one assignment; "ping"
+//! is a question about neighbours here, because a node that left its ring in
+//! order still answers a ping but must not be kept. Around the rules stand hints
+//! that only bring a stabilization forward, which is allowed at any time.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! A value of [`SuccessorList`] is ordered clockwise from its owner, holds
 //! neither the owner nor a duplicate and has at most r entries, whatever a
 //! peer sent. An empty list means that its owner knows of nobody else: self
-//! never stands in for a successor (CHORD.md §1, trap 1).
+//! never stands in for a successor.
 
 use crate::id::Space;
 use crate::limits::MAX_SUCCESSORS;

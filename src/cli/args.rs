@@ -19,6 +19,7 @@ use crate::id::{DEFAULT_BITS, Space};
 use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS};
 use crate::ui::theme::ThemeChoice;
 use crate::view::command::{self, Kind, Spec, TABLE};
+use crate::wire::handshake::is_ring_name;
 
 use super::{address, settings};
 
@@ -86,7 +87,7 @@ pub(super) struct NodeArgs {
     /// Where files, the log and the known peers are kept
     #[arg(long, value_name = "DIR", env = "CHORDAL_DATA_DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
-    /// Where downloads go [default: peer_<PORT>_downloads]
+    /// Where downloads go; peer_PORT_downloads in the working directory by default
     #[arg(long, value_name = "DIR", env = "CHORDAL_DOWNLOAD_DIR", value_hint = ValueHint::DirPath)]
     pub(super) download_dir: Option<PathBuf>,
     /// The ring.
@@ -213,7 +214,7 @@ pub(super) struct LabArgs {
     /// Keep the nodes' files here, in a directory each; removed at the end without it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
-    /// Where downloads go [default: peer_<PORT>_downloads]
+    /// Where downloads go; peer_PORT_downloads in the working directory by default
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) download_dir: Option<PathBuf>,
     /// The ring.
@@ -541,13 +542,13 @@ fn stabilize(text: &str) -> Result<Duration, String> {
 }
 
 fn ring_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > MAX_RING_NAME {
-        return Err(format!("a ring's name has 1 to {MAX_RING_NAME} bytes"));
+    // What others would refuse in a greeting must not begin.
+    if is_ring_name(text) {
+        return Ok(text.to_owned());
     }
-    if text.chars().any(char::is_control) {
-        return Err("a ring's name is printable text".to_owned());
-    }
-    Ok(text.to_owned())
+    Err(format!(
+        "a ring's name has 1 to {MAX_RING_NAME} ASCII letters, digits and signs, no blanks"
+    ))
 }
 
 #[cfg(test)]

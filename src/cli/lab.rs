@@ -271,7 +271,7 @@ impl Tended {
     fn say(&self, level: Level, text: &str) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        self.tab.say(UiEvent { unix_ms, level, text: text.to_owned() });
+        self.tab.say(UiEvent { unix_ms, level, step: None, text: text.to_owned() });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a user's own things are kept (DESIGN §7); a node's are
+//! Where a user's own things are kept; a node's are
 //! [`crate::engine::default_data_dir`].
 
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! Settings from a file: `config.toml`, below flags and `CHORDAL_*` variables
-//! (DESIGN §7).
+//! Settings from a file: `config.toml`, below flags and `CHORDAL_*` variables.
 //!
 //! Every argument that has a `CHORDAL_*` variable is a setting, and its key is
 //! the variable's name in small letters: one list for all three. A file's

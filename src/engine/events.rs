@@ -3,18 +3,21 @@
 use crate::chord::Notice;
 use crate::id::Space;
 use crate::peer::Peer;
-use crate::view::Level;
+use crate::view::{Level, Step};
 
-/// The event that a notice makes.
-pub(super) fn describe(notice: &Notice, space: Space) -> (Level, String) {
+/// The event that a notice makes: how loud, which step, in which words.
+pub(super) fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
     let id = |peer: &Peer| format!("{} ({})", space.show(peer.id(space)), peer);
     let opt = |peer: &Option<Peer>| peer.as_ref().map_or_else(|| "nobody".to_owned(), id);
     match notice {
-        Notice::Joined { successor } => {
-            (Level::Info, format!("joined the ring; the successor is {}", id(successor)))
-        }
+        Notice::Joined { successor } => (
+            Level::Info,
+            Step::Joined,
+            format!("joined the ring; the successor is {}", id(successor)),
+        ),
         Notice::Renamed { from, to, taken_by } => (
             Level::Warn,
+            Step::Renamed,
             format!(
                 "place {} is taken by {}; this node goes by {} now",
                 space.show(from.id(space)),
@@ -22,42 +25,48 @@ pub(super) fn describe(notice: &Notice, space: Space) -> (Level, String) {
                 id(to)
             ),
         ),
-        Notice::Adopted(params) => {
-            (Level::Info, format!("took over the parameters of ring {}", params.describe()))
-        }
-        Notice::Left => (Level::Info, "left the ring".to_owned()),
-        Notice::Alone => (Level::Warn, "alone on the ring".to_owned()),
+        Notice::Adopted(params) => (
+            Level::Info,
+            Step::Adopted,
+            format!("took over the parameters of ring {}", params.describe()),
+        ),
+        Notice::Left => (Level::Info, Step::Left, "left the ring".to_owned()),
+        Notice::Alone => (Level::Warn, Step::Alone, "alone on the ring".to_owned()),
         Notice::Predecessor { new, .. } => {
-            (Level::Info, format!("the predecessor is {} now", opt(new)))
+            (Level::Info, Step::Predecessor, format!("the predecessor is {} now", opt(new)))
         }
         Notice::Successor { new, .. } => {
-            (Level::Info, format!("the successor is {} now", opt(new)))
+            (Level::Info, Step::Successor, format!("the successor is {} now", opt(new)))
         }
         Notice::Successors(list) => {
             let ids: Vec<String> = list.iter().map(|peer| space.show(peer.id(space))).collect();
-            (Level::Detail, format!("the successor list is {}", ids.join(" ")))
+            (Level::Detail, Step::Successors, format!("the successor list is {}", ids.join(" ")))
         }
         Notice::Finger { index, node } => {
-            (Level::Detail, format!("finger {index} is {} now", opt(node)))
+            (Level::Detail, Step::Finger, format!("finger {index} is {} now", opt(node)))
         }
-        Notice::Dropped(peer) => (Level::Warn, format!("{} does not answer: dropped", id(peer))),
+        Notice::Dropped(peer) => {
+            (Level::Warn, Step::Dropped, format!("{} does not answer: dropped", id(peer)))
+        }
         Notice::Hop { key, asked } => {
-            (Level::Detail, format!("lookup {}: asking {}", space.show(*key), id(asked)))
+            (Level::Detail, Step::Hop, format!("lookup {}: asking {}", space.show(*key), id(asked)))
         }
-        Notice::Merged(peer) => (Level::Info, format!("two rings met: {} is taken in", id(peer))),
+        Notice::Merged(peer) => {
+            (Level::Info, Step::Merged, format!("two rings met: {} is taken in", id(peer)))
+        }
         Notice::Copies { name, copies, wanted, .. } if copies < wanted => {
-            (Level::Detail, format!("{name}: {copies} of {wanted} copies"))
+            (Level::Detail, Step::Copies, format!("{name}: {copies} of {wanted} copies"))
         }
         Notice::Copies { name, copies, wanted, .. } => {
-            (Level::Info, format!("{name}: {copies}/{wanted} copies"))
+            (Level::Info, Step::Copies, format!("{name}: {copies}/{wanted} copies"))
         }
         Notice::Kept(record) if record.is_deleted() => {
-            (Level::Info, format!("{} was removed", record.name))
+            (Level::Info, Step::Kept, format!("{} was removed", record.name))
         }
-        Notice::Kept(record) => (Level::Info, format!("{} is kept here", record.name)),
-        Notice::Given(name) => (Level::Info, format!("{name} was handed over")),
+        Notice::Kept(record) => (Level::Info, Step::Kept, format!("{} is kept here", record.name)),
+        Notice::Given(name) => (Level::Info, Step::Given, format!("{name} was handed over")),
         Notice::KeepFailed { name, why } => {
-            (Level::Warn, format!("{name} could not be copied here: {why}"))
+            (Level::Warn, Step::KeepFailed, format!("{name} could not be copied here: {why}"))
         }
     }
 }

@@ -78,7 +78,8 @@ pub(super) async fn put(
             }
         };
         transfer.restart(size);
-        match send(access, owner, path, &manifest, &wanted, transfer, phases) {
+        let put = Put { access, path, manifest: &manifest, wanted: &wanted, transfer, phases };
+        match put.send(owner) {
             Ok(DataResponse::Stored { version, holders, wanted: copies, already }) => {
                 return Ok(Outcome::Stored {
                     name: wanted.name,
@@ -130,55 +131,54 @@ fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
     })
 }
 
-fn send(
-    access: &Access,
-    owner: Peer,
-    path: &Path,
-    manifest: &Manifest,
-    wanted: &Wanted,
-    transfer: &Transfer,
-    phases: &dyn Phases,
-) -> Result<DataResponse, DataError> {
-    let runtime = Handle::current();
-    tokio::task::block_in_place(|| match access {
-        Access::Inside(shared) if owner == shared.me().me => {
-            phases.phase("storing");
-            serve_data::take_in(shared, &runtime, path, manifest, wanted, transfer)
-        }
-        _ => upload(access, owner, path, manifest, wanted, transfer, phases),
-    })
+/// A put whose owner is known.
+struct Put<'a> {
+    access: &'a Access,
+    path: &'a Path,
+    manifest: &'a Manifest,
+    wanted: &'a Wanted,
+    transfer: &'a Transfer,
+    phases: &'a dyn Phases,
 }
 
-fn upload(
-    access: &Access,
-    owner: Peer,
-    path: &Path,
-    manifest: &Manifest,
-    wanted: &Wanted,
-    transfer: &Transfer,
-    phases: &dyn Phases,
-) -> Result<DataResponse, DataError> {
-    let Wanted { name, root, size, overwrite } = wanted.clone();
-    let file = File::open(path).map_err(|_| DataError::Changed)?;
-    let mut connection = access.plane().dial(owner.address())?;
-    connection.send(&DataRequest::Upload { name, root, size, overwrite })?;
-    match connection.receive()? {
-        DataResponse::Proceed => {}
-        answer => return Ok(answer),
-    }
-    transfer.with_peer(owner.address());
-    connection.serves(transfer);
-    phases.phase("sending");
-    connection.send_raw(&manifest.to_bytes())?;
-    connection.send_file(&file, size, transfer)?;
-    phases.phase("securing copies");
-    loop {
-        match connection.receive()? {
-            DataResponse::Progress { copies, wanted } => {
-                transfer.securing(copies, wanted);
-                phases.phase(&format!("securing copies {copies}/{wanted}"));
+impl Put<'_> {
+    /// Hands the file to its owner, which may be this node itself, and waits
+    /// for the copies.
+    fn send(&self, owner: Peer) -> Result<DataResponse, DataError> {
+        let runtime = Handle::current();
+        tokio::task::block_in_place(|| match self.access {
+            Access::Inside(shared) if owner == shared.me().me => {
+                self.phases.phase("storing");
+                let Put { path, manifest, wanted, transfer, .. } = *self;
+                serve_data::take_in(shared, &runtime, path, manifest, wanted, transfer)
             }
+            _ => self.upload(owner),
+        })
+    }
+
+    fn upload(&self, owner: Peer) -> Result<DataResponse, DataError> {
+        let Wanted { name, root, size, overwrite } = self.wanted.clone();
+        let file = File::open(self.path).map_err(|_| DataError::Changed)?;
+        let mut connection = self.access.plane().dial(owner.address())?;
+        connection.send(&DataRequest::Upload { name, root, size, overwrite })?;
+        match connection.receive()? {
+            DataResponse::Proceed => {}
             answer => return Ok(answer),
+        }
+        self.transfer.with_peer(owner.address());
+        connection.serves(self.transfer);
+        self.phases.phase("sending");
+        connection.send_raw(&self.manifest.to_bytes())?;
+        connection.send_file(&file, size, self.transfer)?;
+        self.phases.phase("securing copies");
+        loop {
+            match connection.receive()? {
+                DataResponse::Progress { copies, wanted } => {
+                    self.transfer.securing(copies, wanted);
+                    self.phases.phase(&format!("securing copies {copies}/{wanted}"));
+                }
+                answer => return Ok(answer),
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::chord::{self, Effect, Effects, Notice, Reply, Ticket};
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::handshake::Purpose;
-use crate::wire::{Frame, Message, Nonce, Request, Response};
+use crate::wire::{Ask, Frame, Message, Nonce, Request, Response};
 
 use super::connection::{self, ConnectError, Ending};
 use super::keep;
@@ -351,7 +351,11 @@ impl Hub {
                         self.publisher.heard();
                     }
                 }
+                let counts = matches!(message, Message::Ask { ask: Ask::Inventory { .. }, .. });
                 self.handle(chord::Input::Received { from, message });
+                if counts {
+                    self.publisher.copies_counted();
+                }
             }
             Frame::Request { id, request } => {
                 serve::answer(self, request, move |response| {

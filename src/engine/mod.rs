@@ -83,14 +83,14 @@ pub struct Config {
     /// Time between stabilizations.
     pub stabilize: Duration,
     /// Where catalogue, blobs, peers and logs live. `None`: the default for
-    /// the address (DESIGN §7).
+    /// the address ([`default_data_dir`]).
     pub data_dir: Option<PathBuf>,
     /// Where downloads go. `None`: `peer_<port>_downloads` in the working
     /// directory.
     pub download_dir: Option<PathBuf>,
 }
 
-/// A command and where its end goes: `None` progress is not reported.
+/// A command and where its end goes. Its progress shows in the snapshots.
 pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandFailed>>);
 
 /// A running node.
@@ -298,8 +298,7 @@ fn advertised(config: &Config, bound: SocketAddr) -> Result<SocketAddr, StartErr
 }
 
 /// Where a node at this address keeps everything when nobody says otherwise:
-/// a directory for each address below the platform's data directory (DESIGN
-/// §7), so that several nodes of one user never trip over each other. `None`
+/// a directory for each address below the platform's data directory, so that several nodes of one user never trip over each other. `None`
 /// where the platform knows no home.
 pub fn default_data_dir(address: SocketAddr) -> Option<PathBuf> {
     let dirs = directories::ProjectDirs::from("", "", "chordal")?;

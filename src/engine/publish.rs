@@ -17,7 +17,7 @@ use crate::id::Id;
 use crate::peer::Peer;
 use crate::view::{
     Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Snapshot, Standing, Traffic, UiEvent,
+    Snapshot, Standing, Step, Traffic, UiEvent,
 };
 
 use super::bursts::Bursts;
@@ -40,7 +40,8 @@ const CALM: Duration = Duration::from_secs(2);
 const MANY_FILES: usize = 2_000;
 const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 
-/// How long a member that was dropped is still shown as dead.
+/// How long a member that died or left is still shown, as one that does not
+/// answer.
 const GHOST: Duration = Duration::from_secs(8);
 
 /// How long the same warning about a stranger is not told again.
@@ -115,11 +116,22 @@ impl Publisher {
         self.want(self.published + CALM);
     }
 
+    /// An owner compared what it holds with what is held here, and said how many
+    /// copies there are.
+    pub(super) fn copies_counted(&mut self) {
+        self.files_changed = true;
+        self.touch();
+    }
+
     /// Puts a line into the events panel.
     pub(super) fn event(&mut self, level: Level, text: String) {
+        self.line(level, None, text);
+    }
+
+    fn line(&mut self, level: Level, step: Option<Step>, text: String) {
         let unix_ms =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
-        if self.events.try_send(UiEvent { unix_ms, level, text: clean(text) }).is_err() {
+        if self.events.try_send(UiEvent { unix_ms, level, step, text: clean(text) }).is_err() {
             self.dropped += 1;
             self.touch();
         }
@@ -136,12 +148,12 @@ impl Publisher {
         self.event(Level::Warn, text);
     }
 
-    /// Takes in what the core noticed.
+    /// Takes in what the core noticed, and tells it.
     pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
         let now = Instant::now();
         if self.bursts.shows(notice, now) {
-            let (level, text) = events::describe(notice, core.params().space);
-            self.event(level, text);
+            let (level, step, text) = events::describe(notice, core.params().space);
+            self.line(level, Some(step), text);
         }
         match notice {
             Notice::Dropped(peer) => {
@@ -231,7 +243,6 @@ impl Publisher {
     ) {
         self.due = None;
         self.published = now;
-        self.ghosts.retain(|_, until| *until > now);
         let before = self.snapshots.borrow().clone();
         let after = self.snapshot(now, core, links, shared, &before);
         if shared.transfers.any_running() {
@@ -275,12 +286,8 @@ impl Publisher {
             standing: standing(core),
             predecessor: core.predecessor().map(neighbour),
             successors: core.successors().iter().copied().map(neighbour).collect(),
-            fingers: core
-                .fingers()
-                .into_iter()
-                .map(|row| Finger { index: row.index, start: row.start, node: row.node })
-                .collect(),
-            members: self.members(&known, core, links),
+            fingers: finger_rows(core),
+            members: self.members(now, &known, core, links, &before.members),
             census: match census {
                 CensusState::Complete => Census::Complete,
                 CensusState::Partial => Census::Partial,
@@ -296,8 +303,27 @@ impl Publisher {
         }
     }
 
-    fn members(&mut self, known: &[Peer], core: &chord::Node, links: &Links) -> Vec<Member> {
-        self.ghosts.retain(|ghost, _| !known.contains(ghost));
+    fn members(
+        &mut self,
+        now: Instant,
+        known: &[Peer],
+        core: &chord::Node,
+        links: &Links,
+        before: &[Member],
+    ) -> Vec<Member> {
+        // Only the loss of a direct neighbour makes a notice; others vanish
+        // from the lists. Where these hold everyone, who vanished is gone.
+        let member = core.standing() == chord::Standing::Member;
+        if member && known.len() <= core.config().successors {
+            for Member { peer, .. } in before.iter().filter(|m| !known.contains(&m.peer)) {
+                self.ghosts.entry(*peer).or_insert(now + GHOST);
+            }
+        }
+        // A neighbour's list may bring a dead peer back for a moment: only its
+        // own answer does so for good.
+        let lives = |ghost: &Peer| links.liveness(ghost.address()) == Liveness::Up;
+        self.ghosts.retain(|ghost, until| *until > now && !(known.contains(ghost) && lives(ghost)));
+        let gone = self.ghosts.keys().filter(|ghost| !known.contains(ghost));
         let me = core.peer();
         let mut members: Vec<Member> = known
             .iter()
@@ -305,7 +331,7 @@ impl Publisher {
                 peer,
                 liveness: if peer == me { Liveness::Up } else { links.liveness(peer.address()) },
             })
-            .chain(self.ghosts.keys().map(|&peer| Member { peer, liveness: Liveness::Dead }))
+            .chain(gone.map(|&peer| Member { peer, liveness: Liveness::Dead }))
             .collect();
         let space = core.params().space;
         members.sort_by_key(|member| (member.peer.id(space), member.peer));
@@ -438,7 +464,6 @@ pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
 /// Whether a person would see a difference between two snapshots.
 fn differs(before: &Snapshot, after: &Snapshot) -> bool {
     let same_files = Arc::ptr_eq(&before.files, &after.files) || before.files == after.files;
-    let rates = |t: &Traffic| (rounded(t.up_rate), rounded(t.down_rate));
     !(same_files
         && before.me == after.me
         && before.ring == after.ring
@@ -453,16 +478,9 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
         && before.transfers == after.transfers
         && before.health == after.health
         && before.lookup == after.lookup
-        && rates(&before.traffic) == rates(&after.traffic)
+        && before.traffic.rates() == after.traffic.rates()
         && before.events_dropped == after.events_dropped
         && before.fault == after.fault)
-}
-
-/// Rates below this are the protocol's own murmur, not somebody's traffic.
-const MURMUR: u64 = 20_000;
-
-fn rounded(rate: u64) -> u64 {
-    if rate < MURMUR { 0 } else { rate }
 }
 
 fn same_neighbours(before: &[Neighbour], after: &[Neighbour]) -> bool {

@@ -1,5 +1,5 @@
 //! The members that this node has seen, kept in `peers.toml` in its data
-//! directory: through them it rejoins after a restart (DESIGN §4).
+//! directory: through them it rejoins after a restart.
 
 use std::fs;
 use std::io::Write as _;

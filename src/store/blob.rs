@@ -218,12 +218,17 @@ impl Partial {
         Ok(())
     }
 
+    /// Fails unless every piece is here.
+    pub(super) fn complete(&self) -> Result<(), StoreError> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Incomplete { root: self.manifest.root(), missing: self.missing.len() })
+    }
+
     /// Makes a complete file durable under its temporary name.
     pub(super) fn seal(&self) -> Result<(), StoreError> {
-        if !self.missing.is_empty() {
-            let root = self.manifest.root();
-            return Err(StoreError::Incomplete { root, missing: self.missing.len() });
-        }
+        self.complete()?;
         self.file.sync().map_err(on("sync", &self.path))
     }
 

@@ -41,7 +41,7 @@ const FORMAT: &str = "chordal.format";
 const FORMAT_1: &[u8] = &[1];
 
 /// Bytes of redb's page cache: the catalogue of ten thousand files fits, and a
-/// node at rest stays small (DESIGN §8: 15 MiB).
+/// node at rest stays small (the budget is 15 MiB with its dashboard).
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The open catalogue.

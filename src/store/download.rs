@@ -97,10 +97,14 @@ impl Download {
         self.partial.manifest()
     }
 
-    /// Makes the file durable and gives it its name, or the next free one.
-    /// Returns where it is.
+    /// Gives the complete file its name, or the next free one. Returns where it
+    /// is.
+    ///
+    /// It is not fsynced, as no other tool that fetches or copies files does:
+    /// waiting for the disk would about double the time, and should the system
+    /// fail within the next seconds, the ring still has the content, durably.
     pub fn finish(self) -> Result<PathBuf, StoreError> {
-        self.partial.seal()?;
+        self.partial.complete()?;
         let dir = disk::parent(&self.target);
         let (stem, extension) = split(&self.target);
         for number in 0..=MAX_VARIANTS {
@@ -111,7 +115,6 @@ impl Download {
             match rename_to_free(self.partial.path(), &path) {
                 Ok(()) => {
                     self.partial.moved();
-                    RealDisk.sync_dir(dir).map_err(on("sync", dir))?;
                     return Ok(path);
                 }
                 Err(why) if taken(&why) => {}

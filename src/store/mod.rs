@@ -126,7 +126,7 @@ impl Store {
     /// Makes a record durable: after `Ok` a crash does not lose it. It
     /// replaces an older one of its name, whose content is removed unless
     /// another record names it. A record that is not newer than the present
-    /// one changes nothing and is no error (last writer wins, DESIGN §3).
+    /// one changes nothing and is no error (last writer wins).
     ///
     /// # Errors
     /// [`StoreError::NoBlob`] when the content is not here with the record's

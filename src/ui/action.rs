@@ -1,8 +1,7 @@
 //! The keys of the panels: one table behind the keys themselves, the help and
 //! the hints of the bottom row.
 //!
-//! Each entry has a name of its own, so that a file of settings can give it
-//! other keys.
+//! Each entry has a name of its own, by which settings can speak of it.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -189,7 +188,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('z')],
         Scope::Panels,
         "zoom",
-        "fill the screen with the panel",
+        "the panel fills the screen",
     ),
     binding(
         "next-node",
@@ -207,14 +206,7 @@ pub const BINDINGS: &[Binding] = &[
         "",
         "show the node before",
     ),
-    binding(
-        "kill",
-        Action::Kill,
-        &[char('K')],
-        Scope::Lab,
-        "kill",
-        "kill the shown node, as a crash would",
-    ),
+    binding("kill", Action::Kill, &[char('K')], Scope::Lab, "kill", "kill the shown node"),
     binding(
         "restart",
         Action::Restart,
@@ -223,7 +215,7 @@ pub const BINDINGS: &[Binding] = &[
         "restart",
         "start the shown node again",
     ),
-    binding("add", Action::Add, &[char('A')], Scope::Lab, "", "add one more node"),
+    binding("add", Action::Add, &[char('A')], Scope::Lab, "add", "add one more node"),
     binding("freeze", Action::Freeze, &[char(' ')], Scope::Panels, "freeze", "freeze the picture"),
     binding(
         "explain",
@@ -231,7 +223,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('x')],
         Scope::Panels,
         "explain",
-        "explain protocol steps",
+        "explain why things happen",
     ),
     binding("search", Action::Search, &[char('/')], Scope::Panels, "search", "search the events"),
     binding(
@@ -351,7 +343,7 @@ pub const BINDINGS: &[Binding] = &[
         &[control('z')],
         Scope::Everywhere,
         "",
-        "back to the shell for a while",
+        "stop: back to the shell",
     ),
     binding(
         "repaint",
@@ -430,7 +422,14 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     }
     let own = |binding: &&Binding| home(binding.action) == Some(app.panel);
     let anywhere = |binding: &&Binding| home(binding.action).is_none();
-    let shown = |binding: &&Binding| !binding.hint.is_empty() && is_live(app, binding);
+    let now = |action| match action {
+        Action::Kill => app.is_up(),
+        Action::Restart => !app.is_up(),
+        _ => true,
+    };
+    let shown = |binding: &&Binding| {
+        !binding.hint.is_empty() && is_live(app, binding) && now(binding.action)
+    };
     let hint = |binding: &Binding| (binding.keys[0].show(), binding.hint);
     let live = || BINDINGS.iter().filter(shown);
     let mut hints: Vec<_> = live().filter(own).chain(live().filter(anywhere)).map(hint).collect();
@@ -466,7 +465,10 @@ pub fn list(lab: bool) -> Vec<(String, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::view::{Snapshot, Standing};
 
     #[test]
     fn no_key_means_two_things_and_no_name_is_used_twice() {
@@ -490,15 +492,18 @@ mod tests {
 
     #[test]
     fn the_hints_follow_the_focus() {
-        use crate::ui::sample;
-        let mut app = sample::app(vec![sample::snapshot()]);
+        use crate::ui::fixture;
+        let mut app = fixture::started(vec![fixture::member()]);
         let first = |app: &App| hints(app).into_iter().map(|(_, what)| what).next();
         let offers = |app: &App, what| hints(app).iter().any(|hint| hint.1 == what);
         assert_eq!(first(&app), Some("run"));
         app.focus = Focus::Panels;
         assert!(offers(&app, "zoom") && !offers(&app, "search") && !offers(&app, "kill"));
         (app.panel, app.lab) = (Panel::Events, true);
-        assert!(offers(&app, "search") && offers(&app, "kill"));
+        assert!(offers(&app, "search") && offers(&app, "kill") && !offers(&app, "restart"));
+        let down = Snapshot { standing: Standing::Down, ..fixture::member() };
+        app.snapshot_changed(0, Arc::new(down));
+        assert!(offers(&app, "restart") && !offers(&app, "kill"));
         app.overlay = Some(Overlay::Leaving { since: app.now, deadline: app.now });
         assert_eq!(first(&app), Some("end now"));
     }

@@ -387,14 +387,14 @@ fn fits(name: &str, typed: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::sample;
+    use crate::ui::fixture;
 
     fn texts(line: &str) -> Vec<String> {
         texts_with(line, &History::default())
     }
 
     fn texts_with(line: &str, history: &History) -> Vec<String> {
-        let snapshot = sample::snapshot();
+        let snapshot = fixture::member();
         complete(line, &snapshot, history, &mut Directory::default())
             .items
             .into_iter()
@@ -403,7 +403,7 @@ mod tests {
     }
 
     fn description(line: &str) -> String {
-        complete(line, &sample::snapshot(), &History::default(), &mut Directory::default())
+        complete(line, &fixture::member(), &History::default(), &mut Directory::default())
             .description
     }
 
@@ -491,7 +491,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_line_completes_from_a_place_inside_it(line in ".{0,40}") {
-            let snapshot = sample::snapshot();
+            let snapshot = fixture::member();
             let found =
                 complete(&line, &snapshot, &History::default(), &mut Directory::default());
             proptest::prop_assert!(line.is_char_boundary(found.start));

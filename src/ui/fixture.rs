@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::record::{ContentHash, Version};
 use crate::view::{
     Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Snapshot, Standing, Traffic, TransferKind, TransferRow, TransferState, UiEvent,
+    Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, UiEvent,
 };
 
 use super::state::{App, Trail};
@@ -34,6 +34,36 @@ pub fn app(snapshot: Snapshot) -> App {
     app.now = Duration::from_secs(60);
     app.nodes[0].events = events(12).into();
     app
+}
+
+/// A dashboard over these nodes as it starts: nothing has happened yet.
+pub fn started(snapshots: Vec<Snapshot>) -> App {
+    let snapshots = snapshots.into_iter().map(Arc::new).collect();
+    let mut app = App::new(snapshots, Theme::default(), Glyphs::unicode());
+    app.control.leave_deadline = Duration::from_secs(10);
+    app
+}
+
+/// Node 466 between 48 and 495, with one file, a download under way and one
+/// that has ended.
+pub fn member() -> Snapshot {
+    let mut snapshot = ring(Space::default(), 3);
+    snapshot.files = Arc::new(vec![file(&snapshot, "SkyShip.jpg", 85_000, 3)]);
+    let transfer = |number, state, rate| TransferRow {
+        number,
+        name: "a.iso".to_owned(),
+        kind: TransferKind::Download,
+        state,
+        done: 61,
+        total: 100,
+        rate,
+        peers: vec![peer(2001).address()],
+        started_ms: 0,
+        ended_ms: None,
+    };
+    snapshot.transfers =
+        vec![transfer(4, TransferState::Running, 5), transfer(3, TransferState::Done, 0)];
+    snapshot
 }
 
 /// A node that has just started: 127.0.0.1:2000, id 466.
@@ -167,19 +197,27 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
 
 /// Events of every level, oldest first.
 pub fn events(count: u64) -> Vec<UiEvent> {
-    const LINES: [(Level, &str); 6] = [
-        (Level::Info, "listening on 127.0.0.1:2000 as 466"),
-        (Level::Info, "joined the ring chordal; the successor is 495 at 127.0.0.1:2002"),
-        (Level::Info, "stored SkyShip.jpg, 3/3 copies: 466, 495, 48"),
-        (Level::Warn, "48 at 127.0.0.1:2001 does not answer; the next successor takes its place"),
-        (Level::Info, "lookup 189 found 466 in 1 hop, 2.1 ms"),
-        (Level::Error, "could not save lecture-04.pdf: the disk is full; free some space"),
+    const LINES: [(Level, Option<Step>, &str); 6] = [
+        (Level::Info, None, "listening on 127.0.0.1:2000 as 466"),
+        (
+            Level::Info,
+            Some(Step::Joined),
+            "joined the ring chordal; the successor is 495 at 127.0.0.1:2002",
+        ),
+        (Level::Info, None, "stored SkyShip.jpg, 3/3 copies: 466, 495, 48"),
+        (
+            Level::Warn,
+            Some(Step::Dropped),
+            "48 at 127.0.0.1:2001 does not answer; the next successor takes its place",
+        ),
+        (Level::Info, None, "lookup 189 found 466 in 1 hop, 2.1 ms"),
+        (Level::Error, None, "could not save lecture-04.pdf: the disk is full; free some space"),
     ];
     (0..count)
         .map(|i| {
-            let (level, text) = LINES[(i % 6) as usize];
+            let (level, step, text) = LINES[(i % 6) as usize];
             let unix_ms = 1_763_726_643_000 + i * 1_700;
-            UiEvent { unix_ms, level, text: text.to_owned() }
+            UiEvent { unix_ms, level, step, text: text.to_owned() }
         })
         .collect()
 }

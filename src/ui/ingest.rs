@@ -38,7 +38,10 @@ impl App {
 
     /// One more node came into the lab.
     pub fn node_added(&mut self, snapshot: Arc<Snapshot>) {
+        let (id, place) =
+            (snapshot.space.show(snapshot.me.id(snapshot.space)), self.nodes.len() + 1);
         self.nodes.push(NodeTab { snapshot: cleaned(snapshot), events: VecDeque::new() });
+        self.tell(Level::Info, format!("node {place}, {id}, joins the ring; n and N go to it"));
     }
 
     /// A node told an event. While the picture is frozen it waits.
@@ -90,7 +93,10 @@ impl App {
         };
         match result {
             Err(CommandFailed(why)) => {
-                self.tell(Level::Error, format!("{whose}{}", clean_lines(&why)));
+                // Of an older command it is said which one failed.
+                let older = ticket + 1 != self.control.next_ticket;
+                let which = if older { format!("{}: ", ended.line) } else { String::new() };
+                self.tell(Level::Error, format!("{whose}{which}{}", clean_lines(&why)));
             }
             Ok(outcome) => {
                 let mut lines = text::lines(&outcome);

@@ -1,6 +1,6 @@
 //! The dashboard: draws [`Snapshot`]s, takes keys, hands [`Command`]s to nodes.
 //!
-//! It owns the terminal from [`run`]'s start to its end and nothing else: it
+//! It owns the terminal from [`run()`]'s start to its end and nothing else: it
 //! never asks a node anything in order to draw, and never touches a ring, a
 //! store or a socket. One direction each: snapshots and events come in through a
 //! [`Feed`], commands go out through it.
@@ -8,8 +8,8 @@
 //! - [`state`]: everything that a frame is drawn from; [`draw`] draws it.
 //! - [`reducer`] (keys of panels and overlays), `prompt` (keys of the command
 //!   line) and `ingest` (what nodes report) change the state and are pure.
-//! - [`action`]: the one table behind keys, hints and help; [`complete`] and
-//!   [`history`] serve the prompt.
+//! - [`action`]: the one table behind keys, hints and help; [`explain`] says why
+//!   things happen; [`complete`] and [`history`] serve the prompt.
 //! - `session` waits, draws when something changed, and does what the reducer
 //!   asks; `screen` and [`terminal`] are the real terminal.
 
@@ -24,6 +24,7 @@ use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 pub mod action;
 pub mod complete;
 pub mod draw;
+pub mod explain;
 #[doc(hidden)]
 pub mod fixture;
 pub mod history;
@@ -32,8 +33,6 @@ mod ingest;
 mod prompt;
 pub mod reducer;
 mod run;
-#[cfg(test)]
-mod sample;
 mod screen;
 mod session;
 pub mod state;

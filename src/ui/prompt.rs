@@ -391,7 +391,8 @@ impl App {
 
     fn submit(&mut self, command: Command, line: &str) -> Vec<Do> {
         if self.nodes[self.shown].snapshot.standing == Standing::Down {
-            let remedy = if self.lab { "R starts it again" } else { "quit and start it again" };
+            let remedy =
+                if self.lab { "Esc, then R starts it again" } else { "quit and start it again" };
             self.tell(Level::Error, format!("{line}: this node is down; {remedy}"));
             return Vec::new();
         }

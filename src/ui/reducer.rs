@@ -13,6 +13,7 @@ use crate::view::command::{Command, quote};
 use crate::view::{Level, Snapshot, Standing, UiEvent};
 
 use super::action::{self, Action};
+use super::explain;
 use super::ingest;
 use super::state::{App, Confirmed, Focus, Frozen, Message, Overlay, Panel};
 
@@ -269,7 +270,11 @@ impl App {
             return Vec::new();
         }
         match action::action(self, key) {
-            Some(action) => self.act(action),
+            Some(action) => {
+                // An answer was read when the next key is pressed.
+                self.prompt.message = None;
+                self.act(action)
+            }
             None => Vec::new(),
         }
     }
@@ -309,6 +314,9 @@ impl App {
 
     /// Carries out an action.
     pub(super) fn act(&mut self, action: Action) -> Vec<Do> {
+        if let Some(line) = explain::command(action).filter(|_| self.explain) {
+            self.tell(Level::Info, format!("the same as the command: {line}"));
+        }
         match action {
             Action::Prompt => self.focus = Focus::Prompt,
             Action::Help => self.open_help(),
@@ -336,8 +344,12 @@ impl App {
             Action::Export => return self.export(),
             Action::Explain => {
                 self.explain = !self.explain;
-                let state = if self.explain { "on" } else { "off" };
-                self.tell(Level::Info, format!("explanations {state}"));
+                let state = match (self.explain, self.log.level) {
+                    (false, _) => "explanations off",
+                    (true, Level::Detail) => "explanations on: events say why",
+                    (true, _) => "explanations on: events say why; 6, then l shows details too",
+                };
+                self.tell(Level::Info, state.to_owned());
             }
             Action::Mouse => {
                 self.mouse = !self.mouse;

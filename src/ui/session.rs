@@ -5,7 +5,6 @@
 //! nothing is painted when nothing changed. It knows no terminal: a [`Screen`],
 //! a stream of keys and a stream of signals are given to it.
 
-use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -283,7 +282,7 @@ impl<S: Screen> Session<S> {
 
     fn news(&mut self, news: News) {
         self.tell_time(Instant::now());
-        self.dirty = true;
+        self.dirty |= self.is_seen(&news);
         match news {
             News::Snapshot(node, snapshot) => self.app.snapshot_changed(node, snapshot),
             News::Event(node, event) => self.app.event(node, event),
@@ -301,6 +300,17 @@ impl<S: Screen> Session<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether news change the picture. Those of a lab's other nodes do not.
+    fn is_seen(&self, news: &News) -> bool {
+        let (shown, frozen) = (self.app.shown, self.app.frozen.is_some());
+        match news {
+            News::Snapshot(node, _) => *node == shown && !frozen,
+            // A frozen picture counts what it does not show.
+            News::Event(node, event) => *node == shown && (frozen || self.app.log.shows(event)),
+            News::Reply(..) | News::Told(..) | News::Added(_) | News::Left => true,
         }
     }
 
@@ -425,13 +435,26 @@ impl<S: Screen> Session<S> {
     }
 }
 
+/// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
+/// this task's own waker behind: crossterm keeps the first waker that it was
+/// given since the last key, and would wake nobody at the next one.
+async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match stream.poll_next_unpin(context) {
+            Poll::Ready(item) => Some(item),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
 /// `chordal 466 :2000 ●8`: for the list of windows or panes.
 fn window_title(app: &App) -> String {
     let snapshot = &app.nodes[app.shown].snapshot;
     let id = snapshot.space.show(snapshot.me.id(snapshot.space));
     let members = match snapshot.census {
         Census::Estimate(members) => format!("~{members}"),
-        Census::Complete | Census::Partial => snapshot.members.len().to_string(),
+        Census::Complete | Census::Partial => snapshot.living().to_string(),
     };
     let dot = app.glyphs.up;
     clean(&format!("chordal {id} :{} {dot}{members}", snapshot.me.address().port())).into_owned()
@@ -458,18 +481,6 @@ fn export(name: &str, json: &str) -> (Level, String) {
     }
     let why = failed.map(|why| why.to_string()).unwrap_or_default();
     (Level::Error, format!("{name} cannot be written: {why}; check the working directory"))
-}
-
-/// What a stream has already; `None`: nothing yet. Asks with the task's own
-/// waker: crossterm's reader keeps the first one that it is given until a key
-/// arrives, so with a waker that does nothing (`now_or_never`) the next key
-/// would wake nobody.
-async fn ready<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<Option<T>> {
-    poll_fn(|context| match stream.poll_next_unpin(context) {
-        Poll::Ready(item) => Poll::Ready(Some(item)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the dashboard knows: everything that a frame is drawn from.
 //!
-//! The event loop ([`super::run`]) changes it through the reducer; the drawing
-//! code only reads it. Nothing here does I/O.
+//! The event loop (`session`) changes it through the reducer; the drawing code
+//! only reads it. Nothing here does I/O.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -392,7 +392,7 @@ pub enum ParseError {
     #[error("type a command, or ? for help")]
     Empty,
     /// No such word.
-    #[error("unknown command '{word}'{}; ? lists all", suggest(*.nearest))]
+    #[error("unknown command '{word}'{}", suggest(*.nearest))]
     Unknown {
         /// The word.
         word: String,
@@ -421,7 +421,10 @@ impl PartialEq for Spec {
 impl Eq for Spec {}
 
 fn suggest(nearest: Option<&'static str>) -> String {
-    nearest.map(|word| format!(", did you mean '{word}'?")).unwrap_or_default()
+    match nearest {
+        Some(word) => format!("; did you mean '{word}'?"),
+        None => "; ? lists all".to_owned(),
+    }
 }
 
 /// Reads a line as typed at the prompt. A leading `:` is ignored.

@@ -244,10 +244,33 @@ pub struct Health {
     pub margin: Option<usize>,
 }
 
+impl Snapshot {
+    /// The known members that live.
+    pub fn living(&self) -> usize {
+        self.members.len() - self.gone()
+    }
+
+    /// The members that died or left lately and are still shown.
+    pub fn gone(&self) -> usize {
+        self.members.iter().filter(|member| member.liveness == Liveness::Dead).count()
+    }
+}
+
 impl Health {
     /// Whether every property holds.
     pub const fn is_good(&self) -> bool {
         self.one_ring && self.ordered && self.lists_valid
+    }
+
+    /// Whether one or two deaths could break a ring of `nodes` members that
+    /// could stand more: a list is short although there are nodes to fill it.
+    pub const fn is_fragile(&self, nodes: usize, successors_max: usize) -> bool {
+        let others = nodes.saturating_sub(1);
+        let most = if others < successors_max { others } else { successors_max };
+        match self.margin {
+            Some(margin) => margin < 2 && margin < most,
+            None => false,
+        }
     }
 }
 
@@ -288,6 +311,20 @@ pub struct Traffic {
     pub down_total: u64,
 }
 
+impl Traffic {
+    /// Bytes a second below which a rate is the protocol's own murmur, not
+    /// somebody's traffic.
+    pub const MURMUR: u64 = 20_000;
+
+    /// The rates up and down, the murmur taken as silence.
+    pub const fn rates(&self) -> (u64, u64) {
+        const fn heard(rate: u64) -> u64 {
+            if rate < Traffic::MURMUR { 0 } else { rate }
+        }
+        (heard(self.up_rate), heard(self.down_rate))
+    }
+}
+
 /// How loud an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
@@ -301,6 +338,44 @@ pub enum Level {
     Error,
 }
 
+/// The step of the protocol behind an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The node became a member.
+    Joined,
+    /// Its place was taken; it goes by another identity.
+    Renamed,
+    /// It took over another ring's parameters.
+    Adopted,
+    /// It left in order.
+    Left,
+    /// Nobody else is known any more.
+    Alone,
+    /// Its predecessor changed.
+    Predecessor,
+    /// Its first successor changed.
+    Successor,
+    /// Its successor list changed.
+    Successors,
+    /// A finger changed.
+    Finger,
+    /// A peer did not answer.
+    Dropped,
+    /// A lookup asked the next node.
+    Hop,
+    /// Another ring was met.
+    Merged,
+    /// A file's copies were counted.
+    Copies,
+    /// A file is kept here now, or its removal is.
+    Kept,
+    /// A file was given up to those it belongs to.
+    Given,
+    /// A copy could not be made.
+    KeepFailed,
+}
+
 /// A line of the events panel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UiEvent {
@@ -308,6 +383,8 @@ pub struct UiEvent {
     pub unix_ms: u64,
     /// How loud.
     pub level: Level,
+    /// The step of the protocol behind it, if one is.
+    pub step: Option<Step>,
     /// One sentence. Cleaned of control characters at its source.
     pub text: String,
 }

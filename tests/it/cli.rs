@@ -46,6 +46,7 @@ fn wrong_words_end_with_two_and_a_way_out_on_standard_error() {
         (&["put"], "PATH"),
         (&["ls", "--rign"], "--ring"),
         (&["--bits", "129"], "1..=128"),
+        (&["--ring", "our ring"], "no blanks"),
         (&["127.0.0.1", "http"], "is not a port"),
         (&["127.0.0.1:2000", "2001"], "names a port already"),
         (&["127.0.0.1:99999"], "is not a port"),

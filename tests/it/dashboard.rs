@@ -11,7 +11,6 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::picture;
 use crate::process::{
     NodeProcess, PROGRAM, Ring, chordal, describe, eventually, free_address, members, text,
     with_sky_ship,
@@ -371,14 +370,17 @@ fn a_lab_shows_its_ring_and_repairs_it_when_a_node_is_killed() {
     screen.wait_for_text("3/3 copies");
     screen.line("lookup SkyShip.jpg");
     screen.wait_for_text("its owner is");
-    if let Some(path) = std::env::var_os("CHORDAL_SVG") {
-        std::fs::write(path, picture::svg(&screen.picture())).expect("CHORDAL_SVG names a file");
-    }
 
     to_panels(&mut screen);
     screen.send("K");
     screen.wait_for("it asks, or does it", |view| view.shows("kill") || view.shows("down"));
     screen.send("y");
+    screen.wait_for_text("R restarts it");
+    // The next one sees it go, and the ring closing without it.
+    screen.send("n");
+    screen.wait_for_text("7 nodes · 1 gone");
+    screen.send("N");
+    screen.wait_for_text("R restarts it");
     let rest: Vec<String> = ring.into_iter().filter(|address| *address != shown).collect();
     assert_eq!(healthy(&rest, 7).len(), 7);
     eventually("the file has three copies again", || {

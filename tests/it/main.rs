@@ -5,6 +5,7 @@ mod attack;
 mod cli;
 mod cluster;
 mod dashboard;
+mod docs;
 mod lab_tasks;
 mod layers;
 mod picture;

@@ -7,8 +7,11 @@
 //! loopback host of its own in the place of 127.0.0.1, so that it never meets
 //! another node. Typing and sleeping take no time here.
 //!
-//! With `CHORDAL_CAST=FILE` the tape is played at its own speed and kept as an
-//! asciicast, from which `agg` makes the GIF.
+//! With `CHORDAL_CAST=FILE` the tape is played as it stands, addresses and
+//! speed, and kept as an asciicast, from which `agg` makes the GIF:
+//!
+//! `CHORDAL_CAST=demo.cast cargo test --test it the_demo`
+//! `agg --font-size 12 --speed 1.2 --idle-time-limit 2.5 --fps-cap 10 demo.cast assets/demo.gif`
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -356,7 +359,9 @@ fn exists(program: &str, path: &str) -> bool {
 #[test]
 fn the_demo_shows_what_the_program_does() {
     let steps = read(&std::fs::read_to_string(TAPE).expect("demo.tape")).expect("a valid tape");
-    let host = loopback().to_string();
+    let recording = std::env::var_os("CHORDAL_CAST");
+    let host =
+        recording.as_ref().map_or_else(|| loopback().to_string(), |_| "127.0.0.1".to_owned());
     let home = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(home.path().join("assets")).expect("a directory");
     std::fs::copy(SKY_SHIP, home.path().join("assets/SkyShip.jpg")).expect("the picture");
@@ -374,7 +379,7 @@ fn the_demo_shows_what_the_program_does() {
         }
     }
     let size = size(&steps);
-    let cast = std::env::var_os("CHORDAL_CAST").map(|path| Cast::new(path.into(), size));
+    let cast = recording.map(|path| Cast::new(path.into(), size));
     let typing = cast.as_ref().map(|_| DEFAULT_TYPING);
     let launch = Launch { size, dir: home.path(), env: &env };
     let screen = Screen::start(&launch, &shell());

@@ -1,5 +1,5 @@
 //! The files of a node: which node keeps which record, when a put is
-//! acknowledged, and when a copy may be deleted (DESIGN §3).
+//! acknowledged, and when a copy may be deleted.
 //!
 //! It owns the list of what the disk holds, the acknowledgements of other
 //! nodes, and the store operations under way. It never touches bytes, time or

@@ -1,5 +1,5 @@
-//! Whole rings on a virtual clock: the traps of CHORD.md §1 as stories, each
-//! under many seeds.
+//! Whole rings on a virtual clock: the traps of ARCHITECTURE.md ("The rules of
+//! the ring") as stories, each under many seeds.
 
 // The driver is what draws random numbers; the core still draws none.
 #![allow(clippy::disallowed_types)]

@@ -7,7 +7,11 @@ use ratatui::text::{Line, Span};
 
 use super::table::Shown;
 use super::{Scene, put, put_empty, text};
+use crate::ui::explain;
 use crate::view::{Level, UiEvent};
+
+/// Columns below which the clock has no seconds.
+const NARROW: u16 = 40;
 
 /// The filter, the search, and what came in while scrolled up.
 pub(super) fn summary(scene: Scene) -> Line<'static> {
@@ -42,7 +46,6 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> 
     let height = usize::from(area.height);
     // From the newest on: the cost is that of what is seen or scrolled over.
     let mut seen = node.events.iter().rev().filter(|event| log.shows(event));
-    let mut last: Vec<&UiEvent> = Vec::with_capacity(height);
     let mut window: std::collections::VecDeque<&UiEvent> = seen.by_ref().take(height).collect();
     for _ in 0..log.scrolled {
         // Scrolled further than there are lines: the oldest stay in sight.
@@ -50,8 +53,7 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> 
         window.pop_front();
         window.push_back(event);
     }
-    last.extend(window.into_iter().rev());
-    if last.is_empty() {
+    if window.is_empty() {
         let (what, next) = match &log.search {
             Some(search) => (format!("Nothing matches /{search}"), "Esc ends the search"),
             None => ("Nothing has happened yet".to_owned(), "join, put or lookup will show here"),
@@ -59,16 +61,45 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> 
         put_empty(scene, buf, area, &what, next);
         return None;
     }
+    // Newest first, each with its explanation, until the panel is full.
+    let mut blocks: Vec<Vec<Line>> = Vec::with_capacity(height);
+    let mut used = 0;
+    let mut newer = None;
+    for event in window {
+        let mut block = vec![event_line(scene, area.width, event)];
+        // A row of the same steps is explained once, below the last of them.
+        if scene.app.explain && (event.step.is_none() || event.step != newer) {
+            block.extend(why_lines(scene, area.width, event));
+        }
+        newer = event.step;
+        // The newest is seen even where there is no room to explain it.
+        block.truncate(if blocks.is_empty() { height } else { usize::MAX });
+        used += block.len();
+        if used > height {
+            break;
+        }
+        blocks.push(block);
+    }
     // Few lines stand at the top, as in any log that has just begun.
-    for (i, event) in last.iter().enumerate() {
-        let row = Rect { y: area.y + i as u16, height: 1, ..area };
-        draw_event(scene, buf, row, event);
+    for (i, line) in blocks.iter().rev().flatten().enumerate() {
+        put(buf, Rect { y: area.y + i as u16, height: 1, ..area }, line);
     }
     None
 }
 
+/// What led to an event, indented as far as its sentence.
+fn why_lines(scene: Scene, width: u16, event: &UiEvent) -> Vec<Line<'static>> {
+    let Some(why) = explain::why(event) else { return Vec::new() };
+    let indent = if width < NARROW { 9 } else { 12 };
+    let lines = text::wrap(why, usize::from(width).saturating_sub(indent + 3));
+    let lead = |i| if i == 0 { "└ " } else { "  " };
+    let line = |(i, line)| format!("{:indent$}{}{line}", "", lead(i));
+    let dim = scene.theme().dim;
+    lines.into_iter().enumerate().map(line).map(|line| Line::styled(line, dim)).collect()
+}
+
 /// One event on one row.
-pub(super) fn draw_event(scene: Scene, buf: &mut Buffer, row: Rect, event: &UiEvent) {
+fn event_line(scene: Scene, width: u16, event: &UiEvent) -> Line<'static> {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     let style = match event.level {
         Level::Detail => theme.dim,
@@ -78,7 +109,7 @@ pub(super) fn draw_event(scene: Scene, buf: &mut Buffer, row: Rect, event: &UiEv
     };
     let clock = text::clock(event.unix_ms);
     // The seconds and the glyph go before the sentence does.
-    let clock = if row.width < 40 { &clock[..5] } else { clock.as_str() };
+    let clock = if width < NARROW { &clock[..5] } else { clock.as_str() };
     let mut spans = vec![
         Span::raw(" "),
         Span::styled(clock.to_owned(), theme.dim),
@@ -87,10 +118,10 @@ pub(super) fn draw_event(scene: Scene, buf: &mut Buffer, row: Rect, event: &UiEv
         Span::raw(" "),
     ];
     let used: usize = spans.iter().map(Span::width).sum();
-    let sentence = text::end(&event.text, usize::from(row.width).saturating_sub(used + 1));
+    let sentence = text::end(&event.text, usize::from(width).saturating_sub(used + 1));
     let found = theme.accent.add_modifier(Modifier::UNDERLINED | Modifier::BOLD);
     spans.extend(highlight(&sentence, scene.app.log.search.as_deref(), style, found));
-    put(buf, row, &Line::from(spans));
+    Line::from(spans)
 }
 
 /// Splits a sentence at each place where the search matches.

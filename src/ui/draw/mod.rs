@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::{Margin, Position, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::symbols::merge::MergeStrategy;
 use ratatui::text::{Line, Span};
@@ -16,7 +16,7 @@ use ratatui::widgets::{Block, Widget};
 
 use super::state::{App, Focus, Overlay, Panel, TableState};
 use super::theme::{Glyphs, Theme};
-use crate::view::{Snapshot, TransferState};
+use crate::view::{Snapshot, Standing, TransferState};
 
 mod circle;
 mod events;
@@ -183,10 +183,13 @@ fn paint(
     } else {
         draw_panels(scene, buf, &plan, tables)
     };
+    if snapshot.standing == Standing::Down {
+        dim_last_known(scene, buf, &plan, &areas);
+    }
     if let Some(hints) = plan.hints {
         hints::draw(scene, buf, hints);
     }
-    let mut cursor = prompt::draw(scene, buf, plan.prompt, plan.body, plan.hints.is_some());
+    let mut cursor = prompt::draw(scene, buf, plan.prompt, plan.body);
     let mut scroll = None;
     if let Some(overlay) = &app.overlay {
         let room = Rect { height: area.height.saturating_sub(1).max(1), ..area };
@@ -197,6 +200,19 @@ fn paint(
         force_ascii(buf, area);
     }
     Painted { areas, memory, scroll, cursor }
+}
+
+/// A node that is down shows what it knew last, dimly; its events are news.
+fn dim_last_known(scene: Scene, buf: &mut Buffer, plan: &Plan, areas: &[(Panel, Rect)]) {
+    let known = areas.iter().filter(|(panel, _)| *panel != Panel::Events);
+    for (panel, area) in known {
+        let joined = u16::from(plan.class != Class::Tiny);
+        let inner = area.inner(Margin::new(joined, joined));
+        // The middle of the ring says what to do.
+        if *panel != Panel::Ring || scene.app.zoom {
+            buf.set_style(inner, Style::new().add_modifier(Modifier::DIM));
+        }
+    }
 }
 
 fn draw_panels(
@@ -428,6 +444,7 @@ fn force_ascii(buf: &mut Buffer, area: Rect) {
         let plain = match cell.symbol() {
             "·" | "–" | "—" | "─" => '-',
             "│" => '|',
+            "└" => '`',
             "…" => '~',
             "→" => '>',
             "←" => '<',

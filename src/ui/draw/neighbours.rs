@@ -97,7 +97,7 @@ pub(super) const fn nobody(standing: Standing, lab: bool) -> (&'static str, &'st
         Standing::Joining => ("Joining a ring…", "neighbours appear once it answers"),
         Standing::Leaving => ("Leaving the ring…", "files are being handed over"),
         Standing::Left => ("Left the ring", "join host:port comes back"),
-        Standing::Down if lab => ("This node is down", "restart it, or show another one"),
+        Standing::Down if lab => ("This node is down", "R restarts it · n shows another"),
         Standing::Down => ("This node is down", "start it again"),
         Standing::Alone | Standing::Member => ("Alone on the ring", "join host:port"),
     }

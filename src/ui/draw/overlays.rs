@@ -106,7 +106,8 @@ fn commands(scene: Scene, needle: &str, width: usize) -> Vec<Line<'static>> {
         .iter()
         .filter(|spec| {
             let words: Vec<&str> = spec.words().collect();
-            format!("{} {}", words.join(" "), spec.summary).to_lowercase().contains(needle)
+            let text = format!("{} {} {}", words.join(" "), spec.summary, spec.details);
+            text.to_lowercase().contains(needle)
         })
         .collect();
     let few = found.len() <= 3 && !needle.is_empty();

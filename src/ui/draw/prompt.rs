@@ -18,15 +18,9 @@ const MENU_ROWS: usize = 8;
 const MESSAGE_ROWS: u16 = 4;
 
 /// Draws the line and what belongs to it; returns where the cursor stands.
-/// Menu and message cover the lower part of `above`; a message also covers the
-/// row of hints between, if there is one.
-pub(super) fn draw(
-    scene: Scene,
-    buf: &mut Buffer,
-    area: Rect,
-    above: Rect,
-    hints: bool,
-) -> Option<Position> {
+/// Menu and message cover the lower part of `above`; the row of hints between,
+/// if there is one, always says where keys go and what is being typed.
+pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect, above: Rect) -> Option<Position> {
     let (theme, glyphs, app) = (scene.theme(), scene.glyphs(), scene.app);
     let prompt = &app.prompt;
     let typing = app.focus == Focus::Prompt;
@@ -60,17 +54,14 @@ pub(super) fn draw(
     }
     put(buf, area, &Line::from(spans));
 
-    let hints_row = u16::from(hints);
-    let mut rest = Rect { height: above.height + hints_row, ..above };
+    let mut rest = above;
     if let Some(message) = &prompt.message {
         rest.height -= draw_message(scene, buf, rest, message);
     }
     if typing && !prompt.menu.is_empty() {
         let word = value.rfind(' ').map_or(0, |space| text::width(&value[..=space]));
         let x = text::width(&lead) + word.saturating_sub(skip);
-        // The row of hints tells what is being typed: it stays in sight.
-        let room = Rect { height: rest.height.min(above.height), ..rest };
-        draw_menu(scene, buf, room, x as u16);
+        draw_menu(scene, buf, rest, x as u16);
     }
     let x = area.x + (text::width(&lead) + cursor?) as u16;
     Some(Position::new(x.min(area.right().saturating_sub(1)), area.y))
@@ -79,7 +70,7 @@ pub(super) fn draw(
 /// What an empty prompt says: the next thing to do.
 fn empty_note(scene: Scene) -> String {
     let snapshot = scene.snapshot;
-    let example = if snapshot.members.len() <= 1 {
+    let example = if snapshot.living() <= 1 {
         "join 127.0.0.1:2000"
     } else if snapshot.files.is_empty() {
         "put SkyShip.jpg"
@@ -102,7 +93,11 @@ fn draw_message(scene: Scene, buf: &mut Buffer, area: Rect, message: &Message) -
         level => glyphs.level(level),
     };
     let lines = text::wrap(&message.text, usize::from(area.width).saturating_sub(4));
-    let rows = (lines.len() as u16).min(MESSAGE_ROWS).min(area.height);
+    // An answer that was read makes room while the next line is typed; what
+    // is wrong with the line stays whole.
+    let typing = !scene.app.prompt.input.value().is_empty();
+    let most = if typing && message.level < Level::Warn { 1 } else { MESSAGE_ROWS };
+    let rows = (lines.len() as u16).min(most).min(area.height.div_ceil(2));
     let place = Rect { y: area.bottom() - rows, height: rows, ..area };
     Clear.render(place, buf);
     buf.set_style(place, theme.text);

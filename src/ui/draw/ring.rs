@@ -13,7 +13,7 @@ use super::{Scene, neighbours, put, status, text, tiny};
 use crate::id::Id;
 use crate::peer::Peer;
 use crate::ui::state::{Focus, Panel, TableState};
-use crate::view::{Liveness, LookupRow, Standing};
+use crate::view::{Liveness, LookupRow, Snapshot, Standing};
 
 /// Nodes up to which each has a glyph of its own.
 const SINGLE_NODES: usize = 24;
@@ -26,7 +26,7 @@ const MARKED_FILES: usize = 256;
 
 /// What stands right of the title.
 pub(super) fn summary(scene: Scene) -> Line<'static> {
-    Line::styled(status::node_count(scene.snapshot), scene.theme().dim)
+    Line::styled(status::nodes_and_gone(scene.snapshot), scene.theme().dim)
 }
 
 /// Draws the diagram, or a line in its place where it would be too small.
@@ -166,6 +166,9 @@ impl<'a> Diagram<'a> {
             add(next, theme.dim);
         } else {
             add(&status::node_count(snapshot), theme.text);
+            if snapshot.gone() > 0 {
+                add(&format!("{} {} gone", self.scene.glyphs().dead, snapshot.gone()), theme.bad);
+            }
             add(&format!("{glyph} {word}"), style);
             let words = status::health_words(&snapshot.health);
             for two in words.chunks(2) {
@@ -494,13 +497,10 @@ fn lookup_line(scene: Scene, room: u16) -> Option<Line<'static>> {
     let hops = format!("hops {}", lookup.hops.len());
     let expected = format!("{} = {:.1}", scene.glyphs().half_log, n.log2() / 2.0);
     let micros: u64 = lookup.hops.iter().filter_map(|hop| hop.micros).sum();
-    let finger = lookup
-        .hops
-        .first()
-        .and_then(|hop| snapshot.fingers.iter().rev().find(|finger| finger.node == Some(hop.peer)));
     let mut parts = vec![Span::styled(format!("{what} → {owner}"), theme.key)];
-    let mut more = vec![hops, expected, text::trip(micros)];
-    more.extend(finger.map(|finger| format!("by finger {}", finger.index)));
+    let mut more = vec![hops, expected];
+    more.extend(lookup.hops.first().and_then(|hop| way(snapshot, hop.peer)));
+    more.push(text::trip(micros));
     if lookup.hops.is_empty() {
         more.truncate(2);
     }
@@ -514,6 +514,16 @@ fn lookup_line(scene: Scene, room: u16) -> Option<Line<'static>> {
         parts.push(part);
     }
     Some(Line::from(parts))
+}
+
+/// How this node knows the first node that a lookup asks.
+fn way(snapshot: &Snapshot, first: Peer) -> Option<String> {
+    let finger = snapshot.fingers.iter().rev().find(|finger| finger.node == Some(first));
+    if let Some(finger) = finger {
+        return Some(format!("by finger {}", finger.index));
+    }
+    let place = snapshot.successors.iter().position(|successor| successor.peer == first)?;
+    Some(format!("by successor {}", place + 1))
 }
 
 fn set(buf: &mut Buffer, cell: Position, glyph: &str, style: Style) {

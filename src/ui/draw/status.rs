@@ -47,7 +47,7 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) {
 pub(super) fn nodes(snapshot: &Snapshot) -> u64 {
     match snapshot.census {
         Census::Estimate(n) => n,
-        Census::Complete | Census::Partial => snapshot.members.len().max(1) as u64,
+        Census::Complete | Census::Partial => snapshot.living().max(1) as u64,
     }
 }
 
@@ -58,6 +58,14 @@ pub(super) fn node_count(snapshot: &Snapshot) -> String {
         Census::Complete => text::count(n, "node"),
         Census::Partial => format!("{n}+ nodes"),
         Census::Estimate(_) => format!("≈{n} nodes"),
+    }
+}
+
+/// `8 nodes`, with `· 1 gone` for those that died or left just now.
+pub(super) fn nodes_and_gone(snapshot: &Snapshot) -> String {
+    match snapshot.gone() {
+        0 => node_count(snapshot),
+        gone => format!("{} · {gone} gone", node_count(snapshot)),
     }
 }
 
@@ -84,7 +92,7 @@ pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
         (glyphs.dead, "down", theme.bad)
     } else if !health.is_good() {
         (glyphs.alert, "repairing", theme.warn)
-    } else if health.margin.is_some_and(|margin| margin <= 1) && nodes(scene.snapshot) > 2 {
+    } else if health.is_fragile(scene.snapshot.living(), scene.snapshot.successors_max) {
         (glyphs.alert, "fragile", theme.warn)
     } else {
         (glyphs.up, "healthy", theme.good)
@@ -162,8 +170,12 @@ fn segments(scene: Scene) -> Vec<Segment> {
             add(14, false, vec![(word.to_owned(), theme.dim)]);
         }
     }
-    let count = node_count(snapshot);
-    add(3, false, vec![(count, theme.text)]);
+    let mut count = vec![(nodes_and_gone(snapshot), theme.text)];
+    if snapshot.gone() > 0 {
+        count[0].1 = theme.warn;
+        count.push((node_count(snapshot), theme.text));
+    }
+    add(3, false, count);
     let files = text::count(snapshot.files.len() as u64, "file");
     add(7, false, vec![(files, theme.text)]);
     if snapshot.events_dropped > 0 {
@@ -184,17 +196,15 @@ fn segments(scene: Scene) -> Vec<Segment> {
         forms.insert(0, (format!("{glyph} {words}"), style));
     }
     add(6, true, forms);
-    let (up, down) = (snapshot.traffic.up_rate, snapshot.traffic.down_rate);
+    let (up, down) = snapshot.traffic.rates();
     let (u, d) = (glyphs.up_arrow, glyphs.down_arrow);
-    let style = if up + down > 0 { theme.text } else { theme.dim };
-    add(
-        9,
-        true,
-        vec![
-            (format!("{u} {:>8}  {d} {:>8}", text::rate(up), text::rate(down)), style),
-            (format!("{u}{} {d}{}", text::short_size(up), text::short_size(down)), style),
-        ],
-    );
+    if up + down > 0 {
+        // One way is often silent: nothing is said of it, but its place stays.
+        let rate = |rate| if rate > 0 { text::rate(rate) } else { "—".to_owned() };
+        let long = format!("{u} {:>8}  {d} {:>8}", rate(up), rate(down));
+        let short = format!("{u}{} {d}{}", text::short_size(up), text::short_size(down));
+        add(9, true, vec![(long, theme.text), (short, theme.text)]);
+    }
     all
 }
 

@@ -13,7 +13,7 @@ use super::{Class, TICK, draw, wants_tick};
 use crate::ui::fixture;
 use crate::ui::state::{App, Completion, Confirmed, Focus, Frozen, Message, Overlay, Panel, Trail};
 use crate::ui::theme::{Glyphs, Theme};
-use crate::view::{Level, Standing, TransferState};
+use crate::view::{Level, Liveness, Standing, Step, TransferState};
 
 /// The sizes of the four layouts, and that of a pane among many.
 const SIZES: [(u16, u16); 5] = [(160, 45), (100, 30), (80, 24), (50, 12), (20, 4)];
@@ -391,4 +391,109 @@ fn no_size_panics_or_is_blank() {
             assert_draws(app, width, height);
         }
     }
+}
+
+/// A ring of three, of which one died a moment ago.
+fn with_a_ghost() -> App {
+    let mut app = fixture::three();
+    let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
+    let gone = snapshot.successors.remove(1).peer;
+    for member in &mut snapshot.members {
+        if member.peer == gone {
+            member.liveness = Liveness::Dead;
+        }
+    }
+    snapshot.health.margin = Some(1);
+    app
+}
+
+#[test]
+fn who_is_gone_is_shown_but_not_counted_among_the_nodes() {
+    let text = picture(&mut with_a_ghost(), 100, 30);
+    assert!(text.contains("2 nodes · 1 gone") && !text.contains("3 nodes"), "{text}");
+}
+
+#[test]
+fn a_ring_is_fragile_only_when_it_could_stand_more() {
+    let text = picture(&mut with_a_ghost(), 100, 30);
+    assert!(text.contains("healthy") && !text.contains("fragile"), "two can have no more\n{text}");
+    let mut app = fixture::eight();
+    Arc::make_mut(&mut app.nodes[0].snapshot).health.margin = Some(1);
+    assert!(picture(&mut app, 100, 30).contains("fragile"));
+}
+
+#[test]
+fn the_murmur_of_the_protocol_is_no_traffic() {
+    let mut app = fixture::three();
+    let quiet = picture(&mut app, 160, 45);
+    assert!(!quiet.contains("/s"), "{quiet}");
+    Arc::make_mut(&mut app.nodes[0].snapshot).traffic.down_rate = 2_400_000;
+    assert!(picture(&mut app, 160, 45).contains("2.4 MB/s"));
+}
+
+#[test]
+fn explanations_stand_below_their_events_and_fit_any_panel() {
+    let mut app = fixture::three();
+    app.explain = true;
+    let text = picture(&mut app, 160, 45);
+    assert!(text.contains("└ time-out: a peer that misses its answers"), "{text}");
+    for (width, height) in SIZES {
+        picture(&mut app, width, height);
+    }
+    // Three steps of one kind are explained once.
+    let node = &mut app.nodes[0];
+    let mut step = node.events[1].clone();
+    step.step = Some(Step::Successor);
+    node.events = vec![step; 3].into();
+    let text = picture(&mut app, 160, 45);
+    assert_eq!(text.matches("└ stabilize").count(), 1, "{text}");
+}
+
+#[test]
+fn an_answer_leaves_the_row_of_hints_in_sight() {
+    let text = picture(&mut failing(fixture::three()), 80, 24);
+    let rows: Vec<_> = text.lines().collect();
+    assert!(rows[22].starts_with(" TYPE"), "{text}");
+    assert!(rows[21].contains("Usage: cancel N"), "{text}");
+}
+
+#[test]
+fn a_table_in_an_answer_keeps_its_columns() {
+    let mut app = fixture::three();
+    let text = "found\n  HOP  ID\n    1  48".to_owned();
+    app.prompt.message = Some(Message { level: Level::Info, text });
+    let text = picture(&mut app, 80, 24);
+    assert!(text.contains("\n     HOP  ID\n       1  48\n"), "{text}");
+}
+
+#[test]
+fn a_node_that_is_down_says_what_to_do_and_its_old_tables_are_dim() {
+    let mut app = fixture::eight();
+    (app.lab, app.trail) = (true, None);
+    Arc::make_mut(&mut app.nodes[0].snapshot).standing = Standing::Down;
+    assert!(picture(&mut app, 100, 30).contains("R restarts it"));
+    let buffer = buffer(&mut app, 160, 45);
+    let fingers = buffer.content().iter().filter(|cell| cell.modifier.contains(Modifier::DIM));
+    assert!(fingers.count() > 160, "the tables are what it knew last");
+}
+
+#[test]
+fn a_transfer_that_is_done_is_full_even_when_no_byte_had_to_move() {
+    let mut app = in_panel(fixture::eight(), Panel::Transfers);
+    let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
+    snapshot.transfers.truncate(4);
+    snapshot.transfers.drain(..3);
+    (snapshot.transfers[0].done, app.zoom) = (0, true);
+    let text = picture(&mut app, 100, 30);
+    assert!(text.contains("100%") && !text.contains(" 0%"), "{text}");
+}
+
+#[test]
+fn an_answer_shrinks_to_its_first_line_while_the_next_is_typed() {
+    let mut app = fixture::three();
+    let text = "stored on\n466\n495".to_owned();
+    app.prompt.message = Some(Message { level: Level::Info, text });
+    assert!(picture(&mut app, 80, 24).contains("\n   495"));
+    let text = picture(&mut typing(app, "get"), 80, 24);
+    assert!(text.contains("stored on") && !text.contains("\n   495"), "{text}");
 }

@@ -132,6 +132,7 @@ pub(super) fn short_address(peer: &Peer, me: &Peer) -> String {
 }
 
 /// Breaks a text into lines of at most `cells`, at spaces where there are any.
+/// The spaces that a line begins with stay.
 pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let cells = cells.max(1);
     let mut lines = Vec::new();

@@ -52,7 +52,12 @@ pub(super) fn draw(
         let running = is_running(row);
         let (glyph, style) = glyph(scene, row);
         let name = usize::from(widths[1]).saturating_sub(2);
-        let number = if running { text::rate(row.rate) } else { text::size(row.total) };
+        let number = match row.state {
+            TransferState::Running => text::rate(row.rate),
+            // The bytes are there; the copies are counted beside it.
+            TransferState::Securing { .. } => "copies".to_owned(),
+            _ => text::size(row.total),
+        };
         Row {
             cells: vec![
                 Line::styled(row.number.to_string(), theme.dim),
@@ -95,10 +100,12 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
     }
 }
 
-/// Whole percents, 100 only when all is there.
+/// Whole percents, 100 only when all is there: also when nothing had to move,
+/// because the others had the content already.
 pub(super) fn percent(row: &TransferRow) -> u64 {
     match row.total {
         0 => 100,
+        _ if row.state == TransferState::Done => 100,
         total => (u128::from(row.done) * 100 / u128::from(total)).min(100) as u64,
     }
 }

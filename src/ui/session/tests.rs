@@ -1,13 +1,15 @@
 //! The loop against a screen that only counts, with keys and signals from
 //! channels.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use futures_util::stream;
 use tokio::sync::watch;
 
-use super::super::sample;
+use super::super::fixture;
 use super::*;
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
@@ -120,17 +122,42 @@ impl Outside {
     }
 }
 
+/// A terminal's keys as crossterm hands them over: between two keys it keeps
+/// the first waker that it is given, and no other.
+#[derive(Clone, Default)]
+struct Terminal(Arc<Mutex<(VecDeque<char>, Option<Waker>)>>);
+
+impl Terminal {
+    fn press(&self, c: char) {
+        let mut inside = self.0.lock().expect("unpoisoned");
+        inside.0.push_back(c);
+        if let Some(waker) = inside.1.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<Option<io::Result<Event>>> {
+        let mut inside = self.0.lock().expect("unpoisoned");
+        if let Some(c) = inside.0.pop_front() {
+            let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
+            return Poll::Ready(Some(Ok(Event::Key(key))));
+        }
+        inside.1.get_or_insert_with(|| context.waker().clone());
+        Poll::Pending
+    }
+}
+
 type Keys = mpsc::UnboundedReceiver<io::Result<Event>>;
 type Caught = mpsc::UnboundedReceiver<Signalled>;
 
 fn session() -> (Session<Seen>, Keys, Caught, Outside) {
     let seen = Seen::default();
-    let (snapshots, latest) = watch::channel(Arc::new(sample::snapshot()));
+    let (snapshots, latest) = watch::channel(Arc::new(fixture::member()));
     let (events, shown) = mpsc::channel(8_192);
     let (submit, commands) = mpsc::channel(8);
     let (keys, pressed) = mpsc::unbounded_channel();
     let (signals, caught) = mpsc::unbounded_channel();
-    let mut app = sample::app(vec![sample::snapshot()]);
+    let mut app = fixture::started(vec![fixture::member()]);
     app.control.leave_deadline = Duration::from_secs(60);
     let feed = Feed { snapshots: latest, events: shown, commands: submit };
     let session = Session::new(app, seen.clone(), vec![feed], None);
@@ -157,7 +184,7 @@ fn play<F: Future<Output = ()>>(
 }
 
 fn event(text: &str) -> UiEvent {
-    UiEvent { unix_ms: 0, level: Level::Info, text: text.to_owned() }
+    UiEvent { unix_ms: 0, level: Level::Info, step: None, text: text.to_owned() }
 }
 
 #[test]
@@ -192,7 +219,7 @@ fn at_rest_nothing_is_painted_and_nothing_wakes_it() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
         let (mut session, _keys, _signals, outside) = session();
-        let quiet = Snapshot { transfers: Vec::new(), ..sample::snapshot() };
+        let quiet = Snapshot { transfers: Vec::new(), ..fixture::member() };
         session.app.snapshot_changed(0, Arc::new(quiet));
         assert!(session.paint().is_ok());
         assert!(session.paint().is_ok());
@@ -230,7 +257,7 @@ fn only_the_latest_snapshot_counts() {
         let (mut session, _keys, _signals, outside) = session();
         assert!(session.inbox.ready().is_none());
         for uptime_ms in 1..=100 {
-            let snapshot = Snapshot { uptime_ms, ..sample::snapshot() };
+            let snapshot = Snapshot { uptime_ms, ..fixture::member() };
             outside.snapshots.send_replace(Arc::new(snapshot));
         }
         let Some(News::Snapshot(0, snapshot)) = session.inbox.ready() else {
@@ -249,7 +276,7 @@ fn a_command_goes_to_its_node_and_its_end_comes_back() {
             outside.run("ping :2001");
             let (command, reply) = outside.commands.recv().await.expect("submitted");
             assert_eq!(command, Command::Ping { peer: ":2001".into() });
-            let pong = Outcome::Pong { peer: sample::peer(2001), micros: 1 };
+            let pong = Outcome::Pong { peer: fixture::peer(2001), micros: 1 };
             assert!(reply.send(Ok(pong)).is_ok());
             outside.signals.send(Signalled::End).expect("heard");
             let (command, reply) = outside.commands.recv().await.expect("submitted");
@@ -442,4 +469,56 @@ fn a_snapshot_is_never_written_over_another_file() {
     assert_eq!(read("chordal-466 (2).json"), "2");
     let (level, text) = export("/nowhere/at/all.json", "x");
     assert_eq!(level, Level::Error, "{text}");
+}
+
+#[test]
+fn every_key_is_painted_at_once_on_a_terminal_that_keeps_one_waker() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut session, _keys, mut signals, outside) = session();
+        let quiet = Snapshot { transfers: Vec::new(), ..fixture::member() };
+        session.app.snapshot_changed(0, Arc::new(quiet));
+        let terminal = Terminal::default();
+        let typist = {
+            let (terminal, seen) = (terminal.clone(), outside.seen.clone());
+            let signals = outside.signals.clone();
+            // Somebody outside: a task of this runtime would wake the session.
+            std::thread::spawn(move || {
+                let start = Instant::now();
+                let mut line = String::new();
+                for c in "abcdefghij".chars() {
+                    line.push(c);
+                    terminal.press(c);
+                    let painted =
+                        |record: &mut Record| record.frames.last().is_some_and(|f| f.0 == line);
+                    while !seen.with(painted) && start.elapsed() < LOOK * 10 {
+                        std::thread::yield_now();
+                    }
+                }
+                let took = start.elapsed();
+                let _ = signals.send(Signalled::End);
+                let _ = signals.send(Signalled::End);
+                took
+            })
+        };
+        let keys = stream::poll_fn(move |context| terminal.poll(context));
+        let signals = stream::poll_fn(move |context| signals.poll_recv(context));
+        let ended = session.run(keys, signals, std::future::pending()).await;
+        assert!(matches!(ended, Ok(Ended::Interrupted)), "{ended:?}");
+        let took = typist.join().expect("the typist");
+        assert!(took < LOOK * 2, "ten keys took {took:?}");
+    });
+}
+
+#[test]
+fn what_a_labs_other_nodes_report_is_no_reason_to_paint() {
+    let (mut session, _keys, _signals, _outside) = session();
+    assert!(session.paint().is_ok());
+    session.news(News::Snapshot(1, Arc::new(fixture::member())));
+    session.news(News::Event(1, event("elsewhere")));
+    session.news(News::Event(0, UiEvent { level: Level::Detail, ..event("hidden") }));
+    assert!(!session.dirty);
+    session.news(News::Event(0, event("here")));
+    assert!(session.dirty);
 }

@@ -14,26 +14,26 @@ use crate::view::{
     UiEvent,
 };
 
+use super::fixture;
 use super::reducer::Do;
-use super::sample;
 use super::state::{App, Confirmed, Focus, Overlay, Panel, Trail};
 
 mod panels;
 mod prompt;
 
 fn app() -> App {
-    of(sample::snapshot())
+    of(fixture::member())
 }
 
 fn of(snapshot: Snapshot) -> App {
-    sample::app(vec![snapshot])
+    fixture::started(vec![snapshot])
 }
 
 /// A lab of three nodes.
 fn lab() -> App {
     let nodes = [2000, 2001, 2002];
-    let node = |port| Snapshot { me: sample::peer(port), ..sample::snapshot() };
-    let mut app = sample::app(nodes.map(node).to_vec());
+    let node = |port| Snapshot { me: fixture::peer(port), ..fixture::member() };
+    let mut app = fixture::started(nodes.map(node).to_vec());
     app.lab = true;
     app.focus = Focus::Panels;
     app
@@ -73,7 +73,7 @@ fn told(app: &App) -> &str {
 }
 
 fn event(text: &str) -> UiEvent {
-    UiEvent { unix_ms: 0, level: Level::Info, text: text.to_owned() }
+    UiEvent { unix_ms: 0, level: Level::Info, step: None, text: text.to_owned() }
 }
 
 fn submitted(done: &[Do]) -> Vec<(usize, Command)> {

@@ -29,11 +29,11 @@ fn a_selection_stays_inside_its_table_even_when_the_table_shrinks() {
     key(&mut app, KeyCode::PageUp);
     assert_eq!(app.tables[Panel::Fingers.index()].selected, 0);
     text(&mut app, "G");
-    let mut smaller = sample::snapshot();
+    let mut smaller = fixture::member();
     smaller.fingers.truncate(4);
     app.snapshot_changed(0, Arc::new(smaller));
     assert_eq!(app.tables[Panel::Fingers.index()].selected, 3);
-    app.snapshot_changed(0, Arc::new(Snapshot { fingers: Vec::new(), ..sample::snapshot() }));
+    app.snapshot_changed(0, Arc::new(Snapshot { fingers: Vec::new(), ..fixture::member() }));
     text(&mut app, "j");
     assert_eq!(app.tables[Panel::Fingers.index()].selected, 0);
 }
@@ -63,7 +63,7 @@ fn the_snapshot_is_exported_as_json_that_reads_back() {
     let [Do::Export { name, json }] = done.as_slice() else { panic!("{done:?}") };
     assert_eq!(name, "chordal-466.json");
     let read: Snapshot = serde_json::from_str(json).expect("a snapshot");
-    assert_eq!(read.me, sample::peer(2000));
+    assert_eq!(read.me, fixture::peer(2000));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_frozen_picture_stands_still_and_nothing_is_lost() {
     app.event(0, event("before"));
     text(&mut app, " ");
     app.event(0, event("meanwhile"));
-    app.snapshot_changed(0, Arc::new(Snapshot { uptime_ms: 99_000, ..sample::snapshot() }));
+    app.snapshot_changed(0, Arc::new(Snapshot { uptime_ms: 99_000, ..fixture::member() }));
     assert_eq!(app.snapshot().uptime_ms, 60_000);
     assert_eq!(app.nodes[0].events.len(), 1);
     assert_eq!(app.frozen.as_ref().map(|frozen| frozen.events), Some(1));
@@ -158,7 +158,7 @@ fn a_new_lookup_starts_a_trail_and_an_old_one_does_not() {
         owner: None,
     };
     let snapshot =
-        |number| Arc::new(Snapshot { lookup: Some(lookup(number)), ..sample::snapshot() });
+        |number| Arc::new(Snapshot { lookup: Some(lookup(number)), ..fixture::member() });
     let mut app = of((*snapshot(1)).clone());
     app.now = Duration::from_secs(3);
     app.snapshot_changed(0, snapshot(1));
@@ -195,13 +195,13 @@ fn a_node_is_killed_after_a_yes_and_restarted_only_when_down() {
     let question = "kill node 466 127.0.0.1:2000, as a crash would".to_owned();
     assert_eq!(app.overlay, Some(Overlay::Confirm { question, action: Confirmed::Kill }));
     assert_eq!(text(&mut app, "y"), [Do::Kill(0)]);
-    let down = Snapshot { standing: Standing::Down, ..sample::snapshot() };
+    let down = Snapshot { standing: Standing::Down, ..fixture::member() };
     app.snapshot_changed(0, Arc::new(down));
     assert_eq!(text(&mut app, "K"), []);
     assert_eq!(app.overlay, None);
     app.focus = Focus::Prompt;
     assert_eq!(submitted(&run(&mut app, "info")), []);
-    assert_eq!(told(&app), "info: this node is down; R starts it again");
+    assert_eq!(told(&app), "info: this node is down; Esc, then R starts it again");
     app.focus = Focus::Panels;
     assert_eq!(text(&mut app, "R"), [Do::Restart(0)]);
 }
@@ -225,15 +225,16 @@ fn quitting_a_lab_names_everything_that_ends() {
 fn a_node_that_is_added_becomes_the_last() {
     let mut app = lab();
     assert_eq!(text(&mut app, "A"), [Do::Add]);
-    app.node_added(Arc::new(Snapshot { me: sample::peer(2003), ..sample::snapshot() }));
+    app.node_added(Arc::new(Snapshot { me: fixture::peer(2003), ..fixture::member() }));
+    assert!(told(&app).starts_with("node 4, "), "{}", told(&app));
     text(&mut app, "N");
-    assert_eq!((app.shown, app.snapshot().me), (3, sample::peer(2003)));
+    assert_eq!((app.shown, app.snapshot().me), (3, fixture::peer(2003)));
 }
 
 #[test]
 fn no_text_of_another_node_reaches_the_terminal_unclean() {
     let evil = "x\u{1b}]0;owned\u{7}";
-    let mut dirty = sample::snapshot();
+    let mut dirty = fixture::member();
     dirty.ring = evil.into();
     dirty.fault = Some(evil.into());
     dirty.transfers[0].name = evil.into();
@@ -249,7 +250,40 @@ fn no_text_of_another_node_reaches_the_terminal_unclean() {
 #[test]
 fn a_clean_snapshot_is_shared_and_not_copied() {
     let mut app = app();
-    let snapshot = Arc::new(sample::snapshot());
+    let snapshot = Arc::new(fixture::member());
     app.snapshot_changed(0, Arc::clone(&snapshot));
     assert!(Arc::ptr_eq(&app.nodes[0].snapshot, &snapshot));
+}
+
+#[test]
+fn explain_mode_names_the_command_behind_a_key() {
+    let mut app = panels();
+    text(&mut app, "4");
+    assert_eq!(told(&app), "");
+    text(&mut app, "x");
+    assert!(told(&app).contains("l shows details"), "{}", told(&app));
+    text(&mut app, "4");
+    assert_eq!(told(&app), "the same as the command: ls");
+    text(&mut app, "x");
+    assert_eq!(told(&app), "explanations off");
+}
+
+#[test]
+fn an_answer_goes_when_the_next_key_of_the_panels_is_pressed() {
+    let mut app = panels();
+    text(&mut app, "4y");
+    assert_eq!(told(&app), "copied SkyShip.jpg");
+    text(&mut app, "1");
+    assert_eq!(told(&app), "");
+}
+
+#[test]
+fn a_failure_of_an_older_command_names_it() {
+    let mut app = app();
+    run(&mut app, "get SkyShip.jpg");
+    run(&mut app, "cancel 4");
+    app.reply(0, Err(CommandFailed("cancelled".into())));
+    assert_eq!(told(&app), "get SkyShip.jpg: cancelled");
+    app.reply(1, Err(CommandFailed("there is no transfer 4".into())));
+    assert_eq!(told(&app), "there is no transfer 4");
 }

@@ -1,0 +1,86 @@
+//! Explain mode: why a step of the protocol was taken, one sentence each, and
+//! which command asks for what a key shows.
+//!
+//! The events say *what* happened; these sentences say what made it happen, in
+//! the words of the papers, so that they can be looked up there.
+
+use crate::view::{Step, UiEvent};
+
+use super::action::Action;
+use super::state::Panel;
+
+/// What led to an event, if a step of the protocol did.
+pub fn why(event: &UiEvent) -> Option<&'static str> {
+    Some(match event.step? {
+        Step::Joined => {
+            "join: a member looked up the owner of this node's place; that owner is its successor"
+        }
+        Step::Renamed => {
+            "join: two nodes cannot share a place, so the address is hashed again with an index"
+        }
+        Step::Adopted => "join: a node alone takes over the ring's name, size and copies",
+        Step::Left => {
+            "leave: the files went to the next holders, then both neighbours were linked up"
+        }
+        Step::Alone => "stabilize: no entry of the successor list answers, so nobody is left",
+        Step::Predecessor => {
+            "rectify: a node that lies between notified this one, or the predecessor before is dead"
+        }
+        Step::Successor => {
+            "stabilize: the successor told of a predecessor that lies closer, or it is dead and \
+             the next of the list takes its place"
+        }
+        Step::Successors => {
+            "stabilize: the list is the successor followed by the successor's own list, cut to r"
+        }
+        Step::Finger => "fix fingers: finger i is the owner of id + 2^i; it was looked up anew",
+        Step::Dropped => {
+            "time-out: a peer that misses its answers leaves every table, so that lookups go round \
+             it"
+        }
+        Step::Hop => {
+            "lookup: the closest known node before the key is asked; each hop halves the way"
+        }
+        Step::Merged => {
+            "merge: a probe met a member of another ring; stabilize now weaves both into one"
+        }
+        Step::Copies => {
+            "repair: the owner of a key counts the copies on its next successors and adds what is \
+             missing"
+        }
+        Step::Kept => "placement: the key is this node's own, or its owner is just before it",
+        Step::Given => "placement: the copies are where they belong, so the one here could go",
+        Step::KeepFailed => "repair: the owner tries again in its next round",
+    })
+}
+
+/// The command that asks for what an action shows or does.
+pub const fn command(action: Action) -> Option<&'static str> {
+    Some(match action {
+        Action::Panel(Panel::Ring) => "ring",
+        Action::Panel(Panel::Fingers) => "fingers",
+        Action::Panel(Panel::Neighbours) => "info",
+        Action::Panel(Panel::Files) => "ls",
+        Action::Panel(Panel::Transfers) => "transfers",
+        Action::Cancel => "cancel N",
+        Action::Export => "info --json",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+
+    use crate::ui::action::BINDINGS;
+    use crate::view::command::parse_line;
+
+    #[test]
+    fn every_command_that_a_key_stands_for_is_one() {
+        for binding in BINDINGS {
+            let Some(line) = super::command(binding.action) else { continue };
+            // The shell knows --json, the prompt has panels for it.
+            let line = line.replace("cancel N", "cancel 1").replace(" --json", "");
+            assert!(parse_line(&line).is_ok(), "{line}");
+        }
+    }
+}
