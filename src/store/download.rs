@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blob::Partial;
-use super::disk::{self, Disk, RealDisk};
+use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
 use crate::name::{FileName, MAX_COMPONENT_BYTES};
 use crate::transfer::manifest::{Manifest, PieceIndex};
@@ -176,6 +176,7 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::Disk;
     use super::*;
     use crate::transfer::manifest::ManifestBuilder;
     use tempfile::TempDir;
