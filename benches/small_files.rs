@@ -16,6 +16,7 @@ use chordal::view::Command;
 use chordal::wire::handshake::Params;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 const FILES: usize = 1_000;
 const FILE_BYTES: usize = 4096;
@@ -73,8 +74,11 @@ async fn put_and_get(home: &Path, nodes: usize, files: usize) -> (Duration, Dura
         };
         node.snapshots.clone().wait_for(members).await.expect("the node runs");
     }
-    let options =
-        Options { via: ring[0].address, download_dir: home.join(format!("from-{nodes}")) };
+    let options = Options {
+        via: ring[0].address,
+        download_dir: home.join(format!("from-{nodes}")),
+        interrupted: CancellationToken::new(),
+    };
     let act = async |command| {
         client::run(&options, command, |_| {}).await.expect("the command succeeds");
     };

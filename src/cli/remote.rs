@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::client::{self, Progress};
 use crate::view::Outcome;
 
 use super::args::RemoteArgs;
+use super::signals::EndSignals;
 use super::{Failure, runtime, say_error, show};
 
 /// Carries out one command and prints how it ended.
@@ -17,10 +19,19 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
     let options = client::Options {
         via: args.via,
         download_dir: args.download_dir.unwrap_or_else(|| PathBuf::from(".")),
+        interrupted: CancellationToken::new(),
     };
     let bar = bar();
     let progress = |progress: Progress| follow(&bar, &progress);
-    let end = runtime()?.block_on(client::run(&options, args.command, progress));
+    let interrupted = options.interrupted.clone();
+    let end = runtime()?.block_on(async {
+        let mut signals = EndSignals::listen()?;
+        tokio::spawn(async move {
+            signals.next().await;
+            interrupted.cancel();
+        });
+        Ok(client::run(&options, args.command, progress).await)
+    })?;
     bar.finish_and_clear();
     let outcome = end.map_err(|failed| Failure::Failed(failed.to_string()))?;
     // The text says so itself; the JSON has no place for it, and what is

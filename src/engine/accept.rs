@@ -9,7 +9,6 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::peer::is_reachable;
-use crate::view::Level;
 use crate::wire::handshake::{HandshakeError, Hello, Purpose};
 
 use super::connection::{self, ConnectError};
@@ -80,7 +79,8 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
             match greeted {
                 Ok((stream, hello)) => dispatch(&shared, stream, hello, &limits).await,
                 Err(ConnectError::Handshake(why @ HandshakeError::OtherRing { .. })) => {
-                    shared.event(Level::Warn, format!("a stranger was turned away: {why}")).await;
+                    let text = format!("a stranger was turned away: {why}");
+                    let _ = shared.hub.send(Input::Stranger(text)).await;
                 }
                 Err(error) => tracing::debug!(%error, "a connection did not get past its greeting"),
             }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::view::{Command, CommandFailed, Outcome, TransferKind};
 use crate::wire::handshake::Purpose;
 
@@ -29,6 +31,9 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// How a command ends that its user interrupted.
+const INTERRUPTED: &str = "interrupted";
+
 /// What a client needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -36,6 +41,9 @@ pub struct Options {
     pub via: SocketAddr,
     /// Where downloads go.
     pub download_dir: PathBuf,
+    /// Cancelled when the user wants no more: the command ends soon, and what
+    /// it has half written is removed.
+    pub interrupted: CancellationToken,
 }
 
 /// Carries out one command through `options.via`; `progress` is called as
@@ -56,11 +64,16 @@ async fn act(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Outcome, String> {
     let via = options.via;
-    let (member, params) = access::introduce(via).await.map_err(|error| {
+    let introduced = tokio::select! {
+        introduced = access::introduce(via) => introduced,
+        () = options.interrupted.cancelled() => return Err(INTERRUPTED.to_owned()),
+    };
+    let (member, params) = introduced.map_err(|error| {
         format!(
             "{via} cannot be reached: {error}; is a node running there? --via names another one"
         )
     })?;
+    let cuts = Cuts::default();
     let access = Access::Outside(Outside {
         via,
         member,
@@ -68,7 +81,7 @@ async fn act(
         plane: DataPlane {
             hello: client_hello(Purpose::Data),
             counters: Arc::default(),
-            cuts: Cuts::default(),
+            cuts: cuts.clone(),
         },
     });
     let transfers = Transfers::new(Instant::now());
@@ -90,6 +103,12 @@ async fn act(
             reading => commands::read(&access, reading).await,
         }
     };
+    let work = async {
+        tokio::select! {
+            result = work => result,
+            () = options.interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+        }
+    };
     // The bytes move on this task's thread; progress is told from another.
     let report = || {
         if let Some(row) = transfers.rows().first() {
@@ -103,13 +122,22 @@ async fn act(
             while stopped.recv_timeout(PROGRESS) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
             {
                 report();
+                if options.interrupted.is_cancelled() {
+                    // Nothing else reaches a thread that waits for bytes.
+                    transfers.cancel_all();
+                    cuts.cut_all();
+                }
             }
             report();
         });
         let result =
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
         drop(stop);
-        result
+        if options.interrupted.is_cancelled() {
+            result.or(Err(INTERRUPTED.to_owned()))
+        } else {
+            result
+        }
     })
 }
 

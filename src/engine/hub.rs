@@ -15,7 +15,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, onesho
 use crate::chord::{self, Effect, Effects, Notice, Reply, Ticket};
 use crate::peer::Peer;
 use crate::time::Time;
-use crate::view::Level;
 use crate::wire::handshake::Purpose;
 use crate::wire::{Ask, Frame, Message, Nonce, Request, Response};
 
@@ -145,6 +144,7 @@ impl Hub {
             Input::Request { address, request, done } => self.request(address, request, done),
             Input::Look(look) => look(&self.core),
             Input::Event(level, text) => self.publisher.event(level, text),
+            Input::Stranger(text) => self.publisher.stranger(text, Instant::now()),
             Input::Changed => self.publisher.touch(),
             Input::Close => {
                 self.links.close();
@@ -286,7 +286,7 @@ impl Hub {
 
     fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) {
         if let ConnectError::Handshake(why) = error {
-            self.publisher.event(Level::Warn, format!("{address}: {why}"));
+            self.publisher.stranger(format!("{address}: {why}"), Instant::now());
         }
         tracing::debug!(%address, %error, "cannot connect");
         self.links.unreachable(address);

@@ -44,6 +44,12 @@ const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 /// answer.
 const GHOST: Duration = Duration::from_secs(8);
 
+/// How long the same warning about a stranger is not told again.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// Different warnings about strangers that are told within this time.
+const WARNED_AT_MOST: usize = 20;
+
 /// Before anything was seen that speaks against it.
 const UNSEEN: Health = Health { one_ring: true, ordered: true, lists_valid: true, margin: None };
 
@@ -64,6 +70,8 @@ pub(super) struct Publisher {
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
     bursts: Bursts,
+    /// What strangers caused lately.
+    warned: Vec<(Instant, String)>,
     health: Health,
 }
 
@@ -88,6 +96,7 @@ impl Publisher {
             traffic: (started, Traffic::default()),
             remember_at: None,
             bursts: Bursts::default(),
+            warned: Vec::new(),
             health: UNSEEN,
         }
     }
@@ -126,6 +135,17 @@ impl Publisher {
             self.dropped += 1;
             self.touch();
         }
+    }
+
+    /// A warning about somebody whom this node does not control, who may cause
+    /// it again and again: within a while the same one is told once.
+    pub(super) fn stranger(&mut self, text: String, now: Instant) {
+        self.warned.retain(|(at, _)| now.saturating_duration_since(*at) < REPEAT);
+        if self.warned.len() >= WARNED_AT_MOST || self.warned.iter().any(|(_, old)| *old == text) {
+            return;
+        }
+        self.warned.push((now, text.clone()));
+        self.event(Level::Warn, text);
     }
 
     /// Takes in what the core noticed, and tells it.

@@ -179,6 +179,8 @@ pub(super) enum Input {
     Look(Box<dyn FnOnce(&chord::Node) + Send>),
     /// A line for the events panel.
     Event(Level, String),
+    /// A warning about somebody who may cause it again and again.
+    Stranger(String),
     /// Something that a snapshot shows changed outside the core.
     Changed,
     /// Close all connections in order and end.

@@ -26,8 +26,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::process::{
-    DEADLINE, NodeProcess, PROGRAM, chordal, describe, eventually, free_address, random_file, text,
-    with_sky_ship,
+    DEADLINE, NodeProcess, PROGRAM, chordal, command, describe, eventually, free_address,
+    random_file, signal, text, with_sky_ship,
 };
 
 /// A connection that speaks for itself.
@@ -344,6 +344,31 @@ fn running_download(snapshot: &Snapshot) -> Option<u64> {
         row.kind == TransferKind::Download && row.state == TransferState::Running && row.done > 0
     };
     snapshot.transfers.iter().find(moves).map(|row| row.number)
+}
+
+#[test]
+fn an_interrupted_command_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("large");
+    File::create(&path).and_then(|file| file.set_len(256 << 20)).expect("a file");
+    let node = NodeProcess::start(&[]);
+    node.run(&["put", text(&path)]);
+    let to = dir.path().join("fetched");
+    let mut get = command(&["get", "large", "--to", text(&to), "--via"])
+        .arg(node.address.to_string())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    eventually("bytes arrive", || match half_written(dir.path()).len() {
+        0 => Err(format!("{:?}", get.try_wait())),
+        _ => Ok(()),
+    });
+    signal(get.id(), rustix::process::Signal::INT);
+    let output = get.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    assert!(half_written(dir.path()).is_empty(), "{:?}", half_written(dir.path()));
+    assert!(!to.exists());
 }
 
 fn half_written(dir: &Path) -> Vec<String> {
