@@ -185,7 +185,8 @@ impl Node {
             connections: TaskTracker::new(),
         };
         let mut publisher = Publisher::new(snapshot_tx, event_tx, started);
-        publisher.event(Level::Info, format!("listening on {bound} as {address}"));
+        let known_as = if bound == address { String::new() } else { format!(" as {address}") };
+        publisher.event(Level::Info, format!("listening on {bound}{known_as}"));
         for note in &recovery.notes {
             publisher.event(Level::Warn, note.clone());
         }
