@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blob::Partial;
-use super::disk::{self, Disk, RealDisk};
+use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
 use crate::name::{FileName, MAX_COMPONENT_BYTES};
 use crate::transfer::manifest::{Manifest, PieceIndex};
@@ -177,6 +177,7 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Disk;
     use crate::transfer::manifest::ManifestBuilder;
     use tempfile::TempDir;
 
