@@ -8,6 +8,9 @@
 //! oldest; each is timed until the snapshots of all living nodes show the
 //! ring as it must be: what a person at the dashboards would see.
 
+// The figures are the output.
+#![allow(clippy::print_stdout)]
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chordal::engine::{Config, Node};
+use chordal::id::Space;
 use chordal::peer::Peer;
 use chordal::view::{Command, Outcome, Role, Snapshot, Standing};
 use chordal::wire::handshake::Params;
@@ -83,7 +87,7 @@ async fn start(home: &Path) -> Node {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         advertise: None,
         join: Vec::new(),
-        params: Params { ring: "bench".to_owned(), space: Default::default(), replicas: 3 },
+        params: Params { ring: "bench".to_owned(), space: Space::default(), replicas: 3 },
         successors: 16,
         stabilize: Duration::from_secs(1),
         data_dir: Some(home.join("data")),

@@ -116,6 +116,7 @@ copies() {
 start_node() {
     local log=$work/node-$1.out process
     shift
+    : >"$log"
     "$CHORDAL" 127.0.0.1:0 --headless --data-dir "$work/data-${#addresses[@]}" "$@" \
         >"$log" 2>"$log.err" &
     process=$!

@@ -4,6 +4,9 @@
 //!
 //! `cargo bench --bench small_files [-- FILES]`
 
+// The figures are the output.
+#![allow(clippy::print_stdout)]
+
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use chordal::engine::client::{self, Options};
 use chordal::engine::{Config, Node};
+use chordal::id::Space;
 use chordal::view::Command;
 use chordal::wire::handshake::Params;
 use tempfile::TempDir;
@@ -104,7 +108,7 @@ async fn start(home: &Path, contact: Option<SocketAddr>) -> Node {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         advertise: None,
         join: contact.into_iter().collect(),
-        params: Params { ring: "bench".to_owned(), space: Default::default(), replicas: 3 },
+        params: Params { ring: "bench".to_owned(), space: Space::default(), replicas: 3 },
         successors: 16,
         stabilize: Duration::from_secs(1),
         data_dir: Some(home.join("data")),

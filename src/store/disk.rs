@@ -49,6 +49,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// Bytes handed to the system at once. For longer writes Linux takes long runs
+/// of memory for its cache, which a virtual machine often has to ask its host
+/// for first.
+const WRITE_BYTES: usize = 32 * 1024;
+
 /// The disk of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -118,7 +123,12 @@ impl DiskFile for File {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        let mut at = offset;
+        for step in bytes.chunks(WRITE_BYTES) {
+            self.write_all_at(step, at)?;
+            at += step.len() as u64;
+        }
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -178,6 +178,7 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::super::disk::Disk as _;
     use super::*;
+    use crate::store::Disk;
     use crate::transfer::manifest::ManifestBuilder;
     use tempfile::TempDir;
 
