@@ -176,7 +176,6 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::disk::Disk as _;
     use super::*;
     use crate::store::Disk;
     use crate::transfer::manifest::ManifestBuilder;
