@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::chord::Failure;
 use crate::chord::placement::placement;
@@ -39,6 +40,15 @@ const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why a transfer ended that nobody wants any more.
 const CANCELLED: &str = "cancelled";
+
+/// Looks for a name before a failing lookup is told.
+const LOCATE_ATTEMPTS: u32 = 5;
+
+/// Pause between two looks: by then a ring that changes has got further.
+const LOCATE_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long the owner's answer waits for that of the node behind it.
+const SECOND_OPINION: Duration = Duration::from_millis(300);
 
 /// What a transfer is at, for whoever shows progress.
 pub(super) trait Phases: Send + Sync {
@@ -189,28 +199,32 @@ struct Located {
     sources: Vec<Peer>,
 }
 
-/// Finds the newest record of a name: the owner's, or, while an owner does not
-/// have it yet, that of its successors.
+/// Finds the newest record of a name. While the ring changes, a question may
+/// fall between two owners: nobody knowing the name is believed only when it is
+/// said twice, and a lookup that fails is repeated.
 async fn locate(access: &Access, name: &FileName) -> Result<Option<Located>, String> {
+    let mut unknown = false;
+    for _ in 1..LOCATE_ATTEMPTS {
+        match look_for(access, name).await {
+            Ok(None) if unknown => return Ok(None),
+            Ok(None) => unknown = true,
+            Ok(found) => return Ok(found),
+            Err(why) => tracing::debug!(%why, %name, "looking again"),
+        }
+        tokio::time::sleep(LOCATE_PAUSE).await;
+    }
+    look_for(access, name).await
+}
+
+async fn look_for(access: &Access, name: &FileName) -> Result<Option<Located>, String> {
     let trace = access.lookup(name.key(access.space()), Some(name.to_string())).await?;
     let nodes: Vec<Peer> = std::iter::once(trace.owner).chain(trace.successors).collect();
     let replicas = access.params().replicas;
     let wanted = placement(access.space(), trace.key, &nodes, replicas);
     let mut best: Option<Located> = None;
-    // Whoever has just joined has nothing yet, and many may join at once: then
-    // the copies are further along the list.
-    for (asked, node) in nodes.iter().enumerate() {
-        if asked > usize::from(replicas) && best.is_some() {
-            break;
-        }
-        let request = Request::Locate { name: name.clone() };
-        let Ok(Response::Locate { record: Some(record), holders }) =
-            access.request(node.address(), request).await
-        else {
-            continue;
-        };
+    let mut hear = |node: Peer, record: Record, holders: Vec<Peer>| {
         if best.as_ref().is_none_or(|best| best.record.version < record.version) {
-            let mut sources = vec![*node];
+            let mut sources = vec![node];
             for peer in holders.iter().chain(&wanted) {
                 if !sources.contains(peer) {
                     sources.push(*peer);
@@ -218,11 +232,44 @@ async fn locate(access: &Access, name: &FileName) -> Result<Option<Located>, Str
             }
             best = Some(Located { record, sources });
         }
-        if *node == trace.owner {
-            break;
+    };
+    // The owner knows, unless it has only just come (back): then the next node
+    // has what it lacks, or a newer version.
+    let (owner, next) = tokio::join!(ask_for(access, trace.owner, name), async {
+        let next = nodes.get(1).copied()?;
+        let answer = timeout(SECOND_OPINION, ask_for(access, next, name)).await.ok()?;
+        answer.map(|(record, holders)| (next, record, holders))
+    });
+    let known = owner.is_some();
+    if let Some((record, holders)) = owner {
+        hear(trace.owner, record, holders);
+    }
+    if let Some((next, record, holders)) = next {
+        hear(next, record, holders);
+    }
+    if !known {
+        // Many may join at once: then the copies are further along the list.
+        let mut found = false;
+        for (at, node) in nodes.iter().enumerate().skip(1) {
+            if found && at > usize::from(replicas) {
+                break;
+            }
+            if let Some((record, holders)) = ask_for(access, *node, name).await {
+                hear(*node, record, holders);
+                found = true;
+            }
         }
     }
     Ok(best)
+}
+
+/// What a node knows of a name: the record and who holds it.
+async fn ask_for(access: &Access, node: Peer, name: &FileName) -> Option<(Record, Vec<Peer>)> {
+    let request = Request::Locate { name: name.clone() };
+    match access.request(node.address(), request).await {
+        Ok(Response::Locate { record: Some(record), holders }) => Some((record, holders)),
+        _ => None,
+    }
 }
 
 /// Fetches a file.
