@@ -33,7 +33,8 @@ pub(super) fn argument() -> Arg {
         .value_name("FILE")
         .value_hint(clap::ValueHint::FilePath)
         .global(true)
-        .help("a file of settings; 'chordal config' prints a template [env: CHORDAL_CONFIG]")
+        .help_heading(None::<&str>)
+        .help("A file of settings; 'chordal config' prints a template [env: CHORDAL_CONFIG]")
 }
 
 /// Puts the settings of the user's file into a command line's defaults.
