@@ -205,7 +205,7 @@ struct Located {
 async fn locate(access: &Access, name: &FileName) -> Result<Option<Located>, String> {
     let mut unknown = false;
     for _ in 1..LOCATE_ATTEMPTS {
-        match look_for(access, name).await {
+        match look_for(access, name, Some(name.to_string())).await {
             Ok(None) if unknown => return Ok(None),
             Ok(None) => unknown = true,
             Ok(found) => return Ok(found),
@@ -213,11 +213,15 @@ async fn locate(access: &Access, name: &FileName) -> Result<Option<Located>, Str
         }
         tokio::time::sleep(LOCATE_PAUSE).await;
     }
-    look_for(access, name).await
+    look_for(access, name, Some(name.to_string())).await
 }
 
-async fn look_for(access: &Access, name: &FileName) -> Result<Option<Located>, String> {
-    let trace = access.lookup(name.key(access.space()), Some(name.to_string())).await?;
+async fn look_for(
+    access: &Access,
+    name: &FileName,
+    shown: Option<String>,
+) -> Result<Option<Located>, String> {
+    let trace = access.lookup(name.key(access.space()), shown).await?;
     let nodes: Vec<Peer> = std::iter::once(trace.owner).chain(trace.successors).collect();
     let replicas = access.params().replicas;
     let wanted = placement(access.space(), trace.key, &nodes, replicas);
@@ -439,12 +443,26 @@ pub(super) async fn ring_files(
             }
         }
     }
-    let mut files: Vec<RingFile> = newest.into_values().collect();
-    for file in &mut files {
+    let mut files: Vec<RingFile> = Vec::new();
+    let wanted = members.len().min(usize::from(access.params().replicas));
+    for mut file in newest.into_values() {
+        if file.holders.len() < wanted && is_removed(access, &file.file).await {
+            continue;
+        }
         // What was counted here and now beats what the owner last heard.
         file.file.copies = u8::try_from(file.holders.len()).unwrap_or(u8::MAX);
+        files.push(file);
     }
     Ok(Outcome::RingFiles { files, silent, space: access.space() })
+}
+
+/// Whether a file with few copies was removed: a node that was away meanwhile
+/// still has its old copy until it hears of that.
+async fn is_removed(access: &Access, file: &FileRow) -> bool {
+    match look_for(access, &file.name, None).await {
+        Ok(Some(found)) => found.record.is_deleted() && found.record.version > file.version,
+        _ => false,
+    }
 }
 
 /// Whether a name matches a pattern: `*` stands for any characters, `?` for

@@ -119,6 +119,33 @@ fn a_removed_file_is_gone_everywhere() {
     assert!(ring.nodes[0].fetch("SkyShip.jpg").is_ok());
 }
 
+/// A copy that slept through the removal is no file: nobody is shown it, not
+/// even while its node is still coming back.
+#[test]
+fn a_file_removed_while_a_holder_was_away_does_not_come_back() {
+    let (_dir, path) = with_sky_ship();
+    let mut ring = Ring::of(5);
+    ring.nodes[0].run(&["put", text(&path)]);
+    let holder = ring.secured("SkyShip.jpg")[1];
+    let at = ring.nodes.iter().position(|node| node.address == holder).expect("a member");
+    let mut away = ring.crash(at);
+    ring.settled();
+    ring.nodes[0].run(&["rm", "SkyShip.jpg"]);
+    away.restart(&["--join", &ring.nodes[0].address.to_string()]);
+    ring.nodes.push(away);
+    let shown = || {
+        let files = ring.nodes[0].json(&["ls", "--ring"]).expect("the ring answers");
+        assert_eq!(files["files"].as_array().map(Vec::len), Some(0), "{files}");
+    };
+    eventually("the node is back", || {
+        shown();
+        let known = members(&ring.nodes[0].json(&["ring"])?)?.len();
+        if known == 5 { Ok(()) } else { Err(format!("{known} members")) }
+    });
+    shown();
+    failed(&ring.nodes[4].attempt(&["get", "SkyShip.jpg"]), 1, &["no file named"]);
+}
+
 #[test]
 fn names_that_could_leave_a_directory_are_refused_with_the_reason() {
     let (_dir, path) = with_sky_ship();
