@@ -12,11 +12,13 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::view::outcome::Info;
 use crate::view::{Command, CommandFailed, Hop, Level, Outcome, TransferKind};
+use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
 
 use super::Submission;
 use super::access::{self, Access, unexpected};
 use super::address;
+use super::connection;
 use super::files::{self, Phases};
 use super::publish;
 use super::shared::{Input, Shared};
@@ -145,6 +147,9 @@ pub(super) async fn join_through(
         match shared.core(chord::Command::Adopt { params }).await {
             Some(Reply::Adopted) => {}
             Some(Reply::Failed(failure)) => {
+                // So that people at the other side hear of it too: its answer
+                // to this greeting is known already.
+                let _ = connection::dial(address, &me.hello(Purpose::Member)).await;
                 return Err(format!("{address} is on another ring, {theirs}: {failure}"));
             }
             _ => return Err(stopping()),

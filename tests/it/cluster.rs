@@ -231,6 +231,11 @@ fn rings_of_different_names_stay_apart() {
         let log = theirs.log();
         if log.contains("'ours'") && log.contains("--ring") { Ok(()) } else { Err(log) }
     });
+    eventually("the other side says whom it turned away", || {
+        let log = ours.log();
+        let told = log.contains("turned away") && log.contains("'theirs'");
+        if told { Ok(()) } else { Err(log) }
+    });
     let ring = ours.json(&["ring"]).expect("a ring of one");
     assert_eq!(members(&ring).expect("members").len(), 1);
 }
