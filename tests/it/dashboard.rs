@@ -221,7 +221,9 @@ fn after_ctrl_d_the_terminal_is_as_it_was() {
 
 #[test]
 fn after_ctrl_c_twice_the_terminal_is_as_it_was() {
-    ends_tidily("Ctrl-C twice", |dash| (0..2).for_each(|_| dash.screen.key(Key::Ctrl('c'))), None);
+    // In one write: a Ctrl-C that comes when the terminal is out of raw mode
+    // already makes the kernel throw away what the terminal has not read yet.
+    ends_tidily("Ctrl-C twice", |dash| dash.screen.send("\u{3}\u{3}"), None);
 }
 
 #[test]
