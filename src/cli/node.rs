@@ -24,6 +24,10 @@ pub(super) const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// Time to close a node whose dashboard has let it leave already.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 
+/// Time for threads that are still inside a call of the system: everything is
+/// said and done by then, and no call may keep the program from ending.
+const THREADS_DEADLINE: Duration = Duration::from_secs(2);
+
 /// What a second signal costs.
 const UNHANDED: &str = "ended at once, by a second signal: not every file may have been handed \
      over; start the node again with the same address to bring them back";
@@ -51,7 +55,10 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         data_dir,
         download_dir: args.download_dir,
     };
-    runtime()?.block_on(carry(config, args.screen))
+    let runtime = runtime()?;
+    let end = runtime.block_on(carry(config, args.screen));
+    runtime.shutdown_timeout(THREADS_DEADLINE);
+    end
 }
 
 /// What the members of the ring agree on.
