@@ -84,14 +84,10 @@ async fn measure(rounds: usize) -> (Vec<Duration>, Vec<Duration>) {
 
 async fn start(home: &Path) -> Node {
     let mut node = Node::start(Config {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        advertise: None,
-        join: Vec::new(),
         params: Params { ring: "bench".to_owned(), space: Space::default(), replicas: 3 },
-        successors: 16,
-        stabilize: Duration::from_secs(1),
         data_dir: Some(home.join("data")),
         download_dir: Some(home.join("downloads")),
+        ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     })
     .await
     .expect("a node starts");

@@ -105,14 +105,11 @@ async fn put_and_get(home: &Path, nodes: usize, files: usize) -> (Duration, Dura
 
 async fn start(home: &Path, contact: Option<SocketAddr>) -> Node {
     let mut node = Node::start(Config {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        advertise: None,
         join: contact.into_iter().collect(),
         params: Params { ring: "bench".to_owned(), space: Space::default(), replicas: 3 },
-        successors: 16,
-        stabilize: Duration::from_secs(1),
         data_dir: Some(home.join("data")),
         download_dir: Some(home.join("downloads")),
+        ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     })
     .await
     .expect("a node starts");

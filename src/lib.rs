@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`id`], [`peer`], [`name`], [`record`], [`time`], [`limits`] | nothing of this crate but layer 0 |
 //! | 1 | [`wire`] | 0 |
-//! | 2 | [`chord`], [`transfer`] | 0, 1 |
+//! | 2 | [`chord`], [`transfer`], [`mesh`], [`registry`] | 0, 1 |
 //! | 3 | [`view`] (0 only), [`store`] (0, `transfer::manifest`) | as named |
 //! | 4 | [`engine`] | 0–3 |
 //! | 5 | [`ui`] | 0, [`view`] |
@@ -24,6 +24,8 @@ pub mod time;
 pub mod wire;
 
 pub mod chord;
+pub mod mesh;
+pub mod registry;
 pub mod transfer;
 
 pub mod store;

@@ -35,3 +35,27 @@ pub const MAX_PIECES: usize = 64 * 1024;
 /// Bytes of one file: 1 TiB, whose pieces are 16 MiB. Beyond it one piece, which
 /// must be in memory to be verified, would be too much to receive.
 pub const MAX_FILE_BYTES: u64 = 1 << 40;
+
+/// Bytes of one sentence of gossip: a few lines of a terminal.
+pub const MAX_SAY_BYTES: usize = 512;
+
+/// Bytes of a search pattern: what a person types.
+pub const MAX_PATTERN_BYTES: usize = 256;
+
+/// Nodes named as silent in the end of a search: more names than these help
+/// nobody, and the message stays small.
+pub const MAX_SILENT: usize = 32;
+
+/// Results of one search, from all nodes together, and from any one part of
+/// its tree: whoever floods a search fills no more than this.
+pub const MAX_RESULTS: usize = 1_000;
+
+/// Results of one node for one search.
+pub const MAX_RESULTS_PER_NODE: usize = 200;
+
+/// How long a provider record lives without being refreshed, in seconds: a
+/// sharer that died is forgotten after it.
+pub const PROVIDER_LIFETIME_S: u32 = 30 * 60;
+
+/// Ports of one scan: a decade, a hundred, a thousand; not a whole host.
+pub const MAX_SCAN_PORTS: usize = 1_024;

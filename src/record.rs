@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Id, Space};
 use crate::name::FileName;
+use crate::peer::Peer;
 
 /// The BLAKE3 hash of a whole file.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -118,6 +119,28 @@ impl Record {
     pub const fn is_deleted(&self) -> bool {
         matches!(self.content, Content::Deleted)
     }
+}
+
+/// A file that a node shares from its own disk, as the ring remembers it.
+///
+/// There is one for each name and sharer; the larger serial replaces the
+/// smaller.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Provider {
+    /// The name.
+    pub name: FileName,
+    /// Who shares it.
+    pub peer: Peer,
+    /// The content.
+    pub root: ContentHash,
+    /// Its bytes.
+    pub size: u64,
+    /// Grows with every statement of this peer about this name; only compared
+    /// with others of the same pair.
+    pub serial: u64,
+    /// Seconds until it is forgotten unless it is said again; 0: withdrawn. At
+    /// most [`crate::limits::PROVIDER_LIFETIME_S`].
+    pub lifetime_s: u32,
 }
 
 #[cfg(test)]

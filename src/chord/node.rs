@@ -326,7 +326,7 @@ impl Node {
             Tell::Changed => self.neighbour_changed(from, turn),
             Tell::Leaving { predecessor, .. } => self.neighbour_leaves(from, predecessor, turn),
             Tell::Consider { candidate, hops } => self.consider(candidate, hops, turn),
-            Tell::Held { .. } => {}
+            Tell::Held { .. } | Tell::Provided { .. } => {}
         }
     }
 

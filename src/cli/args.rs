@@ -90,6 +90,31 @@ pub(super) struct NodeArgs {
     /// Where downloads go; peer_PORT_downloads in the working directory by default
     #[arg(long, value_name = "DIR", env = "CHORDAL_DOWNLOAD_DIR", value_hint = ValueHint::DirPath)]
     pub(super) download_dir: Option<PathBuf>,
+    /// A registry that tells who there is and is told who is dead; give several
+    #[arg(
+        long = "seed",
+        value_name = "ADDR",
+        env = "CHORDAL_SEEDS",
+        value_delimiter = ',',
+        value_parser = address::parse
+    )]
+    pub(super) seeds: Vec<SocketAddr>,
+    /// A directory (or file) to share from the start; changes in it are followed
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CHORDAL_SHARE",
+        value_delimiter = ',',
+        value_hint = ValueHint::AnyPath
+    )]
+    pub(super) share: Vec<PathBuf>,
+    /// Do not offer finished downloads to others
+    #[arg(
+        long,
+        env = "CHORDAL_NO_RESHARE",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub(super) no_reshare: bool,
     /// The ring.
     #[command(flatten)]
     pub(super) ring: RingArgs,
@@ -391,6 +416,7 @@ fn subcommand(spec: &'static Spec) -> Command {
             Arg::new(argument.name)
                 .help(argument.help)
                 .required(!argument.optional)
+                .action(if argument.repeated { ArgAction::Append } else { ArgAction::Set })
                 .value_hint(hint(argument.kind)),
         );
     }
@@ -441,7 +467,12 @@ fn subcommand(spec: &'static Spec) -> Command {
 const fn hint(kind: Kind) -> ValueHint {
     match kind {
         Kind::LocalPath => ValueHint::AnyPath,
+        Kind::Host => ValueHint::Hostname,
         Kind::Peer
+        | Kind::Linked
+        | Kind::Ports
+        | Kind::Content
+        | Kind::SharedFile
         | Kind::RingFile
         | Kind::KeyOrName
         | Kind::Pattern
@@ -467,7 +498,7 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
     }
     words.push("--".to_owned());
     for argument in spec.arguments {
-        words.extend(given.get_one::<String>(argument.name).cloned());
+        words.extend(given.get_many::<String>(argument.name).into_iter().flatten().cloned());
     }
     let json = spec.reads && given.get_flag("json");
     let command =

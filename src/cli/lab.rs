@@ -37,14 +37,12 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
     let stderr = args.screen.headless.then_some(args.screen.log_format);
     let _log = log::start(directory.path.join("log"), stderr)?;
     let pattern = Config {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        advertise: None,
-        join: Vec::new(),
         params: node::params(&args.ring),
         successors: usize::from(args.ring.successors),
         stabilize: args.ring.stabilize,
         data_dir: Some(directory.path.clone()),
         download_dir: args.download_dir,
+        ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     };
     runtime()?.block_on(async {
         let mut lab = Lab { pattern, port: args.port, members: Vec::new() };

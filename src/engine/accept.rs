@@ -33,6 +33,9 @@ const MAX_DATA: usize = 2 * MAX_DATA_CONNECTIONS;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What somebody hears who takes a node for a registry.
+const NO_REGISTRY: &str = "this is a node, not a registry; join it, or give a registry's address";
+
 /// The places for accepted connections.
 struct Limits {
     greeting: Places,
@@ -131,7 +134,9 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
                 Some(refused("a member must say at which address it can be reached"))
             }
             (Purpose::Client | Purpose::Data, _) => None,
+            (Purpose::Registry, _) => Some(refused(NO_REGISTRY)),
         },
+        (_, Purpose::Registry) => Some(refused(NO_REGISTRY)),
         (Some(params), _) => Some((
             HandshakeError::OtherRing { theirs: ours.clone(), ours: params.clone() },
             HandshakeError::OtherRing { theirs: params.clone(), ours: ours.clone() },
@@ -152,6 +157,8 @@ async fn dispatch(shared: &Shared, stream: TcpStream, hello: Hello, limits: &Lim
         }
         Purpose::Client => Held::Client(limits.clients.take()),
         Purpose::Data => return serve_bytes(shared, stream, limits).await,
+        // Refused while greeting.
+        Purpose::Registry => return,
     };
     let whose = Whose::Theirs { hello, held };
     let _ = shared.hub.send(Input::Connected { stream, whose }).await;

@@ -13,7 +13,7 @@ use crate::chord::{Command, Reply};
 use crate::id::{Id, Space};
 use crate::limits::MAX_FRAME_BYTES;
 use crate::peer::Peer;
-use crate::wire::handshake::{Hello, Params, Purpose};
+use crate::wire::handshake::{Hello, Params, Program, Purpose};
 use crate::wire::query::LookupTrace;
 use crate::wire::{Frame, Request, Response, codec};
 
@@ -130,6 +130,7 @@ impl Access {
 pub(super) fn client_hello(purpose: Purpose) -> Hello {
     Hello {
         purpose,
+        program: Program::Client,
         params: None,
         address: None,
         index: 0,

@@ -93,7 +93,7 @@ async fn act(
                 let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
                 files::put(&access, &path, name, overwrite, &transfer, &phases).await
             }
-            Command::Get { name, to } => {
+            Command::Get { name, to, .. } => {
                 let name = file_name(&name)?;
                 let place = files::place_for(to.as_ref(), &options.download_dir);
                 let transfer = transfers.open(TransferKind::Download, name.as_str(), 0);

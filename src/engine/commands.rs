@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::chord::invariant::{Members, NodeState};
 use crate::chord::{self, Failure, Reply};
 use crate::id::{Id, Space};
+use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::view::outcome::Info;
@@ -57,7 +58,7 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
-        Command::Get { name, to } => {
+        Command::Get { name, to, no_reshare: _ } => {
             let name = file_name(&name)?;
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, name.as_str(), 0);
@@ -82,10 +83,11 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
     let space = access.space();
     match command {
         Command::Ls { pattern, ring: false } => {
+            let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());
             let held = files::files_of(access, access.member()).await?;
             let files = held
                 .iter()
-                .filter(|held| files::matches(pattern.as_deref(), held.record.name.as_str()))
+                .filter(|held| pattern.matches(held.record.name.as_str()))
                 .map(|held| files::row(access, held))
                 .collect();
             Ok(Outcome::Files { files, space })

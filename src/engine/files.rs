@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::chord::Failure;
 use crate::chord::placement::placement;
+use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::Record;
@@ -420,6 +421,7 @@ pub(super) async fn ring_files(
     members: &[Peer],
     pattern: Option<&str>,
 ) -> Result<Outcome, String> {
+    let named = Pattern::new(pattern.unwrap_or_default());
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
     let mut silent = Vec::new();
     for member in members {
@@ -427,7 +429,7 @@ pub(super) async fn ring_files(
             silent.push(*member);
             continue;
         };
-        for held in files.iter().filter(|held| matches(pattern, held.record.name.as_str())) {
+        for held in files.iter().filter(|held| named.matches(held.record.name.as_str())) {
             let file = row(access, held);
             match newest.get_mut(&file.name) {
                 Some(known) if known.file.version == file.version => {
@@ -465,47 +467,6 @@ async fn is_removed(access: &Access, file: &FileRow) -> bool {
     }
 }
 
-/// Whether a name matches a pattern: `*` stands for any characters, `?` for
-/// one, a plain word matches anywhere; upper and lower case are alike.
-pub(super) fn matches(pattern: Option<&str>, name: &str) -> bool {
-    let Some(pattern) = pattern else { return true };
-    let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
-    let name: Vec<char> = name.to_lowercase().chars().collect();
-    if pattern.iter().any(|c| matches!(c, '*' | '?')) {
-        glob(&pattern, &name)
-    } else {
-        pattern.is_empty() || name.windows(pattern.len()).any(|part| part == pattern)
-    }
-}
-
-/// Matching with one step back to the latest star: linear in practice, never
-/// worse than the product of the lengths.
-fn glob(pattern: &[char], name: &[char]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
 /// The name that a put gives to a local file.
 pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, String> {
     let text = match name {
@@ -530,24 +491,6 @@ pub(super) fn place_for(to: Option<&PathBuf>, download_dir: &Path) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_match_as_the_help_says() {
-        for (pattern, name, expected) in [
-            ("*.jpg", "SkyShip.jpg", true),
-            ("*.JPG", "SkyShip.jpg", true),
-            ("sky", "SkyShip.jpg", true),
-            ("ship?jpg", "SkyShip.jpg", false),
-            ("*ship?jpg", "SkyShip.jpg", true),
-            ("a*b*c", "aXXbYYc", true),
-            ("a*b*c", "aXXbYY", false),
-            ("", "anything", true),
-            ("*", "", true),
-        ] {
-            assert_eq!(matches(Some(pattern), name), expected, "{pattern} {name}");
-        }
-        assert!(matches(None, "x"));
-    }
 
     #[test]
     fn a_name_comes_from_the_path_or_from_the_user() {

@@ -16,15 +16,15 @@ use crate::chord::{self, Effect, Effects, Notice, Reply, Ticket};
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::handshake::Purpose;
-use crate::wire::{Ask, Frame, Message, Nonce, Request, Response};
+use crate::wire::{Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
 
 use super::connection::{self, ConnectError, Ending};
 use super::keep;
 use super::links::{Links, Sent};
 use super::publish::Publisher;
-use super::serve;
 use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
+use super::{mesh, search, serve};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
 const BATCH: usize = 256;
@@ -142,6 +142,10 @@ impl Hub {
                 self.handle(chord::Input::Command { ticket, command });
             }
             Input::Request { address, request, done } => self.request(address, request, done),
+            Input::Mesh { to, message } => {
+                let frame = Frame::Mesh { from: self.core.peer().index(), to: to.index(), message };
+                self.send_frame(to.address(), frame);
+            }
             Input::Look(look) => look(&self.core),
             Input::Event(level, text) => self.publisher.event(level, text),
             Input::Stranger(text) => self.publisher.stranger(text, Instant::now()),
@@ -212,6 +216,9 @@ impl Hub {
             && let Some(Waiter { copies: Some(watcher), .. }) = self.waiters.get(ticket)
         {
             let _ = watcher.send((*copies, *wanted));
+        }
+        if let Notice::Dropped(peer) = notice {
+            let _ = self.shared.dead.try_send(*peer);
         }
         self.publisher.noticed(notice, &self.core, &self.shared);
     }
@@ -290,11 +297,13 @@ impl Hub {
         }
         tracing::debug!(%address, %error, "cannot connect");
         self.links.unreachable(address);
+        self.gone(address);
         self.lost(address);
     }
 
     fn ended(&mut self, number: u64, ending: Ending) {
         let Some(address) = self.links.ended(number) else { return };
+        self.gone(address);
         match ending {
             Ending::Lost => self.lost(address),
             // What was asked over it is not answered any more.
@@ -369,8 +378,43 @@ impl Hub {
                     let _ = done.send(response);
                 }
             }
+            Frame::Mesh { from, to, message } => {
+                let Some(address) = address else { return };
+                if to == self.core.peer().index() {
+                    self.mesh_says(Peer::new(address, from), message);
+                }
+            }
+            // Of registries, and for them.
+            Frame::Report(_) | Frame::News(_) => {}
             Frame::Bye => {}
         }
+    }
+
+    /// Hands a message of a mesh on. Whoever sends more than is worked off
+    /// loses the rest.
+    fn mesh_says(&self, from: Peer, message: MeshMessage) {
+        let shared = &self.shared;
+        let taken = match message {
+            MeshMessage::Link(message) => {
+                shared.mesh.try_send(mesh::Input::Link { from, message }).is_ok()
+            }
+            MeshMessage::Gossip(gossip) => {
+                shared.mesh.try_send(mesh::Input::Gossip { from, gossip }).is_ok()
+            }
+            MeshMessage::Search(message) => {
+                shared.search.try_send(search::Input::Message { from, message }).is_ok()
+            }
+        };
+        if !taken {
+            tracing::debug!(%from, "a message of its mesh was dropped: there are too many");
+        }
+    }
+
+    /// Tells everybody beside the core that an address is not connected any
+    /// more.
+    fn gone(&self, address: SocketAddr) {
+        let _ = self.shared.mesh.try_send(mesh::Input::Gone { address });
+        let _ = self.shared.search.try_send(search::Input::Gone { address });
     }
 
     fn request(&mut self, address: SocketAddr, request: Request, done: oneshot::Sender<Response>) {
@@ -419,7 +463,14 @@ pub(super) const fn request_limit(request: &Request) -> Duration {
         Request::Lookup { .. } | Request::Remove { .. } | Request::Ping { .. } => {
             Duration::from_secs(15)
         }
-        Request::Info
+        Request::FoundSince { .. } => Duration::from_secs(8),
+        Request::Search { .. }
+        | Request::Find { .. }
+        | Request::Providers { .. }
+        | Request::Provide { .. }
+        | Request::Peers
+        | Request::Say { .. }
+        | Request::Info
         | Request::Fingers
         | Request::Files { .. }
         | Request::Locate { .. }

@@ -32,19 +32,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chord;
+use crate::id::Space;
 use crate::store::{Recovery, Store};
 use crate::view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
 use crate::wire::handshake::Params;
 
+use board::Board;
 use cuts::Cuts;
 use hub::Hub;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
+use shares::Shares;
 use transfers::Transfers;
+use trust::Reputations;
 
 mod accept;
 mod access;
 mod address;
+mod board;
 mod bursts;
 pub mod client;
 mod commands;
@@ -57,15 +62,21 @@ mod files;
 mod hub;
 mod keep;
 mod links;
+mod mesh;
 mod places;
 mod publish;
 mod remembered;
 mod rtt;
+mod scan;
+mod search;
+mod seeds;
 mod serve;
 mod serve_data;
 mod shared;
+mod shares;
 mod timers;
 mod transfers;
+mod trust;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -76,6 +87,13 @@ pub struct Config {
     pub advertise: Option<SocketAddr>,
     /// Members to join through, tried in turn, until one answers.
     pub join: Vec<SocketAddr>,
+    /// Registries: each tells who there is and is told who is dead.
+    pub seeds: Vec<SocketAddr>,
+    /// Files and directories to share from the start, besides those shared
+    /// earlier.
+    pub share: Vec<PathBuf>,
+    /// Whether finished downloads are offered to others.
+    pub reshare: bool,
     /// The ring's name, size and replica count.
     pub params: Params,
     /// Entries in the successor list.
@@ -88,6 +106,25 @@ pub struct Config {
     /// Where downloads go. `None`: `peer_<port>_downloads` in the working
     /// directory.
     pub download_dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// A node at this address with every setting at its default.
+    pub fn at(listen: SocketAddr) -> Config {
+        Config {
+            listen,
+            advertise: None,
+            join: Vec::new(),
+            seeds: Vec::new(),
+            share: Vec::new(),
+            reshare: true,
+            params: Params { ring: "chordal".to_owned(), space: Space::default(), replicas: 3 },
+            successors: 16,
+            stabilize: Duration::from_secs(1),
+            data_dir: None,
+            download_dir: None,
+        }
+    }
 }
 
 /// A command and where its end goes. Its progress shows in the snapshots.
@@ -166,8 +203,18 @@ impl Node {
         let (snapshot_tx, snapshots) = watch::channel(Arc::new(publish::first_snapshot(&core)));
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
+        let (mesh, mesh_inputs) = mpsc::channel(mesh::QUEUE);
+        let (search, search_inputs) = mpsc::channel(search::QUEUE);
+        let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
         let shared = Shared {
             hub,
+            mesh,
+            search,
+            dead,
+            board: Board::default(),
+            shares: Shares::default(),
+            reputations: Reputations::default(),
+            reshare: config.reshare,
             identity: identities,
             store,
             counters: Arc::default(),
@@ -203,6 +250,9 @@ impl Node {
         shared.tasks.spawn(hub.run(start));
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
+        shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
+        shared.tasks.spawn(search::run(shared.clone(), search_inputs));
+        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
         }

@@ -17,7 +17,7 @@ use crate::id::Id;
 use crate::peer::Peer;
 use crate::view::{
     Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Snapshot, Standing, Step, Traffic, UiEvent,
+    Sharing, Snapshot, Standing, Step, Traffic, UiEvent,
 };
 
 use super::bursts::Bursts;
@@ -64,6 +64,8 @@ pub(super) struct Publisher {
     dropped: u64,
     files_changed: bool,
     files_built: Instant,
+    /// The shared ones among the files published last.
+    shared_files: Arc<Vec<FileRow>>,
     lookup: Option<(Ticket, LookupRow)>,
     lookups: u64,
     ghosts: BTreeMap<Peer, Instant>,
@@ -90,6 +92,7 @@ impl Publisher {
             dropped: 0,
             files_changed: true,
             files_built: started,
+            shared_files: Arc::default(),
             lookup: None,
             lookups: 0,
             ghosts: BTreeMap::new(),
@@ -274,6 +277,7 @@ impl Publisher {
             liveness: links.liveness(peer.address()),
         };
         let (known, census) = core.members();
+        let board = shared.board.rows();
         Snapshot {
             uptime_ms: now.saturating_duration_since(self.started).as_millis() as u64,
             me: core.peer(),
@@ -293,7 +297,12 @@ impl Publisher {
                 CensusState::Partial => Census::Partial,
                 CensusState::Estimate(nodes) => Census::Estimate(nodes),
             },
-            files: self.files(now, core, before),
+            files: self.files(now, core, &board.shared, before),
+            peers: board.peers,
+            registries: board.registries.into_values().collect(),
+            search: board.search,
+            scan: board.scan,
+            sharing: board.sharing,
             transfers: shared.transfers.rows(),
             health: self.health(core, &known),
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
@@ -349,8 +358,14 @@ impl Publisher {
         self.health
     }
 
-    fn files(&mut self, now: Instant, core: &chord::Node, before: &Snapshot) -> Arc<Vec<FileRow>> {
-        if !self.files_changed {
+    fn files(
+        &mut self,
+        now: Instant,
+        core: &chord::Node,
+        shared: &Arc<Vec<FileRow>>,
+        before: &Snapshot,
+    ) -> Arc<Vec<FileRow>> {
+        if !self.files_changed && Arc::ptr_eq(shared, &self.shared_files) {
             return Arc::clone(&before.files);
         }
         let wait =
@@ -361,7 +376,13 @@ impl Publisher {
         }
         self.files_changed = false;
         self.files_built = now;
-        Arc::new(file_rows(core))
+        self.shared_files = Arc::clone(shared);
+        let mut rows = file_rows(core);
+        if !shared.is_empty() {
+            rows.extend(shared.iter().cloned());
+            rows.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
+        }
+        Arc::new(rows)
     }
 
     fn traffic(&mut self, now: Instant, shared: &Shared) -> Traffic {
@@ -452,6 +473,11 @@ pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
         members: vec![Member { peer: me, liveness: Liveness::Up }],
         census: Census::Partial,
         files: Arc::default(),
+        peers: Arc::default(),
+        registries: Vec::new(),
+        search: None,
+        scan: None,
+        sharing: Sharing::default(),
         transfers: Vec::new(),
         health: UNSEEN,
         lookup: None,
@@ -476,6 +502,11 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
         && before.members == after.members
         && before.census == after.census
         && before.transfers == after.transfers
+        && (Arc::ptr_eq(&before.peers, &after.peers) || before.peers == after.peers)
+        && before.registries == after.registries
+        && before.search == after.search
+        && before.scan == after.scan
+        && before.sharing == after.sharing
         && before.health == after.health
         && before.lookup == after.lookup
         && before.traffic.rates() == after.traffic.rates()

@@ -53,6 +53,15 @@ pub(super) fn answer(
             record: core.record(&name).cloned(),
             holders: core.holders(&name),
         }),
+        Request::Search { .. }
+        | Request::Find { .. }
+        | Request::FoundSince { .. }
+        | Request::Providers { .. }
+        | Request::Provide { .. }
+        | Request::Peers
+        | Request::Say { .. } => {
+            respond(Response::Failed { why: "this is not built yet".to_owned() });
+        }
         Request::Lookup { key } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),

@@ -14,13 +14,17 @@ use crate::chord::{self, Command, Reply, StoreFailure, Ticket};
 use crate::peer::Peer;
 use crate::store::Store;
 use crate::view::Level;
-use crate::wire::handshake::{Hello, Params, Purpose};
-use crate::wire::{Frame, Request, Response};
+use crate::wire::handshake::{Hello, Params, Program, Purpose};
+use crate::wire::{Frame, MeshMessage, Request, Response};
 
+use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
 use super::places::Place;
+use super::shares::Shares;
 use super::transfers::Transfers;
+use super::trust::Reputations;
+use super::{mesh, search};
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
 /// is felt by whoever sends it.
@@ -41,6 +45,7 @@ impl Identity {
     pub(super) fn hello(&self, purpose: Purpose) -> Hello {
         Hello {
             purpose,
+            program: Program::Node,
             params: Some(self.params.clone()),
             address: Some(self.me.address()),
             index: self.me.index(),
@@ -55,6 +60,20 @@ impl Identity {
 pub(super) struct Shared {
     /// To the hub, which owns the core.
     pub(super) hub: mpsc::Sender<Input>,
+    /// To the task of links and gossip.
+    pub(super) mesh: mpsc::Sender<mesh::Input>,
+    /// To the task of searches.
+    pub(super) search: mpsc::Sender<search::Input>,
+    /// Peers that did not answer, for the registries.
+    pub(super) dead: mpsc::Sender<Peer>,
+    /// What else a snapshot shows.
+    pub(super) board: Board,
+    /// Files shared from where they lie.
+    pub(super) shares: Shares,
+    /// How far each peer is trusted with downloads.
+    pub(super) reputations: Reputations,
+    /// Whether finished downloads are offered to others.
+    pub(super) reshare: bool,
     /// Who this node is. The hub holds the other end.
     pub(super) identity: watch::Receiver<Identity>,
     /// The disk.
@@ -175,6 +194,13 @@ pub(super) enum Input {
         /// Where the response goes.
         done: oneshot::Sender<Response>,
     },
+    /// A message for another node's mesh.
+    Mesh {
+        /// Whom.
+        to: Peer,
+        /// What.
+        message: MeshMessage,
+    },
     /// A look at the core's state.
     Look(Box<dyn FnOnce(&chord::Node) + Send>),
     /// A line for the events panel.
@@ -217,6 +243,12 @@ impl Shared {
         });
         self.hub.send(Input::Look(look)).await.ok()?;
         result.await.ok()
+    }
+
+    /// A message for another node's mesh. Never waits: a hub that is too busy
+    /// drops it, and every message of the mesh may be lost.
+    pub(super) fn tell_mesh(&self, to: Peer, message: MeshMessage) {
+        let _ = self.hub.try_send(Input::Mesh { to, message });
     }
 
     /// A line for the events panel.

@@ -52,7 +52,7 @@ struct Entry {
 #[derive(Debug)]
 struct Changing {
     state: TransferState,
-    peers: Vec<SocketAddr>,
+    peers: Vec<(SocketAddr, u64)>,
     connection: Option<Cutter>,
     ended: Option<Instant>,
     /// Where the rate was measured last.
@@ -201,8 +201,18 @@ impl Transfer {
     /// Names another side, once.
     pub(super) fn with_peer(&self, peer: SocketAddr) {
         let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !changing.peers.contains(&peer) {
-            changing.peers.push(peer);
+        if !changing.peers.iter().any(|(known, _)| *known == peer) {
+            changing.peers.push((peer, 0));
+        }
+    }
+
+    /// Counts bytes that moved and were verified, from or to this side.
+    pub(super) fn advance_with(&self, peer: SocketAddr, bytes: u64) {
+        self.advance(bytes);
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        match changing.peers.iter_mut().find(|(known, _)| *known == peer) {
+            Some((_, sum)) => *sum += bytes,
+            None => changing.peers.push((peer, bytes)),
         }
     }
 

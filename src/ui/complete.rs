@@ -262,9 +262,12 @@ struct Source<'a> {
 impl Source<'_> {
     fn words(&mut self, kind: Kind, typed: &str) -> Vec<Completion> {
         let mut items = match kind {
-            Kind::Peer => self.peers(typed),
+            Kind::Peer | Kind::Linked => self.peers(typed),
             Kind::LocalPath => self.paths(typed),
-            Kind::RingFile | Kind::KeyOrName | Kind::Pattern => self.names(typed),
+            Kind::RingFile | Kind::Content | Kind::SharedFile | Kind::KeyOrName | Kind::Pattern => {
+                self.names(typed)
+            }
+            Kind::Host | Kind::Ports => Vec::new(),
             Kind::Text => {
                 let mut items = self.names(typed);
                 items.extend(self.peers(typed));

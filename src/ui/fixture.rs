@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::record::{ContentHash, Version};
 use crate::view::{
     Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, UiEvent,
+    Sharing, Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, UiEvent,
 };
 
 use super::state::{App, Trail};
@@ -57,7 +57,7 @@ pub fn member() -> Snapshot {
         done: 61,
         total: 100,
         rate,
-        peers: vec![peer(2001).address()],
+        peers: vec![(peer(2001).address(), 0)],
         started_ms: 0,
         ended_ms: None,
     };
@@ -180,6 +180,11 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
         members: peers.iter().map(|peer| Member { peer: *peer, liveness: Liveness::Up }).collect(),
         census: Census::Complete,
         files: Arc::default(),
+        peers: Arc::default(),
+        registries: Vec::new(),
+        search: None,
+        scan: None,
+        sharing: Sharing::default(),
         transfers: Vec::new(),
         health: Health {
             one_ring: true,
@@ -272,7 +277,7 @@ fn transfers() -> Vec<TransferRow> {
         done,
         total,
         rate,
-        peers: ports.iter().map(|port| peer(*port).address()).collect(),
+        peers: ports.iter().map(|port| (peer(*port).address(), 0)).collect(),
         started_ms: 40_000,
         ended_ms: (rate == 0).then_some(52_000),
     };

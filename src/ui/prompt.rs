@@ -405,8 +405,17 @@ impl App {
             Command::Put { path, name, overwrite } => {
                 Command::Put { path: expand_home(&path.to_string_lossy()), name, overwrite }
             }
-            Command::Get { name, to: Some(to) } => {
-                Command::Get { name, to: Some(expand_home(&to.to_string_lossy())) }
+            Command::Get { name, to: Some(to), no_reshare } => {
+                let to = Some(expand_home(&to.to_string_lossy()));
+                Command::Get { name, to, no_reshare }
+            }
+            Command::Request { name, peer, to: Some(to) } => {
+                let to = Some(expand_home(&to.to_string_lossy()));
+                Command::Request { name, peer, to }
+            }
+            Command::Share { paths } => {
+                let paths = paths.iter().map(|path| expand_home(&path.to_string_lossy()));
+                Command::Share { paths: paths.collect() }
             }
             other => other,
         };

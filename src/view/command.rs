@@ -36,6 +36,8 @@ pub enum Command {
         name: String,
         /// Where to save it; the download directory without it.
         to: Option<PathBuf>,
+        /// Do not offer it to others afterwards.
+        no_reshare: bool,
     },
     /// Remove a file.
     Rm {
@@ -70,6 +72,54 @@ pub enum Command {
         /// The text.
         text: String,
     },
+    /// Offer files from where they lie.
+    Share {
+        /// Files and directories.
+        paths: Vec<PathBuf>,
+    },
+    /// Offer them no longer.
+    Unshare {
+        /// A shared file's name, or a path that was shared.
+        name: String,
+    },
+    /// Search the linked peers and the whole ring.
+    Find {
+        /// `*`, `?`; a plain word matches anywhere.
+        pattern: String,
+    },
+    /// Fetch a file from exactly one peer.
+    Request {
+        /// The file's name there.
+        name: String,
+        /// PEER.
+        peer: String,
+        /// Where to save it; the download directory without it.
+        to: Option<PathBuf>,
+    },
+    /// Look which ports of a host have nodes behind them.
+    Scan {
+        /// A host; this node's own without it.
+        host: Option<String>,
+        /// FROM-TO.
+        ports: Option<String>,
+    },
+    /// Link with a peer.
+    Connect {
+        /// PEER.
+        peer: String,
+    },
+    /// End the link with a peer.
+    Disconnect {
+        /// PEER.
+        peer: String,
+    },
+    /// Links, registries, reputations.
+    Peers,
+    /// Tell everyone.
+    Say {
+        /// The sentence.
+        text: String,
+    },
     /// Running and recent transfers.
     Transfers,
     /// Stop a transfer.
@@ -95,6 +145,16 @@ pub enum Kind {
     LocalPath,
     /// A name on the ring.
     RingFile,
+    /// A name on the ring, a shared or a found one, maybe with `@HASH` behind it.
+    Content,
+    /// A name that this node shares.
+    SharedFile,
+    /// A linked peer.
+    Linked,
+    /// A host of the network.
+    Host,
+    /// A range of ports.
+    Ports,
     /// A key or a name on the ring.
     KeyOrName,
     /// A pattern over names.
@@ -116,6 +176,8 @@ pub struct Argument {
     pub kind: Kind,
     /// Whether it may be left out.
     pub optional: bool,
+    /// Whether it takes all the words that are left (the last argument only).
+    pub repeated: bool,
     /// One line.
     pub help: &'static str,
 }
@@ -153,14 +215,15 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// `put PATH [--as NAME] [--overwrite]`.
+    /// `put PATH [--as NAME] [--overwrite]`, `share PATH…`.
     pub fn usage(&self) -> String {
         let mut line = self.name.to_owned();
         for argument in self.arguments {
+            let more = if argument.repeated { "…" } else { "" };
             let shown = if argument.optional {
-                format!(" [{}]", argument.name)
+                format!(" [{}{more}]", argument.name)
             } else {
-                format!(" {}", argument.name)
+                format!(" {}{more}", argument.name)
             };
             line.push_str(&shown);
         }
@@ -181,11 +244,15 @@ impl Spec {
 }
 
 const fn argument(name: &'static str, kind: Kind, help: &'static str) -> Argument {
-    Argument { name, kind, optional: false, help }
+    Argument { name, kind, optional: false, repeated: false, help }
 }
 
 const fn optional(name: &'static str, kind: Kind, help: &'static str) -> Argument {
-    Argument { name, kind, optional: true, help }
+    Argument { name, kind, optional: true, repeated: false, help }
+}
+
+const fn repeated(name: &'static str, kind: Kind, help: &'static str) -> Argument {
+    Argument { name, kind, optional: false, repeated: true, help }
 }
 
 const PEER_HELP: &str = "an address, :port, a bare port, or the start of a node's id";
@@ -238,16 +305,29 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "get",
         aliases: &["download"],
-        arguments: &[argument("NAME", Kind::RingFile, "a file on the ring")],
-        flags: &[Flag {
-            name: "--to",
-            value: Some(("PATH", Kind::LocalPath)),
-            help: "a file or directory to save it to",
-        }],
-        summary: "fetch a file from the ring",
-        details: "Downloads from a holder and goes on from another when that one dies. Every piece \
-                  is verified; the file appears under its name only when it is whole, and never over \
-                  another file: name (1).ext. Example: get SkyShip.jpg",
+        arguments: &[argument(
+            "NAME",
+            Kind::Content,
+            "a file on the ring or shared by somebody; NAME@HASH chooses between contents",
+        )],
+        flags: &[
+            Flag {
+                name: "--to",
+                value: Some(("PATH", Kind::LocalPath)),
+                help: "a file or directory to save it to",
+            },
+            Flag {
+                name: "--no-reshare",
+                value: None,
+                help: "do not offer it to others afterwards",
+            },
+        ],
+        summary: "fetch a file from all who have it",
+        details: "Downloads from all holders and sharers side by side, and goes on without those that \
+                  die. Every piece is verified; the file appears under its name only when it is \
+                  whole, and never over another file: name (1).ext. When the name stands for several \
+                  contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
+                  Example: get SkyShip.jpg",
         remote: true,
         reads: false,
     },
@@ -275,6 +355,119 @@ pub const TABLE: &[Spec] = &[
                   that exist of those wanted. Example: ls '*.jpg' --ring",
         remote: true,
         reads: true,
+    },
+    Spec {
+        name: "share",
+        aliases: &[],
+        arguments: &[repeated("PATH", Kind::LocalPath, "files or directories on this machine")],
+        flags: &[],
+        summary: "offer files to others from where they lie",
+        details: "The files stay where they are; the ring remembers who has them, and others get and \
+                  find them. A directory's files are named by their path below it, and changes in it \
+                  are followed. Example: share ~/Pictures",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "unshare",
+        aliases: &[],
+        arguments: &[argument("NAME", Kind::SharedFile, "a shared file's name, or a shared path")],
+        flags: &[],
+        summary: "stop offering a shared file or directory",
+        details: "The file itself stays where it is. Example: unshare SkyShip.jpg",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "find",
+        aliases: &["sf"],
+        arguments: &[argument(
+            "PATTERN",
+            Kind::Pattern,
+            "* and ? match, a plain word matches anywhere, in small or capital letters",
+        )],
+        flags: &[],
+        summary: "search the linked peers and the whole ring for files",
+        details: "Linked peers answer first, one line each; then every node of the ring is asked over \
+                  a tree of finger intervals. Results come in as they are found, each content once \
+                  with all who have it. Example: find *.jpg",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "request",
+        aliases: &[],
+        arguments: &[
+            argument("NAME", Kind::Content, "a file that the peer has"),
+            argument("PEER", Kind::Peer, PEER_HELP),
+        ],
+        flags: &[Flag {
+            name: "--to",
+            value: Some(("PATH", Kind::LocalPath)),
+            help: "a file or directory to save it to",
+        }],
+        summary: "fetch a file from exactly one peer",
+        details: "Takes the bytes from this peer and nobody else, whether it stores the file for the \
+                  ring or shares it. Example: request SkyShip.jpg 5003",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "scan",
+        aliases: &[],
+        arguments: &[
+            optional("HOST", Kind::Host, "a host; this node's own without it"),
+            optional("FROM-TO", Kind::Ports, "ports, at most 1024 of them"),
+        ],
+        flags: &[],
+        summary: "look which ports of a host have nodes behind them",
+        details: "All ports are tried side by side, one second each. Without ports: the ten around \
+                  this node's own, and 5000-5009. Example: scan 127.0.0.1 5000-5009",
+        remote: false,
+        reads: true,
+    },
+    Spec {
+        name: "connect",
+        aliases: &[],
+        arguments: &[argument("PEER", Kind::Peer, PEER_HELP)],
+        flags: &[],
+        summary: "link with a peer",
+        details: "Linked peers watch each other, pass on what people say, and are searched first. The \
+                  peer need not be on this ring. Example: connect 5003",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "disconnect",
+        aliases: &[],
+        arguments: &[argument("PEER", Kind::Linked, PEER_HELP)],
+        flags: &[],
+        summary: "end the link with a peer",
+        details: "It is not drawn at random again for a while. Example: disconnect 5003",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "peers",
+        aliases: &["lp"],
+        arguments: &[],
+        flags: &[],
+        summary: "list linked peers, registries and whom not to trust",
+        details: "Why there is a link, whether the peer lives, its round trip, what it shares, and \
+                  what speaks against it.",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "say",
+        aliases: &[],
+        arguments: &[repeated("TEXT", Kind::Text, "a sentence")],
+        flags: &[],
+        summary: "tell everyone something",
+        details: "Floods over the links; everyone sees it once, among the events. \
+                  Example: say the backup is done",
+        remote: true,
+        reads: false,
     },
     Spec {
         name: "info",
@@ -569,7 +762,8 @@ impl Given {
         {
             return Err(usage(format!("{} needs {}: {}", spec.name, missing.name, missing.help)));
         }
-        if given.arguments.len() > spec.arguments.len() {
+        let repeated = spec.arguments.last().is_some_and(|argument| argument.repeated);
+        if given.arguments.len() > spec.arguments.len() && !repeated {
             let extra = &given.arguments[spec.arguments.len()];
             return Err(usage(format!("'{extra}' is one word too many")));
         }
@@ -578,7 +772,8 @@ impl Given {
 
     fn command(mut self) -> Result<Command, ParseError> {
         let spec = self.spec;
-        let mut arguments = std::mem::take(&mut self.arguments).into_iter();
+        let words = std::mem::take(&mut self.arguments);
+        let mut arguments = words.clone().into_iter();
         // `sort` has checked that everything needed is there.
         let mut next = move || arguments.next().unwrap_or_default();
         let mut optional = || Some(next()).filter(|word| !word.is_empty());
@@ -593,7 +788,21 @@ impl Given {
             "get" => Command::Get {
                 name: optional().unwrap_or_default(),
                 to: self.value("--to").map(PathBuf::from),
+                no_reshare: self.has("--no-reshare"),
             },
+            "share" => Command::Share { paths: words.into_iter().map(PathBuf::from).collect() },
+            "unshare" => Command::Unshare { name: optional().unwrap_or_default() },
+            "find" => Command::Find { pattern: optional().unwrap_or_default() },
+            "request" => Command::Request {
+                name: optional().unwrap_or_default(),
+                peer: optional().unwrap_or_default(),
+                to: self.value("--to").map(PathBuf::from),
+            },
+            "scan" => scan(words),
+            "connect" => Command::Connect { peer: optional().unwrap_or_default() },
+            "disconnect" => Command::Disconnect { peer: optional().unwrap_or_default() },
+            "peers" => Command::Peers,
+            "say" => Command::Say { text: words.join(" ") },
             "rm" => Command::Rm { name: optional().unwrap_or_default() },
             "ls" => Command::Ls { pattern: optional(), ring: self.has("--ring") },
             "info" => Command::Info,
@@ -626,6 +835,20 @@ impl Given {
     fn value(&self, flag: &str) -> Option<String> {
         self.flags.iter().rev().find(|(name, _)| *name == flag).and_then(|(_, value)| value.clone())
     }
+}
+
+/// `scan [HOST] [FROM-TO]`: a single word with a digit first and a dash in it,
+/// or a number alone, is a range of ports.
+fn scan(words: Vec<String>) -> Command {
+    let ports =
+        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let (host, ports) = match words.as_slice() {
+        [only] if ports(only) => (None, Some(only.clone())),
+        [] => (None, None),
+        [host] => (Some(host.clone()), None),
+        [host, range, ..] => (Some(host.clone()), Some(range.clone())),
+    };
+    Command::Scan { host, ports }
 }
 
 #[cfg(test)]
@@ -665,9 +888,25 @@ mod tests {
         );
         assert_eq!(
             parse_line("get x --to=y"),
-            Ok(Command::Get { name: "x".into(), to: Some("y".into()) })
+            Ok(Command::Get { name: "x".into(), to: Some("y".into()), no_reshare: false })
         );
-        assert_eq!(parse_line("get -- --odd"), Ok(Command::Get { name: "--odd".into(), to: None }));
+        assert_eq!(
+            parse_line("get -- --odd"),
+            Ok(Command::Get { name: "--odd".into(), to: None, no_reshare: false })
+        );
+        assert_eq!(
+            parse_line("share a b"),
+            Ok(Command::Share { paths: vec!["a".into(), "b".into()] })
+        );
+        assert_eq!(parse_line("say hello, you"), Ok(Command::Say { text: "hello, you".into() }));
+        assert_eq!(
+            parse_line("scan 5000-5009"),
+            Ok(Command::Scan { host: None, ports: Some("5000-5009".into()) })
+        );
+        assert_eq!(
+            parse_line("scan localhost"),
+            Ok(Command::Scan { host: Some("localhost".into()), ports: None })
+        );
         assert_eq!(parse_line("put 'x"), Err(ParseError::Quote));
         assert_eq!(parse_line("  "), Err(ParseError::Empty));
     }

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Version;
+use crate::record::{ContentHash, Version};
 
 pub mod command;
 pub mod outcome;
+pub mod registry;
 pub mod text;
 
 pub use command::Command;
@@ -54,8 +55,19 @@ pub struct Snapshot {
     pub members: Vec<Member>,
     /// How much of the ring `members` is.
     pub census: Census,
-    /// The files held here, by name, tombstones left out.
+    /// The files held here and those shared from here, by name, tombstones
+    /// left out.
     pub files: Arc<Vec<FileRow>>,
+    /// Linked peers, by address, and others of whom there is something to say.
+    pub peers: Arc<Vec<PeerRow>>,
+    /// The registries that this node was given.
+    pub registries: Vec<RegistryRow>,
+    /// The last `find`, running or ended.
+    pub search: Option<Arc<SearchRow>>,
+    /// The last `scan`, running or ended.
+    pub scan: Option<Arc<ScanRow>>,
+    /// What is shared from here.
+    pub sharing: Sharing,
     /// Running and recently ended transfers, newest first.
     pub transfers: Vec<TransferRow>,
     /// The ring's health as far as this node can see.
@@ -149,6 +161,8 @@ pub enum Role {
     Owner,
     /// A copy for the owner.
     Replica,
+    /// A file of this node's user, shared from where it lies.
+    Shared,
 }
 
 /// A file held here.
@@ -164,10 +178,171 @@ pub struct FileRow {
     pub version: Version,
     /// This node's part.
     pub role: Role,
-    /// Durable copies known to exist, this one included.
+    /// Durable copies known to exist, this one included. Of a shared file: the
+    /// nodes that share it, as far as known, this one included.
     pub copies: u8,
-    /// Copies wanted: k, or all nodes when fewer.
+    /// Copies wanted: k, or all nodes when fewer. Of a shared file: 0.
     pub wanted: u8,
+}
+
+/// A peer beyond the ring: a link, or somebody with a reputation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRow {
+    /// Who.
+    pub peer: Peer,
+    /// The link, if there is one.
+    pub link: Option<LinkKind>,
+    /// Whether it lives.
+    pub liveness: Liveness,
+    /// Smoothed round trip of its beats in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Milliseconds since the node's start, when the link began.
+    pub since_ms: u64,
+    /// Files that it shares, as it says.
+    pub shared: Option<u32>,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// Why not fully.
+    pub why: Option<String>,
+}
+
+/// Why there is a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// The user asked for it.
+    Chosen,
+    /// Drawn at random.
+    Random,
+    /// The peer asked for it.
+    Incoming,
+}
+
+/// How far a peer is trusted with downloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Nothing speaks against it.
+    Good,
+    /// Used when nobody else can deliver.
+    Last,
+    /// Not used for a while.
+    Shunned,
+}
+
+/// A registry of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryRow {
+    /// Where.
+    pub address: SocketAddr,
+    /// `Up`: connected; `Suspect`: not tried yet, or being tried; `Dead`: not
+    /// reached the last time.
+    pub liveness: Liveness,
+    /// Peers on its list.
+    pub peers: u32,
+    /// Milliseconds since the node's start, when it was heard last.
+    pub heard_ms: Option<u64>,
+    /// What is wrong with it, if something is.
+    pub note: Option<String>,
+}
+
+/// A search: its results so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchRow {
+    /// Counts the searches of this node.
+    pub number: u32,
+    /// What was searched for.
+    pub pattern: String,
+    /// Linked peers, asked first: whether they have a match; `None`: no answer
+    /// (yet).
+    pub peers: Vec<(Peer, Option<bool>)>,
+    /// What was found, each content once, by its first name.
+    pub contents: Vec<FoundContent>,
+    /// Nodes that answered so far, this one included.
+    pub answered: u32,
+    /// Nodes that did not answer, as many as are named.
+    pub silent: Vec<Peer>,
+    /// Messages from this node to the deepest one that answered.
+    pub depth: u8,
+    /// Whether results are still coming.
+    pub running: bool,
+    /// There were more results than are kept.
+    pub truncated: bool,
+}
+
+/// A content that a search found, or one of several under one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundContent {
+    /// Its names, in order; at least one.
+    pub names: Vec<FileName>,
+    /// Its hash.
+    pub root: ContentHash,
+    /// Its bytes.
+    pub size: u64,
+    /// Who has it, in the order of addresses.
+    pub sources: Vec<Peer>,
+    /// Whether the ring stores it (otherwise it is only shared).
+    pub stored: bool,
+}
+
+/// A scan: its results so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanRow {
+    /// Counts the scans of this node.
+    pub number: u32,
+    /// The host as it was given.
+    pub host: String,
+    /// Ports to be tried in all.
+    pub total: u16,
+    /// Ports tried so far.
+    pub done: u16,
+    /// Every port tried, in order.
+    pub ports: Vec<ScannedPort>,
+    /// The ring's space, to show ids.
+    pub space: Space,
+}
+
+/// What is behind a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannedPort {
+    /// Where.
+    pub address: SocketAddr,
+    /// What.
+    pub found: Behind,
+}
+
+/// What a scan may find behind a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Behind {
+    /// A node of this ring, or of one with the same name and parameters.
+    Node(Peer),
+    /// A node of another ring.
+    OtherRing {
+        /// Who.
+        peer: Peer,
+        /// The ring in words.
+        ring: String,
+    },
+    /// A registry.
+    Registry,
+    /// The scanning node itself.
+    Me,
+    /// Something that does not speak chordal, or another version of it.
+    NotChordal(String),
+    /// Nothing.
+    Inactive,
+}
+
+/// What a node shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// Files offered now.
+    pub files: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that are being hashed or wait for it.
+    pub hashing: u32,
 }
 
 /// A transfer of bytes.
@@ -187,8 +362,8 @@ pub struct TransferRow {
     pub total: u64,
     /// Bytes a second, lately.
     pub rate: u64,
-    /// The other sides.
-    pub peers: Vec<SocketAddr>,
+    /// The other sides, with the bytes that each has delivered or taken.
+    pub peers: Vec<(SocketAddr, u64)>,
     /// Milliseconds since the node's start, when it began.
     pub started_ms: u64,
     /// Likewise, when it ended.
@@ -208,6 +383,8 @@ pub enum TransferKind {
     Serve,
     /// A put of somebody else that this node, as the owner, takes in.
     Receive,
+    /// A file of this node's user is read and hashed before it is shared.
+    Hash,
 }
 
 /// How a transfer stands.

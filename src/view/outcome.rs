@@ -10,7 +10,10 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::Version;
 
-use super::{FileRow, Finger, Health, Hop, TransferRow};
+use super::{
+    FileRow, Finger, FoundContent, Health, Hop, PeerRow, RegistryRow, ScanRow, SearchRow,
+    TransferRow,
+};
 
 /// A command's result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,7 +65,7 @@ pub enum Outcome {
         size: u64,
         /// Where it was saved.
         path: PathBuf,
-        /// Who delivered it, with bytes.
+        /// Who delivered it, with bytes; each once, the most first.
         sources: Vec<(Peer, u64)>,
         /// Milliseconds.
         millis: u64,
@@ -145,6 +148,61 @@ pub enum Outcome {
         number: u64,
         /// What it moved.
         name: String,
+    },
+    /// `share`.
+    Shared {
+        /// Files now offered from the paths given.
+        files: usize,
+        /// Their bytes.
+        bytes: u64,
+        /// What is not shared, with the reason, a sentence each.
+        skipped: Vec<String>,
+    },
+    /// `unshare`.
+    Unshared {
+        /// Files that are not offered any more.
+        names: Vec<FileName>,
+    },
+    /// `find`.
+    Found(SearchRow),
+    /// `get` of a name with several different contents: nothing was fetched.
+    Ambiguous {
+        /// The name.
+        name: FileName,
+        /// The contents.
+        contents: Vec<FoundContent>,
+    },
+    /// `scan`.
+    Scanned(ScanRow),
+    /// `connect`.
+    Connected {
+        /// To whom.
+        peer: Peer,
+        /// There was a link already.
+        already: bool,
+    },
+    /// `disconnect`.
+    Disconnected {
+        /// From whom.
+        peer: Peer,
+    },
+    /// `peers`.
+    Peers {
+        /// The node.
+        me: Peer,
+        /// Its links and others of whom there is something to say.
+        peers: Vec<PeerRow>,
+        /// Its registries.
+        registries: Vec<RegistryRow>,
+        /// Milliseconds since the node's start: the scale of the rows' times.
+        uptime_ms: u64,
+        /// The ring's space.
+        space: Space,
+    },
+    /// `say`.
+    Said {
+        /// Links that it went out on.
+        links: u32,
     },
     /// `quit`: the program ends.
     Quit,

@@ -96,6 +96,15 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
         Outcome::Cancelled { number, name } => {
             vec![format!("transfer {number} of {} cancelled", clean(name))]
         }
+        Outcome::Shared { .. }
+        | Outcome::Unshared { .. }
+        | Outcome::Found(_)
+        | Outcome::Ambiguous { .. }
+        | Outcome::Scanned(_)
+        | Outcome::Connected { .. }
+        | Outcome::Disconnected { .. }
+        | Outcome::Peers { .. }
+        | Outcome::Said { .. } => vec!["done".to_owned()],
         Outcome::Quit => vec!["goodbye".to_owned()],
         Outcome::Help(word) => help_lines(word.as_deref()),
     }
@@ -220,6 +229,7 @@ fn role(role: Role) -> &'static str {
     match role {
         Role::Owner => "owner",
         Role::Replica => "replica",
+        Role::Shared => "shared",
     }
 }
 
@@ -353,7 +363,7 @@ fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
             TransferState::Failed(why) => format!("failed: {}", clean(why)),
             TransferState::Cancelled => "cancelled".to_owned(),
         };
-        let with: Vec<_> = row.peers.iter().map(|address| address.to_string()).collect();
+        let with: Vec<_> = row.peers.iter().map(|(address, _)| address.to_string()).collect();
         vec![
             row.number.to_string(),
             transfer_kind(row.kind).to_owned(),
@@ -373,6 +383,7 @@ fn transfer_kind(kind: TransferKind) -> &'static str {
         TransferKind::Copy => "copy",
         TransferKind::Serve => "serve",
         TransferKind::Receive => "receive",
+        TransferKind::Hash => "hash",
     }
 }
 

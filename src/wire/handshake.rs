@@ -14,7 +14,7 @@ use super::codec::{self, CodecError};
 pub const MAGIC: [u8; 8] = *b"chordal\0";
 
 /// Raised with every change of the bytes on the wire.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// What the members of one ring must agree on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +38,19 @@ pub enum Purpose {
     Client,
     /// Data requests, from nodes and clients alike.
     Data,
+    /// Frames between a node and a registry.
+    Registry,
+}
+
+/// What program speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Program {
+    /// A node of a ring.
+    Node,
+    /// A single command.
+    Client,
+    /// A registry: it knows nodes and is none.
+    Registry,
 }
 
 /// What each side says first.
@@ -45,6 +58,8 @@ pub enum Purpose {
 pub struct Hello {
     /// What the connection is for (the answering side repeats it).
     pub purpose: Purpose,
+    /// What the sender is.
+    pub program: Program,
     /// The sender's ring; `None` from a client that does not know it yet.
     pub params: Option<Params>,
     /// The address at which the sender can be reached, `None` from a client.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{Provider, Record, Version};
 
 /// Ties an answer to its question; meaningful to the asker only.
 pub type Nonce = u32;
@@ -165,6 +165,12 @@ pub enum Tell {
         name: FileName,
         /// The version.
         version: Version,
+    },
+    /// These are shared: from a node that keeps their names to others that
+    /// shall keep them too. Lifetimes are what is left of them.
+    Provided {
+        /// At most [`crate::limits::MAX_PAGE`].
+        providers: Vec<Provider>,
     },
 }
 

@@ -14,11 +14,14 @@
 pub mod codec;
 pub mod data;
 pub mod handshake;
+pub mod mesh;
 pub mod message;
 pub mod query;
+pub mod registry;
 
 use serde::{Deserialize, Serialize};
 
+pub use mesh::MeshMessage;
 pub use message::{Answer, Ask, Message, Nonce, Tell};
 pub use query::{Request, Response};
 
@@ -49,6 +52,20 @@ pub enum Frame {
         /// The answer.
         response: Response,
     },
+    /// From one member's mesh to another's: links, gossip, searches. The
+    /// indices are as in [`Frame::Core`].
+    Mesh {
+        /// Index of the sender at its advertised address.
+        from: u16,
+        /// Index of the receiver at its address.
+        to: u16,
+        /// What is said.
+        message: MeshMessage,
+    },
+    /// From a node to a registry.
+    Report(registry::Report),
+    /// From a registry to a node.
+    News(registry::News),
     /// The sender closes this connection because it is idle or because it
     /// leaves in order: an end of stream that follows is no sign of a death.
     Bye,

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Record;
+use crate::record::{Provider, Record};
 use crate::wire::handshake::Params;
+use crate::wire::mesh::FoundRow;
 
 /// A question to a node's driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,45 @@ pub enum Request {
     },
     /// The members that you know of.
     Members,
+    /// Which of your own files match, stored or shared? In the order of their
+    /// names, at most [`crate::limits::MAX_PAGE`], from behind `after`.
+    Search {
+        /// The pattern, at most [`crate::limits::MAX_PATTERN_BYTES`].
+        pattern: String,
+        /// The last name of the page before.
+        after: Option<FileName>,
+    },
+    /// Search your peers and the whole ring for me.
+    Find {
+        /// The pattern.
+        pattern: String,
+    },
+    /// What has that search found since? Waits a moment when there is nothing
+    /// new and the search is not over.
+    FoundSince {
+        /// From [`Response::Finding`].
+        number: u32,
+        /// Rows that the asker has already.
+        after: u32,
+    },
+    /// Who shares this name? Asked of its owner and the nodes behind it.
+    Providers {
+        /// The name.
+        name: FileName,
+    },
+    /// The sender shares these, or does so no longer. Asked of the owner of
+    /// their names; each must name the asking member.
+    Provide {
+        /// At most [`crate::limits::MAX_PAGE`].
+        providers: Vec<Provider>,
+    },
+    /// Your links, registries and what you think of your peers.
+    Peers,
+    /// Say this to everyone for me.
+    Say {
+        /// At most [`crate::limits::MAX_SAY_BYTES`].
+        text: String,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -87,6 +127,48 @@ pub enum Response {
         /// Whether these are all, by the last census.
         complete: bool,
     },
+    /// To [`Request::Search`].
+    Found {
+        /// The page.
+        rows: Vec<FoundRow>,
+        /// Whether more follow.
+        more: bool,
+    },
+    /// To [`Request::Find`]: begun.
+    Finding {
+        /// What [`Request::FoundSince`] takes.
+        number: u32,
+    },
+    /// To [`Request::FoundSince`].
+    FoundSince {
+        /// The next rows, at most [`crate::limits::MAX_PAGE`].
+        rows: Vec<FoundRow>,
+        /// How the search stands.
+        state: SearchState,
+    },
+    /// To [`Request::Providers`].
+    Providers {
+        /// At most [`crate::limits::MAX_PAGE`].
+        providers: Vec<Provider>,
+    },
+    /// To [`Request::Provide`], for each of them in order: how many share that
+    /// name with that content now.
+    Provided {
+        /// Sharers.
+        sources: Vec<u16>,
+    },
+    /// To [`Request::Peers`].
+    Peers {
+        /// Linked peers, and others of whom there is something to say.
+        peers: Vec<PeerInfo>,
+        /// Registries.
+        registries: Vec<RegistryInfo>,
+    },
+    /// To [`Request::Say`].
+    Said {
+        /// Links that it went out on.
+        links: u32,
+    },
     /// The question could not be answered: one sentence for a person.
     Failed {
         /// What failed, on what, what to do.
@@ -122,6 +204,69 @@ pub struct HeldFile {
     pub copies: u8,
     /// Copies wanted: k, or all nodes when fewer.
     pub wanted: u8,
+}
+
+/// How a search stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchState {
+    /// It is over.
+    pub ended: bool,
+    /// Linked peers asked first, and whether they have a match; `None`: no
+    /// answer (yet).
+    pub peers: Vec<(Peer, Option<bool>)>,
+    /// Nodes of the ring that answered so far, this one included.
+    pub answered: u32,
+    /// Nodes that did not answer, as many as are named.
+    pub silent: Vec<Peer>,
+    /// Messages from this node to the deepest one that answered.
+    pub depth: u8,
+    /// There were more results than are kept.
+    pub truncated: bool,
+}
+
+/// Why there is a link to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LinkKind {
+    /// The user asked for it.
+    Chosen,
+    /// Drawn at random.
+    Random,
+    /// The peer asked for it.
+    Incoming,
+}
+
+/// What a node says of one of its peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// Who.
+    pub peer: Peer,
+    /// The link, if there is one.
+    pub link: Option<LinkKind>,
+    /// Beats missed since its last answer.
+    pub missed: u8,
+    /// Smoothed round trip in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Seconds since the link began.
+    pub since_s: u64,
+    /// Files that it shares, as it says.
+    pub shared: Option<u32>,
+    /// How far it is trusted: 0 good, 1 used last, 2 not used for a while.
+    pub distrust: u8,
+    /// Why it is not trusted fully.
+    pub why: Option<String>,
+}
+
+/// What a node says of one of its registries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryInfo {
+    /// Where it is.
+    pub address: std::net::SocketAddr,
+    /// Whether it answers.
+    pub up: bool,
+    /// Peers on its list.
+    pub peers: u32,
+    /// What is wrong with it, if something is.
+    pub note: Option<String>,
 }
 
 /// How a lookup went.

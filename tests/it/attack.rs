@@ -21,7 +21,7 @@ use chordal::view::{
 };
 use chordal::wire::codec;
 use chordal::wire::data::{DataRequest, DataResponse};
-use chordal::wire::handshake::{Hello, PREAMBLE_BYTES, Params, Purpose};
+use chordal::wire::handshake::{Hello, PREAMBLE_BYTES, Params, Program, Purpose};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -77,7 +77,15 @@ impl Raw {
 }
 
 fn stranger(purpose: Purpose) -> Hello {
-    Hello { purpose, params: None, address: None, index: 0, version: "0".to_owned(), refusal: None }
+    Hello {
+        purpose,
+        program: Program::Client,
+        params: None,
+        address: None,
+        index: 0,
+        version: "0".to_owned(),
+        refusal: None,
+    }
 }
 
 fn member(params: Params, address: &str) -> Hello {
@@ -326,7 +334,7 @@ async fn stalled_get(
     let mut snapshots = node.snapshots.clone();
     loop {
         let (done, mut outcome) = tokio::sync::oneshot::channel();
-        let get = Command::Get { name: name.to_owned(), to: None };
+        let get = Command::Get { name: name.to_owned(), to: None, no_reshare: true };
         node.commands.send((get, done)).await.expect("the node runs");
         let moving = |snapshot: &Arc<Snapshot>| running_download(snapshot).is_some();
         snapshots.wait_for(moving).await.expect("the node runs");
@@ -385,14 +393,12 @@ async fn a_get_that_stalls_ends_when_it_is_cancelled_and_when_the_node_stops() {
     let downloads = dir.path().join("downloads");
     let (_, hello) = Raw::greet(source.address, &stranger(Purpose::Client));
     let node = Node::start(Config {
-        listen: free_address(),
-        advertise: None,
         join: vec![source.address],
         params: hello.params.expect("its ring"),
-        successors: 16,
         stabilize: Duration::from_millis(200),
         data_dir: Some(dir.path().join("data")),
         download_dir: Some(downloads.clone()),
+        ..Config::at(free_address())
     })
     .await
     .expect("it starts");

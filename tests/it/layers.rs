@@ -31,11 +31,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("chord", &["wire"]),
     ("transfer", &["wire"]),
+    ("mesh", &["wire"]),
+    ("registry", &["wire"]),
     ("view", &[]),
     ("store", &["transfer::manifest"]),
-    ("engine", &["wire", "chord", "transfer", "view", "store"]),
+    ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "store"]),
     ("ui", &["view"]),
-    ("cli", &["wire", "chord", "transfer", "view", "store", "engine", "ui"]),
+    ("cli", &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "ui"]),
 ];
 
 /// Files that open a pure module, which bans clocks, random numbers, I/O and
@@ -50,6 +52,8 @@ const PURE: &[&str] = &[
     "wire/mod.rs",
     "chord/mod.rs",
     "transfer/mod.rs",
+    "mesh/mod.rs",
+    "registry.rs",
 ];
 
 /// The line that switches those bans on.

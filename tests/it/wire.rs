@@ -15,7 +15,7 @@ use chordal::name::FileName;
 use chordal::peer::Peer;
 use chordal::record::{Content, ContentHash, Record, Version};
 use chordal::wire::data::{DataRequest, DataResponse};
-use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Purpose};
+use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Purpose};
 use chordal::wire::message::{Digest, Verdict};
 use chordal::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
@@ -174,6 +174,7 @@ fn data_responses() -> Vec<DataResponse> {
 fn hello() -> Hello {
     Hello {
         purpose: Purpose::Member,
+        program: Program::Node,
         params: Some(params()),
         address: Some(SocketAddr::from(([127, 0, 0, 1], 2000))),
         index: 0,

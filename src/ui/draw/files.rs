@@ -65,6 +65,7 @@ const fn role(role: Role) -> &'static str {
     match role {
         Role::Owner => "owner",
         Role::Replica => "replica",
+        Role::Shared => "shared",
     }
 }
 

@@ -137,6 +137,7 @@ const fn kind(kind: TransferKind) -> &'static str {
         TransferKind::Copy => "copy",
         TransferKind::Serve => "serve",
         TransferKind::Receive => "receive",
+        TransferKind::Hash => "hash",
     }
 }
 
@@ -151,7 +152,7 @@ fn word(row: &TransferRow) -> String {
 }
 
 fn peers(scene: Scene, row: &TransferRow) -> String {
-    let short = |address: &std::net::SocketAddr| {
+    let short = |(address, _): &(std::net::SocketAddr, u64)| {
         if address.ip() == scene.snapshot.me.address().ip() {
             format!(":{}", address.port())
         } else {

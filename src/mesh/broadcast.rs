@@ -1,0 +1,1 @@
+//! One node's part in one search over the ring.

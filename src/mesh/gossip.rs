@@ -1,0 +1,1 @@
+//! Gossip: what was seen, what is passed on, who says too much.

@@ -1,0 +1,1 @@
+//! Whom to be linked with, and whether they live.

@@ -1,0 +1,1 @@
+//! Who served badly, and until when that counts.
