@@ -94,7 +94,7 @@ async fn put_and_get(home: &Path, nodes: usize, files: usize) -> (Duration, Dura
     let put = began.elapsed();
     let began = Instant::now();
     for number in 0..files {
-        act(Command::Get { name: number.to_string(), to: None }).await;
+        act(Command::Get { name: number.to_string(), to: None, no_reshare: true }).await;
     }
     let get = began.elapsed();
     for node in ring {
