@@ -14,7 +14,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use crate::peer::{Peer, is_reachable};
-use crate::view::{Behind, ScanRow, ScannedPort, command, ports, text};
+use crate::view::target::{self, Host};
+use crate::view::{Behind, ScanRow, ScannedPort, text};
 use crate::wire::handshake::{HandshakeError, Hello, PROTOCOL_VERSION, Params, Program, Purpose};
 
 use super::access::client_hello;
@@ -87,8 +88,8 @@ pub(super) async fn scan(
     mut progress: impl FnMut(&ScanRow),
 ) -> Result<ScanRow, String> {
     let wanted = match range {
-        Some(range) => ports::parse(range).map_err(|problem| usage(&problem))?.collect(),
-        None => ports::usual(scanner.home.port()),
+        Some(range) => target::ports(range)?.collect(),
+        None => target::usual_ports(scanner.home.port()),
     };
     let ip = match host {
         Some(host) => resolve(host, scanner.home.ip()).await?,
@@ -222,25 +223,15 @@ fn judge(scanner: &Scanner, theirs: &Hello) -> Behind {
 
 /// The address of a host, of the same family as one's own if it has one.
 async fn resolve(host: &str, home: IpAddr) -> Result<IpAddr, String> {
-    let shown = text::clean(host);
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        if ip.is_unspecified() || ip.is_multicast() {
-            return Err(usage(&format!("{ip} is not the address of one host")));
-        }
-        return Ok(ip);
-    }
-    // A name server would take a number for an address, and look for the rest.
-    if host.is_empty() || host.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(usage(&format!("'{shown}' is no host; ports are written as 5000-5009")));
-    }
-    if host.contains(':') {
-        return Err(usage(&format!("'{shown}' is no host; give host and ports as two words")));
-    }
+    let name = match target::host(host)? {
+        Host::Ip(ip) => return Ok(ip),
+        Host::Name(name) => name,
+    };
+    let shown = text::clean(&name);
     let unknown = |why: &str| {
         format!("cannot find the host '{shown}': {why}; check its name or give its IP address")
     };
-    let found = match timeout(LOOKUP_LIMIT, lookup_host((host, 0))).await {
+    let found = match timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), 0))).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(unknown(&error.to_string())),
         Err(_) => return Err(unknown("no answer from the name server")),
@@ -248,12 +239,4 @@ async fn resolve(host: &str, home: IpAddr) -> Result<IpAddr, String> {
     let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     addresses.sort_by_key(|ip| ip.is_ipv4() != home.is_ipv4());
     addresses.first().copied().ok_or_else(|| unknown("it has no address"))
-}
-
-/// A sentence on wrong words, with the right ones.
-fn usage(problem: &str) -> String {
-    match command::spec("scan") {
-        Some(spec) => format!("{problem}\nUsage: {}", spec.usage()),
-        None => problem.to_owned(),
-    }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ports;
+use super::target;
 
 /// One command, understood but not resolved: addresses, ids and names are
 /// still the words that were typed, because what they mean depends on the node
@@ -852,9 +852,9 @@ fn scan(spec: &'static Spec, words: Vec<String>) -> Result<Command, ParseError> 
         [host] => (Some(host.clone()), None),
         [host, range, ..] => (Some(host.clone()), Some(range.clone())),
     };
-    if let Some(Err(problem)) = ports.as_deref().map(ports::parse) {
-        return Err(ParseError::Usage { problem, spec });
-    }
+    let usage = |problem| ParseError::Usage { problem, spec };
+    host.as_deref().map(target::host).transpose().map_err(usage)?;
+    ports.as_deref().map(target::ports).transpose().map_err(usage)?;
     Ok(Command::Scan { host, ports })
 }
 

@@ -18,8 +18,8 @@ use crate::record::{ContentHash, Version};
 
 pub mod command;
 pub mod outcome;
-pub mod ports;
 pub mod registry;
+pub mod target;
 pub mod text;
 
 pub use command::Command;
