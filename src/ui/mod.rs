@@ -32,6 +32,7 @@ mod inbox;
 mod ingest;
 mod prompt;
 pub mod reducer;
+pub mod registry;
 mod run;
 mod screen;
 mod session;
