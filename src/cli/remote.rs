@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::client::{self, Progress};
-use crate::view::Outcome;
+use crate::view::{Outcome, text};
 
 use super::args::RemoteArgs;
 use super::signals::EndSignals;
@@ -45,7 +45,16 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
             silent.join(", ")
         ));
     }
-    show(&outcome, args.json)
+    finish(&outcome, args.json)
+}
+
+/// Prints how a command ended. A question back to the user is a failure: what
+/// was asked for has not been done.
+fn finish(outcome: &Outcome, json: bool) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Ambiguous { .. } => Err(Failure::Failed(text::lines(outcome).join("\n"))),
+        _ => show(outcome, json),
+    }
 }
 
 /// A bar on standard error, invisible unless that is a terminal.
@@ -75,6 +84,17 @@ fn follow(bar: &ProgressBar, progress: &Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::FileName;
+
+    #[test]
+    fn a_get_that_leaves_a_choice_is_a_failure() {
+        let name = FileName::new("SkyShip.jpg").expect("a name");
+        let outcome = Outcome::Ambiguous { name, contents: Vec::new() };
+        match finish(&outcome, false) {
+            Err(Failure::Failed(text)) => assert!(text.starts_with("SkyShip.jpg stands for")),
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn the_bar_starts_anew_with_each_phase() {

@@ -12,5 +12,6 @@ mod picture;
 mod process;
 mod pty;
 mod sessions;
+mod scan;
 mod tape;
 mod wire;
