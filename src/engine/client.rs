@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::view::{Command, CommandFailed, Outcome, TransferKind};
+use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind};
 use crate::wire::handshake::Purpose;
 
 use super::access::{self, Access, Outside, client_hello};
@@ -15,6 +15,7 @@ use super::commands::{self, file_name};
 use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
+use super::scan::{self, Scanner};
 use super::search;
 use super::transfers::Transfers;
 
@@ -58,6 +59,24 @@ pub async fn run(
     progress: impl Fn(Progress) + Send + Sync,
 ) -> Result<Outcome, CommandFailed> {
     act(options, command, &progress).await.map_err(CommandFailed)
+}
+
+/// Looks which ports of a host have nodes behind them; needs no ring. `home`
+/// stands for what is not given: its host, and the ports around its own.
+/// `progress` is told of the results so far.
+pub async fn scan(
+    home: SocketAddr,
+    host: Option<&str>,
+    ports: Option<&str>,
+    interrupted: &CancellationToken,
+    progress: impl FnMut(&ScanRow) + Send,
+) -> Result<Outcome, CommandFailed> {
+    let scanner = Scanner { home, node: None };
+    let result = tokio::select! {
+        result = scan::scan(&scanner, host, ports, progress) => result,
+        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+    };
+    result.map(Outcome::Scanned).map_err(CommandFailed)
 }
 
 async fn act(

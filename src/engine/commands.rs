@@ -22,6 +22,7 @@ use super::address;
 use super::connection;
 use super::files::{self, Phases};
 use super::publish;
+use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
 
@@ -74,6 +75,9 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             Some(name) => Ok(Outcome::Cancelled { number, name }),
             None => Err(format!("no transfer {number} is running; transfers lists them")),
         },
+        Command::Scan { host, ports } => {
+            scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
+        }
         Command::Quit => Ok(Outcome::Quit),
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,

@@ -11,6 +11,7 @@ mod layers;
 mod picture;
 mod process;
 mod pty;
+mod scan;
 mod sessions;
 mod tape;
 mod wire;
