@@ -23,6 +23,7 @@ use super::connection;
 use super::files::{self, Phases};
 use super::publish;
 use super::scan;
+use super::search;
 use super::shared::{Input, Shared};
 
 /// Members that `ring` walks at the most.
@@ -68,6 +69,7 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             changed(shared, result).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Find { pattern } => search::command::find(&access, &pattern, &NoPhases).await,
         Command::Transfers => Ok(Outcome::Transfers(shared.transfers.rows())),
         Command::Cancel { number } => match shared.transfers.cancel(number) {
             Some(name) => Ok(Outcome::Cancelled { number, name }),

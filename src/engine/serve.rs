@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
 use crate::limits::MAX_PAGE;
+use crate::mesh::pattern::Pattern;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
 use super::hub::Hub;
+use super::search::{self, here};
 use super::shared::Shared;
 
 /// Answers a request: at once when the core's state holds the answer,
@@ -53,10 +55,27 @@ pub(super) fn answer(
             record: core.record(&name).cloned(),
             holders: core.holders(&name),
         }),
-        Request::Search { .. }
-        | Request::Find { .. }
-        | Request::FoundSince { .. }
-        | Request::Providers { .. }
+        Request::Search { pattern, after } => later(hub, respond, move |shared| async move {
+            if let Err(why) = here::check(&pattern) {
+                return Response::Failed { why };
+            }
+            let pattern = Pattern::new(&pattern);
+            let (rows, more) = here::matching(&shared, &pattern, after.as_ref(), MAX_PAGE).await;
+            Response::Found { rows, more }
+        }),
+        Request::Find { pattern } => later(hub, respond, move |shared| async move {
+            match search::command::begin(&shared, pattern, false).await {
+                Ok(number) => Response::Finding { number },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::FoundSince { number, after } => later(hub, respond, move |shared| async move {
+            match search::command::since(&shared, number, after).await {
+                Ok((rows, state)) => Response::FoundSince { rows, state },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::Providers { .. }
         | Request::Provide { .. }
         | Request::Peers
         | Request::Say { .. } => {

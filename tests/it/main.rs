@@ -11,7 +11,7 @@ mod layers;
 mod picture;
 mod process;
 mod pty;
-mod sessions;
 mod scan;
+mod sessions;
 mod tape;
 mod wire;
