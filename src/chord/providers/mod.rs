@@ -53,12 +53,8 @@ const MAX_HANDOVERS: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Providers {
     table: Table,
-    /// The keys that this node owned when it last knew them.
+    /// The keys that this node owns, or owned when it last knew its predecessor.
     range: Option<Span>,
-    /// The node before it when it last knew one.
-    before: Option<Peer>,
-    /// The node before it was lost, and no other was known since.
-    unsighted: bool,
     /// The partners, and of which keys each has been told everything, or is
     /// being told by a telling under way.
     told: BTreeMap<Peer, Span>,
@@ -184,26 +180,14 @@ impl Providers {
         let partners = ring.partners();
         self.told.retain(|peer, _| partners.contains(peer));
         self.tellings.retain(|telling| !telling.partner || partners.contains(&telling.to));
-        let Some(range) = ring.range() else {
-            self.unsighted = true;
-            return;
-        };
+        let Some(range) = ring.range() else { return };
         let old = self.range.replace(range);
-        if let Some(predecessor) = ring.predecessor {
-            let back = std::mem::take(&mut self.unsighted) && self.before == Some(predecessor);
-            if back {
-                // Silent for a moment. If its process was a new one, it has
-                // forgotten everything.
-                let keys = Span { from: range.to, to: range.to };
-                self.hand_over(predecessor, keys, range);
-            } else if let Some(old) = old
-                && old != range
-                && !self.knows(predecessor, old)
-            {
-                self.hand_over(predecessor, old, range);
-            }
+        if let (Some(predecessor), Some(old)) = (ring.predecessor, old)
+            && old != range
+            && !self.knows(predecessor, old)
+        {
+            self.hand_over(predecessor, old, range);
         }
-        self.before = ring.predecessor.or(self.before);
         for &to in partners {
             if self.told.get(&to) == Some(&range) {
                 continue;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::driver::{Net, address, peer};
 use crate::chord::placement::placement;
-use crate::chord::{Command, Failure, Node, Reply, Standing};
+use crate::chord::{Command, Effect, Failure, Input, Node, Reply, Standing};
 use crate::limits::{MAX_PAGE, PROVIDER_LIFETIME_S};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Provider};
+use crate::wire::{Message, Tell};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIFETIME: Duration = Duration::from_secs(PROVIDER_LIFETIME_S as u64);
@@ -198,7 +199,8 @@ fn two_rings_that_become_one_know_what_both_share() {
         let told = net.until(SECOND * 3, |net| {
             (0..20).all(|file| {
                 let sharer = if file % 2 == 0 { 0 } else { 10 };
-                knows(net, holders(net, &name(file))[0], &name(file), peer(sharer))
+                let placed = holders(net, &name(file));
+                placed.iter().all(|holder| knows(net, *holder, &name(file), peer(sharer)))
             })
         });
         assert!(told.is_some(), "seed {seed}");
@@ -364,4 +366,33 @@ fn in_a_ring_that_never_rests_every_name_is_found_within_one_saying() {
         net.loss = 0;
         net.settle(SECOND * 180);
     }
+}
+
+#[test]
+fn what_an_owner_hears_late_reaches_those_that_copy_it_and_goes_no_further() {
+    let net = Net::grown(9, 16, 10, 6);
+    let (space, record) = (net.config.space(), said(0, 0, 1));
+    let mut ring: Vec<Peer> = net.nodes().map(Node::peer).collect();
+    ring.sort_by_key(|peer| peer.id(space));
+    let holders = placement(space, record.name.key(space), &ring, 6);
+    let tell = |node: &mut Node, from: Peer| -> Vec<Peer> {
+        let message = Message::Tell(Tell::Provided { providers: vec![record.clone()] });
+        let mut out = Vec::new();
+        node.handle(net.now, Input::Received { from, message }, &mut out);
+        let to = |effect: &Effect| match effect {
+            Effect::Send { to, message: Message::Tell(Tell::Provided { .. }) } => Some(*to),
+            _ => None,
+        };
+        out.iter().filter_map(to).collect()
+    };
+    // From the node behind the first partner, which was the owner until now.
+    let mut owner = Node::stabilized(net.config.clone(), holders[0], &ring);
+    assert_eq!(tell(&mut owner, holders[2]), [holders[1]]);
+    assert!(tell(&mut owner, holders[2]).is_empty(), "no news");
+    // From the owner to a holder, and from a node that takes another for the
+    // owner.
+    let mut holder = Node::stabilized(net.config.clone(), holders[1], &ring);
+    assert!(tell(&mut holder, holders[0]).is_empty());
+    let mut mistaken = Node::stabilized(net.config.clone(), holders[2], &ring);
+    assert_eq!(tell(&mut mistaken, holders[3]), [holders[1]], "a step nearer to the owner");
 }
