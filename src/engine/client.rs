@@ -15,6 +15,7 @@ use super::commands::{self, file_name};
 use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
+use super::mesh::words;
 use super::transfers::Transfers;
 
 /// How often `progress` is called while bytes move.
@@ -100,6 +101,7 @@ async fn act(
                 files::get(&access, &name, &place, &transfer, &phases).await
             }
             Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+            Command::Say { text } => words::say(&access, text).await,
             reading => commands::read(&access, reading).await,
         }
     };

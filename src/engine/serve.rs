@@ -8,6 +8,7 @@ use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
 use super::hub::Hub;
+use super::mesh::words;
 use super::shared::Shared;
 
 /// Answers a request: at once when the core's state holds the answer,
@@ -57,11 +58,16 @@ pub(super) fn answer(
         | Request::Find { .. }
         | Request::FoundSince { .. }
         | Request::Providers { .. }
-        | Request::Provide { .. }
-        | Request::Peers
-        | Request::Say { .. } => {
+        | Request::Provide { .. } => {
             respond(Response::Failed { why: "this is not built yet".to_owned() });
         }
+        Request::Peers => respond(words::answer_peers(hub.shared())),
+        Request::Say { text } => later(hub, respond, |shared| async move {
+            match words::say_here(&shared, text).await {
+                Ok(links) => Response::Said { links },
+                Err(why) => Response::Failed { why },
+            }
+        }),
         Request::Lookup { key } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),
