@@ -13,7 +13,7 @@ use super::shared::Shared;
 pub(super) const QUEUE: usize = 64;
 
 /// Runs until the node stops. `dead` are peers that did not answer this node.
-pub(super) async fn run(shared: Shared, seeds: Vec<SocketAddr>, mut dead: mpsc::Receiver<Peer>) {
+pub(super) async fn run(shared: Shared, seeds: Vec<SocketAddr>, mut dead: mpsc::Receiver<Peer>, _s: tokio::sync::watch::Receiver<std::sync::Arc<crate::view::Snapshot>>) {
     let _ = seeds;
     loop {
         tokio::select! {
