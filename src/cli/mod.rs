@@ -26,6 +26,7 @@ mod log;
 mod node;
 mod places;
 mod remote;
+mod seed;
 mod settings;
 mod signals;
 mod tmux;
@@ -78,6 +79,7 @@ fn run() -> ExitCode {
         Invocation::Node(args) => node::run(*args),
         Invocation::Lab(args) => lab::run(*args),
         Invocation::Tmux(args) => tmux::run(&args),
+        Invocation::Seed(args) => seed::run(args),
         Invocation::Remote(args) => remote::run(args),
         Invocation::Id { text, space, json } => id(text, space, json),
         Invocation::Config => print(settings::template(&args::command()).as_bytes()),

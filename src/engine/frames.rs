@@ -2,7 +2,6 @@
 //! registry with a node. Control connections between nodes are
 //! [`super::connection`].
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +11,8 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::limits::MAX_FRAME_BYTES;
-use crate::wire::codec::{self, CodecError};
 use crate::wire::Frame;
+use crate::wire::codec::{self, CodecError};
 
 /// Time for a frame to leave: whoever does not read for so long is cut off.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
@@ -61,11 +60,6 @@ impl Frames {
         if unread || stream.peek(&mut [0]).await.is_ok_and(|bytes| bytes > 0) {
             std::future::pending::<()>().await;
         }
-    }
-
-    /// Where the other side is.
-    pub(super) fn other_side(&self) -> Option<SocketAddr> {
-        self.0.get_ref().peer_addr().ok()
     }
 }
 

@@ -255,12 +255,7 @@ impl Node {
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
-        shared.tasks.spawn(seeds::run(
-            shared.clone(),
-            config.seeds,
-            dead_peers,
-            snapshots.clone(),
-        ));
+        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
         }

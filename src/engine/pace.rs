@@ -21,7 +21,8 @@ impl Pace {
     /// Takes one; otherwise the time until there is one again.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let since = now.saturating_duration_since(self.counted);
-        let more = (since.as_nanos() / self.every.as_nanos().max(1)).min(u128::from(u32::MAX)) as u32;
+        let more =
+            (since.as_nanos() / self.every.as_nanos().max(1)).min(u128::from(u32::MAX)) as u32;
         self.left = self.left.saturating_add(more).min(self.at_once);
         self.counted += self.every.saturating_mul(more).min(since);
         if self.left == 0 {

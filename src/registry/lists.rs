@@ -164,10 +164,7 @@ impl Lists {
 
     /// The first that a registry has to offer, beginning behind the one whose
     /// turn it was last.
-    fn in_turn(
-        &mut self,
-        offer: impl Fn(&List) -> Option<Listed>,
-    ) -> Option<(SocketAddr, Listed)> {
+    fn in_turn(&mut self, offer: impl Fn(&List) -> Option<Listed>) -> Option<(SocketAddr, Listed)> {
         let behind = |registry: &SocketAddr| self.last.is_none_or(|last| *registry > last);
         let (after, before): (Vec<_>, Vec<_>) =
             self.by_registry.iter().partition(|(registry, _)| behind(registry));
@@ -296,7 +293,8 @@ mod tests {
             address: address.parse().expect("an address"),
             ..listed(0, true)
         };
-        let insane = Listed { params: Params { replicas: 0, ..params("test", 10) }, ..listed(7, true) };
+        let insane =
+            Listed { params: Params { replicas: 0, ..params("test", 10) }, ..listed(7, true) };
         let peers = [bad("0.0.0.0:2000"), bad("224.0.0.1:7"), bad("127.0.0.1:0"), insane];
         let mut all = lists(&[(0, &peers)]);
         assert_eq!(all.count(registry(0)), 0);

@@ -173,8 +173,13 @@ fn refusal(hello: &Hello, room: bool) -> Option<&'static str> {
 async fn serve(shared: &Shared, number: u64, stream: TcpStream, from: SocketAddr, hello: &Hello) {
     let (news, mut queue) = mpsc::channel::<Bytes>(NEWS);
     let cut = CancellationToken::new();
-    let arrived =
-        Input::Connected { number, from: from.ip(), address: hello.address, news, cut: cut.clone() };
+    let arrived = Input::Connected {
+        number,
+        from: from.ip(),
+        address: hello.address,
+        news,
+        cut: cut.clone(),
+    };
     if shared.desk.send(arrived).await.is_err() {
         return;
     }

@@ -34,7 +34,12 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Begins to check the peer at this address, at once. `number` comes back
     /// with every result. `claimed`: it is not on the list yet.
-    pub(super) fn start(shared: &Shared, address: SocketAddr, number: u64, claimed: bool) -> Watcher {
+    pub(super) fn start(
+        shared: &Shared,
+        address: SocketAddr,
+        number: u64,
+        claimed: bool,
+    ) -> Watcher {
         let (nudges, nudged) = mpsc::channel(1);
         let end = shared.stop.child_token();
         let turns = if claimed { &shared.claimed } else { &shared.listed };
