@@ -48,6 +48,8 @@ pub enum Action {
     Copy,
     /// Stop the selected transfer.
     Cancel,
+    /// End the link with the selected peer.
+    Disconnect,
     /// The snapshot to a file.
     Export,
     /// Explain each step of the protocol.
@@ -252,6 +254,14 @@ pub const BINDINGS: &[Binding] = &[
         "stop the selected transfer",
     ),
     binding(
+        "disconnect",
+        Action::Disconnect,
+        &[char('d')],
+        Scope::Panels,
+        "disconnect",
+        "end the link with the selected peer",
+    ),
+    binding(
         "export",
         Action::Export,
         &[char('e')],
@@ -327,7 +337,15 @@ pub const BINDINGS: &[Binding] = &[
         "",
         "transfers",
     ),
-    binding("events", Action::Panel(Panel::Events), &[char('6')], Scope::Panels, "", "events"),
+    binding(
+        "peers",
+        Action::Panel(Panel::Peers),
+        &[char('6')],
+        Scope::Panels,
+        "",
+        "linked peers and registries",
+    ),
+    binding("events", Action::Panel(Panel::Events), &[char('7')], Scope::Panels, "", "events"),
     binding("close", Action::Close, &[char('q')], Scope::Panels, "quit", "close, or leave and end"),
     binding(
         "leave",
@@ -433,7 +451,7 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     let hint = |binding: &Binding| (binding.keys[0].show(), binding.hint);
     let live = || BINDINGS.iter().filter(shown);
     let mut hints: Vec<_> = live().filter(own).chain(live().filter(anywhere)).map(hint).collect();
-    hints.insert(0, key("1-6", "panel"));
+    hints.insert(0, key("1-7", "panel"));
     hints
 }
 
@@ -442,6 +460,7 @@ const fn home(action: Action) -> Option<Panel> {
     match action {
         Action::Search | Action::Level | Action::Follow => Some(Panel::Events),
         Action::Cancel => Some(Panel::Transfers),
+        Action::Disconnect => Some(Panel::Peers),
         _ => None,
     }
 }
@@ -457,8 +476,8 @@ pub fn list(lab: bool) -> Vec<(String, &'static str)> {
         (keys.join(", "), binding.help)
     };
     let prompt = PROMPT_KEYS.iter().map(|&(keys, help)| (keys.to_owned(), help));
-    // Six digits, one line.
-    let panels = ("1-6".to_owned(), "go to a panel");
+    // Seven digits, one line.
+    let panels = ("1-7".to_owned(), "go to a panel");
     let bound = BINDINGS.iter().filter(live).map(shown);
     std::iter::once(panels).chain(bound).chain(prompt).collect()
 }

@@ -10,8 +10,9 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Version};
 use crate::view::{
-    Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Sharing, Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, UiEvent,
+    Census, FileRow, Finger, Health, Hop, Level, LinkKind, Liveness, LookupRow, Member, Neighbour,
+    PeerRow, RegistryRow, Role, Sharing, Snapshot, Standing, Step, Traffic, TransferKind,
+    TransferRow, TransferState, Trust, UiEvent,
 };
 
 use super::state::{App, Trail};
@@ -98,6 +99,8 @@ pub fn eight() -> App {
     let files = files.map(|(name, size, copies)| file(&snapshot, name, size, copies));
     snapshot.files = Arc::new(files.into());
     snapshot.transfers = transfers();
+    snapshot.peers = Arc::new(peers());
+    snapshot.registries = registries();
     snapshot.traffic =
         Traffic { up_rate: 1_240_000, down_rate: 34_100_000, up_total: 9, down_total: 9 };
     snapshot.lookup = Some(lookup(&snapshot, 7, "lecture-04.pdf"));
@@ -266,6 +269,56 @@ fn lookup(snapshot: &Snapshot, number: u64, text: &str) -> LookupRow {
         at = next;
     }
     LookupRow { number, text: text.to_owned(), key, hops, owner: Some(owner) }
+}
+
+/// Links of every kind and state, and a peer that is not trusted.
+pub fn peers() -> Vec<PeerRow> {
+    let row = |port, link, rtt_us, since_ms, shared| PeerRow {
+        peer: peer(port),
+        link,
+        liveness: Liveness::Up,
+        rtt_us,
+        since_ms,
+        shared,
+        trust: Trust::Good,
+        why: None,
+    };
+    use LinkKind::{Chosen, Incoming, Random};
+    vec![
+        row(2001, Some(Random), Some(1_870), 12_000, Some(12)),
+        row(2003, Some(Chosen), Some(420), 2_000, Some(3)),
+        PeerRow {
+            liveness: Liveness::Suspect,
+            ..row(2004, Some(Random), Some(593), 31_000, Some(0))
+        },
+        PeerRow {
+            trust: Trust::Last,
+            why: Some("2 downloads timed out".to_owned()),
+            ..row(2005, Some(Random), Some(180), 8_000, Some(1_204))
+        },
+        PeerRow {
+            trust: Trust::Shunned,
+            why: Some("served 3 pieces with other content".to_owned()),
+            ..row(2006, None, None, 0, None)
+        },
+        row(5003, Some(Incoming), Some(31_400), 55_000, None),
+    ]
+}
+
+/// Three registries: one that is up, one that is tried, one that is down.
+pub fn registries() -> Vec<RegistryRow> {
+    let row = |port, liveness, peers, heard_ms, note: Option<&str>| RegistryRow {
+        address: peer(port).address(),
+        liveness,
+        peers,
+        heard_ms,
+        note: note.map(str::to_owned),
+    };
+    vec![
+        row(5000, Liveness::Up, 8, Some(57_000), None),
+        row(5001, Liveness::Suspect, 0, None, None),
+        row(5002, Liveness::Dead, 7, Some(21_000), Some("connection refused; tried again in 12 s")),
+    ]
 }
 
 fn transfers() -> Vec<TransferRow> {

@@ -341,13 +341,14 @@ impl App {
             Action::Follow => (self.log.scrolled, self.log.unseen) = (0, 0),
             Action::Copy => return self.copy(),
             Action::Cancel => return self.cancel(),
+            Action::Disconnect => return self.disconnect(),
             Action::Export => return self.export(),
             Action::Explain => {
                 self.explain = !self.explain;
                 let state = match (self.explain, self.log.level) {
                     (false, _) => "explanations off",
                     (true, Level::Detail) => "explanations on: events say why",
-                    (true, _) => "explanations on: events say why; 6, then l shows details too",
+                    (true, _) => "explanations on: events say why; 7, then l shows details too",
                 };
                 self.tell(Level::Info, state.to_owned());
             }
@@ -454,6 +455,7 @@ impl App {
             }
             Panel::Files => snapshot.files.len(),
             Panel::Transfers => snapshot.transfers.len(),
+            Panel::Peers => snapshot.peers.len() + snapshot.registries.len(),
             Panel::Events => self.visible_events().count(),
         }
     }
@@ -489,6 +491,10 @@ impl App {
             }
             Panel::Files => snapshot.files.get(at).map(|file| quote(file.name.as_str())),
             Panel::Transfers => snapshot.transfers.get(at).map(|row| quote(&row.name)),
+            Panel::Peers => match at.checked_sub(snapshot.peers.len()) {
+                None => snapshot.peers.get(at).map(|row| address(&row.peer)),
+                Some(at) => snapshot.registries.get(at).map(|row| row.address.to_string()),
+            },
             Panel::Events => {
                 self.visible_events().rev().nth(self.log.scrolled).map(|event| event.text.clone())
             }
@@ -502,6 +508,25 @@ impl App {
             Some(number) => self.run_confirmed(&format!("cancel {number}")),
             None => {
                 self.tell(Level::Warn, "select a transfer first: 5 shows them".to_owned());
+                Vec::new()
+            }
+        }
+    }
+
+    fn disconnect(&mut self) -> Vec<Do> {
+        let at = self.tables[Panel::Peers.index()].selected;
+        let selected = self.snapshot().peers.get(at).filter(|_| self.panel == Panel::Peers);
+        match selected.map(|row| (row.peer.address(), row.link)) {
+            Some((address, Some(_))) => self.run_confirmed(&format!("disconnect {address}")),
+            Some((address, None)) => {
+                self.tell(
+                    Level::Warn,
+                    format!("{address} is not linked; connect {address} links it"),
+                );
+                Vec::new()
+            }
+            None => {
+                self.tell(Level::Warn, "select a linked peer first: 6 shows them".to_owned());
                 Vec::new()
             }
         }

@@ -127,18 +127,21 @@ pub enum Panel {
     Files,
     /// Running and recent transfers.
     Transfers,
+    /// Linked peers and registries.
+    Peers,
     /// What happened.
     Events,
 }
 
 impl Panel {
-    /// In the order of their digits, 1 to 6.
-    pub const ALL: [Panel; 6] = [
+    /// In the order of their digits, 1 to 7.
+    pub const ALL: [Panel; 7] = [
         Panel::Ring,
         Panel::Fingers,
         Panel::Neighbours,
         Panel::Files,
         Panel::Transfers,
+        Panel::Peers,
         Panel::Events,
     ];
 
@@ -155,7 +158,18 @@ impl Panel {
             Panel::Neighbours => "Neighbours",
             Panel::Files => "Files",
             Panel::Transfers => "Transfers",
+            Panel::Peers => "Peers",
             Panel::Events => "Events",
+        }
+    }
+
+    /// The title in a few letters, where it stands among others.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Panel::Neighbours => "Near",
+            Panel::Transfers => "Moves",
+            Panel::Events => "Log",
+            other => other.title(),
         }
     }
 }

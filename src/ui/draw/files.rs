@@ -44,7 +44,8 @@ pub(super) fn draw(
         Column::new("size", 7, 7, 2).right(),
         Column::new("copies", 7, 17, 1),
     ];
-    let table = Table { panel: Panel::Files, columns: &columns, rows: files.len() };
+    let table =
+        Table { focus: scene.has_focus(Panel::Files), columns: &columns, rows: files.len() };
     let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let file = &files[i];
         Row {

@@ -46,7 +46,7 @@ pub(super) fn draw(
         Column::new("state", 9, 16, 6).grows(),
     ];
     let rows = transfers.len();
-    let table = Table { panel: Panel::Transfers, columns: &columns, rows };
+    let table = Table { focus: scene.has_focus(Panel::Transfers), columns: &columns, rows };
     let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let row = &transfers[i];
         let running = is_running(row);
