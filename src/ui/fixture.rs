@@ -10,9 +10,10 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Version};
 use crate::view::{
-    Census, FileRow, Finger, Health, Hop, Level, LinkKind, Liveness, LookupRow, Member, Neighbour,
-    PeerRow, RegistryRow, Role, Sharing, Snapshot, Standing, Step, Traffic, TransferKind,
-    TransferRow, TransferState, Trust, UiEvent,
+    Behind, Census, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
+    LookupRow, Member, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort, SearchRow,
+    Sharing, Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, Trust,
+    UiEvent,
 };
 
 use super::state::{App, Trail};
@@ -97,7 +98,12 @@ pub fn eight() -> App {
         ("日本語の資料.pdf", 5_120_000, 3),
     ];
     let files = files.map(|(name, size, copies)| file(&snapshot, name, size, copies));
-    snapshot.files = Arc::new(files.into());
+    let shared = [("SkyShip.jpg", 85_021, 3), ("talks/2026/chord.pdf", 4_100_000, 1)];
+    let shared = shared.map(|(name, size, sources)| shared_file(&snapshot, name, size, sources));
+    let mut files: Vec<FileRow> = files.into_iter().chain(shared).collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    snapshot.files = Arc::new(files);
+    snapshot.sharing = Sharing { files: 2, bytes: 4_185_021, hashing: 1 };
     snapshot.transfers = transfers();
     snapshot.peers = Arc::new(peers());
     snapshot.registries = registries();
@@ -236,7 +242,7 @@ fn owner(peers: &[Peer], space: Space, key: Id) -> Peer {
 }
 
 fn file(snapshot: &Snapshot, name: &str, size: u64, copies: u8) -> FileRow {
-    let name = FileName::new(name).expect("a fixture's name is a name");
+    let name = self::name(name);
     let key = name.key(snapshot.space);
     let peers: Vec<Peer> = snapshot.members.iter().map(|member| member.peer).collect();
     let mine = owner(&peers, snapshot.space, key) == snapshot.me;
@@ -249,6 +255,15 @@ fn file(snapshot: &Snapshot, name: &str, size: u64, copies: u8) -> FileRow {
         copies,
         wanted: COPIES,
     }
+}
+
+fn name(text: &str) -> FileName {
+    FileName::new(text).expect("a fixture's name is a name")
+}
+
+fn shared_file(snapshot: &Snapshot, name: &str, size: u64, sources: u8) -> FileRow {
+    let row = file(snapshot, name, size, sources);
+    FileRow { role: Role::Shared, wanted: 0, version: Version { counter: 0, ..row.version }, ..row }
 }
 
 /// A lookup through the fingers of the members, as the protocol makes it.
@@ -321,6 +336,72 @@ pub fn registries() -> Vec<RegistryRow> {
     ]
 }
 
+/// A search that has ended: two contents under one name, a shared one, one
+/// under two names; a linked peer without an answer, a node without one.
+pub fn search() -> SearchRow {
+    let content = |names: &[&str], root: u8, size, ports: &[u16], stored| FoundContent {
+        names: names.iter().copied().map(name).collect(),
+        root: ContentHash([root; 32]),
+        size,
+        sources: ports.iter().copied().map(peer).collect(),
+        stored,
+    };
+    SearchRow {
+        number: 1,
+        pattern: "sky".to_owned(),
+        peers: vec![
+            (peer(2001), Some(true)),
+            (peer(2003), Some(false)),
+            (peer(2004), None),
+            (peer(5003), Some(true)),
+        ],
+        contents: vec![
+            content(&["SkyShip.jpg"], 0xa1, 2_437_120, &[2000, 2001, 2002, 5003], true),
+            content(&["SkyShip.jpg"], 0xa7, 85_021, &[2003], false),
+            content(
+                &["Skyline of a rather large city at night.mkv", "city.mkv"],
+                0x3c,
+                1_871_004_772,
+                &[2001, 2005, 2006, 2007, 5003],
+                false,
+            ),
+            content(&["notes/sky.md"], 0x19, 812, &[2005, 2006], true),
+        ],
+        answered: 7,
+        silent: vec![peer(2004)],
+        depth: 3,
+        running: false,
+        truncated: false,
+    }
+}
+
+/// A scan of ten ports with something of every kind behind them.
+pub fn scan() -> ScanRow {
+    let port = |port: u16, found| ScannedPort { address: peer(port).address(), found };
+    let other = Behind::OtherRing { peer: peer(5005), ring: "ring 'study' of 2^64".to_owned() };
+    let web = Behind::NotChordal("it sent no greeting".to_owned());
+    let ports = vec![
+        port(5000, Behind::Registry),
+        port(5001, Behind::Inactive),
+        port(5002, Behind::Me),
+        port(5003, Behind::Node(peer(5003))),
+        port(5004, Behind::Inactive),
+        port(5005, other),
+        port(5006, Behind::Inactive),
+        port(5007, web),
+        port(5008, Behind::Inactive),
+        port(5009, Behind::Node(peer(5009))),
+    ];
+    ScanRow {
+        number: 1,
+        host: "127.0.0.1".to_owned(),
+        total: 10,
+        done: 10,
+        ports,
+        space: Space::default(),
+    }
+}
+
 fn transfers() -> Vec<TransferRow> {
     let row = |number, name: &str, kind, state, done, total, rate, ports: &[u16]| TransferRow {
         number,
@@ -330,11 +411,16 @@ fn transfers() -> Vec<TransferRow> {
         done,
         total,
         rate,
-        peers: ports.iter().map(|port| (peer(*port).address(), 0)).collect(),
+        // Each delivers about half of what the one before it does.
+        peers: ports
+            .iter()
+            .enumerate()
+            .map(|(i, port)| (peer(*port).address(), done * 4 / 7 >> i))
+            .collect(),
         started_ms: 40_000,
         ended_ms: (rate == 0).then_some(52_000),
     };
-    use TransferKind::{Copy, Download, Serve, Upload};
+    use TransferKind::{Copy, Download, Hash, Serve, Upload};
     use TransferState::{Cancelled, Done, Failed, Running, Securing};
     let failed = Failed("no source could deliver the content".to_owned());
     vec![
@@ -346,7 +432,7 @@ fn transfers() -> Vec<TransferRow> {
             423_000_000,
             693_000_000,
             34_100_000,
-            &[2004, 2001],
+            &[2004, 2001, 5003],
         ),
         row(
             8,
@@ -362,5 +448,6 @@ fn transfers() -> Vec<TransferRow> {
         row(6, "SkyShip.jpg", Serve, Done, 2_437_120, 2_437_120, 0, &[2002]),
         row(5, "lost.bin", Download, failed, 0, 9_000_000, 0, &[]),
         row(4, "notes.md", Download, Cancelled, 100, 812, 0, &[2005]),
+        row(3, "talks/2026/lecture.mkv", Hash, Running, 301_000_000, 893_000_000, 720_000_000, &[]),
     ]
 }

@@ -28,6 +28,7 @@ mod neighbours;
 mod overlays;
 mod peers;
 mod prompt;
+mod results;
 mod ring;
 mod status;
 mod table;
@@ -69,6 +70,11 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
     if let (Some(seen), Some(overlay)) = (painted.scroll, &mut app.overlay) {
         match overlay {
             Overlay::Help { scroll, .. } | Overlay::Output { scroll, .. } => *scroll = seen,
+            Overlay::Results => {
+                if let Some(results) = &mut app.nodes[app.shown].results {
+                    results.table.offset = seen;
+                }
+            }
             Overlay::Confirm { .. } | Overlay::Leaving { .. } => {}
         }
     }
