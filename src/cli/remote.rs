@@ -63,17 +63,25 @@ fn bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let template = "{msg:24} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
     bar
+}
+
+/// How a phase is drawn: with its bytes, where any are counted.
+const fn template(counts: bool) -> &'static str {
+    if counts {
+        "{msg:24} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+    } else {
+        "{spinner} {msg}"
+    }
 }
 
 fn follow(bar: &ProgressBar, progress: &Progress) {
     if bar.message() != progress.phase {
         // Rates and estimates of one phase say nothing about the next.
         bar.reset();
+        if let Ok(style) = ProgressStyle::with_template(template(progress.total > 0)) {
+            bar.set_style(style.progress_chars("=> "));
+        }
         bar.set_message(progress.phase.clone());
         bar.enable_steady_tick(Duration::from_millis(200));
     }

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Scene, put, text};
-use crate::ui::state::{Panel, TableState};
+use crate::ui::state::TableState;
 use crate::ui::theme::{Glyphs, Theme};
 
 /// Cells between two columns.
@@ -45,7 +45,8 @@ impl Column {
 /// What a table is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
-    pub(super) panel: Panel,
+    /// Whether the selected row is marked.
+    pub(super) focus: bool,
     pub(super) columns: &'a [Column],
     pub(super) rows: usize,
 }
@@ -87,12 +88,11 @@ pub(super) fn draw(
     scene: Scene,
     buf: &mut Buffer,
     area: Rect,
-    Table { panel, columns, rows }: Table,
+    Table { focus, columns, rows }: Table,
     state: &mut TableState,
     row: impl Fn(usize, &[u16]) -> Row,
 ) -> Shown {
-    let focused = scene.has_focus(panel);
-    let look = Look { theme: scene.theme(), glyphs: scene.glyphs(), focused };
+    let look = Look { theme: scene.theme(), glyphs: scene.glyphs(), focused: focus };
     draw_rows(look, buf, area, columns, rows, state, row)
 }
 
