@@ -27,6 +27,7 @@ mod node;
 mod places;
 mod remote;
 mod scan;
+mod seed;
 mod settings;
 mod signals;
 mod tmux;
@@ -79,6 +80,7 @@ fn run() -> ExitCode {
         Invocation::Node(args) => node::run(*args),
         Invocation::Lab(args) => lab::run(*args),
         Invocation::Tmux(args) => tmux::run(&args),
+        Invocation::Seed(args) => seed::run(args),
         Invocation::Remote(args) => remote::run(args),
         Invocation::Id { text, space, json } => id(text, space, json),
         Invocation::Scan(args) => scan::run(&args),

@@ -15,6 +15,7 @@ use super::commands::{self, file_name};
 use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
+use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
 use super::transfers::Transfers;
@@ -122,6 +123,7 @@ async fn act(
             }
             Command::Find { pattern } => search::command::find(&access, &pattern, &phases).await,
             Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+            Command::Say { text } => words::say(&access, text).await,
             reading => commands::read(&access, reading).await,
         }
     };

@@ -9,6 +9,7 @@ use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
 use super::hub::Hub;
+use super::mesh::words;
 use super::search::{self, here};
 use super::shared::Shared;
 
@@ -75,12 +76,16 @@ pub(super) fn answer(
                 Err(why) => Response::Failed { why },
             }
         }),
-        Request::Providers { .. }
-        | Request::Provide { .. }
-        | Request::Peers
-        | Request::Say { .. } => {
+        Request::Providers { .. } | Request::Provide { .. } => {
             respond(Response::Failed { why: "this is not built yet".to_owned() });
         }
+        Request::Peers => respond(words::answer_peers(hub.shared())),
+        Request::Say { text } => later(hub, respond, |shared| async move {
+            match words::say_here(&shared, text).await {
+                Ok(links) => Response::Said { links },
+                Err(why) => Response::Failed { why },
+            }
+        }),
         Request::Lookup { key } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),

@@ -430,6 +430,11 @@ impl Snapshot {
         self.members.len() - self.gone()
     }
 
+    /// The files that are held here for the ring; shared ones are their user's.
+    pub fn kept(&self) -> usize {
+        self.files.iter().filter(|file| file.role != Role::Shared).count()
+    }
+
     /// The members that died or left lately and are still shown.
     pub fn gone(&self) -> usize {
         self.members.iter().filter(|member| member.liveness == Liveness::Dead).count()

@@ -8,6 +8,7 @@ mod dashboard;
 mod docs;
 mod lab_tasks;
 mod layers;
+mod links;
 mod picture;
 mod process;
 mod pty;
