@@ -13,6 +13,7 @@ mod picture;
 mod process;
 mod pty;
 mod scan;
+mod search;
 mod sessions;
 mod tape;
 mod wire;
