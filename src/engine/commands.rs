@@ -21,6 +21,7 @@ use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
 use super::files::{self, Phases};
+use super::provide;
 use super::publish;
 use super::shared::{Input, Shared};
 
@@ -168,9 +169,13 @@ pub(super) async fn join_through(
 }
 
 async fn leave(shared: &Shared) -> Result<Outcome, String> {
+    provide::withdraw(shared, provide::WITHDRAW_LIMIT).await;
     match shared.core(chord::Command::Leave).await {
         Some(Reply::Left { handed, kept }) => Ok(Outcome::Left { handed, kept }),
-        Some(Reply::Failed(failure)) => Err(failure.to_string()),
+        Some(Reply::Failed(failure)) => {
+            provide::moved(shared);
+            Err(failure.to_string())
+        }
         _ => Err(stopping()),
     }
 }

@@ -64,6 +64,7 @@ mod keep;
 mod links;
 mod mesh;
 mod places;
+mod provide;
 mod publish;
 mod remembered;
 mod rtt;
@@ -206,11 +207,13 @@ impl Node {
         let (mesh, mesh_inputs) = mpsc::channel(mesh::QUEUE);
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
+        let (provide, provide_orders) = mpsc::channel(provide::QUEUE);
         let shared = Shared {
             hub,
             mesh,
             search,
             dead,
+            provide,
             board: Board::default(),
             shares: Shares::default(),
             reputations: Reputations::default(),
@@ -252,6 +255,7 @@ impl Node {
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
+        shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
@@ -264,7 +268,10 @@ impl Node {
     pub async fn shutdown(self, deadline: Duration) {
         let shared = self.shared;
         shared.tasks.close();
-        let leaving = shared.core(chord::Command::Leave);
+        let leaving = async {
+            provide::withdraw(&shared, provide::WITHDRAW_LIMIT.min(deadline / 4)).await;
+            shared.core(chord::Command::Leave).await
+        };
         let _ = tokio::time::timeout(deadline, leaving).await;
         let _ = shared.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.

@@ -1,9 +1,11 @@
 //! Answers to the requests of other nodes and of clients.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
 use crate::limits::MAX_PAGE;
+use crate::record::Provider;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
@@ -11,9 +13,11 @@ use super::hub::Hub;
 use super::shared::Shared;
 
 /// Answers a request: at once when the core's state holds the answer,
-/// otherwise from a task.
+/// otherwise from a task. `asker` is the advertised address of the member that
+/// asks; `None`: a client.
 pub(super) fn answer(
     hub: &mut Hub,
+    asker: Option<SocketAddr>,
     request: Request,
     respond: impl FnOnce(Response) + Send + 'static,
 ) {
@@ -56,12 +60,25 @@ pub(super) fn answer(
         Request::Search { .. }
         | Request::Find { .. }
         | Request::FoundSince { .. }
-        | Request::Providers { .. }
-        | Request::Provide { .. }
         | Request::Peers
         | Request::Say { .. } => {
             respond(Response::Failed { why: "this is not built yet".to_owned() });
         }
+        Request::Providers { name } => {
+            let known = core.providers(&name, hub.now());
+            // Of a crowd some, and not always the same.
+            let providers = fastrand::choose_multiple(known, MAX_PAGE);
+            respond(Response::Providers { providers });
+        }
+        Request::Provide { providers } => match may_provide(asker, &providers) {
+            Ok(()) => later(hub, respond, move |shared| async move {
+                match shared.core(Command::Provide { providers }).await {
+                    Some(Reply::Provided { sources }) => Response::Provided { sources },
+                    reply => failed(reply),
+                }
+            }),
+            Err(why) => respond(Response::Failed { why: why.to_owned() }),
+        },
         Request::Lookup { key } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),
@@ -91,6 +108,21 @@ pub(super) fn answer(
             }
         }),
     }
+}
+
+/// Whether these statements are taken from whoever makes them: each member
+/// speaks for itself only.
+fn may_provide(asker: Option<SocketAddr>, providers: &[Provider]) -> Result<(), &'static str> {
+    if providers.len() > MAX_PAGE {
+        return Err("too many files in one message; send fewer");
+    }
+    let Some(asker) = asker else {
+        return Err("only a member of the ring can share files; join it first");
+    };
+    if providers.iter().any(|one| one.peer.address() != asker) {
+        return Err("a node can say only of itself what it shares");
+    }
+    Ok(())
 }
 
 /// A lookup's result as it travels.

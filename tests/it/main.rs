@@ -10,6 +10,7 @@ mod lab_tasks;
 mod layers;
 mod picture;
 mod process;
+mod providers;
 mod pty;
 mod sessions;
 mod tape;
