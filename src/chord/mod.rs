@@ -102,6 +102,12 @@ pub enum Input {
     /// A connection to this peer broke or was refused: a reason to look, not
     /// yet a death.
     PeerLost(Peer),
+    /// These peers are said to be members of a ring with the same parameters:
+    /// a reason to look whether it is this one, and to merge the two if not.
+    Heard {
+        /// Who. The driver has seen that each lives; few at once.
+        peers: Vec<Peer>,
+    },
     /// A store operation ended.
     Stored {
         /// The ticket of [`Effect::Store`].

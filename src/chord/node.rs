@@ -227,6 +227,7 @@ impl Node {
                 }
             }
             Input::PeerLost(peer) => self.suspect(peer, &mut turn),
+            Input::Heard { peers } => self.heard_of(&peers, &mut turn),
             Input::Stored { ticket, result } => self.files(&mut turn, |files, ring, asks, out| {
                 files.stored(ring, ticket, result, asks, out);
             }),

@@ -59,13 +59,16 @@ mod data;
 mod events;
 mod fetch;
 mod files;
+mod frames;
 mod hub;
 mod keep;
 mod links;
 mod mesh;
+mod pace;
 mod places;
 mod provide;
 mod publish;
+pub mod registry;
 mod remembered;
 mod rtt;
 mod scan;
@@ -209,6 +212,7 @@ impl Node {
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
         let (provide, provide_orders) = mpsc::channel(provide::QUEUE);
         let shared = Shared {
+            started,
             hub,
             mesh,
             search,
@@ -256,7 +260,7 @@ impl Node {
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
         shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
-        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers));
+        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
         }
@@ -273,6 +277,7 @@ impl Node {
             shared.core(chord::Command::Leave).await
         };
         let _ = tokio::time::timeout(deadline, leaving).await;
+        mesh::leave(&shared).await;
         let _ = shared.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
         shared.connections.close();

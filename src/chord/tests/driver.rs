@@ -154,6 +154,12 @@ impl Net {
         }
     }
 
+    /// Tells a node that somebody says that these are members.
+    pub(super) fn heard(&mut self, number: u16, of: &[u16]) {
+        let peers = of.iter().map(|n| peer(*n)).collect();
+        self.input(address(number), Input::Heard { peers });
+    }
+
     /// Gives a command; see [`Net::reply`].
     pub(super) fn command(&mut self, number: u16, command: Command) -> Ticket {
         self.tickets += 1;
