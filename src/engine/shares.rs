@@ -66,6 +66,12 @@ impl Shares {
         std::future::pending::<()>().await;
     }
 
+    /// How many nodes share this name with this content, this one included, as
+    /// far as the ring knows: for the screen.
+    pub(super) fn known_sources(&self, name: &FileName, sources: u16) {
+        let _ = (name, sources);
+    }
+
     /// The file with this name.
     pub(super) fn named(&self, name: &FileName) -> Option<SharedFile> {
         self.page(|other| other == name.as_str(), None, 1).pop()

@@ -11,6 +11,7 @@ mod layers;
 mod links;
 mod picture;
 mod process;
+mod providers;
 mod pty;
 mod scan;
 mod search;
