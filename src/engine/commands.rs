@@ -23,6 +23,8 @@ use super::connection;
 use super::files::{self, Phases};
 use super::mesh::{self, words};
 use super::publish;
+use super::scan;
+use super::search;
 use super::shared::{Input, Shared};
 
 /// Members that `ring` walks at the most.
@@ -68,6 +70,7 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             changed(shared, result).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Find { pattern } => search::command::find(&access, &pattern, &NoPhases).await,
         Command::Connect { peer } => words::connect(shared, &peer).await,
         Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
         Command::Say { text } => words::say(&access, text).await,
@@ -76,6 +79,9 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             Some(name) => Ok(Outcome::Cancelled { number, name }),
             None => Err(format!("no transfer {number} is running; transfers lists them")),
         },
+        Command::Scan { host, ports } => {
+            scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
+        }
         Command::Quit => Ok(Outcome::Quit),
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,

@@ -59,12 +59,15 @@ mod data;
 mod events;
 mod fetch;
 mod files;
+mod frames;
 mod hub;
 mod keep;
 mod links;
 mod mesh;
+mod pace;
 mod places;
 mod publish;
+pub mod registry;
 mod remembered;
 mod rtt;
 mod scan;
@@ -253,7 +256,7 @@ impl Node {
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
-        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers));
+        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
         }

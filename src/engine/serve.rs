@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
 use crate::limits::MAX_PAGE;
+use crate::mesh::pattern::Pattern;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
 use super::hub::Hub;
 use super::mesh::words;
+use super::search::{self, here};
 use super::shared::Shared;
 
 /// Answers a request: at once when the core's state holds the answer,
@@ -54,11 +56,27 @@ pub(super) fn answer(
             record: core.record(&name).cloned(),
             holders: core.holders(&name),
         }),
-        Request::Search { .. }
-        | Request::Find { .. }
-        | Request::FoundSince { .. }
-        | Request::Providers { .. }
-        | Request::Provide { .. } => {
+        Request::Search { pattern, after } => later(hub, respond, move |shared| async move {
+            if let Err(why) = here::check(&pattern) {
+                return Response::Failed { why };
+            }
+            let pattern = Pattern::new(&pattern);
+            let (rows, more) = here::matching(&shared, &pattern, after.as_ref(), MAX_PAGE).await;
+            Response::Found { rows, more }
+        }),
+        Request::Find { pattern } => later(hub, respond, move |shared| async move {
+            match search::command::begin(&shared, pattern, false).await {
+                Ok(number) => Response::Finding { number },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::FoundSince { number, after } => later(hub, respond, move |shared| async move {
+            match search::command::since(&shared, number, after).await {
+                Ok((rows, state)) => Response::FoundSince { rows, state },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::Providers { .. } | Request::Provide { .. } => {
             respond(Response::Failed { why: "this is not built yet".to_owned() });
         }
         Request::Peers => respond(words::answer_peers(hub.shared())),

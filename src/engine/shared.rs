@@ -204,6 +204,8 @@ pub(super) enum Input {
         /// What.
         message: MeshMessage,
     },
+    /// These peers live and are said to be members of this node's ring.
+    Heard(Vec<Peer>),
     /// A look at the core's state.
     Look(Box<dyn FnOnce(&chord::Node) + Send>),
     /// A line for the events panel.

@@ -12,5 +12,7 @@ mod links;
 mod picture;
 mod process;
 mod pty;
+mod scan;
+mod sessions;
 mod tape;
 mod wire;
