@@ -11,5 +11,6 @@ mod layers;
 mod picture;
 mod process;
 mod pty;
+mod registry;
 mod tape;
 mod wire;

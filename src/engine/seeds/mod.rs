@@ -424,9 +424,10 @@ async fn look_at(shared: &Shared, candidate: &Candidate, ours: Params, lonely: b
         return Look::Lie(format!("it is on ring {}", params.describe()));
     }
     if !lonely {
-        return match params == ours {
-            true => Look::Lives(peer),
-            false => Look::Failed(format!("it is on ring {} now", params.describe())),
+        return if params == ours {
+            Look::Lives(peer)
+        } else {
+            Look::Failed(format!("it is on ring {} now", params.describe()))
         };
     }
     match commands::join_through(shared, address).await {
