@@ -255,6 +255,35 @@ fn a_node_that_is_silent_is_suspect_then_removed_and_comes_back_by_itself() {
 }
 
 #[test]
+fn a_dead_node_is_reported_by_its_ring_and_removed_before_its_next_check() {
+    let registry = RegistryProcess::start(&["--check", RARELY]);
+    let seeds = seeds(&[&registry]);
+    let ring = Ring { nodes: (0..3).map(|_| node(&seeds)).collect() };
+    ring.settled();
+    let [frozen, one, two] = &ring.nodes[..] else { panic!("three nodes") };
+    // Its sockets stay open: nothing but its silence tells.
+    frozen.signal(Signal::STOP);
+    registry.says(&format!("reports {} dead", frozen.address));
+    registry.lists(&[one.address, two.address]);
+    registry.says("it was reported dead and does not answer");
+}
+
+#[test]
+fn a_lonely_node_takes_over_the_parameters_of_a_listed_ring_and_another_ring_is_let_be() {
+    let registry = RegistryProcess::start(&[]);
+    let seed = registry.address.to_string();
+    let first = NodeProcess::start(&["--seed", &seed]);
+    let other = NodeProcess::start(&["--seed", &seed, "--ring", "other"]);
+    registry.lists(&[first.address, other.address]);
+    let wider = NodeProcess::start(&["--seed", &seed, "--bits", "20"]);
+    let ring = Ring { nodes: vec![first, wider] };
+    ring.settled();
+    assert_eq!(other.json(&["info"]).expect("it answers")["ring"], "other");
+    assert_eq!(ring.nodes[0].json(&["info"]).expect("it answers")["ring"], "chordal");
+    Ring { nodes: vec![other] }.settled();
+}
+
+#[test]
 fn a_registry_keeps_its_list_over_a_restart_and_checks_it() {
     let mut registry = RegistryProcess::start(&["--check", RARELY]);
     let seeds = seeds(&[&registry]);
@@ -345,11 +374,10 @@ fn a_registry_refuses_what_it_is_not_and_says_what_it_is() {
 
 #[test]
 fn registries_start_all_or_none_and_say_which_port_is_in_the_way() {
-    let taken = TcpListener::bind(free_address()).expect("a free port");
-    let taken = taken.local_addr().expect("an address");
+    let listener = TcpListener::bind(free_address()).expect("a free port");
+    let taken = listener.local_addr().expect("an address");
     let first = SocketAddr::new(taken.ip(), taken.port() - 1);
     let home = tempfile::tempdir().expect("a directory");
-    let _held = TcpListener::bind(taken);
     let output = chordal(&[
         "seed",
         &first.to_string(),
@@ -362,6 +390,7 @@ fn registries_start_all_or_none_and_say_which_port_is_in_the_way() {
     let said = describe(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("cannot listen on {taken}")), "{said}");
+    assert!(output.stdout.is_empty(), "none of them is ready: {said}");
 }
 
 #[test]

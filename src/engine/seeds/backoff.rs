@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 /// as long.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(600);
+/// The longest pause: a minute after somebody is back, he is looked at.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Addresses that are remembered: twice a full list. Beyond it the one that may
 /// be tried again first is forgotten.

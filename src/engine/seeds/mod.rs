@@ -80,10 +80,12 @@ enum Heard {
 struct Contact {
     reports: mpsc::Sender<Report>,
     row: RegistryRow,
-    /// What was told of it, so that it is told once.
-    told: Option<String>,
     /// Whether it was ever connected.
     known: bool,
+    /// Whether its first list was told.
+    announced: bool,
+    /// Why it could not be reached, as it was told.
+    failed: Option<String>,
 }
 
 /// Runs until the node stops. `dead` are peers that did not answer this node;
@@ -94,6 +96,14 @@ pub(super) async fn run(
     mut dead: mpsc::Receiver<Peer>,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
 ) {
+    if seeds.is_empty() {
+        let nobody_hears = async { while dead.recv().await.is_some() {} };
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            () = nobody_hears => {}
+        }
+        return;
+    }
     let (heard_tx, mut heard) = mpsc::channel(HEARD);
     let (tried_tx, mut tried) = mpsc::channel(1);
     let (place_tx, place) = watch::channel(place_of(&snapshots.borrow_and_update()));
@@ -119,7 +129,10 @@ pub(super) async fn run(
             heard_ms: None,
             note: None,
         };
-        seeker.contacts.insert(address, Contact { reports, row, told: None, known: false });
+        seeker.contacts.insert(
+            address,
+            Contact { reports, row, known: false, announced: false, failed: None },
+        );
     }
     drop((place, heard_tx));
     seeker.show();
@@ -253,6 +266,7 @@ impl Seeking {
                 contact.row.liveness = Liveness::Up;
                 contact.row.heard_ms = Some(now_ms);
                 contact.row.note = None;
+                contact.failed = None;
                 if std::mem::replace(&mut contact.known, true) {
                     say = Some((Level::Info, format!("registry {registry} is back")));
                 }
@@ -268,9 +282,8 @@ impl Seeking {
                 }
                 self.lists.take(registry, news);
                 contact.row.peers = u32::try_from(self.lists.count(registry)).unwrap_or(u32::MAX);
-                if whole && contact.told.is_none() {
+                if whole && !std::mem::replace(&mut contact.announced, true) {
                     let text = format!("registry {registry} lists {} peers", contact.row.peers);
-                    contact.told = Some(text.clone());
                     say = Some((Level::Info, text));
                 }
                 if let Some(note) = self.lists.garbage(registry).note() {
@@ -287,11 +300,11 @@ impl Seeking {
             Heard::Lost { why, was_up } => {
                 self.lists.lost(registry);
                 contact.row.liveness = Liveness::Dead;
-                if was_up || (!contact.known && contact.told.as_ref() != Some(&why)) {
+                if was_up || contact.failed.as_ref() != Some(&why) && !contact.known {
                     let text = format!("registry {registry}: {why}; trying again");
                     say = Some((Level::Warn, text));
                 }
-                contact.told = Some(why.clone());
+                contact.failed = Some(why.clone());
                 contact.row.note = Some(why);
                 self.look_soon();
             }
@@ -402,9 +415,6 @@ impl Seeking {
     }
 
     fn show(&self) {
-        if self.contacts.is_empty() {
-            return;
-        }
         let rows = self.contacts.iter().map(|(at, contact)| (*at, contact.row.clone())).collect();
         self.shared.show(|shown| shown.registries = rows);
     }
