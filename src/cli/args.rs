@@ -69,6 +69,8 @@ pub(super) enum Invocation {
         /// As JSON.
         json: bool,
     },
+    /// Look which ports of a host have nodes behind them, from here.
+    Scan(ScanArgs),
     /// Print a template of the file of settings.
     Config,
     /// Write a shell's completion script.
@@ -346,6 +348,17 @@ pub(super) struct RemoteArgs {
     pub(super) download_dir: Option<PathBuf>,
 }
 
+/// `chordal scan [HOST] [FROM-TO]`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ScanArgs {
+    /// A host; this one without it.
+    pub(super) host: Option<String>,
+    /// Ports; the usual ones without them.
+    pub(super) ports: Option<String>,
+    /// Answer as JSON.
+    pub(super) json: bool,
+}
+
 /// Why the words are no invocation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BadArgs {
@@ -468,6 +481,7 @@ Scenes:
   An office: machines share files without a server.
     chordal 10.0.0.7:2000 --headless
     chordal 10.0.0.8:2000 --join 10.0.0.7:2000
+    chordal scan 10.0.0.8                     which ports there have nodes behind them
   A script: act through a member without joining.
     chordal put report.pdf --via 10.0.0.7:2000
     chordal ls --ring --json --via 10.0.0.7:2000
@@ -523,6 +537,10 @@ fn subcommand(spec: &'static Spec) -> Command {
                 .help(format!("bits of an identifier, 1 to 128 [default: {DEFAULT_BITS}]")),
         );
     }
+    if spec.name == "scan" {
+        // It is for those who know no member yet.
+        return command;
+    }
     command.arg(
         Arg::new("via")
             .long("via")
@@ -576,6 +594,9 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
     if let command::Command::Id { text } = command {
         let space = given.get_one::<u8>("bits").and_then(|bits| Space::new(*bits));
         return Ok(Invocation::Id { text, space: space.unwrap_or_default(), json });
+    }
+    if let command::Command::Scan { host, ports } = command {
+        return Ok(Invocation::Scan(ScanArgs { host, ports, json }));
     }
     Ok(Invocation::Remote(RemoteArgs {
         command,
@@ -796,6 +817,20 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(invoke("id x --via :2000").is_err());
+    }
+
+    #[test]
+    fn a_scan_needs_no_member() {
+        let scan = |line| match invoke(line) {
+            Ok(Invocation::Scan(ScanArgs { host, ports, json })) => (host, ports, json),
+            other => panic!("{other:?}"),
+        };
+        let word = |text: &str| Some(text.to_owned());
+        assert_eq!(scan("scan"), (None, None, false));
+        assert_eq!(scan("scan 5000-5009 --json"), (None, word("5000-5009"), true));
+        assert_eq!(scan("scan ::1 5000"), (word("::1"), word("5000"), false));
+        assert!(wrong("scan 5009-5000").contains("Usage: scan [HOST] [FROM-TO]"));
+        assert!(invoke("scan --via :2000").is_err());
     }
 
     #[test]

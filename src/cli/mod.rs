@@ -26,6 +26,7 @@ mod log;
 mod node;
 mod places;
 mod remote;
+mod scan;
 mod seed;
 mod settings;
 mod signals;
@@ -82,6 +83,7 @@ fn run() -> ExitCode {
         Invocation::Seed(args) => seed::run(args),
         Invocation::Remote(args) => remote::run(args),
         Invocation::Id { text, space, json } => id(text, space, json),
+        Invocation::Scan(args) => scan::run(&args),
         Invocation::Config => print(settings::template(&args::command()).as_bytes()),
         Invocation::Completions(shell) => completions(shell),
     };

@@ -210,6 +210,7 @@ impl Node {
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
         let shared = Shared {
+            started,
             hub,
             mesh,
             search,
@@ -269,6 +270,7 @@ impl Node {
         shared.tasks.close();
         let leaving = shared.core(chord::Command::Leave);
         let _ = tokio::time::timeout(deadline, leaving).await;
+        mesh::leave(&shared).await;
         let _ = shared.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
         shared.connections.close();

@@ -20,11 +20,11 @@ use crate::pty::{self, Key, Launch, Screen, Size};
 const NORMAL: Size = (120, 35);
 
 /// A node with its dashboard on a terminal of its own.
-struct Dash {
-    screen: Screen,
-    address: SocketAddr,
+pub(crate) struct Dash {
+    pub(crate) screen: Screen,
+    pub(crate) address: SocketAddr,
     id: String,
-    home: TempDir,
+    pub(crate) home: TempDir,
 }
 
 impl Dash {
@@ -33,13 +33,26 @@ impl Dash {
         Dash::start_with(size, more, Screen::under_shell)
     }
 
+    /// [`Dash::start`] at an address of the test's choice.
+    pub(crate) fn start_at(address: SocketAddr, size: Size, more: &[&str]) -> Dash {
+        Dash::launch(address, size, more, Screen::under_shell)
+    }
+
     fn start_with(
         size: Size,
         more: &[&str],
         launch: impl FnOnce(&Launch, &[String]) -> Screen,
     ) -> Dash {
+        Dash::launch(free_address(), size, more, launch)
+    }
+
+    fn launch(
+        address: SocketAddr,
+        size: Size,
+        more: &[&str],
+        launch: impl FnOnce(&Launch, &[String]) -> Screen,
+    ) -> Dash {
         let home = TempDir::new().expect("a temporary directory");
-        let address = free_address();
         let mut words = vec![PROGRAM.to_owned(), address.to_string()];
         for (option, value) in [("--data-dir", "data"), ("--download-dir", "downloads")] {
             words.extend([option.to_owned(), text(&home.path().join(value)).to_owned()]);
@@ -67,11 +80,11 @@ impl Dash {
         format!(":{}", self.address.port())
     }
 
-    fn quit(&mut self) {
+    pub(crate) fn quit(&mut self) {
         quit(&mut self.screen);
     }
 
-    fn download(&self, name: &str) -> PathBuf {
+    pub(crate) fn download(&self, name: &str) -> PathBuf {
         self.home.path().join("downloads").join(name)
     }
 }

@@ -13,11 +13,17 @@ use chordal::id::{Id, Space};
 use chordal::limits::MAX_FRAME_BYTES;
 use chordal::name::FileName;
 use chordal::peer::Peer;
-use chordal::record::{Content, ContentHash, Record, Version};
+use chordal::record::{Content, ContentHash, Provider, Record, Version};
 use chordal::wire::data::{DataRequest, DataResponse};
 use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Purpose};
+use chordal::wire::mesh::{
+    FoundRow, Gossip, GossipBody, LinkMessage, MeshMessage, SearchId, SearchMessage,
+};
 use chordal::wire::message::{Digest, Verdict};
-use chordal::wire::query::{HeldFile, LookupTrace, NodeInfo};
+use chordal::wire::query::{
+    HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState,
+};
+use chordal::wire::registry::{Listed, News, Report};
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
 use proptest::prelude::*;
 use serde::Serialize;
@@ -53,6 +59,27 @@ fn record() -> Record {
         name: FileName::new("holiday/SkyShip.jpg").expect("a name"),
         version: Version { counter: 7, root: ContentHash([0xAB; 32]) },
         content: Content::File { size: 85_021 },
+    }
+}
+
+fn provider() -> Provider {
+    Provider {
+        name: record().name,
+        peer: peer(2004, 0),
+        root: ContentHash([0xAB; 32]),
+        size: 85_021,
+        serial: 1_700_000_000_000,
+        lifetime_s: 1_800,
+    }
+}
+
+fn found() -> FoundRow {
+    FoundRow {
+        node: peer(2005, 0),
+        name: record().name,
+        root: ContentHash([0xAB; 32]),
+        size: 85_021,
+        stored: true,
     }
 }
 
@@ -98,6 +125,7 @@ fn tells() -> Vec<Tell> {
         Tell::Leaving { predecessor: Some(peer(2001, 0)), successors: vec![peer(2002, 0)] },
         Tell::Consider { candidate: peer(2003, 0), hops: 20 },
         Tell::Held { name: record().name, version: record().version },
+        Tell::Provided { providers: vec![provider()] },
     ]
 }
 
@@ -109,9 +137,16 @@ fn requests() -> Vec<Request> {
         Request::Lookup { key: Id::new(189) },
         Request::Files { after: Some(name.clone()) },
         Request::Locate { name: name.clone() },
-        Request::Remove { name },
+        Request::Remove { name: name.clone() },
         Request::Ping { peer: Some(peer(2001, 0)) },
         Request::Members,
+        Request::Search { pattern: "sky*".into(), after: Some(name.clone()) },
+        Request::Find { pattern: "*.jpg".into() },
+        Request::FoundSince { number: 3, after: 48 },
+        Request::Providers { name },
+        Request::Provide { providers: vec![provider()] },
+        Request::Peers,
+        Request::Say { text: "hello".into() },
     ]
 }
 
@@ -140,7 +175,107 @@ fn responses() -> Vec<Response> {
         Response::Removed { copies: 3 },
         Response::Pong { micros: 123 },
         Response::Members { members: vec![peer(2000, 0)], complete: true },
+        Response::Found { rows: vec![found()], more: true },
+        Response::Finding { number: 3 },
+        Response::FoundSince {
+            rows: vec![found()],
+            state: SearchState {
+                ended: true,
+                peers: vec![(peer(5003, 0), Some(true)), (peer(5005, 0), None)],
+                answered: 8,
+                silent: vec![peer(2006, 0)],
+                depth: 3,
+                truncated: false,
+            },
+        },
+        Response::Providers { providers: vec![provider()] },
+        Response::Provided { sources: vec![3] },
+        Response::Peers {
+            peers: vec![PeerInfo {
+                peer: peer(5003, 0),
+                link: Some(LinkKind::Chosen),
+                missed: 1,
+                rtt_us: Some(420),
+                since_s: 60,
+                shared: Some(12),
+                distrust: 1,
+                why: Some("slow".into()),
+            }],
+            registries: vec![RegistryInfo {
+                address: peer(5000, 0).address(),
+                up: false,
+                peers: 0,
+                note: Some("refused".into()),
+            }],
+        },
+        Response::Said { links: 4 },
         Response::Failed { why: "no".into() },
+    ]
+}
+
+fn mesh_messages() -> Vec<MeshMessage> {
+    let link = [
+        LinkMessage::Open { chosen: true },
+        LinkMessage::Accept,
+        LinkMessage::Refuse,
+        LinkMessage::Close,
+        LinkMessage::Beat { number: 7, shared: 12 },
+        LinkMessage::Echo { number: 7, shared: 0 },
+    ];
+    let bodies = [
+        GossipBody::Say("hello".into()),
+        GossipBody::Shares { files: 12, bytes: 85_021 },
+        GossipBody::Leaving,
+    ];
+    let search = SearchId { origin: peer(2000, 0), number: 3 };
+    let searches = [
+        SearchMessage::Ask { search, pattern: "*.jpg".into(), until: Id::new(466), depth: 1 },
+        SearchMessage::Taken { search },
+        SearchMessage::Found { search, rows: vec![found()] },
+        SearchMessage::Done {
+            search,
+            answered: 4,
+            depth: 2,
+            silent: vec![peer(2006, 0)],
+            truncated: true,
+        },
+    ];
+    let gossip = |body| Gossip {
+        id: 0x0123_4567_89AB_CDEF,
+        origin: peer(2001, 0),
+        unix_ms: 1_700_000_000_000,
+        hops: 16,
+        body,
+    };
+    link.map(MeshMessage::Link)
+        .into_iter()
+        .chain(bodies.map(gossip).map(MeshMessage::Gossip))
+        .chain(searches.map(MeshMessage::Search))
+        .collect()
+}
+
+fn reports() -> Vec<Report> {
+    vec![
+        Report::Connect { index: 0, params: params(), member: true },
+        Report::Leave,
+        Report::Dead { peer: peer(2006, 0), unix_ms: 1_700_000_000_000 },
+        Report::List,
+        Report::Pong,
+    ]
+}
+
+fn news() -> Vec<News> {
+    let listed = Listed {
+        address: SocketAddr::from(([0, 0, 0, 0], 0)),
+        index: 0,
+        params: params(),
+        member: false,
+    };
+    vec![
+        News::Peers { peers: vec![listed.clone()], more: false },
+        News::Came(listed),
+        News::Gone { peer: peer(2006, 0), left: true },
+        News::Ping,
     ]
 }
 
@@ -200,6 +335,11 @@ fn all() -> Golden {
     for response in responses() {
         golden.add(&Frame::Response { id: 9, response });
     }
+    for message in mesh_messages() {
+        golden.add(&Frame::Mesh { from: 0, to: 0, message });
+    }
+    reports().into_iter().for_each(|report| golden.add(&Frame::Report(report)));
+    news().into_iter().for_each(|news| golden.add(&Frame::News(news)));
     golden.add(&Frame::Bye);
     data_requests().iter().for_each(|request| golden.add(request));
     data_responses().iter().for_each(|response| golden.add(response));
@@ -240,6 +380,9 @@ fn every_message_reads_back() {
     tells().into_iter().for_each(|tell| back(&Message::Tell(tell)));
     requests().into_iter().for_each(|request| back(&Frame::Request { id: 1, request }));
     responses().into_iter().for_each(|response| back(&Frame::Response { id: 1, response }));
+    mesh_messages().into_iter().for_each(|m| back(&Frame::Mesh { from: 1, to: 2, message: m }));
+    reports().into_iter().for_each(|report| back(&Frame::Report(report)));
+    news().into_iter().for_each(|news| back(&Frame::News(news)));
     data_requests().iter().for_each(back);
     data_responses().iter().for_each(back);
     back(&hello());
@@ -271,12 +414,27 @@ fn a_claimed_length_allocates_nothing() {
 fn a_full_page_of_the_longest_names_fits_into_a_frame() {
     let part = "x".repeat(255);
     let name = FileName::new(&format!("{part}/{part}/{part}/{part}")[..1023]).expect("a name");
+    let long = name.clone();
     let page = vec![Record { name, ..record() }; chordal::limits::MAX_PAGE];
     let message = Message::Ask { nonce: u32::MAX, ask: Ask::Offer { records: page.clone() } };
     assert!(codec::encode(&Frame::Core { from: 9, to: 9, message }).is_ok());
     let verdicts = page.into_iter().map(Verdict::Newer).collect();
     let message = Message::Answer { nonce: u32::MAX, answer: Answer::Offer { verdicts } };
     assert!(codec::encode(&Frame::Core { from: 9, to: 9, message }).is_ok());
+    let address = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().expect("an address");
+    let far = Peer::new(address, u16::MAX);
+    let provider = Provider { name: long.clone(), peer: far, size: 1 << 40, ..provider() };
+    let providers = vec![provider; chordal::limits::MAX_PAGE];
+    assert!(
+        codec::encode(&Frame::Request { id: 9, request: Request::Provide { providers } }).is_ok()
+    );
+    let rows = vec![
+        FoundRow { name: long, node: far, size: 1 << 40, ..found() };
+        chordal::limits::MAX_PAGE
+    ];
+    let search = SearchId { origin: far, number: u32::MAX };
+    let message = MeshMessage::Search(SearchMessage::Found { search, rows });
+    assert!(codec::encode(&Frame::Mesh { from: 9, to: 9, message }).is_ok());
 }
 
 #[test]

@@ -1,0 +1,288 @@
+//! The sample sessions of the systems from which chordal comes, replayed with
+//! its own words: a person at a dashboard on a terminal, real nodes and
+//! registries around it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+use std::thread::JoinHandle;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::dashboard::Dash;
+use crate::process::{
+    NodeProcess, Registries, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, loopback,
+    random_file, text,
+};
+use crate::pty::Size;
+
+/// A dashboard on which nothing that these sessions ask for is cut off.
+const ROOMY: Size = (160, 45);
+
+/// The lab sheet's three peers, at their ports on a host of this test's own;
+/// those named share a directory with the picture in it.
+struct Peers {
+    nodes: Vec<NodeProcess>,
+    _dirs: Vec<TempDir>,
+    host: std::net::Ipv4Addr,
+}
+
+impl Peers {
+    fn start(with_picture: &[u16]) -> Peers {
+        let host = loopback();
+        let (mut nodes, mut dirs) = (Vec::new(), Vec::new());
+        for port in [5003, 5005, 5009] {
+            let dir = TempDir::new().expect("a temporary directory");
+            if with_picture.contains(&port) {
+                fs::copy(SKY_SHIP, dir.path().join("SkyShip.jpg")).expect("the picture is copied");
+            }
+            let at = SocketAddr::from((host, port));
+            nodes.push(NodeProcess::start_at(at, &["--share", text(dir.path())]));
+            dirs.push(dir);
+        }
+        Peers { nodes, _dirs: dirs, host }
+    }
+
+    fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((self.host, port))
+    }
+
+    /// The lab sheet's node 5000, as a person sees it.
+    fn node_5000(&self) -> Dash {
+        Dash::start_at(self.at(5000), ROOMY, &[])
+    }
+}
+
+#[test]
+fn scan_finds_three_of_ten_ports_and_links_are_made_and_ended() {
+    let peers = Peers::start(&[]);
+    let mut dash = peers.node_5000();
+
+    dash.screen.line("scan 5000-5009");
+    dash.screen.wait_for("the three peers are found, and nobody else", |view| {
+        let line = |port: u16| {
+            let address = peers.at(port).to_string();
+            view.rows().find(|row| row.contains(&address)).unwrap_or_default()
+        };
+        [5003, 5005, 5009].iter().all(|port| line(*port).contains("node"))
+            && [5001, 5002, 5004, 5006, 5007, 5008].iter().all(|p| line(*p).contains("inactive"))
+    });
+    dash.screen.key(crate::pty::Key::Escape);
+
+    dash.screen.line("lp");
+    dash.screen.wait_for_text("no connected peers");
+    dash.screen.line("connect 5003");
+    dash.screen.wait_for_text(&format!("{} connected", peers.at(5003)));
+    dash.screen.line("connect 5003");
+    dash.screen.wait_for_text(&format!("{} is already connected", peers.at(5003)));
+    dash.screen.line("connect 5001");
+    dash.screen.wait_for_text(&format!("{} is inactive", peers.at(5001)));
+    dash.screen.line("disconnect 5005");
+    dash.screen.wait_for_text(&format!("{} is not connected", peers.at(5005)));
+    for port in [5005, 5009] {
+        dash.screen.line(&format!("connect {port}"));
+        dash.screen.wait_for_text(&format!("{} connected", peers.at(port)));
+    }
+    linked(&peers, dash.address, &[5003, 5005, 5009]);
+    dash.screen.line("disconnect 5003");
+    dash.screen.wait_for_text(&format!("{} disconnected", peers.at(5003)));
+    linked(&peers, dash.address, &[5005, 5009]);
+    dash.quit();
+}
+
+/// Waits until a node is linked with exactly these ports.
+fn linked(peers: &Peers, node: SocketAddr, ports: &[u16]) {
+    let expected: Vec<String> = ports.iter().map(|port| peers.at(*port).to_string()).collect();
+    eventually("it lists its links", || {
+        let listed = links(node)?;
+        if listed == expected { Ok(()) } else { Err(format!("{listed:?}, not {expected:?}")) }
+    });
+}
+
+/// The addresses that a node is linked with, in order.
+fn links(node: SocketAddr) -> Result<Vec<String>, String> {
+    let output = crate::process::chordal(&["peers", "--json", "--via", &node.to_string()]);
+    if !output.status.success() {
+        return Err(describe(&output));
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let rows = json["peers"].as_array().ok_or_else(|| format!("no peers: {json}"))?;
+    let mut linked: Vec<String> = rows
+        .iter()
+        .filter(|row| !row["link"].is_null())
+        .filter_map(|row| row["address"].as_str().map(str::to_owned))
+        .collect();
+    linked.sort();
+    Ok(linked)
+}
+
+#[test]
+fn a_search_asks_each_peer_and_a_request_takes_the_file_from_one() {
+    let peers = Peers::start(&[5003, 5009]);
+    let mut dash = peers.node_5000();
+    for port in [5003, 5005, 5009] {
+        dash.screen.line(&format!("connect {port}"));
+        dash.screen.wait_for_text(&format!("{} connected", peers.at(port)));
+    }
+
+    dash.screen.line("sf SkyShip.jpg");
+    dash.screen.wait_for("each peer has its line", |view| {
+        [(5003, "found on"), (5005, "not found on"), (5009, "found on")]
+            .iter()
+            .all(|(port, found)| view.shows(&format!("SkyShip.jpg {found} {}", peers.at(*port))))
+    });
+    dash.screen.key(crate::pty::Key::Escape);
+
+    dash.screen.line("request SkyPalace.jpg 5003");
+    dash.screen.wait_for_text(&format!("SkyPalace.jpg not found on {}", peers.at(5003)));
+    dash.screen.line("request SkyShip.jpg 5003");
+    let saved = dash.download("SkyShip.jpg");
+    eventually("the picture arrives", || fs::read(&saved).map_err(|error| error.to_string()));
+    let bytes = fs::read(&saved).expect("it is there");
+    assert_eq!(bytes.len() as u64, SKY_SHIP_BYTES);
+    assert_eq!(bytes, fs::read(SKY_SHIP).expect("the picture is in assets"), "byte for byte");
+    dash.quit();
+}
+
+#[test]
+fn two_of_three_registries_die_and_a_newcomer_still_finds_the_ring() {
+    let mut registries = Registries::start(3);
+    let seeds = registries.seeds();
+    let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+    let ring = Ring { nodes: (0..3).map(|_| NodeProcess::start(&seeds)).collect() };
+    ring.settled();
+
+    registries.kill(0);
+    registries.kill(2);
+    let mut ring = ring;
+    ring.nodes.push(NodeProcess::start(&seeds));
+    ring.settled();
+
+    // With the last one gone the ring and its links go on.
+    registries.kill(1);
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = dir.path().join("late.bin");
+    random_file(&path, 100_000, 7);
+    ring.nodes[3].run(&["put", text(&path)]);
+    assert_eq!(ring.nodes[0].fetch("late.bin").expect("it is there"), fs::read(&path).unwrap());
+}
+
+#[test]
+fn a_killed_peer_is_reported_and_leaves_every_registry() {
+    let registries = Registries::start(2);
+    let seeds = registries.seeds();
+    let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+    let mut ring = Ring { nodes: (0..4).map(|_| NodeProcess::start(&seeds)).collect() };
+    ring.settled();
+    for at in 0..2 {
+        registries.list(at, &ring.nodes.iter().map(|node| node.address).collect::<Vec<_>>());
+    }
+    let dead = ring.crash(2);
+    ring.settled();
+    for at in 0..2 {
+        registries.list(at, &ring.nodes.iter().map(|node| node.address).collect::<Vec<_>>());
+        eventually("a report of the death is told", || {
+            let log = registries.log(at);
+            let told = log
+                .lines()
+                .any(|line| line.contains(&dead.address.to_string()) && line.contains("report"));
+            if told { Ok(()) } else { Err(log) }
+        });
+    }
+}
+
+#[test]
+fn what_is_said_once_is_seen_once_by_each_of_eight() {
+    let ring = Ring::of(8);
+    for node in &ring.nodes {
+        eventually("it has links", || match links(node.address)?.len() {
+            0 => Err("none yet".to_owned()),
+            _ => Ok(()),
+        });
+    }
+    ring.nodes[5].run(&["say", "the", "tide", "is", "in"]);
+    ring.nodes[5].run(&["say", "and", "out", "again"]);
+    for node in &ring.nodes {
+        // The second sentence travels the same ways, behind the first: when it
+        // is there, another copy of the first would be there too.
+        eventually("both sentences arrive", || {
+            let log = node.log();
+            if log.contains("the tide is in") && log.contains("and out again") {
+                Ok(())
+            } else {
+                Err(log)
+            }
+        });
+        let log = node.log();
+        assert_eq!(log.matches("the tide is in").count(), 1, "{} said:\n{log}", node.address);
+    }
+}
+
+#[test]
+fn a_file_that_three_share_comes_from_all_three_though_one_dies() {
+    const BYTES: usize = 192 << 20;
+    let dirs: Vec<TempDir> =
+        (0..3).map(|_| TempDir::new().expect("a temporary directory")).collect();
+    random_file(&dirs[0].path().join("film.bin"), BYTES, 11);
+    for dir in &dirs[1..] {
+        fs::copy(dirs[0].path().join("film.bin"), dir.path().join("film.bin")).expect("a copy");
+    }
+    let mut ring = Ring { nodes: vec![NodeProcess::start(&[])] };
+    let contact = ring.nodes[0].address.to_string();
+    for dir in &dirs {
+        ring.nodes.push(NodeProcess::start(&["--join", &contact, "--share", text(dir.path())]));
+    }
+    ring.settled();
+    eventually("all three are known as sources", || {
+        let found = ring.nodes[0].json(&["find", "film.bin"])?;
+        match found["contents"][0]["sources"].as_array().map(Vec::len) {
+            Some(3) => Ok(()),
+            _ => Err(found.to_string()),
+        }
+    });
+
+    // Undisturbed, all three deliver.
+    let to = dirs[0].path().join("whole");
+    let told = ring.nodes[0].run(&["get", "film.bin", "--to", text(&to)]);
+    for node in &ring.nodes[1..] {
+        assert!(told.contains(&format!("{} (", node.address)), "its bytes are told: {told}");
+    }
+    same(&to, &dirs[0].path().join("film.bin"));
+
+    // One of them dies half-way: it is stopped first, so that the download
+    // cannot be over before.
+    let to = dirs[0].path().join("again");
+    let downloading = {
+        let via = contact.clone();
+        let to = to.clone();
+        std::thread::spawn(move || {
+            let words = ["get", "film.bin", "--via", &via, "--to", text(&to)];
+            crate::process::chordal(&words)
+        })
+    };
+    let part = dirs[0].path().join(".again.part");
+    eventually("the download has begun", || {
+        if part.exists() || downloading.is_finished() { Ok(()) } else { Err("not yet".to_owned()) }
+    });
+    ring.nodes[2].signal(Signal::STOP);
+    let dead = ring.crash(2);
+    let output = ended(downloading);
+    assert!(output.status.success(), "without {}: {}", dead.address, describe(&output));
+    same(&to, &dirs[0].path().join("film.bin"));
+}
+
+/// Waits for a command that runs beside the test.
+fn ended(command: JoinHandle<Output>) -> Output {
+    eventually("the command ends", || {
+        if command.is_finished() { Ok(()) } else { Err("it runs".to_owned()) }
+    });
+    command.join().expect("the command ran")
+}
+
+/// Compares two files byte for byte.
+fn same(one: &Path, other: &Path) {
+    assert!(fs::read(one).expect("readable") == fs::read(other).expect("readable"), "they differ");
+}
