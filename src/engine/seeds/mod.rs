@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::peer::Peer;
 use crate::registry::lists::{Lists, Seeker};
-use crate::view::{Census, Level, Liveness, RegistryRow, Snapshot, Standing};
+use crate::view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing};
 use crate::wire::handshake::Params;
 use crate::wire::registry::{Listed, News, Report};
 
@@ -197,6 +197,8 @@ enum Look {
     Failed(String),
     /// It is not what the registry says.
     Lie(String),
+    /// It did not let this node in.
+    NotJoined(String),
 }
 
 /// What the node knows through its registries, and does with it.
@@ -215,6 +217,8 @@ struct Seeking {
     /// Not before that, whatever changes.
     not_before: Instant,
     reported: Vec<(Instant, Peer)>,
+    /// Whether it was told that a ring with other parameters is listed.
+    named_elsewhere: bool,
     started: Instant,
 }
 
@@ -236,6 +240,7 @@ impl Seeking {
             look_at: now + NEVER,
             not_before: now,
             reported: Vec::new(),
+            named_elsewhere: false,
             started: now,
         }
     }
@@ -347,11 +352,28 @@ impl Seeking {
             Census::Complete | Census::Partial => MEMBER_PACE,
         };
         let params = params_of(snapshot);
-        let seeker = Seeker { me: snapshot.me, params: &params, lonely };
+        // What is shared from where it lies belongs to no ring.
+        let keeps = snapshot.files.iter().any(|file| file.role != Role::Shared);
+        let seeker = Seeker { me: snapshot.me, params: &params, lonely, adopts: lonely && !keeps };
         let ready = |address| {
             (lonely || !self.known.contains(&address)) && self.backoff.is_ready(address, now)
         };
         let next = self.lists.next(seeker, self.contacts.len(), fastrand::usize(..), ready);
+        if lonely
+            && keeps
+            && !self.named_elsewhere
+            && let Some(other) = self.lists.elsewhere(seeker)
+        {
+            self.named_elsewhere = true;
+            let text = format!(
+                "{} is on ring {}, this node holds files of ring {}: start it with those \
+                 parameters and another --data-dir to join",
+                other.address,
+                other.params.describe(),
+                params.describe()
+            );
+            let _ = self.shared.hub.try_send(Input::Event(Level::Warn, text));
+        }
         let Some((registry, listed)) = next else {
             // Who is backed off now comes up again.
             self.look_at = now + self.backoff.next(now).unwrap_or(NEVER).max(pace);
@@ -389,6 +411,10 @@ impl Seeking {
             }
             Look::Failed(why) => {
                 tracing::debug!(%address, %registry, why, "a listed peer is no use now");
+            }
+            Look::NotJoined(why) => {
+                let text = format!("not joined through {address}: {why}");
+                let _ = self.shared.hub.try_send(Input::Stranger(text));
             }
             Look::Lie(why) => {
                 let text = format!("registry {registry} lists {address}: {why}");
@@ -442,6 +468,6 @@ async fn look_at(shared: &Shared, candidate: &Candidate, ours: Params, lonely: b
     }
     match commands::join_through(shared, address).await {
         Ok(_) => Look::Joined,
-        Err(why) => Look::Failed(why),
+        Err(why) => Look::NotJoined(why),
     }
 }
