@@ -13,6 +13,7 @@ mod picture;
 mod process;
 mod providers;
 mod pty;
+mod registry;
 mod scan;
 mod search;
 mod sessions;
