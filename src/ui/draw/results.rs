@@ -54,6 +54,7 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect) -> Option<usize> 
     let told = scene.app.prompt.message.as_ref().and_then(|message| message.text.lines().next());
     let hint = match told {
         Some(told) => text::end(told, usize::from(place.width.saturating_sub(6))).into_owned(),
+        None if results.rows() == 0 => "Esc closes".to_owned(),
         None if is_scan => "↑ ↓ select · ← → action · y copies · Esc closes".to_owned(),
         None => "↑ ↓ select · ← → source · y copies · Esc closes".to_owned(),
     };
