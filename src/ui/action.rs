@@ -261,7 +261,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('d')],
         Scope::Panels,
         "disconnect",
-        "end the link with the selected peer",
+        "end the link with the peer",
     ),
     binding(
         "results",
@@ -269,7 +269,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('r')],
         Scope::Panels,
         "results",
-        "the last results of find or scan again",
+        "the last results once more",
     ),
     binding(
         "export",

@@ -416,7 +416,7 @@ fn transfers() -> Vec<TransferRow> {
         peers: ports
             .iter()
             .enumerate()
-            .map(|(i, port)| (peer(*port).address(), done * 4 / 7 >> i))
+            .map(|(i, port)| (peer(*port).address(), (done * 4 / 7) >> i))
             .collect(),
         started_ms: 40_000,
         ended_ms: (rate == 0).then_some(52_000),

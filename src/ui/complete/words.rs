@@ -40,7 +40,7 @@ impl Directory {
         self.at = None;
     }
 
-    pub(super) fn list(&mut self, path: &Path) -> &[Entry] {
+    fn list(&mut self, path: &Path) -> &[Entry] {
         if self.at.as_deref() != Some(path) {
             self.entries = read(path);
             self.at = Some(path.to_owned());

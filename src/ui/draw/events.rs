@@ -119,9 +119,10 @@ fn event_line(scene: Scene, width: u16, event: &UiEvent) -> Line<'static> {
         Span::raw(" "),
         Span::styled(clock.to_owned(), theme.dim),
         Span::raw(" "),
-        match said {
-            true => Span::styled(glyphs.said, theme.focus),
-            false => Span::styled(glyphs.level(event.level), theme.level(event.level)),
+        if said {
+            Span::styled(glyphs.said, theme.focus)
+        } else {
+            Span::styled(glyphs.level(event.level), theme.level(event.level))
         },
         Span::raw(" "),
     ];

@@ -11,6 +11,9 @@ use crate::ui::state::TableState;
 /// Cells between two columns.
 const GAP: u16 = 2;
 
+/// Rows from which a table has a row of titles.
+pub(super) const TITLED: u16 = 3;
+
 /// A column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
@@ -84,7 +87,7 @@ pub(super) fn draw(
 ) -> Shown {
     let widths = widths(columns, area.width.saturating_sub(2));
     let mut rest = area;
-    if area.height >= 3 {
+    if area.height >= TITLED {
         let cells: Vec<Line> = columns.iter().map(|c| Line::raw(c.title)).collect();
         draw_row(buf, area, columns, &widths, &cells, Some(scene.theme().dim));
         rest.y += 1;
