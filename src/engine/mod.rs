@@ -206,13 +206,14 @@ impl Node {
         let (mesh, mesh_inputs) = mpsc::channel(mesh::QUEUE);
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
+        let (shares, share_inputs) = Shares::new();
         let shared = Shared {
             hub,
             mesh,
             search,
             dead,
             board: Board::default(),
-            shares: Shares::default(),
+            shares,
             reputations: Reputations::default(),
             reshare: config.reshare,
             identity: identities,
@@ -251,6 +252,7 @@ impl Node {
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
+        shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers));
         if !config.join.is_empty() {
