@@ -59,12 +59,15 @@ mod data;
 mod events;
 mod fetch;
 mod files;
+mod frames;
 mod hub;
 mod keep;
 mod links;
 mod mesh;
+mod pace;
 mod places;
 mod publish;
+pub mod registry;
 mod remembered;
 mod rtt;
 mod scan;
@@ -208,6 +211,7 @@ impl Node {
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
         let (shares, share_inputs) = Shares::new();
         let shared = Shared {
+            started,
             hub,
             mesh,
             search,
@@ -254,7 +258,7 @@ impl Node {
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
-        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers));
+        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
         }
@@ -268,6 +272,7 @@ impl Node {
         shared.tasks.close();
         let leaving = shared.core(chord::Command::Leave);
         let _ = tokio::time::timeout(deadline, leaving).await;
+        mesh::leave(&shared).await;
         let _ = shared.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
         shared.connections.close();
