@@ -14,5 +14,6 @@ mod process;
 mod pty;
 mod scan;
 mod sessions;
+mod shares;
 mod tape;
 mod wire;
