@@ -378,7 +378,11 @@ pub fn search() -> SearchRow {
 /// A scan of ten ports with something of every kind behind them.
 pub fn scan() -> ScanRow {
     let port = |port: u16, found| ScannedPort { address: peer(port).address(), found };
-    let other = Behind::OtherRing { peer: peer(5005), ring: "ring 'study' of 2^64".to_owned() };
+    let other = Behind::OtherRing {
+        peer: peer(5005),
+        ring: "study".to_owned(),
+        space: Space::new(64).unwrap_or_default(),
+    };
     let web = Behind::NotChordal("it sent no greeting".to_owned());
     let ports = vec![
         port(5000, Behind::Registry),
