@@ -2,7 +2,7 @@
 //! the disk, follows it, comes back after a restart, and ends when it is said.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::process::{DEADLINE, NodeProcess, eventually, free_address, random_file, text, within};
+use crate::process::{DEADLINE, NodeProcess, eventually, free_address, text, within};
 
 /// How soon a change on the disk is seen: two seconds, and what a busy machine
 /// takes on top.
@@ -78,18 +78,16 @@ impl Home {
 
     /// Waits until exactly these names are shared, as the screen shows them.
     async fn shows(&self, names: &[&str]) -> Vec<FileRow> {
+        self.until(|rows| rows.iter().map(|row| row.name.as_str()).eq(names.iter().copied())).await
+    }
+
+    /// Waits until the shared files are as they should be.
+    async fn until(&self, wanted: impl Fn(&[FileRow]) -> bool) -> Vec<FileRow> {
         let mut snapshots = self.node.snapshots.clone();
-        let wanted = |snapshot: &Snapshot| {
-            shared(snapshot)
-                .iter()
-                .map(|row| row.name.as_str().to_owned())
-                .eq(names.iter().copied())
-        };
-        let waited =
-            tokio::time::timeout(SOON, snapshots.wait_for(|snapshot| wanted(snapshot))).await;
-        match waited {
+        let waited = snapshots.wait_for(|snapshot| wanted(&shared(snapshot)));
+        match tokio::time::timeout(SOON, waited).await {
             Ok(snapshot) => shared(&snapshot.expect("the node runs")),
-            Err(_) => panic!("not {names:?} but {:?}", shared(&self.node.snapshots.borrow())),
+            Err(_) => panic!("shared are {:?}", shared(&self.node.snapshots.borrow())),
         }
     }
 
@@ -178,10 +176,8 @@ async fn of_two_files_of_one_name_the_first_keeps_it_until_it_goes() {
     assert!(skipped[0].contains("two/a.txt") && skipped[0].contains("one/a.txt"), "{skipped:?}");
     assert_eq!(home.shows(&["a.txt"]).await[0].size, 5);
     fs::remove_file(one).expect("removed");
-    let mut snapshots = home.node.snapshots.clone();
-    let second = |snapshot: &Snapshot| shared(snapshot).iter().any(|row| row.size == 7);
-    let waited = tokio::time::timeout(SOON, snapshots.wait_for(second)).await;
-    assert!(waited.is_ok(), "the other has the name now");
+    // The other has the name now.
+    home.until(|rows| rows.len() == 1 && rows[0].size == 7).await;
     home.end().await;
 }
 
@@ -249,13 +245,8 @@ async fn a_changed_file_is_shared_as_it_is_now_and_a_renamed_directory_under_its
     let before = home.shows(&["a.txt"]).await.remove(0);
     fs::write(&path, "after!!").expect("written");
     home.says("a.txt changed").await;
-    let mut snapshots = home.node.snapshots.clone();
-    let changed = |snapshot: &Snapshot| {
-        let rows = shared(snapshot);
-        rows.len() == 1 && rows[0].version.root != before.version.root && rows[0].size == 7
-    };
-    let waited = tokio::time::timeout(SOON, snapshots.wait_for(changed)).await;
-    assert!(waited.is_ok(), "{:?}", shared(&home.node.snapshots.borrow()));
+    home.until(|rows| matches!(rows, [row] if row.version != before.version && row.size == 7))
+        .await;
 
     let (one, two) = (dir.join("one"), dir.join("two"));
     fs::create_dir(&one).expect("a directory");

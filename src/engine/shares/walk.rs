@@ -65,7 +65,9 @@ pub(super) struct Found {
 /// root must be there.
 pub(super) fn walk(root: &Root, sub: &Path, scope: &Scope) -> io::Result<Found> {
     let mut walk = Walk { root, scope, found: Found::default(), within: Vec::new() };
-    let start = root.path.join(sub);
+    // Joined with nothing, a path would end in a slash.
+    let empty = sub.as_os_str().is_empty();
+    let start = if empty { root.path.clone() } else { root.path.join(sub) };
     let metadata = fs::metadata(&start)?;
     if start.starts_with(&scope.private) {
         walk.skip(&start, PRIVATE);
