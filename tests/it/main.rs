@@ -17,5 +17,6 @@ mod registry;
 mod scan;
 mod search;
 mod sessions;
+mod shares;
 mod tape;
 mod wire;
