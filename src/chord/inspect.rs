@@ -2,7 +2,8 @@
 
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Record;
+use crate::record::{Provider, Record};
+use crate::time::Time;
 use crate::wire::handshake::Params;
 
 use super::invariant::NodeState;
@@ -72,5 +73,11 @@ impl Node {
     /// Who holds the newest version known here durably, this node first.
     pub fn holders(&self, name: &FileName) -> Vec<Peer> {
         self.replicas.holders(&self.ring_view(), name)
+    }
+
+    /// Who shares this name, as far as this node has been told and as it still
+    /// holds at the time `now`; lifetimes are what is left of them.
+    pub fn providers(&self, name: &FileName, now: Time) -> Vec<Provider> {
+        self.providers.of(name, now)
     }
 }

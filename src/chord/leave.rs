@@ -4,6 +4,7 @@ use crate::wire::Tell;
 use crate::wire::handshake::Params;
 
 use super::node::{Node, Turn};
+use super::providers::Providers;
 use super::{Effect, Failure, Notice, Reply, Standing, Ticket, Timer};
 
 /// Periods of stabilize that handing over may take: with the default of one
@@ -41,6 +42,7 @@ impl Node {
         self.abandon_lookups(turn);
         let limit = self.config.stabilize * HAND_OVER_PERIODS;
         turn.arm(Timer::Leave, limit..limit);
+        self.providers_leave(turn);
         self.files(turn, |files, ring, asks, out| files.leave(ring, asks, out));
     }
 
@@ -86,6 +88,8 @@ impl Node {
             self.forget_ring(turn);
             // They are members of a ring that this node cannot speak to now.
             self.remembered.forget(|_| true);
+            // So are those who share there.
+            self.providers = Providers::default();
             turn.notice(Notice::Adopted(params));
         }
         turn.reply(ticket, Reply::Adopted);

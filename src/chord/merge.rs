@@ -1,4 +1,5 @@
-//! Two rings become one: on command, and by itself after a partition.
+//! Two rings become one: on command, and by itself after a partition or when
+//! somebody else knows members of both.
 //!
 //! A node that hears of a member of another ring finds the place in its own
 //! ring before which that member belongs. The node there takes it in as its
@@ -23,6 +24,10 @@ const MAX_FORWARDS: u8 = 64;
 
 /// Peers kept for probing.
 const MAX_REMEMBERED: usize = 32;
+
+/// Peers taken from one [`super::Input::Heard`]: what others say must not push
+/// out everybody whom this node remembers by itself.
+const MAX_HEARD: usize = 4;
 
 /// Peers once seen on the ring, or named by a person, that are not neighbours
 /// now: dead, left, further away, or cut off.
@@ -92,10 +97,34 @@ impl Node {
 
     /// A look at the next remembered peer.
     pub(super) fn probe(&mut self, turn: &mut Turn) {
-        let asked = self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Probe);
-        if !asked && let Some(peer) = self.remembered.next() {
+        if !self.probing()
+            && let Some(peer) = self.remembered.next()
+        {
             self.ask(peer, Ask::Neighbours, Purpose::Probe, turn);
         }
+    }
+
+    /// [`super::Input::Heard`]: looks at the first of whom it knows nothing now,
+    /// and at the others as at all whom it remembers.
+    pub(super) fn heard_of(&mut self, peers: &[Peer], turn: &mut Turn) {
+        if self.standing != Standing::Member {
+            return;
+        }
+        let news = |peer: &&Peer| **peer != self.me && !self.tables.neighbours(**peer);
+        let news: Vec<Peer> = peers.iter().filter(news).take(MAX_HEARD).copied().collect();
+        for peer in &news {
+            self.remembered.insert(*peer, self.me);
+        }
+        if let Some(first) = news.first()
+            && !self.probing()
+        {
+            self.ask(*first, Ask::Neighbours, Purpose::Probe, turn);
+        }
+    }
+
+    /// Whether a look at a remembered peer is under way: one at a time.
+    fn probing(&self) -> bool {
+        self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Probe)
     }
 
     /// A remembered peer is a member of some ring: of this one?

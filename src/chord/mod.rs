@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Record, Version};
+use crate::record::{ContentHash, Provider, Record, Version};
 use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
@@ -46,6 +46,7 @@ mod lookup;
 mod merge;
 mod node;
 pub mod placement;
+mod providers;
 mod replicas;
 mod ring;
 mod successors;
@@ -101,6 +102,12 @@ pub enum Input {
     /// A connection to this peer broke or was refused: a reason to look, not
     /// yet a death.
     PeerLost(Peer),
+    /// These peers are said to be members of a ring with the same parameters:
+    /// a reason to look whether it is this one, and to merge the two if not.
+    Heard {
+        /// Who. The driver has seen that each lives; few at once.
+        peers: Vec<Peer>,
+    },
     /// A store operation ended.
     Stored {
         /// The ticket of [`Effect::Store`].
@@ -233,6 +240,13 @@ pub enum Command {
         /// The name.
         name: FileName,
     },
+    /// Their sharers say these: remember them, and have the holders remember
+    /// them. Replies with [`Reply::Provided`], or with [`Failure::NotOwner`] and
+    /// takes none when the key of any belongs to another node.
+    Provide {
+        /// The records, as far as there is room for them.
+        providers: Vec<Provider>,
+    },
 }
 
 /// The end of a [`Command`].
@@ -269,6 +283,12 @@ pub enum Reply {
         holders: Vec<Peer>,
         /// Copies wanted.
         wanted: u8,
+    },
+    /// The answer to [`Command::Provide`], for each record in order: how many
+    /// share that content under that name now.
+    Provided {
+        /// Sharers.
+        sources: Vec<u16>,
     },
     /// It could not be done.
     Failed(Failure),

@@ -3,7 +3,8 @@
 //! The parts are blocks of `impl Node` in files of their own: [`super::ring`]
 //! (stabilize, rectify, who lives), [`super::join`], [`super::leave`],
 //! [`super::merge`] (two rings become one), [`super::lookup`], [`super::census`];
-//! the files of the node are [`super::replicas`]. This file owns the dispatch
+//! the files of the node are [`super::replicas`], and who shares what is
+//! [`super::providers`]. This file owns the dispatch
 //! and what follows from a change of the tables, whoever made it.
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use super::invariant::NodeState;
 use super::join::Join;
 use super::lookup::Lookups;
 use super::merge::Remembered;
+use super::providers::Providers;
 use super::replicas::{FileAsk, Replicas, RingView};
 use super::ring::Pace;
 use super::successors::SuccessorList;
@@ -50,6 +52,7 @@ pub struct Node {
     pub(super) remembered: Remembered,
     pub(super) census: Census,
     pub(super) replicas: Replicas,
+    pub(super) providers: Providers,
 }
 
 /// Whom the node knows on its ring.
@@ -74,6 +77,18 @@ impl Tables {
     /// Whether `peer` is the predecessor or a successor.
     pub(super) fn neighbours(&self, peer: Peer) -> bool {
         self.predecessor == Some(peer) || self.successors.contains(peer)
+    }
+
+    /// What the files and the sharers see of the ring.
+    pub(super) fn view(&self, config: &Config, me: Peer, standing: Standing) -> RingView<'_> {
+        RingView {
+            space: config.space(),
+            me,
+            predecessor: self.predecessor,
+            successors: self.successors.as_slice(),
+            replicas: config.params.replicas,
+            standing,
+        }
     }
 }
 
@@ -170,6 +185,7 @@ impl Node {
             remembered: Remembered::default(),
             census: Census::default(),
             replicas: Replicas::default(),
+            providers: Providers::default(),
         }
     }
 
@@ -211,6 +227,7 @@ impl Node {
                 }
             }
             Input::PeerLost(peer) => self.suspect(peer, &mut turn),
+            Input::Heard { peers } => self.heard_of(&peers, &mut turn),
             Input::Stored { ticket, result } => self.files(&mut turn, |files, ring, asks, out| {
                 files.stored(ring, ticket, result, asks, out);
             }),
@@ -220,14 +237,7 @@ impl Node {
     }
 
     pub(super) fn ring_view(&self) -> RingView<'_> {
-        RingView {
-            space: self.config.space(),
-            me: self.me,
-            predecessor: self.tables.predecessor,
-            successors: self.tables.successors.as_slice(),
-            replicas: self.config.params.replicas,
-            standing: self.standing,
-        }
+        self.tables.view(&self.config, self.me, self.standing)
     }
 
     pub(super) const fn space(&self) -> Space {
@@ -259,14 +269,7 @@ impl Node {
         turn: &mut Turn,
         call: impl FnOnce(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects) -> T,
     ) -> T {
-        let ring = RingView {
-            space: self.config.space(),
-            me: self.me,
-            predecessor: self.tables.predecessor,
-            successors: self.tables.successors.as_slice(),
-            replicas: self.config.params.replicas,
-            standing: self.standing,
-        };
+        let ring = self.tables.view(&self.config, self.me, self.standing);
         call(&mut self.replicas, &ring, &mut self.asks, turn.out)
     }
 
@@ -326,7 +329,8 @@ impl Node {
             Tell::Changed => self.neighbour_changed(from, turn),
             Tell::Leaving { predecessor, .. } => self.neighbour_leaves(from, predecessor, turn),
             Tell::Consider { candidate, hops } => self.consider(candidate, hops, turn),
-            Tell::Held { .. } | Tell::Provided { .. } => {}
+            Tell::Provided { providers } => self.providers_heard(from, &providers, turn),
+            Tell::Held { .. } => {}
         }
     }
 
@@ -414,10 +418,14 @@ impl Node {
         }
         self.rearm(timer, turn);
         match timer {
-            Timer::Stabilize => self.stabilize(turn),
-            Timer::Repair => self.files(turn, |files, ring, asks, out| {
-                files.repair(ring, asks, out);
-            }),
+            Timer::Stabilize => {
+                self.stabilize(turn);
+                self.providers_go_on(turn);
+            }
+            Timer::Repair => {
+                self.providers_prune(turn);
+                self.files(turn, |files, ring, asks, out| files.repair(ring, asks, out));
+            }
             // Whoever leaves needs no more than its neighbours.
             _ if self.standing == Standing::Leaving => {}
             Timer::FixFingers => self.fix_finger(turn),
@@ -439,6 +447,8 @@ impl Node {
                     turn.fail(ticket, Failure::Busy(why));
                 } else if let Command::Lookup { key } = command {
                     self.command_lookup(ticket, key, turn);
+                } else if let Command::Provide { providers } = &command {
+                    self.command_provide(ticket, providers, turn);
                 } else {
                     self.files(turn, |files, ring, asks, out| {
                         files.command(ring, ticket, command, asks, out);
@@ -519,6 +529,7 @@ impl Node {
         }
         if ring_changed || standing != self.standing {
             self.files(turn, |files, ring, asks, out| files.ring_changed(ring, asks, out));
+            self.providers_regroup(turn);
         }
     }
 }

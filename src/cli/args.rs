@@ -1,6 +1,6 @@
 //! What may stand on the command line.
 //!
-//! The process-level words (a node, `lab`, `tmux`, `completions`) are written
+//! The process-level words (a node, `lab`, `tmux`, `seed`, `completions`) are written
 //! here; the subcommands that act through a ring member come out of
 //! [`TABLE`], which also feeds the prompt and the help, so that no word is
 //! described twice.
@@ -30,6 +30,16 @@ pub(super) const MAX_LAB: usize = 64;
 /// Panes of one tmux window: more are too small to read.
 pub(super) const MAX_PANES: u16 = 16;
 
+/// Registries of one process, or of one lab: nobody needs more to lose some.
+pub(super) const MAX_SEEDS: u16 = 16;
+
+/// The shortest time between two checks of a peer: below it a registry only
+/// asks.
+const MIN_CHECK: Duration = Duration::from_millis(100);
+
+/// The longest: a connection that is used less often is closed by its peer.
+const MAX_CHECK: Duration = Duration::from_secs(50);
+
 /// The shortest time between stabilizations: below it a ring talks only about
 /// itself.
 const MIN_STABILIZE: Duration = Duration::from_millis(20);
@@ -46,6 +56,8 @@ pub(super) enum Invocation {
     Lab(Box<LabArgs>),
     /// Start several programs, each a node.
     Tmux(TmuxArgs),
+    /// Be one or several registries.
+    Seed(SeedArgs),
     /// Carry out one command through a member.
     Remote(RemoteArgs),
     /// Compute an identifier, here.
@@ -57,6 +69,8 @@ pub(super) enum Invocation {
         /// As JSON.
         json: bool,
     },
+    /// Look which ports of a host have nodes behind them, from here.
+    Scan(ScanArgs),
     /// Print a template of the file of settings.
     Config,
     /// Write a shell's completion script.
@@ -236,6 +250,14 @@ pub(super) struct LabArgs {
     /// The first node's port, the others follow; free ports without it
     #[arg(long, value_name = "PORT")]
     pub(super) port: Option<u16>,
+    /// Start N registries too; the nodes find each other through them. From port 5000 up with --port, on free ports without it
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_SEEDS))
+    )]
+    pub(super) seeds: u16,
     /// Keep the nodes' files here, in a directory each; removed at the end without it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
@@ -263,6 +285,14 @@ pub(super) struct TmuxArgs {
     /// The first node's port; the others follow
     #[arg(long, value_name = "PORT", default_value_t = address::DEFAULT_PORT)]
     pub(super) port: u16,
+    /// Start N registries too, from port 5000 up, in a pane; the nodes find each other through them
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_SEEDS))
+    )]
+    pub(super) seeds: u16,
     /// The name of the tmux session
     #[arg(long, value_name = "NAME", default_value = "chordal")]
     pub(super) session: String,
@@ -272,6 +302,37 @@ pub(super) struct TmuxArgs {
     /// Further arguments of every node, after --
     #[arg(last = true, value_name = "NODE ARGUMENTS")]
     pub(super) rest: Vec<String>,
+}
+
+/// `chordal seed [ADDR]`.
+#[derive(Debug, Args)]
+pub(super) struct SeedArgs {
+    /// Where to listen: HOST:PORT, :PORT, PORT or HOST [default: 127.0.0.1:5000]
+    #[arg(value_name = "ADDR")]
+    pub(super) address: Option<String>,
+    /// How many registries, on consecutive ports, 1 to 16
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_SEEDS))
+    )]
+    pub(super) count: u16,
+    /// Time between two checks of a peer, such as 500ms or 5s
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "CHORDAL_CHECK",
+        default_value = "5s",
+        value_parser = check
+    )]
+    pub(super) check: Duration,
+    /// Where the lists and the log are kept, each list in a directory seed-IP-PORT
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The screen.
+    #[command(flatten)]
+    pub(super) screen: ScreenArgs,
 }
 
 /// A command of the table, to be carried out through a member.
@@ -285,6 +346,17 @@ pub(super) struct RemoteArgs {
     pub(super) json: bool,
     /// Where `get` saves: the working directory without it.
     pub(super) download_dir: Option<PathBuf>,
+}
+
+/// `chordal scan [HOST] [FROM-TO]`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ScanArgs {
+    /// A host; this one without it.
+    pub(super) host: Option<String>,
+    /// Ports; the usual ones without them.
+    pub(super) ports: Option<String>,
+    /// Answer as JSON.
+    pub(super) json: bool,
 }
 
 /// Why the words are no invocation.
@@ -324,6 +396,7 @@ pub(super) fn read(
     match word {
         "lab" => Ok(Invocation::Lab(Box::new(LabArgs::from_arg_matches(given)?))),
         "tmux" => Ok(Invocation::Tmux(TmuxArgs::from_arg_matches(given)?)),
+        "seed" => Ok(Invocation::Seed(SeedArgs::from_arg_matches(given)?)),
         "config" => Ok(Invocation::Config),
         "completions" => {
             let shell = given.get_one::<Shell>("SHELL").copied();
@@ -366,6 +439,14 @@ pub(super) fn command() -> Command {
             TmuxArgs::augment_args(Command::new("tmux"))
                 .about("run N nodes, each in a tmux pane of its own")
                 .after_help("Example: chordal tmux 3 -- --stabilize 500ms"),
+        )
+        .subcommand(
+            SeedArgs::augment_args(Command::new("seed"))
+                .about("run a registry: it tells nodes who there is; it is on no ring")
+                .after_help(
+                    "Nodes take its address with --seed. It prints 'ready registry ADDR' with \
+                     --headless.\nExample: chordal seed --count 3",
+                ),
         );
     let root =
         TABLE.iter().filter(|spec| spec.remote).map(subcommand).fold(root, Command::subcommand);
@@ -395,9 +476,12 @@ Scenes:
     then type in either: put SkyShip.jpg   get SkyShip.jpg   lookup SkyShip.jpg   ?
     chordal lab                               eight nodes under one dashboard
     chordal tmux 3                            three nodes in three panes
+    chordal seed --count 2                    two registries, on ports 5000 and 5001
+    chordal :2002 --seed :5000 --seed :5001   a node that finds the others through them
   An office: machines share files without a server.
     chordal 10.0.0.7:2000 --headless
     chordal 10.0.0.8:2000 --join 10.0.0.7:2000
+    chordal scan 10.0.0.8                     which ports there have nodes behind them
   A script: act through a member without joining.
     chordal put report.pdf --via 10.0.0.7:2000
     chordal ls --ring --json --via 10.0.0.7:2000
@@ -453,6 +537,10 @@ fn subcommand(spec: &'static Spec) -> Command {
                 .help(format!("bits of an identifier, 1 to 128 [default: {DEFAULT_BITS}]")),
         );
     }
+    if spec.name == "scan" {
+        // It is for those who know no member yet.
+        return command;
+    }
     command.arg(
         Arg::new("via")
             .long("via")
@@ -506,6 +594,9 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
     if let command::Command::Id { text } = command {
         let space = given.get_one::<u8>("bits").and_then(|bits| Space::new(*bits));
         return Ok(Invocation::Id { text, space: space.unwrap_or_default(), json });
+    }
+    if let command::Command::Scan { host, ports } = command {
+        return Ok(Invocation::Scan(ScanArgs { host, ports, json }));
     }
     Ok(Invocation::Remote(RemoteArgs {
         command,
@@ -561,14 +652,22 @@ fn prompt_only(word: &str) -> Option<String> {
 }
 
 fn stabilize(text: &str) -> Result<Duration, String> {
+    time_within(text, MIN_STABILIZE, MAX_STABILIZE)
+}
+
+fn check(text: &str) -> Result<Duration, String> {
+    time_within(text, MIN_CHECK, MAX_CHECK)
+}
+
+fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (MIN_STABILIZE..=MAX_STABILIZE).contains(&time) {
+    if (least..=most).contains(&time) {
         return Ok(time);
     }
     Err(format!(
         "choose {} to {}",
-        humantime::format_duration(MIN_STABILIZE),
-        humantime::format_duration(MAX_STABILIZE)
+        humantime::format_duration(least),
+        humantime::format_duration(most)
     ))
 }
 
@@ -677,6 +776,12 @@ mod tests {
             "lab 65",
             "lab 0",
             "tmux 17",
+            "tmux --seeds 17",
+            "lab --seeds many",
+            "seed --count 0",
+            "seed --count 17",
+            "seed --check 1ms",
+            "seed --check 2m",
         ] {
             assert!(invoke(line).is_err(), "{line}");
         }
@@ -712,6 +817,20 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(invoke("id x --via :2000").is_err());
+    }
+
+    #[test]
+    fn a_scan_needs_no_member() {
+        let scan = |line| match invoke(line) {
+            Ok(Invocation::Scan(ScanArgs { host, ports, json })) => (host, ports, json),
+            other => panic!("{other:?}"),
+        };
+        let word = |text: &str| Some(text.to_owned());
+        assert_eq!(scan("scan"), (None, None, false));
+        assert_eq!(scan("scan 5000-5009 --json"), (None, word("5000-5009"), true));
+        assert_eq!(scan("scan ::1 5000"), (word("::1"), word("5000"), false));
+        assert!(wrong("scan 5009-5000").contains("Usage: scan [HOST] [FROM-TO]"));
+        assert!(invoke("scan --via :2000").is_err());
     }
 
     #[test]

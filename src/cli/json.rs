@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use crate::id::Space;
 use crate::peer::Peer;
 use crate::view::outcome::{Info, RingFile};
-use crate::view::{FileRow, Finger, Health, Hop, Outcome};
+use crate::view::{
+    Behind, FileRow, Finger, FoundContent, Health, Hop, Liveness, Outcome, PeerRow, RegistryRow,
+    ScanRow, ScannedPort, SearchRow,
+};
 
 /// The JSON of a reading command's outcome; `None` for a command that changes
 /// something and therefore has no such form.
@@ -39,6 +42,14 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
         }
         Outcome::IdOf { text, space, id } => {
             json!({ "text": text, "bits": space.bits(), "id": space.show(*id) })
+        }
+        Outcome::Found(search) => self::search(search),
+        Outcome::Scanned(scan) => self::scan(scan),
+        Outcome::Peers { me, peers, registries, uptime_ms, space } => {
+            let peers: Vec<_> = peers.iter().map(|row| linked(*space, *uptime_ms, row)).collect();
+            let registries: Vec<_> =
+                registries.iter().map(|row| registry(*uptime_ms, row)).collect();
+            json!({ "node": node(*space, me), "peers": peers, "registries": registries })
         }
         _ => return None,
     })
@@ -113,13 +124,105 @@ fn ring_file(space: Space, row: &RingFile) -> Value {
     value
 }
 
+/// Which peer has it: `found` is null for one that did not answer. A search
+/// does not know the ring's size, so its nodes have no ids.
+fn search(search: &SearchRow) -> Value {
+    let peers: Vec<_> = search
+        .peers
+        .iter()
+        .map(|(peer, found)| json!({ "address": peer.address().to_string(), "found": found }))
+        .collect();
+    let contents: Vec<_> = search.contents.iter().map(content).collect();
+    json!({
+        "pattern": search.pattern,
+        "peers": peers,
+        "contents": contents,
+        "answered": search.answered,
+        "silent": addresses(&search.silent),
+        "depth": search.depth,
+        "truncated": search.truncated,
+    })
+}
+
+fn content(content: &FoundContent) -> Value {
+    let names: Vec<_> = content.names.iter().map(|name| name.as_str()).collect();
+    json!({
+        "names": names,
+        "hash": content.root.to_string(),
+        "size": content.size,
+        "stored": content.stored,
+        "sources": addresses(&content.sources),
+    })
+}
+
+fn addresses(peers: &[Peer]) -> Vec<String> {
+    peers.iter().map(|peer| peer.address().to_string()).collect()
+}
+
+fn scan(scan: &ScanRow) -> Value {
+    let ports: Vec<_> = scan.ports.iter().map(|port| scanned(scan.space, port)).collect();
+    json!({ "host": scan.host, "ports": ports })
+}
+
+/// `state` is one of node, registry, me, other, inactive; a node comes with
+/// its ring (null: that of the scanning node), something else with what it is.
+fn scanned(space: Space, port: &ScannedPort) -> Value {
+    let address = port.address.to_string();
+    match &port.found {
+        Behind::Node(peer) => json!({
+            "address": address, "state": "node", "node": node(space, peer), "ring": null,
+        }),
+        Behind::OtherRing { peer, ring, space } => json!({
+            "address": address, "state": "node", "node": node(*space, peer), "ring": ring,
+        }),
+        Behind::Registry => json!({ "address": address, "state": "registry" }),
+        Behind::Me => json!({ "address": address, "state": "me" }),
+        Behind::NotChordal(what) => {
+            json!({ "address": address, "state": "other", "what": what })
+        }
+        Behind::Inactive => json!({ "address": address, "state": "inactive" }),
+    }
+}
+
+/// `rtt_ms` is a fraction of milliseconds, `since_s` how long there has been a
+/// link; null where there is none.
+fn linked(space: Space, uptime_ms: u64, row: &PeerRow) -> Value {
+    let mut value = node(space, &row.peer);
+    value["link"] = json!(row.link);
+    value["state"] = json!(liveness(row.liveness));
+    value["rtt_ms"] = json!(row.rtt_us.map(|micros| micros as f64 / 1000.0));
+    value["since_s"] = json!(row.link.map(|_| uptime_ms.saturating_sub(row.since_ms) / 1000));
+    value["shared"] = json!(row.shared);
+    value["trust"] = json!(row.trust);
+    value["why"] = json!(row.why);
+    value
+}
+
+fn registry(uptime_ms: u64, row: &RegistryRow) -> Value {
+    json!({
+        "address": row.address.to_string(),
+        "state": liveness(row.liveness),
+        "peers": row.peers,
+        "heard_s": row.heard_ms.map(|then| uptime_ms.saturating_sub(then) / 1000),
+        "note": row.note,
+    })
+}
+
+const fn liveness(liveness: Liveness) -> &'static str {
+    match liveness {
+        Liveness::Up => "up",
+        Liveness::Suspect => "suspect",
+        Liveness::Dead => "dead",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::Id;
     use crate::name::FileName;
     use crate::record::{ContentHash, Version};
-    use crate::view::Role;
+    use crate::view::{LinkKind, Role, Trust};
 
     fn peer(port: u16) -> Peer {
         Peer::new(([127, 0, 0, 1], port).into(), 0)
@@ -234,6 +337,111 @@ mod tests {
         let space = Space::new(40).expect("in range");
         let outcome = Outcome::IdOf { text: "a".into(), space, id: Id::new(0xAB) };
         let expected = json!({ "text": "a", "bits": 40, "id": "00000000ab" });
+        assert_eq!(shape(&outcome), expected);
+    }
+
+    #[test]
+    fn a_search_lists_contents_with_their_sources() {
+        let search = SearchRow {
+            number: 1,
+            pattern: "*.jpg".into(),
+            peers: vec![(peer(5003), Some(true)), (peer(5005), None)],
+            contents: vec![FoundContent {
+                names: vec![FileName::new("SkyShip.jpg").expect("a name")],
+                root: ContentHash([0xAB; 32]),
+                size: 85_021,
+                sources: vec![peer(5003)],
+                stored: false,
+            }],
+            answered: 2,
+            silent: vec![peer(5005)],
+            depth: 1,
+            running: false,
+            truncated: false,
+        };
+        let expected = json!({
+            "pattern": "*.jpg",
+            "peers": [
+                { "address": "127.0.0.1:5003", "found": true },
+                { "address": "127.0.0.1:5005", "found": null },
+            ],
+            "contents": [{
+                "names": ["SkyShip.jpg"], "hash": "ab".repeat(32), "size": 85_021,
+                "stored": false, "sources": ["127.0.0.1:5003"],
+            }],
+            "answered": 2, "silent": ["127.0.0.1:5005"], "depth": 1, "truncated": false,
+        });
+        assert_eq!(shape(&Outcome::Found(search)), expected);
+    }
+
+    #[test]
+    fn a_scan_lists_every_port_with_its_state() {
+        let at = |port: u16, found| ScannedPort { address: peer(port).address(), found };
+        let wide = Space::new(40).expect("in range");
+        let ring = "'blue' (2^40 ids, 2 copies)".to_owned();
+        let scan = ScanRow {
+            number: 0,
+            host: "127.0.0.1".into(),
+            total: 4,
+            done: 4,
+            ports: vec![
+                at(2000, Behind::Node(peer(2000))),
+                at(2001, Behind::OtherRing { peer: peer(2001), ring: ring.clone(), space: wide }),
+                at(2002, Behind::NotChordal("says nothing".into())),
+                at(2003, Behind::Inactive),
+            ],
+            space: Space::default(),
+        };
+        let id = wide.show(peer(2001).id(wide));
+        let expected = json!({ "host": "127.0.0.1", "ports": [
+            { "address": "127.0.0.1:2000", "state": "node", "ring": null,
+              "node": { "id": "466", "address": "127.0.0.1:2000" } },
+            { "address": "127.0.0.1:2001", "state": "node", "ring": ring,
+              "node": { "id": id, "address": "127.0.0.1:2001" } },
+            { "address": "127.0.0.1:2002", "state": "other", "what": "says nothing" },
+            { "address": "127.0.0.1:2003", "state": "inactive" },
+        ]});
+        assert_eq!(shape(&Outcome::Scanned(scan)), expected);
+    }
+
+    #[test]
+    fn peers_have_links_and_reputations() {
+        let row = PeerRow {
+            peer: peer(2001),
+            link: Some(LinkKind::Random),
+            liveness: Liveness::Up,
+            rtt_us: Some(1_500),
+            since_ms: 4_000,
+            shared: None,
+            trust: Trust::Last,
+            why: Some("2 bad pieces".into()),
+        };
+        let registry = RegistryRow {
+            address: peer(5000).address(),
+            liveness: Liveness::Dead,
+            peers: 0,
+            heard_ms: None,
+            note: None,
+        };
+        let outcome = Outcome::Peers {
+            me: peer(2000),
+            peers: vec![row],
+            registries: vec![registry],
+            uptime_ms: 10_000,
+            space: Space::default(),
+        };
+        let expected = json!({
+            "node": { "id": "466", "address": "127.0.0.1:2000" },
+            "peers": [{
+                "id": "48", "address": "127.0.0.1:2001", "link": "random", "state": "up",
+                "rtt_ms": 1.5, "since_s": 6, "shared": null, "trust": "last",
+                "why": "2 bad pieces",
+            }],
+            "registries": [{
+                "address": "127.0.0.1:5000", "state": "dead", "peers": 0, "heard_s": null,
+                "note": null,
+            }],
+        });
         assert_eq!(shape(&outcome), expected);
     }
 

@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::engine::registry::{DEFAULT_CHECK, Registry};
 use crate::engine::{Config, Node};
 use crate::ui;
 use crate::view::{CommandFailed, Level, Snapshot, Standing, UiEvent};
@@ -23,7 +24,7 @@ use crate::view::{CommandFailed, Level, Snapshot, Standing, UiEvent};
 use super::args::{LabArgs, MAX_LAB};
 use super::dashboard::{self, Submission, Tab};
 use super::signals::EndSignals;
-use super::{Failure, log, node, print, runtime};
+use super::{Failure, log, node, print, runtime, seed};
 
 /// Commands that wait for one node: a person types them.
 const COMMANDS: usize = 16;
@@ -45,6 +46,11 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
         ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     };
     runtime()?.block_on(async {
+        let mut registries = registries(args.port, args.seeds, &directory.path).await?;
+        let pattern = Config { seeds: registries.iter().map(|r| r.address).collect(), ..pattern };
+        for registry in &mut registries {
+            tokio::spawn(report(registry.address, seed::events_of(registry)));
+        }
         let mut lab = Lab { pattern, port: args.port, members: Vec::new() };
         let mut feeds = Vec::new();
         for _ in 0..args.nodes {
@@ -60,8 +66,32 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
             }
         };
         lab.stop().await;
+        for registry in registries {
+            registry.kill().await;
+        }
         end
     })
+}
+
+/// The registries of a lab: from their usual port up when the nodes' ports are
+/// chosen, otherwise on free ports.
+async fn registries(
+    port: Option<u16>,
+    count: u16,
+    around: &Path,
+) -> Result<Vec<Registry>, Failure> {
+    let port = if port.is_some() { seed::DEFAULT_PORT } else { 0 };
+    let first = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let addresses = seed::consecutive(first, count)?;
+    seed::start(&addresses, DEFAULT_CHECK, Some(around.to_owned())).await
+}
+
+/// Logs what happens to a registry, as long as it runs.
+async fn report(address: SocketAddr, mut events: mpsc::Receiver<UiEvent>) {
+    while let Some(mut event) = events.recv().await {
+        event.text = format!("registry {address}: {}", event.text);
+        log::event(&event);
+    }
 }
 
 /// The nodes of a lab.
@@ -129,8 +159,12 @@ impl Lab {
         Ok(feed)
     }
 
-    /// Addresses of the nodes that live, without the one at `except`.
+    /// Addresses of the nodes that live, without the one at `except`; none
+    /// where registries know them.
     fn living(&self, except: Option<usize>) -> Vec<SocketAddr> {
+        if !self.pattern.seeds.is_empty() {
+            return Vec::new();
+        }
         let others = self.members.iter().enumerate().filter(|(i, _)| Some(*i) != except);
         others.filter(|(_, member)| member.is_up()).map(|(_, member)| member.address).collect()
     }

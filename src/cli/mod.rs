@@ -26,6 +26,8 @@ mod log;
 mod node;
 mod places;
 mod remote;
+mod scan;
+mod seed;
 mod settings;
 mod signals;
 mod tmux;
@@ -78,8 +80,10 @@ fn run() -> ExitCode {
         Invocation::Node(args) => node::run(*args),
         Invocation::Lab(args) => lab::run(*args),
         Invocation::Tmux(args) => tmux::run(&args),
+        Invocation::Seed(args) => seed::run(args),
         Invocation::Remote(args) => remote::run(args),
         Invocation::Id { text, space, json } => id(text, space, json),
+        Invocation::Scan(args) => scan::run(&args),
         Invocation::Config => print(settings::template(&args::command()).as_bytes()),
         Invocation::Completions(shell) => completions(shell),
     };

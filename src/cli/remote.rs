@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::client::{self, Progress};
-use crate::view::Outcome;
+use crate::view::{Outcome, text};
 
 use super::args::RemoteArgs;
 use super::signals::EndSignals;
@@ -45,7 +45,16 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
             silent.join(", ")
         ));
     }
-    show(&outcome, args.json)
+    finish(&outcome, args.json)
+}
+
+/// Prints how a command ended. A question back to the user is a failure: what
+/// was asked for has not been done.
+fn finish(outcome: &Outcome, json: bool) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Ambiguous { .. } => Err(Failure::Failed(text::lines(outcome).join("\n"))),
+        _ => show(outcome, json),
+    }
 }
 
 /// A bar on standard error, invisible unless that is a terminal.
@@ -54,17 +63,25 @@ fn bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let template = "{msg:24} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
     bar
+}
+
+/// How a phase is drawn: with its bytes, where any are counted.
+const fn template(counts: bool) -> &'static str {
+    if counts {
+        "{msg:24} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+    } else {
+        "{spinner} {msg}"
+    }
 }
 
 fn follow(bar: &ProgressBar, progress: &Progress) {
     if bar.message() != progress.phase {
         // Rates and estimates of one phase say nothing about the next.
         bar.reset();
+        if let Ok(style) = ProgressStyle::with_template(template(progress.total > 0)) {
+            bar.set_style(style.progress_chars("=> "));
+        }
         bar.set_message(progress.phase.clone());
         bar.enable_steady_tick(Duration::from_millis(200));
     }
@@ -75,6 +92,17 @@ fn follow(bar: &ProgressBar, progress: &Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::FileName;
+
+    #[test]
+    fn a_get_that_leaves_a_choice_is_a_failure() {
+        let name = FileName::new("SkyShip.jpg").expect("a name");
+        let outcome = Outcome::Ambiguous { name, contents: Vec::new() };
+        match finish(&outcome, false) {
+            Err(Failure::Failed(text)) => assert!(text.starts_with("SkyShip.jpg stands for")),
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn the_bar_starts_anew_with_each_phase() {

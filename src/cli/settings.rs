@@ -170,7 +170,7 @@ fn default(command: Command, name: &str, values: &[String]) -> Command {
 
 /// Whether the defaults are values that the arguments take.
 fn check(command: &Command) -> Result<(), String> {
-    for words in [&["chordal"][..], &["chordal", "info"]] {
+    for words in [&["chordal"][..], &["chordal", "info"], &["chordal", "seed"]] {
         if let Err(error) = command.clone().try_get_matches_from(words) {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();

@@ -1,12 +1,14 @@
 //! `chordal tmux N`: N panes, each this program with a node of its own, all
-//! joined to the first. Nothing here is a node; tmux does the work.
+//! joined to the first, or with a pane of registries through which they find
+//! each other. Nothing here is a node; tmux does the work.
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::args::TmuxArgs;
-use super::{Failure, print};
+use super::{Failure, address, print, seed};
 use crate::view::command::quote;
 
 /// Stands for the window's id, which tmux tells once the window exists.
@@ -68,10 +70,15 @@ fn script(args: &TmuxArgs, program: &Path, inside: bool) -> Result<Script, Failu
             u32::from(u16::MAX) + 1 - u32::from(args.panes)
         )));
     }
+    let registry = SocketAddr::new(address::DEFAULT.ip(), seed::DEFAULT_PORT);
+    let seeds = seed::consecutive(registry, args.seeds)?;
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let node = |port: u16| {
         let mut node = vec![program.display().to_string(), format!("127.0.0.1:{port}")];
-        if port != args.port {
+        for seed in &seeds {
+            node.extend(["--seed".to_owned(), seed.to_string()]);
+        }
+        if seeds.is_empty() && port != args.port {
             node.extend(["--join".to_owned(), format!("127.0.0.1:{}", args.port)]);
         }
         node.extend(args.rest.iter().cloned());
@@ -84,12 +91,19 @@ fn script(args: &TmuxArgs, program: &Path, inside: bool) -> Result<Script, Failu
         words(&["new-session", "-d", "-s", &args.session, "-n", "ring", "-x", "200", "-y", "50"])
     };
     open.extend(words(&print_id));
-    open.extend(node(args.port));
+    let mut panes: Vec<Vec<String>> = (0..args.panes).map(|i| node(args.port + i)).collect();
+    if !seeds.is_empty() {
+        let count = seeds.len().to_string();
+        let program = program.display().to_string();
+        panes.insert(0, words(&[&program, "seed", &registry.to_string(), "--count", &count]));
+    }
+    let mut panes = panes.into_iter();
+    open.extend(panes.next().unwrap_or_default());
 
     let mut rest = Vec::new();
-    for i in 1..args.panes {
+    for pane in panes {
         let mut split = words(&["split-window", "-d", "-t", WINDOW]);
-        split.extend(node(args.port + i));
+        split.extend(pane);
         rest.push(split);
         // After every split: tmux refuses to split what has become too small.
         rest.push(words(&["select-layout", "-t", WINDOW, "tiled"]));
@@ -149,7 +163,7 @@ mod tests {
     fn args(panes: u16, port: u16) -> TmuxArgs {
         let session = "chordal".to_owned();
         let rest = vec!["--ascii".to_owned()];
-        TmuxArgs { panes, port, session, dry_run: true, rest }
+        TmuxArgs { panes, port, seeds: 0, session, dry_run: true, rest }
     }
 
     fn lines(panes: u16, inside: bool) -> Vec<String> {
@@ -173,6 +187,20 @@ mod tests {
                 "tmux attach-session -t chordal",
             ]
         );
+    }
+
+    #[test]
+    fn with_registries_the_nodes_find_each_other_through_them() {
+        let args = TmuxArgs { seeds: 2, ..args(2, 2000) };
+        let script = script(&args, Path::new("/bin/chordal"), false).expect("ports that exist");
+        let lines: Vec<String> = script.lines().lines().map(str::to_owned).collect();
+        assert!(lines[0].ends_with("/bin/chordal seed 127.0.0.1:5000 --count 2)"), "{}", lines[0]);
+        for (line, port) in [(&lines[1], 2000), (&lines[3], 2001)] {
+            let node = format!(
+                "/bin/chordal 127.0.0.1:{port} --seed 127.0.0.1:5000 --seed 127.0.0.1:5001 --ascii"
+            );
+            assert!(line.ends_with(&node), "{line}");
+        }
     }
 
     #[test]

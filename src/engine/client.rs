@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::view::{Command, CommandFailed, Outcome, TransferKind};
+use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind};
 use crate::wire::handshake::Purpose;
 
 use super::access::{self, Access, Outside, client_hello};
@@ -16,6 +16,9 @@ use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
 use super::get;
+use super::mesh::words;
+use super::scan::{self, Scanner};
+use super::search;
 use super::transfers::Transfers;
 use super::trust::Reputations;
 
@@ -25,11 +28,12 @@ const PROGRESS: Duration = Duration::from_millis(100);
 /// How far a transfer has come, for a progress bar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is done: "hashing", "sending", "securing copies 2/3", "receiving".
+    /// What is done: "hashing", "sending", "securing copies 2/3", "receiving",
+    /// "searching: 12 nodes, 3 files".
     pub phase: String,
     /// Bytes so far in this phase.
     pub done: u64,
-    /// Bytes in all.
+    /// Bytes in all; 0 where no bytes are counted.
     pub total: u64,
 }
 
@@ -58,6 +62,24 @@ pub async fn run(
     progress: impl Fn(Progress) + Send + Sync,
 ) -> Result<Outcome, CommandFailed> {
     act(options, command, &progress).await.map_err(CommandFailed)
+}
+
+/// Looks which ports of a host have nodes behind them; needs no ring. `home`
+/// stands for what is not given: its host, and the ports around its own.
+/// `progress` is told of the results so far.
+pub async fn scan(
+    home: SocketAddr,
+    host: Option<&str>,
+    ports: Option<&str>,
+    interrupted: &CancellationToken,
+    progress: impl FnMut(&ScanRow) + Send,
+) -> Result<Outcome, CommandFailed> {
+    let scanner = Scanner { home, node: None };
+    let result = tokio::select! {
+        result = scan::scan(&scanner, host, ports, progress) => result,
+        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+    };
+    result.map(Outcome::Scanned).map_err(CommandFailed)
 }
 
 async fn act(
@@ -108,7 +130,9 @@ async fn act(
                 let got = get::request(&access, &name, &peer, &place, &transfer, &phases).await;
                 got.map(|got| got.outcome)
             }
+            Command::Find { pattern } => search::command::find(&access, &pattern, &phases).await,
             Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+            Command::Say { text } => words::say(&access, text).await,
             reading => commands::read(&access, reading).await,
         }
     };
@@ -120,8 +144,10 @@ async fn act(
     };
     // The bytes move on this task's thread; progress is told from another.
     let report = || {
-        if let Some(row) = transfers.rows().first() {
-            progress(Progress { phase: phases.get(), done: row.done, total: row.total });
+        let (phase, rows) = (phases.get(), transfers.rows());
+        let (done, total) = rows.first().map_or((0, 0), |row| (row.done, row.total));
+        if !phase.is_empty() {
+            progress(Progress { phase, done, total });
         }
     };
     let (stop, stopped) = std::sync::mpsc::channel::<()>();

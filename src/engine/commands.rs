@@ -22,7 +22,10 @@ use super::address;
 use super::connection;
 use super::files::{self, Phases};
 use super::get::{self, Got};
+use super::mesh::{self, words};
 use super::publish;
+use super::scan;
+use super::search;
 use super::shared::{Input, Shared};
 use super::transfers::Transfer;
 
@@ -76,11 +79,18 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             fetched(shared, transfer, got, true).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Find { pattern } => search::command::find(&access, &pattern, &NoPhases).await,
+        Command::Connect { peer } => words::connect(shared, &peer).await,
+        Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
+        Command::Say { text } => words::say(&access, text).await,
         Command::Transfers => Ok(Outcome::Transfers(shared.transfers.rows())),
         Command::Cancel { number } => match shared.transfers.cancel(number) {
             Some(name) => Ok(Outcome::Cancelled { number, name }),
             None => Err(format!("no transfer {number} is running; transfers lists them")),
         },
+        Command::Scan { host, ports } => {
+            scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
+        }
         Command::Quit => Ok(Outcome::Quit),
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
@@ -120,6 +130,7 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
             let hops = trace.hops.into_iter().map(|(peer, micros)| Hop { peer, micros }).collect();
             Ok(Outcome::Lookup { text: target, key, owner: trace.owner, hops, space })
         }
+        Command::Peers => words::peers(access).await,
         Command::Ping { peer } => ping(access, &peer).await,
         Command::Id { text } => Ok(Outcome::IdOf { id: space.hash(&text), text, space }),
         other => Err(format!("{other:?} is not a reading command")),
@@ -178,7 +189,10 @@ pub(super) async fn join_through(
 
 async fn leave(shared: &Shared) -> Result<Outcome, String> {
     match shared.core(chord::Command::Leave).await {
-        Some(Reply::Left { handed, kept }) => Ok(Outcome::Left { handed, kept }),
+        Some(Reply::Left { handed, kept }) => {
+            mesh::leave(shared).await;
+            Ok(Outcome::Left { handed, kept })
+        }
         Some(Reply::Failed(failure)) => Err(failure.to_string()),
         _ => Err(stopping()),
     }

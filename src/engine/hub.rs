@@ -146,6 +146,7 @@ impl Hub {
                 let frame = Frame::Mesh { from: self.core.peer().index(), to: to.index(), message };
                 self.send_frame(to.address(), frame);
             }
+            Input::Heard(peers) => self.handle(chord::Input::Heard { peers }),
             Input::Look(look) => look(&self.core),
             Input::Event(level, text) => self.publisher.event(level, text),
             Input::Stranger(text) => self.publisher.stranger(text, Instant::now()),

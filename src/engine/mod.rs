@@ -59,14 +59,17 @@ mod data;
 mod events;
 mod fetch;
 mod files;
+mod frames;
 mod get;
 mod hub;
 mod keep;
 mod links;
 mod locate;
 mod mesh;
+mod pace;
 mod places;
 mod publish;
+pub mod registry;
 mod remembered;
 mod rtt;
 mod scan;
@@ -209,6 +212,7 @@ impl Node {
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
         let shared = Shared {
+            started,
             hub,
             mesh,
             search,
@@ -254,7 +258,7 @@ impl Node {
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
-        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers));
+        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
         }
@@ -268,6 +272,7 @@ impl Node {
         shared.tasks.close();
         let leaving = shared.core(chord::Command::Leave);
         let _ = tokio::time::timeout(deadline, leaving).await;
+        mesh::leave(&shared).await;
         let _ = shared.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
         shared.connections.close();

@@ -84,9 +84,14 @@ fn write_later(shared: &Shared, content: impl FnOnce(&Path) -> Remembered + Send
 
 fn write(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
     let text = toml::to_string(remembered).map_err(std::io::Error::other)?;
+    replace(path, "# Members of the ring, tried at the next start. Written by chordal.\n", &text)
+}
+
+/// Replaces a file in one step: after a crash it is the old one or the new one.
+pub(super) fn replace(path: &Path, head: &str, text: &str) -> std::io::Result<()> {
     let draft: PathBuf = path.with_extension("toml.new");
     let mut file = fs::File::create(&draft)?;
-    file.write_all(b"# Members of the ring, tried at the next start. Written by chordal.\n")?;
+    file.write_all(head.as_bytes())?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)

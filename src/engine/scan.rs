@@ -1,16 +1,242 @@
 //! `scan`: which ports of a host have nodes behind them.
+//!
+//! Each port is greeted as a client greets a node; what answers says itself
+//! whether it is a node, of which ring, or a registry. Nothing that it says is
+//! kept.
 
-use crate::view::ScanRow;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::access::Access;
+use futures_util::{StreamExt, stream};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
-/// Tries all ports side by side; `progress` hears of every one.
-pub(super) async fn scan(
-    access: Option<&Access>,
+use crate::peer::{Peer, is_reachable};
+use crate::view::target::{self, Host};
+use crate::view::{Behind, ScanRow, ScannedPort, text};
+use crate::wire::handshake::{HandshakeError, Hello, PROTOCOL_VERSION, Params, Program, Purpose};
+
+use super::access::client_hello;
+use super::connection::{self, ConnectError};
+use super::shared::Shared;
+
+/// Time for a port to be reached and to greet: what serves people nearby
+/// answers in milliseconds.
+const PORT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Ports tried at the same time: a whole scan takes seconds, and a process
+/// that may open 1 024 files has most of them left.
+const AT_ONCE: usize = 256;
+
+/// Time between two reports of a scan's progress: as often as eyes can follow.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// Time for a host's name to be looked up: after it a person wants to hear
+/// that it leads nowhere.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Characters of what a stranger says of itself.
+const MAX_WORDS: usize = 120;
+
+/// Who scans.
+#[derive(Clone, Debug)]
+pub(super) struct Scanner {
+    /// Whose host and ports are tried when nobody names others.
+    pub(super) home: SocketAddr,
+    /// Who this node is, unless it is none.
+    pub(super) node: Option<(Peer, Params)>,
+}
+
+/// `scan` of a running node: its progress is in the snapshots. Of several at a
+/// time, the one that began last is shown.
+pub(super) async fn run(
+    shared: &Shared,
     host: Option<&str>,
-    ports: Option<&str>,
-    progress: impl Fn(&ScanRow),
+    range: Option<&str>,
 ) -> Result<ScanRow, String> {
-    let _ = (access, host, ports, progress);
-    Err("scan is not built yet".to_owned())
+    let me = shared.me();
+    let scanner = Scanner { home: me.me.address(), node: Some((me.me, me.params)) };
+    let mut number = None;
+    let progress = |row: &ScanRow| {
+        let mut row = row.clone();
+        shared.show(|rows| {
+            let last = rows.scan.as_ref().map_or(0, |scan| scan.number);
+            row.number = *number.get_or_insert(last + 1);
+            if row.number >= last {
+                rows.scan = Some(Arc::new(row));
+            }
+        });
+    };
+    let result = tokio::select! {
+        result = scan(&scanner, host, range, progress) => result,
+        () = shared.stop.cancelled() => Err("the node is stopping".to_owned()),
+    };
+    result.map(|row| ScanRow { number: number.unwrap_or_default(), ..row })
+}
+
+/// Tries all ports side by side; `progress` hears of them every now and then,
+/// at the beginning and at the end. Takes a few seconds at the longest.
+///
+/// Fails when the words mean no host or no ports, and when this machine cannot
+/// make connections.
+pub(super) async fn scan(
+    scanner: &Scanner,
+    host: Option<&str>,
+    range: Option<&str>,
+    mut progress: impl FnMut(&ScanRow),
+) -> Result<ScanRow, String> {
+    let wanted = match range {
+        Some(range) => target::ports(range)?.collect(),
+        None => target::usual_ports(scanner.home.port()),
+    };
+    let ip = match host {
+        Some(host) => resolve(host, scanner.home.ip()).await?,
+        None => scanner.home.ip(),
+    };
+    let mut row = ScanRow {
+        number: 0,
+        host: host.map_or_else(|| ip.to_string(), |host| text::clean(host).into_owned()),
+        total: u16::try_from(wanted.len()).unwrap_or(u16::MAX),
+        done: 0,
+        ports: Vec::new(),
+        space: scanner.node.as_ref().map(|(_, params)| params.space).unwrap_or_default(),
+    };
+    progress(&row);
+    let hello = client_hello(Purpose::Client);
+    let mut tries = stream::iter(wanted)
+        .map(|port| probe(scanner, SocketAddr::new(ip, port), &hello))
+        .buffer_unordered(AT_ONCE);
+    let mut ticks = interval(PROGRESS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = row.done;
+    loop {
+        let tried = tokio::select! {
+            tried = tries.next() => tried,
+            _ = ticks.tick() => {
+                if told < row.done {
+                    told = row.done;
+                    progress(&row);
+                }
+                continue;
+            }
+        };
+        let Some(tried) = tried else { break };
+        let tried = tried?;
+        let at = row.ports.partition_point(|other| other.address < tried.address);
+        row.ports.insert(at, tried);
+        row.done += 1;
+    }
+    progress(&row);
+    Ok(row)
+}
+
+/// What is behind one address. `Err`: this machine cannot find out.
+async fn probe(
+    scanner: &Scanner,
+    address: SocketAddr,
+    hello: &Hello,
+) -> Result<ScannedPort, String> {
+    if scanner.node.as_ref().is_some_and(|(me, _)| me.address() == address) {
+        return Ok(ScannedPort { address, found: Behind::Me });
+    }
+    let found = greet(address, hello).await.map_err(|error| {
+        format!("{address} cannot be tried: {error}; close other programs, or scan fewer ports")
+    })?;
+    let found = match found {
+        Greeted::Nobody => Behind::Inactive,
+        Greeted::Stranger(what) => Behind::NotChordal(what),
+        Greeted::Hello(theirs) => judge(scanner, &theirs),
+    };
+    Ok(ScannedPort { address, found })
+}
+
+/// How an attempt to greet ended.
+enum Greeted {
+    Nobody,
+    Stranger(String),
+    Hello(Box<Hello>),
+}
+
+async fn greet(address: SocketAddr, hello: &Hello) -> io::Result<Greeted> {
+    let until = Instant::now() + PORT_LIMIT;
+    let mut stream = match timeout_at(until, TcpStream::connect(address)).await {
+        Err(_) => return Ok(Greeted::Nobody),
+        Ok(Err(error)) if is_absence(&error) => return Ok(Greeted::Nobody),
+        Ok(connected) => connected?,
+    };
+    // A connection to a free port of this machine may draw that very port for
+    // its own end, and then speaks with itself.
+    if stream.local_addr().is_ok_and(|own| own == address) {
+        return Ok(Greeted::Nobody);
+    }
+    let answer = timeout_at(until, connection::greet(&mut stream, hello)).await;
+    let what = match answer {
+        Ok(Ok(theirs)) => return Ok(Greeted::Hello(Box::new(theirs))),
+        Err(_) | Ok(Err(ConnectError::TimedOut)) => "says nothing".to_owned(),
+        Ok(Err(ConnectError::Io(_))) => "closes the connection".to_owned(),
+        Ok(Err(ConnectError::Handshake(HandshakeError::Version { theirs }))) => format!(
+            "speaks another version of chordal's protocol: {theirs}, this one {PROTOCOL_VERSION}"
+        ),
+        Ok(Err(ConnectError::Handshake(HandshakeError::NotChordal))) => {
+            "speaks something else".to_owned()
+        }
+        Ok(Err(ConnectError::Handshake(_))) => "its greeting cannot be understood".to_owned(),
+    };
+    Ok(Greeted::Stranger(what))
+}
+
+/// Whether an error of a connection says that nobody is there, rather than
+/// that this machine cannot connect.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::TimedOut
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::PermissionDenied
+    )
+}
+
+/// What somebody is by its greeting.
+fn judge(scanner: &Scanner, theirs: &Hello) -> Behind {
+    match (theirs.program, theirs.peer(), &theirs.params) {
+        (Program::Registry, ..) => Behind::Registry,
+        (Program::Node, Some(peer), _) if !is_reachable(peer.address()) => {
+            Behind::NotChordal(format!("calls itself {peer}, which cannot be a node's address"))
+        }
+        (Program::Node, Some(peer), Some(params)) if params.is_sane() => match &scanner.node {
+            Some((me, _)) if *me == peer => Behind::Me,
+            Some((_, ours)) if ours == params => Behind::Node(peer),
+            _ => Behind::OtherRing { peer, ring: params.describe(), space: params.space },
+        },
+        _ => {
+            let why = theirs.refusal.as_deref().unwrap_or("does not say who it is");
+            Behind::NotChordal(text::clean(why).chars().take(MAX_WORDS).collect())
+        }
+    }
+}
+
+/// The address of a host, of the same family as one's own if it has one.
+async fn resolve(host: &str, home: IpAddr) -> Result<IpAddr, String> {
+    let name = match target::host(host)? {
+        Host::Ip(ip) => return Ok(ip),
+        Host::Name(name) => name,
+    };
+    let shown = text::clean(&name);
+    let unknown = |why: &str| {
+        format!("cannot find the host '{shown}': {why}; check its name or give its IP address")
+    };
+    let found = match timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), 0))).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return Err(unknown(&error.to_string())),
+        Err(_) => return Err(unknown("no answer from the name server")),
+    };
+    let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    addresses.sort_by_key(|ip| ip.is_ipv4() != home.is_ipv4());
+    addresses.first().copied().ok_or_else(|| unknown("it has no address"))
 }

@@ -1,17 +1,80 @@
 //! Searches: the driver of [`crate::mesh::broadcast`], for the searches of this
 //! node's user and as a part of those of others.
+//!
+//! One task owns all of them. It gives each part its messages and the time: how
+//! long a child may be silent follows from the round trips to it, as in the
+//! core. Files are searched and keys looked up by tasks beside it.
+//!
+//! - [`find`]: the searches that begin here, and what they have found.
+//! - [`here`]: which files here match.
+//! - [`command`]: `find`, from inside and from outside.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
 
+use crate::chord::{self, Reply, Standing};
+use crate::id::{Id, Space};
+use crate::limits::MAX_RESULTS_PER_NODE;
+use crate::mesh::broadcast::{self, Broadcast, Effect, Question};
+use crate::mesh::pattern::Pattern;
 use crate::peer::Peer;
-use crate::wire::mesh::SearchMessage;
+use crate::wire::MeshMessage;
+use crate::wire::mesh::{FoundRow, SearchId, SearchMessage};
 
-use super::shared::Shared;
+use super::rtt::RoundTrips;
+use super::shared::{self, Shared};
+
+use find::{Finds, Watched};
+
+pub(super) mod command;
+mod find;
+pub(super) mod here;
+#[cfg(test)]
+mod tests;
 
 /// Inputs waiting for the task: whoever floods it loses messages, nothing else.
 pub(super) const QUEUE: usize = 1_024;
+
+/// Searches in which this node has a part at one time: a classroom that
+/// searches at once, and a few megabytes of results at the worst.
+const PARTS: usize = 64;
+
+/// Of these, those that one node may have begun.
+const PARTS_OF_ONE_ORIGIN: usize = 8;
+
+/// Of these, those that one node may have asked for: nobody fills all of them
+/// with searches that it made up.
+const PARTS_OF_ONE_ASKER: usize = 24;
+
+/// How long a search may take, at its origin: a few deaths in a row are a
+/// matter of seconds, and a person waits.
+const SEARCH_LIMIT: Duration = Duration::from_secs(20);
+
+/// Each level of the tree ends so much earlier than the one above, whose
+/// answer it is part of; but never before [`LEAST_LIMIT`].
+const LEVEL: Duration = Duration::from_millis(500);
+
+/// See [`LEVEL`].
+const LEAST_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often a node that is at work says so to whoever asked it.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Silence of a child at work after which it counts as dead: some beats.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Attempts to find the node behind a dead one, while the ring closes the gap.
+const LOOKUPS: u32 = 3;
+
+/// Pause between two of them: by then the ring has stabilized further.
+const LOOKUP_PAUSE: Duration = Duration::from_millis(400);
+
+/// Peers whose answering times are remembered.
+const TRIPS: usize = 1_024;
 
 /// What the task reacts to.
 #[derive(Debug)]
@@ -28,14 +91,369 @@ pub(super) enum Input {
         /// Whose.
         address: SocketAddr,
     },
+    /// Search linked peers and the ring.
+    Find {
+        /// The pattern.
+        pattern: String,
+        /// For this node's user: its dashboard shows it.
+        shown: bool,
+        /// Where the number of the search goes, or why there is none.
+        begun: oneshot::Sender<Result<u32, String>>,
+    },
+    /// Somebody wants to follow a search.
+    Follow {
+        /// Its number.
+        number: u32,
+        /// Where what it finds goes; `None`: there is no such search (any more).
+        found: oneshot::Sender<Option<Watched>>,
+    },
+}
+
+/// What a task beside the one of searches came to.
+#[derive(Debug)]
+enum Work {
+    /// The files here were searched.
+    Here { search: SearchId, rows: Vec<FoundRow>, more: bool },
+    /// A key was looked up.
+    LookedUp { search: SearchId, key: Id, owner: Option<Peer> },
+    /// A linked peer was asked; `None`: it did not answer.
+    Asked { number: u32, peer: Peer, found: Option<(Vec<FoundRow>, bool)> },
 }
 
 /// Runs until the node stops.
 pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
+    let mut searches = Searches {
+        finds: Finds::new(shared.clone()),
+        shared,
+        parts: BTreeMap::new(),
+        trips: BTreeMap::new(),
+        work: JoinSet::new(),
+    };
     loop {
+        let wake = searches.wake();
         tokio::select! {
-            () = shared.stop.cancelled() => return,
-            input = inputs.recv() => if input.is_none() { return },
+            biased;
+            () = searches.shared.stop.cancelled() => return,
+            Some(done) = searches.work.join_next(), if !searches.work.is_empty() => {
+                searches.worked(done).await;
+            }
+            input = inputs.recv() => match input {
+                Some(input) => searches.take(input).await,
+                None => return,
+            },
+            () = sleep_until(wake) => {}
         }
+        searches.pass_time().await;
+    }
+}
+
+/// All searches in which this node has a part.
+struct Searches {
+    shared: Shared,
+    parts: BTreeMap<SearchId, Part>,
+    finds: Finds,
+    /// How fast peers take questions on.
+    trips: BTreeMap<SocketAddr, RoundTrips>,
+    work: JoinSet<Work>,
+}
+
+/// A part and its times.
+struct Part {
+    broadcast: Broadcast,
+    /// Who asked for it first.
+    asker: Peer,
+    ends: Instant,
+    beats: Instant,
+    waits: BTreeMap<Peer, Wait>,
+}
+
+/// Waiting for a child.
+#[derive(Clone, Copy)]
+struct Wait {
+    asked: Instant,
+    heard: bool,
+    until: Instant,
+}
+
+/// Whom a node knows on its ring.
+struct Around {
+    me: Peer,
+    space: Space,
+    member: bool,
+    known: Vec<Peer>,
+}
+
+impl Searches {
+    async fn take(&mut self, input: Input) {
+        match input {
+            Input::Message { from, message } => self.message(from, message).await,
+            Input::Gone { address } => {
+                let searches: Vec<SearchId> = self.parts.keys().copied().collect();
+                for search in searches {
+                    self.with(search, |part, out| part.gone(address, out)).await;
+                }
+            }
+            Input::Find { pattern, shown, begun } => {
+                let _ = begun.send(self.find(pattern, shown).await);
+            }
+            Input::Follow { number, found } => {
+                let _ = found.send(self.finds.follow(number));
+            }
+        }
+    }
+
+    async fn message(&mut self, from: Peer, message: SearchMessage) {
+        let search = match message {
+            SearchMessage::Ask { search, pattern, until, depth } => {
+                let question = Question { search, pattern, until, depth };
+                return self.asked(from, question).await;
+            }
+            SearchMessage::Taken { search }
+            | SearchMessage::Found { search, .. }
+            | SearchMessage::Done { search, .. } => search,
+        };
+        let Some(part) = self.parts.get_mut(&search) else { return };
+        let mut out = Vec::new();
+        let awaited = part.broadcast.heard(from, message, &mut out);
+        let now = Instant::now();
+        if let Some(wait) = part.waits.get_mut(&from) {
+            if !wait.heard {
+                wait.heard = true;
+                if self.trips.len() >= TRIPS && !self.trips.contains_key(&from.address()) {
+                    self.trips.pop_first();
+                }
+                let trips = self.trips.entry(from.address()).or_default();
+                trips.sample(now.saturating_duration_since(wait.asked));
+            }
+            wait.until = now + SILENCE;
+            if !awaited {
+                part.waits.remove(&from);
+            }
+        }
+        self.carry_out(search, out).await;
+    }
+
+    /// Another node asks this one to take part in a search.
+    async fn asked(&mut self, from: Peer, question: Question) {
+        let Some(Around { me, space, member, known }) = around(&self.shared).await else { return };
+        if !member || !broadcast::is_fair(space, me, from, &question) {
+            return;
+        }
+        let search = question.search;
+        if self.parts.contains_key(&search) {
+            return self.with(search, |part, out| part.asked(from, &question, &known, out)).await;
+        }
+        let of = |is: &dyn Fn(&SearchId, &Part) -> bool| {
+            self.parts.iter().filter(|(search, part)| is(search, part)).count()
+        };
+        if self.parts.len() >= PARTS
+            || of(&|other, _| other.origin == search.origin) >= PARTS_OF_ONE_ORIGIN
+            || of(&|_, part| part.asker.address() == from.address()) >= PARTS_OF_ONE_ASKER
+        {
+            tracing::debug!(%from, "a search was not taken on: there are too many");
+            return;
+        }
+        let mut out = Vec::new();
+        let broadcast = Broadcast::join(space, me, from, &question, &known, &mut out);
+        let earlier = LEVEL * u32::from(question.depth);
+        let limit = SEARCH_LIMIT.saturating_sub(earlier).max(LEAST_LIMIT);
+        self.parts.insert(search, Part::new(broadcast, from, limit));
+        self.carry_out(search, out).await;
+    }
+
+    /// Begins a search of this node's own.
+    async fn find(&mut self, pattern: String, shown: bool) -> Result<u32, String> {
+        here::check(&pattern)?;
+        let stopping = || "the node is stopping".to_owned();
+        let Around { me, space, known, .. } = around(&self.shared).await.ok_or_else(stopping)?;
+        let (number, search, linked) = self.finds.begin(me, &pattern, shown)?;
+        for peer in linked {
+            self.work.spawn(ask_linked(self.shared.clone(), number, peer, pattern.clone()));
+        }
+        let mut out = Vec::new();
+        let broadcast = Broadcast::begin(space, search, &pattern, &known, &mut out);
+        self.parts.insert(search, Part::new(broadcast, me, SEARCH_LIMIT));
+        self.carry_out(search, out).await;
+        Ok(number)
+    }
+
+    async fn worked(&mut self, done: Result<Work, JoinError>) {
+        match done {
+            Ok(Work::Here { search, rows, more }) => {
+                self.with(search, |part, out| part.own(rows, more, out)).await;
+            }
+            Ok(Work::LookedUp { search, key, owner }) => {
+                self.with(search, |part, out| part.looked_up(key, owner, out)).await;
+            }
+            Ok(Work::Asked { number, peer, found }) => {
+                self.finds.linked_answered(number, peer, found).await;
+            }
+            Err(error) => tracing::error!(%error, "a task of a search failed"),
+        }
+    }
+
+    /// One step of a part, and its effects.
+    async fn with(
+        &mut self,
+        search: SearchId,
+        step: impl FnOnce(&mut Broadcast, &mut Vec<Effect>),
+    ) {
+        let Some(part) = self.parts.get_mut(&search) else { return };
+        let mut out = Vec::new();
+        step(&mut part.broadcast, &mut out);
+        self.carry_out(search, out).await;
+    }
+
+    async fn carry_out(&mut self, search: SearchId, effects: Vec<Effect>) {
+        let mut ended = false;
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => {
+                    if let SearchMessage::Ask { .. } = message {
+                        self.wait_for(search, to);
+                    }
+                    let message = MeshMessage::Search(message);
+                    let _ = self.shared.hub.send(shared::Input::Mesh { to, message }).await;
+                }
+                Effect::SearchHere => {
+                    if let Some(part) = self.parts.get(&search) {
+                        let pattern = part.broadcast.pattern().clone();
+                        self.work.spawn(search_here(self.shared.clone(), search, pattern));
+                    }
+                }
+                Effect::LookUp { key } => {
+                    self.work.spawn(look_up(self.shared.clone(), search, key));
+                }
+                Effect::Found(rows) => self.finds.found(search, rows),
+                Effect::Offence { child, what } => {
+                    let text = format!("{child} {what}");
+                    let _ = self.shared.hub.send(shared::Input::Stranger(text)).await;
+                }
+                Effect::Ended => ended = true,
+            }
+        }
+        if let Some(part) = self.parts.get(&search)
+            && part.broadcast.is_origin()
+        {
+            self.finds.stands(search, part.broadcast.progress(), ended);
+        }
+        if ended {
+            self.parts.remove(&search);
+        }
+    }
+
+    fn wait_for(&mut self, search: SearchId, child: Peer) {
+        let Some(part) = self.parts.get_mut(&search) else { return };
+        let asked = Instant::now();
+        let limit = self.trips.get(&child.address()).copied().unwrap_or_default().limit();
+        part.waits.insert(child, Wait { asked, heard: false, until: asked + limit });
+    }
+
+    /// When something is due next.
+    fn wake(&self) -> Option<Instant> {
+        let parts = self.parts.values().flat_map(|part| {
+            let waits = part.waits.values().map(|wait| wait.until);
+            waits.chain([part.ends, part.beats])
+        });
+        parts.chain(self.finds.due()).min()
+    }
+
+    /// Does what is due.
+    async fn pass_time(&mut self) {
+        let now = Instant::now();
+        let searches: Vec<SearchId> = self.parts.keys().copied().collect();
+        for search in searches {
+            let Some(part) = self.parts.get_mut(&search) else { continue };
+            let mut out = Vec::new();
+            if part.ends <= now {
+                part.broadcast.expire(&mut out);
+            } else {
+                if part.beats <= now {
+                    part.beats = now + BEAT;
+                    part.broadcast.beat(&mut out);
+                }
+                let overdue: Vec<Peer> = part
+                    .waits
+                    .iter()
+                    .filter(|(_, wait)| wait.until <= now)
+                    .map(|(peer, _)| *peer)
+                    .collect();
+                for peer in overdue {
+                    part.waits.remove(&peer);
+                    part.broadcast.lost(peer, &mut out);
+                }
+            }
+            if !out.is_empty() {
+                self.carry_out(search, out).await;
+            }
+        }
+        self.finds.publish(now);
+    }
+}
+
+impl Part {
+    fn new(broadcast: Broadcast, asker: Peer, limit: Duration) -> Part {
+        let now = Instant::now();
+        let waits = BTreeMap::new();
+        Part { broadcast, asker, ends: now + limit, beats: now + BEAT, waits }
+    }
+}
+
+/// Whom this node knows on its ring; `None` when it stops.
+async fn around(shared: &Shared) -> Option<Around> {
+    shared
+        .look(|core| Around {
+            me: core.peer(),
+            space: core.params().space,
+            member: matches!(core.standing(), Standing::Member | Standing::Leaving),
+            known: known(core),
+        })
+        .await
+}
+
+/// Everybody whom a node's tables name, itself left out.
+fn known(core: &chord::Node) -> Vec<Peer> {
+    let fingers = core.fingers();
+    let nodes = fingers.iter().filter_map(|row| row.node);
+    let mut known: Vec<Peer> = nodes
+        .chain(core.successors().iter().copied())
+        .chain(core.predecessor())
+        .filter(|peer| *peer != core.peer())
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    known
+}
+
+async fn search_here(shared: Shared, search: SearchId, pattern: Pattern) -> Work {
+    let (rows, more) = here::matching(&shared, &pattern, None, MAX_RESULTS_PER_NODE).await;
+    Work::Here { search, rows, more }
+}
+
+async fn look_up(shared: Shared, search: SearchId, key: Id) -> Work {
+    for attempt in 0..LOOKUPS {
+        if attempt > 0 {
+            tokio::time::sleep(LOOKUP_PAUSE).await;
+        }
+        match shared.core(chord::Command::Lookup { key }).await {
+            Some(Reply::Found(found)) => {
+                return Work::LookedUp { search, key, owner: Some(found.owner) };
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Work::LookedUp { search, key, owner: None }
+}
+
+async fn ask_linked(shared: Shared, number: u32, peer: Peer, pattern: String) -> Work {
+    let found = find::ask_linked(shared, peer, pattern).await;
+    Work::Asked { number, peer, found }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }

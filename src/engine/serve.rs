@@ -4,10 +4,13 @@ use std::time::Instant;
 
 use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
 use crate::limits::MAX_PAGE;
+use crate::mesh::pattern::Pattern;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
 use super::hub::Hub;
+use super::mesh::words;
+use super::search::{self, here};
 use super::shared::Shared;
 
 /// Answers a request: at once when the core's state holds the answer,
@@ -53,15 +56,36 @@ pub(super) fn answer(
             record: core.record(&name).cloned(),
             holders: core.holders(&name),
         }),
-        Request::Search { .. }
-        | Request::Find { .. }
-        | Request::FoundSince { .. }
-        | Request::Providers { .. }
-        | Request::Provide { .. }
-        | Request::Peers
-        | Request::Say { .. } => {
+        Request::Search { pattern, after } => later(hub, respond, move |shared| async move {
+            if let Err(why) = here::check(&pattern) {
+                return Response::Failed { why };
+            }
+            let pattern = Pattern::new(&pattern);
+            let (rows, more) = here::matching(&shared, &pattern, after.as_ref(), MAX_PAGE).await;
+            Response::Found { rows, more }
+        }),
+        Request::Find { pattern } => later(hub, respond, move |shared| async move {
+            match search::command::begin(&shared, pattern, false).await {
+                Ok(number) => Response::Finding { number },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::FoundSince { number, after } => later(hub, respond, move |shared| async move {
+            match search::command::since(&shared, number, after).await {
+                Ok((rows, state)) => Response::FoundSince { rows, state },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::Providers { .. } | Request::Provide { .. } => {
             respond(Response::Failed { why: "this is not built yet".to_owned() });
         }
+        Request::Peers => respond(words::answer_peers(hub.shared())),
+        Request::Say { text } => later(hub, respond, |shared| async move {
+            match words::say_here(&shared, text).await {
+                Ok(links) => Response::Said { links },
+                Err(why) => Response::Failed { why },
+            }
+        }),
         Request::Lookup { key } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),

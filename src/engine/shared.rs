@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -58,6 +59,8 @@ impl Identity {
 /// What every task of a node may use. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
+    /// When the node started: the zero of its time.
+    pub(super) started: Instant,
     /// To the hub, which owns the core.
     pub(super) hub: mpsc::Sender<Input>,
     /// To the task of links and gossip.
@@ -201,6 +204,8 @@ pub(super) enum Input {
         /// What.
         message: MeshMessage,
     },
+    /// These peers live and are said to be members of this node's ring.
+    Heard(Vec<Peer>),
     /// A look at the core's state.
     Look(Box<dyn FnOnce(&chord::Node) + Send>),
     /// A line for the events panel.
@@ -254,6 +259,11 @@ impl Shared {
     /// A line for the events panel.
     pub(super) async fn event(&self, level: Level, text: String) {
         let _ = self.hub.send(Input::Event(level, text)).await;
+    }
+
+    /// How long the node runs.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Who this node is now.

@@ -1,1 +1,566 @@
 //! Whom to be linked with, and whether they live.
+//!
+//! A link is an agreement of two peers to watch each other and to pass gossip
+//! on. It is asked for ([`LinkMessage::Open`]) and accepted or refused; who
+//! accepted uses it like who asked. Up to [`RANDOM`] are drawn by chance, the
+//! user chooses more, others ask for theirs.
+//!
+//! Liveness: once in each [`PERIOD`] one of the two sends a beat and the other
+//! an echo. They take turns without agreeing on it: whoever beat last waits
+//! [`TURN`] longer than the other. So both measure round trips and both notice a
+//! death. A peer that is silent for [`SUSPECT`] beats is suspected, for [`DEAD`]
+//! it is dead. A connection that ends is a sign as well: the peer is reached for
+//! once more at once, and dead if that fails.
+//!
+//! Peers are told apart by address: whoever takes another index on the ring is
+//! still the same process at the same place.
+//!
+//! Pure: the driver gives the time, the candidates in random order, and sends
+//! what comes back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::peer::Peer;
+use crate::time::Time;
+use crate::wire::mesh::LinkMessage;
+use crate::wire::query::LinkKind;
+
+use super::bucket::{Bucket, Rate};
+
+/// Links that a node draws by chance: a random graph of this degree stays
+/// connected although a third of its nodes die.
+pub const RANDOM: usize = 4;
+
+/// Links that the user may choose: each costs a connection.
+pub const MAX_CHOSEN: usize = 64;
+
+/// Links that others may ask for: at [`RANDOM`] draws of every node, 4 fall on
+/// each on the average and hardly ever so many.
+pub const MAX_INCOMING: usize = 32;
+
+/// Of these, places that only those get whose user wants the link: chance can
+/// go elsewhere.
+const INCOMING_FOR_CHOSEN: usize = 8;
+
+/// Time between two beats of a link, whichever side sends them; and how long
+/// an echo is waited for.
+pub const PERIOD: Duration = Duration::from_secs(2);
+
+/// How much longer the side waits that beat last: enough for the other's beat
+/// to arrive.
+const TURN: Duration = Duration::from_millis(500);
+
+/// Beats that are due this soon are sent with those that are due now: a node
+/// wakes up for many links at once. Less than [`TURN`].
+const TOGETHER: Duration = Duration::from_millis(200);
+
+/// Beats without an echo after which a peer is suspected.
+pub const SUSPECT: u8 = 2;
+
+/// Beats without an echo after which it is dead.
+pub const DEAD: u8 = 4;
+
+/// Time for the answer to [`LinkMessage::Open`]: a connection may have to be
+/// made, and a greeting exchanged, first.
+pub const OPEN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a dead peer is not drawn: it may be back by then.
+const DEAD_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a peer is not drawn that refused or closed: it has its reasons.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a peer is not drawn, nor taken in when it draws this node, whose
+/// link the user has ended.
+const DISCONNECTED_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// Peers that are not to be drawn for a while; those go first whose while ends
+/// first.
+const MAX_AVOIDED: usize = 256;
+
+/// Messages that a linked peer may send: many times what beats need.
+const MESSAGES: Rate = Rate { burst: 64, every: Duration::from_millis(50) };
+
+/// Answers to peers without a link, all together.
+const STRANGERS: Rate = Rate { burst: 64, every: Duration::from_millis(50) };
+
+/// What the driver has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send this.
+    Send {
+        /// To whom.
+        to: Peer,
+        /// What.
+        message: LinkMessage,
+    },
+    /// Something happened that people want to know.
+    Event(Event),
+    /// This peer does not live, for all that this node can see.
+    Dead(Peer),
+}
+
+/// What happened to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// With whom.
+    pub peer: Peer,
+    /// Why there is, or was, the link.
+    pub kind: LinkKind,
+    /// What.
+    pub change: Change,
+}
+
+/// What may happen to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// There is one now.
+    Opened,
+    /// The peer takes no more.
+    Refused,
+    /// The peer did not answer when it was asked for a link.
+    Failed,
+    /// Beats are not answered.
+    Suspected,
+    /// They are again.
+    Recovered,
+    /// The peer ended it.
+    Closed,
+    /// Its beats were not answered for too long.
+    Silent,
+    /// Its connection broke and could not be made again.
+    Lost,
+}
+
+/// All links of a node, and those that are being asked for.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// This node.
+    me: SocketAddr,
+    by_address: BTreeMap<SocketAddr, Link>,
+    avoided: BTreeMap<SocketAddr, Avoided>,
+    strangers: Bucket,
+    /// Number of the last beat.
+    beats: u32,
+}
+
+/// One link.
+#[derive(Clone, Debug)]
+pub struct Link {
+    peer: Peer,
+    kind: LinkKind,
+    /// The answer to `Open` is awaited until then.
+    opening: Option<Time>,
+    since: Time,
+    /// The beat that is not answered yet, and when it left.
+    beat: Option<(u32, Time)>,
+    /// The peer's own beat came meanwhile: both thought it was their turn.
+    crossed: bool,
+    /// When the next one is due, while there is none.
+    next: Time,
+    missed: u8,
+    /// Its connection ended: this beat shall show whether there is another.
+    reaching: bool,
+    round_trip: Option<Duration>,
+    shared: Option<u32>,
+    messages: Bucket,
+}
+
+/// A peer that is not to be drawn.
+#[derive(Clone, Copy, Debug)]
+struct Avoided {
+    until: Time,
+    /// The user ended the link.
+    disconnected: bool,
+}
+
+/// There are as many links as one user may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl Link {
+    /// With whom.
+    pub const fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Why there is one.
+    pub const fn kind(&self) -> LinkKind {
+        self.kind
+    }
+
+    /// When it began.
+    pub const fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Beats without an echo since the last sign of life.
+    pub const fn missed(&self) -> u8 {
+        self.missed
+    }
+
+    /// The smoothed round trip, once measured.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// Files that the peer shares, as it says.
+    pub const fn shared(&self) -> Option<u32> {
+        self.shared
+    }
+
+    fn event(&self, change: Change) -> Effect {
+        Effect::Event(Event { peer: self.peer, kind: self.kind, change })
+    }
+
+    fn send(&self, message: LinkMessage) -> Effect {
+        Effect::Send { to: self.peer, message }
+    }
+
+    /// A sign of life.
+    fn heard(&mut self, out: &mut Vec<Effect>) {
+        if self.missed >= SUSPECT {
+            out.push(self.event(Change::Recovered));
+        }
+        self.missed = 0;
+        self.reaching = false;
+    }
+
+    fn measured(&mut self, trip: Duration) {
+        self.round_trip = Some(self.round_trip.map_or(trip, |mean| (mean * 7 + trip) / 8));
+    }
+
+    /// When the driver has to look at it.
+    fn due(&self) -> Time {
+        match (self.opening, self.beat) {
+            (Some(until), _) => until,
+            (None, Some((_, sent))) => sent + PERIOD,
+            (None, None) => self.next,
+        }
+    }
+}
+
+impl Links {
+    /// None yet, for the node at this address.
+    pub const fn new(me: SocketAddr) -> Links {
+        Links {
+            me,
+            by_address: BTreeMap::new(),
+            avoided: BTreeMap::new(),
+            strangers: Bucket::new(),
+            beats: 0,
+        }
+    }
+
+    /// The links that there are, by address.
+    pub fn open(&self) -> impl Iterator<Item = &Link> {
+        self.by_address.values().filter(|link| link.opening.is_none())
+    }
+
+    /// Whether there is a link with the peer at this address.
+    pub fn is_open(&self, address: SocketAddr) -> bool {
+        self.by_address.get(&address).is_some_and(|link| link.opening.is_none())
+    }
+
+    /// Links that shall be drawn by chance and are not there yet.
+    pub fn lacking(&self) -> usize {
+        RANDOM.saturating_sub(self.count(LinkKind::Random))
+    }
+
+    /// When [`Links::tick`] has something to do.
+    pub fn due(&self) -> Option<Time> {
+        self.by_address.values().map(Link::due).min()
+    }
+
+    /// Asks for the links that are lacking, of candidates in random order.
+    pub fn draw(&mut self, now: Time, candidates: &[Peer], out: &mut Vec<Effect>) {
+        self.avoided.retain(|_, avoided| avoided.until > now);
+        let mut lacking = self.lacking();
+        for &peer in candidates {
+            if lacking == 0 {
+                return;
+            }
+            let address = peer.address();
+            let fits = address != self.me
+                && !self.by_address.contains_key(&address)
+                && !self.avoided.contains_key(&address);
+            if fits {
+                self.ask(now, peer, LinkKind::Random, out);
+                lacking -= 1;
+            }
+        }
+    }
+
+    /// The user wants a link with a peer. Whether there is one already; if not,
+    /// an event tells what became of the wish.
+    pub fn connect(&mut self, now: Time, peer: Peer, out: &mut Vec<Effect>) -> Result<bool, Full> {
+        let chosen = self.count(LinkKind::Chosen);
+        self.avoided.remove(&peer.address());
+        if let Some(link) = self.by_address.get_mut(&peer.address()) {
+            if link.kind != LinkKind::Chosen {
+                if chosen >= MAX_CHOSEN {
+                    return Err(Full);
+                }
+                link.kind = LinkKind::Chosen;
+                if link.opening.is_some() {
+                    // What chance would be refused, a person may be granted.
+                    out.push(link.send(LinkMessage::Open { chosen: true }));
+                }
+            }
+            return Ok(link.opening.is_none());
+        }
+        if chosen >= MAX_CHOSEN {
+            return Err(Full);
+        }
+        self.ask(now, peer, LinkKind::Chosen, out);
+        Ok(false)
+    }
+
+    /// The user ends the link with the peer at this address; `None` when there
+    /// is none.
+    pub fn disconnect(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        out: &mut Vec<Effect>,
+    ) -> Option<Peer> {
+        let link = self.by_address.remove(&address)?;
+        out.push(link.send(LinkMessage::Close));
+        self.avoid(address, now + DISCONNECTED_PAUSE, true);
+        Some(link.peer)
+    }
+
+    /// Ends all links: the node leaves.
+    pub fn close(&mut self, out: &mut Vec<Effect>) {
+        for link in std::mem::take(&mut self.by_address).into_values() {
+            out.push(link.send(LinkMessage::Close));
+        }
+    }
+
+    /// A peer says something. `shared` is how many files this node shares.
+    pub fn received(
+        &mut self,
+        now: Time,
+        from: Peer,
+        message: LinkMessage,
+        shared: u32,
+        out: &mut Vec<Effect>,
+    ) {
+        let address = from.address();
+        if address == self.me {
+            return;
+        }
+        let Some(link) = self.by_address.get_mut(&address) else {
+            return self.stranger(now, from, message, out);
+        };
+        if !link.messages.take(now, MESSAGES) {
+            return;
+        }
+        link.peer = from;
+        match message {
+            LinkMessage::Open { .. } => {
+                link.heard(out);
+                out.push(link.send(LinkMessage::Accept));
+                link.opened(now, PERIOD, out);
+            }
+            LinkMessage::Accept => {
+                link.heard(out);
+                link.opened(now, Duration::ZERO, out);
+            }
+            LinkMessage::Refuse => {
+                // Of no meaning once there is a link.
+                if link.opening.is_some() {
+                    out.push(link.event(Change::Refused));
+                    self.by_address.remove(&address);
+                    self.avoid(address, now + REFUSED_PAUSE, false);
+                }
+            }
+            LinkMessage::Close => self.closed(now, address, out),
+            LinkMessage::Beat { number, shared: theirs } => {
+                // It takes the link for open, so the answer to the wish for it
+                // was yes, and is on its way or lost.
+                link.opened(now, PERIOD, out);
+                link.heard(out);
+                link.shared = Some(theirs);
+                out.push(link.send(LinkMessage::Echo { number, shared }));
+                if link.beat.is_none() {
+                    link.next = now + PERIOD;
+                } else {
+                    link.crossed = true;
+                }
+            }
+            LinkMessage::Echo { number, shared: theirs } => {
+                if link.opening.is_some() {
+                    return;
+                }
+                link.heard(out);
+                link.shared = Some(theirs);
+                if let Some((_, sent)) = link.beat.filter(|(asked, _)| *asked == number) {
+                    link.measured(now.since(sent));
+                    link.beat = None;
+                    // Out of step, the smaller address goes first.
+                    let first = link.crossed && self.me < address;
+                    link.next = now + PERIOD + if first { Duration::ZERO } else { TURN };
+                }
+            }
+        }
+    }
+
+    /// No connection to this address is left, or none could be made.
+    pub fn gone(&mut self, now: Time, address: SocketAddr, shared: u32, out: &mut Vec<Effect>) {
+        let Some(link) = self.by_address.get_mut(&address) else { return };
+        if link.opening.is_some() {
+            return self.fails(now, address, Change::Failed, out);
+        }
+        if link.reaching {
+            return self.fails(now, address, Change::Lost, out);
+        }
+        link.reaching = true;
+        beat(&mut self.beats, link, now, shared, out);
+    }
+
+    /// Sends the beats that are due, and draws conclusions from those that were
+    /// not answered.
+    pub fn tick(&mut self, now: Time, shared: u32, out: &mut Vec<Effect>) {
+        let soon = now + TOGETHER;
+        let mut failed = Vec::new();
+        for (&address, link) in &mut self.by_address {
+            match (link.opening, link.beat) {
+                (Some(until), _) if until <= now => failed.push((address, Change::Failed)),
+                (Some(_), _) => {}
+                (None, Some((_, sent))) if sent + PERIOD <= now => {
+                    link.missed += 1;
+                    if link.missed >= DEAD {
+                        failed.push((address, Change::Silent));
+                        continue;
+                    }
+                    if link.missed == SUSPECT {
+                        out.push(link.event(Change::Suspected));
+                    }
+                    beat(&mut self.beats, link, now, shared, out);
+                }
+                (None, None) if link.next <= soon => {
+                    beat(&mut self.beats, link, now, shared, out);
+                }
+                (None, _) => {}
+            }
+        }
+        for (address, change) in failed {
+            self.fails(now, address, change, out);
+        }
+    }
+
+    fn count(&self, kind: LinkKind) -> usize {
+        self.by_address.values().filter(|link| link.kind == kind).count()
+    }
+
+    fn ask(&mut self, now: Time, peer: Peer, kind: LinkKind, out: &mut Vec<Effect>) {
+        let link = Link::asked_for(now, peer, kind);
+        out.push(link.send(LinkMessage::Open { chosen: kind == LinkKind::Chosen }));
+        self.by_address.insert(peer.address(), link);
+    }
+
+    /// Somebody without a link says something.
+    fn stranger(&mut self, now: Time, from: Peer, message: LinkMessage, out: &mut Vec<Effect>) {
+        let address = from.address();
+        let answer = match message {
+            LinkMessage::Open { chosen } => {
+                if !self.may_open(now, address, chosen) {
+                    LinkMessage::Refuse
+                } else if self.strangers.take(now, STRANGERS) {
+                    self.avoided.remove(&address);
+                    let mut link = Link::asked_for(now, from, LinkKind::Incoming);
+                    out.push(link.send(LinkMessage::Accept));
+                    link.opened(now, PERIOD, out);
+                    self.by_address.insert(address, link);
+                    return;
+                } else {
+                    return;
+                }
+            }
+            // It believes in a link that is not there any more.
+            LinkMessage::Beat { .. } | LinkMessage::Accept => LinkMessage::Close,
+            LinkMessage::Echo { .. } | LinkMessage::Refuse | LinkMessage::Close => return,
+        };
+        if self.strangers.take(now, STRANGERS) {
+            out.push(Effect::Send { to: from, message: answer });
+        }
+    }
+
+    fn may_open(&self, now: Time, address: SocketAddr, chosen: bool) -> bool {
+        let incoming = self.count(LinkKind::Incoming);
+        if chosen {
+            return incoming < MAX_INCOMING;
+        }
+        let unwanted = |avoided: &Avoided| avoided.disconnected && avoided.until > now;
+        incoming < MAX_INCOMING - INCOMING_FOR_CHOSEN
+            && !self.avoided.get(&address).is_some_and(unwanted)
+    }
+
+    /// The peer ended the link, or knows of none.
+    fn closed(&mut self, now: Time, address: SocketAddr, out: &mut Vec<Effect>) {
+        let Some(link) = self.by_address.remove(&address) else { return };
+        if link.reaching && link.kind != LinkKind::Incoming {
+            // It is another process there, which has just begun: the wish for
+            // the link is not new to this side, only to that one.
+            return self.ask(now, link.peer, link.kind, out);
+        }
+        let change = if link.opening.is_some() { Change::Refused } else { Change::Closed };
+        out.push(link.event(change));
+        self.avoid(address, now + REFUSED_PAUSE, false);
+    }
+
+    fn fails(&mut self, now: Time, address: SocketAddr, change: Change, out: &mut Vec<Effect>) {
+        let Some(link) = self.by_address.remove(&address) else { return };
+        out.push(link.event(change));
+        out.push(Effect::Dead(link.peer));
+        self.avoid(address, now + DEAD_PAUSE, false);
+    }
+
+    fn avoid(&mut self, address: SocketAddr, until: Time, disconnected: bool) {
+        if self.avoided.len() >= MAX_AVOIDED
+            && !self.avoided.contains_key(&address)
+            && let Some(first) = self.avoided.iter().min_by_key(|(_, a)| a.until).map(|(a, _)| *a)
+        {
+            self.avoided.remove(&first);
+        }
+        self.avoided.insert(address, Avoided { until, disconnected });
+    }
+}
+
+impl Link {
+    fn asked_for(now: Time, peer: Peer, kind: LinkKind) -> Link {
+        Link {
+            peer,
+            kind,
+            opening: Some(now + OPEN_LIMIT),
+            since: now,
+            beat: None,
+            crossed: false,
+            next: now,
+            missed: 0,
+            reaching: false,
+            round_trip: None,
+            shared: None,
+            messages: Bucket::new(),
+        }
+    }
+
+    /// Both sides know of the link now. The first beat is due after `beat_in`.
+    fn opened(&mut self, now: Time, beat_in: Duration, out: &mut Vec<Effect>) {
+        if self.opening.take().is_some() {
+            self.since = now;
+            self.next = now + beat_in;
+            out.push(self.event(Change::Opened));
+        }
+    }
+}
+
+fn beat(beats: &mut u32, link: &mut Link, now: Time, shared: u32, out: &mut Vec<Effect>) {
+    *beats = beats.wrapping_add(1);
+    link.beat = Some((*beats, now));
+    link.crossed = false;
+    out.push(link.send(LinkMessage::Beat { number: *beats, shared }));
+}

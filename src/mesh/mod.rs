@@ -7,6 +7,7 @@
 //!
 //! - [`links`]: whom to be linked with, and whether they live.
 //! - [`gossip`]: what was seen already, what is passed on, who says too much.
+//! - [`bucket`]: how much somebody may do in a while.
 //! - [`broadcast`]: one node's part in one search.
 //! - [`pattern`]: which names a pattern means.
 //! - [`reputation`]: who served badly, and until when that counts.
@@ -14,6 +15,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod broadcast;
+pub mod bucket;
 pub mod gossip;
 pub mod links;
 pub mod pattern;

@@ -48,6 +48,10 @@ pub enum Action {
     Copy,
     /// Stop the selected transfer.
     Cancel,
+    /// End the link with the selected peer.
+    Disconnect,
+    /// The results of the last search or scan once more.
+    Results,
     /// The snapshot to a file.
     Export,
     /// Explain each step of the protocol.
@@ -252,6 +256,22 @@ pub const BINDINGS: &[Binding] = &[
         "stop the selected transfer",
     ),
     binding(
+        "disconnect",
+        Action::Disconnect,
+        &[char('d')],
+        Scope::Panels,
+        "disconnect",
+        "end the link with the selected peer",
+    ),
+    binding(
+        "results",
+        Action::Results,
+        &[char('r')],
+        Scope::Panels,
+        "results",
+        "the last results of find or scan again",
+    ),
+    binding(
         "export",
         Action::Export,
         &[char('e')],
@@ -327,7 +347,15 @@ pub const BINDINGS: &[Binding] = &[
         "",
         "transfers",
     ),
-    binding("events", Action::Panel(Panel::Events), &[char('6')], Scope::Panels, "", "events"),
+    binding(
+        "peers",
+        Action::Panel(Panel::Peers),
+        &[char('6')],
+        Scope::Panels,
+        "",
+        "linked peers and registries",
+    ),
+    binding("events", Action::Panel(Panel::Events), &[char('7')], Scope::Panels, "", "events"),
     binding("close", Action::Close, &[char('q')], Scope::Panels, "quit", "close, or leave and end"),
     binding(
         "leave",
@@ -373,6 +401,7 @@ const PROMPT_KEYS: &[(&str, &str)] = &[
     ("Esc", "to the panels"),
     ("Ctrl-U, -K, -W", "delete: start, end, word"),
     ("Ctrl-D", "quit (empty line)"),
+    ("Left, Right", "in results: what Enter does"),
 ];
 
 /// What a key means outside the prompt, or everywhere.
@@ -403,6 +432,10 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
         (Some(Overlay::Output { .. }), _) => {
             return vec![key("q", "close"), key("PgUp, PgDn", "scroll")];
         }
+        (Some(Overlay::Results), focus) => {
+            let free = focus == Focus::Panels || app.prompt.input.value().is_empty();
+            return if free { results_hints(app) } else { vec![key("Enter", "run")] };
+        }
         (None, Focus::Prompt) if app.prompt.search.is_some() => {
             return vec![key("Enter", "run"), key("Ctrl-R", "older"), key("Esc", "edit")];
         }
@@ -425,6 +458,7 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     let now = |action| match action {
         Action::Kill => app.is_up(),
         Action::Restart => !app.is_up(),
+        Action::Results => app.nodes[app.shown].results.is_some(),
         _ => true,
     };
     let shown = |binding: &&Binding| {
@@ -433,8 +467,27 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     let hint = |binding: &Binding| (binding.keys[0].show(), binding.hint);
     let live = || BINDINGS.iter().filter(shown);
     let mut hints: Vec<_> = live().filter(own).chain(live().filter(anywhere)).map(hint).collect();
-    hints.insert(0, key("1-6", "panel"));
+    hints.insert(0, key("1-7", "panel"));
     hints
+}
+
+/// Hints over a list of results: what Enter does, as a word.
+fn results_hints(app: &App) -> Vec<(String, &'static str)> {
+    let tab = &app.nodes[app.shown];
+    let (commands, command) = match &tab.results {
+        Some(results) => (results.commands(&tab.snapshot).len(), results.command(&tab.snapshot)),
+        None => (0, None),
+    };
+    let word = command.as_deref().and_then(|line| line.split(' ').next());
+    let name = word.and_then(crate::view::command::spec).map(|spec| spec.name);
+    let mut hints: Vec<(&str, &'static str)> = Vec::new();
+    hints.extend(name.map(|name| ("Enter", name)));
+    if commands > 1 {
+        let is_port = tab.results.as_ref().is_some_and(|results| results.port(0).is_some());
+        hints.push(("Left, Right", if is_port { "action" } else { "source" }));
+    }
+    hints.extend([("Up, Down", "select"), ("y", "copy"), ("Esc", "close")]);
+    hints.into_iter().map(|(key, does)| (key.to_owned(), does)).collect()
 }
 
 /// The panel that an action belongs to, if it makes sense in one only.
@@ -442,6 +495,7 @@ const fn home(action: Action) -> Option<Panel> {
     match action {
         Action::Search | Action::Level | Action::Follow => Some(Panel::Events),
         Action::Cancel => Some(Panel::Transfers),
+        Action::Disconnect => Some(Panel::Peers),
         _ => None,
     }
 }
@@ -457,8 +511,8 @@ pub fn list(lab: bool) -> Vec<(String, &'static str)> {
         (keys.join(", "), binding.help)
     };
     let prompt = PROMPT_KEYS.iter().map(|&(keys, help)| (keys.to_owned(), help));
-    // Six digits, one line.
-    let panels = ("1-6".to_owned(), "go to a panel");
+    // Seven digits, one line.
+    let panels = ("1-7".to_owned(), "go to a panel");
     let bound = BINDINGS.iter().filter(live).map(shown);
     std::iter::once(panels).chain(bound).chain(prompt).collect()
 }

@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn the_first_word_is_a_command_or_an_alias() {
-        assert_eq!(texts("l"), ["leave", "ls", "lookup"]);
+        assert_eq!(texts("l"), ["leave", "ls", "lookup", "lp"]);
         assert_eq!(texts(":down"), ["download"]);
         assert_eq!(texts("").len(), TABLE.len());
         assert_eq!(texts("nonsense x"), Vec::<String>::new());

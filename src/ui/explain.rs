@@ -62,7 +62,9 @@ pub const fn command(action: Action) -> Option<&'static str> {
         Action::Panel(Panel::Neighbours) => "info",
         Action::Panel(Panel::Files) => "ls",
         Action::Panel(Panel::Transfers) => "transfers",
+        Action::Panel(Panel::Peers) => "peers",
         Action::Cancel => "cancel N",
+        Action::Disconnect => "disconnect PEER",
         Action::Export => "info --json",
         _ => return None,
     })

@@ -10,8 +10,10 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Version};
 use crate::view::{
-    Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Sharing, Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, UiEvent,
+    Behind, Census, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
+    LookupRow, Member, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort, SearchRow,
+    Sharing, Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, Trust,
+    UiEvent,
 };
 
 use super::state::{App, Trail};
@@ -96,8 +98,15 @@ pub fn eight() -> App {
         ("日本語の資料.pdf", 5_120_000, 3),
     ];
     let files = files.map(|(name, size, copies)| file(&snapshot, name, size, copies));
-    snapshot.files = Arc::new(files.into());
+    let shared = [("SkyShip.jpg", 85_021, 3), ("talks/2026/chord.pdf", 4_100_000, 1)];
+    let shared = shared.map(|(name, size, sources)| shared_file(&snapshot, name, size, sources));
+    let mut files: Vec<FileRow> = files.into_iter().chain(shared).collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    snapshot.files = Arc::new(files);
+    snapshot.sharing = Sharing { files: 2, bytes: 4_185_021, hashing: 1 };
     snapshot.transfers = transfers();
+    snapshot.peers = Arc::new(peers());
+    snapshot.registries = registries();
     snapshot.traffic =
         Traffic { up_rate: 1_240_000, down_rate: 34_100_000, up_total: 9, down_total: 9 };
     snapshot.lookup = Some(lookup(&snapshot, 7, "lecture-04.pdf"));
@@ -233,7 +242,7 @@ fn owner(peers: &[Peer], space: Space, key: Id) -> Peer {
 }
 
 fn file(snapshot: &Snapshot, name: &str, size: u64, copies: u8) -> FileRow {
-    let name = FileName::new(name).expect("a fixture's name is a name");
+    let name = self::name(name);
     let key = name.key(snapshot.space);
     let peers: Vec<Peer> = snapshot.members.iter().map(|member| member.peer).collect();
     let mine = owner(&peers, snapshot.space, key) == snapshot.me;
@@ -246,6 +255,15 @@ fn file(snapshot: &Snapshot, name: &str, size: u64, copies: u8) -> FileRow {
         copies,
         wanted: COPIES,
     }
+}
+
+fn name(text: &str) -> FileName {
+    FileName::new(text).expect("a fixture's name is a name")
+}
+
+fn shared_file(snapshot: &Snapshot, name: &str, size: u64, sources: u8) -> FileRow {
+    let row = file(snapshot, name, size, sources);
+    FileRow { role: Role::Shared, wanted: 0, version: Version { counter: 0, ..row.version }, ..row }
 }
 
 /// A lookup through the fingers of the members, as the protocol makes it.
@@ -268,6 +286,126 @@ fn lookup(snapshot: &Snapshot, number: u64, text: &str) -> LookupRow {
     LookupRow { number, text: text.to_owned(), key, hops, owner: Some(owner) }
 }
 
+/// Links of every kind and state, and a peer that is not trusted.
+pub fn peers() -> Vec<PeerRow> {
+    let row = |port, link, rtt_us, since_ms, shared| PeerRow {
+        peer: peer(port),
+        link,
+        liveness: Liveness::Up,
+        rtt_us,
+        since_ms,
+        shared,
+        trust: Trust::Good,
+        why: None,
+    };
+    use LinkKind::{Chosen, Incoming, Random};
+    vec![
+        row(2001, Some(Random), Some(1_870), 12_000, Some(12)),
+        row(2003, Some(Chosen), Some(420), 2_000, Some(3)),
+        PeerRow {
+            liveness: Liveness::Suspect,
+            ..row(2004, Some(Random), Some(593), 31_000, Some(0))
+        },
+        PeerRow {
+            trust: Trust::Last,
+            why: Some("2 downloads timed out".to_owned()),
+            ..row(2005, Some(Random), Some(180), 8_000, Some(1_204))
+        },
+        PeerRow {
+            trust: Trust::Shunned,
+            why: Some("served 3 pieces with other content".to_owned()),
+            ..row(2006, None, None, 0, None)
+        },
+        row(5003, Some(Incoming), Some(31_400), 55_000, None),
+    ]
+}
+
+/// Three registries: one that is up, one that is tried, one that is down.
+pub fn registries() -> Vec<RegistryRow> {
+    let row = |port, liveness, peers, heard_ms, note: Option<&str>| RegistryRow {
+        address: peer(port).address(),
+        liveness,
+        peers,
+        heard_ms,
+        note: note.map(str::to_owned),
+    };
+    vec![
+        row(5000, Liveness::Up, 8, Some(57_000), None),
+        row(5001, Liveness::Suspect, 0, None, None),
+        row(5002, Liveness::Dead, 7, Some(21_000), Some("connection refused; tried again in 12 s")),
+    ]
+}
+
+/// A search that has ended: two contents under one name, a shared one, one
+/// under two names; a linked peer without an answer, a node without one.
+pub fn search() -> SearchRow {
+    let content = |names: &[&str], root: u8, size, ports: &[u16], stored| FoundContent {
+        names: names.iter().copied().map(name).collect(),
+        root: ContentHash([root; 32]),
+        size,
+        sources: ports.iter().copied().map(peer).collect(),
+        stored,
+    };
+    SearchRow {
+        number: 1,
+        pattern: "sky".to_owned(),
+        peers: vec![
+            (peer(2001), Some(true)),
+            (peer(2003), Some(false)),
+            (peer(2004), None),
+            (peer(5003), Some(true)),
+        ],
+        contents: vec![
+            content(&["SkyShip.jpg"], 0xa1, 2_437_120, &[2000, 2001, 2002, 5003], true),
+            content(&["SkyShip.jpg"], 0xa7, 85_021, &[2003], false),
+            content(
+                &["Skyline of a rather large city at night.mkv", "city.mkv"],
+                0x3c,
+                1_871_004_772,
+                &[2001, 2005, 2006, 2007, 5003],
+                false,
+            ),
+            content(&["notes/sky.md"], 0x19, 812, &[2005, 2006], true),
+        ],
+        answered: 7,
+        silent: vec![peer(2004)],
+        depth: 3,
+        running: false,
+        truncated: false,
+    }
+}
+
+/// A scan of ten ports with something of every kind behind them.
+pub fn scan() -> ScanRow {
+    let port = |port: u16, found| ScannedPort { address: peer(port).address(), found };
+    let other = Behind::OtherRing {
+        peer: peer(5005),
+        ring: "study".to_owned(),
+        space: Space::new(64).unwrap_or_default(),
+    };
+    let web = Behind::NotChordal("it sent no greeting".to_owned());
+    let ports = vec![
+        port(5000, Behind::Registry),
+        port(5001, Behind::Inactive),
+        port(5002, Behind::Me),
+        port(5003, Behind::Node(peer(5003))),
+        port(5004, Behind::Inactive),
+        port(5005, other),
+        port(5006, Behind::Inactive),
+        port(5007, web),
+        port(5008, Behind::Inactive),
+        port(5009, Behind::Node(peer(5009))),
+    ];
+    ScanRow {
+        number: 1,
+        host: "127.0.0.1".to_owned(),
+        total: 10,
+        done: 10,
+        ports,
+        space: Space::default(),
+    }
+}
+
 fn transfers() -> Vec<TransferRow> {
     let row = |number, name: &str, kind, state, done, total, rate, ports: &[u16]| TransferRow {
         number,
@@ -277,11 +415,16 @@ fn transfers() -> Vec<TransferRow> {
         done,
         total,
         rate,
-        peers: ports.iter().map(|port| (peer(*port).address(), 0)).collect(),
+        // Each delivers about half of what the one before it does.
+        peers: ports
+            .iter()
+            .enumerate()
+            .map(|(i, port)| (peer(*port).address(), done * 4 / 7 >> i))
+            .collect(),
         started_ms: 40_000,
         ended_ms: (rate == 0).then_some(52_000),
     };
-    use TransferKind::{Copy, Download, Serve, Upload};
+    use TransferKind::{Copy, Download, Hash, Serve, Upload};
     use TransferState::{Cancelled, Done, Failed, Running, Securing};
     let failed = Failed("no source could deliver the content".to_owned());
     vec![
@@ -293,7 +436,7 @@ fn transfers() -> Vec<TransferRow> {
             423_000_000,
             693_000_000,
             34_100_000,
-            &[2004, 2001],
+            &[2004, 2001, 5003],
         ),
         row(
             8,
@@ -309,5 +452,6 @@ fn transfers() -> Vec<TransferRow> {
         row(6, "SkyShip.jpg", Serve, Done, 2_437_120, 2_437_120, 0, &[2002]),
         row(5, "lost.bin", Download, failed, 0, 9_000_000, 0, &[]),
         row(4, "notes.md", Download, Cancelled, 100, 812, 0, &[2005]),
+        row(3, "talks/2026/lecture.mkv", Hash, Running, 301_000_000, 893_000_000, 720_000_000, &[]),
     ]
 }

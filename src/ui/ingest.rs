@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::view::text::{self, clean};
 use crate::view::{CommandFailed, Level, Outcome, Snapshot, TransferState, UiEvent};
 
+use super::results;
 use super::state::{App, MAX_EVENTS, Message, NodeTab, Overlay, Panel, Trail};
 
 /// Lines of a lookup's answer that still fit below the prompt, so that its
@@ -20,9 +21,10 @@ impl App {
     /// A node published a new snapshot.
     pub fn snapshot_changed(&mut self, node: usize, snapshot: Arc<Snapshot>) {
         let Some(tab) = self.nodes.get_mut(node) else { return };
-        let before = tab.snapshot.lookup.as_ref().map(|lookup| lookup.number);
-        tab.snapshot = cleaned(snapshot);
+        let old = std::mem::replace(&mut tab.snapshot, cleaned(snapshot));
+        let before = old.lookup.as_ref().map(|lookup| lookup.number);
         let lookup = tab.snapshot.lookup.as_ref().map(|lookup| lookup.number);
+        self.results_changed(node, &old);
         if node != self.shown {
             return;
         }
@@ -40,7 +42,7 @@ impl App {
     pub fn node_added(&mut self, snapshot: Arc<Snapshot>) {
         let (id, place) =
             (snapshot.space.show(snapshot.me.id(snapshot.space)), self.nodes.len() + 1);
-        self.nodes.push(NodeTab { snapshot: cleaned(snapshot), events: VecDeque::new() });
+        self.nodes.push(NodeTab::new(cleaned(snapshot)));
         self.tell(Level::Info, format!("node {place}, {id}, joins the ring; n and N go to it"));
     }
 
@@ -99,10 +101,15 @@ impl App {
                 self.tell(Level::Error, format!("{whose}{which}{}", clean_lines(&why)));
             }
             Ok(outcome) => {
+                let outcome = match self.results_ended(ended.node, &ended.line, outcome) {
+                    Ok(()) => return,
+                    Err(outcome) => outcome,
+                };
                 let mut lines = text::lines(&outcome);
                 let lookup = matches!(outcome, Outcome::Lookup { .. });
                 let brief = lines.len() == 1 || (lookup && lines.len() <= MAX_MESSAGE_LINES);
-                let free = matches!(self.overlay, None | Some(Overlay::Output { .. }));
+                let free =
+                    matches!(self.overlay, None | Some(Overlay::Output { .. } | Overlay::Results));
                 if brief && !always_long(&outcome) {
                     self.tell(Level::Info, format!("{whose}{}", lines.join("\n")));
                 } else if free {
@@ -166,8 +173,14 @@ fn cleaned(mut snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
     let transfer = |row: &crate::view::TransferRow| {
         dirty(&row.name) || matches!(&row.state, TransferState::Failed(why) if dirty(why))
     };
+    let peer = |row: &crate::view::PeerRow| row.why.as_deref().is_some_and(dirty);
+    let registry = |row: &crate::view::RegistryRow| row.note.as_deref().is_some_and(dirty);
     let any = foreign.into_iter().flatten().chain(lookup).any(|text| dirty(text))
-        || snapshot.transfers.iter().any(transfer);
+        || snapshot.transfers.iter().any(transfer)
+        || snapshot.peers.iter().any(peer)
+        || snapshot.registries.iter().any(registry)
+        || snapshot.search.as_deref().is_some_and(results::is_dirty_search)
+        || snapshot.scan.as_deref().is_some_and(results::is_dirty_scan);
     if any {
         let wash = |text: &mut String| *text = clean(text).into_owned();
         let snapshot = Arc::make_mut(&mut snapshot);
@@ -180,6 +193,17 @@ fn cleaned(mut snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
             if let TransferState::Failed(why) = &mut row.state {
                 wash(why);
             }
+        }
+        if snapshot.peers.iter().any(peer) {
+            let peers = Arc::make_mut(&mut snapshot.peers);
+            peers.iter_mut().filter_map(|row| row.why.as_mut()).for_each(wash);
+        }
+        snapshot.registries.iter_mut().filter_map(|row| row.note.as_mut()).for_each(wash);
+        if let Some(row) = &mut snapshot.search {
+            results::wash_search(Arc::make_mut(row));
+        }
+        if let Some(row) = &mut snapshot.scan {
+            results::wash_scan(Arc::make_mut(row));
         }
     }
     snapshot

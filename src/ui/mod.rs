@@ -8,6 +8,7 @@
 //! - [`state`]: everything that a frame is drawn from; [`draw`] draws it.
 //! - [`reducer`] (keys of panels and overlays), `prompt` (keys of the command
 //!   line) and `ingest` (what nodes report) change the state and are pure.
+//! - [`results`]: the lists of `find` and `scan`, from which Enter takes one.
 //! - [`action`]: the one table behind keys, hints and help; [`explain`] says why
 //!   things happen; [`complete`] and [`history`] serve the prompt.
 //! - `session` waits, draws when something changed, and does what the reducer
@@ -32,6 +33,7 @@ mod inbox;
 mod ingest;
 mod prompt;
 pub mod reducer;
+pub mod results;
 mod run;
 mod screen;
 mod session;

@@ -353,7 +353,7 @@ impl App {
         self.prompt.message = None;
         self.prompt.directory.forget();
         self.edited();
-        if matches!(self.overlay, Some(Overlay::Output { .. })) {
+        if matches!(self.overlay, Some(Overlay::Output { .. } | Overlay::Results)) {
             self.overlay = None;
         }
         let mut done = vec![Do::Remember(line.clone())];

@@ -18,7 +18,7 @@ use super::ingest;
 use super::state::{App, Confirmed, Focus, Frozen, Message, Overlay, Panel};
 
 /// Rows of a page, whatever the panel's height.
-const PAGE: isize = 10;
+pub(super) const PAGE: isize = 10;
 
 /// Rows that one notch of the wheel moves.
 const NOTCH: isize = 3;
@@ -80,9 +80,9 @@ impl App {
                 self.help_key(key);
                 return Vec::new();
             }
-            Some(Overlay::Output { .. }) | None => {}
+            Some(Overlay::Output { .. } | Overlay::Results) | None => {}
         }
-        if let Some(done) = self.output_key(key) {
+        if let Some(done) = self.results_key(key).or_else(|| self.output_key(key)) {
             return done;
         }
         match self.focus {
@@ -157,7 +157,7 @@ impl App {
         let on_a_ring = matches!(snapshot.standing, Standing::Member | Standing::Joining);
         let heir = snapshot.successors.first().filter(|_| on_a_ring)?;
         let heir = snapshot.space.show(heir.peer.id(snapshot.space));
-        match snapshot.files.len() {
+        match snapshot.kept() {
             0 => None,
             1 => Some(format!("leave: 1 file goes to {heir}")),
             files => Some(format!("leave: {files} files go to {heir}")),
@@ -167,7 +167,7 @@ impl App {
     fn lab_question(&self) -> Option<String> {
         let up = |snapshot: &&Snapshot| snapshot.standing != Standing::Down;
         let live = || self.nodes.iter().map(|node| &*node.snapshot).filter(up);
-        let files: usize = live().map(|snapshot| snapshot.files.len()).sum();
+        let files: usize = live().map(|snapshot| snapshot.kept()).sum();
         (files > 0).then(|| format!("quit: all {} nodes end, with {files} copies", live().count()))
     }
 
@@ -341,13 +341,15 @@ impl App {
             Action::Follow => (self.log.scrolled, self.log.unseen) = (0, 0),
             Action::Copy => return self.copy(),
             Action::Cancel => return self.cancel(),
+            Action::Disconnect => return self.disconnect(),
+            Action::Results => self.reopen_results(),
             Action::Export => return self.export(),
             Action::Explain => {
                 self.explain = !self.explain;
                 let state = match (self.explain, self.log.level) {
                     (false, _) => "explanations off",
                     (true, Level::Detail) => "explanations on: events say why",
-                    (true, _) => "explanations on: events say why; 6, then l shows details too",
+                    (true, _) => "explanations on: events say why; 7, then l shows details too",
                 };
                 self.tell(Level::Info, state.to_owned());
             }
@@ -423,6 +425,7 @@ impl App {
             Some(Overlay::Help { scroll, .. } | Overlay::Output { scroll, .. }) => {
                 *scroll = moved(*scroll, rows, length);
             }
+            Some(Overlay::Results) => self.select_result(rows),
             Some(_) => {}
             None => self.select(under.unwrap_or(self.panel), rows),
         }
@@ -454,6 +457,7 @@ impl App {
             }
             Panel::Files => snapshot.files.len(),
             Panel::Transfers => snapshot.transfers.len(),
+            Panel::Peers => snapshot.peers.len() + snapshot.registries.len(),
             Panel::Events => self.visible_events().count(),
         }
     }
@@ -489,6 +493,10 @@ impl App {
             }
             Panel::Files => snapshot.files.get(at).map(|file| quote(file.name.as_str())),
             Panel::Transfers => snapshot.transfers.get(at).map(|row| quote(&row.name)),
+            Panel::Peers => match at.checked_sub(snapshot.peers.len()) {
+                None => snapshot.peers.get(at).map(|row| address(&row.peer)),
+                Some(at) => snapshot.registries.get(at).map(|row| row.address.to_string()),
+            },
             Panel::Events => {
                 self.visible_events().rev().nth(self.log.scrolled).map(|event| event.text.clone())
             }
@@ -502,6 +510,25 @@ impl App {
             Some(number) => self.run_confirmed(&format!("cancel {number}")),
             None => {
                 self.tell(Level::Warn, "select a transfer first: 5 shows them".to_owned());
+                Vec::new()
+            }
+        }
+    }
+
+    fn disconnect(&mut self) -> Vec<Do> {
+        let at = self.tables[Panel::Peers.index()].selected;
+        let selected = self.snapshot().peers.get(at).filter(|_| self.panel == Panel::Peers);
+        match selected.map(|row| (row.peer.address(), row.link)) {
+            Some((address, Some(_))) => self.run_confirmed(&format!("disconnect {address}")),
+            Some((address, None)) => {
+                self.tell(
+                    Level::Warn,
+                    format!("{address} is not linked; connect {address} links it"),
+                );
+                Vec::new()
+            }
+            None => {
+                self.tell(Level::Warn, "select a linked peer first: 6 shows them".to_owned());
                 Vec::new()
             }
         }
@@ -563,6 +590,6 @@ fn scroll_key(code: KeyCode, scroll: &mut usize, length: usize) {
 }
 
 /// A row moved within `0..length`.
-fn moved(row: usize, rows: isize, length: usize) -> usize {
+pub(super) fn moved(row: usize, rows: isize, length: usize) -> usize {
     row.saturating_add_signed(rows).min(length.saturating_sub(1))
 }

@@ -14,6 +14,7 @@ use crate::view::{Level, Snapshot, Standing, UiEvent};
 use super::complete::Directory;
 use super::draw::Memory;
 use super::history::History;
+use super::results::Results;
 use super::theme::{Glyphs, Theme};
 
 /// Lines kept for the events panel of one node.
@@ -103,6 +104,15 @@ pub struct NodeTab {
     pub snapshot: Arc<Snapshot>,
     /// Its latest events, oldest first, at most [`MAX_EVENTS`].
     pub events: VecDeque<UiEvent>,
+    /// The last results that were listed for it.
+    pub results: Option<Results>,
+}
+
+impl NodeTab {
+    /// A node of which only this snapshot is known.
+    pub fn new(snapshot: Arc<Snapshot>) -> NodeTab {
+        NodeTab { snapshot, events: VecDeque::new(), results: None }
+    }
 }
 
 /// Where keys go.
@@ -127,18 +137,21 @@ pub enum Panel {
     Files,
     /// Running and recent transfers.
     Transfers,
+    /// Linked peers and registries.
+    Peers,
     /// What happened.
     Events,
 }
 
 impl Panel {
-    /// In the order of their digits, 1 to 6.
-    pub const ALL: [Panel; 6] = [
+    /// In the order of their digits, 1 to 7.
+    pub const ALL: [Panel; 7] = [
         Panel::Ring,
         Panel::Fingers,
         Panel::Neighbours,
         Panel::Files,
         Panel::Transfers,
+        Panel::Peers,
         Panel::Events,
     ];
 
@@ -155,7 +168,18 @@ impl Panel {
             Panel::Neighbours => "Neighbours",
             Panel::Files => "Files",
             Panel::Transfers => "Transfers",
+            Panel::Peers => "Peers",
             Panel::Events => "Events",
+        }
+    }
+
+    /// The title in a few letters, where it stands among others.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Panel::Neighbours => "Near",
+            Panel::Transfers => "Moves",
+            Panel::Events => "Log",
+            other => other.title(),
         }
     }
 }
@@ -268,6 +292,8 @@ pub enum Overlay {
         /// First visible line.
         scroll: usize,
     },
+    /// The results of the shown node ([`NodeTab::results`]).
+    Results,
     /// A question before something that cannot be taken back.
     Confirm {
         /// What would happen, with its consequence.
@@ -345,9 +371,8 @@ impl LogView {
 impl App {
     /// A dashboard over these nodes (at least one), the prompt focused.
     pub fn new(snapshots: Vec<Arc<Snapshot>>, theme: Theme, glyphs: Glyphs) -> App {
-        let tab = |snapshot| NodeTab { snapshot, events: VecDeque::new() };
         App {
-            nodes: snapshots.into_iter().map(tab).collect(),
+            nodes: snapshots.into_iter().map(NodeTab::new).collect(),
             shown: 0,
             lab: false,
             focus: Focus::Prompt,

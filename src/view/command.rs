@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::target;
+
 /// One command, understood but not resolved: addresses, ids and names are
 /// still the words that were typed, because what they mean depends on the node
 /// that carries the command out.
@@ -416,14 +418,16 @@ pub const TABLE: &[Spec] = &[
         name: "scan",
         aliases: &[],
         arguments: &[
-            optional("HOST", Kind::Host, "a host; this node's own without it"),
+            optional("HOST", Kind::Host, "a host; this one without it"),
             optional("FROM-TO", Kind::Ports, "ports, at most 1024 of them"),
         ],
         flags: &[],
         summary: "look which ports of a host have nodes behind them",
-        details: "All ports are tried side by side, one second each. Without ports: the ten around \
-                  this node's own, and 5000-5009. Example: scan 127.0.0.1 5000-5009",
-        remote: false,
+        details: "All ports are tried side by side, one second each, and whatever answers says whether \
+                  it is a node, and on which ring, or a registry. Without ports: the ten around this \
+                  node's own (around 2000, where there is none), and 5000-5009. \
+                  Example: scan 127.0.0.1 5000-5009",
+        remote: true,
         reads: true,
     },
     Spec {
@@ -798,7 +802,7 @@ impl Given {
                 peer: optional().unwrap_or_default(),
                 to: self.value("--to").map(PathBuf::from),
             },
-            "scan" => scan(words),
+            "scan" => scan(spec, words)?,
             "connect" => Command::Connect { peer: optional().unwrap_or_default() },
             "disconnect" => Command::Disconnect { peer: optional().unwrap_or_default() },
             "peers" => Command::Peers,
@@ -837,9 +841,9 @@ impl Given {
     }
 }
 
-/// `scan [HOST] [FROM-TO]`: a single word with a digit first and a dash in it,
-/// or a number alone, is a range of ports.
-fn scan(words: Vec<String>) -> Command {
+/// `scan [HOST] [FROM-TO]`: a single word of digits and dashes is a range of
+/// ports.
+fn scan(spec: &'static Spec, words: Vec<String>) -> Result<Command, ParseError> {
     let ports =
         |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || c == '-');
     let (host, ports) = match words.as_slice() {
@@ -848,7 +852,10 @@ fn scan(words: Vec<String>) -> Command {
         [host] => (Some(host.clone()), None),
         [host, range, ..] => (Some(host.clone()), Some(range.clone())),
     };
-    Command::Scan { host, ports }
+    let usage = |problem| ParseError::Usage { problem, spec };
+    host.as_deref().map(target::host).transpose().map_err(usage)?;
+    ports.as_deref().map(target::ports).transpose().map_err(usage)?;
+    Ok(Command::Scan { host, ports })
 }
 
 #[cfg(test)]
@@ -922,6 +929,10 @@ mod tests {
             ("put a --as", "--as needs a NAME\nUsage: put PATH [--as NAME] [--overwrite]"),
             ("ls --rign", "ls has no option --rign\nUsage: ls [PATTERN] [--ring]"),
             ("cancel x", "'x' is not the number of a transfer\nUsage: cancel N"),
+            (
+                "scan 5009-5000",
+                "'5009-5000' goes down; write the lower port first: 5000-5009\nUsage: scan [HOST] [FROM-TO]",
+            ),
         ] {
             let error = parse_line(line).expect_err(line);
             assert_eq!(error.to_string(), expected);

@@ -19,6 +19,7 @@ use crate::record::{ContentHash, Version};
 pub mod command;
 pub mod outcome;
 pub mod registry;
+pub mod target;
 pub mod text;
 
 pub use command::Command;
@@ -298,7 +299,7 @@ pub struct ScanRow {
     pub done: u16,
     /// Every port tried, in order.
     pub ports: Vec<ScannedPort>,
-    /// The ring's space, to show ids.
+    /// The space of the scanning node's ring, to show ids.
     pub space: Space,
 }
 
@@ -317,12 +318,14 @@ pub struct ScannedPort {
 pub enum Behind {
     /// A node of this ring, or of one with the same name and parameters.
     Node(Peer),
-    /// A node of another ring.
+    /// A node of another ring; of any ring, when who scans is on none.
     OtherRing {
         /// Who.
         peer: Peer,
         /// The ring in words.
         ring: String,
+        /// That ring's space, to show the node's id.
+        space: Space,
     },
     /// A registry.
     Registry,
@@ -425,6 +428,11 @@ impl Snapshot {
     /// The known members that live.
     pub fn living(&self) -> usize {
         self.members.len() - self.gone()
+    }
+
+    /// The files that are held here for the ring; shared ones are their user's.
+    pub fn kept(&self) -> usize {
+        self.files.iter().filter(|file| file.role != Role::Shared).count()
     }
 
     /// The members that died or left lately and are still shown.

@@ -53,7 +53,7 @@ const PURE: &[&str] = &[
     "chord/mod.rs",
     "transfer/mod.rs",
     "mesh/mod.rs",
-    "registry.rs",
+    "registry/mod.rs",
 ];
 
 /// The line that switches those bans on.

@@ -74,19 +74,19 @@ impl RingView<'_> {
     }
 
     /// The keys that this node surely owns.
-    fn range(&self) -> Option<Span> {
+    pub(super) fn range(&self) -> Option<Span> {
         if self.standing == Standing::Member { self.span() } else { None }
     }
 
     /// Whether the key may be this node's. Without a known predecessor it
     /// cannot tell, and whoever asked was led here by a lookup.
-    fn may_own(&self, key: Id) -> bool {
+    pub(super) fn may_own(&self, key: Id) -> bool {
         self.standing == Standing::Member && self.span().is_none_or(|span| span.contains(key))
     }
 
     /// The others that hold copies of what this node owns: by
     /// [`super::placement::placement`], the first k−1 successors.
-    fn partners(&self) -> &[Peer] {
+    pub(super) fn partners(&self) -> &[Peer] {
         let others = usize::from(self.replicas.saturating_sub(1));
         &self.successors[..others.min(self.successors.len())]
     }
@@ -100,12 +100,15 @@ impl RingView<'_> {
 /// The keys in (`from`, `to`]; all of them when both are the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Span {
-    from: Id,
-    to: Id,
+    /// Exclusive.
+    pub(super) from: Id,
+    /// Inclusive.
+    pub(super) to: Id,
 }
 
 impl Span {
-    fn contains(self, key: Id) -> bool {
+    /// Whether a key is one of them.
+    pub(super) fn contains(self, key: Id) -> bool {
         key.within(self.from, self.to)
     }
 }

@@ -13,7 +13,7 @@ use crate::id::Space;
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::handshake::Params;
-use crate::wire::{Message, Nonce};
+use crate::wire::{Message, Nonce, Tell};
 
 /// A network with its nodes.
 pub(super) struct Net {
@@ -37,6 +37,8 @@ pub(super) struct Net {
     pub(super) apart: BTreeSet<SocketAddr>,
     /// Messages sent so far.
     pub(super) sent: usize,
+    /// Records of sharers told so far, from node to node.
+    pub(super) told: usize,
     tickets: Ticket,
     replies: BTreeMap<Ticket, Reply>,
     pub(super) notices: Vec<(Peer, Notice)>,
@@ -90,6 +92,7 @@ impl Net {
             patience: Duration::from_millis(300),
             apart: BTreeSet::new(),
             sent: 0,
+            told: 0,
             tickets: 0,
             replies: BTreeMap::new(),
             notices: Vec::new(),
@@ -149,6 +152,12 @@ impl Net {
         if number != about {
             self.input(address(number), Input::PeerLost(peer(about)));
         }
+    }
+
+    /// Tells a node that somebody says that these are members.
+    pub(super) fn heard(&mut self, number: u16, of: &[u16]) {
+        let peers = of.iter().map(|n| peer(*n)).collect();
+        self.input(address(number), Input::Heard { peers });
     }
 
     /// Gives a command; see [`Net::reply`].
@@ -382,6 +391,9 @@ impl Net {
     ) {
         assert_ne!(from, to, "{from} sends {message:?} to itself");
         self.sent += 1;
+        if let Message::Tell(Tell::Provided { providers }) = &message {
+            self.told += providers.len();
+        }
         if let Message::Ask { nonce, .. } = message {
             let at = from.address();
             self.at(self.now + self.patience, Event::Late { at, life, from: to, nonce });

@@ -30,6 +30,45 @@ fn two_rings_started_apart_are_joined_by_command() {
 }
 
 #[test]
+fn two_rings_merge_when_one_member_hears_of_the_other_ring() {
+    for seed in 0..20 {
+        for (left, right) in [(1, 3), (3, 1), (2, 2), (8, 5)] {
+            let mut net = Net::new(seed, 16, 16);
+            for (first, count) in [(0, left), (left, right)] {
+                net.start(first, &[]);
+                for number in first + 1..first + count {
+                    net.start(number, &[]);
+                    net.join(number, first);
+                    net.run(SECOND / 4);
+                }
+            }
+            net.run(SECOND * 3);
+            // Somebody who never lived among them, and oneself.
+            net.heard(left - 1, &[900, left - 1, left]);
+            let took = net.settle(SECOND * 90);
+            assert!(took < SECOND * 30, "seed {seed}, {left} and {right}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn hearing_of_members_of_the_same_ring_changes_nothing() {
+    let mut net = Net::grown(1, 4, 16, 12);
+    let before = net.notices.len();
+    for _ in 0..5 {
+        for number in 0..12 {
+            net.heard(number, &[0, 3, 6, 9, 11]);
+        }
+        net.run(SECOND * 10);
+    }
+    assert!(net.is_ideal());
+    let changed = |(_, notice): &(_, Notice)| {
+        matches!(notice, Notice::Merged(_) | Notice::Dropped(_) | Notice::Successor { .. })
+    };
+    assert!(!net.notices[before..].iter().any(changed));
+}
+
+#[test]
 fn a_partition_heals_by_itself() {
     for seed in 0..15 {
         for count in [2u16, 3, 8] {

@@ -10,3 +10,4 @@ mod files;
 mod growing;
 mod lookups;
 mod merging;
+mod providers;

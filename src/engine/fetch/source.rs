@@ -11,8 +11,8 @@ use crate::peer::Peer;
 use crate::store::{IncomingError, StoreError};
 use crate::time::Time;
 use crate::transfer::manifest::{Manifest, PieceIndex};
-use crate::transfer::pace::Paces;
 use crate::transfer::plan::Plan;
+use crate::transfer::speed::Speeds;
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::super::cuts::Cutter;
@@ -48,7 +48,7 @@ pub(super) struct Work<'a> {
 /// How a download stands.
 pub(super) struct State {
     pub(super) plan: Plan,
-    pub(super) paces: Paces,
+    pub(super) speeds: Speeds,
     /// The sources whose threads run.
     pub(super) workers: BTreeMap<Peer, Worker>,
     /// Sources that work or are being connected to: among them the rest is
@@ -111,7 +111,7 @@ impl<'a> Work<'a> {
     ) -> Work<'a> {
         let state = State {
             plan: Plan::new(manifest.count(), &std::collections::BTreeSet::new(), []),
-            paces: Paces::default(),
+            speeds: Speeds::default(),
             workers: BTreeMap::new(),
             expected: 0,
             delivered: BTreeMap::new(),
@@ -184,10 +184,10 @@ impl<'a> Work<'a> {
             });
             let arrived = arrived.unwrap_or_default();
             if let Some(run) = run {
-                state.paces.works(now, source, arrived);
+                state.speeds.works(now, source, arrived);
                 return Ok(run);
             }
-            state.paces.rests(source);
+            state.speeds.rests(source);
             let waited = self.changed.wait_timeout(state, IDLE_LOOK);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -240,7 +240,7 @@ impl<'a> Work<'a> {
         if last && let Some(worker) = state.workers.get_mut(&source) {
             worker.busy = false;
             let arrived = worker.arrived.load(Ordering::Relaxed);
-            state.paces.look(now, source, arrived);
+            state.speeds.look(now, source, arrived);
         }
         if state.plan.is_done() {
             self.changed.notify_all();
@@ -255,7 +255,7 @@ impl State {
     /// much as it delivers in a moment, but no more than leaves something for
     /// the others; otherwise what others owe who would need longer for it.
     fn assign(&mut self, now: Time, source: Peer, piece: u64) -> Option<Range<PieceIndex>> {
-        let most = self.paces.run(source, piece);
+        let most = self.speeds.run(source, piece);
         let open = u32::try_from(self.plan.open()).unwrap_or(u32::MAX);
         let others = u32::try_from(self.expected.saturating_sub(1)).unwrap_or(u32::MAX);
         let share = match others {
@@ -280,7 +280,7 @@ impl State {
             .keys()
             .map(|source| (*source, owed(source)))
             .filter(|(_, owed)| *owed > 0)
-            .map(|(source, owed)| (source, self.paces.eta(now, source, owed)))
+            .map(|(source, owed)| (source, self.speeds.eta(now, source, owed)))
             .collect();
         owing.sort_by_key(|(_, eta)| std::cmp::Reverse(eta.unwrap_or(Duration::MAX)));
         owing

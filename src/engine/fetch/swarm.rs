@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::transfer::manifest::Manifest;
-use crate::transfer::pace::FIRST_RUN_BYTES;
+use crate::transfer::speed::FIRST_RUN_BYTES;
 use crate::view::Trust;
 
 use super::super::data::{DataConnection, DataError};
@@ -300,7 +300,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     fn dismiss(&mut self, source: Peer, status: Status) {
         let mut state = self.work.lock();
         state.plan.lost(source);
-        state.paces.forget(source);
+        state.speeds.forget(source);
         state.workers.remove(&source);
         self.work.changed.notify_all();
         drop(state);
@@ -320,18 +320,18 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         let state = &mut *guard;
         let mut cut = Vec::new();
         for (source, worker) in state.workers.iter().filter(|(_, worker)| worker.busy) {
-            state.paces.look(now, *source, worker.arrived.load(Ordering::Relaxed));
+            state.speeds.look(now, *source, worker.arrived.load(Ordering::Relaxed));
             if state.plan.outstanding(*source) == 0 {
                 cut.push((*source, Why::Relieved));
             }
         }
-        for source in state.paces.slow(now) {
-            let silent = state.paces.rate(source) == Some(0);
+        for source in state.speeds.slow(now) {
+            let silent = state.speeds.rate(source) == Some(0);
             cut.push((source, if silent { Why::Silent } else { Why::Slow }));
         }
         for (source, why) in cut {
             state.plan.lost(source);
-            state.paces.forget(source);
+            state.speeds.forget(source);
             if let Some(worker) = state.workers.get_mut(&source) {
                 worker.busy = false;
                 worker.cutter.cut();

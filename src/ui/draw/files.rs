@@ -1,4 +1,4 @@
-//! The files held here.
+//! The files held here for the ring, and those shared from here.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,7 +12,7 @@ use crate::view::{FileRow, Role};
 /// Cells of a bar of copies, at most.
 const BAR: u8 = 5;
 
-/// `12 files · 34 MB`.
+/// `12 files · 34 MB · 3 shared`.
 pub(super) fn summary(scene: Scene) -> Line<'static> {
     let files = &scene.snapshot.files;
     if files.is_empty() {
@@ -20,7 +20,14 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
     }
     let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
     let count = text::count(files.len() as u64, "file");
-    Line::styled(format!("{count} · {}", text::size(bytes)), scene.theme().dim)
+    let sharing = &scene.snapshot.sharing;
+    let shared = match (sharing.files, sharing.hashing) {
+        (0, 0) => String::new(),
+        (shared, 0) => format!(" · {shared} shared"),
+        // They are offered when they are hashed.
+        (shared, more) => format!(" · {shared} shared, {more} hashing"),
+    };
+    Line::styled(format!("{count} · {}{shared}", text::size(bytes)), scene.theme().dim)
 }
 
 /// Draws one row for each file.
@@ -33,7 +40,13 @@ pub(super) fn draw(
     let (theme, snapshot) = (scene.theme(), scene.snapshot);
     let files = &snapshot.files;
     if files.is_empty() {
-        put_empty(scene, buf, area, "No files here yet", "put PATH stores one on the ring");
+        put_empty(
+            scene,
+            buf,
+            area,
+            "No files here yet",
+            "put PATH stores one on the ring, share PATH offers one from here",
+        );
         return None;
     }
     let ids = (text::width(&snapshot.space.show(snapshot.space.last())) as u16).min(16);
@@ -44,7 +57,8 @@ pub(super) fn draw(
         Column::new("size", 7, 7, 2).right(),
         Column::new("copies", 7, 17, 1),
     ];
-    let table = Table { panel: Panel::Files, columns: &columns, rows: files.len() };
+    let table =
+        Table { focus: scene.has_focus(Panel::Files), columns: &columns, rows: files.len() };
     let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let file = &files[i];
         Row {
@@ -53,7 +67,10 @@ pub(super) fn draw(
                 Line::styled(snapshot.space.show(file.key), theme.key),
                 Line::styled(role(file.role), theme.dim),
                 Line::raw(text::size(file.size)),
-                copies(scene, file, widths[4]),
+                match file.role {
+                    Role::Shared => sources(scene, file, widths[4]),
+                    Role::Owner | Role::Replica => copies(scene, file, widths[4]),
+                },
             ],
             dim: false,
         }
@@ -67,6 +84,19 @@ const fn role(role: Role) -> &'static str {
         Role::Replica => "replica",
         Role::Shared => "shared",
     }
+}
+
+/// `● 3 sources`: the nodes that share a file, this one included.
+fn sources(scene: Scene, file: &FileRow, room: u16) -> Line<'static> {
+    let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    let word = text::count(u64::from(file.copies), "source");
+    let word = if text::width(&word) + 2 <= usize::from(room) {
+        word
+    } else {
+        // The word that tells it from copies, as much of it as fits.
+        format!("{} src", file.copies)
+    };
+    Line::from(vec![Span::styled(glyphs.up, theme.key), Span::raw(format!(" {word}"))])
 }
 
 /// `███ 3/3 ok`; without the word when there is no room.

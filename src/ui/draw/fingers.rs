@@ -40,7 +40,8 @@ pub(super) fn draw(
         Column::new("address", 7, address, 3),
     ];
     let theme = scene.theme();
-    let table = Table { panel: Panel::Fingers, columns: &columns, rows: fingers.len() };
+    let table =
+        Table { focus: scene.has_focus(Panel::Fingers), columns: &columns, rows: fingers.len() };
     let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let finger = &fingers[i];
         let next = match fingers.get(i + 1) {

@@ -2,7 +2,7 @@
 //!
 //! | class | from | panels |
 //! |---|---|---|
-//! | wide | 160×45 | ring; fingers over neighbours; files over transfers; events |
+//! | wide | 160×45 | ring; fingers over neighbours; files over transfers over peers; events |
 //! | normal | 100×30 | ring; one place with tabs; events |
 //! | small | 60×15 | ring; neighbours; one place with tabs; events; shared borders |
 //! | tiny | anything | lines without boxes ([`super::tiny`]) |
@@ -117,21 +117,23 @@ pub(super) fn plan(area: Rect, wishes: Wishes) -> Plan {
 }
 
 fn wide(plan: &mut Plan, wishes: Wishes) {
-    let mut rest = plan.body;
+    let mut right = plan.body;
+    let mut rest = take_left(&mut right, percent(plan.body.width, 76));
     let events = take_bottom(&mut rest, (plan.body.height / 4).max(8));
     let mut middle = rest;
-    let ring = take_left(&mut middle, percent(rest.width, 46));
-    let mut right = middle;
-    let mut middle = take_left(&mut right, percent(rest.width, 30));
+    let ring = take_left(&mut middle, percent(plan.body.width, 46));
     let fingers = (wishes.fingers.saturating_add(3)).min(percent(rest.height, 55));
     let fingers = take_top(&mut middle, fingers);
-    let files = take_top(&mut right, percent(rest.height, 60));
+    // Sentences are long and tables are not: the right column is a full one.
+    let files = take_top(&mut right, percent(plan.body.height, 38));
+    let transfers = take_top(&mut right, percent(plan.body.height, 28));
     plan.panels = vec![
         (Panel::Ring, ring),
         (Panel::Fingers, fingers),
         (Panel::Neighbours, middle),
         (Panel::Files, files),
-        (Panel::Transfers, right),
+        (Panel::Transfers, transfers),
+        (Panel::Peers, right),
         (Panel::Events, events),
     ];
 }

@@ -26,7 +26,9 @@ pub mod hints;
 mod layout;
 mod neighbours;
 mod overlays;
+mod peers;
 mod prompt;
+mod results;
 mod ring;
 mod status;
 mod table;
@@ -68,6 +70,11 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
     if let (Some(seen), Some(overlay)) = (painted.scroll, &mut app.overlay) {
         match overlay {
             Overlay::Help { scroll, .. } | Overlay::Output { scroll, .. } => *scroll = seen,
+            Overlay::Results => {
+                if let Some(results) = &mut app.nodes[app.shown].results {
+                    results.table.offset = seen;
+                }
+            }
             Overlay::Confirm { .. } | Overlay::Leaving { .. } => {}
         }
     }
@@ -257,6 +264,7 @@ fn draw_content(
         Panel::Neighbours => neighbours::draw(scene, buf, inner, state),
         Panel::Files => files::draw(scene, buf, inner, state),
         Panel::Transfers => transfers::draw(scene, buf, inner, state),
+        Panel::Peers => peers::draw(scene, buf, inner, state),
         Panel::Events => events::draw(scene, buf, inner),
     }
 }
@@ -315,51 +323,83 @@ fn draw_titles(
     }
 }
 
+/// How a row of tabs is written.
+#[derive(Clone, Copy)]
+struct Tabs {
+    counts: bool,
+    /// The name of a tab that is not shown, and of the one that is.
+    names: [fn(Panel) -> &'static str; 2],
+    between: &'static str,
+}
+
+/// Forms of a row of tabs, the longest first: as much as there is room for.
+const TABS: [Tabs; 6] = [
+    Tabs { counts: true, names: [Panel::title, Panel::title], between: " │ " },
+    Tabs { counts: true, names: [Panel::title, Panel::title], between: "│" },
+    Tabs { counts: true, names: [Panel::short, Panel::title], between: "│" },
+    Tabs { counts: false, names: [Panel::short, Panel::title], between: "│" },
+    Tabs { counts: false, names: [Panel::short, Panel::short], between: "│" },
+    Tabs { counts: false, names: [|_| "", Panel::title], between: " │ " },
+];
+
 /// The left title: the digit, the name, and the other tabs of the place.
 fn title(scene: Scene, panel: Panel, tabs: &[Panel], room: usize) -> Line<'static> {
-    let theme = scene.theme();
     let focused = scene.has_focus(panel);
-    let style = if focused { theme.focus } else { theme.title };
     let others = if tabs.len() > 1 { tabs } else { &[panel] };
-    // As much as there is room for: counts, then names, then digits.
-    let form = |counts: bool, names: bool, between: &'static str| {
-        let mut spans = vec![Span::raw(" ")];
-        for tab in others {
-            let shown = *tab == panel;
-            if spans.len() > 1 {
-                spans.push(Span::styled(between, theme.border));
-            }
-            if shown && focused {
-                spans.push(Span::styled(format!("{} ", scene.glyphs().focus), theme.focus));
-            }
-            let digit = (tab.index() + 1).to_string();
-            spans.push(Span::styled(digit, if shown { theme.accent } else { theme.dim }));
-            if shown || names {
-                let style = match (shown, others.len()) {
-                    (true, 1) => style,
-                    (true, _) => style.add_modifier(Modifier::UNDERLINED),
-                    (false, _) => theme.dim,
-                };
-                spans.push(Span::raw(" "));
-                spans.push(Span::styled(tab.title(), style));
-            }
-            match number(scene, *tab) {
-                Some(n) if counts && others.len() > 1 => {
-                    spans.push(Span::styled(format!(" {n}"), theme.dim));
-                }
-                _ => {}
-            }
-        }
-        spans.push(Span::raw(" "));
-        Line::from(spans)
+    // A form in which every tab could be shown and have the focus: the row
+    // stays as it is when one goes from tab to tab.
+    let widest = |form: &Tabs| {
+        let width = |shown: &Panel| tabs_line(scene, others, *shown, true, *form).width();
+        others.iter().map(width).max().unwrap_or(0)
     };
-    let forms =
-        [(true, true, " │ "), (true, true, "│"), (false, true, " │ "), (false, false, " │ ")];
-    forms
-        .into_iter()
-        .map(|(counts, names, between)| form(counts, names, between))
-        .find(|line| line.width() <= room)
-        .unwrap_or_else(|| Line::styled(text::end(panel.title(), room).into_owned(), style))
+    let form = TABS.iter().find(|form| widest(form) <= room).or(TABS.last());
+    let line = form.map(|form| tabs_line(scene, others, panel, focused, *form));
+    line.filter(|line| line.width() <= room).unwrap_or_else(|| {
+        let style = if focused { scene.theme().focus } else { scene.theme().title };
+        Line::styled(text::end(panel.title(), room).into_owned(), style)
+    })
+}
+
+fn tabs_line(
+    scene: Scene,
+    tabs: &[Panel],
+    shown: Panel,
+    focused: bool,
+    form: Tabs,
+) -> Line<'static> {
+    let theme = scene.theme();
+    let mut spans = vec![Span::raw(" ")];
+    for tab in tabs {
+        let is_shown = *tab == shown;
+        if spans.len() > 1 {
+            spans.push(Span::styled(form.between, theme.border));
+        }
+        if is_shown && focused {
+            spans.push(Span::styled(format!("{} ", scene.glyphs().focus), theme.focus));
+        }
+        let digit = (tab.index() + 1).to_string();
+        spans.push(Span::styled(digit, if is_shown { theme.accent } else { theme.dim }));
+        let name = form.names[usize::from(is_shown)](*tab);
+        if !name.is_empty() {
+            let style = match (is_shown, tabs.len()) {
+                (true, 1) if focused => theme.focus,
+                (true, 1) => theme.title,
+                (true, _) if focused => theme.focus.add_modifier(Modifier::UNDERLINED),
+                (true, _) => theme.title.add_modifier(Modifier::UNDERLINED),
+                (false, _) => theme.dim,
+            };
+            spans.push(Span::raw(" "));
+            spans.push(Span::styled(name, style));
+        }
+        match number(scene, *tab) {
+            Some(n) if form.counts && tabs.len() > 1 => {
+                spans.push(Span::styled(format!(" {n}"), theme.dim));
+            }
+            _ => {}
+        }
+    }
+    spans.push(Span::raw(" "));
+    Line::from(spans)
 }
 
 /// What a tab counts.
@@ -369,6 +409,7 @@ fn number(scene: Scene, panel: Panel) -> Option<usize> {
         Panel::Neighbours => scene.snapshot.successors.len(),
         Panel::Files => scene.snapshot.files.len(),
         Panel::Transfers => scene.snapshot.transfers.len(),
+        Panel::Peers => peers::linked(scene.snapshot),
     };
     (n > 0).then_some(n)
 }
@@ -381,6 +422,7 @@ fn summary(scene: Scene, panel: Panel) -> Line<'static> {
         Panel::Neighbours => neighbours::summary(scene),
         Panel::Files => files::summary(scene),
         Panel::Transfers => transfers::summary(scene),
+        Panel::Peers => peers::summary(scene),
         Panel::Events => events::summary(scene),
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn draw(
         Column::new("rtt", 7, 8, 4).right(),
         Column::new("state", 7, 8, 5),
     ];
-    let table = Table { panel: Panel::Neighbours, columns: &columns, rows };
+    let table = Table { focus: scene.has_focus(Panel::Neighbours), columns: &columns, rows };
     let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let Some(neighbour) = at(scene, i) else {
             return Row { cells: Vec::new(), dim: false };

@@ -6,7 +6,7 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Widget};
 
-use super::{Scene, put, put_right, text};
+use super::{Scene, put, put_right, results, text};
 use crate::ui::action;
 use crate::ui::state::Overlay;
 use crate::view::command;
@@ -24,6 +24,7 @@ pub(super) fn draw(
         Overlay::Output { title, lines, scroll } => {
             (Some(draw_output(scene, buf, room, title, lines, *scroll)), None)
         }
+        Overlay::Results => (results::draw(scene, buf, room), None),
         Overlay::Confirm { question, .. } => {
             draw_confirm(scene, buf, room, question);
             (None, None)
@@ -211,7 +212,7 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
     let inner = window(scene, buf, place, "Leaving the ring", "Ctrl-C ends at once");
     let width = inner.width;
     let full = (f64::from(width) * part).round() as usize;
-    let files = scene.snapshot.files.len() as u64;
+    let files = scene.snapshot.kept() as u64;
     let what = match files {
         0 => format!("{} saying goodbye", scene.wheel()),
         n => format!("{} handing over {}", scene.wheel(), text::count(n, "file")),
@@ -234,7 +235,7 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
 
 /// A framed window over what is there; returns what is inside the frame. In a
 /// very small place there is no frame.
-fn window(scene: Scene, buf: &mut Buffer, place: Rect, title: &str, hint: &str) -> Rect {
+pub(super) fn window(scene: Scene, buf: &mut Buffer, place: Rect, title: &str, hint: &str) -> Rect {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     Clear.render(place, buf);
     buf.set_style(place, theme.text.remove_modifier(Modifier::DIM));
@@ -255,7 +256,14 @@ fn window(scene: Scene, buf: &mut Buffer, place: Rect, title: &str, hint: &str) 
 }
 
 /// How much there is to scroll, in the lower border.
-fn draw_more(scene: Scene, buf: &mut Buffer, place: Rect, inner: Rect, scroll: usize, of: usize) {
+pub(super) fn draw_more(
+    scene: Scene,
+    buf: &mut Buffer,
+    place: Rect,
+    inner: Rect,
+    scroll: usize,
+    of: usize,
+) {
     let to = (scroll + usize::from(inner.height)).min(of);
     if to - scroll.min(to) >= of || place.height < 4 || place.width < 60 {
         return;
@@ -271,7 +279,7 @@ fn draw_lines(buf: &mut Buffer, area: Rect, lines: &[Line], scroll: usize) {
     }
 }
 
-fn centred(room: Rect, width: u16, height: u16) -> Rect {
+pub(super) fn centred(room: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(room.width), height.min(room.height));
     Rect {
         x: room.x + (room.width - width) / 2,

@@ -473,6 +473,12 @@ fn selected(scene: Scene, member: usize) -> Option<Selected> {
         Panel::Fingers => snapshot.fingers.get(index)?.node.map(Selected::Node),
         Panel::Neighbours => neighbours::at(scene, index).map(|n| Selected::Node(n.peer)),
         Panel::Files => (index < snapshot.files.len()).then_some(Selected::File(index)),
+        // A linked peer may be on another ring, or on none.
+        Panel::Peers => snapshot
+            .peers
+            .get(index)
+            .filter(|row| snapshot.members.iter().any(|member| member.peer == row.peer))
+            .map(|row| Selected::Node(row.peer)),
         Panel::Transfers | Panel::Events => None,
     }
 }

@@ -176,8 +176,13 @@ fn segments(scene: Scene) -> Vec<Segment> {
         count.push((node_count(snapshot), theme.text));
     }
     add(3, false, count);
-    let files = text::count(snapshot.files.len() as u64, "file");
-    add(7, false, vec![(files, theme.text)]);
+    // Not counted one by one: there may be very many.
+    let shared = snapshot.sharing.files;
+    let kept = (snapshot.files.len() as u64).saturating_sub(u64::from(shared));
+    add(7, false, vec![(text::count(kept, "file"), theme.text)]);
+    if shared > 0 {
+        add(12, false, vec![(format!("{shared} shared"), theme.text)]);
+    }
     if snapshot.events_dropped > 0 {
         let n = snapshot.events_dropped;
         add(

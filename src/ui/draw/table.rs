@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Scene, put, text};
-use crate::ui::state::{Panel, TableState};
+use crate::ui::state::TableState;
 
 /// Cells between two columns.
 const GAP: u16 = 2;
@@ -44,7 +44,8 @@ impl Column {
 /// What a table is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
-    pub(super) panel: Panel,
+    /// Whether the selected row is marked.
+    pub(super) focus: bool,
     pub(super) columns: &'a [Column],
     pub(super) rows: usize,
 }
@@ -77,7 +78,7 @@ pub(super) fn draw(
     scene: Scene,
     buf: &mut Buffer,
     area: Rect,
-    Table { panel, columns, rows }: Table,
+    Table { focus, columns, rows }: Table,
     state: &mut TableState,
     row: impl Fn(usize, &[u16]) -> Row,
 ) -> Shown {
@@ -95,7 +96,7 @@ pub(super) fn draw(
     for (line, index) in (state.offset..to).enumerate() {
         let place = Rect { y: rest.y + line as u16, height: 1, ..rest };
         let Row { cells, dim } = row(index, &widths);
-        let selected = scene.has_focus(panel) && index == state.selected;
+        let selected = focus && index == state.selected;
         let over = match (selected, dim) {
             (true, _) => Some(scene.theme().selected),
             (false, true) => Some(scene.theme().dim),

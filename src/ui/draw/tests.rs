@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{Class, TICK, draw, wants_tick};
 use crate::ui::fixture;
+use crate::ui::results::{Listed, Results};
 use crate::ui::state::{App, Completion, Confirmed, Focus, Frozen, Message, Overlay, Panel, Trail};
 use crate::ui::theme::{Glyphs, Theme};
 use crate::view::{Level, Liveness, Standing, Step, TransferState};
@@ -88,6 +89,51 @@ fn confirm() -> Overlay {
 
 fn leaving() -> Overlay {
     Overlay::Leaving { since: Duration::from_secs(57), deadline: Duration::from_secs(67) }
+}
+
+fn with_results(mut app: App, of: Listed, selected: usize) -> App {
+    let mut results = Results::new(of);
+    results.table.selected = selected;
+    app.nodes[0].results = Some(results);
+    with_overlay(app, Overlay::Results)
+}
+
+fn searched() -> App {
+    with_results(fixture::eight(), Listed::Search(Arc::new(fixture::search())), 2)
+}
+
+/// The first answers have just come.
+fn searching() -> App {
+    let mut search = fixture::search();
+    search.contents.truncate(1);
+    search.silent.clear();
+    search.peers[1].1 = None;
+    (search.answered, search.depth, search.running) = (2, 1, true);
+    with_results(fixture::eight(), Listed::Search(Arc::new(search)), 0)
+}
+
+fn scanned() -> App {
+    with_results(fixture::eight(), Listed::Scan(Arc::new(fixture::scan())), 3)
+}
+
+/// Seven of a thousand ports tried.
+fn scanning() -> App {
+    let mut scan = fixture::scan();
+    scan.ports.truncate(7);
+    (scan.total, scan.done) = (1_000, 7);
+    with_results(fixture::eight(), Listed::Scan(Arc::new(scan)), 0)
+}
+
+fn ambiguous() -> App {
+    let mut contents = fixture::search().contents;
+    contents.truncate(2);
+    let name = contents[0].names[0].clone();
+    let of = Listed::Contents { name, contents, options: " --no-reshare".to_owned() };
+    let mut app = with_results(fixture::eight(), of, 0);
+    if let Some(results) = &mut app.nodes[0].results {
+        results.choice = 2;
+    }
+    app
 }
 
 fn typing(mut app: App, line: &str) -> App {
@@ -173,6 +219,23 @@ fn each_overlay() {
     assert_pictures("output", with_overlay(fixture::eight(), output()));
     assert_pictures("confirm", with_overlay(fixture::eight(), confirm()));
     assert_pictures("leaving", with_overlay(fixture::eight(), leaving()));
+}
+
+#[test]
+fn results_to_choose_from() {
+    assert_pictures("found", searched());
+    assert_pictures("found-ascii", in_ascii(searched()));
+    assert_pictures("finding", searching());
+    assert_pictures("scanned", scanned());
+    assert_pictures("scanned-ascii", in_ascii(scanned()));
+    assert_pictures("scanning", scanning());
+    assert_pictures("which", ambiguous());
+    let mut nothing = fixture::search();
+    nothing.contents.clear();
+    assert_pictures(
+        "found-nothing",
+        with_results(fixture::three(), Listed::Search(Arc::new(nothing)), 0),
+    );
 }
 
 #[test]
@@ -343,6 +406,7 @@ fn many_apps() -> Vec<App> {
     for overlay in [help(), output(), confirm(), leaving()] {
         apps.push(with_overlay(fixture::eight(), overlay));
     }
+    apps.extend([searched(), searching(), scanned(), scanning(), ambiguous()]);
     for panel in Panel::ALL {
         let mut app = in_panel(fixture::eight(), panel);
         app.zoom = panel.index() % 2 == 0;

@@ -99,6 +99,14 @@ pub(super) fn span(duration: Duration) -> String {
     }
 }
 
+/// `just now`, `4s ago`.
+pub(super) fn ago(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => "just now".to_owned(),
+        _ => format!("{} ago", span(duration)),
+    }
+}
+
 /// A round trip: `420 µs`, `2.1 ms`, `1.3 s`.
 pub(super) fn trip(micros: u64) -> String {
     match micros {
@@ -224,6 +232,8 @@ mod tests {
         assert_eq!(span(Duration::from_secs(4)), "4s");
         assert_eq!(span(Duration::from_secs(130)), "2m 10s");
         assert_eq!(span(Duration::from_secs(11_100)), "3h 05m");
+        assert_eq!(ago(Duration::from_millis(400)), "just now");
+        assert_eq!(ago(Duration::from_secs(4)), "4s ago");
         assert_eq!(trip(420), "420 µs");
         assert_eq!(trip(2_140), "2.1 ms");
         assert_eq!(clock(1_763_726_643_000), "12:04:03");

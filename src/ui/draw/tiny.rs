@@ -182,9 +182,8 @@ fn draw_transfers(scene: Scene, buf: &mut Buffer, row: Rect) {
     put(buf, row, &Line::from(spans));
 }
 
-/// `1Ring 2Fingers 3Near 4Files 5Moves 6Log ?`.
+/// `1Ring 2Fingers 3Near 4Files 5Moves 6Peers 7Log ?`.
 fn draw_tabs(scene: Scene, buf: &mut Buffer, row: Rect, shown: Panel) {
-    const SHORT: [&str; Panel::ALL.len()] = ["Ring", "Fingers", "Near", "Files", "Moves", "Log"];
     let theme = scene.theme();
     let form = |name: fn(Panel) -> &'static str, only_shown: bool| {
         let mut spans = Vec::new();
@@ -206,9 +205,12 @@ fn draw_tabs(scene: Scene, buf: &mut Buffer, row: Rect, shown: Panel) {
         spans.push(Span::styled("?", theme.title));
         Line::from(spans)
     };
-    let short = |panel: Panel| SHORT[panel.index()];
-    let forms =
-        [form(Panel::title, false), form(short, false), form(short, true), form(|_| "", true)];
+    let forms = [
+        form(Panel::title, false),
+        form(Panel::short, false),
+        form(Panel::short, true),
+        form(|_| "", true),
+    ];
     let room = usize::from(row.width);
     if let Some(line) = forms.iter().find(|line| line.width() <= room) {
         put(buf, row, line);

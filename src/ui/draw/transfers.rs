@@ -1,5 +1,6 @@
 //! Running and recent transfers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ratatui::buffer::Buffer;
@@ -8,9 +9,15 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::table::{self, Column, Row, Shown, Table};
-use super::{Scene, put_empty, text};
+use super::{Scene, put, put_empty, text};
 use crate::ui::state::{Panel, TableState};
 use crate::view::{TransferKind, TransferRow, TransferState};
+
+/// Rows from which the selected transfer's sources are shown below the table.
+const DETAILED: u16 = 10;
+
+/// Cells of the bar of a source's share.
+const SHARE_BAR: u16 = 20;
 
 /// `1 running`.
 pub(super) fn summary(scene: Scene) -> Line<'static> {
@@ -42,11 +49,12 @@ pub(super) fn draw(
         Column::new("%", 4, 4, 1).right(),
         Column::new("rate", 8, 9, 4).right(),
         Column::new("eta", 4, 7, 2).right(),
-        Column::new("peers", 8, 11, 8),
+        Column::new("sources", 8, 20, 8).grows(),
         Column::new("state", 9, 16, 6).grows(),
     ];
     let rows = transfers.len();
-    let table = Table { panel: Panel::Transfers, columns: &columns, rows };
+    let (area, below) = divide(scene, area, rows);
+    let table = Table { focus: scene.has_focus(Panel::Transfers), columns: &columns, rows };
     let shown = table::draw(scene, buf, area, table, state, |i, widths| {
         let row = &transfers[i];
         let running = is_running(row);
@@ -71,7 +79,7 @@ pub(super) fn draw(
                 Line::raw(format!("{}%", percent(row))),
                 Line::raw(number),
                 Line::raw(if running { eta(row) } else { String::new() }),
-                Line::styled(peers(scene, row), theme.dim),
+                Line::styled(peers(scene, row, usize::from(widths[7])), theme.dim),
                 Line::styled(
                     text::end(&word(row), usize::from(widths[8])).into_owned(),
                     if running { theme.text } else { style },
@@ -80,7 +88,67 @@ pub(super) fn draw(
             dim: !running && !matches!(row.state, TransferState::Failed(_)),
         }
     });
+    if let (Some(below), Some(row)) = (below, transfers.get(state.selected)) {
+        draw_sources(scene, buf, below, row);
+    }
     Some(shown)
+}
+
+/// In a panel that fills the screen the lower part shows where the bytes of the
+/// selected transfer come from, or go.
+fn divide(scene: Scene, area: Rect, rows: usize) -> (Rect, Option<Rect>) {
+    if !scene.app.zoom || area.height < DETAILED {
+        return (area, None);
+    }
+    let table = u16::try_from(rows + 1).unwrap_or(u16::MAX).min(area.height / 2);
+    let below = Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(2),
+        y: area.y + table + 1,
+        height: area.height - table - 1,
+    };
+    (Rect { height: table, ..area }, Some(below))
+}
+
+/// One line for each side, with its share of the bytes.
+fn draw_sources(scene: Scene, buf: &mut Buffer, area: Rect, row: &TransferRow) {
+    let theme = scene.theme();
+    let way = match row.kind {
+        TransferKind::Download | TransferKind::Copy | TransferKind::Receive => "from",
+        TransferKind::Upload | TransferKind::Serve => "to",
+        TransferKind::Hash => "read here",
+    };
+    let sides = match row.peers.len() {
+        _ if row.kind == TransferKind::Hash => String::new(),
+        0 => " nobody yet".to_owned(),
+        n => format!(" {}", text::count(n as u64, "node")),
+    };
+    let size = text::size(row.total);
+    let title = format!("#{} {} · {size} {way}{sides}", row.number, row.name);
+    let title = text::middle(&title, usize::from(area.width)).into_owned();
+    put(buf, area, &Line::styled(title, theme.title));
+    let room = usize::from(area.height.saturating_sub(1));
+    let names: Vec<String> = row.peers.iter().take(room).map(|(at, _)| at.to_string()).collect();
+    let widest = names.iter().map(|name| text::width(name)).max().unwrap_or(0);
+    for (i, (name, (_, bytes))) in names.iter().zip(&row.peers).enumerate() {
+        let (share, line) = (share(row, *bytes), usize::from(area.y) + i + 1);
+        let full = (u64::from(SHARE_BAR) * share / 100) as usize;
+        let pad = " ".repeat(widest - text::width(name));
+        let spans = vec![
+            Span::raw(format!("  {name}{pad}  ")),
+            Span::styled(scene.glyphs().full.repeat(full), theme.accent),
+            Span::styled(scene.glyphs().empty.repeat(usize::from(SHARE_BAR) - full), theme.dim),
+            Span::raw(format!(" {share:>3}%  ")),
+            Span::styled(format!("{:>7}", text::size(*bytes)), theme.dim),
+        ];
+        put(buf, Rect { y: line as u16, height: 1, ..area }, &Line::from(spans));
+    }
+}
+
+/// Whole percents of all bytes that moved.
+fn share(row: &TransferRow, bytes: u64) -> u64 {
+    let all: u128 = row.peers.iter().map(|(_, bytes)| u128::from(*bytes)).sum();
+    (u128::from(bytes) * 100).checked_div(all).unwrap_or(0) as u64
 }
 
 /// Whether it goes on.
@@ -151,19 +219,35 @@ fn word(row: &TransferRow) -> String {
     }
 }
 
-fn peers(scene: Scene, row: &TransferRow) -> String {
-    let short = |(address, _): &(std::net::SocketAddr, u64)| {
+/// The other sides, those with the most bytes first, with their share where
+/// there are several: `:2004 68% :2001 32%`.
+fn peers(scene: Scene, row: &TransferRow, room: usize) -> String {
+    let short = |address: &SocketAddr| {
         if address.ip() == scene.snapshot.me.address().ip() {
             format!(":{}", address.port())
         } else {
             address.to_string()
         }
     };
-    match row.peers.as_slice() {
-        [] => String::new(),
-        [one] => short(one),
-        [one, more @ ..] => format!("{} +{}", short(one), more.len()),
+    if let [(one, _)] = row.peers.as_slice() {
+        return short(one);
     }
+    let mut order: Vec<&(SocketAddr, u64)> = row.peers.iter().collect();
+    order.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let mut shown = String::new();
+    for (i, (address, bytes)) in order.iter().enumerate() {
+        let next = format!("{} {}%", short(address), share(row, *bytes));
+        let left = order.len() - i;
+        let rest = if left > 1 { 1 + format!("+{}", left - 1).len() } else { 0 };
+        if i > 0 && text::width(&shown) + 1 + text::width(&next) + rest > room {
+            shown.push_str(&format!(" +{left}"));
+            break;
+        }
+        let next = if i == 0 && text::width(&next) + rest > room { short(address) } else { next };
+        shown.push_str(if i > 0 { " " } else { "" });
+        shown.push_str(&next);
+    }
+    shown
 }
 
 fn bar(scene: Scene, row: &TransferRow, style: Style, width: u16) -> Line<'static> {

@@ -7,7 +7,7 @@ use crate::ui::state::MAX_EVENTS;
 #[test]
 fn digits_jump_and_tab_cycles_through_the_panels() {
     let mut app = panels();
-    for (digit, panel) in ('1'..='6').zip(Panel::ALL) {
+    for (digit, panel) in ('1'..='7').zip(Panel::ALL) {
         text(&mut app, &digit.to_string());
         assert_eq!(app.panel, panel);
     }
@@ -45,7 +45,7 @@ fn the_selected_row_is_copied_as_the_prompt_would_take_it() {
     assert_eq!(told(&app), "copied SkyShip.jpg");
     assert_eq!(text(&mut app, "3jy"), [Do::Copy("127.0.0.1:2002".into())]);
     assert_eq!(text(&mut app, "1y"), [Do::Copy("127.0.0.1:2001".into())]);
-    assert_eq!(text(&mut app, "6y"), []);
+    assert_eq!(text(&mut app, "7y"), []);
     assert!(told(&app).contains("no row"));
 }
 
@@ -91,7 +91,7 @@ fn following_stops_on_scroll_and_counts_what_is_new() {
     for number in 0..10 {
         app.event(0, event(&number.to_string()));
     }
-    text(&mut app, "6kk");
+    text(&mut app, "7kk");
     assert_eq!((app.log.scrolled, app.log.unseen), (2, 0));
     for number in 10..14 {
         app.event(0, event(&number.to_string()));

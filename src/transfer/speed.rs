@@ -42,12 +42,12 @@ const LOOK_STEP: Duration = Duration::from_millis(100);
 
 /// The speeds of the sources of one download.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Paces {
-    sources: BTreeMap<Peer, Pace>,
+pub struct Speeds {
+    sources: BTreeMap<Peer, Speed>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Pace {
+struct Speed {
     /// When something was asked of it; `None` while it has nothing to do.
     working: Option<Time>,
     /// Bytes that had come at these times of its present work.
@@ -56,42 +56,43 @@ struct Pace {
     rate: Option<u64>,
 }
 
-impl Paces {
+impl Speeds {
     /// A source was asked for something, and has sent `total` bytes so far.
     /// Nothing changes for one that has something to do already.
     pub fn works(&mut self, now: Time, source: Peer, total: u64) {
-        let pace = self.sources.entry(source).or_default();
-        if pace.working.is_none() {
-            pace.working = Some(now);
-            pace.looks.clear();
-            pace.looks.push_back((now, total));
+        let speed = self.sources.entry(source).or_default();
+        if speed.working.is_none() {
+            speed.working = Some(now);
+            speed.looks.clear();
+            speed.looks.push_back((now, total));
         }
     }
 
     /// A source that has something to do has sent `total` bytes so far.
     pub fn look(&mut self, now: Time, source: Peer, total: u64) {
-        let Some(pace) = self.sources.get_mut(&source).filter(|pace| pace.working.is_some()) else {
+        let Some(speed) = self.sources.get_mut(&source).filter(|speed| speed.working.is_some())
+        else {
             return;
         };
-        if pace.looks.back().is_none_or(|(at, _)| now.since(*at) >= LOOK_STEP) {
-            pace.looks.push_back((now, total));
+        if speed.looks.back().is_none_or(|(at, _)| now.since(*at) >= LOOK_STEP) {
+            speed.looks.push_back((now, total));
         }
-        while pace.looks.get(1).is_some_and(|(at, _)| now.since(*at) >= WINDOW) {
-            pace.looks.pop_front();
+        while speed.looks.get(1).is_some_and(|(at, _)| now.since(*at) >= WINDOW) {
+            speed.looks.pop_front();
         }
-        if let Some((at, before)) = pace.looks.front() {
+        if let Some((at, before)) = speed.looks.front() {
             let micros = u64::try_from(now.since(*at).as_micros()).unwrap_or(u64::MAX);
             let bytes = total.saturating_sub(*before);
             if micros > 0 && (bytes > 0 || now.since(*at) >= GRACE) {
-                pace.rate = Some(bytes.saturating_mul(1_000_000) / micros);
+                speed.rate = Some(bytes.saturating_mul(1_000_000) / micros);
             }
         }
     }
 
     /// A source has delivered all that was asked of it.
     pub fn rests(&mut self, source: Peer) {
-        if let Some(pace) = self.sources.get_mut(&source) {
-            pace.working = None;
+        if let Some(speed) = self.sources.get_mut(&source) {
+            speed.working = None;
         }
     }
 
@@ -118,11 +119,11 @@ impl Paces {
     /// When a source will have delivered `owed` bytes: `None` when it does not
     /// deliver, as far as one can tell.
     pub fn eta(&self, now: Time, source: Peer, owed: u64) -> Option<Duration> {
-        let pace = self.sources.get(&source)?;
-        match pace.rate {
+        let speed = self.sources.get(&source)?;
+        match speed.rate {
             Some(0) => None,
             Some(rate) => Some(Duration::from_micros(owed.saturating_mul(1_000_000) / rate)),
-            None if pace.working.is_some_and(|since| now.since(since) >= GRACE) => None,
+            None if speed.working.is_some_and(|since| now.since(since) >= GRACE) => None,
             None => Some(Duration::ZERO),
         }
     }
@@ -130,15 +131,15 @@ impl Paces {
     /// Those that were below a tenth of the median speed during the whole
     /// window, though they had something to deliver.
     pub fn slow(&self, now: Time) -> Vec<Peer> {
-        let mut rates: Vec<u64> = self.sources.values().filter_map(|pace| pace.rate).collect();
+        let mut rates: Vec<u64> = self.sources.values().filter_map(|speed| speed.rate).collect();
         rates.sort_unstable();
         let Some(median) = rates.get(rates.len() / 2) else { return Vec::new() };
-        let slow = |pace: &Pace| {
-            pace.working.is_some_and(|since| now.since(since) >= WINDOW)
-                && pace.looks.front().is_some_and(|(at, _)| now.since(*at) >= WINDOW)
-                && pace.rate.is_some_and(|rate| rate.saturating_mul(SLOW_PART) < *median)
+        let slow = |speed: &Speed| {
+            speed.working.is_some_and(|since| now.since(since) >= WINDOW)
+                && speed.looks.front().is_some_and(|(at, _)| now.since(*at) >= WINDOW)
+                && speed.rate.is_some_and(|rate| rate.saturating_mul(SLOW_PART) < *median)
         };
-        self.sources.iter().filter(|(_, pace)| slow(pace)).map(|(source, _)| *source).collect()
+        self.sources.iter().filter(|(_, speed)| slow(speed)).map(|(source, _)| *source).collect()
     }
 }
 
@@ -157,26 +158,26 @@ mod tests {
     }
 
     /// Everybody delivers this many bytes a second for so long.
-    fn after(millis: u64, rates: &[u64]) -> Paces {
-        let mut paces = Paces::default();
+    fn after(millis: u64, rates: &[u64]) -> Speeds {
+        let mut speeds = Speeds::default();
         for now in (0..=millis).step_by(250) {
             for (number, rate) in (0..).zip(rates) {
-                paces.works(at(now), peer(number), 0);
-                paces.look(at(now), peer(number), rate * now / 1_000);
+                speeds.works(at(now), peer(number), 0);
+                speeds.look(at(now), peer(number), rate * now / 1_000);
             }
         }
-        paces
+        speeds
     }
 
     #[test]
     fn a_run_is_what_a_source_delivers_in_less_than_a_second() {
-        let paces = after(1_000, &[100 * MIB, MIB / 2, 0]);
-        assert_eq!(paces.rate(peer(0)), Some(100 * MIB));
-        assert_eq!(paces.run(peer(0), MIB), 75);
-        assert_eq!(paces.run(peer(0), 64 * MIB), 1);
-        assert_eq!(paces.run(peer(1), MIB), 1, "never less than a piece");
-        assert_eq!(paces.run(peer(2), MIB), 1);
-        assert_eq!(paces.run(peer(9), MIB), 4, "unknown");
+        let speeds = after(1_000, &[100 * MIB, MIB / 2, 0]);
+        assert_eq!(speeds.rate(peer(0)), Some(100 * MIB));
+        assert_eq!(speeds.run(peer(0), MIB), 75);
+        assert_eq!(speeds.run(peer(0), 64 * MIB), 1);
+        assert_eq!(speeds.run(peer(1), MIB), 1, "never less than a piece");
+        assert_eq!(speeds.run(peer(2), MIB), 1);
+        assert_eq!(speeds.run(peer(9), MIB), 4, "unknown");
         assert_eq!(after(1_000, &[100_000 * MIB]).run(peer(0), MIB), 256, "the most");
         assert_eq!(after(1_000, &[100_000 * MIB]).run(peer(0), 16 * MIB), 16, "in bytes");
     }
@@ -192,29 +193,29 @@ mod tests {
 
     #[test]
     fn a_source_that_stops_is_slow_soon_and_one_that_rests_is_not() {
-        let mut paces = after(5_000, &[50 * MIB, 50 * MIB, 50 * MIB]);
-        paces.rests(peer(1));
+        let mut speeds = after(5_000, &[50 * MIB, 50 * MIB, 50 * MIB]);
+        speeds.rests(peer(1));
         for now in (5_250..=8_000).step_by(250) {
-            paces.look(at(now), peer(0), 50 * MIB * now / 1_000);
-            paces.look(at(now), peer(1), 250 * MIB);
-            paces.look(at(now), peer(2), 250 * MIB);
+            speeds.look(at(now), peer(0), 50 * MIB * now / 1_000);
+            speeds.look(at(now), peer(1), 250 * MIB);
+            speeds.look(at(now), peer(2), 250 * MIB);
         }
-        assert_eq!(paces.slow(at(8_000)), [peer(2)]);
-        assert_eq!(paces.rate(peer(1)), Some(50 * MIB));
+        assert_eq!(speeds.slow(at(8_000)), [peer(2)]);
+        assert_eq!(speeds.rate(peer(1)), Some(50 * MIB));
         // What it did not have to do is not held against it later.
-        paces.works(at(60_000), peer(1), 250 * MIB);
-        paces.look(at(60_250), peer(1), 250 * MIB + 12 * MIB);
-        assert_eq!(paces.rate(peer(1)), Some(48 * MIB));
-        paces.forget(peer(2));
-        assert_eq!(paces.slow(at(60_250)), []);
+        speeds.works(at(60_000), peer(1), 250 * MIB);
+        speeds.look(at(60_250), peer(1), 250 * MIB + 12 * MIB);
+        assert_eq!(speeds.rate(peer(1)), Some(48 * MIB));
+        speeds.forget(peer(2));
+        assert_eq!(speeds.slow(at(60_250)), []);
     }
 
     #[test]
     fn the_rest_is_expected_at_the_measured_speed() {
-        let paces = after(1_000, &[10 * MIB, 0]);
-        assert_eq!(paces.eta(at(1_000), peer(0), 20 * MIB), Some(Duration::from_secs(2)));
-        assert_eq!(paces.eta(at(1_000), peer(1), MIB), None, "it does not deliver");
-        let mut fresh = Paces::default();
+        let speeds = after(1_000, &[10 * MIB, 0]);
+        assert_eq!(speeds.eta(at(1_000), peer(0), 20 * MIB), Some(Duration::from_secs(2)));
+        assert_eq!(speeds.eta(at(1_000), peer(1), MIB), None, "it does not deliver");
+        let mut fresh = Speeds::default();
         fresh.works(at(0), peer(0), 0);
         assert_eq!(fresh.eta(at(100), peer(0), MIB), Some(Duration::ZERO), "too early to tell");
         assert_eq!(fresh.eta(at(600), peer(0), MIB), None);

@@ -1,0 +1,507 @@
+//! Links and gossip of a node: the driver of [`crate::mesh::links`] and
+//! [`crate::mesh::gossip`]. One task owns both; the hub hands it messages.
+//!
+//! It gives the two machines time and random choices, sends what they say, and
+//! tells people what happened: `rows` is what the dashboard shows, `words` are
+//! the commands.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::chord::{CensusState, Command, Reply, Standing};
+use crate::limits::MAX_SAY_BYTES;
+use crate::mesh::bucket::{Bucket, Rate};
+use crate::mesh::gossip::{self, Complaint, Heard};
+use crate::mesh::links::{self, Change, Effect, Links, RANDOM};
+use crate::peer::Peer;
+use crate::time::Time;
+use crate::view::text::{bytes, clean};
+use crate::view::{Level, PeerRow};
+use crate::wire::MeshMessage;
+use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
+use crate::wire::query::LinkKind;
+
+use super::shared::{self, Shared};
+
+mod rows;
+pub(super) mod words;
+
+/// Inputs waiting for the task: whoever floods it loses messages, nothing else.
+pub(super) const QUEUE: usize = 1_024;
+
+/// Pause before links that are lacking are drawn, after something changed...
+const DRAW_SOON: Duration = Duration::from_millis(500);
+
+/// ...and at most, while nobody is found: a small ring never has enough.
+const DRAW_RARELY: Duration = Duration::from_secs(8);
+
+/// Time between two announcements of this node's shared files.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
+
+/// Time for saying goodbye on all links, which only takes the task's turn.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Lines about links that nobody asked for; who makes and ends them again and
+/// again shall not fill the events.
+const LINES: Rate = Rate { burst: 20, every: Duration::from_secs(2) };
+
+/// How a wish for a link ended: whether there was one already.
+pub(super) type Connecting = Result<bool, String>;
+
+/// What the task reacts to.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A peer says something about its link.
+    Link {
+        /// Who.
+        from: Peer,
+        /// What.
+        message: LinkMessage,
+    },
+    /// A peer passes gossip on.
+    Gossip {
+        /// Who.
+        from: Peer,
+        /// What.
+        gossip: Gossip,
+    },
+    /// The last connection to an address ended, or none could be made.
+    Gone {
+        /// Whose.
+        address: SocketAddr,
+    },
+    /// This node has news of its own for everyone. Of several in a short time
+    /// the last one counts.
+    Announce(GossipBody),
+    /// Peers to draw random links from, in random order.
+    Candidates(Vec<Peer>),
+    /// The user wants a link.
+    Connect {
+        /// With whom.
+        peer: Peer,
+        /// Told when there is one, or why there is none.
+        done: oneshot::Sender<Connecting>,
+    },
+    /// The user ends a link.
+    Disconnect {
+        /// With whom.
+        address: SocketAddr,
+        /// Told with whom it was; `None`: there was none.
+        done: oneshot::Sender<Option<Peer>>,
+    },
+    /// The user says something to everyone.
+    Say {
+        /// What.
+        text: String,
+        /// Told over how many links it went, or what is wrong.
+        done: oneshot::Sender<Result<u32, String>>,
+    },
+    /// The node leaves: every link is closed.
+    Leave {
+        /// Told when that is said.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Runs until the node stops.
+pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
+    let mut driver = Driver::new(shared.clone());
+    loop {
+        let wake = shared.started + Duration::from_micros(driver.due().as_micros());
+        let input = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            input = inputs.recv() => match input {
+                Some(input) => Some(input),
+                None => return,
+            },
+            () = tokio::time::sleep_until(wake.into()) => None,
+        };
+        match input {
+            Some(input) => driver.take(input).await,
+            None => driver.tick(),
+        }
+        driver.carry_out().await;
+        driver.show();
+    }
+}
+
+/// Closes every link: the node leaves.
+pub(super) async fn leave(shared: &Shared) {
+    let (done, said) = oneshot::channel();
+    let leaving = async {
+        if shared.mesh.send(Input::Leave { done }).await.is_ok() {
+            let _ = said.await;
+        }
+    };
+    let _ = tokio::time::timeout(LEAVE_LIMIT, leaving).await;
+}
+
+/// The state of the task.
+struct Driver {
+    shared: Shared,
+    links: Links,
+    gossip: gossip::Gossip,
+    /// Who waits for a link with whom.
+    waiting: BTreeMap<SocketAddr, Vec<oneshot::Sender<Connecting>>>,
+    /// Somebody is looking for candidates.
+    drawing: bool,
+    draw_at: Time,
+    draw_pause: Duration,
+    /// What this node wants to announce.
+    news: Option<GossipBody>,
+    announce_at: Time,
+    lines: Bucket,
+    effects: Vec<Effect>,
+    /// Something visible may have changed.
+    changed: bool,
+    rows: Arc<Vec<PeerRow>>,
+}
+
+impl Driver {
+    fn new(shared: Shared) -> Driver {
+        let me = shared.me().me.address();
+        Driver {
+            shared,
+            links: Links::new(me),
+            gossip: gossip::Gossip::new(me),
+            waiting: BTreeMap::new(),
+            drawing: false,
+            draw_at: Time::ZERO + DRAW_SOON,
+            draw_pause: DRAW_SOON,
+            news: None,
+            announce_at: Time::ZERO,
+            lines: Bucket::new(),
+            effects: Vec::new(),
+            changed: false,
+            rows: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(self.shared.uptime().as_micros() as u64)
+    }
+
+    /// Files that this node shares.
+    fn sharing(&self) -> u32 {
+        self.shared.board.rows().sharing.files
+    }
+
+    /// When there is something to do without an input.
+    fn due(&self) -> Time {
+        // Links or not: reputations change with time, and are looked at then.
+        let idle = self.draw_at.max(self.now()) + DRAW_RARELY;
+        let draw = if self.wants_to_draw() { self.draw_at } else { idle };
+        let announce = if self.news.is_some() && self.links.open().next().is_some() {
+            self.announce_at
+        } else {
+            idle
+        };
+        self.links.due().unwrap_or(idle).min(draw).min(announce)
+    }
+
+    fn wants_to_draw(&self) -> bool {
+        !self.drawing && self.links.lacking() > 0
+    }
+
+    async fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Link { from, message } => {
+                let sharing = self.sharing();
+                self.links.received(now, from, message, sharing, &mut self.effects);
+                // Beats change round trips and counts of shared files, which
+                // are looked at with the next tick.
+            }
+            Input::Gossip { from, gossip } => self.hear(from, &gossip).await,
+            Input::Gone { address } => {
+                let sharing = self.sharing();
+                self.links.gone(now, address, sharing, &mut self.effects);
+            }
+            Input::Announce(body) => self.news = Some(body),
+            Input::Candidates(candidates) => {
+                self.drawing = false;
+                self.links.draw(now, &candidates, &mut self.effects);
+                if self.effects.is_empty() {
+                    self.draw_pause = (self.draw_pause * 2).min(DRAW_RARELY);
+                }
+                self.draw_at = now + self.draw_pause;
+            }
+            Input::Connect { peer, done } => self.connect(peer, done),
+            Input::Disconnect { address, done } => {
+                self.waiting.remove(&address);
+                let peer = self.links.disconnect(now, address, &mut self.effects);
+                self.links_changed();
+                let _ = done.send(peer);
+            }
+            Input::Say { text, done } => {
+                let _ = done.send(self.say(text).await);
+            }
+            Input::Leave { done } => {
+                let _ = self.begin(GossipBody::Leaving);
+                self.links.close(&mut self.effects);
+                self.links_changed();
+                self.carry_out().await;
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        let sharing = self.sharing();
+        self.links.tick(now, sharing, &mut self.effects);
+        if self.wants_to_draw() && self.draw_at <= now {
+            self.drawing = true;
+            let shared = self.shared.clone();
+            self.shared.tasks.spawn(async move {
+                let candidates = candidates(&shared).await;
+                let _ = shared.mesh.send(Input::Candidates(candidates)).await;
+            });
+        }
+        if self.announce_at <= now
+            && self.links.open().next().is_some()
+            && let Some(body) = self.news.take()
+        {
+            self.announce_at = now + ANNOUNCE_EVERY;
+            let _ = self.begin(body);
+        }
+        self.changed = true;
+    }
+
+    fn connect(&mut self, peer: Peer, done: oneshot::Sender<Connecting>) {
+        match self.links.connect(self.now(), peer, &mut self.effects) {
+            Ok(true) => {
+                self.links_changed();
+                let _ = done.send(Ok(true));
+            }
+            Ok(false) => {
+                let waiting = self.waiting.entry(peer.address()).or_default();
+                waiting.retain(|done| !done.is_closed());
+                waiting.push(done);
+            }
+            Err(links::Full) => {
+                let most = links::MAX_CHOSEN;
+                let _ = done.send(Err(format!(
+                    "there are {most} connected peers, and no more are allowed; disconnect one"
+                )));
+            }
+        }
+    }
+
+    async fn say(&mut self, text: String) -> Result<u32, String> {
+        let body = GossipBody::Say(clean(text.trim()).into_owned());
+        if !gossip::may_be_said(&body) {
+            return Err(match text.trim().len() {
+                0 => "there is nothing to say; usage: say TEXT".to_owned(),
+                long => format!(
+                    "a sentence has at most {MAX_SAY_BYTES} bytes, this one has {long}; say less"
+                ),
+            });
+        }
+        if self.links.open().next().is_none() {
+            return Err("nobody would hear it: this node has no links; join a ring, or connect \
+                        PEER"
+                .to_owned());
+        }
+        match self.begin(body.clone()) {
+            Ok(links) => {
+                self.tell_news(self.shared.me().me, &body).await;
+                Ok(links)
+            }
+            Err(gossip::TooMuch) => {
+                Err("that is more than others listen to; wait a few seconds".to_owned())
+            }
+        }
+    }
+
+    /// Begins a piece of gossip; over how many links it went out.
+    fn begin(&mut self, body: GossipBody) -> Result<u32, gossip::TooMuch> {
+        let unix_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
+        let (now, me) = (self.now(), self.shared.me().me);
+        let piece = self.gossip.begin(now, fastrand::u128(..), me, unix_ms, body)?;
+        Ok(self.pass_on(&piece, None))
+    }
+
+    async fn hear(&mut self, from: Peer, piece: &Gossip) {
+        // Only over links: whoever wants to be heard can be counted.
+        if !self.links.is_open(from.address()) {
+            return;
+        }
+        match self.gossip.hear(self.now(), from.address(), piece) {
+            Heard::News { pass_on } => {
+                if let Some(piece) = pass_on {
+                    self.pass_on(&piece, Some(from));
+                }
+                self.tell_news(piece.origin, &piece.body).await;
+            }
+            Heard::Known => {}
+            Heard::Bad => {
+                let text = format!("{from} passed on gossip that is empty or too long; dropped");
+                self.stranger(text).await;
+            }
+            Heard::TooMuch { complaint: None } => {}
+            Heard::TooMuch { complaint: Some(complaint) } => {
+                self.stranger(complain(from, complaint)).await;
+            }
+        }
+    }
+
+    /// Sends a piece over all links but one; over how many.
+    fn pass_on(&self, piece: &Gossip, but: Option<Peer>) -> u32 {
+        let mut count = 0;
+        for link in self.links.open() {
+            let peer = link.peer();
+            if but.is_none_or(|but| but.address() != peer.address()) {
+                self.shared.tell_mesh(peer, MeshMessage::Gossip(piece.clone()));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    async fn tell_news(&self, origin: Peer, body: &GossipBody) {
+        let (level, text) = match body {
+            GossipBody::Say(text) => (Level::Info, format!("{origin} says: {}", clean(text))),
+            GossipBody::Shares { files: 0, .. } => {
+                (Level::Info, format!("{origin} shares nothing any more"))
+            }
+            GossipBody::Shares { files, bytes: size } => {
+                let files = if *files == 1 { "1 file".into() } else { format!("{files} files") };
+                (Level::Info, format!("{origin} shares {files} ({})", bytes(*size)))
+            }
+            GossipBody::Leaving => (Level::Detail, format!("{origin} leaves")),
+        };
+        self.shared.event(level, text).await;
+    }
+
+    /// A warning about somebody who may cause it again and again.
+    async fn stranger(&self, text: String) {
+        let _ = self.shared.hub.send(shared::Input::Stranger(text)).await;
+    }
+
+    /// Carries out what the links want.
+    async fn carry_out(&mut self) {
+        let effects = std::mem::take(&mut self.effects);
+        for effect in &effects {
+            match *effect {
+                Effect::Send { to, message } => {
+                    self.shared.tell_mesh(to, MeshMessage::Link(message));
+                }
+                Effect::Event(event) => self.tell_event(event).await,
+                Effect::Dead(peer) => {
+                    let _ = self.shared.dead.try_send(peer);
+                }
+            }
+        }
+        self.effects = effects;
+        self.effects.clear();
+    }
+
+    async fn tell_event(&mut self, event: links::Event) {
+        self.links_changed();
+        let peer = event.peer;
+        let outcome = match event.change {
+            Change::Opened => Some(Ok(false)),
+            Change::Refused => {
+                Some(Err(format!("{peer} has as many links as it takes; try another peer")))
+            }
+            Change::Failed => Some(Err(format!(
+                "{peer} is inactive: it does not answer; is a node running there?"
+            ))),
+            _ => None,
+        };
+        if let Some(outcome) = outcome {
+            for done in self.waiting.remove(&peer.address()).into_iter().flatten() {
+                let _ = done.send(outcome.clone());
+            }
+        }
+        let Some((level, text)) = describe(event) else { return };
+        if event.kind == LinkKind::Chosen || self.lines.take(self.now(), LINES) {
+            self.shared.event(level, text).await;
+        }
+    }
+
+    /// A link came or went: what is lacking is looked for soon.
+    fn links_changed(&mut self) {
+        self.changed = true;
+        self.draw_pause = DRAW_SOON;
+        self.draw_at = self.draw_at.min(self.now() + DRAW_SOON);
+    }
+
+    /// Puts the rows on the board when a person would see a difference.
+    fn show(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let rows = rows::of(&self.links, &self.shared.reputations.doubted());
+        if rows::differ(&self.rows, &rows) {
+            self.rows = Arc::new(rows);
+            let rows = Arc::clone(&self.rows);
+            self.shared.show(|board| board.peers = rows);
+        }
+    }
+}
+
+/// What happened to a link, as a sentence, if it is of interest.
+fn describe(event: links::Event) -> Option<(Level, String)> {
+    let links::Event { peer, kind, change } = event;
+    let quiet = if kind == LinkKind::Chosen { Level::Info } else { Level::Detail };
+    Some(match change {
+        Change::Opened => match kind {
+            LinkKind::Chosen => (quiet, format!("connected to {peer}")),
+            LinkKind::Random => (quiet, format!("linked with {peer}, drawn at random")),
+            LinkKind::Incoming => (quiet, format!("{peer} has linked with this node")),
+        },
+        // Whoever asked for it hears it.
+        Change::Refused => return None,
+        Change::Failed => (quiet, format!("{peer} did not answer when it was asked for a link")),
+        Change::Suspected => (Level::Warn, format!("{peer} missed {} beats", links::SUSPECT)),
+        Change::Recovered => (Level::Info, format!("{peer} answers again")),
+        Change::Closed => (quiet, format!("{peer} closed the link")),
+        Change::Silent => {
+            (Level::Warn, format!("{peer} missed {} beats: the link is gone", links::DEAD))
+        }
+        Change::Lost => (Level::Warn, format!("{peer} cannot be reached: the link is gone")),
+    })
+}
+
+fn complain(from: Peer, complaint: Complaint) -> String {
+    let (who, does) = match complaint.origin {
+        Some(origin) => (origin, "says"),
+        None => (from, "passes on"),
+    };
+    match complaint.dropped {
+        1 => format!("{who} {does} more than is listened to; the rest is dropped"),
+        many => format!("{who} still {does} more than is listened to; {many} more dropped"),
+    }
+}
+
+/// Members of the ring to draw from, in random order. Of a ring too large to be
+/// known, the owners of random keys: each member is as likely as its range is
+/// wide, wherever it is.
+async fn candidates(shared: &Shared) -> Vec<Peer> {
+    let look = |core: &crate::chord::Node| {
+        (core.standing() == Standing::Member).then(|| (core.members(), core.params().space))
+    };
+    let Some(Some(((mut members, census), space))) = shared.look(look).await else {
+        return Vec::new();
+    };
+    if census != CensusState::Complete {
+        let mut owners = Vec::new();
+        for _ in 0..RANDOM {
+            let key = space.hash(&fastrand::u128(..).to_string());
+            if let Some(Reply::Found(found)) = shared.core(Command::Lookup { key }).await {
+                owners.push(found.owner);
+            }
+        }
+        members = owners;
+    }
+    fastrand::shuffle(&mut members);
+    members
+}

@@ -1,0 +1,385 @@
+//! The searches that begin at this node: what they have found, and who follows
+//! them: the dashboard, the command, a client.
+//!
+//! Results only grow, in the order in which they came, so that whoever follows
+//! asks for what is behind the last one it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::limits::{MAX_PAGE, MAX_RESULTS};
+use crate::mesh::broadcast::Progress;
+use crate::mesh::pattern::Pattern;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::ContentHash;
+use crate::view::{FoundContent, Liveness, SearchRow};
+use crate::wire::mesh::{FoundRow, SearchId};
+use crate::wire::query::SearchState;
+use crate::wire::{Request, Response};
+
+use super::super::access::Access;
+use super::super::shared::{Input, Shared};
+
+/// Searches of this node under way at one time: a person's, and those of a few
+/// clients.
+const RUNNING: usize = 8;
+
+/// Searches whose results are kept for whoever follows them.
+const KEPT: usize = 16;
+
+/// Linked peers that are asked directly: far more than a node has.
+const LINKED: usize = 32;
+
+/// Results that linked peers may bring, all together: members of the ring are
+/// heard there as well, so this is room for those that are not.
+const LINKED_RESULTS: usize = MAX_RESULTS / 4;
+
+/// How long a linked peer may take: it answers from its memory.
+const LINKED_LIMIT: Duration = Duration::from_secs(2);
+
+/// What follows a search changes at most this often: a person sees no more.
+const SPACING: Duration = Duration::from_millis(100);
+
+/// What a search has found so far.
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine) struct Found {
+    /// Every row once, in the order in which they came.
+    pub(in crate::engine) rows: Vec<FoundRow>,
+    /// How it stands.
+    pub(in crate::engine) state: SearchState,
+}
+
+/// A search that somebody follows.
+pub(in crate::engine) type Watched = watch::Receiver<Arc<Found>>;
+
+/// The searches that began here.
+pub(super) struct Finds {
+    shared: Shared,
+    /// Searches begun so far.
+    count: u32,
+    /// Added to the numbers that other nodes see: those of an earlier run of
+    /// this node may still be on their way.
+    base: u32,
+    running: BTreeMap<u32, Find>,
+    /// Those that ended, the newest last; never so many that [`KEPT`] is passed.
+    ended: BTreeMap<u32, Watched>,
+    published: Option<Instant>,
+}
+
+/// A search under way.
+struct Find {
+    pattern: String,
+    matcher: Pattern,
+    /// The dashboard shows it.
+    shown: bool,
+    seen: BTreeSet<FoundRow>,
+    found: Found,
+    /// Rows that only linked peers brought.
+    linked_rows: usize,
+    /// Linked peers that have not answered.
+    asked: BTreeSet<Peer>,
+    ring_ended: bool,
+    changed: bool,
+    followers: watch::Sender<Arc<Found>>,
+}
+
+impl Finds {
+    pub(super) fn new(shared: Shared) -> Finds {
+        Finds {
+            shared,
+            count: 0,
+            base: fastrand::u32(..),
+            running: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            published: None,
+        }
+    }
+
+    /// A new search: its number, its name for other nodes, and the linked peers
+    /// that are to be asked.
+    pub(super) fn begin(
+        &mut self,
+        me: Peer,
+        pattern: &str,
+        shown: bool,
+    ) -> Result<(u32, SearchId, Vec<Peer>), String> {
+        if self.running.len() >= RUNNING {
+            return Err(format!(
+                "{RUNNING} searches of {} are under way already; try again in a moment",
+                me.address()
+            ));
+        }
+        while self.running.len() + self.ended.len() >= KEPT && self.ended.pop_first().is_some() {}
+        self.count += 1;
+        let rows = self.shared.board.rows();
+        let mut linked: Vec<Peer> = rows
+            .peers
+            .iter()
+            .filter(|row| row.link.is_some() && row.liveness != Liveness::Dead && row.peer != me)
+            .map(|row| row.peer)
+            .take(LINKED)
+            .collect();
+        linked.sort_unstable();
+        let state = SearchState {
+            peers: linked.iter().map(|peer| (*peer, None)).collect(),
+            answered: 1,
+            ..SearchState::default()
+        };
+        let found = Found { rows: Vec::new(), state };
+        let find = Find {
+            pattern: pattern.to_owned(),
+            matcher: Pattern::new(pattern),
+            shown,
+            seen: BTreeSet::new(),
+            followers: watch::Sender::new(Arc::new(found.clone())),
+            found,
+            linked_rows: 0,
+            asked: linked.iter().copied().collect(),
+            ring_ended: false,
+            changed: true,
+        };
+        self.running.insert(self.count, find);
+        let number = self.base.wrapping_add(self.count);
+        Ok((self.count, SearchId { origin: me, number }, linked))
+    }
+
+    /// Results of the ring.
+    pub(super) fn found(&mut self, search: SearchId, rows: Vec<FoundRow>) {
+        let number = search.number.wrapping_sub(self.base);
+        let Some(find) = self.running.get_mut(&number) else { return };
+        for row in rows {
+            if find.found.rows.len() >= MAX_RESULTS {
+                find.found.state.truncated = true;
+                break;
+            }
+            find.take(row);
+        }
+        find.changed = true;
+    }
+
+    /// How the ring's part of a search stands.
+    pub(super) fn stands(&mut self, search: SearchId, progress: Progress, ended: bool) {
+        let number = search.number.wrapping_sub(self.base);
+        let Some(find) = self.running.get_mut(&number) else { return };
+        let Progress { answered, depth, silent, truncated } = progress;
+        let state = &mut find.found.state;
+        let before = state.clone();
+        *state = SearchState {
+            answered,
+            depth,
+            silent,
+            truncated: truncated || before.truncated,
+            ..before.clone()
+        };
+        find.changed |= *state != before;
+        find.ring_ended |= ended;
+        self.end_if_over(number);
+    }
+
+    /// A linked peer answered with files and whether it has more, or did not.
+    pub(super) async fn linked_answered(
+        &mut self,
+        number: u32,
+        peer: Peer,
+        answer: Option<(Vec<FoundRow>, bool)>,
+    ) {
+        let Some(find) = self.running.get_mut(&number) else { return };
+        find.asked.remove(&peer);
+        find.changed = true;
+        if let Some((rows, more)) = answer {
+            let sent = rows.len();
+            let its = |row: &FoundRow| {
+                row.node.address() == peer.address() && find.matcher.matches(row.name.as_str())
+            };
+            let rows: Vec<FoundRow> = rows.into_iter().filter(its).take(MAX_PAGE).collect();
+            let honest = rows.len() == sent;
+            let asked = find.found.state.peers.iter_mut().find(|(asked, _)| *asked == peer);
+            if let Some((_, has)) = asked {
+                *has = Some(!rows.is_empty());
+            }
+            find.found.state.truncated |= more;
+            for row in rows {
+                let full = find.found.rows.len() >= MAX_RESULTS;
+                if full || find.linked_rows >= LINKED_RESULTS {
+                    find.found.state.truncated = true;
+                    break;
+                }
+                find.linked_rows += usize::from(find.take(row));
+            }
+            if !honest {
+                let text = format!("{peer} answered a search with files that are not its own");
+                let _ = self.shared.hub.send(Input::Stranger(text)).await;
+            }
+        }
+        self.end_if_over(number);
+    }
+
+    /// Follows a search.
+    pub(super) fn follow(&self, number: u32) -> Option<Watched> {
+        let running = self.running.get(&number).map(|find| find.followers.subscribe());
+        running.or_else(|| self.ended.get(&number).cloned())
+    }
+
+    /// When there is something to publish.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let changed = self.running.values().any(|find| find.changed);
+        changed.then(|| self.published.map_or_else(Instant::now, |at| at + SPACING))
+    }
+
+    /// Publishes what changed, if it is time to.
+    pub(super) fn publish(&mut self, now: Instant) {
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.published = Some(now);
+        for (number, find) in self.running.iter_mut().filter(|(_, find)| find.changed) {
+            find.publish(*number, &self.shared);
+        }
+    }
+
+    fn end_if_over(&mut self, number: u32) {
+        let over =
+            |find: &Find| find.ring_ended && find.asked.is_empty() && !find.found.state.ended;
+        let Some(find) = self.running.get_mut(&number).filter(|find| over(find)) else { return };
+        find.found.state.ended = true;
+        find.publish(number, &self.shared);
+        self.ended.insert(number, find.followers.subscribe());
+        self.running.remove(&number);
+    }
+}
+
+impl Find {
+    /// Takes a row in; whether it is new.
+    fn take(&mut self, row: FoundRow) -> bool {
+        let new = self.seen.insert(row.clone());
+        if new {
+            self.found.rows.push(row);
+        }
+        new
+    }
+
+    fn publish(&mut self, number: u32, shared: &Shared) {
+        self.changed = false;
+        self.followers.send_replace(Arc::new(self.found.clone()));
+        if self.shown {
+            let row = Arc::new(row(number, &self.pattern, &self.found));
+            shared.show(|rows| {
+                // A later search is not pushed aside by the end of an earlier one.
+                if rows.search.as_ref().is_none_or(|shown| shown.number <= number) {
+                    rows.search = Some(row);
+                }
+            });
+        }
+    }
+}
+
+/// Asks a linked peer for its files that match: the first page, and whether
+/// there are more. `None`: it did not answer.
+pub(super) async fn ask_linked(
+    shared: Shared,
+    peer: Peer,
+    pattern: String,
+) -> Option<(Vec<FoundRow>, bool)> {
+    let request = Request::Search { pattern, after: None };
+    let access = Access::Inside(shared);
+    match timeout(LINKED_LIMIT, access.request(peer.address(), request)).await {
+        Ok(Ok(Response::Found { rows, more })) => Some((rows, more)),
+        _ => None,
+    }
+}
+
+/// A search as it is shown: each content once.
+pub(in crate::engine) fn row(number: u32, pattern: &str, found: &Found) -> SearchRow {
+    let SearchState { ended, peers, answered, silent, depth, truncated } = found.state.clone();
+    SearchRow {
+        number,
+        pattern: pattern.to_owned(),
+        peers,
+        contents: contents(&found.rows),
+        answered,
+        silent,
+        depth,
+        running: !ended,
+        truncated,
+    }
+}
+
+/// What is known of a content while rows are gathered.
+#[derive(Default)]
+struct Gathered {
+    names: BTreeSet<FileName>,
+    sources: BTreeSet<Peer>,
+    stored: bool,
+}
+
+/// Groups rows by content, in the order of first names. A false size does not
+/// get into the true content's group.
+fn contents(rows: &[FoundRow]) -> Vec<FoundContent> {
+    let mut groups: BTreeMap<(ContentHash, u64), Gathered> = BTreeMap::new();
+    for row in rows {
+        let group = groups.entry((row.root, row.size)).or_default();
+        group.names.insert(row.name.clone());
+        group.sources.insert(row.node);
+        group.stored |= row.stored;
+    }
+    let mut contents: Vec<FoundContent> = groups
+        .into_iter()
+        .map(|((root, size), group)| FoundContent {
+            names: group.names.into_iter().collect(),
+            root,
+            size,
+            sources: group.sources.into_iter().collect(),
+            stored: group.stored,
+        })
+        .collect();
+    contents.sort_by(|a, b| (&a.names, a.root).cmp(&(&b.names, b.root)));
+    contents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(port: u16, name: &str, root: u8, size: u64, stored: bool) -> FoundRow {
+        FoundRow {
+            node: Peer::new(([127, 0, 0, 1], port).into(), 0),
+            name: FileName::new(name).expect("a name"),
+            root: ContentHash([root; 32]),
+            size,
+            stored,
+        }
+    }
+
+    #[test]
+    fn a_content_is_shown_once_with_its_names_and_sources() {
+        let rows = [
+            row(2002, "b.jpg", 7, 5, false),
+            row(2001, "c.jpg", 7, 5, true),
+            row(2001, "b.jpg", 7, 5, false),
+            row(2003, "a.jpg", 8, 9, false),
+            row(2004, "b.jpg", 7, 6, true),
+        ];
+        let contents = contents(&rows);
+        let shown: Vec<_> = contents
+            .iter()
+            .map(|content| {
+                let names: Vec<_> = content.names.iter().map(FileName::as_str).collect();
+                let ports: Vec<_> = content.sources.iter().map(|p| p.address().port()).collect();
+                (names, ports, content.size, content.stored)
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (vec!["a.jpg"], vec![2003], 9, false),
+                (vec!["b.jpg"], vec![2004], 6, true),
+                (vec!["b.jpg", "c.jpg"], vec![2001, 2002], 5, true),
+            ]
+        );
+    }
+}

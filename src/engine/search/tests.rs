@@ -1,0 +1,1 @@
+//! Whole rings search, in memory.

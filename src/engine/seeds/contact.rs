@@ -1,0 +1,235 @@
+//! The connection to one registry: kept as long as the node runs, made anew
+//! when it breaks, ever more gently while nobody is there.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::connection;
+use crate::engine::frames::{Broken, Frames};
+use crate::engine::pace::Pace;
+use crate::engine::shared::Shared;
+use crate::registry::MAX_PEERS;
+use crate::wire::Frame;
+use crate::wire::handshake::{Program, Purpose};
+use crate::wire::registry::{News, Report};
+
+use super::Heard;
+
+/// The first pause after a failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest pause, to which up to as much again is added by chance: so long
+/// a registry that is back may go unnoticed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A registry asks for a sign of life every 15 seconds; one of which nothing is
+/// heard for so long is gone.
+const SILENT: Duration = Duration::from_secs(45);
+
+/// A node that is not listed after this says again where it is.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// News taken from a registry at once, and then one in so long: a full list is
+/// 86 pages, and whoever sends more than this is heard more slowly.
+const NEWS: (u32, Duration) = (1_024, Duration::from_millis(5));
+
+/// Pages of a list at the most; a list that does not end by then never does.
+const MAX_PAGES: usize = 2 * MAX_PEERS;
+
+/// A node's contact with one registry.
+pub(super) struct Contact {
+    shared: Shared,
+    registry: SocketAddr,
+    heard: mpsc::Sender<(SocketAddr, Heard)>,
+}
+
+/// How a connection ended.
+enum End {
+    /// The node ends.
+    Over,
+    /// It broke, or could not be made.
+    Lost(String),
+}
+
+impl Contact {
+    pub(super) fn new(
+        shared: Shared,
+        registry: SocketAddr,
+        heard: mpsc::Sender<(SocketAddr, Heard)>,
+    ) -> Contact {
+        Contact { shared, registry, heard }
+    }
+
+    /// Runs until the node ends. `place` is what the registry is to say of this
+    /// node; its end is the node's end in order.
+    pub(super) async fn run(
+        self,
+        mut place: watch::Receiver<Option<Report>>,
+        mut reports: mpsc::Receiver<Report>,
+    ) {
+        let stop = self.shared.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.keep(&mut place, &mut reports) => {}
+        }
+    }
+
+    async fn keep(
+        &self,
+        place: &mut watch::Receiver<Option<Report>>,
+        reports: &mut mpsc::Receiver<Report>,
+    ) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let begun = Instant::now();
+            let mut was_up = false;
+            let why = match self.connection(place, reports, &mut was_up).await {
+                End::Over => return,
+                End::Lost(why) => why,
+            };
+            if was_up && begun.elapsed() > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            self.tell(Heard::Lost { why, was_up }).await;
+            let by_chance = pause.mul_f64(fastrand::f64());
+            let ended = async { while place.changed().await.is_ok() {} };
+            tokio::select! {
+                () = ended => return,
+                () = tokio::time::sleep(pause + by_chance) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            // What died meanwhile is old: the registry checks for itself.
+            while reports.try_recv().is_ok() {}
+        }
+    }
+
+    /// One connection, from its making to its end.
+    async fn connection(
+        &self,
+        place: &mut watch::Receiver<Option<Report>>,
+        reports: &mut mpsc::Receiver<Report>,
+        was_up: &mut bool,
+    ) -> End {
+        let hello = self.shared.me().hello(Purpose::Registry);
+        let ended = async { while place.changed().await.is_ok() {} };
+        let dialled = tokio::select! {
+            dialled = connection::dial(self.registry, &hello) => dialled,
+            () = ended => return End::Over,
+        };
+        let stream = match dialled {
+            Ok((stream, theirs)) if theirs.program == Program::Registry => stream,
+            Ok(_) => return End::Lost("this is no registry; is the address right?".to_owned()),
+            Err(error) => return End::Lost(error.to_string()),
+        };
+        *was_up = true;
+        self.tell(Heard::Connected).await;
+        self.exchange(&mut Frames::new(stream), place, reports).await
+    }
+
+    async fn exchange(
+        &self,
+        frames: &mut Frames,
+        place: &mut watch::Receiver<Option<Report>>,
+        reports: &mut mpsc::Receiver<Report>,
+    ) -> End {
+        let lost = |broken: Broken| End::Lost(broken.to_string());
+        let mut pace = Pace::new(NEWS.0, NEWS.1, Instant::now());
+        let mut heard = Instant::now();
+        let mut pages = 0;
+        // Whether the registry lists this node, and since when it should.
+        let (mut listed, mut asked) = (false, Instant::now());
+        let mut told_unlisted = false;
+        let now = place.borrow_and_update().clone();
+        let mut on_it = now.is_some();
+        // Who has no place wants the list all the same.
+        if let Err(broken) = frames.send(&Frame::Report(now.unwrap_or(Report::List))).await {
+            return lost(broken);
+        }
+        loop {
+            let report = tokio::select! {
+                frame = frames.next() => {
+                    heard = Instant::now();
+                    if let Err(wait) = pace.take(heard) {
+                        tokio::time::sleep(wait).await;
+                        let _ = pace.take(Instant::now());
+                    }
+                    let news = match frame {
+                        Ok(Frame::News(news)) => news,
+                        Ok(_) => return End::Lost("it does not speak as a registry".to_owned()),
+                        Err(broken) => return lost(broken),
+                    };
+                    let me = self.shared.me().me;
+                    match &news {
+                        News::Peers { more, peers } => {
+                            listed |= peers.iter().any(|peer| peer.address == me.address());
+                            pages = if *more { pages + 1 } else { 0 };
+                            if pages > MAX_PAGES {
+                                return End::Lost("its list does not end".to_owned());
+                            }
+                        }
+                        News::Came(peer) => listed |= peer.address == me.address(),
+                        News::Gone { peer, .. } => listed &= peer.address() != me.address(),
+                        News::Ping => {}
+                    }
+                    let ping = news == News::Ping;
+                    self.tell(Heard::News(news)).await;
+                    if !ping {
+                        continue;
+                    }
+                    Report::Pong
+                }
+                changed = place.changed() => {
+                    if changed.is_err() {
+                        return self.goodbye(frames, on_it).await;
+                    }
+                    let now = place.borrow_and_update().clone();
+                    asked = Instant::now();
+                    match (now, on_it) {
+                        (Some(connect), _) => {
+                            on_it = true;
+                            connect
+                        }
+                        (None, true) => {
+                            (on_it, listed) = (false, false);
+                            Report::Leave
+                        }
+                        (None, false) => continue,
+                    }
+                }
+                Some(report) = reports.recv() => report,
+                () = tokio::time::sleep_until((asked + AGAIN).into()), if on_it && !listed => {
+                    asked = Instant::now();
+                    if !std::mem::replace(&mut told_unlisted, true) {
+                        self.tell(Heard::Unlisted).await;
+                    }
+                    match place.borrow().clone() {
+                        Some(connect) => connect,
+                        None => continue,
+                    }
+                }
+                () = tokio::time::sleep_until((heard + SILENT).into()) => {
+                    return End::Lost("nothing is heard of it".to_owned());
+                }
+            };
+            if let Err(broken) = frames.send(&Frame::Report(report)).await {
+                return lost(broken);
+            }
+        }
+    }
+
+    /// The node ends in order: it leaves the list, if it is still on it.
+    async fn goodbye(&self, frames: &mut Frames, on_it: bool) -> End {
+        if on_it {
+            let _ = frames.send(&Frame::Report(Report::Leave)).await;
+        }
+        let _ = frames.send(&Frame::Bye).await;
+        End::Over
+    }
+
+    async fn tell(&self, what: Heard) {
+        let _ = self.heard.send((self.registry, what)).await;
+    }
+}

@@ -1,0 +1,144 @@
+//! What a scan is aimed at, as people write it: a host, and ports such as
+//! `5003` or `5000-5009`.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use crate::limits::MAX_SCAN_PORTS;
+
+use super::text::clean;
+
+/// Where the labs that this project grew from have their nodes.
+const LAB: RangeInclusive<u16> = 5000..=5009;
+
+/// Ports that share all digits but the last.
+const DECADE: u16 = 10;
+
+/// A host, not looked up yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// By its address.
+    Ip(IpAddr),
+    /// By its name.
+    Name(String),
+}
+
+/// Reads a host; `Err` says in one sentence what is wrong. Asks no name server.
+pub fn host(text: &str) -> Result<Host, String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        if ip.is_unspecified() || ip.is_multicast() {
+            return Err(format!("{ip} does not stand for one host; give the address of one"));
+        }
+        return Ok(Host::Ip(ip));
+    }
+    let shown = clean(text);
+    // A name server would take a number for an address.
+    if text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("'{shown}' is no host; ports are one word, such as 5000-5009"));
+    }
+    if text.contains(':') {
+        return Err(format!("'{shown}' is no host; write host and ports as two words"));
+    }
+    Ok(Host::Name(text.to_owned()))
+}
+
+/// Reads a port or a range of ports; `Err` says in one sentence what is wrong.
+pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let shown = clean(text);
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to) = (port(from, &shown)?, port(to, &shown)?);
+    if from > to {
+        return Err(format!("'{shown}' goes down; write the lower port first: {to}-{from}"));
+    }
+    let count = usize::from(to - from) + 1;
+    if count > MAX_SCAN_PORTS {
+        return Err(format!(
+            "'{shown}' are {count} ports; give at most {MAX_SCAN_PORTS}, such as {from}-{}",
+            usize::from(from) + MAX_SCAN_PORTS - 1
+        ));
+    }
+    Ok(from..=to)
+}
+
+/// The ports to try when nobody names any, in order: the ten around a node's
+/// own, and those of the labs.
+pub fn usual_ports(own: u16) -> Vec<u16> {
+    let first = own / DECADE * DECADE;
+    let around = first.max(1)..=first.saturating_add(DECADE - 1);
+    let mut ports: Vec<u16> = around.chain(LAB).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+fn port(digits: &str, shown: &str) -> Result<u16, String> {
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    match digits.parse() {
+        Ok(port) if number && port > 0 => Ok(port),
+        _ => Err(format!(
+            "'{shown}' is no range of ports; write FROM-TO with numbers from 1 to 65535"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_one_port_or_two_with_a_dash() {
+        assert_eq!(ports("5003"), Ok(5003..=5003));
+        assert_eq!(ports("5000-5009"), Ok(5000..=5009));
+        assert_eq!(ports("1-1024"), Ok(1..=1024));
+        assert_eq!(ports("64512-65535"), Ok(64512..=65535));
+    }
+
+    #[test]
+    fn a_host_is_an_address_or_a_name() {
+        let ip = |text: &str| Host::Ip(text.parse().expect("an address"));
+        assert_eq!(host("127.0.0.1"), Ok(ip("127.0.0.1")));
+        assert_eq!(host("[::1]"), Ok(ip("::1")));
+        assert_eq!(host("localhost"), Ok(Host::Name("localhost".into())));
+        for (text, part) in [
+            ("0.0.0.0", "one host"),
+            ("::", "one host"),
+            ("224.0.0.1", "one host"),
+            ("5000", "one word, such as 5000-5009"),
+            ("", "is no host"),
+            ("127.0.0.1:5000", "as two words"),
+        ] {
+            let problem = host(text).expect_err(text);
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_none_is_told_how_to_be_one() {
+        for (text, part) in [
+            ("", "FROM-TO"),
+            ("-", "FROM-TO"),
+            ("5000-", "FROM-TO"),
+            ("+1-2", "FROM-TO"),
+            ("1-2-3", "FROM-TO"),
+            ("http", "FROM-TO"),
+            ("0", "from 1 to 65535"),
+            ("0-9", "from 1 to 65535"),
+            ("65530-65536", "from 1 to 65535"),
+            ("5009-5000", "the lower port first: 5000-5009"),
+            ("1-65535", "65535 ports; give at most 1024, such as 1-1024"),
+            ("5000-6024", "1025 ports"),
+        ] {
+            let problem = ports(text).expect_err(text);
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn the_usual_ports_are_the_decade_of_the_node_and_the_lab() {
+        assert_eq!(usual_ports(2003), (2000..=2009).chain(5000..=5009).collect::<Vec<_>>());
+        assert_eq!(usual_ports(5009), (5000..=5009).collect::<Vec<_>>());
+        assert_eq!(usual_ports(7).first(), Some(&1), "nobody listens on port 0");
+        assert_eq!(usual_ports(u16::MAX).last(), Some(&u16::MAX));
+    }
+}

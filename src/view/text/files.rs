@@ -1,0 +1,125 @@
+//! Files and transfers.
+
+use crate::id::Space;
+use crate::peer::Peer;
+use crate::view::outcome::RingFile;
+use crate::view::{FileRow, Role, TransferKind, TransferRow, TransferState};
+
+use super::format::{bytes, clean, count, peers, table};
+
+pub(super) fn file_lines(rows: &[FileRow], space: Space) -> Vec<String> {
+    if rows.is_empty() {
+        return vec!["no files here; ls --ring lists those of the whole ring".to_owned()];
+    }
+    let cells = rows.iter().map(|file| {
+        vec![
+            file.name.to_string(),
+            space.show(file.key),
+            bytes(file.size),
+            role(file.role).to_owned(),
+            copies(file),
+            version(file),
+        ]
+    });
+    table(&["NAME", "KEY", "SIZE", "ROLE", "COPIES", "VERSION"], &[1, 2, 4], cells.collect())
+}
+
+pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) -> Vec<String> {
+    let mut lines = if rows.is_empty() {
+        vec!["no files on the ring; put PATH stores one".to_owned()]
+    } else {
+        let cells = rows.iter().map(|row| {
+            let file = &row.file;
+            let holders: Vec<_> =
+                row.holders.iter().map(|peer| space.show(peer.id(space))).collect();
+            vec![
+                file.name.to_string(),
+                space.show(file.key),
+                bytes(file.size),
+                copies(file),
+                holders.join(" "),
+            ]
+        });
+        table(&["NAME", "KEY", "SIZE", "COPIES", "HOLDERS"], &[1, 2, 3], cells.collect())
+    };
+    if !silent.is_empty() {
+        lines.push(format!(
+            "{} did not answer, so files may be missing above: {}",
+            count(silent.len(), "member", "members"),
+            peers(space, silent)
+        ));
+    }
+    lines
+}
+
+/// The copies of those wanted; who shares a file wants none.
+fn copies(file: &FileRow) -> String {
+    match file.role {
+        Role::Shared => count(usize::from(file.copies), "source", "sources"),
+        Role::Owner | Role::Replica => format!("{}/{}", file.copies, file.wanted),
+    }
+}
+
+/// The version with its hash; the ring counts no versions of what is shared.
+fn version(file: &FileRow) -> String {
+    match file.role {
+        Role::Shared => file.version.root.short(),
+        Role::Owner | Role::Replica => file.version.to_string(),
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Replica => "replica",
+        Role::Shared => "shared",
+    }
+}
+
+pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
+    if rows.is_empty() {
+        return vec!["no transfers".to_owned()];
+    }
+    let cells = rows.iter().map(|row| {
+        let state = match &row.state {
+            TransferState::Running => {
+                let share = (row.done.saturating_mul(100)).checked_div(row.total).unwrap_or(0);
+                format!("{share} %, {}/s", bytes(row.rate))
+            }
+            TransferState::Securing { copies, wanted } => {
+                format!("securing {copies}/{wanted} copies")
+            }
+            TransferState::Done => "done".to_owned(),
+            TransferState::Failed(why) => format!("failed: {}", clean(why)),
+            TransferState::Cancelled => "cancelled".to_owned(),
+        };
+        let with: Vec<_> = row
+            .peers
+            .iter()
+            .map(|(address, part)| match row.peers.len() {
+                1 => address.to_string(),
+                _ => format!("{address} ({})", bytes(*part)),
+            })
+            .collect();
+        vec![
+            row.number.to_string(),
+            transfer_kind(row.kind).to_owned(),
+            clean(&row.name).into_owned(),
+            bytes(row.total),
+            with.join(" "),
+            state,
+        ]
+    });
+    table(&["N", "KIND", "NAME", "SIZE", "WITH", "STATE"], &[0, 3], cells.collect())
+}
+
+fn transfer_kind(kind: TransferKind) -> &'static str {
+    match kind {
+        TransferKind::Download => "get",
+        TransferKind::Upload => "put",
+        TransferKind::Copy => "copy",
+        TransferKind::Serve => "serve",
+        TransferKind::Receive => "receive",
+        TransferKind::Hash => "hash",
+    }
+}

@@ -1,0 +1,261 @@
+//! Outcomes as plain text: what the prompt's output and the command line print.
+//!
+//! Only text is made here: no colours, no terminal, no I/O. Lines carry no line
+//! ends. The first line of a table names its columns.
+
+use std::time::Duration;
+
+use super::outcome::Outcome;
+
+mod files;
+mod format;
+mod found;
+mod help;
+mod peers;
+mod ring;
+
+pub use format::{bytes, clean, duration};
+pub use help::help_lines;
+
+use format::{count, show};
+
+/// A command's result as lines of text; at least one line.
+pub fn lines(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Joined { me, successor, ring, space, adopted } => {
+            let own = show(*space, me);
+            let next = show(*space, successor);
+            let took = if *adopted {
+                format!("; took over its size {space} and its replica count")
+            } else {
+                String::new()
+            };
+            vec![format!("joined ring '{}' as {own}, before {next}{took}", clean(ring))]
+        }
+        Outcome::Left { handed, kept: 0 } => {
+            vec![format!("left the ring; {} handed over", format::files(*handed))]
+        }
+        Outcome::Left { handed, kept } => vec![format!(
+            "left the ring; {} handed over, {kept} kept on this disk only",
+            format::files(*handed)
+        )],
+        Outcome::Stored { name, key, size, holders, wanted, already, space, .. } => {
+            let word = if *already { "already stored" } else { "stored" };
+            vec![format!(
+                "{name} {word}: {}, key {}, {}/{wanted} copies on {}",
+                bytes(*size),
+                space.show(*key),
+                holders.len(),
+                format::peers(*space, holders),
+            )]
+        }
+        Outcome::Fetched { name, size, path, sources, millis } => {
+            let sources: Vec<_> = sources
+                .iter()
+                .map(|(peer, part)| match sources.len() {
+                    1 => peer.to_string(),
+                    _ => format!("{peer} ({})", bytes(*part)),
+                })
+                .collect();
+            let from = match sources.as_slice() {
+                [] => "this node".to_owned(),
+                some => some.join(", "),
+            };
+            vec![format!(
+                "{name} fetched: {} in {} from {from}, saved to {}",
+                bytes(*size),
+                duration(Duration::from_millis(*millis)),
+                clean(&path.to_string_lossy()),
+            )]
+        }
+        Outcome::Removed { name, copies } => {
+            vec![format!("{name} removed on {}", count(usize::from(*copies), "node", "nodes"))]
+        }
+        Outcome::Files { files, space } => files::file_lines(files, *space),
+        Outcome::RingFiles { files, silent, space } => {
+            files::ring_file_lines(files, silent, *space)
+        }
+        Outcome::Info(info) => ring::info_lines(info),
+        Outcome::Fingers { fingers, space } => ring::finger_lines(fingers, *space),
+        Outcome::Ring { members, health, space } => ring::ring_lines(members, *health, *space),
+        Outcome::Lookup { text, key, owner, hops, space } => {
+            let key = space.show(*key);
+            let mut lines = vec![format!(
+                "{} has key {key}; its owner is {}, found in {}",
+                clean(text),
+                show(*space, owner),
+                count(hops.len(), "hop", "hops"),
+            )];
+            lines.extend(ring::hop_lines(hops, *space));
+            lines
+        }
+        Outcome::Pong { peer, micros } => {
+            vec![format!("{peer} answered in {}", duration(Duration::from_micros(*micros)))]
+        }
+        Outcome::IdOf { text, space, id } => {
+            vec![format!("{} has id {} (SHA-1 mod {space})", clean(text), space.show(*id))]
+        }
+        Outcome::Transfers(rows) => files::transfer_lines(rows),
+        Outcome::Cancelled { number, name } => {
+            vec![format!("transfer {number} of {} cancelled", clean(name))]
+        }
+        Outcome::Shared { files, bytes, skipped } => peers::share_lines(*files, *bytes, skipped),
+        Outcome::Unshared { names } => vec![peers::unshare_line(names)],
+        Outcome::Found(search) => found::search_lines(search),
+        Outcome::Ambiguous { name, contents } => found::ambiguous_lines(name, contents),
+        Outcome::Scanned(scan) => found::scan_lines(scan),
+        Outcome::Connected { peer, already: false } => vec![format!("{peer} connected")],
+        Outcome::Connected { peer, already: true } => {
+            vec![format!("{peer} is already connected")]
+        }
+        Outcome::Disconnected { peer } => vec![format!("{peer} disconnected")],
+        Outcome::Peers { peers, registries, uptime_ms, space, .. } => {
+            peers::peer_lines(peers, registries, *uptime_ms, *space)
+        }
+        Outcome::Said { links } => vec![peers::said_line(*links)],
+        Outcome::Quit => vec!["goodbye".to_owned()],
+        Outcome::Help(word) => help_lines(word.as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr;
+
+    use super::*;
+    use crate::id::{Id, Space};
+    use crate::name::FileName;
+    use crate::peer::Peer;
+    use crate::record::{ContentHash, Version};
+    use crate::view::{FileRow, Health, Hop, Role};
+
+    fn peer(port: u16) -> Peer {
+        Peer::new(([127, 0, 0, 1], port).into(), 0)
+    }
+
+    fn name(text: &str) -> FileName {
+        FileName::new(text).expect("a name")
+    }
+
+    fn version() -> Version {
+        Version { counter: 2, root: ContentHash([0xAB; 32]) }
+    }
+
+    fn row(text: &str, size: u64) -> FileRow {
+        let name = name(text);
+        let key = name.key(Space::default());
+        FileRow { name, key, size, version: version(), role: Role::Owner, copies: 2, wanted: 3 }
+    }
+
+    #[test]
+    fn a_put_tells_size_key_copies_and_holders() {
+        let stored = Outcome::Stored {
+            name: name("SkyShip.jpg"),
+            key: Id::new(189),
+            size: 85_000,
+            version: version(),
+            holders: vec![peer(2000), peer(2002), peer(2001)],
+            wanted: 3,
+            already: false,
+            space: Space::default(),
+        };
+        assert_eq!(
+            lines(&stored),
+            ["SkyShip.jpg stored: 85.0 kB, key 189, 3/3 copies on 466 127.0.0.1:2000, \
+              495 127.0.0.1:2002, 48 127.0.0.1:2001"]
+        );
+    }
+
+    #[test]
+    fn a_list_of_files_is_aligned_even_with_wide_names() {
+        let outcome = Outcome::Files {
+            files: vec![row("SkyShip.jpg", 85_000), row("空の船.jpg", 7)],
+            space: Space::default(),
+        };
+        let lines = lines(&outcome);
+        assert_eq!(lines[0], "NAME         KEY     SIZE  ROLE   COPIES  VERSION");
+        assert_eq!(lines[1], "SkyShip.jpg  189  85.0 kB  owner     2/3  2-abababab");
+        assert_eq!(lines[0].find("SIZE").map(|at| at + 4), Some(25));
+        assert_eq!(lines[2].split("7 B").next().map(|start| start.width()), Some(22));
+    }
+
+    #[test]
+    fn a_shared_file_has_sources_instead_of_copies() {
+        let shared = FileRow { role: Role::Shared, copies: 3, wanted: 0, ..row("SkyShip.jpg", 7) };
+        let outcome = Outcome::Files { files: vec![shared], space: Space::default() };
+        assert_eq!(
+            lines(&outcome),
+            [
+                "NAME         KEY  SIZE  ROLE       COPIES  VERSION",
+                "SkyShip.jpg  189   7 B  shared  3 sources  abababab",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_link_that_was_there_is_not_made_again() {
+        let line = |already| lines(&Outcome::Connected { peer: peer(5003), already });
+        assert_eq!(line(false), ["127.0.0.1:5003 connected"]);
+        assert_eq!(line(true), ["127.0.0.1:5003 is already connected"]);
+        let end = Outcome::Disconnected { peer: peer(5003) };
+        assert_eq!(lines(&end), ["127.0.0.1:5003 disconnected"]);
+    }
+
+    #[test]
+    fn a_lookup_lists_each_hop_with_its_time() {
+        let outcome = Outcome::Lookup {
+            text: "SkyShip.jpg".into(),
+            key: Id::new(189),
+            owner: peer(2000),
+            hops: vec![
+                Hop { peer: peer(2002), micros: Some(840) },
+                Hop { peer: peer(2001), micros: None },
+            ],
+            space: Space::default(),
+        };
+        assert_eq!(
+            lines(&outcome),
+            [
+                "SkyShip.jpg has key 189; its owner is 466 127.0.0.1:2000, found in 2 hops",
+                "HOP   ID  ADDRESS         TIME",
+                "  1  495  127.0.0.1:2002  840 µs",
+                "  2   48  127.0.0.1:2001  no answer",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_ring_with_a_broken_property_shouts() {
+        let outcome = Outcome::Ring {
+            members: vec![peer(2001), peer(2000)],
+            health: Health { one_ring: false, ordered: true, lists_valid: true, margin: Some(1) },
+            space: Space::default(),
+        };
+        assert_eq!(
+            lines(&outcome).last().map(String::as_str),
+            Some(
+                "2 members; one ring: NO, ordered: yes, lists valid: yes, \
+                 at least 1 live in every list"
+            )
+        );
+    }
+
+    #[test]
+    fn a_get_names_its_sources_and_where_the_file_is() {
+        let outcome = |sources| Outcome::Fetched {
+            name: name("a.iso"),
+            size: 2_000_000,
+            path: "peer_2000_downloads/a.iso".into(),
+            sources,
+            millis: 1_250,
+        };
+        assert_eq!(
+            lines(&outcome(vec![(peer(2001), 2_000_000)])),
+            [
+                "a.iso fetched: 2.0 MB in 1.2 s from 127.0.0.1:2001, saved to peer_2000_downloads/a.iso"
+            ]
+        );
+        let both = lines(&outcome(vec![(peer(2001), 500_000), (peer(2002), 1_500_000)]));
+        assert!(both[0].contains("127.0.0.1:2001 (500.0 kB), 127.0.0.1:2002 (1.5 MB)"));
+    }
+}
