@@ -12,6 +12,7 @@ mod links;
 mod picture;
 mod process;
 mod pty;
+mod registry_dashboard;
 mod scan;
 mod sessions;
 mod tape;
