@@ -52,19 +52,20 @@ pub(super) fn run(args: SeedArgs) -> Result<(), Failure> {
     end
 }
 
-/// Starts a registry at each address; all or none. Each has a directory of its
-/// own below `around`.
+/// Starts a registry at each address; all or none. One has `place` for its
+/// directory, several have one each in it.
 pub(super) async fn start(
     addresses: &[SocketAddr],
     check: Duration,
-    around: Option<PathBuf>,
+    place: Option<PathBuf>,
 ) -> Result<Vec<Registry>, Failure> {
     let mut registries = Vec::new();
     for address in addresses {
         // Without a port there is no name for a directory that lasts.
-        let data_dir = around.as_ref().map(|around| match address.port() {
-            0 => around.join(format!("seed-{}", registries.len() + 1)),
-            _ => around.join(directory_name(*address)),
+        let data_dir = place.as_ref().map(|place| match address.port() {
+            _ if addresses.len() == 1 => place.clone(),
+            0 => place.join(format!("seed-{}", registries.len() + 1)),
+            _ => place.join(directory_name(*address)),
         });
         match Registry::start(Config { listen: *address, check, data_dir }).await {
             Ok(registry) => registries.push(registry),

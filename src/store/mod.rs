@@ -58,6 +58,7 @@ use catalogue::Catalogue;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
+pub use recovery::lock;
 
 use crate::name::FileName;
 use crate::record::{ContentHash, Record, Version};

@@ -13,6 +13,7 @@ mod picture;
 mod process;
 mod pty;
 mod registry_dashboard;
+mod registry;
 mod scan;
 mod sessions;
 mod tape;
