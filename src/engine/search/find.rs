@@ -261,7 +261,7 @@ impl Find {
         let Progress { answered, depth, silent, truncated } = progress;
         let before = self.found.state.clone();
         let truncated = truncated || before.truncated;
-        let after = SearchState { answered, depth, silent, truncated, ..before.clone() };
+        let after = SearchState { answered, silent, depth, truncated, ..before.clone() };
         self.changed |= after != before;
         self.found.state = after;
         self.ring_ended |= ended;
