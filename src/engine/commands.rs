@@ -12,7 +12,7 @@ use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::view::outcome::Info;
-use crate::view::{Command, CommandFailed, Hop, Level, Outcome, TransferKind};
+use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind};
 use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
 
@@ -27,6 +27,7 @@ use super::publish;
 use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
+use super::shares;
 
 /// Members that `ring` walks at the most.
 const RING_AT_MOST: usize = 4_096;
@@ -71,6 +72,8 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             changed(shared, result).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Share { paths } => shares::share(shared, paths).await,
+        Command::Unshare { name } => shares::unshare(shared, name).await,
         Command::Find { pattern } => search::command::find(&access, &pattern, &NoPhases).await,
         Command::Connect { peer } => words::connect(shared, &peer).await,
         Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
@@ -96,11 +99,13 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Ls { pattern, ring: false } => {
             let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());
             let held = files::files_of(access, access.member()).await?;
-            let files = held
+            let mut files: Vec<FileRow> = held
                 .iter()
                 .filter(|held| pattern.matches(held.record.name.as_str()))
                 .map(|held| files::row(access, held))
                 .collect();
+            files.extend(files::shared_by(access, &pattern).await?);
+            files.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
             Ok(Outcome::Files { files, space })
         }
         Command::Ls { pattern, ring: true } => {

@@ -211,6 +211,7 @@ impl Node {
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
         let (provide, provide_orders) = mpsc::channel(provide::QUEUE);
+        let (shares, share_inputs) = Shares::new();
         let shared = Shared {
             started,
             hub,
@@ -219,7 +220,7 @@ impl Node {
             dead,
             provide,
             board: Board::default(),
-            shares: Shares::default(),
+            shares,
             reputations: Reputations::default(),
             reshare: config.reshare,
             identity: identities,
@@ -258,6 +259,7 @@ impl Node {
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
+        shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
         shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));

@@ -15,5 +15,6 @@ mod providers;
 mod pty;
 mod scan;
 mod sessions;
+mod shares;
 mod tape;
 mod wire;
