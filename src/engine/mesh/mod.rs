@@ -505,3 +505,6 @@ async fn candidates(shared: &Shared) -> Vec<Peer> {
     fastrand::shuffle(&mut members);
     members
 }
+
+#[cfg(test)]
+mod tests;

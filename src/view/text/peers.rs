@@ -34,7 +34,7 @@ pub(super) fn peer_lines(
                 row.peer.to_string(),
                 space.show(row.peer.id(space)),
                 row.link.map_or("-", link).to_owned(),
-                liveness(row.liveness).to_owned(),
+                row.link.map_or("-", |_| liveness(row.liveness)).to_owned(),
                 rtt.unwrap_or_else(none),
                 row.link.map_or_else(none, |_| ago(row.since_ms)),
                 shares.unwrap_or_else(none),
