@@ -218,6 +218,9 @@ impl Hub {
         {
             let _ = watcher.send((*copies, *wanted));
         }
+        if let Notice::Joined { .. } | Notice::Successors(_) = notice {
+            let _ = self.shared.mesh.try_send(mesh::Input::Neighbours);
+        }
         if let Notice::Dropped(peer) = notice {
             let _ = self.shared.dead.try_send(*peer);
         }

@@ -77,6 +77,8 @@ pub(super) enum Input {
     /// This node has news of its own for everyone. Of several in a short time
     /// the last one counts.
     Announce(GossipBody),
+    /// This node's place on the ring changed: there may be others to draw.
+    Neighbours,
     /// Peers to draw random links from, in random order.
     Candidates(Vec<Peer>),
     /// The user wants a link.
@@ -111,7 +113,8 @@ pub(super) enum Input {
 pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
     let mut driver = Driver::new(shared.clone());
     loop {
-        let wake = shared.started + Duration::from_micros(driver.due().as_micros());
+        let due = driver.due();
+        let wake = shared.started + Duration::from_micros(due.as_micros());
         let input = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
@@ -121,9 +124,12 @@ pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
             },
             () = tokio::time::sleep_until(wake.into()) => None,
         };
-        match input {
-            Some(input) => driver.take(input).await,
-            None => driver.tick(),
+        if let Some(input) = input {
+            driver.take(input).await;
+        }
+        // Also while there is always another input: a flood stops no beats.
+        if due <= driver.now() {
+            driver.tick();
         }
         driver.carry_out().await;
         driver.show();
@@ -223,6 +229,7 @@ impl Driver {
                 self.links.gone(now, address, sharing, &mut self.effects);
             }
             Input::Announce(body) => self.news = Some(body),
+            Input::Neighbours => self.draw_soon(),
             Input::Candidates(candidates) => {
                 self.drawing = false;
                 self.links.draw(now, &candidates, &mut self.effects);
@@ -430,6 +437,10 @@ impl Driver {
     /// A link came or went: what is lacking is looked for soon.
     fn links_changed(&mut self) {
         self.changed = true;
+        self.draw_soon();
+    }
+
+    fn draw_soon(&mut self) {
         self.draw_pause = DRAW_SOON;
         self.draw_at = self.draw_at.min(self.now() + DRAW_SOON);
     }
