@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::chord::{self, Command, Reply, StoreFailure, Ticket};
 use crate::peer::Peer;
 use crate::store::Store;
-use crate::view::Level;
+use crate::view::{Level, Step};
 use crate::wire::handshake::{Hello, Params, Program, Purpose};
 use crate::wire::{Frame, MeshMessage, Request, Response};
 
@@ -25,7 +25,7 @@ use super::places::Place;
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::trust::Reputations;
-use super::{mesh, search};
+use super::{mesh, provide, search};
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
 /// is felt by whoever sends it.
@@ -69,6 +69,8 @@ pub(super) struct Shared {
     pub(super) search: mpsc::Sender<search::Input>,
     /// Peers that did not answer, for the registries.
     pub(super) dead: mpsc::Sender<Peer>,
+    /// To the task that tells the ring what is shared here.
+    pub(super) provide: mpsc::Sender<provide::Order>,
     /// What else a snapshot shows.
     pub(super) board: Board,
     /// Files shared from where they lie.
@@ -210,6 +212,8 @@ pub(super) enum Input {
     Look(Box<dyn FnOnce(&chord::Node) + Send>),
     /// A line for the events panel.
     Event(Level, String),
+    /// The same, with the step of the protocol behind it.
+    Stepped(Level, Step, String),
     /// A warning about somebody who may cause it again and again.
     Stranger(String),
     /// Something that a snapshot shows changed outside the core.
@@ -259,6 +263,11 @@ impl Shared {
     /// A line for the events panel.
     pub(super) async fn event(&self, level: Level, text: String) {
         let _ = self.hub.send(Input::Event(level, text)).await;
+    }
+
+    /// The same, with the step of the protocol behind it.
+    pub(super) async fn stepped(&self, level: Level, step: Step, text: String) {
+        let _ = self.hub.send(Input::Stepped(level, step, text)).await;
     }
 
     /// How long the node runs.

@@ -2,8 +2,8 @@
 //! [`crate::mesh::gossip`]. One task owns both; the hub hands it messages.
 //!
 //! It gives the two machines time and random choices, sends what they say, and
-//! tells people what happened: `rows` is what the dashboard shows, `words` are
-//! the commands.
+//! tells people what happened: `sentences` are the lines of the events, `rows`
+//! is what the dashboard shows of links, `words` are the commands.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,19 +15,22 @@ use tokio::sync::{mpsc, oneshot};
 use crate::chord::{CensusState, Command, Reply, Standing};
 use crate::limits::MAX_SAY_BYTES;
 use crate::mesh::bucket::{Bucket, Rate};
-use crate::mesh::gossip::{self, Complaint, Heard};
+use crate::mesh::gossip::{self, Heard};
 use crate::mesh::links::{self, Change, Effect, Links, RANDOM};
 use crate::peer::Peer;
 use crate::time::Time;
-use crate::view::text::{bytes, clean};
-use crate::view::{Level, PeerRow};
+use crate::view::PeerRow;
+use crate::view::text::clean;
 use crate::wire::MeshMessage;
 use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
 
 use super::shared::{self, Shared};
 
+use sentences::Line;
+
 mod rows;
+mod sentences;
 pub(super) mod words;
 
 /// Inputs waiting for the task: whoever floods it loses messages, nothing else.
@@ -317,7 +320,7 @@ impl Driver {
         }
         match self.begin(body.clone()) {
             Ok(links) => {
-                self.tell_news(self.shared.me().me, &body).await;
+                self.tell(sentences::news(self.shared.me().me, &body)).await;
                 Ok(links)
             }
             Err(gossip::TooMuch) => {
@@ -345,7 +348,7 @@ impl Driver {
                 if let Some(piece) = pass_on {
                     self.pass_on(&piece, Some(from));
                 }
-                self.tell_news(piece.origin, &piece.body).await;
+                self.tell(sentences::news(piece.origin, &piece.body)).await;
             }
             Heard::Known => {}
             Heard::Bad => {
@@ -354,7 +357,7 @@ impl Driver {
             }
             Heard::TooMuch { complaint: None } => {}
             Heard::TooMuch { complaint: Some(complaint) } => {
-                self.stranger(complain(from, complaint)).await;
+                self.stranger(sentences::complaint(from, complaint)).await;
             }
         }
     }
@@ -372,19 +375,11 @@ impl Driver {
         count
     }
 
-    async fn tell_news(&self, origin: Peer, body: &GossipBody) {
-        let (level, text) = match body {
-            GossipBody::Say(text) => (Level::Info, format!("{origin} says: {}", clean(text))),
-            GossipBody::Shares { files: 0, .. } => {
-                (Level::Info, format!("{origin} shares nothing any more"))
-            }
-            GossipBody::Shares { files, bytes: size } => {
-                let files = if *files == 1 { "1 file".into() } else { format!("{files} files") };
-                (Level::Info, format!("{origin} shares {files} ({})", bytes(*size)))
-            }
-            GossipBody::Leaving => (Level::Detail, format!("{origin} leaves")),
-        };
-        self.shared.event(level, text).await;
+    async fn tell(&self, line: Line) {
+        match line.step {
+            Some(step) => self.shared.stepped(line.level, step, line.text).await,
+            None => self.shared.event(line.level, line.text).await,
+        }
     }
 
     /// A warning about somebody who may cause it again and again.
@@ -428,9 +423,9 @@ impl Driver {
                 let _ = done.send(outcome.clone());
             }
         }
-        let Some((level, text)) = describe(event) else { return };
+        let Some(line) = sentences::link(event) else { return };
         if event.kind == LinkKind::Chosen || self.lines.take(self.now(), LINES) {
-            self.shared.event(level, text).await;
+            self.tell(line).await;
         }
     }
 
@@ -456,40 +451,6 @@ impl Driver {
             let rows = Arc::clone(&self.rows);
             self.shared.show(|board| board.peers = rows);
         }
-    }
-}
-
-/// What happened to a link, as a sentence, if it is of interest.
-fn describe(event: links::Event) -> Option<(Level, String)> {
-    let links::Event { peer, kind, change } = event;
-    let quiet = if kind == LinkKind::Chosen { Level::Info } else { Level::Detail };
-    Some(match change {
-        Change::Opened => match kind {
-            LinkKind::Chosen => (quiet, format!("connected to {peer}")),
-            LinkKind::Random => (quiet, format!("linked with {peer}, drawn at random")),
-            LinkKind::Incoming => (quiet, format!("{peer} has linked with this node")),
-        },
-        // Whoever asked for it hears it.
-        Change::Refused => return None,
-        Change::Failed => (quiet, format!("{peer} did not answer when it was asked for a link")),
-        Change::Suspected => (Level::Warn, format!("{peer} missed {} beats", links::SUSPECT)),
-        Change::Recovered => (Level::Info, format!("{peer} answers again")),
-        Change::Closed => (quiet, format!("{peer} closed the link")),
-        Change::Silent => {
-            (Level::Warn, format!("{peer} missed {} beats: the link is gone", links::DEAD))
-        }
-        Change::Lost => (Level::Warn, format!("{peer} cannot be reached: the link is gone")),
-    })
-}
-
-fn complain(from: Peer, complaint: Complaint) -> String {
-    let (who, does) = match complaint.origin {
-        Some(origin) => (origin, "says"),
-        None => (from, "passes on"),
-    };
-    match complaint.dropped {
-        1 => format!("{who} {does} more than is listened to; the rest is dropped"),
-        many => format!("{who} still {does} more than is listened to; {many} more dropped"),
     }
 }
 
