@@ -12,6 +12,7 @@ mod links;
 mod picture;
 mod process;
 mod pty;
+mod registry_dashboard;
 mod registry;
 mod scan;
 mod sessions;
