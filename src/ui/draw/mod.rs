@@ -54,6 +54,8 @@ pub struct Memory {
     class: Option<Class>,
     /// The panel shown last where several share a place.
     tab: Option<Panel>,
+    /// Where the rows of a list over the panels stand: what a click means.
+    pub(super) rows: Option<Rect>,
 }
 
 /// Draws one frame.
@@ -197,15 +199,16 @@ fn paint(
         hints::draw(scene, buf, hints);
     }
     let mut cursor = prompt::draw(scene, buf, plan.prompt, plan.body);
-    let mut scroll = None;
+    let (mut scroll, mut rows) = (None, None);
     if let Some(overlay) = &app.overlay {
         let room = Rect { height: area.height.saturating_sub(1).max(1), ..area };
         buf.set_style(room, Style::new().add_modifier(Modifier::DIM));
-        (scroll, cursor) = overlays::draw(scene, buf, room, overlay);
+        overlays::Drawn { scroll, cursor, rows } = overlays::draw(scene, buf, room, overlay);
     }
     if app.glyphs.ascii {
         force_ascii(buf, area);
     }
+    memory.rows = rows;
     Painted { areas, memory, scroll, cursor }
 }
 

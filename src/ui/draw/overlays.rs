@@ -12,38 +12,38 @@ use crate::ui::state::Overlay;
 use crate::ui::theme::{Glyphs, Theme};
 use crate::view::command;
 
-/// Draws the overlay. Returns the scroll position inside its text, and where
-/// the cursor stands if something is typed.
-pub(super) fn draw(
-    scene: Scene,
-    buf: &mut Buffer,
-    room: Rect,
-    overlay: &Overlay,
-) -> (Option<usize>, Option<Position>) {
+/// What drawing an overlay yields besides the picture.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drawn {
+    /// The scroll position inside its text or list.
+    pub(super) scroll: Option<usize>,
+    /// Where the cursor stands, if something is typed.
+    pub(super) cursor: Option<Position>,
+    /// Where the rows of a list stand.
+    pub(super) rows: Option<Rect>,
+}
+
+/// Draws the overlay.
+pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) -> Drawn {
     match overlay {
         Overlay::Help { filter, scroll } => draw_help(scene, buf, room, filter, *scroll),
         Overlay::Output { title, lines, scroll } => {
-            (Some(draw_output(scene, buf, room, title, lines, *scroll)), None)
+            let scroll = Some(draw_output(scene, buf, room, title, lines, *scroll));
+            Drawn { scroll, ..Drawn::default() }
         }
-        Overlay::Results => (results::draw(scene, buf, room), None),
+        Overlay::Results => results::draw(scene, buf, room),
         Overlay::Confirm { question, .. } => {
             draw_confirm(scene, buf, room, question);
-            (None, None)
+            Drawn::default()
         }
         Overlay::Leaving { .. } => {
             draw_leaving(scene, buf, room, overlay);
-            (None, None)
+            Drawn::default()
         }
     }
 }
 
-fn draw_help(
-    scene: Scene,
-    buf: &mut Buffer,
-    room: Rect,
-    filter: &str,
-    scroll: usize,
-) -> (Option<usize>, Option<Position>) {
+fn draw_help(scene: Scene, buf: &mut Buffer, room: Rect, filter: &str, scroll: usize) -> Drawn {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     let width = room.width.saturating_sub(4).min(144);
     let two = width >= 104;
@@ -89,7 +89,7 @@ fn draw_help(
         draw_lines(buf, Rect { x, width: body.right().saturating_sub(x), ..body }, &right, scroll);
     }
     draw_more(scene, buf, place, body, scroll, longest);
-    (Some(scroll), Some(cursor))
+    Drawn { scroll: Some(scroll), cursor: Some(cursor), rows: None }
 }
 
 fn keys(scene: Scene, needle: &str, width: usize) -> Vec<Line<'static>> {

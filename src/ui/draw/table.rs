@@ -12,6 +12,9 @@ use crate::ui::theme::{Glyphs, Theme};
 /// Cells between two columns.
 const GAP: u16 = 2;
 
+/// Rows from which a table has a row of titles.
+pub(super) const TITLED: u16 = 3;
+
 /// A column.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ui) struct Column {
@@ -108,7 +111,7 @@ pub(in crate::ui) fn draw_rows(
 ) -> Shown {
     let widths = widths(columns, area.width.saturating_sub(2));
     let mut rest = area;
-    if area.height >= 3 {
+    if area.height >= TITLED {
         let cells: Vec<Line> = columns.iter().map(|c| Line::raw(c.title)).collect();
         draw_row(buf, area, columns, &widths, &cells, Some(theme.dim));
         rest.y += 1;
