@@ -64,7 +64,8 @@ impl RegistryProcess {
     }
 
     fn saved(&self) -> String {
-        let path = self.home.path().join("data").join("peers.toml");
+        let dir = format!("seed-{}-{}", self.address.ip(), self.address.port());
+        let path = self.home.path().join("data").join(dir).join("peers.toml");
         std::fs::read_to_string(path).unwrap_or_default()
     }
 
