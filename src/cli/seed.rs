@@ -52,8 +52,8 @@ pub(super) fn run(args: SeedArgs) -> Result<(), Failure> {
     end
 }
 
-/// Starts a registry at each address; all or none. One has `place` for its
-/// directory, several have one each in it.
+/// Starts a registry at each address; all or none. Each has a directory of its
+/// own in `place`, so that one more of them changes nothing for the others.
 pub(super) async fn start(
     addresses: &[SocketAddr],
     check: Duration,
@@ -63,7 +63,6 @@ pub(super) async fn start(
     for address in addresses {
         // Without a port there is no name for a directory that lasts.
         let data_dir = place.as_ref().map(|place| match address.port() {
-            _ if addresses.len() == 1 => place.clone(),
             0 => place.join(format!("seed-{}", registries.len() + 1)),
             _ => place.join(directory_name(*address)),
         });

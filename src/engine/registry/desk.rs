@@ -493,3 +493,86 @@ fn describe(change: &Change, check: Duration) -> (Level, String) {
 fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::id::Space;
+    use crate::wire::registry::Listed;
+
+    fn listed(port: u16) -> Listed {
+        let params = Params { ring: "test".to_owned(), space: Space::default(), replicas: 3 };
+        Listed { address: ([127, 0, 0, 1], port).into(), index: 0, params, member: false }
+    }
+
+    /// A desk with an empty list, and the directory that it lives in.
+    fn desk() -> (Desk, mpsc::Receiver<UiEvent>, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lock = crate::store::lock(dir.path()).expect("nobody else has it");
+        let shared = Shared {
+            desk: mpsc::channel(1).0,
+            address: ([127, 0, 0, 1], 5000).into(),
+            check: Duration::from_secs(5),
+            listed: Arc::new(Semaphore::new(1)),
+            claimed: Arc::new(Semaphore::new(1)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let (events, told) = mpsc::channel(4);
+        let place = Place { directory: dir.path().to_owned(), _lock: lock };
+        (Desk::new(shared, List::default(), place, Instant::now(), events), told, dir)
+    }
+
+    fn arrives(
+        desk: &mut Desk,
+        number: u64,
+        room: usize,
+    ) -> (mpsc::Receiver<Bytes>, CancellationToken) {
+        let (news, queue) = mpsc::channel(room);
+        let cut = CancellationToken::new();
+        let from = IpAddr::from([127, 0, 0, 1]);
+        desk.take(Input::Connected { number, from, address: None, news, cut: cut.clone() });
+        (queue, cut)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_take_the_news_is_cut_off_and_the_others_hear_them() {
+        let (mut desk, _told, _dir) = desk();
+        let (_slow, slow_cut) = arrives(&mut desk, 1, 1);
+        let (mut quick, quick_cut) = arrives(&mut desk, 2, 8);
+        for port in [2000, 2001] {
+            let now = Time::ZERO;
+            let change =
+                desk.list.checked(now, 0, listed(port).address, Check::Alive(listed(port)));
+            desk.tell(change);
+        }
+        assert!(slow_cut.is_cancelled() && !quick_cut.is_cancelled());
+        assert!(quick.try_recv().is_ok() && quick.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stale_check_and_a_flood_of_lies_change_nothing() {
+        let (mut desk, mut told, _dir) = desk();
+        let address = listed(2000).address;
+        desk.take(Input::Checked { address, number: 7, check: Check::Alive(listed(2000)) });
+        assert_eq!(desk.snapshot().peers, [], "nobody watches it");
+        let (_queue, _cut) = arrives(&mut desk, 1, 256);
+        for n in 0..100 {
+            // No such connection says anything, and one without an address is nowhere.
+            let report = Report::Connect { index: n, params: listed(0).params, member: true };
+            desk.take(Input::Report { number: 99, report: report.clone() });
+            desk.take(Input::Report { number: 1, report });
+            let peer = Peer::new(address, n);
+            desk.take(Input::Report { number: 1, report: Report::Dead { peer, unix_ms: 0 } });
+        }
+        desk.take(Input::Report { number: 1, report: Report::Leave });
+        let snapshot = desk.snapshot();
+        assert_eq!((snapshot.peers.len(), snapshot.refused, snapshot.subscribers), (0, 100, 1));
+        assert!(told.try_recv().is_ok_and(|event| event.text.contains("does not say where")));
+        assert!(told.try_recv().is_err(), "the same is told once");
+        assert!(desk.watchers.is_empty());
+    }
+}
