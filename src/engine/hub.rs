@@ -148,7 +148,7 @@ impl Hub {
             }
             Input::Heard(peers) => self.handle(chord::Input::Heard { peers }),
             Input::Look(look) => look(&self.core),
-            Input::Event(level, text) => self.publisher.event(level, text),
+            Input::Event(level, step, text) => self.publisher.line(level, step, text),
             Input::Stranger(text) => self.publisher.stranger(text, Instant::now()),
             Input::Changed => self.publisher.touch(),
             Input::Close => {

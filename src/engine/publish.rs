@@ -131,7 +131,8 @@ impl Publisher {
         self.line(level, None, text);
     }
 
-    fn line(&mut self, level: Level, step: Option<Step>, text: String) {
+    /// Puts a line into the events panel, with the step of the protocol behind it.
+    pub(super) fn line(&mut self, level: Level, step: Option<Step>, text: String) {
         let unix_ms =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
         if self.events.try_send(UiEvent { unix_ms, level, step, text: clean(text) }).is_err() {

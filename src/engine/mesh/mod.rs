@@ -20,7 +20,7 @@ use crate::mesh::links::{self, Change, Effect, Links, RANDOM};
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::view::text::{bytes, clean};
-use crate::view::{Level, PeerRow};
+use crate::view::{Level, PeerRow, Step};
 use crate::wire::MeshMessage;
 use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
@@ -377,7 +377,12 @@ impl Driver {
             }
             GossipBody::Leaving => (Level::Detail, format!("{origin} leaves")),
         };
-        self.shared.event(level, text).await;
+        let step = match body {
+            GossipBody::Say(_) => Step::Said,
+            GossipBody::Shares { .. } => Step::Shared,
+            GossipBody::Leaving => Step::Left,
+        };
+        self.shared.step(step, level, text).await;
     }
 
     /// A warning about somebody who may cause it again and again.
@@ -423,7 +428,11 @@ impl Driver {
         }
         let Some((level, text)) = describe(event) else { return };
         if event.kind == LinkKind::Chosen || self.lines.take(self.now(), LINES) {
-            self.shared.event(level, text).await;
+            let step = match event.change {
+                Change::Opened | Change::Recovered => Step::Linked,
+                _ => Step::Unlinked,
+            };
+            self.shared.step(step, level, text).await;
         }
     }
 
