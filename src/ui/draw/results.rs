@@ -341,7 +341,7 @@ fn draw_ports(
     let columns = [
         Column::new("address", 9, address, 0),
         Column::new("what", 11, 11, 1),
-        Column::new("id", ids.clamp(4, 8), ids.max(4), 3).right(),
+        Column::new("id", ids.clamp(4, 8), ids.max(4), 3),
         Column::new("", 8, 16, 2).grows(),
     ];
     let table = Table { focus: true, columns: &columns, rows: results.rows() };
