@@ -25,7 +25,7 @@ use super::places::Place;
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::trust::Reputations;
-use super::{mesh, search};
+use super::{mesh, provide, search};
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
 /// is felt by whoever sends it.
@@ -69,6 +69,8 @@ pub(super) struct Shared {
     pub(super) search: mpsc::Sender<search::Input>,
     /// Peers that did not answer, for the registries.
     pub(super) dead: mpsc::Sender<Peer>,
+    /// To the task that tells the ring what is shared here.
+    pub(super) provide: mpsc::Sender<provide::Order>,
     /// What else a snapshot shows.
     pub(super) board: Board,
     /// Files shared from where they lie.
@@ -209,7 +211,9 @@ pub(super) enum Input {
     /// A look at the core's state.
     Look(Box<dyn FnOnce(&chord::Node) + Send>),
     /// A line for the events panel.
-    Event(Level, Option<Step>, String),
+    Event(Level, String),
+    /// The same, with the step of the protocol behind it.
+    Step(Step, Level, String),
     /// A warning about somebody who may cause it again and again.
     Stranger(String),
     /// Something that a snapshot shows changed outside the core.
@@ -258,12 +262,12 @@ impl Shared {
 
     /// A line for the events panel.
     pub(super) async fn event(&self, level: Level, text: String) {
-        let _ = self.hub.send(Input::Event(level, None, text)).await;
+        let _ = self.hub.send(Input::Event(level, text)).await;
     }
 
     /// A line for the events panel, with the step of the protocol behind it.
     pub(super) async fn step(&self, step: Step, level: Level, text: String) {
-        let _ = self.hub.send(Input::Event(level, Some(step), text)).await;
+        let _ = self.hub.send(Input::Step(step, level, text)).await;
     }
 
     /// How long the node runs.

@@ -9,6 +9,7 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::{Scene, put, put_right, results, text};
 use crate::ui::action;
 use crate::ui::state::Overlay;
+use crate::ui::theme::{Glyphs, Theme};
 use crate::view::command;
 
 /// What drawing an overlay yields besides the picture.
@@ -236,7 +237,18 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
 /// A framed window over what is there; returns what is inside the frame. In a
 /// very small place there is no frame.
 pub(super) fn window(scene: Scene, buf: &mut Buffer, place: Rect, title: &str, hint: &str) -> Rect {
-    let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    framed(scene.theme(), scene.glyphs(), buf, place, title, hint)
+}
+
+/// [`window`] for any picture.
+pub(in crate::ui) fn framed(
+    theme: &Theme,
+    glyphs: &Glyphs,
+    buf: &mut Buffer,
+    place: Rect,
+    title: &str,
+    hint: &str,
+) -> Rect {
     Clear.render(place, buf);
     buf.set_style(place, theme.text.remove_modifier(Modifier::DIM));
     if place.height < 4 || place.width < 12 {
@@ -279,7 +291,7 @@ fn draw_lines(buf: &mut Buffer, area: Rect, lines: &[Line], scroll: usize) {
     }
 }
 
-pub(super) fn centred(room: Rect, width: u16, height: u16) -> Rect {
+pub(in crate::ui) fn centred(room: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(room.width), height.min(room.height));
     Rect {
         x: room.x + (room.width - width) / 2,
