@@ -149,7 +149,7 @@ impl Hub {
             Input::Heard(peers) => self.handle(chord::Input::Heard { peers }),
             Input::Look(look) => look(&self.core),
             Input::Event(level, text) => self.publisher.event(level, text),
-            Input::Stepped(level, step, text) => self.publisher.stepped(level, step, text),
+            Input::Step(step, level, text) => self.publisher.step(step, level, text),
             Input::Stranger(text) => self.publisher.stranger(text, Instant::now()),
             Input::Changed => self.publisher.touch(),
             Input::Close => {

@@ -132,7 +132,7 @@ impl Publisher {
     }
 
     /// The same, with the step of the protocol behind it.
-    pub(super) fn stepped(&mut self, level: Level, step: Step, text: String) {
+    pub(super) fn step(&mut self, step: Step, level: Level, text: String) {
         self.line(level, Some(step), text);
     }
 

@@ -213,7 +213,7 @@ pub(super) enum Input {
     /// A line for the events panel.
     Event(Level, String),
     /// The same, with the step of the protocol behind it.
-    Stepped(Level, Step, String),
+    Step(Step, Level, String),
     /// A warning about somebody who may cause it again and again.
     Stranger(String),
     /// Something that a snapshot shows changed outside the core.
@@ -266,8 +266,8 @@ impl Shared {
     }
 
     /// The same, with the step of the protocol behind it.
-    pub(super) async fn stepped(&self, level: Level, step: Step, text: String) {
-        let _ = self.hub.send(Input::Stepped(level, step, text)).await;
+    pub(super) async fn step(&self, step: Step, level: Level, text: String) {
+        let _ = self.hub.send(Input::Step(step, level, text)).await;
     }
 
     /// How long the node runs.

@@ -381,7 +381,7 @@ impl Driver {
 
     async fn tell(&self, line: Line) {
         match line.step {
-            Some(step) => self.shared.stepped(line.level, step, line.text).await,
+            Some(step) => self.shared.step(step, line.level, line.text).await,
             None => self.shared.event(line.level, line.text).await,
         }
     }

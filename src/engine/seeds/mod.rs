@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::peer::Peer;
 use crate::registry::lists::{Lists, Seeker};
-use crate::view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing};
+use crate::view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing, Step};
 use crate::wire::handshake::Params;
 use crate::wire::registry::{Listed, News, Report};
 
@@ -325,7 +325,7 @@ impl Seeking {
             }
         }
         if let Some((level, text)) = say {
-            self.shared.event(level, text).await;
+            self.shared.step(Step::Registry, level, text).await;
         }
         self.show();
     }
@@ -405,7 +405,7 @@ impl Seeking {
             Look::Joined => {
                 self.backoff.forget();
                 let text = format!("found {address} through registry {registry}");
-                self.shared.event(Level::Info, text).await;
+                self.shared.step(Step::Registry, Level::Info, text).await;
             }
             Look::Lives(peer) => {
                 // Dropped by a hub that is too busy, it comes up again.
