@@ -51,6 +51,9 @@ mod unshare;
 mod walk;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 /// Files shared by one node: what one index holds in some ten megabytes and one
 /// look at the disk finds within a second.
 const MAX_FILES: usize = 100_000;
