@@ -22,6 +22,7 @@ use super::address;
 use super::connection;
 use super::files::{self, Phases};
 use super::mesh::{self, words};
+use super::provide;
 use super::publish;
 use super::scan;
 use super::search;
@@ -184,12 +185,16 @@ pub(super) async fn join_through(
 }
 
 async fn leave(shared: &Shared) -> Result<Outcome, String> {
+    provide::withdraw(shared, provide::WITHDRAW_LIMIT).await;
     match shared.core(chord::Command::Leave).await {
         Some(Reply::Left { handed, kept }) => {
             mesh::leave(shared).await;
             Ok(Outcome::Left { handed, kept })
         }
-        Some(Reply::Failed(failure)) => Err(failure.to_string()),
+        Some(Reply::Failed(failure)) => {
+            provide::moved(shared);
+            Err(failure.to_string())
+        }
         _ => Err(stopping()),
     }
 }

@@ -16,7 +16,7 @@ use crate::process::{
     NodeProcess, Registries, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, loopback,
     random_file, text,
 };
-use crate::pty::Size;
+use crate::pty::{Key, Size};
 
 /// A dashboard on which nothing that these sessions ask for is cut off.
 const ROOMY: Size = (160, 45);
@@ -69,7 +69,7 @@ fn scan_finds_three_of_ten_ports_and_links_are_made_and_ended() {
         [5003, 5005, 5009].iter().all(|port| line(*port).contains("node"))
             && [5001, 5002, 5004, 5006, 5007, 5008].iter().all(|p| line(*p).contains("inactive"))
     });
-    dash.screen.key(crate::pty::Key::Escape);
+    close(&mut dash, "ports tried");
 
     dash.screen.line("lp");
     dash.screen.wait_for_text("no connected peers");
@@ -90,6 +90,13 @@ fn scan_finds_three_of_ten_ports_and_links_are_made_and_ended() {
     dash.screen.wait_for_text(&format!("{} disconnected", peers.at(5003)));
     linked(&peers, dash.address, &[5005, 5009]);
     dash.quit();
+}
+
+/// Closes a list of results, which shows these words until then. What follows
+/// Escape at once would be read as one key with Alt.
+fn close(dash: &mut Dash, words: &str) {
+    dash.screen.key(Key::Escape);
+    dash.screen.wait_for("the results are closed", |view| !view.shows(words));
 }
 
 /// Waits until a node is linked with exactly these ports.
@@ -134,7 +141,7 @@ fn a_search_asks_each_peer_and_a_request_takes_the_file_from_one() {
             .iter()
             .all(|(port, found)| view.shows(&format!("SkyShip.jpg {found} {}", peers.at(*port))))
     });
-    dash.screen.key(crate::pty::Key::Escape);
+    close(&mut dash, "not found on");
 
     dash.screen.line("request SkyPalace.jpg 5003");
     dash.screen.wait_for_text(&format!("SkyPalace.jpg not found on {}", peers.at(5003)));
