@@ -19,9 +19,11 @@ use crate::wire::{Frame, Request, Response, codec};
 
 use super::connection::{self, ConnectError};
 use super::data::DataPlane;
+use super::fetch::Fetcher;
 use super::hub::request_limit;
 use super::serve;
 use super::shared::{Input, Shared};
+use super::trust::Reputations;
 
 /// A way into a ring.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub(super) struct Outside {
     pub(super) params: Params,
     /// The client's end of data connections.
     pub(super) plane: DataPlane,
+    /// What it has seen of its sources.
+    pub(super) reputations: Reputations,
 }
 
 impl Access {
@@ -76,6 +80,20 @@ impl Access {
         }
     }
 
+    /// What this side fetches something of that name with.
+    pub(super) fn fetcher(&self, name: &str) -> Fetcher {
+        match self {
+            Access::Inside(shared) => shared.fetcher(name),
+            Access::Outside(outside) => Fetcher {
+                name: name.to_owned(),
+                plane: outside.plane.clone(),
+                reputations: outside.reputations.clone(),
+                events: None,
+                from_anybody: false,
+            },
+        }
+    }
+
     /// Finds the owner of a key. With `shown`, the dashboard draws the hops.
     pub(super) async fn lookup(
         &self,
@@ -103,26 +121,58 @@ impl Access {
         address: SocketAddr,
         request: Request,
     ) -> Result<Response, String> {
-        let answer = match self {
-            Access::Inside(shared) => {
-                let (done, response) = tokio::sync::oneshot::channel();
-                let limit = request_limit(&request);
-                let input = Input::Request { address, request, done };
-                if shared.hub.send(input).await.is_err() {
-                    return Err("the node is stopping".to_owned());
-                }
-                match timeout(limit, response).await {
-                    Ok(Ok(response)) => response,
-                    Ok(Err(_)) => return Err(format!("{address} cannot be reached")),
-                    Err(_) => return Err(format!("{address} does not answer")),
-                }
-            }
+        settled(match self {
+            Access::Inside(shared) => inside(shared, address, request).await?,
             Access::Outside(_) => ask(address, request).await?,
+        })
+    }
+
+    /// Asks a node two things at once.
+    pub(super) async fn request_both(
+        &self,
+        address: SocketAddr,
+        requests: [Request; 2],
+    ) -> [Result<Response, String>; 2] {
+        let answers = match self {
+            Access::Inside(shared) => {
+                let [one, other] = requests;
+                let both = (inside(shared, address, one), inside(shared, address, other));
+                <[_; 2]>::from(tokio::join!(both.0, both.1))
+            }
+            Access::Outside(_) => {
+                let mut answers = ask_all(address, requests.to_vec()).await.into_iter();
+                let silent = || Err(format!("{address} does not answer"));
+                [answers.next().unwrap_or_else(silent), answers.next().unwrap_or_else(silent)]
+            }
         };
-        match answer {
-            Response::Failed { why } => Err(why),
-            answer => Ok(answer),
-        }
+        answers.map(|answer| answer.and_then(settled))
+    }
+}
+
+/// A node that says why it cannot answer has not answered.
+fn settled(response: Response) -> Result<Response, String> {
+    match response {
+        Response::Failed { why } => Err(why),
+        answer => Ok(answer),
+    }
+}
+
+/// One question over this node's own control connection.
+async fn inside(
+    shared: &Shared,
+    address: SocketAddr,
+    request: Request,
+) -> Result<Response, String> {
+    let (done, response) = tokio::sync::oneshot::channel();
+    let limit = request_limit(&request);
+    let input = Input::Request { address, request, done };
+    if shared.hub.send(input).await.is_err() {
+        return Err("the node is stopping".to_owned());
+    }
+    match timeout(limit, response).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(_)) => Err(format!("{address} cannot be reached")),
+        Err(_) => Err(format!("{address} does not answer")),
     }
 }
 
@@ -148,31 +198,54 @@ pub(super) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), Con
     }
 }
 
-/// One question over a connection of its own.
-async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> {
-    let (stream, _) = connection::dial(address, &client_hello(Purpose::Client))
-        .await
-        .map_err(|error| format!("{address} cannot be reached: {error}"))?;
-    let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
-    let mut frames = Framed::new(stream, codec);
-    let limit = request_limit(&request);
+/// One question to any node, on whatever ring, over a connection of its own.
+pub(super) async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> {
+    let answer = ask_all(address, vec![request]).await.pop();
+    answer.unwrap_or_else(|| Err(format!("{address} does not answer")))
+}
+
+/// Several questions over one connection; an answer to each.
+async fn ask_all(address: SocketAddr, requests: Vec<Request>) -> Vec<Result<Response, String>> {
+    let mut answers: Vec<Result<Response, String>> =
+        requests.iter().map(|_| Err(format!("{address} does not answer"))).collect();
+    let limit = requests.iter().map(request_limit).max().unwrap_or_default();
     let exchange = async {
-        let frame = Frame::Request { id: 0, request };
-        let bytes = codec::encode(&frame).map_err(|error| error.to_string())?;
-        frames.send(Bytes::from(bytes)).await.map_err(|error| error.to_string())?;
-        while let Some(bytes) = frames.next().await {
-            let bytes = bytes.map_err(|error| error.to_string())?;
-            let frame = codec::decode(&bytes).map_err(|error| error.to_string())?;
-            if let Frame::Response { id: 0, response } = frame {
-                return Ok(response);
+        let greeted = connection::dial(address, &client_hello(Purpose::Client)).await;
+        let (stream, _) = greeted.map_err(|error| format!("cannot be reached: {error}"))?;
+        let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
+        let mut frames = Framed::new(stream, codec);
+        let silent = |error: &dyn std::fmt::Display| format!("does not answer: {error}");
+        for (id, request) in (0..).zip(requests) {
+            let frame = Frame::Request { id, request };
+            let bytes = codec::encode(&frame).map_err(|error| silent(&error))?;
+            frames.send(Bytes::from(bytes)).await.map_err(|error| silent(&error))?;
+        }
+        let mut left = answers.len();
+        while left > 0 {
+            let Some(bytes) = frames.next().await else {
+                return Err("does not answer: it closed the connection".to_owned());
+            };
+            let bytes = bytes.map_err(|error| silent(&error))?;
+            let frame = codec::decode(&bytes).map_err(|error| silent(&error))?;
+            if let Frame::Response { id, response } = frame
+                && let Some(answer) = usize::try_from(id).ok().and_then(|id| answers.get_mut(id))
+                && answer.is_err()
+            {
+                *answer = Ok(response);
+                left -= 1;
             }
         }
-        Err("it closed the connection".to_owned())
+        Ok(())
     };
-    match timeout(limit, exchange).await {
-        Ok(result) => result.map_err(|why: String| format!("{address} does not answer: {why}")),
-        Err(_) => Err(format!("{address} does not answer")),
+    if let Ok(Err(why)) = timeout(limit, exchange).await {
+        let told = |answer: &mut Result<Response, String>| {
+            if answer.is_err() {
+                *answer = Err(format!("{address} {why}"));
+            }
+        };
+        answers.iter_mut().for_each(told);
     }
+    answers
 }
 
 /// A response that does not fit its request.

@@ -15,10 +15,12 @@ use super::commands::{self, file_name};
 use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
+use super::get;
 use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
 use super::transfers::Transfers;
+use super::trust::Reputations;
 
 /// How often `progress` is called while bytes move.
 const PROGRESS: Duration = Duration::from_millis(100);
@@ -105,6 +107,7 @@ async fn act(
             counters: Arc::default(),
             cuts: cuts.clone(),
         },
+        reputations: Reputations::default(),
     });
     let transfers = Transfers::new(Instant::now());
     let phases = Current::default();
@@ -116,10 +119,16 @@ async fn act(
                 files::put(&access, &path, name, overwrite, &transfer, &phases).await
             }
             Command::Get { name, to, .. } => {
-                let name = file_name(&name)?;
                 let place = files::place_for(to.as_ref(), &options.download_dir);
-                let transfer = transfers.open(TransferKind::Download, name.as_str(), 0);
-                files::get(&access, &name, &place, &transfer, &phases).await
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::get(&access, &name, &place, &transfer, &phases).await;
+                got.map(|got| got.outcome)
+            }
+            Command::Request { name, peer, to } => {
+                let place = files::place_for(to.as_ref(), &options.download_dir);
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::request(&access, &name, &peer, &place, &transfer, &phases).await;
+                got.map(|got| got.outcome)
             }
             Command::Find { pattern } => search::command::find(&access, &pattern, &phases).await,
             Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,

@@ -21,6 +21,7 @@ use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
 use super::files::{self, Phases};
+use super::get::{self, Got};
 use super::mesh::{self, words};
 use super::provide;
 use super::publish;
@@ -28,9 +29,13 @@ use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
 use super::shares;
+use super::transfers::Transfer;
 
 /// Members that `ring` walks at the most.
 const RING_AT_MOST: usize = 4_096;
+
+/// Why a download ended before it began.
+const SEVERAL: &str = "several contents have that name";
 
 /// Takes commands until nobody can send any, or the node stops.
 pub(super) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
@@ -63,13 +68,17 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
-        Command::Get { name, to, no_reshare: _ } => {
-            let name = file_name(&name)?;
+        Command::Get { name, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir);
-            let transfer = shared.transfers.open(TransferKind::Download, name.as_str(), 0);
-            let result = files::get(&access, &name, &place, &transfer, &NoPhases).await;
-            transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
-            changed(shared, result).await
+            let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
+            let got = get::get(&access, &name, &place, &transfer, &NoPhases).await;
+            fetched(shared, transfer, got, !no_reshare).await
+        }
+        Command::Request { name, peer, to } => {
+            let place = files::place_for(to.as_ref(), &shared.download_dir);
+            let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
+            let got = get::request(&access, &name, &peer, &place, &transfer, &NoPhases).await;
+            fetched(shared, transfer, got, true).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
         Command::Share { paths } => shares::share(shared, paths).await,
@@ -248,7 +257,7 @@ async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
     }
 }
 
-async fn members_of(access: &Access) -> Result<Vec<Peer>, String> {
+pub(super) async fn members_of(access: &Access) -> Result<Vec<Peer>, String> {
     match access.request(access.member().address(), Request::Members).await? {
         Response::Members { members, .. } => Ok(members),
         other => Err(unexpected(other)),
@@ -297,6 +306,27 @@ fn key_of(text: &str, space: Space) -> Id {
 pub(super) fn file_name(text: &str) -> Result<FileName, String> {
     FileName::new(text)
         .map_err(|error| format!("'{}' is no name on the ring: {error}", text.escape_debug()))
+}
+
+/// Ends the transfer of a download; what it brought is offered to others.
+async fn fetched(
+    shared: &Shared,
+    transfer: Transfer,
+    got: Result<Got, String>,
+    offer: bool,
+) -> Result<Outcome, String> {
+    match &got {
+        Ok(Got { manifest: Some(_), .. }) => transfer.end(Ok(())),
+        Ok(Got { manifest: None, .. }) => transfer.end(Err(SEVERAL.to_owned())),
+        Err(why) => transfer.end(Err(why.clone())),
+    }
+    if let Ok(Got { outcome: Outcome::Fetched { name, path, .. }, manifest: Some(manifest) }) = &got
+        && offer
+        && shared.reshare
+    {
+        shared.shares.offer(path, name, manifest);
+    }
+    changed(shared, got.map(|got| got.outcome)).await
 }
 
 async fn changed(shared: &Shared, result: Result<Outcome, String>) -> Result<Outcome, String> {

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::wire::codec;
 use crate::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
 
 use super::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
-use super::cuts::{Cuts, Registered};
+use super::cuts::{Cuts, Cutter, Registered};
 use super::transfers::Transfer;
 
 /// A side that neither sends nor takes a byte for this long is gone. Long
@@ -49,9 +50,12 @@ pub(super) enum DataError {
     /// The connection failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The other side does not speak with us, or speaks nonsense.
+    /// The other side does not speak with us, or cannot do what was asked.
     #[error("{0}")]
     Peer(String),
+    /// The other side said one thing and did another, or nothing that fits.
+    #[error("{0}")]
+    Lied(String),
     /// The file that is sent is not what it was.
     #[error("the file changed while it was read")]
     Changed,
@@ -66,6 +70,8 @@ pub(super) struct DataConnection {
     stream: TcpStream,
     counters: Arc<ByteCounters>,
     registered: Registered,
+    /// Bytes that readers of this connection alone have received.
+    arrived: Arc<AtomicU64>,
 }
 
 impl DataPlane {
@@ -76,8 +82,9 @@ impl DataPlane {
         let registered = self.cuts.register(&stream)?;
         stream.set_read_timeout(Some(HELLO_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
+        let counters = Arc::clone(&self.counters);
         let mut connection =
-            DataConnection { stream, counters: Arc::clone(&self.counters), registered };
+            DataConnection { stream, counters, registered, arrived: Arc::default() };
         let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
         let bytes = hello.to_bytes().map_err(|error| DataError::Peer(error.to_string()))?;
         connection.stream.write_all(&bytes)?;
@@ -96,7 +103,8 @@ impl DataPlane {
         stream.set_read_timeout(Some(STALL_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let registered = self.cuts.register(&stream)?;
-        Ok(DataConnection { stream, counters: Arc::clone(&self.counters), registered })
+        let counters = Arc::clone(&self.counters);
+        Ok(DataConnection { stream, counters, registered, arrived: Arc::default() })
     }
 }
 
@@ -170,6 +178,12 @@ impl DataConnection {
         Arc::clone(&self.counters)
     }
 
+    /// Where a reader counts the bytes of this connection as they come, for
+    /// whoever measures its speed.
+    pub(super) fn arrived(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.arrived)
+    }
+
     /// A second handle to the socket, to read on a thread of its own; whoever
     /// does counts the bytes.
     pub(super) fn reader(&self) -> io::Result<TcpStream> {
@@ -179,6 +193,11 @@ impl DataConnection {
     /// Shuts the connection down: whoever reads or writes it gets an error.
     pub(super) fn cut(&self) {
         self.registered.cutter().cut();
+    }
+
+    /// Cuts the connection from elsewhere.
+    pub(super) fn cutter(&self) -> Cutter {
+        self.registered.cutter()
     }
 
     /// Has the connection cut when its transfer is cancelled.

@@ -1,21 +1,19 @@
-//! `put`, `get`, `rm` and the lists, over any [`Access`].
+//! `put`, `rm` and the lists, over any [`Access`]; `get` is in [`super::get`].
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 use crate::chord::Failure;
-use crate::chord::placement::placement;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
-use crate::store::{Download, Place, hash_file};
+use crate::record::Version;
+use crate::store::{Place, hash_file};
 use crate::transfer::manifest::Manifest;
 use crate::view::outcome::RingFile;
 use crate::view::{FileRow, Outcome, Role};
@@ -25,7 +23,8 @@ use crate::wire::{Request, Response};
 
 use super::access::{Access, unexpected};
 use super::data::DataError;
-use super::fetch::{self, FetchError};
+use super::fetch;
+use super::locate::{self, Known};
 use super::serve_data::{self, Wanted};
 use super::transfers::Transfer;
 
@@ -35,21 +34,8 @@ const PUT_ATTEMPTS: u32 = 6;
 /// Pause between attempts: about a stabilization of a busy ring.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a download without any source goes on looking for new ones: the
-/// ring needs about this to re-create copies after a death.
-const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
-
 /// Why a transfer ended that nobody wants any more.
-const CANCELLED: &str = "cancelled";
-
-/// Looks for a name before a failing lookup is told.
-const LOCATE_ATTEMPTS: u32 = 5;
-
-/// Pause between two looks: by then a ring that changes has got further.
-const LOCATE_PAUSE: Duration = Duration::from_millis(250);
-
-/// How long the owner's answer waits for that of the node behind it.
-const SECOND_OPINION: Duration = Duration::from_millis(300);
+pub(super) const CANCELLED: &str = "cancelled";
 
 /// What a transfer is at, for whoever shows progress.
 pub(super) trait Phases: Send + Sync {
@@ -194,171 +180,6 @@ impl Put<'_> {
     }
 }
 
-/// A record and who may have its bytes.
-struct Located {
-    record: Record,
-    sources: Vec<Peer>,
-}
-
-/// Finds the newest record of a name. While the ring changes, a question may
-/// fall between two owners: nobody knowing the name is believed only when it is
-/// said twice, and a lookup that fails is repeated.
-async fn locate(access: &Access, name: &FileName) -> Result<Option<Located>, String> {
-    let mut unknown = false;
-    for _ in 1..LOCATE_ATTEMPTS {
-        match look_for(access, name, Some(name.to_string())).await {
-            Ok(None) if unknown => return Ok(None),
-            Ok(None) => unknown = true,
-            Ok(found) => return Ok(found),
-            Err(why) => tracing::debug!(%why, %name, "looking again"),
-        }
-        tokio::time::sleep(LOCATE_PAUSE).await;
-    }
-    look_for(access, name, Some(name.to_string())).await
-}
-
-async fn look_for(
-    access: &Access,
-    name: &FileName,
-    shown: Option<String>,
-) -> Result<Option<Located>, String> {
-    let trace = access.lookup(name.key(access.space()), shown).await?;
-    let nodes: Vec<Peer> = std::iter::once(trace.owner).chain(trace.successors).collect();
-    let replicas = access.params().replicas;
-    let wanted = placement(access.space(), trace.key, &nodes, replicas);
-    let mut best: Option<Located> = None;
-    let mut hear = |node: Peer, record: Record, holders: Vec<Peer>| {
-        if best.as_ref().is_none_or(|best| best.record.version < record.version) {
-            let mut sources = vec![node];
-            for peer in holders.iter().chain(&wanted) {
-                if !sources.contains(peer) {
-                    sources.push(*peer);
-                }
-            }
-            best = Some(Located { record, sources });
-        }
-    };
-    // The owner knows, unless it has only just come (back): then the next node
-    // has what it lacks, or a newer version.
-    let (owner, next) = tokio::join!(ask_for(access, trace.owner, name), async {
-        let next = nodes.get(1).copied()?;
-        let answer = timeout(SECOND_OPINION, ask_for(access, next, name)).await.ok()?;
-        answer.map(|(record, holders)| (next, record, holders))
-    });
-    let known = owner.is_some();
-    if let Some((record, holders)) = owner {
-        hear(trace.owner, record, holders);
-    }
-    if let Some((next, record, holders)) = next {
-        hear(next, record, holders);
-    }
-    if !known {
-        // Many may join at once: then the copies are further along the list.
-        let mut found = false;
-        for (at, node) in nodes.iter().enumerate().skip(1) {
-            if found && at > usize::from(replicas) {
-                break;
-            }
-            if let Some((record, holders)) = ask_for(access, *node, name).await {
-                hear(*node, record, holders);
-                found = true;
-            }
-        }
-    }
-    Ok(best)
-}
-
-/// What a node knows of a name: the record and who holds it.
-async fn ask_for(access: &Access, node: Peer, name: &FileName) -> Option<(Record, Vec<Peer>)> {
-    let request = Request::Locate { name: name.clone() };
-    match access.request(node.address(), request).await {
-        Ok(Response::Locate { record: Some(record), holders }) => Some((record, holders)),
-        _ => None,
-    }
-}
-
-/// Fetches a file.
-pub(super) async fn get(
-    access: &Access,
-    name: &FileName,
-    place: &Place,
-    transfer: &Transfer,
-    phases: &dyn Phases,
-) -> Result<Outcome, String> {
-    let began = Instant::now();
-    phases.phase("looking up");
-    let missing = || format!("no file named {name} is on the ring; ls --ring lists what is");
-    let located = tokio::select! {
-        () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
-        located = locate(access, name) => located?.filter(|found| !found.record.is_deleted()),
-    };
-    let Located { record, sources } = located.ok_or_else(missing)?;
-    let size = record.size();
-    transfer.restart(size);
-    phases.phase("receiving");
-    let plane = access.plane();
-    let runtime = Handle::current();
-    let fetched = tokio::task::block_in_place(|| {
-        let mut sources = sources;
-        let manifest = loop {
-            match fetch::manifest(&plane, &sources, record.version.root, size, transfer) {
-                Ok(manifest) => break manifest,
-                Err(error) if began.elapsed() > NO_SOURCE_LIMIT => return Err(error),
-                Err(FetchError::NoSource(_)) if !transfer.is_cancelled() => {
-                    sources = again(&runtime, access, name, &record, transfer);
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        let mut download = Download::begin(manifest.clone(), place, name)?;
-        let mut last_progress = (Instant::now(), download.missing().len());
-        let more = |_: &[(Peer, String)], missing: usize| {
-            if missing != last_progress.1 {
-                last_progress = (Instant::now(), missing);
-            }
-            if last_progress.0.elapsed() > NO_SOURCE_LIMIT || transfer.is_cancelled() {
-                return Vec::new();
-            }
-            again(&runtime, access, name, &record, transfer)
-        };
-        let delivered = fetch::pieces(&plane, &manifest, &sources, &mut download, transfer, more)?;
-        Ok((download.finish()?, delivered))
-    });
-    let (path, sources) = fetched.map_err(|error: FetchError| match error {
-        FetchError::NoSource(_) if transfer.is_cancelled() => CANCELLED.to_owned(),
-        FetchError::NoSource(_) => {
-            format!("{name} is recorded on the ring but nobody could deliver it: {error}")
-        }
-        FetchError::Local(_) | FetchError::Cancelled => error.to_string(),
-    })?;
-    let millis = began.elapsed().as_millis() as u64;
-    Ok(Outcome::Fetched { name: name.clone(), size, path, sources, millis })
-}
-
-/// Who has the content now, after everybody known before has failed; nobody
-/// once the transfer is cancelled.
-fn again(
-    runtime: &Handle,
-    access: &Access,
-    name: &FileName,
-    record: &Record,
-    transfer: &Transfer,
-) -> Vec<Peer> {
-    let look = async {
-        tokio::time::sleep(PAUSE).await;
-        match locate(access, name).await {
-            Ok(Some(found)) if found.record.version.root == record.version.root => found.sources,
-            _ => vec![access.member()],
-        }
-    };
-    runtime.block_on(async {
-        tokio::select! {
-            () = transfer.cancelled() => Vec::new(),
-            sources = look => sources,
-        }
-    })
-}
-
 /// Removes a name.
 pub(super) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, String> {
     let mut last = String::new();
@@ -495,8 +316,10 @@ pub(super) async fn ring_files(
 /// Whether a file with few copies was removed: a node that was away meanwhile
 /// still has its old copy until it hears of that.
 async fn is_removed(access: &Access, file: &FileRow) -> bool {
-    match look_for(access, &file.name, None).await {
-        Ok(Some(found)) => found.record.is_deleted() && found.record.version > file.version,
+    match locate::look_for(access, &file.name, None).await {
+        Ok(Known { record: Some((record, _)), .. }) => {
+            record.is_deleted() && record.version > file.version
+        }
         _ => false,
     }
 }

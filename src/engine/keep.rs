@@ -8,7 +8,7 @@ use crate::store::StoreError;
 use crate::view::TransferKind;
 
 use super::data::DataPlane;
-use super::fetch::{self, FetchError};
+use super::fetch::{FetchError, Fetcher};
 use super::shared::{Input, Shared};
 use crate::wire::handshake::Purpose;
 
@@ -62,15 +62,17 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
     let size = record.size();
     let transfer = shared.transfers.open(TransferKind::Copy, record.name.as_str(), size);
     let result = (|| {
-        let plane = shared.data_plane();
-        let manifest = fetch::manifest(&plane, sources, record.version.root, size, &transfer)?;
-        let mut incoming = shared.store.begin(manifest.clone())?;
-        fetch::pieces(&plane, &manifest, sources, &mut incoming, &transfer, |_, _| Vec::new())?;
+        // A ring's copies matter more than who is trusted: whatever comes is
+        // verified.
+        let fetcher = Fetcher { from_anybody: true, ..shared.fetcher(record.name.as_str()) };
+        let opened = fetcher.open(sources, record.version.root, size, &transfer)?;
+        let incoming = shared.store.begin(opened.manifest.clone())?;
+        fetcher.pieces(opened, sources, &incoming, &transfer, None)?;
         Ok(incoming.finish()?)
     })();
     transfer.end(result.as_ref().map(|&()| ()).map_err(|error: &FetchError| error.to_string()));
     result.map_err(|error| match error {
-        FetchError::NoSource(why) => {
+        FetchError::NoSource(why) | FetchError::Shunned(why) => {
             tracing::debug!(name = %record.name, ?why, "no source delivered");
             StoreFailure::NoSource
         }
@@ -80,6 +82,17 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
 }
 
 impl Shared {
+    /// What this node fetches something of that name with.
+    pub(super) fn fetcher(&self, name: &str) -> Fetcher {
+        Fetcher {
+            name: name.to_owned(),
+            plane: self.data_plane(),
+            reputations: self.reputations.clone(),
+            events: Some(self.hub.clone()),
+            from_anybody: false,
+        }
+    }
+
     /// This node's end of data connections.
     pub(super) fn data_plane(&self) -> DataPlane {
         DataPlane {

@@ -326,7 +326,7 @@ fn copy_in(
         _ => ReceiveError::Failed(format!("cannot read {}: {error}", path.display())),
     };
     let mut file = File::open(path).map_err(unreadable)?;
-    let mut incoming = begin(shared, manifest)?;
+    let incoming = begin(shared, manifest)?;
     let mut piece = Vec::new();
     for index in manifest.indices() {
         if transfer.is_cancelled() {

@@ -2,42 +2,91 @@
 //! with a clock.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use crate::mesh::reputation::{self, Doubt, Level};
+use crate::time::Time;
 use crate::view::Trust;
 
-/// What a source did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Conduct {
-    /// It delivered bytes that verified.
-    Delivered(u64),
-    /// It sent a piece that failed its hash.
-    BadPiece,
-    /// It said one thing and did another: why.
-    Lied(String),
-    /// It took too long, or could not be reached.
-    TimedOut,
-}
+pub(super) use crate::mesh::reputation::Conduct;
 
 /// The reputations of all peers. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reputations;
+#[derive(Clone, Debug)]
+pub(super) struct Reputations {
+    peers: Arc<Mutex<reputation::Reputations>>,
+    /// The zero of the times in it.
+    started: Instant,
+}
+
+impl Default for Reputations {
+    fn default() -> Reputations {
+        Reputations { peers: Arc::default(), started: Instant::now() }
+    }
+}
 
 impl Reputations {
     /// Takes note of what a peer did.
     pub(super) fn saw(&self, peer: SocketAddr, conduct: &Conduct) {
-        let _ = (peer, conduct);
+        let now = self.now();
+        self.lock().saw(now, peer, conduct);
     }
 
     /// How far a peer is trusted now, and why not fully.
     pub(super) fn of(&self, peer: SocketAddr) -> (Trust, Option<String>) {
-        let _ = peer;
-        (Trust::Good, None)
+        match self.lock().of(self.now(), peer) {
+            Some(doubt) => (trust(doubt.level), Some(doubt.why)),
+            None => (Trust::Good, None),
+        }
+    }
+
+    /// Why a peer is not used now and for how long yet; `None` when it may be.
+    pub(super) fn shuns(&self, peer: SocketAddr) -> Option<(String, Duration)> {
+        let now = self.now();
+        let doubt = self.lock().of(now, peer)?;
+        (doubt.level == Level::Shunned).then(|| (doubt.why, doubt.until.since(now)))
     }
 
     /// Everybody who is not trusted fully, with the reason and how long it
     /// still counts.
     pub(super) fn doubted(&self) -> Vec<(SocketAddr, Trust, String, Duration)> {
-        Vec::new()
+        let now = self.now();
+        let row = |(peer, Doubt { level, why, until })| (peer, trust(level), why, until.since(now));
+        self.lock().doubted(now).map(row).collect()
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, reputation::Reputations> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn trust(level: Level) -> Trust {
+    match level {
+        Level::Good => Trust::Good,
+        Level::Last => Trust::Last,
+        Level::Shunned => Trust::Shunned,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_sent_a_damaged_piece_is_named_with_the_reason() {
+        let all = Reputations::default();
+        let peer: SocketAddr = "127.0.0.1:2003".parse().expect("an address");
+        assert_eq!(all.of(peer), (Trust::Good, None));
+        all.clone().saw(peer, &Conduct::BadPiece);
+        assert_eq!(all.of(peer), (Trust::Shunned, Some("sent a damaged piece".to_owned())));
+        let (why, left) = all.shuns(peer).expect("it is shunned");
+        assert_eq!(why, "sent a damaged piece");
+        assert!(left <= reputation::SHUN && left > reputation::SHUN / 2, "{left:?}");
+        let (named, trust, ..) = all.doubted().pop().expect("somebody");
+        assert_eq!((named, trust), (peer, Trust::Shunned));
     }
 }

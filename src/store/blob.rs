@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile, create_dirs, parent};
 use super::error::{IncomingError, StoreError, on};
@@ -179,15 +179,15 @@ fn line(root: ContentHash, text: &str) -> Option<Record> {
     Some(Record { name, version: Version { counter, root }, content: Content::File { size } })
 }
 
-/// A file that fills up with verified pieces under a temporary name. Dropped,
-/// it removes itself, unless it was moved.
+/// A file that fills up with verified pieces under a temporary name, from as
+/// many threads as like. Dropped, it removes itself, unless it was moved.
 #[derive(Debug)]
 pub(super) struct Partial {
     disk: Arc<dyn Disk>,
     file: Box<dyn DiskFile>,
     path: PathBuf,
     manifest: Manifest,
-    missing: BTreeSet<PieceIndex>,
+    missing: Mutex<BTreeSet<PieceIndex>>,
     /// The temporary name is free again and may be another's.
     moved: bool,
 }
@@ -200,30 +200,30 @@ impl Partial {
         manifest: Manifest,
     ) -> Result<Partial, StoreError> {
         let file = disk.create(&path).map_err(on("create", &path))?;
-        let missing = manifest.indices().collect();
+        let missing = Mutex::new(manifest.indices().collect());
         Ok(Partial { disk, file, path, manifest, missing, moved: false })
     }
 
     /// Verifies a piece and writes it. A piece that is here is not written
-    /// again.
-    pub(super) fn write(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+    /// again, unless two bring it at the same time: both bring the same bytes.
+    pub(super) fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         if !self.manifest.verify(index, bytes) {
             return Err(IncomingError::WrongPiece(index));
         }
-        if self.missing.contains(&index) {
+        if self.lacks(index) {
             let offset = self.manifest.offset_of(index);
             self.file.write_at(offset, bytes).map_err(on("write", &self.path))?;
-            self.missing.remove(&index);
+            self.lock().remove(&index);
         }
         Ok(())
     }
 
     /// Fails unless every piece is here.
     pub(super) fn complete(&self) -> Result<(), StoreError> {
-        if self.missing.is_empty() {
-            return Ok(());
+        match self.missing() {
+            0 => Ok(()),
+            missing => Err(StoreError::Incomplete { root: self.manifest.root(), missing }),
         }
-        Err(StoreError::Incomplete { root: self.manifest.root(), missing: self.missing.len() })
     }
 
     /// Makes a complete file durable under its temporary name.
@@ -245,8 +245,18 @@ impl Partial {
         &self.manifest
     }
 
-    pub(super) const fn missing(&self) -> &BTreeSet<PieceIndex> {
-        &self.missing
+    /// How many pieces are not here.
+    pub(super) fn missing(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lacks(&self, index: PieceIndex) -> bool {
+        self.lock().contains(&index)
+    }
+
+    /// Held for a look or a change, never while bytes are written.
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<PieceIndex>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

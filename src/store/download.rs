@@ -4,7 +4,6 @@
 //! that the end is a rename within one directory. Nothing that exists is ever
 //! overwritten: a taken name gets a number, `name (1).ext`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,13 +81,14 @@ impl Download {
         Err(StoreError::NoFreeName { path: target })
     }
 
-    /// Verifies a piece and writes it. Pieces may come in any order.
-    pub fn write(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+    /// Verifies a piece and writes it. Pieces may come in any order and from
+    /// several threads.
+    pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         self.partial.write(index, bytes)
     }
 
-    /// The pieces that are not here yet.
-    pub const fn missing(&self) -> &BTreeSet<PieceIndex> {
+    /// How many pieces are not here yet.
+    pub fn missing(&self) -> usize {
         self.partial.missing()
     }
 
@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn download(place: &Place, name: &str) -> PathBuf {
-        let mut download = begin(place, name);
+        let download = begin(place, name);
         download.write(PieceIndex(0), CONTENT).unwrap();
         download.finish().unwrap()
     }
@@ -235,10 +235,10 @@ mod tests {
     fn two_downloads_of_one_name_get_two_files() {
         let dir = TempDir::new().unwrap();
         let place = Place::of(dir.path());
-        let mut one = begin(&place, ".hidden");
-        let mut two = begin(&place, ".hidden");
+        let one = begin(&place, ".hidden");
+        let two = begin(&place, ".hidden");
         assert_eq!(listing(dir.path()), ["..hidden (1).part", "..hidden.part"]);
-        for download in [&mut one, &mut two] {
+        for download in [&one, &two] {
             download.write(PieceIndex(0), CONTENT).unwrap();
         }
         two.finish().unwrap();

@@ -48,7 +48,7 @@ mod faulty;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -298,14 +298,14 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Verifies a piece and writes it. Pieces may come in any order; one that
-    /// is already here changes nothing.
-    pub fn write(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+    /// Verifies a piece and writes it. Pieces may come in any order and from
+    /// several threads; one that is already here changes nothing.
+    pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         self.partial.write(index, bytes)
     }
 
-    /// The pieces that are not here yet.
-    pub const fn missing(&self) -> &BTreeSet<PieceIndex> {
+    /// How many pieces are not here yet.
+    pub fn missing(&self) -> usize {
         self.partial.missing()
     }
 

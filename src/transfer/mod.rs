@@ -1,8 +1,9 @@
 //! Pure planning of transfers: what a content is made of ([`manifest`]), which
-//! piece comes from whom ([`plan`]), what counts as verified. Bytes move in
-//! the engine.
+//! piece comes from whom ([`plan`]), how much to ask whom for ([`speed`]), what
+//! counts as verified. Bytes move in the engine.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod manifest;
 pub mod plan;
+pub mod speed;

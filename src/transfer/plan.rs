@@ -3,7 +3,9 @@
 //! The plan owns the set of missing pieces and who was asked for which. It
 //! hands every source a run of its own, so that sources work side by side
 //! without asking twice; takes back what a lost source owes; and never asks a
-//! source again that sent a piece which failed its hash. It never touches
+//! source again that sent a piece which failed its hash. When nothing is left
+//! that nobody was asked for, an idle source may be asked for what another one
+//! still owes ([`Plan::relieve`]): the first to deliver wins. It never touches
 //! bytes: the caller verifies a piece and then says [`Plan::got`] or
 //! [`Plan::bad`].
 
@@ -18,12 +20,37 @@ use crate::transfer::manifest::PieceIndex;
 pub struct Plan {
     /// Neither here nor asked for.
     open: BTreeSet<PieceIndex>,
-    /// Asked for, of whom.
-    asked: BTreeMap<PieceIndex, Peer>,
+    /// Asked for.
+    asked: BTreeMap<PieceIndex, Asked>,
     /// Who may be asked.
     sources: BTreeSet<Peer>,
     /// Who sent a wrong piece; disjoint from `sources` for good.
     bad: BTreeSet<Peer>,
+}
+
+/// Whom a piece was asked of: never more than two, so that at most half of what
+/// arrives in the end can be of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    first: Peer,
+    second: Option<Peer>,
+}
+
+impl Asked {
+    fn of(self, source: Peer) -> bool {
+        self.first == source || self.second == Some(source)
+    }
+
+    /// Whom it is asked of still when this source no longer counts.
+    fn without(self, source: Peer) -> Option<Asked> {
+        match (self.first == source, self.second) {
+            (true, None) => None,
+            (true, Some(other)) => Some(Asked { first: other, second: None }),
+            (false, _) => {
+                Some(Asked { second: self.second.filter(|other| *other != source), ..self })
+            }
+        }
+    }
 }
 
 impl Plan {
@@ -49,13 +76,48 @@ impl Plan {
             return None;
         }
         let start = self.open.pop_first()?;
-        self.asked.insert(start, source);
+        let asked = Asked { first: source, second: None };
+        self.asked.insert(start, asked);
         let mut end = PieceIndex(start.0 + 1);
         while end.0 - start.0 < most && self.open.remove(&end) {
-            self.asked.insert(end, source);
+            self.asked.insert(end, asked);
             end.0 += 1;
         }
         Some(start..end)
+    }
+
+    /// What this source may be asked for to relieve another one that owes
+    /// pieces: the later half of what only that one was asked for, as far as
+    /// it is contiguous, at most `most` pieces. A source delivers in order, so
+    /// that the two meet in the middle. `None` while there are pieces that
+    /// nobody was asked for, or when there is nothing to take over.
+    pub fn relieve(&mut self, source: Peer, owing: Peer, most: u32) -> Option<Range<PieceIndex>> {
+        let fits = source != owing && self.sources.contains(&source) && most > 0;
+        if !fits || !self.open.is_empty() {
+            return None;
+        }
+        let alone = Asked { first: owing, second: None };
+        let owed = self.asked.iter().filter(|(_, asked)| **asked == alone);
+        let owed: Vec<PieceIndex> = owed.map(|(index, _)| *index).collect();
+        let last = *owed.last()?;
+        let mut start = last;
+        let half = owed.len().div_ceil(2).min(most as usize);
+        for index in owed.iter().rev().skip(1).take(half - 1) {
+            if index.0 + 1 != start.0 {
+                break;
+            }
+            start = *index;
+        }
+        let run = start..PieceIndex(last.0 + 1);
+        for (_, asked) in self.asked.range_mut(run.clone()) {
+            asked.second = Some(source);
+        }
+        Some(run)
+    }
+
+    /// Whether a piece is not here yet.
+    pub fn wants(&self, index: PieceIndex) -> bool {
+        self.open.contains(&index) || self.asked.contains_key(&index)
     }
 
     /// A piece came and is what its hash says. From whom does not matter: a
@@ -72,15 +134,19 @@ impl Plan {
         self.lost(source)
     }
 
-    /// A source went away: what it owes goes back. It may come again with
+    /// A source went away: what only it owes goes back. It may come again with
     /// [`Plan::add`]. Returns whether it was a source.
     pub fn lost(&mut self, source: Peer) -> bool {
-        self.asked.retain(|index, by| {
-            let stays = *by != source;
-            if !stays {
-                self.open.insert(*index);
+        let open = &mut self.open;
+        self.asked.retain(|index, asked| match asked.without(source) {
+            Some(rest) => {
+                *asked = rest;
+                true
             }
-            stays
+            None => {
+                open.insert(*index);
+                false
+            }
         });
         self.sources.remove(&source)
     }
@@ -93,14 +159,14 @@ impl Plan {
         }
     }
 
-    /// Who may be asked, in the order of peers.
-    pub fn sources(&self) -> impl Iterator<Item = Peer> + '_ {
-        self.sources.iter().copied()
+    /// Whether a source may be asked.
+    pub fn has(&self, source: Peer) -> bool {
+        self.sources.contains(&source)
     }
 
-    /// Who sent a wrong piece.
-    pub fn bad_sources(&self) -> impl Iterator<Item = Peer> + '_ {
-        self.bad.iter().copied()
+    /// Whether a source sent a wrong piece.
+    pub fn is_bad(&self, source: Peer) -> bool {
+        self.bad.contains(&source)
     }
 
     /// Pieces that are not here, whether asked for or not.
@@ -108,9 +174,14 @@ impl Plan {
         self.open.len() + self.asked.len()
     }
 
-    /// Pieces that a source was asked for and has not sent.
+    /// Pieces that nobody was asked for.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Pieces that a source was asked for and that are not here.
     pub fn outstanding(&self, source: Peer) -> usize {
-        self.asked.values().filter(|by| **by == source).count()
+        self.asked.values().filter(|asked| asked.of(source)).count()
     }
 
     /// Whether every piece is here.
@@ -181,8 +252,8 @@ mod tests {
         assert!(plan.bad(peer(0)));
         assert!(!plan.add(peer(0)));
         assert_eq!(plan.next(peer(0), 1), None);
-        assert_eq!(plan.bad_sources().collect::<Vec<_>>(), [peer(0)]);
-        assert_eq!(plan.sources().collect::<Vec<_>>(), [peer(1)]);
+        assert!(plan.is_bad(peer(0)) && !plan.is_bad(peer(1)));
+        assert!(!plan.has(peer(0)) && plan.has(peer(1)));
         assert_eq!(plan.next(peer(1), 2).map(run), Some(vec![0, 1]));
     }
 
@@ -192,9 +263,34 @@ mod tests {
         assert!(plan.is_done() && !plan.exhausted());
     }
 
+    #[test]
+    fn an_idle_source_takes_over_the_later_half_and_the_first_to_deliver_wins() {
+        let mut plan = Plan::new(6, &have(&[]), [peer(0), peer(1), peer(2)]);
+        assert_eq!(plan.next(peer(0), 5).map(run), Some(vec![0, 1, 2, 3, 4]));
+        assert_eq!(plan.relieve(peer(1), peer(0), 9), None, "piece 5 is nobody's");
+        assert_eq!(plan.next(peer(1), 5).map(run), Some(vec![5]));
+        assert!(plan.got(PieceIndex(5)));
+        assert_eq!(plan.relieve(peer(0), peer(0), 9), None, "itself");
+        assert_eq!(plan.relieve(peer(1), peer(0), 9).map(run), Some(vec![2, 3, 4]));
+        assert_eq!(plan.missing(), 5);
+        assert_eq!((plan.outstanding(peer(0)), plan.outstanding(peer(1))), (5, 3));
+        assert_eq!(plan.relieve(peer(2), peer(1), 9), None, "two are asked already");
+        assert_eq!(plan.relieve(peer(2), peer(0), 9).map(run), Some(vec![1]));
+        assert!(plan.wants(PieceIndex(3)));
+        assert!(plan.got(PieceIndex(3)));
+        assert!(!plan.got(PieceIndex(3)) && !plan.wants(PieceIndex(3)));
+        plan.lost(peer(0));
+        assert_eq!((plan.open(), plan.outstanding(peer(1))), (1, 2), "only piece 0 was its alone");
+        assert!(plan.bad(peer(1)));
+        assert_eq!(plan.next(peer(2), 9).map(run), Some(vec![0]));
+        assert_eq!(plan.next(peer(2), 9).map(run), Some(vec![2]));
+        assert_eq!(plan.next(peer(2), 9).map(run), Some(vec![4]));
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Next(u16, u32),
+        Relieve(u16, u16, u32),
         Deliver(usize),
         Lost(u16),
         Bad(u16),
@@ -205,6 +301,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (0u16..5, 1u32..5).prop_map(|(who, most)| Step::Next(who, most)),
+            2 => (0u16..5, 0u16..5, 1u32..5).prop_map(|(who, of, most)| Step::Relieve(who, of, most)),
             4 => any::<usize>().prop_map(Step::Deliver),
             1 => (1u16..5).prop_map(Step::Lost),
             1 => (1u16..5).prop_map(Step::Bad),
@@ -212,59 +309,128 @@ mod tests {
         ]
     }
 
+    /// Who owes what, by the steps that were taken.
+    #[derive(Debug, Default)]
+    struct Model {
+        owed: BTreeMap<u32, Vec<Peer>>,
+        here: BTreeSet<u32>,
+        caught: BTreeSet<Peer>,
+        sources: BTreeSet<Peer>,
+    }
+
+    impl Model {
+        fn lost(&mut self, who: Peer) {
+            self.sources.remove(&who);
+            self.owed.retain(|_, by| {
+                by.retain(|by| *by != who);
+                !by.is_empty()
+            });
+        }
+
+        fn open(&self, count: u32) -> usize {
+            count as usize - self.here.len() - self.owed.len()
+        }
+    }
+
     proptest! {
         #[test]
-        fn every_piece_arrives_once_while_one_source_lives(
+        fn every_piece_counts_once_and_all_arrive_while_one_source_lives(
             count in 0u32..40, steps in prop::collection::vec(step(), 0..200)
         ) {
             let mut plan = Plan::new(count, &have(&[]), (0..5).map(peer));
-            // The model: who owes what, what is here, who was caught.
-            let mut owed: BTreeMap<u32, Peer> = BTreeMap::new();
-            let mut here: BTreeSet<u32> = BTreeSet::new();
-            let mut caught: BTreeSet<Peer> = BTreeSet::new();
+            let mut model = Model { sources: (0..5).map(peer).collect(), ..Model::default() };
             for step in steps {
                 match step {
                     Step::Next(who, most) => {
                         let pieces = plan.next(peer(who), most).map(run).unwrap_or_default();
-                        prop_assert!(pieces.is_empty() || !caught.contains(&peer(who)));
+                        prop_assert!(pieces.is_empty() || model.sources.contains(&peer(who)));
+                        prop_assert!(pieces.is_empty() || !model.caught.contains(&peer(who)));
                         prop_assert!(pieces.len() <= most as usize);
                         for piece in pieces {
-                            prop_assert!(!here.contains(&piece), "asked for what is here");
-                            prop_assert!(owed.insert(piece, peer(who)).is_none(), "asked twice");
+                            prop_assert!(!model.here.contains(&piece), "asked for what is here");
+                            let before = model.owed.insert(piece, vec![peer(who)]);
+                            prop_assert!(before.is_none(), "asked twice");
                         }
                     }
-                    Step::Deliver(pick) if !owed.is_empty() => {
-                        let piece = *owed.keys().nth(pick % owed.len()).unwrap();
-                        owed.remove(&piece);
-                        here.insert(piece);
+                    Step::Relieve(who, of, most) => {
+                        let run_of = plan.relieve(peer(who), peer(of), most).map(run);
+                        let pieces = run_of.unwrap_or_default();
+                        prop_assert!(pieces.is_empty() || model.open(count) == 0, "too early");
+                        prop_assert!(pieces.is_empty() || model.sources.contains(&peer(who)));
+                        prop_assert!(pieces.len() <= most as usize);
+                        let alone = |by: &&Vec<Peer>| **by == [peer(of)];
+                        let owed = model.owed.values().filter(alone).count();
+                        prop_assert!(pieces.len() <= owed.div_ceil(2), "more than half");
+                        for piece in pieces {
+                            let by = model.owed.get_mut(&piece).expect("it was asked for");
+                            prop_assert_eq!(&*by, &[peer(of)], "of one that it relieves");
+                            prop_assert!(who != of);
+                            by.push(peer(who));
+                        }
+                    }
+                    Step::Deliver(pick) if !model.owed.is_empty() => {
+                        let piece = *model.owed.keys().nth(pick % model.owed.len()).unwrap();
+                        let times = model.owed.remove(&piece).map_or(0, |by| by.len());
+                        model.here.insert(piece);
+                        prop_assert!(plan.wants(PieceIndex(piece)));
                         prop_assert!(plan.got(PieceIndex(piece)));
+                        for _ in 1..times {
+                            prop_assert!(!plan.got(PieceIndex(piece)), "the second one counted");
+                        }
                     }
                     Step::Deliver(_) => {}
                     Step::Lost(who) => {
                         plan.lost(peer(who));
-                        owed.retain(|_, by| *by != peer(who));
+                        model.lost(peer(who));
                     }
                     Step::Bad(who) => {
                         plan.bad(peer(who));
-                        caught.insert(peer(who));
-                        owed.retain(|_, by| *by != peer(who));
+                        model.caught.insert(peer(who));
+                        model.lost(peer(who));
                     }
                     Step::Add(who) => {
-                        prop_assert_eq!(plan.add(peer(who)), !caught.contains(&peer(who)));
+                        let taken = plan.add(peer(who));
+                        prop_assert_eq!(taken, !model.caught.contains(&peer(who)));
+                        model.sources.extend(taken.then(|| peer(who)));
                     }
                 }
-                prop_assert_eq!(plan.missing(), count as usize - here.len());
+                prop_assert_eq!(plan.missing(), count as usize - model.here.len());
+                prop_assert_eq!(plan.open(), model.open(count));
+                for who in (0..5).map(peer) {
+                    let owed = model.owed.values().filter(|by| by.contains(&who)).count();
+                    prop_assert_eq!(plan.outstanding(who), owed);
+                }
             }
-            (1..5).for_each(|who| { plan.lost(peer(who)); });
+            (1..5).for_each(|who| { plan.lost(peer(who)); model.lost(peer(who)); });
             prop_assert!(!plan.exhausted());
-            owed.retain(|_, by| *by == peer(0));
+            let mut left: BTreeSet<u32> = model.owed.into_keys().collect();
             while let Some(pieces) = plan.next(peer(0), 3) {
-                owed.extend(run(pieces).into_iter().map(|piece| (piece, peer(0))));
+                left.extend(run(pieces));
             }
-            for piece in owed.into_keys() {
+            for piece in left {
                 prop_assert!(plan.got(PieceIndex(piece)));
             }
             prop_assert!(plan.is_done());
+        }
+
+        #[test]
+        fn one_live_source_relieves_all_that_stall(count in 1u32..200, stalled in 1u16..5) {
+            let mut plan = Plan::new(count, &have(&[]), (0..=stalled).map(peer));
+            let share = count.div_ceil(u32::from(stalled));
+            for who in 1..=stalled {
+                plan.next(peer(who), share);
+            }
+            let mut runs = 0;
+            while !plan.is_done() {
+                let owing = (1..=stalled).map(peer).max_by_key(|peer| plan.outstanding(*peer));
+                let pieces = plan.relieve(peer(0), owing.unwrap(), 256);
+                for piece in run(pieces.expect("something can be taken over")) {
+                    prop_assert!(plan.got(PieceIndex(piece)));
+                }
+                runs += 1;
+            }
+            // Halves: a few runs for each that stalls.
+            prop_assert!(runs <= usize::from(stalled) * 9, "{} runs", runs);
         }
     }
 }

@@ -1,0 +1,449 @@
+//! A download from several sources at once: who is asked, who is left, who
+//! comes in their place.
+//!
+//! Each source has a thread ([`super::source`]); the one that calls [`run`]
+//! watches them. It connects to as many sources as the rest is worth, cuts off
+//! one that is far slower than the others, one whose remaining pieces came from
+//! elsewhere, and everybody when the download is complete or cancelled. Another
+//! thread looks for new sources all the while.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::peer::Peer;
+use crate::time::Time;
+use crate::transfer::manifest::Manifest;
+use crate::transfer::speed::FIRST_RUN_BYTES;
+use crate::view::Trust;
+
+use super::super::data::{DataConnection, DataError};
+use super::super::transfers::Transfer;
+use super::super::trust::Conduct;
+use super::source::{Ending, Work};
+use super::{BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, TICK, dial, words};
+
+/// Sources at work at once, at the most: more fill no link further, and each
+/// takes two threads and a share of the memory.
+pub(super) const MAX_SOURCES: usize = 8;
+
+/// Pieces that a source has in memory at least: one that is received, one that
+/// waits, one that is written.
+const LEAST_PIECES: u64 = 3;
+
+/// Sources that are remembered of one content, at the most.
+const MAX_CANDIDATES: usize = 64;
+
+/// How often new sources are looked for while some deliver.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+/// How soon when nobody does: about a stabilization of a busy ring.
+const LOOK_SOON: Duration = Duration::from_millis(500);
+
+/// How long a download without any source goes on looking for new ones: the
+/// ring needs about this to re-create copies after a death.
+pub(in crate::engine) const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
+
+/// When nothing is left to ask for and somebody needs longer than this for what
+/// he owes, one more source is asked to relieve him.
+const STALLED_BEYOND: Duration = Duration::from_secs(1);
+
+/// What happens to a download.
+enum Event {
+    /// Connecting to a source ended.
+    Dialled(Peer, Result<DataConnection, DataError>),
+    /// A source's thread ended.
+    Ended(Peer, Ending),
+    /// These have the content, too.
+    Found(Vec<Peer>),
+}
+
+/// A source that could be used.
+struct Candidate {
+    source: Peer,
+    status: Status,
+    /// It was far slower than the others.
+    aside: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    /// May be asked.
+    Ready,
+    /// Is being connected to, or works.
+    Active,
+    /// Was cut off, and why; its thread has not ended yet.
+    Cut(Why),
+    /// Failed: may be asked again when somebody says that it has the content.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// What it owed came from others.
+    Relieved,
+    /// Far slower than the others.
+    Slow,
+    /// So slow that nothing came at all.
+    Silent,
+}
+
+/// See [`Fetcher::pieces`].
+pub(super) fn run(
+    fetcher: &Fetcher,
+    opened: Opened,
+    sources: &[Peer],
+    sink: &dyn PieceSink,
+    transfer: &Transfer,
+    find: Option<&mut Finder<'_>>,
+) -> Result<Vec<(Peer, u64)>, FetchError> {
+    let Opened { manifest, source, connection } = opened;
+    let work = Work::new(fetcher, &manifest, sink, transfer);
+    let over = CancellationToken::new();
+    let (events, happened) = channel();
+    let result = thread::scope(|scope| {
+        let mut swarm = Swarm {
+            work: &work,
+            scope,
+            events: events.clone(),
+            candidates: Vec::new(),
+            failed: Vec::new(),
+            finds: find.is_some(),
+            starved: false,
+            at_once: at_once(&manifest),
+        };
+        if let Some(find) = find {
+            let (work, over) = (&work, &over);
+            scope.spawn(move || look_out(work, find, over, &events));
+        }
+        swarm.found(&[source]);
+        swarm.found(sources);
+        swarm.begin(source, connection);
+        let result = swarm.watch(&happened);
+        swarm.end();
+        over.cancel();
+        result
+    });
+    result?;
+    let mut delivered: Vec<(Peer, u64)> = work.lock().delivered.clone().into_iter().collect();
+    delivered.sort_by_key(|(source, bytes)| (std::cmp::Reverse(*bytes), *source));
+    Ok(delivered)
+}
+
+/// Sources at once for a content: fewer when its pieces are large.
+fn at_once(manifest: &Manifest) -> usize {
+    let fit = BUFFER_BYTES / (LEAST_PIECES * manifest.piece_size());
+    usize::try_from(fit).unwrap_or(MAX_SOURCES).clamp(1, MAX_SOURCES)
+}
+
+/// Looks for sources until all is over.
+fn look_out(
+    work: &Work<'_>,
+    find: &mut Finder<'_>,
+    over: &CancellationToken,
+    events: &Sender<Event>,
+) {
+    let mut last = work.now();
+    loop {
+        let mut state = work.lock();
+        loop {
+            if state.over {
+                return;
+            }
+            let pause = if state.hungry { LOOK_SOON } else { LOOK_AGAIN };
+            let left = pause.saturating_sub(work.now().since(last));
+            if left.is_zero() {
+                break;
+            }
+            let waited = work.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+        drop(state);
+        let found = find(over);
+        last = work.now();
+        let _ = events.send(Event::Found(found));
+    }
+}
+
+struct Swarm<'scope, 'env, 'work> {
+    work: &'work Work<'work>,
+    scope: &'scope Scope<'scope, 'env>,
+    events: Sender<Event>,
+    candidates: Vec<Candidate>,
+    /// The last reason of each that failed.
+    failed: Vec<(Peer, String)>,
+    /// Somebody looks for more sources.
+    finds: bool,
+    /// Whoever looked found nobody who may be asked.
+    starved: bool,
+    at_once: usize,
+}
+
+impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
+    /// Runs the download to its end.
+    fn watch(&mut self, happened: &Receiver<Event>) -> Result<(), FetchError> {
+        loop {
+            if self.work.lock().plan.is_done() {
+                return Ok(());
+            }
+            if self.work.transfer.is_cancelled() {
+                return Err(FetchError::Cancelled);
+            }
+            self.compare();
+            self.start_more();
+            self.despair()?;
+            match happened.recv_timeout(TICK) {
+                Ok(Event::Dialled(source, Ok(connection))) => self.begin(source, connection),
+                Ok(Event::Dialled(source, Err(error))) => self.lost(source, &error),
+                Ok(Event::Ended(source, ending)) => self.ended(source, ending)?,
+                Ok(Event::Found(sources)) => {
+                    self.found(&sources);
+                    self.starved = !self.any_usable();
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+    }
+
+    /// Ends everybody's work.
+    fn end(&self) {
+        let mut state = self.work.lock();
+        state.over = true;
+        state.workers.values().for_each(|worker| worker.cutter.cut());
+        self.work.changed.notify_all();
+    }
+
+    /// Takes in sources of which it is said that they have the content.
+    fn found(&mut self, sources: &[Peer]) {
+        for source in sources {
+            let room = self.candidates.len() < MAX_CANDIDATES;
+            match self.candidates.iter_mut().find(|known| known.source == *source) {
+                Some(known) if known.status == Status::Failed => {
+                    if !self.work.lock().plan.is_bad(*source) {
+                        known.status = Status::Ready;
+                    }
+                }
+                Some(_) => {}
+                None if room => self.candidates.push(Candidate {
+                    source: *source,
+                    status: Status::Ready,
+                    aside: false,
+                }),
+                None => {}
+            }
+        }
+    }
+
+    /// Has a source work that is connected.
+    fn begin(&mut self, source: Peer, connection: DataConnection) {
+        if !self.work.enrol(source, &connection) {
+            return;
+        }
+        let (work, events) = (self.work, self.events.clone());
+        let thread = thread::Builder::new().spawn_scoped(self.scope, move || {
+            let _ = events.send(Event::Ended(source, work.fetch_from(source, connection)));
+        });
+        match thread {
+            Ok(_) => self.set(source, Status::Active),
+            Err(error) => self.lost(source, &error.into()),
+        }
+    }
+
+    /// A source's thread has ended.
+    fn ended(&mut self, source: Peer, ending: Ending) -> Result<(), FetchError> {
+        let status = self.status(source);
+        match ending {
+            Ending::Local(error) => return Err(error.into()),
+            Ending::Bad(index) => {
+                self.work.fetcher.blame_piece(source, index);
+                self.dismiss(source, Status::Failed);
+                self.work.lock().plan.bad(source);
+                self.fail(source, format!("sent a damaged piece ({index})"));
+            }
+            Ending::Failed(error) => match status {
+                Some(Status::Cut(why)) => self.was_cut(source, why),
+                // A connection that was cut is no fault of the source.
+                _ if self.work.transfer.is_cancelled() => {}
+                _ => self.lost(source, &error),
+            },
+            Ending::Idle | Ending::Complete => match status {
+                Some(Status::Cut(why)) => self.was_cut(source, why),
+                _ => self.dismiss(source, Status::Ready),
+            },
+        }
+        Ok(())
+    }
+
+    fn was_cut(&mut self, source: Peer, why: Why) {
+        if why == Why::Silent {
+            self.work.fetcher.reputations.saw(source.address(), &Conduct::TimedOut);
+        }
+        if why != Why::Relieved
+            && let Some(known) = self.candidates.iter_mut().find(|known| known.source == source)
+        {
+            known.aside = true;
+        }
+        self.dismiss(source, Status::Ready);
+    }
+
+    /// A source failed by itself.
+    fn lost(&mut self, source: Peer, error: &DataError) {
+        self.work.fetcher.blame(source, error);
+        self.dismiss(source, Status::Failed);
+        self.fail(source, words(error));
+    }
+
+    /// A source works no longer: what it owes goes back.
+    fn dismiss(&mut self, source: Peer, status: Status) {
+        let mut state = self.work.lock();
+        state.plan.lost(source);
+        state.speeds.forget(source);
+        state.workers.remove(&source);
+        self.work.changed.notify_all();
+        drop(state);
+        self.set(source, status);
+    }
+
+    fn fail(&mut self, source: Peer, why: String) {
+        tracing::debug!(%source, why, "a source failed");
+        self.failed.retain(|(other, _)| *other != source);
+        self.failed.push((source, why));
+    }
+
+    /// Measures the sources; cuts off those for which it is not worth waiting.
+    fn compare(&mut self) {
+        let now = self.work.now();
+        let mut guard = self.work.lock();
+        let state = &mut *guard;
+        let mut cut = Vec::new();
+        for (source, worker) in state.workers.iter().filter(|(_, worker)| worker.busy) {
+            state.speeds.look(now, *source, worker.arrived.load(Ordering::Relaxed));
+            if state.plan.outstanding(*source) == 0 {
+                cut.push((*source, Why::Relieved));
+            }
+        }
+        for source in state.speeds.slow(now) {
+            let silent = state.speeds.rate(source) == Some(0);
+            cut.push((source, if silent { Why::Silent } else { Why::Slow }));
+        }
+        for (source, why) in cut {
+            state.plan.lost(source);
+            state.speeds.forget(source);
+            if let Some(worker) = state.workers.get_mut(&source) {
+                worker.busy = false;
+                worker.cutter.cut();
+            }
+            let known = self.candidates.iter_mut().find(|known| known.source == source);
+            if let Some(known) = known.filter(|known| known.status == Status::Active) {
+                tracing::debug!(%source, ?why, "a source is cut off");
+                known.status = Status::Cut(why);
+            }
+            self.work.changed.notify_all();
+        }
+    }
+
+    /// Connects to further sources while the rest is worth it.
+    fn start_more(&mut self) {
+        while self.worth_another() {
+            let Some(source) = self.choose() else { break };
+            self.set(source, Status::Active);
+            let (plane, events) = (self.work.fetcher.plane.clone(), self.events.clone());
+            // On a thread that nobody waits for: connecting to a host that is
+            // gone cannot be cut short.
+            let dialling = thread::Builder::new().spawn(move || {
+                let _ = events.send(Event::Dialled(source, dial(&plane, source)));
+            });
+            if let Err(error) = dialling {
+                self.lost(source, &error.into());
+            }
+        }
+        let active = self.active();
+        let mut state = self.work.lock();
+        state.expected = active;
+        let hungry = active == 0;
+        if hungry && !state.hungry {
+            self.work.changed.notify_all();
+        }
+        state.hungry = hungry;
+    }
+
+    /// Whether one source more would have something to do.
+    fn worth_another(&self) -> bool {
+        let active = self.active();
+        if active == 0 || active >= self.at_once {
+            return active == 0;
+        }
+        let state = self.work.lock();
+        let piece = self.work.manifest.piece_size();
+        let open = state.plan.open() as u64;
+        if open > 0 {
+            return (open * piece).div_ceil(FIRST_RUN_BYTES.max(piece)) > active as u64;
+        }
+        let stalled = |eta: Option<Duration>| eta.is_none_or(|eta| eta > STALLED_BEYOND);
+        let all_busy = state.workers.len() == active && state.workers.values().all(|w| w.busy);
+        all_busy && state.owing(self.work.now(), piece).iter().any(|(_, eta)| stalled(*eta))
+    }
+
+    /// The source to ask next. One that is doubted or was far too slow is asked
+    /// only when nobody else is left.
+    fn choose(&self) -> Option<Peer> {
+        let rank = |known: &&Candidate| {
+            let trust = self.work.fetcher.trust(known.source).ok()?;
+            Some((known.aside, trust, known.source))
+        };
+        let ready = self.candidates.iter().filter(|known| known.status == Status::Ready);
+        // The first of those that rank alike: `min_by_key` keeps the order.
+        let best = ready.filter_map(|known| rank(&known)).min_by_key(|best| (best.0, best.1))?;
+        let (aside, trust, source) = best;
+        let doubted = aside || trust != Trust::Good;
+        (!doubted || self.active() == 0).then_some(source)
+    }
+
+    /// Gives up when nobody is left to ask and nobody else will be found.
+    fn despair(&mut self) -> Result<(), FetchError> {
+        if self.active() > 0 {
+            self.starved = false;
+            return Ok(());
+        }
+        let progress = self.work.lock().progress;
+        let waited = |since: Time| self.work.now().since(since) > NO_SOURCE_LIMIT;
+        if self.finds && !self.starved && !waited(progress) {
+            return Ok(());
+        }
+        let mut failed = std::mem::take(&mut self.failed);
+        for known in &self.candidates {
+            if let Err(why) = self.work.fetcher.trust(known.source)
+                && !failed.iter().any(|(other, _)| *other == known.source)
+            {
+                failed.push((known.source, why));
+            }
+        }
+        Err(FetchError::NoSource(failed))
+    }
+
+    /// Whether anybody may be asked, now or when he is named again.
+    fn any_usable(&self) -> bool {
+        self.active() > 0
+            || self.candidates.iter().any(|known| {
+                known.status == Status::Ready && self.work.fetcher.trust(known.source).is_ok()
+            })
+    }
+
+    fn active(&self) -> usize {
+        let active = |known: &&Candidate| matches!(known.status, Status::Active | Status::Cut(_));
+        self.candidates.iter().filter(active).count()
+    }
+
+    fn status(&self, source: Peer) -> Option<Status> {
+        self.candidates.iter().find(|known| known.source == source).map(|known| known.status)
+    }
+
+    fn set(&mut self, source: Peer, status: Status) {
+        if let Some(known) = self.candidates.iter_mut().find(|known| known.source == source) {
+            known.status = status;
+        }
+    }
+}

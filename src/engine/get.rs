@@ -1,0 +1,411 @@
+//! `get` and `request`: a file from all who have it, or from exactly one peer.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::MAX_PATTERN_BYTES;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::store::{Download, Place};
+use crate::transfer::manifest::Manifest;
+use crate::view::Outcome;
+use crate::view::text::bytes as show_bytes;
+use crate::wire::handshake::Purpose;
+use crate::wire::{Request, Response};
+
+use super::access::{self, Access, client_hello, unexpected};
+use super::address;
+use super::commands::{file_name, members_of};
+use super::data::DataPlane;
+use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT};
+use super::files::{CANCELLED, Phases};
+use super::locate::{self, NamedContent};
+use super::transfers::Transfer;
+use super::trust::Conduct;
+
+/// Pause before sources are looked for again: about a stabilization of a busy
+/// ring.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Pages of a peer's answer that are read in search of a name: a peer that has
+/// so many names alike would be asked forever.
+const MAX_PAGES: usize = 64;
+
+/// Contents that an error names.
+const NAMED_AT_MOST: usize = 8;
+
+/// How a `get` ended.
+#[derive(Debug)]
+pub(super) struct Got {
+    /// [`Outcome::Fetched`] or [`Outcome::Ambiguous`].
+    pub(super) outcome: Outcome,
+    /// Of what was fetched.
+    pub(super) manifest: Option<Manifest>,
+}
+
+/// Fetches the file that a text means, `NAME` or `NAME@HASHPREFIX`.
+pub(super) async fn get(
+    access: &Access,
+    text: &str,
+    place: &Place,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<Got, String> {
+    phases.phase("looking up");
+    let chosen = tokio::select! {
+        () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+        chosen = find(access, text) => chosen?,
+    };
+    let (name, content) = match chosen {
+        Chosen::One(name, content) => (name, content),
+        Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
+    };
+    let job = Job {
+        name: &name,
+        content: &content,
+        fetcher: access.fetcher(name.as_str()),
+        place,
+        transfer,
+        phases,
+    };
+    let runtime = Handle::current();
+    let mut again = |over: &CancellationToken| again(&runtime, access, &name, &content, over);
+    job.run(Some(&mut again)).map_err(|error| match error {
+        Failed::Cancelled => CANCELLED.to_owned(),
+        Failed::Here(why) => why,
+        Failed::NoSource(why) if content.stored => {
+            format!("{name} is recorded on the ring but nobody could deliver it: {why}")
+        }
+        Failed::NoSource(why) => format!("{name} is shared but nobody could deliver it: {why}"),
+    })
+}
+
+/// Fetches a file from exactly one peer, whatever ring it is on.
+pub(super) async fn request(
+    access: &Access,
+    text: &str,
+    peer: &str,
+    place: &Place,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<Got, String> {
+    phases.phase("looking up");
+    let looking = async {
+        let members = members_of(access).await?;
+        let host = access.member().address();
+        let peer = address::resolve(peer, host, access.space(), &members).await?;
+        Ok::<_, String>((peer, ask_one(peer, text).await?))
+    };
+    let (peer, chosen) = tokio::select! {
+        () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+        looked = looking => looked?,
+    };
+    let (name, content) = match chosen {
+        Chosen::One(name, content) => (name, content),
+        Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
+    };
+    let fetcher = access.fetcher(name.as_str());
+    // It need not be on this ring; and who names one peer means that peer.
+    let plane = DataPlane { hello: client_hello(Purpose::Data), ..fetcher.plane.clone() };
+    let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
+    let job = Job { name: &name, content: &content, fetcher, place, transfer, phases };
+    job.run(None).map_err(|error| match error {
+        Failed::Cancelled => CANCELLED.to_owned(),
+        Failed::Here(why) => why,
+        Failed::NoSource(why) => {
+            format!("{name} could not be fetched from {}: {why}", peer.address())
+        }
+    })
+}
+
+/// What a text chose.
+enum Chosen {
+    One(FileName, NamedContent),
+    Several(FileName, Vec<NamedContent>),
+}
+
+fn several(name: &FileName, contents: &[NamedContent]) -> Got {
+    let contents = contents.iter().map(|content| content.row(name)).collect();
+    Got { outcome: Outcome::Ambiguous { name: name.clone(), contents }, manifest: None }
+}
+
+/// The name and the beginning of a hash in `NAME@HASHPREFIX`. A name may have
+/// an `@` of its own: whoever calls this looks for the whole text, too.
+fn parts(text: &str) -> Option<(FileName, String)> {
+    let (name, prefix) = text.rsplit_once('@')?;
+    let is_prefix =
+        (1..=64).contains(&prefix.len()) && prefix.chars().all(|c| c.is_ascii_hexdigit());
+    let name = FileName::new(name).ok().filter(|_| is_prefix)?;
+    Some((name, prefix.to_ascii_lowercase()))
+}
+
+/// The contents whose hash begins so.
+fn beginning(contents: &[NamedContent], prefix: &str) -> Vec<NamedContent> {
+    let begins = |content: &&NamedContent| content.root.to_string().starts_with(prefix);
+    contents.iter().filter(begins).cloned().collect()
+}
+
+fn choose(name: FileName, mut contents: Vec<NamedContent>) -> Option<Chosen> {
+    match contents.len() {
+        0 => None,
+        1 => contents.pop().map(|content| Chosen::One(name, content)),
+        _ => Some(Chosen::Several(name, contents)),
+    }
+}
+
+/// What a text means among the contents that `contents` finds for a name.
+async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
+    text: &str,
+    contents: impl Fn(FileName) -> F,
+    missing: impl FnOnce(&str) -> String,
+) -> Result<Chosen, String> {
+    let mut others = None;
+    if let Some((name, prefix)) = parts(text) {
+        let found = contents(name.clone()).await?;
+        if let Some(chosen) = choose(name.clone(), beginning(&found, &prefix)) {
+            return Ok(chosen);
+        }
+        others = Some((name, prefix, found)).filter(|(.., found)| !found.is_empty());
+    }
+    let whole = match file_name(text) {
+        Ok(name) => choose(name.clone(), contents(name).await?),
+        // Too long for a name, perhaps, with the hash.
+        Err(_) if others.is_some() => None,
+        Err(why) => return Err(why),
+    };
+    match (whole, others) {
+        (Some(chosen), _) => Ok(chosen),
+        (None, None) => Err(missing(text)),
+        (None, Some((name, prefix, found))) => {
+            let row = |content: &NamedContent| {
+                format!("{} ({})", content.root.short(), show_bytes(content.size))
+            };
+            let rows: Vec<_> = found.iter().take(NAMED_AT_MOST).map(row).collect();
+            Err(format!(
+                "no content of {name} has a hash that begins with {prefix}; there is {}",
+                rows.join(", ")
+            ))
+        }
+    }
+}
+
+/// Finds what a text means on the ring.
+async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
+    let contents = async |name: FileName| contents(access, &name).await;
+    meant(text, contents, |name| {
+        format!("no file named {name} is on the ring; ls --ring lists what is")
+    })
+    .await
+}
+
+/// The contents of a name. Who lies about them is noted.
+async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>, String> {
+    let (contents, liars) = locate::locate(access, name).await?.contents();
+    let fetcher = access.fetcher(name.as_str());
+    for (liar, why) in liars {
+        fetcher.reputations.saw(liar.address(), &Conduct::Lied(why));
+    }
+    Ok(contents)
+}
+
+/// Finds what a text means among the files of one peer.
+async fn ask_one(peer: Peer, text: &str) -> Result<Chosen, String> {
+    let contents = async |name: FileName| contents_at(peer, &name).await;
+    meant(text, contents, |name| format!("{name} not found on {}", peer.address())).await
+}
+
+/// The contents that one peer has under a name.
+async fn contents_at(peer: Peer, name: &FileName) -> Result<Vec<NamedContent>, String> {
+    let mut contents: Vec<NamedContent> = Vec::new();
+    let mut after: Option<FileName> = None;
+    for _ in 0..MAX_PAGES {
+        let request = Request::Search { pattern: pattern_for(name), after: after.clone() };
+        let (rows, more) = match access::ask(peer.address(), request).await? {
+            Response::Found { rows, more } => (rows, more),
+            other => return Err(unexpected(other)),
+        };
+        let last = rows.last().map(|row| row.name.clone());
+        for row in rows.into_iter().filter(|row| row.name == *name) {
+            let (root, size, stored) = (row.root, row.size, row.stored);
+            if !contents.iter().any(|known| known.root == root) {
+                contents.push(NamedContent { root, size, stored, sources: vec![peer] });
+            }
+        }
+        // The rows come in the order of their names.
+        let past = last.as_ref().is_none_or(|last| last > name);
+        if !more || past || last <= after {
+            break;
+        }
+        after = last;
+    }
+    Ok(contents)
+}
+
+/// A pattern that matches a name, and not many others: as much of it as a
+/// pattern may be long. No name has a `*` or a `?`.
+fn pattern_for(name: &FileName) -> String {
+    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= MAX_PATTERN_BYTES;
+    name.as_str().char_indices().take_while(fits).map(|(_, c)| c).collect()
+}
+
+/// Who has the content now; nobody once the download is over.
+fn again(
+    runtime: &Handle,
+    access: &Access,
+    name: &FileName,
+    content: &NamedContent,
+    over: &CancellationToken,
+) -> Vec<Peer> {
+    let look = async {
+        let found = contents(access, name).await.unwrap_or_default();
+        match found.into_iter().find(|found| found.root == content.root) {
+            Some(found) if found.size == content.size => found.sources,
+            // What is on its way out may still be where the ring is entered.
+            _ => vec![access.member()],
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = over.cancelled() => Vec::new(),
+            sources = look => sources,
+        }
+    })
+}
+
+/// A content that is to be fetched to a place.
+struct Job<'a> {
+    name: &'a FileName,
+    content: &'a NamedContent,
+    fetcher: Fetcher,
+    place: &'a Place,
+    transfer: &'a Transfer,
+    phases: &'a dyn Phases,
+}
+
+/// Why it was not.
+enum Failed {
+    Cancelled,
+    Here(String),
+    NoSource(String),
+}
+
+impl Job<'_> {
+    /// Fetches it, from its sources and whoever else `find` names. Blocks.
+    fn run(self, find: Option<&mut Finder<'_>>) -> Result<Got, Failed> {
+        let began = Instant::now();
+        self.transfer.restart(self.content.size);
+        self.phases.phase("receiving");
+        let fetched = tokio::task::block_in_place(|| self.fetch(began, find));
+        let (path, sources, manifest) = fetched.map_err(|error| match error {
+            _ if self.transfer.is_cancelled() => Failed::Cancelled,
+            FetchError::NoSource(_) | FetchError::Shunned(_) => Failed::NoSource(error.to_string()),
+            FetchError::Local(_) => Failed::Here(error.to_string()),
+            FetchError::Cancelled => Failed::Cancelled,
+        })?;
+        let millis = began.elapsed().as_millis() as u64;
+        let (name, size) = (self.name.clone(), self.content.size);
+        let outcome = Outcome::Fetched { name, size, path, sources, millis };
+        Ok(Got { outcome, manifest: Some(manifest) })
+    }
+
+    #[expect(clippy::type_complexity, reason = "its one user takes it apart at once")]
+    fn fetch(
+        &self,
+        began: Instant,
+        mut find: Option<&mut Finder<'_>>,
+    ) -> Result<(PathBuf, Vec<(Peer, u64)>, Manifest), FetchError> {
+        let NamedContent { root, size, .. } = *self.content;
+        let mut sources = self.content.sources.clone();
+        let opened = loop {
+            match self.fetcher.open(&sources, root, size, self.transfer) {
+                Ok(opened) => break opened,
+                Err(FetchError::NoSource(why)) => {
+                    let Some(find) = &mut find else { return Err(FetchError::NoSource(why)) };
+                    if began.elapsed() > NO_SOURCE_LIMIT || self.transfer.is_cancelled() {
+                        return Err(FetchError::NoSource(why));
+                    }
+                    std::thread::sleep(PAUSE);
+                    sources = find(&CancellationToken::new());
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let manifest = opened.manifest.clone();
+        let download = Download::begin(manifest.clone(), self.place, self.name)?;
+        let delivered = self.fetcher.pieces(opened, &sources, &download, self.transfer, find)?;
+        Ok((download.finish()?, delivered, manifest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ContentHash;
+
+    fn content(byte: u8) -> NamedContent {
+        let root = ContentHash([byte; 32]);
+        NamedContent { root, size: 5, stored: false, sources: Vec::new() }
+    }
+
+    /// What a text means where `names` exist, each with these contents: the
+    /// name and the first bytes of the hashes, or the error.
+    async fn meaning(text: &str, names: &[(&str, &[u8])]) -> Result<(String, Vec<u8>), String> {
+        let contents = async |name: FileName| {
+            let known = names.iter().find(|(known, _)| *known == name.as_str());
+            Ok(known
+                .map_or_else(Vec::new, |(_, bytes)| bytes.iter().map(|b| content(*b)).collect()))
+        };
+        let first = |contents: &[NamedContent]| contents.iter().map(|c| c.root.0[0]).collect();
+        match meant(text, contents, |name| format!("no {name}")).await? {
+            Chosen::One(name, content) => Ok((name.to_string(), first(&[content]))),
+            Chosen::Several(name, contents) => Ok((name.to_string(), first(&contents))),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_prefix_chooses_and_a_name_may_have_an_at_sign_of_its_own() {
+        let names: &[(&str, &[u8])] =
+            &[("one", &[0xAB]), ("two", &[0xAB, 0xAC]), ("me@cafe", &[1]), ("two@ab", &[9])];
+        for (text, name, contents) in [
+            ("one", "one", vec![0xAB]),
+            ("two", "two", vec![0xAB, 0xAC]),
+            ("two@AC", "two", vec![0xAC]),
+            ("two@a", "two", vec![0xAB, 0xAC]),
+            ("me@cafe", "me@cafe", vec![1]),
+            ("me@cafe@01", "me@cafe", vec![1]),
+            // Both are there: the content of the part before wins.
+            ("two@ab", "two", vec![0xAB]),
+        ] {
+            assert_eq!(meaning(text, names).await, Ok((name.to_owned(), contents)), "{text}");
+        }
+        for (text, why) in [
+            ("three", "no three"),
+            ("three@ab", "no three@ab"),
+            ("one@xyz", "no one@xyz"),
+            ("one@", "no one@"),
+        ] {
+            assert_eq!(meaning(text, names).await, Err(why.to_owned()), "{text}");
+        }
+        let why = meaning("one@cd", names).await.expect_err("it begins otherwise");
+        assert_eq!(
+            why,
+            "no content of one has a hash that begins with cd; there is abababab (5 B)"
+        );
+        assert!(meaning("../x", names).await.is_err());
+    }
+
+    #[test]
+    fn a_pattern_for_a_name_matches_it_and_fits() {
+        let long = "ä".repeat(127);
+        for name in ["SkyShip.jpg", &format!("x{long}/{long}/{long}")] {
+            let name = FileName::new(name).expect("a name");
+            let pattern = pattern_for(&name);
+            assert!(pattern.len() <= MAX_PATTERN_BYTES, "{name}");
+            assert!(crate::mesh::pattern::Pattern::new(&pattern).matches(name.as_str()), "{name}");
+        }
+        assert!(FileName::new("a*b").is_err() && FileName::new("a?b").is_err());
+    }
+}
