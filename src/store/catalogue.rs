@@ -40,8 +40,10 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Path of a file outside of the store → its stamp when it was hashed (device,
 /// inode, bytes, time of modification), root, piece hashes. It only saves time:
 /// without this table everything is hashed again.
-const HASHED: TableDefinition<&[u8], (u64, u64, u64, i64, [u8; 32], &[u8])> =
-    TableDefinition::new("hashed");
+const HASHED: TableDefinition<&[u8], HashedRow<'_>> = TableDefinition::new("hashed");
+
+/// Its values.
+type HashedRow<'a> = (u64, u64, u64, i64, [u8; 32], &'a [u8]);
 
 /// The key that the first transaction writes together with all records that
 /// could be rebuilt: a catalogue without it is none yet.

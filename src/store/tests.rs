@@ -601,3 +601,32 @@ fn hashing_a_file_tells_its_progress() {
     assert_eq!(seen, manifest.size());
     assert!(hash_file(dir.path(), |_| ControlFlow::Continue(())).is_err(), "a directory");
 }
+
+#[test]
+fn what_was_hashed_outside_is_known_for_the_same_file_until_it_is_not_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = dir.path().join("outside");
+    std::fs::write(&outside, bytes(1)).unwrap();
+    let stamp = Stamp::of(&outside.metadata().unwrap());
+    let (store, _) = open(&dir.path().join("data"));
+    assert!(store.hashed(&outside, &stamp).unwrap().is_none(), "there is no table yet");
+    let manifest = hash_file(&outside, |_| ControlFlow::Continue(())).unwrap();
+    let other = dir.path().join("other");
+    store.keep_hashed(&[(&outside, stamp, &manifest), (&other, stamp, &manifest)]).unwrap();
+    drop(store);
+
+    let (store, recovery) = open(&dir.path().join("data"));
+    assert!(recovery.notes.is_empty(), "{recovery:?}");
+    assert_eq!(store.hashed(&outside, &stamp).unwrap(), Some(manifest.clone()));
+    for changed in [
+        Stamp { dev: stamp.dev + 1, ..stamp },
+        Stamp { inode: stamp.inode + 1, ..stamp },
+        Stamp { size: stamp.size + 1, ..stamp },
+        Stamp { modified_ns: stamp.modified_ns + 1, ..stamp },
+    ] {
+        assert!(store.hashed(&outside, &changed).unwrap().is_none(), "{changed:?}");
+    }
+    assert_eq!(store.prune_hashed(|path| path == other).unwrap(), 1);
+    assert!(store.hashed(&outside, &stamp).unwrap().is_none());
+    assert_eq!(store.hashed(&other, &stamp).unwrap(), Some(manifest));
+}

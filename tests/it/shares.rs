@@ -13,7 +13,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::process::{DEADLINE, NodeProcess, eventually, free_address, text, within};
+use crate::process::{
+    DEADLINE, NodeProcess, Ring, SKY_SHIP, eventually, free_address, random_file, text, within,
+};
 
 /// How soon a change on the disk is seen: two seconds, and what a busy machine
 /// takes on top.
@@ -308,4 +310,24 @@ fn a_directory_named_at_the_start_is_followed_within_seconds() {
     shows(&[("a.txt", 6), ("up.bin", 300)]);
     fs::remove_file(root.join("a.txt")).expect("removed");
     shows(&[("up.bin", 300)]);
+}
+
+#[test]
+fn a_shared_file_is_fetched_by_others_as_it_lies_there() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::copy(SKY_SHIP, dir.path().join("SkyShip.jpg")).expect("the picture is in assets");
+    let sharer = NodeProcess::start(&["--share", text(dir.path())]);
+    let other = NodeProcess::join(&sharer);
+    let ring = Ring { nodes: vec![sharer, other] };
+    ring.settled();
+    let fetched = || eventually("the file is fetched", || ring.nodes[1].fetch("SkyShip.jpg"));
+    assert!(fetched() == fs::read(SKY_SHIP).expect("the picture is in assets"));
+    assert!(!ring.nodes[0].data_dir().join("blobs").read_dir().expect("it is there").any(|_| true));
+
+    random_file(&dir.path().join("SkyShip.jpg"), 3 << 20, 1);
+    let now = fs::read(dir.path().join("SkyShip.jpg")).expect("just written");
+    eventually("others get what lies there now", || match ring.nodes[1].fetch("SkyShip.jpg")? {
+        bytes if bytes == now => Ok(()),
+        bytes => Err(format!("{} other bytes", bytes.len())),
+    });
 }

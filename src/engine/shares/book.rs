@@ -22,6 +22,16 @@ use super::{MAX_FILES, Shares, shown};
 /// is done, as far as can be seen.
 pub(super) const SETTLE: Duration = Duration::from_millis(300);
 
+/// A file that changed this often, each time soon after the time before, has to
+/// stand still twice as long from then on, and so forth up to the limit: what
+/// is written to all the time (a log) is not read all the time.
+const PATIENT_CHANGES: u32 = 4;
+const SOON_AFTER: Duration = Duration::from_secs(60);
+const SETTLE_AT_MOST: Duration = Duration::from_secs(60);
+
+/// Files whose changes are counted.
+const MAX_COUNTED: usize = 4_096;
+
 /// Files that are not shared whose reasons are remembered, so that they are
 /// told once.
 const MAX_SKIPPED: usize = 10_000;
@@ -55,6 +65,8 @@ pub(super) struct Book {
     rivals: BTreeMap<FileName, BTreeSet<PathBuf>>,
     /// Files that could not be hashed and have not changed since.
     refused: BTreeMap<PathBuf, Stamp>,
+    /// When shared files changed last, and how often within a short time.
+    changes: BTreeMap<PathBuf, (Instant, u32)>,
     /// What is not shared, and why.
     skipped: BTreeMap<PathBuf, String>,
     /// Of which of them a look has just said so.
@@ -75,6 +87,7 @@ impl Book {
             claims: BTreeMap::new(),
             rivals: BTreeMap::new(),
             refused: BTreeMap::new(),
+            changes: BTreeMap::new(),
             skipped: BTreeMap::new(),
             reasons: BTreeSet::new(),
             openings: Vec::new(),
@@ -204,13 +217,17 @@ impl Book {
         let mut was_shared = self.pending.get(&path).is_some_and(|pending| pending.was_shared);
         if let Some(entry) = &present {
             was_shared = entry.stamp != stamp;
+            if was_shared {
+                self.count_change(&path, now);
+            }
             if entry.stamp == stamp && entry.name == name && entry.below == below {
                 self.settled(&path);
                 return;
             }
         }
         let age = stamp.age(wall).unwrap_or_default();
-        let known = self.shares.index().hashed(&stamp).filter(|_| age >= SETTLE);
+        let settle = self.settle(&path, now);
+        let known = self.shares.index().hashed(&stamp).filter(|_| age >= settle);
         self.drop_path(&path);
         if self.claims.len() >= MAX_FILES {
             self.skip(path, format!("{MAX_FILES} files are shared already"));
@@ -222,10 +239,30 @@ impl Book {
             self.share(Entry { name, path, below, stamp, manifest }, was_shared);
             return;
         }
-        let due = now + SETTLE.saturating_sub(age);
+        let due = now + settle.saturating_sub(age);
         self.due[usize::from(stamp.size >= LARGE)].insert((due, path.clone()));
         let below = below.to_owned();
         self.pending.insert(path, Pending { name, below, stamp, due, busy: false, was_shared });
+    }
+
+    fn count_change(&mut self, path: &Path, now: Instant) {
+        if self.changes.len() >= MAX_COUNTED {
+            self.changes.retain(|_, (at, _)| now.saturating_duration_since(*at) < SOON_AFTER);
+        }
+        if self.changes.len() < MAX_COUNTED || self.changes.contains_key(path) {
+            let (at, count) = self.changes.entry(path.to_owned()).or_insert((now, 0));
+            let soon = now.saturating_duration_since(*at) < SOON_AFTER;
+            *count = if soon { count.saturating_add(1) } else { 1 };
+            *at = now;
+        }
+    }
+
+    /// How long a file has to stand still.
+    fn settle(&self, path: &Path, now: Instant) -> Duration {
+        let recent = self.changes.get(path);
+        let recent = recent.filter(|(at, _)| now.saturating_duration_since(*at) < SOON_AFTER);
+        let beyond = recent.map_or(0, |(_, count)| count.saturating_sub(PATIENT_CHANGES));
+        SETTLE.saturating_mul(1 << beyond.min(16)).min(SETTLE_AT_MOST)
     }
 
     /// What is to be hashed now: one large file, or a few small ones.
@@ -397,4 +434,182 @@ fn below<'a, T>(
 ) -> impl Iterator<Item = (&'a PathBuf, &'a T)> {
     let from = (Bound::Included(at), Bound::Unbounded);
     map.range::<Path, _>(from).take_while(move |(path, _)| path.starts_with(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::transfer::manifest::{Manifest, ManifestBuilder};
+
+    const ROOT: &str = "/s";
+
+    struct Desk {
+        book: Book,
+        shares: Shares,
+        start: Instant,
+        wall: SystemTime,
+    }
+
+    impl Desk {
+        fn new() -> Desk {
+            let (shares, _) = Shares::new();
+            let book = Book::new(shares.clone());
+            // Far from the epoch, so that stamps can lie before it.
+            let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+            Desk { book, shares, start: Instant::now(), wall }
+        }
+
+        /// A look at everything below the root, `at` milliseconds after the start,
+        /// finds these files: name, inode, milliseconds after the start of their
+        /// last change.
+        fn looks(&mut self, at: u64, files: &[(&str, u64, i64)]) {
+            let files = files.iter().map(|(name, inode, modified)| FoundFile {
+                path: Path::new(ROOT).join(name),
+                name: FileName::new(name).expect("a name"),
+                stamp: stamp(*inode, *modified),
+            });
+            let found = Found { files: files.collect(), directory: true, ..Found::default() };
+            let times = (self.at(at), self.wall + Duration::from_millis(at));
+            self.book.found(Path::new(ROOT), Path::new(ROOT), found, times);
+        }
+
+        fn at(&self, at: u64) -> Instant {
+            self.start + Duration::from_millis(at)
+        }
+
+        /// Hashes what is due; the names.
+        fn hashes(&mut self, at: u64) -> Vec<String> {
+            let mut names = Vec::new();
+            for large in [true, false] {
+                for wanted in self.book.next(self.at(at), large) {
+                    names.push(wanted.name.to_string());
+                    let result = Hashed::Done(manifest(wanted.stamp.inode));
+                    assert!(!self.book.hashed(wanted, result));
+                }
+            }
+            names
+        }
+
+        fn shared(&self) -> Vec<String> {
+            self.shares.all().into_iter().map(|file| file.name.to_string()).collect()
+        }
+
+        fn said(&mut self) -> Vec<Kind> {
+            self.book.said().into_iter().map(|(kind, _)| kind).collect()
+        }
+    }
+
+    fn stamp(inode: u64, modified: i64) -> Stamp {
+        Stamp { dev: 1, inode, size: 8, modified_ns: (1_000_000 + modified) * 1_000_000 }
+    }
+
+    fn manifest(content: u64) -> Arc<Manifest> {
+        let mut builder = ManifestBuilder::new(8);
+        builder.update(&content.to_le_bytes());
+        Arc::new(builder.finish().expect("eight bytes came"))
+    }
+
+    #[test]
+    fn a_file_is_hashed_once_it_stood_still() {
+        let mut desk = Desk::new();
+        desk.looks(0, &[("old", 1, -5_000), ("new", 2, -100)]);
+        assert_eq!(desk.book.hashing(), 2);
+        assert_eq!(desk.hashes(0), ["old"]);
+        assert_eq!(desk.book.due(false), Some(desk.at(200)));
+        desk.looks(150, &[("old", 1, -5_000), ("new", 2, 140)]);
+        assert!(desk.hashes(200).is_empty(), "it was written to");
+        assert_eq!(desk.hashes(440), ["new"]);
+        assert_eq!(desk.shared(), ["new", "old"]);
+        desk.looks(500, &[("old", 1, -5_000), ("new", 2, 140)]);
+        assert_eq!((desk.book.hashing(), desk.said().len()), (0, 2), "nothing new");
+    }
+
+    #[test]
+    fn a_renamed_file_is_not_read_again() {
+        let mut desk = Desk::new();
+        desk.looks(0, &[("a", 1, -5_000)]);
+        desk.hashes(0);
+        desk.looks(10, &[("b", 1, -5_000)]);
+        assert_eq!(desk.book.hashing(), 0);
+        assert_eq!(desk.shared(), ["b"]);
+        assert_eq!(desk.said(), [Kind::Added, Kind::Added, Kind::Gone]);
+        assert!(desk.book.forgot());
+    }
+
+    #[test]
+    fn what_changed_is_not_offered_until_it_is_hashed_again() {
+        let mut desk = Desk::new();
+        desk.looks(0, &[("a", 1, -5_000)]);
+        desk.hashes(0);
+        desk.looks(1_000, &[("a", 1, 1_000)]);
+        assert!(desk.shared().is_empty());
+        // It changes under the hashing.
+        let wanted = desk.book.next(desk.at(1_300), false).remove(0);
+        desk.looks(1_310, &[("a", 1, 1_305)]);
+        assert!(!desk.book.hashed(wanted, Hashed::Done(manifest(7))), "that look knows better");
+        assert!(desk.shared().is_empty());
+        assert_eq!(desk.hashes(1_700), ["a"]);
+        assert_eq!(desk.said(), [Kind::Added, Kind::Changed]);
+    }
+
+    #[test]
+    fn a_file_that_is_written_to_all_the_time_has_to_rest_ever_longer() {
+        let mut desk = Desk::new();
+        let mut now = 0;
+        let mut rests = Vec::new();
+        for _ in 0..16 {
+            desk.looks(now, &[("log", 1, i64::try_from(now).expect("soon"))]);
+            let due = desk.book.due(false).expect("it waits");
+            let rest = due.duration_since(desk.at(now)).as_millis() as u64;
+            rests.push(rest);
+            now += rest;
+            assert_eq!(desk.hashes(now), ["log"]);
+            now += 10;
+        }
+        assert_eq!(rests[..8], [300, 300, 300, 300, 300, 600, 1_200, 2_400]);
+        assert!(rests.iter().all(|rest| *rest <= 60_000), "{rests:?}");
+        now += 120_000;
+        desk.looks(now, &[("log", 1, i64::try_from(now).expect("soon"))]);
+        assert_eq!(desk.book.due(false), Some(desk.at(now + 300)), "it has rested");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_left_alone_until_it_changes() {
+        let mut desk = Desk::new();
+        desk.looks(0, &[("a", 1, -5_000)]);
+        let wanted = desk.book.next(desk.at(0), false).remove(0);
+        assert!(!desk.book.hashed(wanted, Hashed::Failed("no permission".into())));
+        desk.looks(10, &[("a", 1, -5_000)]);
+        assert_eq!(desk.book.hashing(), 0);
+        assert_eq!(desk.said(), [Kind::Skipped], "told once");
+        desk.looks(20, &[("a", 1, -400)]);
+        assert_eq!(desk.hashes(20), ["a"]);
+    }
+
+    #[test]
+    fn small_files_are_read_together_and_large_ones_alone() {
+        let mut desk = Desk::new();
+        let large = |name: &str, inode| FoundFile {
+            path: Path::new(ROOT).join(name),
+            name: FileName::new(name).expect("a name"),
+            stamp: Stamp { size: LARGE, ..stamp(inode, -5_000) },
+        };
+        let files = vec![large("x", 1), large("y", 2)];
+        let found = Found { files, directory: true, ..Found::default() };
+        let times = (desk.at(0), desk.wall);
+        desk.book.found(Path::new(ROOT), Path::new(ROOT), found, times);
+        assert!(desk.book.next(desk.at(0), false).is_empty());
+        assert_eq!(desk.book.next(desk.at(0), true).len(), 1);
+        assert_eq!(desk.book.next(desk.at(0), true).len(), 1);
+
+        let mut desk = Desk::new();
+        let names: Vec<String> = (0..BATCH_FILES + 3).map(|n| format!("{n:04}")).collect();
+        let files: Vec<(&str, u64, i64)> =
+            names.iter().zip(1..).map(|(name, inode)| (name.as_str(), inode, -5_000)).collect();
+        desk.looks(0, &files);
+        assert_eq!(desk.book.next(desk.at(0), false).len(), BATCH_FILES);
+        assert_eq!(desk.book.next(desk.at(0), false).len(), 3);
+    }
 }

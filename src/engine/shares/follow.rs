@@ -104,10 +104,27 @@ pub(super) struct Follow {
 }
 
 /// Runs until the node stops. `given` are the paths to share from the start.
-pub(in super::super) async fn run(shared: Shared, given: Vec<PathBuf>, Inputs(mut inputs): Inputs) {
+pub(in super::super) async fn run(shared: Shared, given: Vec<PathBuf>, inputs: Inputs) {
+    let watching = Watching::new(shared.shares.changes().clone());
+    run_with(shared, given, inputs, watching).await;
+}
+
+/// [`run`] as on a system that tells nothing of changes.
+#[cfg(test)]
+pub(super) async fn polled(shared: Shared, given: Vec<PathBuf>, inputs: Inputs) {
+    let watching = Watching::refused(shared.shares.changes().clone());
+    run_with(shared, given, inputs, watching).await;
+}
+
+async fn run_with(
+    shared: Shared,
+    given: Vec<PathBuf>,
+    Inputs(mut inputs): Inputs,
+    watching: Watching,
+) {
     let (done, mut ends) = mpsc::channel(READERS + 1);
     let mut identity = shared.identity.clone();
-    let mut follow = Follow::new(shared.clone(), done);
+    let mut follow = Follow::new(shared.clone(), watching, done);
     follow.start(given).await;
     loop {
         follow.work();
@@ -137,15 +154,14 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 impl Follow {
-    fn new(shared: Shared, done: mpsc::Sender<Done>) -> Follow {
-        let changes = shared.shares.changes().clone();
+    fn new(shared: Shared, watching: Watching, done: mpsc::Sender<Done>) -> Follow {
         Follow {
             private: shared.data_dir.clone(),
             roots: Roots::default(),
             states: BTreeMap::new(),
             book: Book::new(shared.shares.clone()),
             teller: Teller::default(),
-            watching: Arc::new(Mutex::new(Watching::new(changes, false))),
+            watching: Arc::new(Mutex::new(watching)),
             done,
             looks: BTreeSet::new(),
             looking: false,

@@ -45,7 +45,7 @@ impl Entry {
 pub(super) struct Index {
     entries: BTreeMap<FileName, Entry>,
     paths: BTreeMap<PathBuf, FileName>,
-    contents: BTreeMap<ContentHash, BTreeSet<FileName>>,
+    contents: BTreeSet<(ContentHash, PathBuf)>,
     /// Files by their marks: one that was renamed, or that has several names on
     /// the disk, need not be read again.
     stamps: BTreeMap<Stamp, FileName>,
@@ -90,10 +90,11 @@ impl Index {
         self.entries.get(self.paths.get(path)?)
     }
 
-    /// The entries with a content, in the order of names.
-    pub(super) fn with_content(&self, root: &ContentHash) -> impl Iterator<Item = &Entry> {
-        let names = self.contents.get(root).into_iter().flatten();
-        names.filter_map(|name| self.entries.get(name))
+    /// The entries with a content, in the order of paths.
+    pub(super) fn with_content(&self, root: ContentHash) -> impl Iterator<Item = &Entry> {
+        let paths = self.contents.range((root, PathBuf::new())..);
+        let paths = paths.take_while(move |(other, _)| *other == root);
+        paths.filter_map(|(_, path)| self.at(path))
     }
 
     /// What a file with these marks was hashed to, wherever it lies.
@@ -133,7 +134,7 @@ impl Index {
         }
         let name = &entry.name;
         self.paths.insert(entry.path.clone(), name.clone());
-        self.contents.entry(entry.manifest.root()).or_default().insert(name.clone());
+        self.contents.insert((entry.manifest.root(), entry.path.clone()));
         self.stamps.insert(entry.stamp, name.clone());
         self.bytes += entry.manifest.size();
         self.entries.insert(name.clone(), entry);
@@ -144,13 +145,7 @@ impl Index {
     pub(super) fn remove(&mut self, path: &Path) -> Option<Entry> {
         let name = self.paths.remove(path)?;
         let entry = self.entries.remove(&name)?;
-        let root = entry.manifest.root();
-        if let Some(names) = self.contents.get_mut(&root) {
-            names.remove(&name);
-            if names.is_empty() {
-                self.contents.remove(&root);
-            }
-        }
+        self.contents.remove(&(entry.manifest.root(), path.to_owned()));
         if self.stamps.get(&entry.stamp) == Some(&name) {
             self.stamps.remove(&entry.stamp);
         }
@@ -197,7 +192,7 @@ mod tests {
         index.insert(entry("/s/b/a", "b/a", b"one", 2));
         index.insert(entry("/s/bc", "bc", b"other", 3));
         assert_eq!(index.totals(), (3, 11));
-        assert_eq!(names(index.with_content(&root)), ["a", "b/a"]);
+        assert_eq!(names(index.with_content(root)), ["a", "b/a"]);
         assert_eq!(names(index.below(Path::new("/s/b"))), ["b/a"], "bc does not lie below b");
         assert_eq!(names(index.behind(Some(&first.name))), ["b/a", "bc"]);
         assert_eq!(index.hashed(&first.stamp).map(|manifest| manifest.root()), Some(root));
@@ -205,7 +200,7 @@ mod tests {
         assert_eq!(index.remove(Path::new("/s/a")).map(|entry| entry.name), Some(first.name));
         assert!(index.remove(Path::new("/s/a")).is_none());
         assert_eq!(index.hashed(&first.stamp), None);
-        assert_eq!(names(index.with_content(&root)), ["b/a"]);
+        assert_eq!(names(index.with_content(root)), ["b/a"]);
         assert_eq!(index.totals(), (2, 8));
     }
 

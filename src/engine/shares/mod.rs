@@ -51,8 +51,11 @@ mod unshare;
 mod walk;
 mod watch;
 
-/// Files shared by one node: what one index holds in some ten megabytes and one
-/// look at the disk finds within a second.
+#[cfg(test)]
+mod tests;
+
+/// Files shared by one node: each takes a few kilobytes of memory here and in
+/// the ring, and one look at the disk finds them all within a second.
 const MAX_FILES: usize = 100_000;
 
 /// Commands and offers waiting for the task.
@@ -157,19 +160,19 @@ impl Shares {
 
     /// A file with this content.
     pub(super) fn with_content(&self, root: &ContentHash) -> Option<SharedFile> {
-        self.index().with_content(root).next().map(Entry::file)
+        self.index().with_content(*root).next().map(Entry::file)
     }
 
     /// The manifest of a shared content.
     pub(super) fn manifest(&self, root: &ContentHash) -> Option<Manifest> {
-        self.index().with_content(root).next().map(|entry| (*entry.manifest).clone())
+        self.index().with_content(*root).next().map(|entry| (*entry.manifest).clone())
     }
 
     /// Opens a shared content, if a file of it is still what was hashed and
     /// still lies within what is shared. One that does not is looked at again.
     /// Blocks.
     pub(super) fn open(&self, root: &ContentHash) -> Option<File> {
-        let entries: Vec<Entry> = self.index().with_content(root).cloned().collect();
+        let entries: Vec<Entry> = self.index().with_content(*root).cloned().collect();
         entries.into_iter().find_map(|entry| match walk::open_within(&entry.path, &entry.below) {
             Ok((file, stamp)) if stamp == entry.stamp => Some(file),
             _ => {

@@ -241,3 +241,99 @@ pub(super) fn has_hidden_part(path: &Path) -> bool {
 fn is_hidden(name: &[u8]) -> bool {
     name.first() == Some(&b'.')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::roots::Origin;
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn scope(private: &Path) -> Scope {
+        Scope {
+            roots: BTreeSet::new(),
+            excluded: BTreeSet::new(),
+            private: private.to_owned(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    fn root(path: &Path) -> Root {
+        Root { path: path.to_owned(), name: None, origin: Origin::Command }
+    }
+
+    fn names(found: &Found) -> Vec<&str> {
+        found.files.iter().map(|file| file.name.as_str()).collect()
+    }
+
+    fn temporary() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().canonicalize().expect("it is there");
+        (dir, path)
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_left_out() {
+        let (_dir, path) = temporary();
+        for name in ["own.txt", "data/blob", "nested/a.txt", "not/b.txt", "not.txt", "z/c.txt"] {
+            let file = path.join(name);
+            fs::create_dir_all(file.parent().expect("below")).expect("a directory");
+            fs::write(file, name).expect("written");
+        }
+        symlink(path.join("data"), path.join("z/link")).expect("a link");
+        let scope = Scope {
+            roots: BTreeSet::from([path.join("nested")]),
+            excluded: BTreeSet::from([path.join("not"), path.join("not.txt")]),
+            ..scope(&path.join("data"))
+        };
+        let found = walk(&root(&path), Path::new(""), &scope).expect("it is there");
+        assert_eq!(names(&found), ["own.txt", "z/c.txt"]);
+        let skipped: Vec<_> = found.skipped.iter().map(|(path, _)| path.clone()).collect();
+        assert_eq!(skipped, [path.join("data"), path.join("z/link")]);
+        assert!(found.skipped.iter().all(|(_, why)| why == PRIVATE), "{:?}", found.skipped);
+        assert!(found.links && found.directory);
+        let part = walk(&root(&path), Path::new("z/c.txt"), &scope).expect("it is there");
+        assert_eq!(names(&part), ["z/c.txt"]);
+        assert!(!part.directory);
+    }
+
+    #[test]
+    fn directories_deeper_than_a_name_may_be_are_not_entered() {
+        let (_dir, path) = temporary();
+        let mut deep = path.clone();
+        for _ in 0..MAX_COMPONENTS - 1 {
+            deep.push("d");
+        }
+        fs::create_dir_all(deep.join("d/d")).expect("directories");
+        fs::write(deep.join("last.txt"), "fits").expect("written");
+        fs::write(deep.join("d/beyond.txt"), "does not").expect("written");
+        let found = walk(&root(&path), Path::new(""), &scope(&path.join("none")));
+        let found = found.expect("it is there");
+        assert_eq!(found.files.len(), 1);
+        assert_eq!(found.skipped.len(), 1, "{:?}", found.skipped);
+        assert!(found.skipped[0].1.contains("deep"), "{:?}", found.skipped);
+    }
+
+    #[test]
+    fn only_a_file_within_the_root_is_opened() {
+        let (_dir, path) = temporary();
+        let below = path.join("shared");
+        fs::create_dir(&below).expect("a directory");
+        fs::write(path.join("secret"), "secret").expect("written");
+        fs::write(below.join("a"), "a").expect("written");
+        let (_, stamp) = open_within(&below.join("a"), &below).expect("it lies there");
+        assert_eq!(stamp, Stamp::of(&below.join("a").metadata().expect("it is there")));
+        symlink("a", below.join("alias")).expect("a link");
+        assert!(open_within(&below.join("alias"), &below).is_ok());
+        symlink("../secret", below.join("leak")).expect("a link");
+        let refused = |name: &str| {
+            open_within(&below.join(name), &below).map(|_| ()).map_err(|error| error.kind())
+        };
+        assert_eq!(refused("leak"), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(refused("../secret"), Err(io::ErrorKind::PermissionDenied));
+        // Nobody writes into it: opened as a file, it would be waited for.
+        let (cwd, kind) = (rustix::fs::CWD, rustix::fs::FileType::Fifo);
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(cwd, below.join("pipe"), kind, mode, 0).expect("a pipe");
+        assert_eq!(refused("pipe"), Err(io::ErrorKind::InvalidInput));
+    }
+}

@@ -94,14 +94,20 @@ pub(super) struct Watching {
     /// By path: which directory it was when it was watched (device, inode), and
     /// whether the system agreed to.
     watched: BTreeMap<PathBuf, ((u64, u64), bool)>,
-    /// Never ask the system, as where it refuses.
+    /// The system watches nothing at all: it is not asked again.
     refused: bool,
 }
 
 impl Watching {
-    /// `polled`: as if the system refused.
-    pub(super) const fn new(changes: Changes, polled: bool) -> Watching {
-        Watching { changes, watcher: None, watched: BTreeMap::new(), refused: polled }
+    /// None yet.
+    pub(super) const fn new(changes: Changes) -> Watching {
+        Watching { changes, watcher: None, watched: BTreeMap::new(), refused: false }
+    }
+
+    /// As on a system that watches nothing.
+    #[cfg(test)]
+    pub(super) fn refused(changes: Changes) -> Watching {
+        Watching { refused: true, ..Watching::new(changes) }
     }
 
     /// Has a directory and all below it watched, if it is not yet. Whether the
@@ -142,6 +148,7 @@ impl Watching {
                 Ok(watcher) => self.watcher = Some(watcher),
                 Err(error) => {
                     tracing::warn!(%error, "the system watches no directories; they are polled");
+                    self.refused = true;
                     return false;
                 }
             }
