@@ -14,5 +14,7 @@ mod process;
 mod pty;
 mod scan;
 mod sessions;
+mod sources;
+mod swarm;
 mod tape;
 mod wire;
