@@ -12,7 +12,7 @@ use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::view::outcome::Info;
-use crate::view::{Command, CommandFailed, Hop, Level, Outcome, TransferKind};
+use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind};
 use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
 
@@ -23,10 +23,12 @@ use super::connection;
 use super::files::{self, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
+use super::provide;
 use super::publish;
 use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
+use super::shares;
 use super::transfers::Transfer;
 
 /// Members that `ring` walks at the most.
@@ -79,6 +81,8 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             fetched(shared, transfer, got, true).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Share { paths } => shares::share(shared, paths).await,
+        Command::Unshare { name } => shares::unshare(shared, name).await,
         Command::Find { pattern } => search::command::find(&access, &pattern, &NoPhases).await,
         Command::Connect { peer } => words::connect(shared, &peer).await,
         Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
@@ -104,11 +108,13 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Ls { pattern, ring: false } => {
             let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());
             let held = files::files_of(access, access.member()).await?;
-            let files = held
+            let mut files: Vec<FileRow> = held
                 .iter()
                 .filter(|held| pattern.matches(held.record.name.as_str()))
                 .map(|held| files::row(access, held))
                 .collect();
+            files.extend(files::shared_by(access, &pattern).await?);
+            files.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
             Ok(Outcome::Files { files, space })
         }
         Command::Ls { pattern, ring: true } => {
@@ -188,12 +194,16 @@ pub(super) async fn join_through(
 }
 
 async fn leave(shared: &Shared) -> Result<Outcome, String> {
+    provide::withdraw(shared, provide::WITHDRAW_LIMIT).await;
     match shared.core(chord::Command::Leave).await {
         Some(Reply::Left { handed, kept }) => {
             mesh::leave(shared).await;
             Ok(Outcome::Left { handed, kept })
         }
-        Some(Reply::Failed(failure)) => Err(failure.to_string()),
+        Some(Reply::Failed(failure)) => {
+            provide::moved(shared);
+            Err(failure.to_string())
+        }
         _ => Err(stopping()),
     }
 }

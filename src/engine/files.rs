@@ -12,6 +12,7 @@ use crate::chord::Failure;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
+use crate::record::Version;
 use crate::store::{Place, hash_file};
 use crate::transfer::manifest::Manifest;
 use crate::view::outcome::RingFile;
@@ -219,6 +220,40 @@ pub(super) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile
             }
             other => return Err(unexpected(other)),
         }
+    }
+}
+
+/// The files whose names match that the member's user shares, as `ls` shows
+/// them. A client hears of them by asking for everything: it may not be sent
+/// more than a page at once.
+pub(super) async fn shared_by(access: &Access, pattern: &Pattern) -> Result<Vec<FileRow>, String> {
+    let member = access.member();
+    if let Access::Inside(shared) = access {
+        return Ok(shared.shares.rows(access.space(), |name| pattern.matches(name)));
+    }
+    let mut files: Vec<FileRow> = Vec::new();
+    let mut after: Option<FileName> = None;
+    loop {
+        let request = Request::Search { pattern: String::new(), after: after.clone() };
+        let (rows, more) = match access.request(member.address(), request).await? {
+            Response::Found { rows, more } => (rows, more),
+            other => return Err(unexpected(other)),
+        };
+        let last = rows.last().map(|row| row.name.clone());
+        let shared = rows.into_iter().filter(|row| !row.stored);
+        files.extend(shared.filter(|row| pattern.matches(row.name.as_str())).map(|row| FileRow {
+            key: row.name.key(access.space()),
+            name: row.name,
+            size: row.size,
+            version: Version { counter: 0, root: row.root },
+            role: Role::Shared,
+            copies: 1,
+            wanted: 0,
+        }));
+        if !more || last.is_none() || last <= after {
+            return Ok(files);
+        }
+        after = last;
     }
 }
 

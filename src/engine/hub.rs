@@ -24,7 +24,7 @@ use super::links::{Links, Sent};
 use super::publish::Publisher;
 use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
-use super::{mesh, search, serve};
+use super::{mesh, provide, search, serve};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
 const BATCH: usize = 256;
@@ -178,7 +178,7 @@ impl Hub {
 
     /// One input for the core, and its effects, in order.
     fn handle(&mut self, input: chord::Input) {
-        let now = Time::from_micros(self.started.elapsed().as_micros() as u64);
+        let now = self.now();
         let mut effects = std::mem::take(&mut self.effects);
         self.core.handle(now, input, &mut effects);
         for effect in effects.drain(..) {
@@ -217,6 +217,9 @@ impl Hub {
             && let Some(Waiter { copies: Some(watcher), .. }) = self.waiters.get(ticket)
         {
             let _ = watcher.send((*copies, *wanted));
+        }
+        if provide::moves(notice) {
+            provide::moved(&self.shared);
         }
         if let Notice::Dropped(peer) = notice {
             let _ = self.shared.dead.try_send(*peer);
@@ -368,7 +371,7 @@ impl Hub {
                 }
             }
             Frame::Request { id, request } => {
-                serve::answer(self, request, move |response| {
+                serve::answer(self, address, request, move |response| {
                     connection.send(Frame::Response { id, response });
                 });
             }
@@ -420,7 +423,7 @@ impl Hub {
 
     fn request(&mut self, address: SocketAddr, request: Request, done: oneshot::Sender<Response>) {
         if address == self.core.peer().address() {
-            serve::answer(self, request, move |response| {
+            serve::answer(self, Some(address), request, move |response| {
                 let _ = done.send(response);
             });
             return;
@@ -431,6 +434,11 @@ impl Hub {
         if self.send_frame(address, Frame::Request { id, request }) {
             self.requests.insert(id, (address, done));
         }
+    }
+
+    /// The core's time.
+    pub(super) fn now(&self) -> Time {
+        Time::from_micros(self.started.elapsed().as_micros() as u64)
     }
 
     /// The core, to read.

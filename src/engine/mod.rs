@@ -68,6 +68,7 @@ mod locate;
 mod mesh;
 mod pace;
 mod places;
+mod provide;
 mod publish;
 pub mod registry;
 mod remembered;
@@ -211,14 +212,17 @@ impl Node {
         let (mesh, mesh_inputs) = mpsc::channel(mesh::QUEUE);
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
+        let (provide, provide_orders) = mpsc::channel(provide::QUEUE);
+        let (shares, share_inputs) = Shares::new();
         let shared = Shared {
             started,
             hub,
             mesh,
             search,
             dead,
+            provide,
             board: Board::default(),
-            shares: Shares::default(),
+            shares,
             reputations: Reputations::default(),
             reshare: config.reshare,
             identity: identities,
@@ -257,7 +261,9 @@ impl Node {
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
+        shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
+        shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
@@ -270,7 +276,10 @@ impl Node {
     pub async fn shutdown(self, deadline: Duration) {
         let shared = self.shared;
         shared.tasks.close();
-        let leaving = shared.core(chord::Command::Leave);
+        let leaving = async {
+            provide::withdraw(&shared, provide::WITHDRAW_LIMIT.min(deadline / 4)).await;
+            shared.core(chord::Command::Leave).await
+        };
         let _ = tokio::time::timeout(deadline, leaving).await;
         mesh::leave(&shared).await;
         let _ = shared.hub.send(Input::Close).await;

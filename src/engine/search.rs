@@ -44,7 +44,7 @@ pub(super) const QUEUE: usize = 1_024;
 const PARTS: usize = 64;
 
 /// Of these, those that one node may have begun.
-const PARTS_OF_ONE_ORIGIN: usize = 8;
+const PARTS_OF_ONE_ORIGIN: usize = 16;
 
 /// Of these, those that one node may have asked for: nobody fills all of them
 /// with searches that it made up.

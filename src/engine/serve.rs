@@ -1,10 +1,12 @@
 //! Answers to the requests of other nodes and of clients.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
 use crate::limits::MAX_PAGE;
 use crate::mesh::pattern::Pattern;
+use crate::record::Provider;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
@@ -14,9 +16,11 @@ use super::search::{self, here};
 use super::shared::Shared;
 
 /// Answers a request: at once when the core's state holds the answer,
-/// otherwise from a task.
+/// otherwise from a task. `asker` is the advertised address of the member that
+/// asks; `None`: a client.
 pub(super) fn answer(
     hub: &mut Hub,
+    asker: Option<SocketAddr>,
     request: Request,
     respond: impl FnOnce(Response) + Send + 'static,
 ) {
@@ -56,6 +60,21 @@ pub(super) fn answer(
             record: core.record(&name).cloned(),
             holders: core.holders(&name),
         }),
+        Request::Providers { name } => {
+            let known = core.providers(&name, hub.now());
+            // Of a crowd some, and not always the same.
+            let providers = fastrand::choose_multiple(known, MAX_PAGE);
+            respond(Response::Providers { providers });
+        }
+        Request::Provide { providers } => match may_provide(asker, &providers) {
+            Ok(()) => later(hub, respond, move |shared| async move {
+                match shared.core(Command::Provide { providers }).await {
+                    Some(Reply::Provided { sources }) => Response::Provided { sources },
+                    reply => failed(reply),
+                }
+            }),
+            Err(why) => respond(Response::Failed { why: why.to_owned() }),
+        },
         Request::Search { pattern, after } => later(hub, respond, move |shared| async move {
             if let Err(why) = here::check(&pattern) {
                 return Response::Failed { why };
@@ -76,9 +95,6 @@ pub(super) fn answer(
                 Err(why) => Response::Failed { why },
             }
         }),
-        Request::Providers { .. } | Request::Provide { .. } => {
-            respond(Response::Failed { why: "this is not built yet".to_owned() });
-        }
         Request::Peers => respond(words::answer_peers(hub.shared())),
         Request::Say { text } => later(hub, respond, |shared| async move {
             match words::say_here(&shared, text).await {
@@ -115,6 +131,21 @@ pub(super) fn answer(
             }
         }),
     }
+}
+
+/// Whether these statements are taken from whoever makes them: each member
+/// speaks for itself only.
+fn may_provide(asker: Option<SocketAddr>, providers: &[Provider]) -> Result<(), &'static str> {
+    if providers.len() > MAX_PAGE {
+        return Err("too many files in one message; send fewer");
+    }
+    let Some(asker) = asker else {
+        return Err("only a member of the ring can share files; join it first");
+    };
+    if providers.iter().any(|one| one.peer.address() != asker) {
+        return Err("a node can say only of itself what it shares");
+    }
+    Ok(())
 }
 
 /// A lookup's result as it travels.

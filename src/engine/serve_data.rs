@@ -88,21 +88,27 @@ impl Server<'_> {
     }
 
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
-        match self.shared.store.manifest(&root) {
-            Ok(Some(manifest)) => {
+        let stored = match self.shared.store.manifest(&root) {
+            Ok(stored) => stored,
+            Err(error) => return self.failed(&error),
+        };
+        match stored.or_else(|| self.shared.shares.manifest(&root)) {
+            Some(manifest) => {
                 self.connection.send(&DataResponse::Manifest { size: manifest.size() })?;
                 self.connection.send_raw(&manifest.to_bytes())
             }
-            Ok(None) => self.connection.send(&DataResponse::NotFound),
-            Err(error) => self.failed(&error),
+            None => self.connection.send(&DataResponse::NotFound),
         }
     }
 
     fn bytes(&mut self, root: ContentHash, offset: u64, length: u64) -> Result<(), DataError> {
-        let mut file = match self.shared.store.open_blob(&root) {
-            Ok(Some(file)) => file,
-            Ok(None) => return self.connection.send(&DataResponse::NotFound),
+        let stored = match self.shared.store.open_blob(&root) {
+            Ok(stored) => stored,
             Err(error) => return self.failed(&error),
+        };
+        // What the user shares is served from where it lies.
+        let Some(mut file) = stored.or_else(|| self.shared.shares.open(&root)) else {
+            return self.connection.send(&DataResponse::NotFound);
         };
         let size = file.metadata()?.len();
         if offset.checked_add(length).is_none_or(|end| end > size) {
@@ -125,7 +131,9 @@ impl Server<'_> {
             }
             transfer.end(Ok(()));
         }
-        let name = self.shared.store.name_of(&root).map_or_else(|| root.short(), String::from);
+        let stored = self.shared.store.name_of(&root);
+        let name = stored.or_else(|| self.shared.shares.with_content(&root).map(|file| file.name));
+        let name = name.map_or_else(|| root.short(), String::from);
         let transfer = self.shared.transfers.open(TransferKind::Serve, &name, size);
         self.connection.serves(&transfer);
         if let Some(remote) = self.connection.remote() {

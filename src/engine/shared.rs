@@ -25,7 +25,7 @@ use super::places::Place;
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::trust::Reputations;
-use super::{mesh, search};
+use super::{mesh, provide, search};
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
 /// is felt by whoever sends it.
@@ -69,6 +69,8 @@ pub(super) struct Shared {
     pub(super) search: mpsc::Sender<search::Input>,
     /// Peers that did not answer, for the registries.
     pub(super) dead: mpsc::Sender<Peer>,
+    /// To the task that tells the ring what is shared here.
+    pub(super) provide: mpsc::Sender<provide::Order>,
     /// What else a snapshot shows.
     pub(super) board: Board,
     /// Files shared from where they lie.

@@ -7,10 +7,8 @@
 //! is asked once, by one message, and results go back up the same tree.
 //!
 //! - **No loops.** Questions only go clockwise from the origin and never past
-//!   it: a question from a node that does not lie between the origin and its
-//!   receiver, or for an interval that reaches beyond the origin, is nobody's
-//!   part ([`is_fair`]). The waiting of nodes for each other follows the same
-//!   order.
+//!   it; whatever does not is ignored ([`is_fair`]). The waiting of nodes for
+//!   each other follows the same order.
 //! - **A silent child** costs its interval one retry: the first live node
 //!   behind it, which the driver looks up, gets the rest of it. Should the
 //!   silent one speak after all, its results still count.
@@ -31,17 +29,18 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::id::{Id, Space};
-use crate::limits::{
-    MAX_PAGE, MAX_PATTERN_BYTES, MAX_RESULTS, MAX_RESULTS_PER_NODE, MAX_SILENT, MAX_SUCCESSORS,
-};
+use crate::limits::{MAX_PAGE, MAX_RESULTS, MAX_RESULTS_PER_NODE, MAX_SILENT, MAX_SUCCESSORS};
 use crate::mesh::pattern::Pattern;
 use crate::peer::Peer;
 use crate::wire::mesh::{FoundRow, SearchId, SearchMessage};
 
-/// Messages from the origin to any node: a ring whose fingers are not there yet
-/// is crossed a successor list at a time, which for thousands of nodes takes
-/// this many. Deeper than that is a lie.
-pub const MAX_DEPTH: u8 = 200;
+use question::{is_part, offset};
+
+mod question;
+#[cfg(test)]
+mod tests;
+
+pub use question::{MAX_DEPTH, Question, is_fair};
 
 /// Nodes that wait for the results of one node: its parent, and those that take
 /// over from a parent that died. More of them than this never die in one search.
@@ -101,32 +100,6 @@ impl fmt::Display for Offence {
             Offence::NoMatch => "sent results of a search that do not match",
         })
     }
-}
-
-/// A question on its way down the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// Which search.
-    pub search: SearchId,
-    /// The pattern.
-    pub pattern: String,
-    /// Exclusive end of the interval, which begins behind the receiver.
-    pub until: Id,
-    /// Messages from the origin to the receiver.
-    pub depth: u8,
-}
-
-/// Whether `from` may ask `me` that: see the module's word on loops.
-pub fn is_fair(space: Space, me: Peer, from: Peer, question: &Question) -> bool {
-    let origin = question.search.origin.id(space);
-    let steps = |id: Id| space.distance(origin, id);
-    let (asker, here) = (steps(from.id(space)), steps(me.id(space)));
-    question.pattern.len() <= MAX_PATTERN_BYTES
-        && (1..=MAX_DEPTH).contains(&question.depth)
-        && asker < here
-        && (question.until == origin || here < steps(question.until))
-        // Whoever is the first to ask is the origin itself.
-        && (question.depth == 1) == (from == question.search.origin)
 }
 
 /// How a search stands, as its origin sees it.
@@ -264,7 +237,7 @@ impl Broadcast {
     }
 
     /// `from` asks for this part, perhaps again or for another interval. The
-    /// question must be fair ([`is_fair`]).
+    /// question must be fair, too.
     pub fn asked(
         &mut self,
         from: Peer,
@@ -623,15 +596,4 @@ impl Broadcast {
             out.push(Effect::Send { to, message });
         }
     }
-}
-
-/// Places between `me` and `id`: 0 right behind `me`, the most for `me` itself,
-/// which as the end of an interval makes it the whole ring.
-fn offset(space: Space, me: Peer, id: Id) -> u128 {
-    space.distance(me.id(space), id).wrapping_sub(1)
-}
-
-/// Whether `peer` lies in the interval from `first`, inclusive, to `until`.
-fn is_part(space: Space, first: Peer, until: Id, peer: Peer) -> bool {
-    peer == first || offset(space, first, peer.id(space)) < offset(space, first, until)
 }

@@ -154,6 +154,19 @@ impl Gossip {
         Heard::News { pass_on: (hops > 0).then(|| Piece { hops, ..piece.clone() }) }
     }
 
+    /// Names that are remembered.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        assert_eq!(self.seen.len(), self.order.len());
+        self.seen.len()
+    }
+
+    /// Links and origins whose words are counted.
+    #[cfg(test)]
+    pub(super) fn meters(&self) -> usize {
+        self.links.len() + self.origins.len()
+    }
+
     fn remember(&mut self, now: Time, id: GossipId) {
         while let Some(&(at, old)) = self.order.front()
             && (self.order.len() >= SEEN_AT_MOST || now.since(at) > SEEN_FOR)

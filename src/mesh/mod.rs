@@ -20,3 +20,6 @@ pub mod gossip;
 pub mod links;
 pub mod pattern;
 pub mod reputation;
+
+#[cfg(test)]
+mod tests;

@@ -308,8 +308,8 @@ mod tests {
         list
     }
 
-    fn gone(port: u16, why: Why) -> Option<Change> {
-        Some(Change::Gone { peer: Peer::new(listed(port).address, 0), why })
+    fn gone(port: u16, why: Why) -> Change {
+        Change::Gone { peer: Peer::new(listed(port).address, 0), why }
     }
 
     #[test]
@@ -329,13 +329,13 @@ mod tests {
     #[test]
     fn a_refusal_removes_at_once_and_silence_only_the_second_time() {
         let mut list = with(&[2000, 2001, 2002]);
-        assert_eq!(check(&mut list, 2000, Check::Refused), gone(2000, Why::Refused));
+        assert_eq!(check(&mut list, 2000, Check::Refused), Some(gone(2000, Why::Refused)));
         let peer = Peer::new(listed(2001).address, 0);
         assert_eq!(check(&mut list, 2001, Check::Silent), Some(Change::Suspected(peer)));
         let back = check(&mut list, 2001, Check::Alive(listed(2001)));
         assert_eq!(back, Some(Change::Recovered(peer)));
         assert_eq!(check(&mut list, 2001, Check::Silent), Some(Change::Suspected(peer)));
-        assert_eq!(check(&mut list, 2001, Check::Silent), gone(2001, Why::Silent));
+        assert_eq!(check(&mut list, 2001, Check::Silent), Some(gone(2001, Why::Silent)));
         assert_eq!(check(&mut list, 2001, Check::Silent), None, "it is gone already");
         assert_eq!(list.entries().count(), 1);
     }
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(check(&mut list, 2000, Check::Silent), Some(Change::Suspected(peer)));
         check(&mut list, 2000, Check::Alive(listed(2000)));
         assert!(list.accuse(peer));
-        assert_eq!(check(&mut list, 2000, Check::Silent), gone(2000, Why::Accused));
+        assert_eq!(check(&mut list, 2000, Check::Silent), Some(gone(2000, Why::Accused)));
     }
 
     #[test]
@@ -372,7 +372,7 @@ mod tests {
         list.restore([(listed(2000), 7), (nowhere, 8), (listed(2001), 9)]);
         let states: Vec<_> = list.entries().map(|e| (e.since_unix_s, e.checked, e.state)).collect();
         assert_eq!(states, [(7, None, State::Suspect), (9, None, State::Suspect)]);
-        assert_eq!(check(&mut list, 2000, Check::Silent), gone(2000, Why::Silent));
+        assert_eq!(check(&mut list, 2000, Check::Silent), Some(gone(2000, Why::Silent)));
         assert!(check(&mut list, 2001, Check::Alive(listed(2001))).is_some());
         assert_eq!(list.entry(listed(2001).address).map(|e| e.since_unix_s), Some(9));
     }

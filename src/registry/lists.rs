@@ -72,6 +72,9 @@ pub struct Seeker<'a> {
     pub params: &'a Params,
     /// It is the only member of its ring.
     pub lonely: bool,
+    /// It would take over the parameters of another ring of that name: a lonely
+    /// node without files of the ring.
+    pub adopts: bool,
 }
 
 impl Lists {
@@ -142,7 +145,7 @@ impl Lists {
     ) -> Option<(SocketAddr, Listed)> {
         let usable = |listed: &&Listed| {
             listed.params.ring == seeker.params.ring
-                && (seeker.lonely || listed.params == *seeker.params)
+                && (seeker.adopts || listed.params == *seeker.params)
                 && listed.address != seeker.me.address()
                 && ready(listed.address)
         };
@@ -160,6 +163,15 @@ impl Lists {
             let smaller = |listed: &&Listed| listed.address < seeker.me.address();
             list.peers.values().filter(smaller).find(usable).cloned()
         })
+    }
+
+    /// A listed peer on a ring that has the node's ring's name, but other
+    /// parameters.
+    pub fn elsewhere(&self, seeker: Seeker<'_>) -> Option<&Listed> {
+        let other = |listed: &&Listed| {
+            listed.params.ring == seeker.params.ring && listed.params != *seeker.params
+        };
+        self.by_registry.values().flat_map(|list| list.peers.values()).find(other)
     }
 
     /// The first that a registry has to offer, beginning behind the one whose
@@ -240,7 +252,7 @@ mod tests {
         let me = Peer::new(([127, 0, 0, 1], port).into(), 0);
         let mut seen = Vec::new();
         while let Some((_, next)) = {
-            let seeker = Seeker { me, params: &ours, lonely };
+            let seeker = Seeker { me, params: &ours, lonely, adopts: lonely };
             lists.next(seeker, 1, 0, |address| !seen.contains(&address.port()))
         } {
             seen.push(next.address.port());
@@ -264,6 +276,12 @@ mod tests {
         let mut all = lists(&[(0, &peers)]);
         assert_eq!(looks(&mut all, 2001, true), [2005, 1998, 1997]);
         assert_eq!(looks(&mut all, 2001, false), [2005], "a member keeps its parameters");
+        let ours = params("test", 10);
+        let me = Peer::new(([127, 0, 0, 1], 2001).into(), 0);
+        let seeker = Seeker { me, params: &ours, lonely: true, adopts: false };
+        let only = all.next(seeker, 1, 0, |at| at.port() == 1998);
+        assert_eq!(only, None, "so does a node with files");
+        assert_eq!(all.elsewhere(seeker).map(|listed| listed.address.port()), Some(1998));
     }
 
     #[test]
@@ -271,7 +289,7 @@ mod tests {
         let mut all = lists(&[(0, &[listed(2000, false)])]);
         let ours = params("test", 10);
         let me = Peer::new(([127, 0, 0, 1], 2001).into(), 0);
-        let seeker = Seeker { me, params: &ours, lonely: true };
+        let seeker = Seeker { me, params: &ours, lonely: true, adopts: false };
         assert_eq!(all.next(seeker, 2, 0, |_| true), None);
         all.lost(registry(1));
         let next = all.next(seeker, 2, 0, |_| true);

@@ -1,21 +1,25 @@
 //! The catalogue: which records this node keeps, the manifests of their
-//! contents, and small settings, in one redb file.
+//! contents, small settings, and the manifests of files outside of the store,
+//! in one redb file.
 //!
 //! Every change is one transaction and durable when the call returns. The
 //! catalogue knows nothing of blob files; [`super::Store`] keeps the two in
 //! step and can make a new catalogue from the blobs' sidecars.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
-    Database, Durability, MultimapTableDefinition, ReadableDatabase, ReadableTable, StorageBackend,
-    TableDefinition, WriteTransaction,
+    Database, Durability, MultimapTableDefinition, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageBackend, TableDefinition, WriteTransaction,
 };
 
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
+use super::stamp::Stamp;
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
 use crate::transfer::manifest::Manifest;
@@ -32,6 +36,12 @@ const MANIFESTS: TableDefinition<[u8; 32], (u64, &[u8])> = TableDefinition::new(
 
 /// Settings of the engine, and [`FORMAT`].
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+
+/// Path of a file outside of the store → its stamp when it was hashed (device,
+/// inode, bytes, time of modification), root, piece hashes. It only saves time:
+/// without this table everything is hashed again.
+const HASHED: TableDefinition<&[u8], (u64, u64, u64, i64, [u8; 32], &[u8])> =
+    TableDefinition::new("hashed");
 
 /// The key that the first transaction writes together with all records that
 /// could be rebuilt: a catalogue without it is none yet.
@@ -208,6 +218,54 @@ impl Catalogue {
         })
     }
 
+    /// The manifest that was kept for a path, if its file still has this stamp.
+    pub(super) fn hashed(
+        &self,
+        path: &Path,
+        stamp: &Stamp,
+    ) -> Result<Option<Manifest>, StoreError> {
+        self.read(|database| {
+            let table = match database.begin_read()?.open_table(HASHED) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let Some(value) = table.get(key(path))? else { return Ok(None) };
+            let (dev, inode, size, modified_ns, root, pieces) = value.value();
+            if *stamp != (Stamp { dev, inode, size, modified_ns }) {
+                return Ok(None);
+            }
+            Ok(Manifest::from_bytes(ContentHash(root), size, pieces).ok())
+        })
+    }
+
+    /// Keeps manifests of files outside of the store.
+    pub(super) fn keep_hashed(
+        &self,
+        files: &[(&Path, Stamp, &Manifest)],
+    ) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut table = transaction.open_table(HASHED)?;
+            for (path, stamp, manifest) in files {
+                let Stamp { dev, inode, size, modified_ns } = *stamp;
+                let pieces = manifest.to_bytes();
+                let value = (dev, inode, size, modified_ns, manifest.root().0, pieces.as_slice());
+                table.insert(key(path), value)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives up the manifests of paths that are not needed; how many.
+    pub(super) fn prune_hashed(&self, needed: impl Fn(&Path) -> bool) -> Result<usize, StoreError> {
+        self.write(|transaction| {
+            let mut table = transaction.open_table(HASHED)?;
+            let before = table.len()?;
+            table.retain(|path, _| needed(Path::new(OsStr::from_bytes(path))))?;
+            Ok((before - table.len()?) as usize)
+        })
+    }
+
     fn write<R>(
         &self,
         change: impl Fn(&WriteTransaction) -> Result<R, redb::Error>,
@@ -244,6 +302,11 @@ impl Catalogue {
             StoreError::Catalogue { path: self.path.clone(), why: Box::new(why) }
         })
     }
+}
+
+/// A path as a key: its bytes, which need not be text.
+fn key(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 fn database(disk: &dyn Disk, path: &Path) -> Result<Database, redb::Error> {

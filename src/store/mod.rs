@@ -5,7 +5,7 @@
 //! | path | holds |
 //! |---|---|
 //! | `lock` | nothing; locked while a process uses the directory |
-//! | `catalogue.redb` | records, manifests, settings |
+//! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
 //! | `blobs/<aa>/<hash>.names` | the records that refer to it: `counter⇥bytes⇥name` a line |
 //! | `partial/` | files on their way in; emptied at every start |
@@ -41,6 +41,7 @@ mod disk;
 mod download;
 mod error;
 mod recovery;
+mod stamp;
 
 #[cfg(test)]
 mod faulty;
@@ -58,6 +59,7 @@ use catalogue::Catalogue;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
+pub use stamp::Stamp;
 
 use crate::name::FileName;
 use crate::record::{ContentHash, Record, Version};
@@ -210,8 +212,8 @@ impl Store {
         }
         let Some(blob) = self.open_blob(root)? else { return Ok(None) };
         let path = self.shared.blobs.path(root);
-        let manifest =
-            hash(blob, |_| ControlFlow::Continue(())).map_err(error::on("read", &path))?;
+        let manifest = hash_open_file(&blob, |_| ControlFlow::Continue(()))
+            .map_err(error::on("read", &path))?;
         if manifest.root() != *root {
             return Err(StoreError::Damaged { path });
         }
@@ -241,6 +243,25 @@ impl Store {
     /// store's own.
     pub fn set_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         self.shared.catalogue.set_meta(key, value)
+    }
+
+    /// The manifest of a file outside of the store, when it was kept with
+    /// [`Store::keep_hashed`] for the same path and the same stamp.
+    pub fn hashed(&self, path: &Path, stamp: &Stamp) -> Result<Option<Manifest>, StoreError> {
+        self.shared.catalogue.hashed(path, stamp)
+    }
+
+    /// Keeps what files outside of the store were hashed to, so that the next
+    /// start need not read them again. One that is kept for a path replaces
+    /// the one before.
+    pub fn keep_hashed(&self, files: &[(&Path, Stamp, &Manifest)]) -> Result<(), StoreError> {
+        self.shared.catalogue.keep_hashed(files)
+    }
+
+    /// Gives up what was kept with [`Store::keep_hashed`] for paths that are
+    /// not needed any more. How many these were.
+    pub fn prune_hashed(&self, needed: impl Fn(&Path) -> bool) -> Result<usize, StoreError> {
+        self.shared.catalogue.prune_hashed(needed)
     }
 
     fn uncommitted(&self) -> MutexGuard<'_, BTreeMap<ContentHash, Manifest>> {
@@ -326,11 +347,15 @@ pub fn hash_file(
         let kind = std::io::ErrorKind::InvalidInput;
         return Err(std::io::Error::new(kind, "not a regular file"));
     }
-    hash(File::open(path)?, progress)
+    hash_open_file(&File::open(path)?, progress)
 }
 
-fn hash(
-    mut file: File,
+/// As [`hash_file`], from where an open file is read next to its end.
+///
+/// # Errors
+/// The disk's; also when the file grew or shrank meanwhile.
+pub fn hash_open_file(
+    mut file: &File,
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> std::io::Result<Manifest> {
     use std::io::{Error, ErrorKind, Read};

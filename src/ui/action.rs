@@ -261,7 +261,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('d')],
         Scope::Panels,
         "disconnect",
-        "end the link with the selected peer",
+        "end the link with the peer",
     ),
     binding(
         "results",
@@ -269,7 +269,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('r')],
         Scope::Panels,
         "results",
-        "the last results of find or scan again",
+        "the last results once more",
     ),
     binding(
         "export",
@@ -486,7 +486,10 @@ fn results_hints(app: &App) -> Vec<(String, &'static str)> {
         let is_port = tab.results.as_ref().is_some_and(|results| results.port(0).is_some());
         hints.push(("Left, Right", if is_port { "action" } else { "source" }));
     }
-    hints.extend([("Up, Down", "select"), ("y", "copy"), ("Esc", "close")]);
+    if tab.results.as_ref().is_some_and(|results| results.rows() > 0) {
+        hints.extend([("Up, Down", "select"), ("y", "copy")]);
+    }
+    hints.push(("Esc", "close"));
     hints.into_iter().map(|(key, does)| (key.to_owned(), does)).collect()
 }
 

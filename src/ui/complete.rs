@@ -6,23 +6,20 @@
 //! directory that a local path is being typed in, once per directory
 //! ([`Directory`]).
 
-use std::path::{Path, PathBuf};
-
-use crate::view::command::{Flag, Kind, Spec, TABLE, quote, spec, split};
-use crate::view::{Liveness, Snapshot, TransferState, text};
+use crate::view::Snapshot;
+use crate::view::command::{Flag, Kind, Spec, TABLE, spec};
 
 use super::history::History;
 use super::state::Completion;
 
+mod words;
+
+pub use words::{Directory, expand_home};
+use words::{Source, distinct};
+
 /// Candidates offered at once: more than a menu shows, few enough to make in
 /// no time.
 const MAX_CANDIDATES: usize = 100;
-
-/// Entries read from a directory: a huge one must not delay a key.
-const MAX_ENTRIES: usize = 2_000;
-
-/// Lines of the history searched for words.
-const MAX_REMEMBERED: usize = 200;
 
 /// What can be said about the word under the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +51,14 @@ pub fn complete(
     };
     let (mut items, description) = match place(spec, given, &scan.current) {
         Place::Flag => (flags(spec, given, &scan.current), flag_help(spec, &scan.current)),
-        Place::Argument { kind, description } => (source.words(kind, &scan.current), description),
+        Place::Argument { kind, description } => {
+            let mut items = Vec::new();
+            if let (Kind::Peer, Some(name)) = (kind, given.first()) {
+                items = source.sources(name, &scan.current);
+            }
+            items.extend(source.words(kind, &scan.current));
+            (distinct(items), description)
+        }
         Place::Value { flag, inline } => {
             let (typed, before) = match (&inline, scan.current.split_once('=')) {
                 (true, Some((name, typed))) => (typed, format!("{name}=")),
@@ -67,63 +71,11 @@ pub fn complete(
             }
             (items, format!("{} {what}: {}", flag.name, flag.help))
         }
+        Place::Sentence(description) => (Vec::new(), description),
         Place::Nothing => (Vec::new(), spec.usage()),
     };
     items.truncate(MAX_CANDIDATES);
     Completions { start: scan.start, items, description }
-}
-
-/// One entry of a local directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    name: String,
-    is_directory: bool,
-}
-
-/// The local directory listed last.
-#[derive(Debug, Default)]
-pub struct Directory {
-    at: Option<PathBuf>,
-    entries: Vec<Entry>,
-}
-
-impl Directory {
-    /// Forgets the listing: files may have come since.
-    pub fn forget(&mut self) {
-        self.at = None;
-    }
-
-    fn list(&mut self, path: &Path) -> &[Entry] {
-        if self.at.as_deref() != Some(path) {
-            self.entries = read(path);
-            self.at = Some(path.to_owned());
-        }
-        &self.entries
-    }
-}
-
-/// A directory that cannot be read simply offers nothing.
-fn read(path: &Path) -> Vec<Entry> {
-    let Ok(entries) = std::fs::read_dir(path) else {
-        return Vec::new();
-    };
-    let entry = |entry: std::fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        // A name that a terminal would obey cannot go onto the ring either.
-        let plain = text::clean(&name) == name.as_str();
-        plain.then(|| Entry { is_directory: entry.path().is_dir(), name })
-    };
-    let mut entries: Vec<Entry> = entries.take(MAX_ENTRIES).flatten().filter_map(entry).collect();
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    entries
-}
-
-/// A path as it was typed, with `~/` replaced by the home directory.
-pub fn expand_home(path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
-        (Some(rest), Some(home)) => Path::new(&home).join(rest),
-        _ => PathBuf::from(path),
-    }
 }
 
 /// A line taken apart as [`split`] does, but forgiving an open quotation mark.
@@ -179,6 +131,7 @@ enum Place {
     Flag,
     Argument { kind: Kind, description: String },
     Value { flag: &'static Flag, inline: bool },
+    Sentence(String),
     Nothing,
 }
 
@@ -209,7 +162,12 @@ fn place(spec: &'static Spec, given: &[String], current: &str) -> Place {
         }
         return Place::Flag;
     }
-    match spec.arguments.get(positional) {
+    let repeated = spec.arguments.last().filter(|argument| argument.repeated);
+    match spec.arguments.get(positional).or(repeated) {
+        // A sentence is not guessed word by word.
+        Some(argument) if argument.repeated && argument.kind == Kind::Text => {
+            Place::Sentence(format!("{}: {}", argument.name, argument.help))
+        }
         Some(argument) => Place::Argument {
             kind: argument.kind,
             description: format!("{}: {}", argument.name, argument.help),
@@ -250,141 +208,6 @@ fn flag_help(spec: &'static Spec, typed: &str) -> String {
         Some(flag) => format!("{}: {}", flag.name, flag.help),
         None => spec.usage(),
     }
-}
-
-/// Where the words of arguments come from.
-struct Source<'a> {
-    snapshot: &'a Snapshot,
-    history: &'a History,
-    directory: &'a mut Directory,
-}
-
-impl Source<'_> {
-    fn words(&mut self, kind: Kind, typed: &str) -> Vec<Completion> {
-        let mut items = match kind {
-            Kind::Peer | Kind::Linked => self.peers(typed),
-            Kind::LocalPath => self.paths(typed),
-            Kind::RingFile | Kind::Content | Kind::SharedFile | Kind::KeyOrName | Kind::Pattern => {
-                self.names(typed)
-            }
-            Kind::Host | Kind::Ports => Vec::new(),
-            Kind::Text => {
-                let mut items = self.names(typed);
-                items.extend(self.peers(typed));
-                items
-            }
-            Kind::Transfer => self.transfers(typed),
-            Kind::Word => commands(typed),
-        };
-        let mut seen: Vec<String> = Vec::new();
-        items.retain(|item| {
-            let new = !seen.contains(&item.text);
-            if new {
-                seen.push(item.text.clone());
-            }
-            new
-        });
-        items
-    }
-
-    fn peers(&self, typed: &str) -> Vec<Completion> {
-        let space = self.snapshot.space;
-        let own = self.snapshot.me.address();
-        let mut items = Vec::new();
-        for member in &self.snapshot.members {
-            let address = member.peer.address();
-            if address == own {
-                continue;
-            }
-            let id = space.show(member.peer.id(space));
-            let state = match member.liveness {
-                Liveness::Up => "up",
-                Liveness::Suspect => "suspect",
-                Liveness::Dead => "dead",
-            };
-            let full = address.to_string();
-            let port = format!(":{}", address.port());
-            if full.starts_with(typed) {
-                items.push(Completion { text: full, help: format!("id {id}, {state}") });
-            } else if port.starts_with(typed) && address.ip() == own.ip() {
-                items.push(Completion { text: port, help: format!("id {id}, {state}") });
-            } else if id.starts_with(typed) {
-                items.push(Completion { text: id, help: format!("{full}, {state}") });
-            }
-        }
-        items.extend(self.remembered(&["join", "ping"], typed, "used before"));
-        items
-    }
-
-    fn names(&self, typed: &str) -> Vec<Completion> {
-        let space = self.snapshot.space;
-        let here = self.snapshot.files.iter().filter(|file| fits(file.name.as_str(), typed));
-        let mut items: Vec<Completion> = here
-            .take(MAX_CANDIDATES)
-            .map(|file| Completion {
-                text: quote(file.name.as_str()),
-                help: format!("{}, key {}", text::bytes(file.size), space.show(file.key)),
-            })
-            .collect();
-        let words = ["get", "download", "rm", "lookup", "trace"];
-        items.extend(self.remembered(&words, typed, "used before"));
-        let stored = self.remembered(&["put", "upload"], "", "stored before");
-        items.extend(stored.into_iter().filter_map(|item| {
-            let word = split(&item.text).ok()?.pop()?;
-            let name = word.rsplit('/').next()?;
-            fits(name, typed).then(|| Completion { text: quote(name), help: item.help })
-        }));
-        items
-    }
-
-    /// First arguments of these commands in the history, newest first.
-    fn remembered(&self, words: &[&str], typed: &str, help: &str) -> Vec<Completion> {
-        let argument = |line: &str| {
-            let line = split(line.trim_start_matches(':')).ok()?;
-            let [command, argument, ..] = line.as_slice() else { return None };
-            let wanted = words.contains(&command.as_str()) && fits(argument, typed);
-            (wanted && !argument.starts_with("--"))
-                .then(|| Completion { text: quote(argument), help: help.to_owned() })
-        };
-        self.history.newest_first().take(MAX_REMEMBERED).filter_map(argument).collect()
-    }
-
-    fn paths(&mut self, typed: &str) -> Vec<Completion> {
-        let (before, start) = match typed.rfind('/') {
-            Some(slash) => typed.split_at(slash + 1),
-            None => ("", typed),
-        };
-        let at = if before.is_empty() { PathBuf::from(".") } else { expand_home(before) };
-        let hidden = start.starts_with('.');
-        let wanted = |entry: &&Entry| {
-            entry.name.starts_with(start) && (hidden || !entry.name.starts_with('.'))
-        };
-        let item = |entry: &Entry| {
-            let (slash, help) = if entry.is_directory { ("/", "directory") } else { ("", "file") };
-            let path = format!("{before}{}{slash}", entry.name);
-            Completion { text: quote(&path), help: help.to_owned() }
-        };
-        self.directory.list(&at).iter().filter(wanted).take(MAX_CANDIDATES).map(item).collect()
-    }
-
-    fn transfers(&self, typed: &str) -> Vec<Completion> {
-        let live = |state: &TransferState| {
-            matches!(state, TransferState::Running | TransferState::Securing { .. })
-        };
-        let rows = self.snapshot.transfers.iter().filter(|row| live(&row.state));
-        rows.map(|row| {
-            let share = row.done.saturating_mul(100).checked_div(row.total).unwrap_or(0);
-            Completion { text: row.number.to_string(), help: format!("{} {share} %", row.name) }
-        })
-        .filter(|item| item.text.starts_with(typed))
-        .collect()
-    }
-}
-
-/// Names are matched from their start, whatever the case.
-fn fits(name: &str, typed: &str) -> bool {
-    let mut name = name.chars().flat_map(char::to_lowercase);
-    typed.chars().flat_map(char::to_lowercase).all(|c| name.next() == Some(c))
 }
 
 #[cfg(test)]
@@ -437,6 +260,68 @@ mod tests {
         assert_eq!(texts_with("get \"my fi", &history), ["\"my file.txt\""]);
     }
 
+    /// A node with links, a search, a scan and a shared file.
+    fn rich() -> Snapshot {
+        let mut snapshot = (*fixture::eight().nodes[0].snapshot).clone();
+        snapshot.search = Some(std::sync::Arc::new(fixture::search()));
+        snapshot.scan = Some(std::sync::Arc::new(fixture::scan()));
+        snapshot
+    }
+
+    fn rich_texts(line: &str) -> Vec<String> {
+        let found = complete(line, &rich(), &History::default(), &mut Directory::default());
+        found.items.into_iter().map(|item| item.text).collect()
+    }
+
+    #[test]
+    fn what_was_found_completes_with_its_hash_where_a_name_stands_for_several() {
+        let both = ["SkyShip.jpg@a1a1a1a1", "SkyShip.jpg@a7a7a7a7"];
+        let all = rich_texts("get sky");
+        assert_eq!(all[..2], both);
+        assert_eq!(all[2], "\"Skyline of a rather large city at night.mkv\"");
+        assert_eq!(rich_texts("get SkyShip.jpg@a7"), [both[1]]);
+        assert_eq!(rich_texts("get notes/"), ["notes/sky.md"]);
+        assert_eq!(rich_texts("rm notes/"), Vec::<String>::new(), "it need not be on the ring");
+    }
+
+    #[test]
+    fn a_request_offers_those_first_who_have_the_file() {
+        let all = rich_texts("request notes/sky.md ");
+        assert_eq!(all[..2], ["127.0.0.1:2005", "127.0.0.1:2006"]);
+        assert_eq!(all.iter().filter(|text| *text == "127.0.0.1:2005").count(), 1);
+        assert_eq!(rich_texts("request SkyShip.jpg@a7a7a7a7 :2")[0], ":2003");
+    }
+
+    #[test]
+    fn peers_complete_from_links_and_scans_too_and_disconnect_knows_links_only() {
+        assert_eq!(rich_texts("ping :50"), [":5003", ":5005", ":5009"]);
+        let linked = rich_texts("disconnect ");
+        let ports = [2001, 2003, 2004, 2005, 5003];
+        assert_eq!(linked, ports.map(|port| format!("127.0.0.1:{port}")));
+    }
+
+    #[test]
+    fn unshare_knows_what_is_shared_from_here() {
+        assert_eq!(rich_texts("unshare "), ["SkyShip.jpg", "talks/2026/chord.pdf"]);
+        assert_eq!(rich_texts("rm talks"), Vec::<String>::new(), "it is not on the ring");
+    }
+
+    #[test]
+    fn scan_offers_hosts_and_ranges_of_ports() {
+        assert_eq!(rich_texts("scan "), ["127.0.0.1", "2000-2009", "5000-5009"]);
+        assert_eq!(rich_texts("scan 127.0.0.1 5"), ["5000-5009"]);
+    }
+
+    #[test]
+    fn every_path_of_a_list_completes_but_no_word_of_a_sentence() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("x.jpg"), "x").expect("written");
+        let root = directory.path().to_str().expect("plain");
+        assert_eq!(texts(&format!("share a b {root}/")), [format!("{root}/x.jpg")]);
+        assert_eq!(texts("say sky"), Vec::<String>::new());
+        assert_eq!(description("say hello "), "TEXT: a sentence");
+    }
+
     #[test]
     fn local_paths_complete_step_by_step_and_hide_dot_files() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -478,17 +363,6 @@ mod tests {
             "--overwrite: replace other content under the name"
         );
         assert_eq!(description("leave "), "leave");
-    }
-
-    #[test]
-    fn a_directory_is_read_once_until_it_is_forgotten() {
-        let root = tempfile::tempdir().expect("a directory");
-        let mut directory = Directory::default();
-        assert!(directory.list(root.path()).is_empty());
-        std::fs::write(root.path().join("new"), "x").expect("written");
-        assert!(directory.list(root.path()).is_empty());
-        directory.forget();
-        assert_eq!(directory.list(root.path()).len(), 1);
     }
 
     proptest::proptest! {

@@ -51,6 +51,30 @@ pub fn why(event: &UiEvent) -> Option<&'static str> {
         Step::Kept => "placement: the key is this node's own, or its owner is just before it",
         Step::Given => "placement: the copies are where they belong, so the one here could go",
         Step::KeepFailed => "repair: the owner tries again in its next round",
+        Step::Said => {
+            "gossip: it came over one link and goes on over all others; its number keeps it from \
+             being shown or sent twice"
+        }
+        Step::Linked => {
+            "links: some are drawn at random among the known nodes, besides those asked for, so \
+             that what one says reaches all"
+        }
+        Step::Unlinked => {
+            "links: a closed connection or four missed beats end a link; another node is drawn in \
+             its place"
+        }
+        Step::Registry => {
+            "registry: it keeps a list of live nodes, checks each of them, and tells every change \
+             to those connected"
+        }
+        Step::Shared => {
+            "sharing: the file stays where it is; the owner of its key remembers for half an hour \
+             who has it, and is told again before that"
+        }
+        Step::Trust => {
+            "trust: whoever sent a wrong piece is not asked for a while, whoever was slow is asked \
+             last"
+        }
     })
 }
 

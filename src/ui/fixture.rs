@@ -211,7 +211,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
 
 /// Events of every level, oldest first.
 pub fn events(count: u64) -> Vec<UiEvent> {
-    const LINES: [(Level, Option<Step>, &str); 6] = [
+    const LINES: [(Level, Option<Step>, &str); 7] = [
         (Level::Info, None, "listening on 127.0.0.1:2000 as 466"),
         (
             Level::Info,
@@ -225,11 +225,12 @@ pub fn events(count: u64) -> Vec<UiEvent> {
             "48 at 127.0.0.1:2001 does not answer; the next successor takes its place",
         ),
         (Level::Info, None, "lookup 189 found 466 in 1 hop, 2.1 ms"),
+        (Level::Info, Some(Step::Said), "127.0.0.1:2003 says: the tide is in"),
         (Level::Error, None, "could not save lecture-04.pdf: the disk is full; free some space"),
     ];
     (0..count)
         .map(|i| {
-            let (level, step, text) = LINES[(i % 6) as usize];
+            let (level, step, text) = LINES[(i % 7) as usize];
             let unix_ms = 1_763_726_643_000 + i * 1_700;
             UiEvent { unix_ms, level, step, text: text.to_owned() }
         })
@@ -419,7 +420,7 @@ fn transfers() -> Vec<TransferRow> {
         peers: ports
             .iter()
             .enumerate()
-            .map(|(i, port)| (peer(*port).address(), done * 4 / 7 >> i))
+            .map(|(i, port)| (peer(*port).address(), (done * 4 / 7) >> i))
             .collect(),
         started_ms: 40_000,
         ended_ms: (rate == 0).then_some(52_000),

@@ -101,9 +101,8 @@ impl App {
                 self.tell(Level::Error, format!("{whose}{which}{}", clean_lines(&why)));
             }
             Ok(outcome) => {
-                let outcome = match self.results_ended(ended.node, &ended.line, outcome) {
-                    Ok(()) => return,
-                    Err(outcome) => outcome,
+                let Some(outcome) = self.results_ended(ended.node, &ended.line, outcome) else {
+                    return;
                 };
                 let mut lines = text::lines(&outcome);
                 let lookup = matches!(outcome, Outcome::Lookup { .. });

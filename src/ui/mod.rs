@@ -33,6 +33,7 @@ mod inbox;
 mod ingest;
 mod prompt;
 pub mod reducer;
+pub mod registry;
 pub mod results;
 mod run;
 mod screen;

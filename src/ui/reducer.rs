@@ -121,6 +121,7 @@ impl App {
                     self.focus = Focus::Panels;
                 }
             }
+            MouseEventKind::Down(MouseButton::Left) => self.click_result(at),
             MouseEventKind::ScrollUp => self.wheel(under, -NOTCH),
             MouseEventKind::ScrollDown => self.wheel(under, NOTCH),
             _ => {}

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::Position;
 
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -326,14 +327,14 @@ impl App {
         matches!(self.overlay, None | Some(Overlay::Output { .. } | Overlay::Results))
     }
 
-    /// A command of a node ended: its results are listed. Gives back an outcome
+    /// A command of a node ended: its results are listed. Gives an outcome back
     /// that is no list.
     pub(super) fn results_ended(
         &mut self,
         node: usize,
         line: &str,
         outcome: Outcome,
-    ) -> Result<(), Outcome> {
+    ) -> Option<Outcome> {
         let of = match outcome {
             Outcome::Found(mut row) => {
                 wash_search(&mut row);
@@ -346,9 +347,9 @@ impl App {
             Outcome::Ambiguous { name, contents } => {
                 Listed::Contents { name, contents, options: options(line) }
             }
-            other => return Err(other),
+            other => return Some(other),
         };
-        let Some(tab) = self.nodes.get_mut(node) else { return Ok(()) };
+        let tab = self.nodes.get_mut(node)?;
         let was_shown = match &mut tab.results {
             Some(results) if results.is_same(&of) => {
                 results.update(of);
@@ -368,7 +369,7 @@ impl App {
             let keys = if self.focus == Focus::Prompt { "Esc, then r" } else { "r" };
             self.tell(Level::Info, format!("{summary}; {keys} shows them again"));
         }
-        Ok(())
+        None
     }
 
     /// A key while results lie over the panels; `None`: the key is meant for
@@ -428,6 +429,15 @@ impl App {
             results.choice = 0;
         }
         self.prompt.message = None;
+    }
+
+    /// A click selects the row under it.
+    pub(super) fn click_result(&mut self, at: Position) {
+        let Some(area) = self.memory.rows.filter(|area| area.contains(at)) else { return };
+        let Some(offset) = self.open_results().map(|results| results.table.offset) else { return };
+        let row = offset + usize::from(at.y - area.y);
+        self.select_result(isize::MIN);
+        self.select_result(isize::try_from(row).unwrap_or(isize::MAX));
     }
 
     fn choose_command(&mut self, step: isize) {

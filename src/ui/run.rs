@@ -55,7 +55,7 @@ async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended,
 
 /// What the locale says about the terminal's encoding; the first variable that
 /// is set decides, as for the C library.
-fn locale_is_utf8() -> bool {
+pub(super) fn locale_is_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
     locale.is_some_and(|locale| {
@@ -65,10 +65,10 @@ fn locale_is_utf8() -> bool {
 }
 
 /// The signals that a dashboard answers.
-struct Signals([(Signal, Signalled); 6]);
+pub(super) struct Signals([(Signal, Signalled); 6]);
 
 impl Signals {
-    fn new() -> io::Result<Signals> {
+    pub(super) fn new() -> io::Result<Signals> {
         let on = |kind, means| signal(kind).map(|signal| (signal, means));
         // tokio has no names for these two.
         let stop = SignalKind::from_raw(Number::TSTP.as_raw());

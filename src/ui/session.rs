@@ -27,13 +27,13 @@ use super::state::{App, Overlay};
 use super::{Ended, Feed, LabRequest, UiError, draw, history, terminal};
 
 /// Time between two frames that no key asked for: 15 a second.
-const FRAMES: Duration = Duration::from_millis(66);
+pub(super) const FRAMES: Duration = Duration::from_millis(66);
 
 /// Time between two frames when only a clock on the screen moves.
-const CLOCK: Duration = Duration::from_secs(1);
+pub(super) const CLOCK: Duration = Duration::from_secs(1);
 
 /// Time between two looks whether the terminal is still there.
-const LOOK: Duration = Duration::from_secs(2);
+pub(super) const LOOK: Duration = Duration::from_secs(2);
 
 /// Time to leave the ring after the terminal has gone away: the process must
 /// be gone in three seconds.
@@ -41,7 +41,7 @@ const HANGUP_DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// News taken in before the next look at the keys: a flood of events must not
 /// hold a key up.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// What a signal means here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -438,7 +438,7 @@ impl<S: Screen> Session<S> {
 /// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
 /// this task's own waker behind: crossterm keeps the first waker that it was
 /// given since the last key, and would wake nobody at the next one.
-async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
+pub(super) async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
     std::future::poll_fn(|context| {
         Poll::Ready(match stream.poll_next_unpin(context) {
             Poll::Ready(item) => Some(item),

@@ -313,6 +313,8 @@ pub struct Glyphs {
     pub detail: &'static str,
     /// Before an event.
     pub info: &'static str,
+    /// Before what somebody said.
+    pub said: &'static str,
     /// What a lookup needs on average, as a formula.
     pub half_log: &'static str,
     /// Steps of a wheel that says that something goes on.
@@ -359,6 +361,7 @@ impl Glyphs {
             alert: "▲",
             detail: "·",
             info: "•",
+            said: "»",
             half_log: "½log₂N",
             wheel: &["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"],
             marker: Marker::Braille,
@@ -413,6 +416,7 @@ impl Glyphs {
             alert: "!",
             detail: ".",
             info: "-",
+            said: "\"",
             half_log: "log2(N)/2",
             wheel: &["|", "/", "-", "\\"],
             marker: Marker::Custom('.'),
@@ -475,7 +479,8 @@ mod tests {
     #[test]
     fn states_differ_by_glyph_and_each_glyph_is_one_cell() {
         for glyphs in [Glyphs::unicode(), Glyphs::ascii()] {
-            let states = [glyphs.me, glyphs.up, glyphs.suspect, glyphs.dead, glyphs.key];
+            let states =
+                [glyphs.me, glyphs.up, glyphs.suspect, glyphs.dead, glyphs.key, glyphs.said];
             for (i, a) in states.iter().enumerate() {
                 assert_eq!(a.width(), 1, "{a}");
                 assert_eq!(a.is_ascii(), glyphs.ascii, "{a}");

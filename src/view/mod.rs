@@ -559,6 +559,18 @@ pub enum Step {
     Given,
     /// A copy could not be made.
     KeepFailed,
+    /// Somebody told everyone something.
+    Said,
+    /// There is a link with a peer.
+    Linked,
+    /// The link with a peer ended.
+    Unlinked,
+    /// A registry was reached, was lost, or told of peers.
+    Registry,
+    /// What this node shares changed.
+    Shared,
+    /// A peer is trusted less, or again.
+    Trust,
 }
 
 /// A line of the events panel.

@@ -31,17 +31,17 @@ use crate::process::{
 };
 
 /// A connection that speaks for itself.
-struct Raw(TcpStream);
+pub(crate) struct Raw(pub(crate) TcpStream);
 
 impl Raw {
-    fn connect(address: SocketAddr) -> Raw {
+    pub(crate) fn connect(address: SocketAddr) -> Raw {
         let stream = TcpStream::connect(address).expect("the node listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
         Raw(stream)
     }
 
     /// Says hello and hears the node's.
-    fn greet(address: SocketAddr, hello: &Hello) -> (Raw, Hello) {
+    pub(crate) fn greet(address: SocketAddr, hello: &Hello) -> (Raw, Hello) {
         let mut raw = Raw::connect(address);
         raw.0.write_all(&hello.to_bytes().expect("it fits")).expect("it is taken");
         raw.0.read_exact(&mut [0; PREAMBLE_BYTES]).expect("a preamble");
@@ -54,11 +54,11 @@ impl Raw {
         Raw::greet(address, &stranger(Purpose::Data)).0
     }
 
-    fn say<T: Serialize>(&mut self, header: &T) {
+    pub(crate) fn say<T: Serialize>(&mut self, header: &T) {
         self.0.write_all(&codec::frame(header).expect("it fits")).expect("it is taken");
     }
 
-    fn hear<T: DeserializeOwned>(&mut self) -> std::io::Result<T> {
+    pub(crate) fn hear<T: DeserializeOwned>(&mut self) -> std::io::Result<T> {
         let mut prefix = [0; codec::PREFIX_BYTES];
         self.0.read_exact(&mut prefix)?;
         let mut body = vec![0; codec::frame_length(prefix).expect("a frame's length")];
@@ -67,7 +67,7 @@ impl Raw {
     }
 
     /// Reads until the other side closes.
-    fn closed(mut self) {
+    pub(crate) fn closed(mut self) {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
             Ok(_) => {}
@@ -76,7 +76,7 @@ impl Raw {
     }
 }
 
-fn stranger(purpose: Purpose) -> Hello {
+pub(crate) fn stranger(purpose: Purpose) -> Hello {
     Hello {
         purpose,
         program: Program::Client,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::access::client_hello;
@@ -23,6 +23,10 @@ use super::desk::Input;
 /// Time for an answer: a peer that needs longer is no use to anybody who wants
 /// to join through it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// Pause between two checks of a peer that closes its connection again and
+/// again, or of which somebody keeps talking.
+const SPACING: Duration = Duration::from_millis(500);
 
 /// What the task of a peer is told by the desk.
 #[derive(Debug)]
@@ -102,6 +106,7 @@ impl Watch {
     async fn run(mut self, shared: &Shared, mut nudged: mpsc::Receiver<()>) {
         let mut whole = true;
         loop {
+            let begun = Instant::now();
             if let Some(check) = self.check(whole).await {
                 let (address, number) = (self.address, self.number);
                 let input = Input::Checked { address, number, check };
@@ -127,6 +132,7 @@ impl Watch {
                 () = closed => true,
                 () = tokio::time::sleep(pause) => false,
             };
+            tokio::time::sleep_until(begun + SPACING.min(pause)).await;
         }
     }
 

@@ -125,24 +125,7 @@ impl Finds {
             .take(LINKED)
             .collect();
         linked.sort_unstable();
-        let state = SearchState {
-            peers: linked.iter().map(|peer| (*peer, None)).collect(),
-            answered: 1,
-            ..SearchState::default()
-        };
-        let found = Found { rows: Vec::new(), state };
-        let find = Find {
-            pattern: pattern.to_owned(),
-            matcher: Pattern::new(pattern),
-            shown,
-            seen: BTreeSet::new(),
-            followers: watch::Sender::new(Arc::new(found.clone())),
-            found,
-            linked_rows: 0,
-            asked: linked.iter().copied().collect(),
-            ring_ended: false,
-            changed: true,
-        };
+        let find = Find::new(pattern, &linked, shown);
         self.running.insert(self.count, find);
         let number = self.base.wrapping_add(self.count);
         Ok((self.count, SearchId { origin: me, number }, linked))
@@ -152,32 +135,14 @@ impl Finds {
     pub(super) fn found(&mut self, search: SearchId, rows: Vec<FoundRow>) {
         let number = search.number.wrapping_sub(self.base);
         let Some(find) = self.running.get_mut(&number) else { return };
-        for row in rows {
-            if find.found.rows.len() >= MAX_RESULTS {
-                find.found.state.truncated = true;
-                break;
-            }
-            find.take(row);
-        }
-        find.changed = true;
+        find.ring_found(rows);
     }
 
     /// How the ring's part of a search stands.
     pub(super) fn stands(&mut self, search: SearchId, progress: Progress, ended: bool) {
         let number = search.number.wrapping_sub(self.base);
         let Some(find) = self.running.get_mut(&number) else { return };
-        let Progress { answered, depth, silent, truncated } = progress;
-        let state = &mut find.found.state;
-        let before = state.clone();
-        *state = SearchState {
-            answered,
-            depth,
-            silent,
-            truncated: truncated || before.truncated,
-            ..before.clone()
-        };
-        find.changed |= *state != before;
-        find.ring_ended |= ended;
+        find.ring_stands(progress, ended);
         self.end_if_over(number);
     }
 
@@ -189,32 +154,9 @@ impl Finds {
         answer: Option<(Vec<FoundRow>, bool)>,
     ) {
         let Some(find) = self.running.get_mut(&number) else { return };
-        find.asked.remove(&peer);
-        find.changed = true;
-        if let Some((rows, more)) = answer {
-            let sent = rows.len();
-            let its = |row: &FoundRow| {
-                row.node.address() == peer.address() && find.matcher.matches(row.name.as_str())
-            };
-            let rows: Vec<FoundRow> = rows.into_iter().filter(its).take(MAX_PAGE).collect();
-            let honest = rows.len() == sent;
-            let asked = find.found.state.peers.iter_mut().find(|(asked, _)| *asked == peer);
-            if let Some((_, has)) = asked {
-                *has = Some(!rows.is_empty());
-            }
-            find.found.state.truncated |= more;
-            for row in rows {
-                let full = find.found.rows.len() >= MAX_RESULTS;
-                if full || find.linked_rows >= LINKED_RESULTS {
-                    find.found.state.truncated = true;
-                    break;
-                }
-                find.linked_rows += usize::from(find.take(row));
-            }
-            if !honest {
-                let text = format!("{peer} answered a search with files that are not its own");
-                let _ = self.shared.hub.send(Input::Stranger(text)).await;
-            }
+        if !find.linked_answered(peer, answer) {
+            let text = format!("{peer} answered a search with files that it was not asked for");
+            let _ = self.shared.hub.send(Input::Stranger(text)).await;
         }
         self.end_if_over(number);
     }
@@ -243,9 +185,8 @@ impl Finds {
     }
 
     fn end_if_over(&mut self, number: u32) {
-        let over =
-            |find: &Find| find.ring_ended && find.asked.is_empty() && !find.found.state.ended;
-        let Some(find) = self.running.get_mut(&number).filter(|find| over(find)) else { return };
+        let find = self.running.get_mut(&number).filter(|find| find.is_over());
+        let Some(find) = find else { return };
         find.found.state.ended = true;
         find.publish(number, &self.shared);
         self.ended.insert(number, find.followers.subscribe());
@@ -254,6 +195,82 @@ impl Finds {
 }
 
 impl Find {
+    fn new(pattern: &str, linked: &[Peer], shown: bool) -> Find {
+        let state = SearchState {
+            peers: linked.iter().map(|peer| (*peer, None)).collect(),
+            answered: 1,
+            ..SearchState::default()
+        };
+        let found = Found { rows: Vec::new(), state };
+        Find {
+            pattern: pattern.to_owned(),
+            matcher: Pattern::new(pattern),
+            shown,
+            seen: BTreeSet::new(),
+            followers: watch::Sender::new(Arc::new(found.clone())),
+            found,
+            linked_rows: 0,
+            asked: linked.iter().copied().collect(),
+            ring_ended: false,
+            changed: true,
+        }
+    }
+
+    /// A linked peer answered, or did not; whether the answer is fair.
+    fn linked_answered(&mut self, peer: Peer, answer: Option<(Vec<FoundRow>, bool)>) -> bool {
+        if !self.asked.remove(&peer) {
+            return true;
+        }
+        self.changed = true;
+        let Some((rows, more)) = answer else { return true };
+        let sent = rows.len();
+        let its = |row: &FoundRow| {
+            row.node.address() == peer.address() && self.matcher.matches(row.name.as_str())
+        };
+        let rows: Vec<FoundRow> = rows.into_iter().filter(its).take(MAX_PAGE).collect();
+        let is_fair = rows.len() == sent;
+        let state = &mut self.found.state;
+        if let Some((_, has)) = state.peers.iter_mut().find(|(asked, _)| *asked == peer) {
+            *has = Some(!rows.is_empty());
+        }
+        state.truncated |= more;
+        for row in rows {
+            if self.found.rows.len() >= MAX_RESULTS || self.linked_rows >= LINKED_RESULTS {
+                self.found.state.truncated = true;
+                break;
+            }
+            self.linked_rows += usize::from(self.take(row));
+        }
+        is_fair
+    }
+
+    /// Takes results of the ring in.
+    fn ring_found(&mut self, rows: Vec<FoundRow>) {
+        self.changed = true;
+        for row in rows {
+            if self.found.rows.len() >= MAX_RESULTS {
+                self.found.state.truncated = true;
+                return;
+            }
+            self.take(row);
+        }
+    }
+
+    /// Takes over how the ring's part stands.
+    fn ring_stands(&mut self, progress: Progress, ended: bool) {
+        let Progress { answered, depth, silent, truncated } = progress;
+        let before = self.found.state.clone();
+        let truncated = truncated || before.truncated;
+        let after = SearchState { answered, depth, silent, truncated, ..before.clone() };
+        self.changed |= after != before;
+        self.found.state = after;
+        self.ring_ended |= ended;
+    }
+
+    fn is_over(&self) -> bool {
+        self.ring_ended && self.asked.is_empty()
+    }
+
     /// Takes a row in; whether it is new.
     fn take(&mut self, row: FoundRow) -> bool {
         let new = self.seen.insert(row.clone());
@@ -381,5 +398,52 @@ mod tests {
                 (vec!["b.jpg", "c.jpg"], vec![2001, 2002], 5, true),
             ]
         );
+    }
+
+    fn peer(port: u16) -> Peer {
+        row(port, "x", 0, 0, false).node
+    }
+
+    #[test]
+    fn a_search_is_over_when_the_ring_and_every_linked_peer_have_had_their_say() {
+        let mut find = Find::new("jpg", &[peer(2001), peer(2002), peer(2003)], true);
+        assert_eq!(find.found.state.peers[0], (peer(2001), None));
+        assert!(
+            find.linked_answered(peer(2001), Some((vec![row(2001, "a.jpg", 1, 1, false)], false)))
+        );
+        assert!(find.linked_answered(peer(2002), Some((Vec::new(), false))));
+        find.ring_found(vec![row(2001, "a.jpg", 1, 1, false), row(2004, "b.jpg", 2, 1, true)]);
+        find.ring_stands(Progress { answered: 3, depth: 1, ..Progress::default() }, true);
+        assert!(!find.is_over(), "2003 has not answered");
+        assert!(find.linked_answered(peer(2003), None));
+        assert!(find.is_over());
+        let shown = super::row(1, "jpg", &find.found);
+        let has: Vec<_> = shown.peers.iter().map(|(_, has)| *has).collect();
+        assert_eq!(has, [Some(true), Some(false), None]);
+        // What the ring tells again about a linked peer is the same file.
+        assert_eq!((shown.contents.len(), find.found.rows.len(), shown.answered), (2, 2, 3));
+    }
+
+    #[test]
+    fn a_linked_peer_speaks_for_itself_and_fills_its_part_only() {
+        let mut find = Find::new("jpg", &[peer(2001), peer(2002), peer(2003)], true);
+        let others = vec![row(2009, "a.jpg", 1, 1, false), row(2001, "mine.jpg", 2, 1, false)];
+        assert!(!find.linked_answered(peer(2001), Some((others, false))));
+        assert_eq!(find.found.rows.len(), 1);
+        let other = vec![row(2002, "a.png", 1, 1, false)];
+        assert!(!find.linked_answered(peer(2002), Some((other, false))));
+        assert_eq!(find.found.state.peers[1].1, Some(false));
+        let many = (0..=255).map(|n| row(2003, "a.jpg", n, 1, false)).collect();
+        assert!(!find.linked_answered(peer(2003), Some((many, true))));
+        assert_eq!(find.found.rows.len(), 1 + MAX_PAGE);
+        assert!(find.found.state.truncated);
+    }
+
+    #[test]
+    fn results_of_one_search_are_limited() {
+        let mut find = Find::new("", &[], true);
+        let rows = (0..=MAX_RESULTS).map(|n| row(2001, "a.jpg", 1, n as u64, true)).collect();
+        find.ring_found(rows);
+        assert_eq!((find.found.rows.len(), find.found.state.truncated), (MAX_RESULTS, true));
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 /// as long.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(600);
+/// The longest pause: a minute after somebody is back, he is looked at.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Addresses that are remembered: twice a full list. Beyond it the one that may
 /// be tried again first is forgotten.
@@ -67,7 +67,7 @@ mod tests {
             assert!(backoff.is_ready(address, now));
             backoff.tried(address, now);
             let pause = backoff.next(now).expect("it waits");
-            assert!(!backoff.is_ready(address, now + pause - Duration::from_millis(1)));
+            assert!(!backoff.is_ready(address, now + pause.mul_f64(0.99)));
             pauses.push(pause);
             now += pause;
         }

@@ -35,6 +35,9 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// 86 pages, and whoever sends more than this is heard more slowly.
 const NEWS: (u32, Duration) = (1_024, Duration::from_millis(5));
 
+/// A node that was taken off the list says so after this: it lives.
+const BACK: Duration = Duration::from_secs(1);
+
 /// Pages of a list at the most; a list that does not end by then never does.
 const MAX_PAGES: usize = 2 * MAX_PEERS;
 
@@ -139,8 +142,8 @@ impl Contact {
         let mut pace = Pace::new(NEWS.0, NEWS.1, Instant::now());
         let mut heard = Instant::now();
         let mut pages = 0;
-        // Whether the registry lists this node, and since when it should.
-        let (mut listed, mut asked) = (false, Instant::now());
+        // Whether the registry lists this node, and when to remind it if not.
+        let (mut listed, mut remind) = (false, Instant::now() + AGAIN);
         let mut told_unlisted = false;
         let now = place.borrow_and_update().clone();
         let mut on_it = now.is_some();
@@ -171,7 +174,11 @@ impl Contact {
                             }
                         }
                         News::Came(peer) => listed |= peer.address == me.address(),
-                        News::Gone { peer, .. } => listed &= peer.address() != me.address(),
+                        News::Gone { peer, .. } if peer.address() == me.address() => {
+                            listed = false;
+                            remind = heard + BACK;
+                        }
+                        News::Gone { .. } => {}
                         News::Ping => {}
                     }
                     let ping = news == News::Ping;
@@ -186,7 +193,7 @@ impl Contact {
                         return self.goodbye(frames, on_it).await;
                     }
                     let now = place.borrow_and_update().clone();
-                    asked = Instant::now();
+                    remind = Instant::now() + AGAIN;
                     match (now, on_it) {
                         (Some(connect), _) => {
                             on_it = true;
@@ -200,8 +207,8 @@ impl Contact {
                     }
                 }
                 Some(report) = reports.recv() => report,
-                () = tokio::time::sleep_until((asked + AGAIN).into()), if on_it && !listed => {
-                    asked = Instant::now();
+                () = tokio::time::sleep_until(remind.into()), if on_it && !listed => {
+                    remind = Instant::now() + AGAIN;
                     if !std::mem::replace(&mut told_unlisted, true) {
                         self.tell(Heard::Unlisted).await;
                     }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::peer::Peer;
 use crate::registry::lists::{Lists, Seeker};
-use crate::view::{Census, Level, Liveness, RegistryRow, Snapshot, Standing};
+use crate::view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing};
 use crate::wire::handshake::Params;
 use crate::wire::registry::{Listed, News, Report};
 
@@ -80,10 +80,12 @@ enum Heard {
 struct Contact {
     reports: mpsc::Sender<Report>,
     row: RegistryRow,
-    /// What was told of it, so that it is told once.
-    told: Option<String>,
     /// Whether it was ever connected.
     known: bool,
+    /// Whether its first list was told.
+    announced: bool,
+    /// Why it could not be reached, as it was told.
+    failed: Option<String>,
 }
 
 /// Runs until the node stops. `dead` are peers that did not answer this node;
@@ -94,6 +96,14 @@ pub(super) async fn run(
     mut dead: mpsc::Receiver<Peer>,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
 ) {
+    if seeds.is_empty() {
+        let nobody_hears = async { while dead.recv().await.is_some() {} };
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            () = nobody_hears => {}
+        }
+        return;
+    }
     let (heard_tx, mut heard) = mpsc::channel(HEARD);
     let (tried_tx, mut tried) = mpsc::channel(1);
     let (place_tx, place) = watch::channel(place_of(&snapshots.borrow_and_update()));
@@ -119,7 +129,10 @@ pub(super) async fn run(
             heard_ms: None,
             note: None,
         };
-        seeker.contacts.insert(address, Contact { reports, row, told: None, known: false });
+        seeker.contacts.insert(
+            address,
+            Contact { reports, row, known: false, announced: false, failed: None },
+        );
     }
     drop((place, heard_tx));
     seeker.show();
@@ -184,6 +197,8 @@ enum Look {
     Failed(String),
     /// It is not what the registry says.
     Lie(String),
+    /// It did not let this node in.
+    NotJoined(String),
 }
 
 /// What the node knows through its registries, and does with it.
@@ -202,6 +217,8 @@ struct Seeking {
     /// Not before that, whatever changes.
     not_before: Instant,
     reported: Vec<(Instant, Peer)>,
+    /// Whether it was told that a ring with other parameters is listed.
+    named_elsewhere: bool,
     started: Instant,
 }
 
@@ -223,6 +240,7 @@ impl Seeking {
             look_at: now + NEVER,
             not_before: now,
             reported: Vec::new(),
+            named_elsewhere: false,
             started: now,
         }
     }
@@ -253,6 +271,7 @@ impl Seeking {
                 contact.row.liveness = Liveness::Up;
                 contact.row.heard_ms = Some(now_ms);
                 contact.row.note = None;
+                contact.failed = None;
                 if std::mem::replace(&mut contact.known, true) {
                     say = Some((Level::Info, format!("registry {registry} is back")));
                 }
@@ -268,9 +287,8 @@ impl Seeking {
                 }
                 self.lists.take(registry, news);
                 contact.row.peers = u32::try_from(self.lists.count(registry)).unwrap_or(u32::MAX);
-                if whole && contact.told.is_none() {
+                if whole && !std::mem::replace(&mut contact.announced, true) {
                     let text = format!("registry {registry} lists {} peers", contact.row.peers);
-                    contact.told = Some(text.clone());
                     say = Some((Level::Info, text));
                 }
                 if let Some(note) = self.lists.garbage(registry).note() {
@@ -287,11 +305,11 @@ impl Seeking {
             Heard::Lost { why, was_up } => {
                 self.lists.lost(registry);
                 contact.row.liveness = Liveness::Dead;
-                if was_up || (!contact.known && contact.told.as_ref() != Some(&why)) {
+                if was_up || contact.failed.as_ref() != Some(&why) && !contact.known {
                     let text = format!("registry {registry}: {why}; trying again");
                     say = Some((Level::Warn, text));
                 }
-                contact.told = Some(why.clone());
+                contact.failed = Some(why.clone());
                 contact.row.note = Some(why);
                 self.look_soon();
             }
@@ -334,11 +352,28 @@ impl Seeking {
             Census::Complete | Census::Partial => MEMBER_PACE,
         };
         let params = params_of(snapshot);
-        let seeker = Seeker { me: snapshot.me, params: &params, lonely };
+        // What is shared from where it lies belongs to no ring.
+        let keeps = snapshot.files.iter().any(|file| file.role != Role::Shared);
+        let seeker = Seeker { me: snapshot.me, params: &params, lonely, adopts: lonely && !keeps };
         let ready = |address| {
             (lonely || !self.known.contains(&address)) && self.backoff.is_ready(address, now)
         };
         let next = self.lists.next(seeker, self.contacts.len(), fastrand::usize(..), ready);
+        if lonely
+            && keeps
+            && !self.named_elsewhere
+            && let Some(other) = self.lists.elsewhere(seeker)
+        {
+            self.named_elsewhere = true;
+            let text = format!(
+                "{} is on ring {}, this node holds files of ring {}: start it with those \
+                 parameters and another --data-dir to join",
+                other.address,
+                other.params.describe(),
+                params.describe()
+            );
+            let _ = self.shared.hub.try_send(Input::Event(Level::Warn, text));
+        }
         let Some((registry, listed)) = next else {
             // Who is backed off now comes up again.
             self.look_at = now + self.backoff.next(now).unwrap_or(NEVER).max(pace);
@@ -377,6 +412,10 @@ impl Seeking {
             Look::Failed(why) => {
                 tracing::debug!(%address, %registry, why, "a listed peer is no use now");
             }
+            Look::NotJoined(why) => {
+                let text = format!("not joined through {address}: {why}");
+                let _ = self.shared.hub.try_send(Input::Stranger(text));
+            }
             Look::Lie(why) => {
                 let text = format!("registry {registry} lists {address}: {why}");
                 let _ = self.shared.hub.try_send(Input::Stranger(text));
@@ -402,9 +441,6 @@ impl Seeking {
     }
 
     fn show(&self) {
-        if self.contacts.is_empty() {
-            return;
-        }
         let rows = self.contacts.iter().map(|(at, contact)| (*at, contact.row.clone())).collect();
         self.shared.show(|shown| shown.registries = rows);
     }
@@ -424,13 +460,14 @@ async fn look_at(shared: &Shared, candidate: &Candidate, ours: Params, lonely: b
         return Look::Lie(format!("it is on ring {}", params.describe()));
     }
     if !lonely {
-        return match params == ours {
-            true => Look::Lives(peer),
-            false => Look::Failed(format!("it is on ring {} now", params.describe())),
+        return if params == ours {
+            Look::Lives(peer)
+        } else {
+            Look::Failed(format!("it is on ring {} now", params.describe()))
         };
     }
     match commands::join_through(shared, address).await {
         Ok(_) => Look::Joined,
-        Err(why) => Look::Failed(why),
+        Err(why) => Look::NotJoined(why),
     }
 }

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::table::Shown;
 use super::{Scene, put, put_empty, text};
 use crate::ui::explain;
-use crate::view::{Level, UiEvent};
+use crate::view::{Level, Step, UiEvent};
 
 /// Columns below which the clock has no seconds.
 const NARROW: u16 = 40;
@@ -56,7 +56,9 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> 
     if window.is_empty() {
         let (what, next) = match &log.search {
             Some(search) => (format!("Nothing matches /{search}"), "Esc ends the search"),
-            None => ("Nothing has happened yet".to_owned(), "join, put or lookup will show here"),
+            None => {
+                ("Nothing has happened yet".to_owned(), "join, put, say or lookup will show here")
+            }
         };
         put_empty(scene, buf, area, &what, next);
         return None;
@@ -101,7 +103,10 @@ fn why_lines(scene: Scene, width: u16, event: &UiEvent) -> Vec<Line<'static>> {
 /// One event on one row.
 fn event_line(scene: Scene, width: u16, event: &UiEvent) -> Line<'static> {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    // What people say stands out among what machines do.
+    let said = event.step == Some(Step::Said);
     let style = match event.level {
+        Level::Info if said => theme.title,
         Level::Detail => theme.dim,
         Level::Info => theme.text,
         Level::Warn => theme.warn,
@@ -114,7 +119,11 @@ fn event_line(scene: Scene, width: u16, event: &UiEvent) -> Line<'static> {
         Span::raw(" "),
         Span::styled(clock.to_owned(), theme.dim),
         Span::raw(" "),
-        Span::styled(glyphs.level(event.level), theme.level(event.level)),
+        if said {
+            Span::styled(glyphs.said, theme.focus)
+        } else {
+            Span::styled(glyphs.level(event.level), theme.level(event.level))
+        },
         Span::raw(" "),
     ];
     let used: usize = spans.iter().map(Span::width).sum();

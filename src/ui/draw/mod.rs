@@ -25,14 +25,14 @@ mod fingers;
 pub mod hints;
 mod layout;
 mod neighbours;
-mod overlays;
+pub(super) mod overlays;
 mod peers;
 mod prompt;
 mod results;
 mod ring;
-mod status;
-mod table;
-mod text;
+pub(super) mod status;
+pub(super) mod table;
+pub(super) mod text;
 mod tiny;
 mod trail;
 mod transfers;
@@ -54,6 +54,8 @@ pub struct Memory {
     class: Option<Class>,
     /// The panel shown last where several share a place.
     tab: Option<Panel>,
+    /// Where the rows of a list over the panels stand: what a click means.
+    pub(super) rows: Option<Rect>,
 }
 
 /// Draws one frame.
@@ -197,15 +199,16 @@ fn paint(
         hints::draw(scene, buf, hints);
     }
     let mut cursor = prompt::draw(scene, buf, plan.prompt, plan.body);
-    let mut scroll = None;
+    let (mut scroll, mut rows) = (None, None);
     if let Some(overlay) = &app.overlay {
         let room = Rect { height: area.height.saturating_sub(1).max(1), ..area };
         buf.set_style(room, Style::new().add_modifier(Modifier::DIM));
-        (scroll, cursor) = overlays::draw(scene, buf, room, overlay);
+        overlays::Drawn { scroll, cursor, rows } = overlays::draw(scene, buf, room, overlay);
     }
     if app.glyphs.ascii {
         force_ascii(buf, area);
     }
+    memory.rows = rows;
     Painted { areas, memory, scroll, cursor }
 }
 
@@ -442,14 +445,14 @@ fn draw_banner(scene: Scene, buf: &mut Buffer, area: Rect) {
 }
 
 /// Writes a line at the start of an area, cut at its end.
-fn put(buf: &mut Buffer, area: Rect, line: &Line) {
+pub(super) fn put(buf: &mut Buffer, area: Rect, line: &Line) {
     if !area.is_empty() {
         buf.set_line(area.x, area.y, line, area.width);
     }
 }
 
 /// Writes a line so that it ends where the area does.
-fn put_right(buf: &mut Buffer, area: Rect, line: &Line) {
+pub(super) fn put_right(buf: &mut Buffer, area: Rect, line: &Line) {
     let width = (line.width() as u16).min(area.width);
     put(buf, Rect { x: area.right() - width, width, ..area }, line);
 }
@@ -477,7 +480,7 @@ fn put_empty(scene: Scene, buf: &mut Buffer, area: Rect, what: &str, next: &str)
 }
 
 /// Whatever reached the screen from elsewhere: `--ascii` means ASCII.
-fn force_ascii(buf: &mut Buffer, area: Rect) {
+pub(super) fn force_ascii(buf: &mut Buffer, area: Rect) {
     for position in area.positions() {
         let cell = &mut buf[position];
         if cell.symbol().is_ascii() {

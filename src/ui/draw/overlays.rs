@@ -9,40 +9,41 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::{Scene, put, put_right, results, text};
 use crate::ui::action;
 use crate::ui::state::Overlay;
+use crate::ui::theme::{Glyphs, Theme};
 use crate::view::command;
 
-/// Draws the overlay. Returns the scroll position inside its text, and where
-/// the cursor stands if something is typed.
-pub(super) fn draw(
-    scene: Scene,
-    buf: &mut Buffer,
-    room: Rect,
-    overlay: &Overlay,
-) -> (Option<usize>, Option<Position>) {
+/// What drawing an overlay yields besides the picture.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drawn {
+    /// The scroll position inside its text or list.
+    pub(super) scroll: Option<usize>,
+    /// Where the cursor stands, if something is typed.
+    pub(super) cursor: Option<Position>,
+    /// Where the rows of a list stand.
+    pub(super) rows: Option<Rect>,
+}
+
+/// Draws the overlay.
+pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) -> Drawn {
     match overlay {
         Overlay::Help { filter, scroll } => draw_help(scene, buf, room, filter, *scroll),
         Overlay::Output { title, lines, scroll } => {
-            (Some(draw_output(scene, buf, room, title, lines, *scroll)), None)
+            let scroll = Some(draw_output(scene, buf, room, title, lines, *scroll));
+            Drawn { scroll, ..Drawn::default() }
         }
-        Overlay::Results => (results::draw(scene, buf, room), None),
+        Overlay::Results => results::draw(scene, buf, room),
         Overlay::Confirm { question, .. } => {
             draw_confirm(scene, buf, room, question);
-            (None, None)
+            Drawn::default()
         }
         Overlay::Leaving { .. } => {
             draw_leaving(scene, buf, room, overlay);
-            (None, None)
+            Drawn::default()
         }
     }
 }
 
-fn draw_help(
-    scene: Scene,
-    buf: &mut Buffer,
-    room: Rect,
-    filter: &str,
-    scroll: usize,
-) -> (Option<usize>, Option<Position>) {
+fn draw_help(scene: Scene, buf: &mut Buffer, room: Rect, filter: &str, scroll: usize) -> Drawn {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     let width = room.width.saturating_sub(4).min(144);
     let two = width >= 104;
@@ -88,7 +89,7 @@ fn draw_help(
         draw_lines(buf, Rect { x, width: body.right().saturating_sub(x), ..body }, &right, scroll);
     }
     draw_more(scene, buf, place, body, scroll, longest);
-    (Some(scroll), Some(cursor))
+    Drawn { scroll: Some(scroll), cursor: Some(cursor), rows: None }
 }
 
 fn keys(scene: Scene, needle: &str, width: usize) -> Vec<Line<'static>> {
@@ -236,7 +237,18 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
 /// A framed window over what is there; returns what is inside the frame. In a
 /// very small place there is no frame.
 pub(super) fn window(scene: Scene, buf: &mut Buffer, place: Rect, title: &str, hint: &str) -> Rect {
-    let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    framed(scene.theme(), scene.glyphs(), buf, place, title, hint)
+}
+
+/// [`window`] for any picture.
+pub(in crate::ui) fn framed(
+    theme: &Theme,
+    glyphs: &Glyphs,
+    buf: &mut Buffer,
+    place: Rect,
+    title: &str,
+    hint: &str,
+) -> Rect {
     Clear.render(place, buf);
     buf.set_style(place, theme.text.remove_modifier(Modifier::DIM));
     if place.height < 4 || place.width < 12 {
@@ -279,7 +291,7 @@ fn draw_lines(buf: &mut Buffer, area: Rect, lines: &[Line], scroll: usize) {
     }
 }
 
-pub(super) fn centred(room: Rect, width: u16, height: u16) -> Rect {
+pub(in crate::ui) fn centred(room: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(room.width), height.min(room.height));
     Rect {
         x: room.x + (room.width - width) / 2,

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::overlays::{centred, draw_more, window};
+use super::overlays::{Drawn, centred, draw_more, window};
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put, put_empty, text};
 use crate::peer::Peer;
@@ -33,9 +33,10 @@ const REST: usize = 14;
 /// Cells of a scan's bar.
 const BAR: u64 = 10;
 
-/// Draws the results of the shown node. Returns the table's scroll offset.
-pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect) -> Option<usize> {
-    let results = scene.app.nodes.get(scene.app.shown)?.results.as_ref()?;
+/// Draws the results of the shown node.
+pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect) -> Drawn {
+    let tab = scene.app.nodes.get(scene.app.shown);
+    let Some(results) = tab.and_then(|tab| tab.results.as_ref()) else { return Drawn::default() };
     let lines = lines_above(scene, results, usize::from(room.width.saturating_sub(8)));
     let rows = match &results.of {
         Listed::Contents { contents, .. } => contents.len() as u16,
@@ -54,6 +55,7 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect) -> Option<usize> 
     let told = scene.app.prompt.message.as_ref().and_then(|message| message.text.lines().next());
     let hint = match told {
         Some(told) => text::end(told, usize::from(place.width.saturating_sub(6))).into_owned(),
+        None if results.rows() == 0 => "Esc closes".to_owned(),
         None if is_scan => "↑ ↓ select · ← → action · y copies · Esc closes".to_owned(),
         None => "↑ ↓ select · ← → source · y copies · Esc closes".to_owned(),
     };
@@ -81,11 +83,15 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect) -> Option<usize> 
     if let Some(row) = parts.command {
         put(buf, row, &command(scene, results, usize::from(row.width)));
     }
-    if let Some(shown) = shown {
-        let seen = Rect { height: (shown.to - shown.from) as u16, ..parts.table };
-        draw_more(scene, buf, place, seen, shown.from, shown.of);
-    }
-    Some(state.offset)
+    let rows = shown.map(|shown| {
+        let height = (shown.to - shown.from) as u16;
+        // A low table has no titles.
+        let y = parts.table.y + u16::from(parts.table.height >= table::TITLED);
+        let rows = Rect { y, height, ..parts.table };
+        draw_more(scene, buf, place, rows, shown.from, shown.of);
+        rows
+    });
+    Drawn { scroll: Some(state.offset), cursor: None, rows }
 }
 
 /// What stands where inside the window.

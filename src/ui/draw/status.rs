@@ -10,18 +10,23 @@ use crate::view::{Census, Health, Snapshot, Standing};
 
 /// One thing that the row says, in forms of falling length; the last to go is
 /// the one with the lowest rank.
-struct Segment {
-    forms: Vec<(String, Style)>,
-    rank: u8,
-    right: bool,
+pub(in crate::ui) struct Segment {
+    pub(in crate::ui) forms: Vec<(String, Style)>,
+    pub(in crate::ui) rank: u8,
+    pub(in crate::ui) right: bool,
 }
 
 /// Columns below which everything is said in its shortest form.
 const NARROW: u16 = 60;
 
-/// Draws the row; what does not fit becomes shorter, then goes, by rank.
+/// Draws the row.
 pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) {
-    let mut segments = segments(scene);
+    draw_segments(buf, area, segments(scene));
+}
+
+/// Draws a row of segments; what does not fit becomes shorter, then goes, by
+/// rank.
+pub(in crate::ui) fn draw_segments(buf: &mut Buffer, area: Rect, mut segments: Vec<Segment>) {
     if area.width < NARROW {
         for segment in &mut segments {
             segment.forms.drain(..segment.forms.len() - 1);

@@ -7,13 +7,17 @@ use ratatui::text::{Line, Span};
 
 use super::{Scene, put, text};
 use crate::ui::state::TableState;
+use crate::ui::theme::{Glyphs, Theme};
 
 /// Cells between two columns.
 const GAP: u16 = 2;
 
+/// Rows from which a table has a row of titles.
+pub(super) const TITLED: u16 = 3;
+
 /// A column.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(in crate::ui) struct Column {
     title: &'static str,
     min: u16,
     ideal: u16,
@@ -26,17 +30,17 @@ pub(super) struct Column {
 
 impl Column {
     /// A column of `min` to `ideal` cells; rank 0 stays as long as anything.
-    pub(super) const fn new(title: &'static str, min: u16, ideal: u16, rank: u8) -> Column {
+    pub(in crate::ui) const fn new(title: &'static str, min: u16, ideal: u16, rank: u8) -> Column {
         Column { title, min, ideal, grows: false, right: false, rank }
     }
 
     /// Numbers stand at the right.
-    pub(super) const fn right(self) -> Column {
+    pub(in crate::ui) const fn right(self) -> Column {
         Column { right: true, ..self }
     }
 
     /// Takes what is left over.
-    pub(super) const fn grows(self) -> Column {
+    pub(in crate::ui) const fn grows(self) -> Column {
         Column { grows: true, ..self }
     }
 }
@@ -50,26 +54,35 @@ pub(super) struct Table<'a> {
     pub(super) rows: usize,
 }
 
+/// How a table looks that is not one of the panels.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ui) struct Look<'a> {
+    pub(in crate::ui) theme: &'a Theme,
+    pub(in crate::ui) glyphs: &'a Glyphs,
+    /// Keys go to it.
+    pub(in crate::ui) focused: bool,
+}
+
 /// Which rows are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) of: usize,
+pub(in crate::ui) struct Shown {
+    pub(in crate::ui) from: usize,
+    pub(in crate::ui) to: usize,
+    pub(in crate::ui) of: usize,
 }
 
 impl Shown {
     /// Whether there are rows that are not seen.
-    pub(super) fn is_part(&self) -> bool {
+    pub(in crate::ui) fn is_part(&self) -> bool {
         self.from > 0 || self.to < self.of
     }
 }
 
 /// A row: one cell for each column, whether it is drawn or not.
-pub(super) struct Row {
-    pub(super) cells: Vec<Line<'static>>,
+pub(in crate::ui) struct Row {
+    pub(in crate::ui) cells: Vec<Line<'static>>,
     /// Drawn dim as a whole.
-    pub(super) dim: bool,
+    pub(in crate::ui) dim: bool,
 }
 
 /// Draws the rows that fit, with the selected one among them. `row` is called
@@ -82,11 +95,25 @@ pub(super) fn draw(
     state: &mut TableState,
     row: impl Fn(usize, &[u16]) -> Row,
 ) -> Shown {
+    let look = Look { theme: scene.theme(), glyphs: scene.glyphs(), focused: focus };
+    draw_rows(look, buf, area, columns, rows, state, row)
+}
+
+/// [`draw`] for anything that has columns and rows.
+pub(in crate::ui) fn draw_rows(
+    Look { theme, glyphs, focused }: Look,
+    buf: &mut Buffer,
+    area: Rect,
+    columns: &[Column],
+    rows: usize,
+    state: &mut TableState,
+    row: impl Fn(usize, &[u16]) -> Row,
+) -> Shown {
     let widths = widths(columns, area.width.saturating_sub(2));
     let mut rest = area;
-    if area.height >= 3 {
+    if area.height >= TITLED {
         let cells: Vec<Line> = columns.iter().map(|c| Line::raw(c.title)).collect();
-        draw_row(buf, area, columns, &widths, &cells, Some(scene.theme().dim));
+        draw_row(buf, area, columns, &widths, &cells, Some(theme.dim));
         rest.y += 1;
         rest.height -= 1;
     }
@@ -96,15 +123,15 @@ pub(super) fn draw(
     for (line, index) in (state.offset..to).enumerate() {
         let place = Rect { y: rest.y + line as u16, height: 1, ..rest };
         let Row { cells, dim } = row(index, &widths);
-        let selected = focus && index == state.selected;
+        let selected = focused && index == state.selected;
         let over = match (selected, dim) {
-            (true, _) => Some(scene.theme().selected),
-            (false, true) => Some(scene.theme().dim),
+            (true, _) => Some(theme.selected),
+            (false, true) => Some(theme.dim),
             (false, false) => None,
         };
         draw_row(buf, place, columns, &widths, &cells, over);
         if selected {
-            put(buf, place, &Line::styled(scene.glyphs().selected, scene.theme().accent));
+            put(buf, place, &Line::styled(glyphs.selected, theme.accent));
         }
     }
     Shown { from: state.offset, to, of: rows }

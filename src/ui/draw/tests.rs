@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -236,6 +237,22 @@ fn results_to_choose_from() {
         "found-nothing",
         with_results(fixture::three(), Listed::Search(Arc::new(nothing)), 0),
     );
+}
+
+#[test]
+fn a_click_selects_the_row_under_it() {
+    let mut app = searched();
+    let buffer = buffer(&mut app, 100, 30);
+    let symbol = |x, y| buffer[(x, y)].symbol();
+    let line = |y| (0..100).map(|x| symbol(x, y)).collect::<String>();
+    let row = (0..30).find(|y| line(*y).contains("notes/sky.md")).expect("it is listed");
+    let kind = MouseEventKind::Down(MouseButton::Left);
+    let modifiers = KeyModifiers::NONE;
+    app.mouse(MouseEvent { kind, column: 20, row, modifiers });
+    let selected = |app: &App| app.nodes[0].results.as_ref().map(|list| list.table.selected);
+    assert_eq!(selected(&app), Some(3));
+    app.mouse(MouseEvent { kind, column: 20, row: 0, modifiers });
+    assert_eq!(selected(&app), Some(3), "not a row");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::peer::Peer;
 
 /// Cells that a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(in crate::ui) fn width(text: &str) -> usize {
     text.width()
 }
 
@@ -30,7 +30,7 @@ pub(super) fn middle(text: &str, cells: usize) -> Cow<'_, str> {
 }
 
 /// Shortens a text to `cells` by cutting off its end.
-pub(super) fn end(text: &str, cells: usize) -> Cow<'_, str> {
+pub(in crate::ui) fn end(text: &str, cells: usize) -> Cow<'_, str> {
     if width(text) <= cells {
         return Cow::Borrowed(text);
     }
@@ -90,7 +90,7 @@ pub(super) fn short_size(bytes: u64) -> String {
 }
 
 /// `4s`, `2m 10s`, `3h 05m`.
-pub(super) fn span(duration: Duration) -> String {
+pub(in crate::ui) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -118,13 +118,13 @@ pub(super) fn trip(micros: u64) -> String {
 }
 
 /// `12:03:45`, in UTC: the standard library knows no time zones.
-pub(super) fn clock(unix_ms: u64) -> String {
+pub(in crate::ui) fn clock(unix_ms: u64) -> String {
     let seconds = unix_ms / 1_000 % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// `1 node`, `8 nodes`.
-pub(super) fn count(n: u64, one: &str) -> String {
+pub(in crate::ui) fn count(n: u64, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
@@ -141,7 +141,7 @@ pub(super) fn short_address(peer: &Peer, me: &Peer) -> String {
 
 /// Breaks a text into lines of at most `cells`, at spaces where there are any.
 /// The spaces that a line begins with stay.
-pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
+pub(in crate::ui) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let cells = cells.max(1);
     let mut lines = Vec::new();
     for paragraph in text.lines() {

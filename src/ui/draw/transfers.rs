@@ -240,7 +240,8 @@ fn peers(scene: Scene, row: &TransferRow, room: usize) -> String {
         let left = order.len() - i;
         let rest = if left > 1 { 1 + format!("+{}", left - 1).len() } else { 0 };
         if i > 0 && text::width(&shown) + 1 + text::width(&next) + rest > room {
-            shown.push_str(&format!(" +{left}"));
+            shown.push_str(" +");
+            shown.push_str(&left.to_string());
             break;
         }
         let next = if i == 0 && text::width(&next) + rest > room { short(address) } else { next };

@@ -20,6 +20,7 @@ use super::state::{App, Confirmed, Focus, Overlay, Panel, Trail};
 
 mod panels;
 mod prompt;
+mod results;
 
 fn app() -> App {
     of(fixture::member())
@@ -91,6 +92,8 @@ proptest::proptest! {
     fn no_keys_break_it(keys in proptest::collection::vec((0u8..140, 0u8..8), 0..200)) {
         let mut app = lab();
         let mut ticket = 0;
+        let found = super::results::Listed::Search(Arc::new(fixture::search()));
+        app.nodes[0].results = Some(super::results::Results::new(found));
         for (number, with) in keys {
             let code = match number {
                 0..128 => KeyCode::Char(char::from(number.max(32))),

@@ -58,6 +58,37 @@ fn c_stops_the_selected_transfer() {
 }
 
 #[test]
+fn d_ends_the_link_with_the_selected_peer_and_tells_when_there_is_none() {
+    let mut app = of(Snapshot {
+        peers: Arc::new(fixture::peers()),
+        registries: fixture::registries(),
+        ..fixture::member()
+    });
+    app.focus = Focus::Panels;
+    let disconnect = Command::Disconnect { peer: "127.0.0.1:2003".into() };
+    assert_eq!(submitted(&text(&mut app, "6jd")), [(0, disconnect)]);
+    assert_eq!(text(&mut app, "y"), [Do::Copy("127.0.0.1:2003".into())]);
+    assert_eq!(submitted(&text(&mut app, "jjjd")), [], "the shunned one");
+    assert_eq!(told(&app), "127.0.0.1:2006 is not linked; connect 127.0.0.1:2006 links it");
+    assert_eq!(submitted(&text(&mut app, "Gd")), [], "a registry");
+    assert_eq!(text(&mut app, "y"), [Do::Copy("127.0.0.1:5002".into())]);
+    assert_eq!(submitted(&text(&mut app, "1d")), []);
+    assert!(told(&app).contains("6 shows them"));
+}
+
+#[test]
+fn shared_files_stay_with_their_user_when_a_node_leaves() {
+    let mut snapshot = fixture::member();
+    let files = Arc::make_mut(&mut snapshot.files);
+    let shared = crate::view::FileRow { role: crate::view::Role::Shared, ..files[0].clone() };
+    files.push(shared);
+    let mut app = of(snapshot);
+    run(&mut app, "leave");
+    let Some(Overlay::Confirm { question, .. }) = &app.overlay else { panic!("it asks") };
+    assert_eq!(question, "leave: 1 file goes to 495");
+}
+
+#[test]
 fn the_snapshot_is_exported_as_json_that_reads_back() {
     let done = text(&mut panels(), "e");
     let [Do::Export { name, json }] = done.as_slice() else { panic!("{done:?}") };

@@ -1,6 +1,7 @@
 //! What a search or a scan found.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -81,9 +82,12 @@ pub(super) fn scan_lines(scan: &ScanRow) -> Vec<String> {
 /// One port's line: `node 466 on ring 'chordal' (2^10 ids, 3 copies)`.
 fn behind(scan: &ScanRow, port: &ScannedPort) -> String {
     // A node may be reached at one address and go by another.
-    let node = |id: String, peer: &Peer| match peer.address() == port.address {
-        true if peer.index() == 0 => format!("node {id}"),
-        _ => format!("node {id}, {peer},"),
+    let node = |id: String, peer: &Peer| {
+        if *peer == Peer::new(port.address, 0) {
+            format!("node {id}")
+        } else {
+            format!("node {id}, {peer},")
+        }
     };
     match &port.found {
         Behind::Node(peer) => {
@@ -150,7 +154,7 @@ fn summary(search: &SearchRow) -> String {
     );
     if !search.silent.is_empty() {
         let silent: Vec<_> = search.silent.iter().map(ToString::to_string).collect();
-        line.push_str(&format!("; no answer from {}", silent.join(", ")));
+        let _ = write!(line, "; no answer from {}", silent.join(", "));
     }
     if search.truncated {
         line.push_str("; more results exist than are shown");
@@ -191,7 +195,7 @@ fn shorten(words: impl ExactSizeIterator<Item = String>, between: &str) -> Strin
     let more = words.len().saturating_sub(IN_A_ROW);
     let mut line = words.take(IN_A_ROW).collect::<Vec<_>>().join(between);
     if more > 0 {
-        line.push_str(&format!(" and {more} more"));
+        let _ = write!(line, " and {more} more");
     }
     line
 }

@@ -1,0 +1,400 @@
+//! Which files wait to be hashed, which name belongs to which path, and who
+//! waits for the answer: the bookkeeping between looks, hashing and the index.
+//!
+//! It never touches the disk and is told the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::name::FileName;
+use crate::store::Stamp;
+
+use super::hash::{BATCH_FILES, Hashed, LARGE, Wanted};
+use super::index::Entry;
+use super::opening::Opening;
+use super::tell::Kind;
+use super::walk::{Found, FoundFile};
+use super::{MAX_FILES, Shares, shown};
+
+/// A file is hashed when it has not changed for this long: whoever writes to it
+/// is done, as far as can be seen.
+pub(super) const SETTLE: Duration = Duration::from_millis(300);
+
+/// Files that are not shared whose reasons are remembered, so that they are
+/// told once.
+const MAX_SKIPPED: usize = 10_000;
+
+/// What happened, for people.
+pub(super) type Said = (Kind, String);
+
+/// A file that is to be hashed.
+#[derive(Debug)]
+struct Pending {
+    name: FileName,
+    below: PathBuf,
+    stamp: Stamp,
+    due: Instant,
+    /// It is being hashed.
+    busy: bool,
+    /// It was shared with other bytes before.
+    was_shared: bool,
+}
+
+/// The books.
+#[derive(Debug)]
+pub(super) struct Book {
+    shares: Shares,
+    pending: BTreeMap<PathBuf, Pending>,
+    /// When each small file and each large one is to be hashed.
+    due: [BTreeSet<(Instant, PathBuf)>; 2],
+    /// The path that each name stands for, shared or pending.
+    claims: BTreeMap<FileName, PathBuf>,
+    /// Paths that would have a name that another has.
+    rivals: BTreeMap<FileName, BTreeSet<PathBuf>>,
+    /// Files that could not be hashed and have not changed since.
+    refused: BTreeMap<PathBuf, Stamp>,
+    /// What is not shared, and why.
+    skipped: BTreeMap<PathBuf, String>,
+    /// Of which of them a look has just said so.
+    reasons: BTreeSet<PathBuf>,
+    /// Paths that have just been shared.
+    openings: Vec<Opening>,
+    said: Vec<Said>,
+    /// Paths whose entries went: what is known of them may be forgotten.
+    forgotten: bool,
+}
+
+impl Book {
+    pub(super) fn new(shares: Shares) -> Book {
+        Book {
+            shares,
+            pending: BTreeMap::new(),
+            due: Default::default(),
+            claims: BTreeMap::new(),
+            rivals: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            skipped: BTreeMap::new(),
+            reasons: BTreeSet::new(),
+            openings: Vec::new(),
+            said: Vec::new(),
+            forgotten: false,
+        }
+    }
+
+    /// Files that are hashed or wait for it.
+    pub(super) fn hashing(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// When the next large or small file is to be hashed.
+    pub(super) fn due(&self, large: bool) -> Option<Instant> {
+        self.due[usize::from(large)].first().map(|(at, _)| *at)
+    }
+
+    /// What happened since the last call.
+    pub(super) fn said(&mut self) -> Vec<Said> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Whether entries went since the last call.
+    pub(super) fn forgot(&mut self) -> bool {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Everything that is shared or will be.
+    pub(super) fn paths(&self) -> BTreeSet<PathBuf> {
+        let index = self.shares.index();
+        let shared = index.behind(None).map(|entry| entry.path.clone());
+        shared.chain(self.pending.keys().cloned()).collect()
+    }
+
+    /// Paths begin to be shared; somebody may wait for that.
+    pub(super) fn open(&mut self, opening: Opening) {
+        self.openings.push(opening);
+    }
+
+    /// Takes in what a look found at a path of a root: what it did not
+    /// find there is shared no longer.
+    pub(super) fn found(
+        &mut self,
+        root: &Path,
+        at: &Path,
+        found: Found,
+        (now, wall): (Instant, SystemTime),
+    ) {
+        let Found { files, skipped, .. } = found;
+        let seen: BTreeSet<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+        self.reasons.clear();
+        for (path, why) in skipped {
+            self.skip(path, why);
+        }
+        for file in files {
+            self.consider(root, file, now, wall);
+        }
+        let own = |path: &PathBuf, of: &Path| of == root && !seen.contains(path);
+        let mut gone: Vec<PathBuf> = self
+            .shares
+            .index()
+            .below(at)
+            .filter(|entry| own(&entry.path, &entry.below))
+            .map(|entry| entry.path.clone())
+            .collect();
+        let pending = below(&self.pending, at);
+        gone.extend(pending.filter(|(path, p)| own(path, &p.below)).map(|(p, _)| p.clone()));
+        for path in gone {
+            if let Some(name) = self.drop_path(&path) {
+                self.say(Kind::Gone, format!("{name} is not shared any more: it is gone"));
+            }
+        }
+        let Book { openings, pending, refused, skipped, reasons, .. } = self;
+        refused.retain(|path, _| seen.contains(path) || !path.starts_with(at));
+        skipped.retain(|path, _| reasons.contains(path) || !path.starts_with(at));
+        for opening in openings {
+            opening.looked(root, at, |path| pending.contains_key(path), pending.keys());
+        }
+    }
+
+    /// A whole root is not there: nothing of it is shared. How many files were.
+    pub(super) fn missing(&mut self, below: &Path) -> usize {
+        let gone = self.withdraw(below, below).len();
+        for opening in &mut self.openings {
+            opening.looked(below, below, |_| false, std::iter::empty());
+        }
+        gone
+    }
+
+    /// A file is not shared; told unless that is known.
+    fn skip(&mut self, path: PathBuf, why: String) {
+        let known = self.skipped.get(&path) == Some(&why);
+        self.reasons.insert(path.clone());
+        let sentence = format!("{} is not shared: {why}", shown(&path));
+        if self.skipped.len() < MAX_SKIPPED {
+            self.skipped.insert(path.clone(), why);
+        }
+        let mut told = known;
+        for opening in &mut self.openings {
+            told |= opening.skipped(&path, &sentence);
+        }
+        if !told {
+            self.say(Kind::Skipped, sentence);
+        }
+    }
+
+    fn consider(&mut self, below: &Path, file: FoundFile, now: Instant, wall: SystemTime) {
+        let FoundFile { path, name, stamp } = file;
+        if let Some(other) = self.claims.get(&name).filter(|other| **other != path) {
+            let why = format!("its name {name} is that of {}", shown(other));
+            self.drop_path(&path);
+            self.rivals.entry(name).or_default().insert(path.clone());
+            self.skip(path, why);
+            return;
+        }
+        if self.refused.get(&path) == Some(&stamp) {
+            return;
+        }
+        self.refused.remove(&path);
+        if let Some(pending) = self.pending.get(&path)
+            && (&pending.name, pending.below.as_path(), pending.stamp) == (&name, below, stamp)
+        {
+            return;
+        }
+        let present = self.shares.index().at(&path).cloned();
+        let mut was_shared = self.pending.get(&path).is_some_and(|pending| pending.was_shared);
+        if let Some(entry) = &present {
+            was_shared = entry.stamp != stamp;
+            if entry.stamp == stamp && entry.name == name && entry.below == below {
+                self.settled(&path);
+                return;
+            }
+        }
+        let age = stamp.age(wall).unwrap_or_default();
+        let known = self.shares.index().hashed(&stamp).filter(|_| age >= SETTLE);
+        self.drop_path(&path);
+        if self.claims.len() >= MAX_FILES {
+            self.skip(path, format!("{MAX_FILES} files are shared already"));
+            return;
+        }
+        self.claims.insert(name.clone(), path.clone());
+        if let Some(manifest) = known {
+            let below = below.to_owned();
+            self.share(Entry { name, path, below, stamp, manifest }, was_shared);
+            return;
+        }
+        let due = now + SETTLE.saturating_sub(age);
+        self.due[usize::from(stamp.size >= LARGE)].insert((due, path.clone()));
+        let below = below.to_owned();
+        self.pending.insert(path, Pending { name, below, stamp, due, busy: false, was_shared });
+    }
+
+    /// What is to be hashed now: one large file, or a few small ones.
+    pub(super) fn next(&mut self, now: Instant, large: bool) -> Vec<Wanted> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let due = &mut self.due[usize::from(large)];
+        while let Some((at, path)) = due.first().filter(|(at, _)| *at <= now).cloned() {
+            let Some(pending) = self.pending.get_mut(&path) else {
+                due.pop_first();
+                continue;
+            };
+            let size = pending.stamp.size;
+            if !batch.is_empty() && (large || bytes + size > LARGE || batch.len() >= BATCH_FILES) {
+                break;
+            }
+            due.remove(&(at, path.clone()));
+            bytes += size;
+            pending.busy = true;
+            let Pending { name, below, stamp, .. } = &*pending;
+            let (name, below, stamp) = (name.clone(), below.clone(), *stamp);
+            batch.push(Wanted { path, below, name, stamp });
+        }
+        batch
+    }
+
+    /// A file was hashed, or not. Whether it has to be looked at again.
+    pub(super) fn hashed(&mut self, wanted: Wanted, result: Hashed) -> bool {
+        let Wanted { path, below, name, stamp } = wanted;
+        let current = self
+            .pending
+            .get(&path)
+            .is_some_and(|p| p.busy && p.stamp == stamp && p.name == name && p.below == below);
+        if !current {
+            // It changed or went meanwhile, and the books say so already.
+            return false;
+        }
+        match result {
+            Hashed::Done(manifest) => {
+                let was_shared = self.pending.remove(&path).is_some_and(|p| p.was_shared);
+                self.share(Entry { name, path, below, stamp, manifest }, was_shared);
+                false
+            }
+            Hashed::Changed => {
+                for opening in &mut self.openings {
+                    opening.restless(&path);
+                }
+                self.take_out(&path);
+                true
+            }
+            Hashed::Failed(why) => {
+                self.take_out(&path);
+                self.refused.insert(path.clone(), stamp);
+                self.skip(path.clone(), why);
+                self.settled(&path);
+                false
+            }
+        }
+    }
+
+    /// Shares a file whose content is known. `false`: another path has its name.
+    pub(super) fn offer(&mut self, entry: Entry) -> bool {
+        if self.claims.get(&entry.name).is_some_and(|path| *path != entry.path) {
+            return false;
+        }
+        self.drop_path(&entry.path);
+        self.claims.insert(entry.name.clone(), entry.path.clone());
+        self.share(entry, false);
+        true
+    }
+
+    fn share(&mut self, entry: Entry, was_shared: bool) {
+        let (name, path) = (entry.name.clone(), entry.path.clone());
+        self.skipped.remove(&path);
+        self.shares.change(|index| index.insert(entry));
+        if self.openings.iter().any(|opening| opening.covers(&path)) {
+            // Told when all are.
+        } else if was_shared {
+            self.say(Kind::Changed, format!("{name} changed and is shared as it is now"));
+        } else {
+            self.say(Kind::Added, format!("{name} is shared now"));
+        }
+        self.settled(&path);
+    }
+
+    /// Shares nothing any more of what belongs to a root and lies at a path or
+    /// below it; the names that go.
+    pub(super) fn withdraw(&mut self, root: &Path, at: &Path) -> Vec<FileName> {
+        let mut paths: Vec<PathBuf> = {
+            let index = self.shares.index();
+            let entries = index.below(at).filter(|entry| entry.below == root);
+            entries.map(|entry| entry.path.clone()).collect()
+        };
+        let pending = below(&self.pending, at);
+        paths.extend(pending.filter(|(_, p)| p.below == root).map(|(path, _)| path.clone()));
+        let mut names: Vec<FileName> =
+            paths.iter().filter_map(|path| self.drop_path(path)).collect();
+        names.sort();
+        names
+    }
+
+    /// Takes a path out of everything; its name, if it was shared.
+    fn drop_path(&mut self, path: &Path) -> Option<FileName> {
+        let waited = self.take_out(path);
+        let entry = self.shares.change(|index| index.remove(path));
+        if let Some(entry) = &entry {
+            self.release(&entry.name, path);
+            self.forgotten = true;
+        }
+        if waited {
+            self.settled(path);
+        }
+        entry.map(|entry| entry.name)
+    }
+
+    /// Takes a path out of what waits to be hashed; whether it was there.
+    fn take_out(&mut self, path: &Path) -> bool {
+        let Some(pending) = self.pending.remove(path) else { return false };
+        let large = pending.stamp.size >= LARGE;
+        self.due[usize::from(large)].remove(&(pending.due, path.to_owned()));
+        if self.shares.index().at(path).is_none() {
+            self.release(&pending.name, path);
+        }
+        true
+    }
+
+    /// A name is free again: whoever would have it too is looked at.
+    fn release(&mut self, name: &FileName, path: &Path) {
+        if self.claims.get(name).is_some_and(|holder| holder == path) {
+            self.claims.remove(name);
+            for rival in self.rivals.remove(name).into_iter().flatten() {
+                self.shares.changes().mark(rival);
+            }
+        }
+    }
+
+    /// Nobody has to wait for this path any more.
+    fn settled(&mut self, path: &Path) {
+        for opening in &mut self.openings {
+            opening.settled(path);
+        }
+    }
+
+    /// Paths that are shared now, all of them.
+    pub(super) fn opened(&mut self) -> Vec<Opening> {
+        let (done, open) =
+            std::mem::take(&mut self.openings).into_iter().partition(Opening::is_done);
+        self.openings = open;
+        done
+    }
+
+    /// Files that are shared at a path and below it, and their bytes.
+    pub(super) fn totals_below(&self, at: &Path) -> (usize, u64) {
+        let index = self.shares.index();
+        index
+            .below(at)
+            .fold((0, 0), |(files, bytes), entry| (files + 1, bytes + entry.manifest.size()))
+    }
+
+    fn say(&mut self, kind: Kind, text: String) {
+        self.said.push((kind, text));
+    }
+}
+
+/// What a map holds at a path and below it.
+fn below<'a, T>(
+    map: &'a BTreeMap<PathBuf, T>,
+    at: &'a Path,
+) -> impl Iterator<Item = (&'a PathBuf, &'a T)> {
+    let from = (Bound::Included(at), Bound::Unbounded);
+    map.range::<Path, _>(from).take_while(move |(path, _)| path.starts_with(at))
+}

@@ -1,0 +1,121 @@
+//! What happens to shared files, for the events panel: each line by itself,
+//! but of a burst only the first lines and then its size.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::view::Level;
+
+/// Lines of one kind that are shown before they are counted.
+const SHOWN: u32 = 5;
+
+/// How often the count is told; a kind of which nothing comes for this long is
+/// shown again.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What happens to a shared file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// It is shared now.
+    Added,
+    /// It has other bytes now.
+    Changed,
+    /// It is gone.
+    Gone,
+    /// It is not shared, for a reason.
+    Skipped,
+}
+
+impl Kind {
+    const fn level(self) -> Level {
+        match self {
+            Kind::Added | Kind::Changed | Kind::Gone => Level::Info,
+            Kind::Skipped => Level::Warn,
+        }
+    }
+
+    const fn counted(self) -> &'static str {
+        match self {
+            Kind::Added => "shared",
+            Kind::Changed => "shared with other bytes",
+            Kind::Gone => "not shared any more",
+            Kind::Skipped => "not shared",
+        }
+    }
+}
+
+/// The bursts under way.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    open: BTreeMap<Kind, Burst>,
+}
+
+#[derive(Debug)]
+struct Burst {
+    until: Instant,
+    shown: u32,
+    counted: u32,
+}
+
+impl Teller {
+    /// The line as it is to be shown, unless it is only counted.
+    pub(super) fn line(
+        &mut self,
+        kind: Kind,
+        text: String,
+        now: Instant,
+    ) -> Option<(Level, String)> {
+        let fresh = Burst { until: now + WINDOW, shown: 0, counted: 0 };
+        let burst = self.open.entry(kind).or_insert(fresh);
+        if burst.shown < SHOWN {
+            burst.shown += 1;
+            return Some((kind.level(), text));
+        }
+        burst.counted += 1;
+        None
+    }
+
+    /// When there is something to tell.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.open.values().map(|burst| burst.until).min()
+    }
+
+    /// The counts that are due.
+    pub(super) fn counts(&mut self, now: Instant) -> Vec<(Level, String)> {
+        let mut lines = Vec::new();
+        self.open.retain(|kind, burst| {
+            if burst.until > now {
+                return true;
+            }
+            let files = match burst.counted {
+                0 => return false,
+                1 => "1 more file is".to_owned(),
+                more => format!("{more} more files are"),
+            };
+            lines.push((kind.level(), format!("{files} {}", kind.counted())));
+            *burst = Burst { until: now + WINDOW, shown: SHOWN, counted: 0 };
+            true
+        });
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_burst_the_first_lines_are_shown_and_the_rest_is_counted() {
+        let start = Instant::now();
+        let mut teller = Teller::default();
+        let shown = (0..100).filter_map(|_| teller.line(Kind::Added, "a".into(), start)).count();
+        assert_eq!(shown, SHOWN as usize);
+        let skipped = teller.line(Kind::Skipped, "b".into(), start);
+        assert_eq!(skipped, Some((Level::Warn, "b".into())));
+        assert_eq!(teller.due(), Some(start + WINDOW));
+        let counts = teller.counts(start + WINDOW);
+        assert_eq!(counts, [(Level::Info, "95 more files are shared".to_owned())]);
+        assert!(teller.counts(start + WINDOW * 2).is_empty(), "it is over");
+        assert_eq!(teller.due(), None);
+    }
+}
