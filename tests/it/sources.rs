@@ -25,7 +25,8 @@ use crate::process::{DEADLINE, loopback};
 pub(crate) struct Conduct {
     /// Bytes a second; as fast as it goes without.
     pub(crate) rate: Option<u64>,
-    /// A byte of the content that it sends wrongly.
+    /// From this byte of the content on it sends the first byte of every piece
+    /// wrongly.
     pub(crate) damaged: Option<u64>,
     /// Bytes of content after which it is gone, with all its connections.
     pub(crate) dies_after: Option<u64>,
@@ -154,6 +155,25 @@ impl Source {
         }
     }
 
+    /// Tells a node, as a member of its ring would, what it offers.
+    pub(crate) fn provides(&self, name: &str, node: SocketAddr) {
+        let mut stream = TcpStream::connect(node).expect("the node listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        let hello = self.hello(Purpose::Member).to_bytes().expect("it fits");
+        stream.write_all(&hello).expect("it is taken");
+        stream.read_exact(&mut [0; PREAMBLE_BYTES]).expect("a preamble");
+        let theirs: Hello = hear(&mut stream).expect("a hello");
+        assert_eq!(theirs.refusal, None);
+        let request = Request::Provide { providers: vec![self.provider(name)] };
+        say(&mut stream, &Frame::Request { id: 7, request }).expect("it is taken");
+        loop {
+            if let Frame::Response { id: 7, response } = hear(&mut stream).expect("an answer") {
+                assert!(matches!(response, Response::Provided { .. }), "{response:?}");
+                return;
+            }
+        }
+    }
+
     /// Bytes of content that it sent.
     pub(crate) fn sent(&self) -> u64 {
         self.state().sent
@@ -244,8 +264,9 @@ impl Source {
         for at in (offset..offset + length).step_by(STEP as usize) {
             let end = (at + STEP).min(offset + length);
             let mut part = served.bytes[at as usize..end as usize].to_vec();
-            if let Some(damaged) = conduct.damaged.filter(|byte| (at..end).contains(byte)) {
-                part[(damaged - at) as usize] ^= 1;
+            let piece_begins = at % served.manifest.piece_size() == 0;
+            if piece_begins && conduct.damaged.is_some_and(|from| at >= from) {
+                part[0] ^= 1;
             }
             if let Some(rate) = conduct.rate {
                 // When these bytes are due.
