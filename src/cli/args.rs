@@ -327,7 +327,7 @@ pub(super) struct SeedArgs {
         value_parser = check
     )]
     pub(super) check: Duration,
-    /// Where the lists and the log are kept, each list in a directory seed-IP-PORT
+    /// Where the list and the log are kept; several lists in a directory seed-IP-PORT each
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
     /// The screen.

@@ -14,6 +14,7 @@ mod process;
 mod providers;
 mod pty;
 mod registry;
+mod registry_dashboard;
 mod scan;
 mod search;
 mod sessions;

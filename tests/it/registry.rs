@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,8 +66,7 @@ impl RegistryProcess {
     }
 
     fn saved(&self) -> String {
-        let name = format!("seed-{}-{}", self.address.ip(), self.address.port());
-        let path: PathBuf = self.home.path().join("data").join(name).join("peers.toml");
+        let path = self.home.path().join("data").join("peers.toml");
         std::fs::read_to_string(path).unwrap_or_default()
     }
 

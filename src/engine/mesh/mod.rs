@@ -25,6 +25,7 @@ use crate::wire::MeshMessage;
 use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
 
+use super::provide;
 use super::shared::{self, Shared};
 
 mod rows;
@@ -339,6 +340,9 @@ impl Driver {
                     self.pass_on(&piece, Some(from));
                 }
                 self.tell_news(piece.origin, &piece.body).await;
+                if !matches!(piece.body, GossipBody::Say(_)) {
+                    provide::others_changed(&self.shared);
+                }
             }
             Heard::Known => {}
             Heard::Bad => {

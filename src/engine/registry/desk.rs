@@ -3,7 +3,7 @@
 //! It never waits for a connection: news go into bounded queues, and whoever
 //! does not take them is cut off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +45,10 @@ const REPEAT: Duration = Duration::from_secs(60);
 
 /// Warnings about strangers within that time.
 const WARNINGS: usize = 20;
+
+/// Peers that are remembered after they were taken off the list: reports of
+/// their deaths are still on their way.
+const GONE: usize = 64;
 
 /// What the desk reacts to.
 #[derive(Debug)]
@@ -98,11 +102,19 @@ struct Node {
     cut: CancellationToken,
 }
 
+/// Where the list is kept.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
+    /// Keeps other processes out.
+    pub(super) _lock: std::fs::File,
+}
+
 /// The state of the desk.
 pub(super) struct Desk {
     shared: Shared,
     list: List,
-    data_dir: PathBuf,
+    place: Place,
     started: Instant,
     nodes: BTreeMap<u64, Node>,
     /// Of every peer on the list, and of every claim that is looked at.
@@ -112,6 +124,8 @@ pub(super) struct Desk {
     dropped: u64,
     refused: u64,
     warned: Vec<(Instant, String)>,
+    /// Who was taken off the list lately, the last one first.
+    gone: VecDeque<Peer>,
     /// When the list is to be written; `None`: it is.
     save_at: Option<Instant>,
     saving: Option<JoinHandle<()>>,
@@ -122,14 +136,14 @@ impl Desk {
     pub(super) fn new(
         shared: Shared,
         list: List,
-        data_dir: PathBuf,
+        place: Place,
         started: Instant,
         events: mpsc::Sender<UiEvent>,
     ) -> Desk {
         Desk {
             shared,
             list,
-            data_dir,
+            place,
             started,
             nodes: BTreeMap::new(),
             watchers: BTreeMap::new(),
@@ -138,6 +152,7 @@ impl Desk {
             dropped: 0,
             refused: 0,
             warned: Vec::new(),
+            gone: VecDeque::new(),
             save_at: None,
             saving: None,
             changed: true,
@@ -289,14 +304,16 @@ impl Desk {
     }
 
     fn reported_dead(&mut self, number: u64, peer: Peer, unix_ms: u64) {
-        if !self.list.accuse(peer) {
+        let listed = self.list.accuse(peer);
+        if !listed && !self.gone.contains(&peer) {
             return;
         }
         let by = self.nodes.get(&number).and_then(|node| node.address);
         let by = by.map_or_else(|| "a node".to_owned(), |address| address.to_string());
         // By that node's clock, which may be anything.
         let ago = unix_s().saturating_sub(unix_ms / 1_000);
-        self.warn(format!("{by} reports {peer} dead for {ago} s: checking it"));
+        let then = if listed { "checking it" } else { "it is off the list already" };
+        self.warn(format!("{by} reports {peer} dead for {ago} s: {then}"));
         if let Some((_, watcher)) = self.watchers.get(&peer.address()) {
             watcher.nudge();
         }
@@ -336,6 +353,10 @@ impl Desk {
     /// Tells a change to everybody.
     fn tell(&mut self, change: Option<Change>) {
         let Some(change) = change else { return };
+        if let Change::Gone { peer, .. } = &change {
+            self.gone.truncate(GONE - 1);
+            self.gone.push_front(*peer);
+        }
         let (level, text) = describe(&change, self.shared.check);
         self.event(level, text);
         self.changed = true;
@@ -405,7 +426,7 @@ impl Desk {
                 return None;
             }
         };
-        let dir = self.data_dir.clone();
+        let dir = self.place.directory.clone();
         Some(self.shared.tasks.spawn_blocking(move || {
             if let Err(error) = saved::write(&dir, &text) {
                 tracing::warn!(%error, directory = %dir.display(), "the list could not be saved");
