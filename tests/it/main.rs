@@ -19,5 +19,7 @@ mod scan;
 mod search;
 mod sessions;
 mod shares;
+mod sources;
+mod swarm;
 mod tape;
 mod wire;
