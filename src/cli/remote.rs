@@ -62,8 +62,7 @@ fn bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
 }
 
 /// How a phase is drawn: with its bytes, where any are counted.
