@@ -104,12 +104,45 @@ pub(super) async fn run(
         lab,
         first_message: None,
     };
-    ui::run(feeds, options).await.map_err(|error| match error {
+    ui::run(feeds, options).await.map_err(blamed)
+}
+
+/// Shows the dashboard of registries, likewise.
+pub(super) async fn run_registries(
+    feeds: Vec<ui::registry::Feed>,
+    screen: ScreenArgs,
+) -> Result<ui::Ended, Failure> {
+    let options = ui::registry::Options {
+        ascii: screen.ascii.then_some(true),
+        theme: theme(screen.theme),
+        log_dir: log::directory().map(ToOwned::to_owned),
+    };
+    ui::registry::run(feeds, options).await.map_err(blamed)
+}
+
+/// Events of a registry, logged on their way to its dashboard.
+pub(super) fn logged(mut events: mpsc::Receiver<UiEvent>) -> mpsc::Receiver<UiEvent> {
+    let (told, shown) = mpsc::channel(EVENTS);
+    tokio::spawn(async move {
+        // A place first: what cannot be shown yet stays with the registry,
+        // which counts what it drops.
+        while let Ok(place) = told.reserve().await {
+            let Some(event) = events.recv().await else { return };
+            log::event(&event);
+            place.send(event);
+        }
+    });
+    shown
+}
+
+/// Whose fault it is that there is no dashboard.
+fn blamed(error: ui::UiError) -> Failure {
+    match error {
         ui::UiError::NotATerminal | ui::UiError::UnknownTheme(_) => {
             Failure::Usage(error.to_string())
         }
         ui::UiError::NoNode | ui::UiError::Terminal(_) => Failure::Failed(error.to_string()),
-    })
+    }
 }
 
 /// The theme that was chosen; without a choice, `NO_COLOR` (no-color.org)

@@ -83,7 +83,7 @@ async fn registries(
     let port = if port.is_some() { seed::DEFAULT_PORT } else { 0 };
     let first = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let addresses = seed::consecutive(first, count)?;
-    seed::start(&addresses, DEFAULT_CHECK, Some(around.to_owned())).await
+    seed::start(&addresses, DEFAULT_CHECK, Some(around.join("seeds"))).await
 }
 
 /// Logs what happens to a registry, as long as it runs.

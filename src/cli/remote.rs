@@ -62,8 +62,7 @@ fn bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
 }
 
 /// How a phase is drawn: with its bytes, where any are counted.
@@ -112,5 +111,9 @@ mod tests {
         follow(&bar, &Progress { phase: "sending".into(), done: 1, total: 5 });
         assert_eq!((bar.position(), bar.length()), (1, Some(5)));
         assert_eq!(bar.message(), "sending");
+        let searching = "searching: 12 nodes, 3 files";
+        follow(&bar, &Progress { phase: searching.into(), done: 0, total: 0 });
+        assert_eq!(bar.message(), searching);
+        assert!(!template(false).contains("bytes"), "a search counts none");
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::engine::registry::{Config, Registry, default_data_dir, directory_name};
+use crate::ui;
 use crate::view::UiEvent;
 
-use super::args::SeedArgs;
+use super::args::{ScreenArgs, SeedArgs};
 use super::signals::EndSignals;
-use super::{Failure, address, log, node, print, runtime};
+use super::{Failure, address, dashboard, log, node, print, runtime};
 
 /// The port of a registry when none is given.
 pub(super) const DEFAULT_PORT: u16 = 5_000;
@@ -22,9 +23,7 @@ const THREADS_DEADLINE: Duration = Duration::from_secs(2);
 /// Runs registries until they are told to end.
 pub(super) fn run(args: SeedArgs) -> Result<(), Failure> {
     if !args.screen.headless {
-        return Err(Failure::Usage(
-            "the dashboard of registries is not built yet; run them with --headless".to_owned(),
-        ));
+        dashboard::needs_terminal()?;
     }
     let listen = listen(args.address.as_deref())
         .map_err(|error: address::BadAddress| Failure::Usage(error.to_string()))?;
@@ -37,30 +36,35 @@ pub(super) fn run(args: SeedArgs) -> Result<(), Failure> {
             )
         })?,
     };
-    let _log = log::start(log_dir.join("log"), Some(args.screen.log_format))?;
+    let console = args.screen.headless.then_some(args.screen.log_format);
+    let _log = log::start(log_dir.join("log"), console)?;
     let runtime = runtime()?;
     let end = runtime.block_on(async {
-        let signals = EndSignals::listen()?;
+        // Before anything is begun that a signal must not cut off.
+        let signals = args.screen.headless.then(EndSignals::listen).transpose()?;
         let registries = start(&addresses, args.check, args.data_dir).await?;
-        headless(registries, signals).await
+        match signals {
+            Some(signals) => headless(registries, signals).await,
+            None => show(registries, args.screen).await,
+        }
     });
     runtime.shutdown_timeout(THREADS_DEADLINE);
     end
 }
 
 /// Starts a registry at each address; all or none. Each has a directory of its
-/// own below `around`.
+/// own in `place`, so that one more of them changes nothing for the others.
 pub(super) async fn start(
     addresses: &[SocketAddr],
     check: Duration,
-    around: Option<PathBuf>,
+    place: Option<PathBuf>,
 ) -> Result<Vec<Registry>, Failure> {
     let mut registries = Vec::new();
     for address in addresses {
         // Without a port there is no name for a directory that lasts.
-        let data_dir = around.as_ref().map(|around| match address.port() {
-            0 => around.join(format!("seed-{}", registries.len() + 1)),
-            _ => around.join(directory_name(*address)),
+        let data_dir = place.as_ref().map(|place| match address.port() {
+            0 => place.join(format!("seed-{}", registries.len() + 1)),
+            _ => place.join(directory_name(*address)),
         });
         match Registry::start(Config { listen: *address, check, data_dir }).await {
             Ok(registry) => registries.push(registry),
@@ -105,6 +109,21 @@ fn listen(word: Option<&str>) -> Result<SocketAddr, address::BadAddress> {
         address.set_port(DEFAULT_PORT);
     }
     Ok(address)
+}
+
+async fn show(registries: Vec<Registry>, screen: ScreenArgs) -> Result<(), Failure> {
+    let mut feeds = Vec::new();
+    let mut running = Vec::new();
+    for mut registry in registries {
+        let events = dashboard::logged(events_of(&mut registry));
+        feeds.push(ui::registry::Feed { snapshots: registry.snapshots.clone(), events });
+        running.push(registry);
+    }
+    let end = dashboard::run_registries(feeds, screen).await;
+    for registry in running {
+        registry.shutdown().await;
+    }
+    end.map(|_| ())
 }
 
 async fn headless(registries: Vec<Registry>, mut signals: EndSignals) -> Result<(), Failure> {

@@ -72,7 +72,15 @@ pub(super) async fn get(
         phases,
     };
     let runtime = Handle::current();
-    let mut again = |over: &CancellationToken| again(&runtime, access, &name, &content, over);
+    let mut again = |over: &CancellationToken| {
+        runtime.block_on(async {
+            tokio::select! {
+                () = over.cancelled() => Vec::new(),
+                () = transfer.cancelled() => Vec::new(),
+                sources = again(access, &name, &content) => sources,
+            }
+        })
+    };
     job.run(Some(&mut again)).map_err(|error| match error {
         Failed::Cancelled => CANCELLED.to_owned(),
         Failed::Here(why) => why,
@@ -251,28 +259,14 @@ fn pattern_for(name: &FileName) -> String {
     name.as_str().char_indices().take_while(fits).map(|(_, c)| c).collect()
 }
 
-/// Who has the content now; nobody once the download is over.
-fn again(
-    runtime: &Handle,
-    access: &Access,
-    name: &FileName,
-    content: &NamedContent,
-    over: &CancellationToken,
-) -> Vec<Peer> {
-    let look = async {
-        let found = contents(access, name).await.unwrap_or_default();
-        match found.into_iter().find(|found| found.root == content.root) {
-            Some(found) if found.size == content.size => found.sources,
-            // What is on its way out may still be where the ring is entered.
-            _ => vec![access.member()],
-        }
-    };
-    runtime.block_on(async {
-        tokio::select! {
-            () = over.cancelled() => Vec::new(),
-            sources = look => sources,
-        }
-    })
+/// Who has the content now.
+async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Vec<Peer> {
+    let found = contents(access, name).await.unwrap_or_default();
+    match found.into_iter().find(|found| found.root == content.root) {
+        Some(found) if found.size == content.size => found.sources,
+        // What is on its way out may still be where the ring is entered.
+        _ => vec![access.member()],
+    }
 }
 
 /// A content that is to be fetched to a place.

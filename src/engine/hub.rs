@@ -149,6 +149,7 @@ impl Hub {
             Input::Heard(peers) => self.handle(chord::Input::Heard { peers }),
             Input::Look(look) => look(&self.core),
             Input::Event(level, text) => self.publisher.event(level, text),
+            Input::Step(step, level, text) => self.publisher.step(step, level, text),
             Input::Stranger(text) => self.publisher.stranger(text, Instant::now()),
             Input::Changed => self.publisher.touch(),
             Input::Close => {
@@ -217,6 +218,9 @@ impl Hub {
             && let Some(Waiter { copies: Some(watcher), .. }) = self.waiters.get(ticket)
         {
             let _ = watcher.send((*copies, *wanted));
+        }
+        if let Notice::Joined { .. } | Notice::Successors(_) = notice {
+            let _ = self.shared.mesh.try_send(mesh::Input::Neighbours);
         }
         if provide::moves(notice) {
             provide::moved(&self.shared);

@@ -131,6 +131,11 @@ impl Publisher {
         self.line(level, None, text);
     }
 
+    /// The same, with the step of the protocol behind it.
+    pub(super) fn step(&mut self, step: Step, level: Level, text: String) {
+        self.line(level, Some(step), text);
+    }
+
     fn line(&mut self, level: Level, step: Option<Step>, text: String) {
         let unix_ms =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::chord::{self, Command, Reply, StoreFailure, Ticket};
 use crate::peer::Peer;
 use crate::store::Store;
-use crate::view::Level;
+use crate::view::{Level, Step};
 use crate::wire::handshake::{Hello, Params, Program, Purpose};
 use crate::wire::{Frame, MeshMessage, Request, Response};
 
@@ -212,6 +212,8 @@ pub(super) enum Input {
     Look(Box<dyn FnOnce(&chord::Node) + Send>),
     /// A line for the events panel.
     Event(Level, String),
+    /// The same, with the step of the protocol behind it.
+    Step(Step, Level, String),
     /// A warning about somebody who may cause it again and again.
     Stranger(String),
     /// Something that a snapshot shows changed outside the core.
@@ -261,6 +263,11 @@ impl Shared {
     /// A line for the events panel.
     pub(super) async fn event(&self, level: Level, text: String) {
         let _ = self.hub.send(Input::Event(level, text)).await;
+    }
+
+    /// The same, with the step of the protocol behind it.
+    pub(super) async fn step(&self, step: Step, level: Level, text: String) {
+        let _ = self.hub.send(Input::Step(step, level, text)).await;
     }
 
     /// How long the node runs.

@@ -1,5 +1,8 @@
 //! Which names a pattern means: `*` stands for any characters, `?` for one, a
-//! plain word matches anywhere; upper and lower case are alike.
+//! plain word matches anywhere; upper and lower case are alike, and so are the
+//! ways of writing an accent.
+
+use unicode_normalization::UnicodeNormalization;
 
 /// A pattern, ready to be compared with names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,20 +16,26 @@ pub struct Pattern {
 impl Pattern {
     /// Reads a pattern. Every text is one; an empty one matches every name.
     pub fn new(text: &str) -> Pattern {
-        let chars: Vec<char> = text.to_lowercase().chars().collect();
+        let chars = small(text.nfc());
         let whole = chars.iter().any(|c| matches!(c, '*' | '?'));
         Pattern { chars, whole }
     }
 
-    /// Whether it means this name.
+    /// Whether it means this name, which is in normalisation form C.
     pub fn matches(&self, name: &str) -> bool {
-        let name: Vec<char> = name.to_lowercase().chars().collect();
+        let name = small(name.chars());
         if self.whole {
             glob(&self.chars, &name)
         } else {
             self.chars.is_empty() || name.windows(self.chars.len()).any(|part| part == self.chars)
         }
     }
+}
+
+/// In small letters, each by itself: a word must not look different because of
+/// what stands behind it, as a Greek sigma would.
+fn small(text: impl Iterator<Item = char>) -> Vec<char> {
+    text.flat_map(char::to_lowercase).collect()
 }
 
 /// Matching with one step back to the latest star: linear in practice, never
@@ -60,6 +69,43 @@ fn glob(pattern: &[char], name: &[char]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// What a glob means, by its definition.
+    fn naive(pattern: &[char], name: &[char]) -> bool {
+        match (pattern, name) {
+            ([], rest) => rest.is_empty(),
+            (['*', more @ ..], rest) => (0..=rest.len()).any(|n| naive(more, &rest[n..])),
+            (['?', more @ ..], [_, rest @ ..]) => naive(more, rest),
+            ([c, more @ ..], [n, rest @ ..]) => c == n && naive(more, rest),
+            (_, []) => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_glob_means_what_its_definition_says(pattern in "[ab*?]{0,8}", name in "[ab]{0,10}") {
+            let chars = |text: &str| text.chars().collect::<Vec<char>>();
+            let expected = naive(&chars(&pattern), &chars(&name));
+            prop_assert_eq!(glob(&chars(&pattern), &chars(&name)), expected);
+        }
+
+        #[test]
+        fn a_plain_word_matches_wherever_it_stands(
+            before in "[a-zA-ZΑ-Ωß-ž .]*",
+            word in "[a-zA-ZΑ-Ωß-ž .]*",
+            after in "[a-zA-ZΑ-Ωß-ž .]*",
+        ) {
+            let name = format!("{before}{word}{after}");
+            prop_assert!(Pattern::new(&word).matches(&name));
+            prop_assert!(Pattern::new(&word.to_uppercase()).matches(&name.to_uppercase()));
+        }
+
+        #[test]
+        fn no_pattern_panics(pattern in ".*", name in ".*") {
+            let _ = Pattern::new(&pattern).matches(&name);
+        }
+    }
 
     #[test]
     fn patterns_match_as_the_help_says() {
@@ -73,6 +119,9 @@ mod tests {
             ("a*b*c", "aXXbYY", false),
             ("", "anything", true),
             ("*", "", true),
+            ("ΟΔΟΣ", "ΟΔΟΣΑ.txt", true),
+            ("cafe\u{301}", "Café.txt", true),
+            ("*CAFE\u{301}.*", "café.txt", true),
         ] {
             assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} {name}");
         }

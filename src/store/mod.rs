@@ -59,6 +59,7 @@ use catalogue::Catalogue;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
+pub use recovery::lock;
 pub use stamp::Stamp;
 
 use crate::name::FileName;

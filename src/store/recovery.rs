@@ -21,7 +21,7 @@ const CATALOGUE: &str = "catalogue.redb";
 const DAMAGED: &str = "catalogue.redb.damaged";
 
 /// Takes the directory for this process, as long as the file stays open.
-pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+pub fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
     let file =

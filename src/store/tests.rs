@@ -210,6 +210,31 @@ fn a_wrong_piece_does_not_count() {
 }
 
 #[test]
+fn several_threads_bring_the_pieces_of_one_content() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    let content: Vec<u8> = (0..9 * 1024 * 1024 + 5).map(|at| (at % 251) as u8).collect();
+    let manifest = manifest_of(&content);
+    let incoming = store.begin(manifest.clone()).unwrap();
+    let bring = |index: PieceIndex| {
+        let from = manifest.offset_of(index) as usize;
+        incoming.write(index, &content[from..from + manifest.len_of(index) as usize]).unwrap();
+    };
+    // From both ends, so that they meet, and one brings all.
+    let forth: Vec<PieceIndex> = manifest.indices().collect();
+    let back: Vec<PieceIndex> = forth.iter().rev().copied().collect();
+    std::thread::scope(|scope| {
+        for order in [&forth[..6], &back[..6], &forth] {
+            scope.spawn(|| order.iter().for_each(|index| bring(*index)));
+        }
+    });
+    assert_eq!(incoming.missing(), 0);
+    incoming.finish().unwrap();
+    store.commit(&file("a", 1, &content)).unwrap();
+    assert_sound(dir.path(), &store);
+}
+
+#[test]
 fn two_that_bring_the_same_content_do_not_disturb_each_other() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());

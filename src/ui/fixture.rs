@@ -313,6 +313,7 @@ pub fn peers() -> Vec<PeerRow> {
             ..row(2005, Some(Random), Some(180), 8_000, Some(1_204))
         },
         PeerRow {
+            liveness: Liveness::Suspect,
             trust: Trust::Shunned,
             why: Some("served 3 pieces with other content".to_owned()),
             ..row(2006, None, None, 0, None)

@@ -193,7 +193,7 @@ pub struct PeerRow {
     pub peer: Peer,
     /// The link, if there is one.
     pub link: Option<LinkKind>,
-    /// Whether it lives.
+    /// Whether it lives; `Suspect` without a link, because nobody looks.
     pub liveness: Liveness,
     /// Smoothed round trip of its beats in microseconds.
     pub rtt_us: Option<u64>,

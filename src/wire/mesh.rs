@@ -115,7 +115,8 @@ pub enum SearchMessage {
         /// Messages from the origin to the receiver.
         depth: u8,
     },
-    /// I have taken that on; I will say when it is done.
+    /// I have taken that on; I will say when it is done. Said again every now
+    /// and then until then: a longer silence is taken for a death.
     Taken {
         /// Which search.
         search: SearchId,

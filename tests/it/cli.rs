@@ -62,7 +62,7 @@ fn wrong_words_end_with_two_and_a_way_out_on_standard_error() {
 
 #[test]
 fn without_a_terminal_the_dashboard_names_headless() {
-    for words in [&["127.0.0.1:0"][..], &["lab", "2"]] {
+    for words in [&["127.0.0.1:0"][..], &["lab", "2"], &["seed", "127.0.0.1:0"]] {
         let (code, _, err) = run(words);
         assert_eq!(code, Some(2), "{err}");
         assert!(err.contains("--headless"), "{err}");

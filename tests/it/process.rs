@@ -356,7 +356,9 @@ impl Registries {
     pub(crate) fn list(&self, at: usize, expected: &[SocketAddr]) {
         let mut expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
         expected.sort();
-        let path = self.all[at].home.path().join("data").join("peers.toml");
+        let one = &self.all[at];
+        let dir = format!("seed-{}-{}", one.address.ip(), one.address.port());
+        let path = one.home.path().join("data").join(dir).join("peers.toml");
         eventually("the registry lists who is there", || {
             let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
             let list: toml::Table = text.parse().map_err(|error| format!("{error}"))?;

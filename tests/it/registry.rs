@@ -4,12 +4,10 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use chordal::engine::registry::Registry;
 use chordal::engine::{Config, Node, registry};
@@ -24,7 +22,7 @@ use rustix::process::Signal;
 
 use crate::attack::{Raw, stranger};
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, chordal, command, describe, eventually, free_address, text, within,
+    DEADLINE, NodeProcess, Ring, chordal, command, describe, eventually, free_address, text,
 };
 
 /// Time between checks: so long that what must be noticed at once is not
@@ -66,8 +64,8 @@ impl RegistryProcess {
     }
 
     fn saved(&self) -> String {
-        let name = format!("seed-{}-{}", self.address.ip(), self.address.port());
-        let path: PathBuf = self.home.path().join("data").join(name).join("peers.toml");
+        let dir = format!("seed-{}-{}", self.address.ip(), self.address.port());
+        let path = self.home.path().join("data").join(dir).join("peers.toml");
         std::fs::read_to_string(path).unwrap_or_default()
     }
 
@@ -423,19 +421,19 @@ fn a_lab_with_registries_finds_itself_through_them() {
 }
 
 /// A registry that is none: it greets as one and sends these pages to whoever
-/// connects; how often it was dialled by somebody who looked for a node.
-fn fake_registry(pages: Vec<News>) -> (SocketAddr, Arc<AtomicUsize>) {
+/// connects; when it was dialled by somebody who looked for a node.
+fn fake_registry(pages: Vec<News>) -> (SocketAddr, Arc<Mutex<Vec<Instant>>>) {
     let listener = TcpListener::bind(free_address()).expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let looks = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&looks);
+    let looks = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&looks);
     std::thread::spawn(move || {
         let mut kept = Vec::new();
         for stream in listener.incoming().map_while(Result::ok) {
             match answer(stream, &pages) {
                 Ok((stream, Purpose::Registry)) => kept.push(stream),
                 Ok(_) => {
-                    counted.fetch_add(1, Ordering::Relaxed);
+                    noted.lock().expect("nobody panics with it").push(Instant::now());
                 }
                 Err(_) => {}
             }
@@ -583,10 +581,12 @@ async fn an_address_that_is_listed_again_and_again_is_dialled_ever_more_rarely()
         ..Config::at(free_address())
     };
     let node = Node::start(config).await.expect("it starts");
-    within(DEADLINE, "it is looked at more than once", || match looks.load(Ordering::Relaxed) {
-        count @ 0..2 => Err(count.to_string()),
-        2 => Ok(()),
-        more => panic!("{more} times at once"),
+    let (first, second) = eventually("it is looked at twice", || {
+        match looks.lock().expect("nobody panics with it")[..] {
+            [first, second, ..] => Ok((first, second)),
+            ref fewer => Err(format!("{fewer:?}")),
+        }
     });
+    assert!(second - first > Duration::from_secs(1), "{:?}", second - first);
     node.kill().await;
 }

@@ -95,6 +95,36 @@ fn what_is_stored_anywhere_is_found_from_everywhere() {
 }
 
 #[test]
+fn what_is_shared_is_found_beside_what_is_stored_and_the_same_content_is_one() {
+    let mut ring = Ring::of(3);
+    let shared = TempDir::new().expect("a temporary directory");
+    let stored = shared.path().join("original.txt");
+    random_file(&stored, 3_000, 1);
+    ring.nodes[0].run(&["put", text(&stored), "--as", "copy.txt"]);
+    random_file(&shared.path().join("alone.txt"), 2_000, 2);
+    let contact = ring.nodes[0].address.to_string();
+    let sharer = NodeProcess::start(&["--join", &contact, "--share", text(shared.path())]);
+    let its = sharer.address.to_string();
+    ring.nodes.push(sharer);
+    ring.settled();
+    // The newcomer may yet take a stored copy over, as well.
+    let found = eventually("both are found, with everybody who has them", || {
+        let holders = ring.secured("copy.txt");
+        let found = find(&ring.nodes[1], "*.txt")?;
+        let both: BTreeSet<String> =
+            holders.iter().map(ToString::to_string).chain([its.clone()]).collect();
+        let expected = [
+            ("alone.txt".to_owned(), BTreeSet::from([its.clone()])),
+            ("copy.txt".to_owned(), both),
+        ];
+        if contents(&found) == expected { Ok(found) } else { Err(found.to_string()) }
+    });
+    let both = &found["contents"][1];
+    assert_eq!(both["names"], serde_json::json!(["copy.txt", "original.txt"]));
+    assert_eq!((&both["stored"], &found["contents"][0]["stored"]), (&true.into(), &false.into()));
+}
+
+#[test]
 fn a_pattern_that_nobody_types_is_refused_with_its_length() {
     let node = NodeProcess::start(&[]);
     let refused = node.attempt(&["find", &"x".repeat(MAX_PATTERN_BYTES + 1)]);

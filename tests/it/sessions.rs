@@ -243,13 +243,15 @@ fn a_file_that_three_share_comes_from_all_three_though_one_dies() {
         ring.nodes.push(NodeProcess::start(&["--join", &contact, "--share", text(dir.path())]));
     }
     ring.settled();
-    eventually("all three are known as sources", || {
-        let found = ring.nodes[0].json(&["find", "film.bin"])?;
-        match found["contents"][0]["sources"].as_array().map(Vec::len) {
-            Some(3) => Ok(()),
-            _ => Err(found.to_string()),
-        }
+    eventually("the ring knows all three as sources", || {
+        // The one that told it last was told of the others.
+        let listed: Result<Vec<_>, _> = ring.nodes[1..].iter().map(|n| n.json(&["ls"])).collect();
+        let listed = listed?;
+        let knows = |list: &serde_json::Value| list["files"][0]["copies"] == 3;
+        if listed.iter().any(knows) { Ok(()) } else { Err(format!("{listed:?}")) }
     });
+    let found = ring.nodes[0].json(&["find", "film.bin"]).expect("the ring is searched");
+    assert_eq!(found["contents"][0]["sources"].as_array().map(Vec::len), Some(3), "{found}");
 
     // Undisturbed, all three deliver.
     let to = dirs[0].path().join("whole");

@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::record::ContentHash;
 use crate::store::{Download, Incoming, IncomingError, StoreError};
 use crate::transfer::manifest::{Manifest, PieceIndex};
-use crate::view::{Level, Trust};
+use crate::view::{Level, Step, Trust};
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::data::{DataConnection, DataError, DataPlane};
@@ -249,7 +249,7 @@ impl Fetcher {
         tracing::warn!("{text}");
         if let Some(events) = &self.events {
             // A hub that is too busy says at the end who delivered.
-            let _ = events.try_send(Input::Event(Level::Warn, text));
+            let _ = events.try_send(Input::Step(Step::Trust, Level::Warn, text));
         }
     }
 }

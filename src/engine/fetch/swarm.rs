@@ -219,12 +219,11 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     /// Takes in sources of which it is said that they have the content.
     fn found(&mut self, sources: &[Peer]) {
         for source in sources {
+            let cheated = self.work.lock().plan.is_bad(*source);
             let room = self.candidates.len() < MAX_CANDIDATES;
             match self.candidates.iter_mut().find(|known| known.source == *source) {
-                Some(known) if known.status == Status::Failed => {
-                    if !self.work.lock().plan.is_bad(*source) {
-                        known.status = Status::Ready;
-                    }
+                Some(known) if known.status == Status::Failed && !cheated => {
+                    known.status = Status::Ready;
                 }
                 Some(_) => {}
                 None if room => self.candidates.push(Candidate {
@@ -240,7 +239,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     /// Has a source work that is connected.
     fn begin(&mut self, source: Peer, connection: DataConnection) {
         if !self.work.enrol(source, &connection) {
-            return;
+            return self.set(source, Status::Failed);
         }
         let (work, events) = (self.work, self.events.clone());
         let thread = thread::Builder::new().spawn_scoped(self.scope, move || {

@@ -2,8 +2,8 @@
 //! [`crate::mesh::gossip`]. One task owns both; the hub hands it messages.
 //!
 //! It gives the two machines time and random choices, sends what they say, and
-//! tells people what happened: `rows` is what the dashboard shows, `words` are
-//! the commands.
+//! tells people what happened: `sentences` are the lines of the events, `rows`
+//! is what the dashboard shows of links, `words` are the commands.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,19 +15,23 @@ use tokio::sync::{mpsc, oneshot};
 use crate::chord::{CensusState, Command, Reply, Standing};
 use crate::limits::MAX_SAY_BYTES;
 use crate::mesh::bucket::{Bucket, Rate};
-use crate::mesh::gossip::{self, Complaint, Heard};
+use crate::mesh::gossip::{self, Heard};
 use crate::mesh::links::{self, Change, Effect, Links, RANDOM};
 use crate::peer::Peer;
 use crate::time::Time;
-use crate::view::text::{bytes, clean};
-use crate::view::{Level, PeerRow};
+use crate::view::PeerRow;
+use crate::view::text::clean;
 use crate::wire::MeshMessage;
 use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
 
+use super::provide;
 use super::shared::{self, Shared};
 
+use sentences::Line;
+
 mod rows;
+mod sentences;
 pub(super) mod words;
 
 /// Inputs waiting for the task: whoever floods it loses messages, nothing else.
@@ -77,6 +81,8 @@ pub(super) enum Input {
     /// This node has news of its own for everyone. Of several in a short time
     /// the last one counts.
     Announce(GossipBody),
+    /// This node's place on the ring changed: there may be others to draw.
+    Neighbours,
     /// Peers to draw random links from, in random order.
     Candidates(Vec<Peer>),
     /// The user wants a link.
@@ -111,7 +117,8 @@ pub(super) enum Input {
 pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
     let mut driver = Driver::new(shared.clone());
     loop {
-        let wake = shared.started + Duration::from_micros(driver.due().as_micros());
+        let due = driver.due();
+        let wake = shared.started + Duration::from_micros(due.as_micros());
         let input = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
@@ -121,9 +128,12 @@ pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
             },
             () = tokio::time::sleep_until(wake.into()) => None,
         };
-        match input {
-            Some(input) => driver.take(input).await,
-            None => driver.tick(),
+        if let Some(input) = input {
+            driver.take(input).await;
+        }
+        // Also while there is always another input: a flood stops no beats.
+        if due <= driver.now() {
+            driver.tick();
         }
         driver.carry_out().await;
         driver.show();
@@ -223,6 +233,7 @@ impl Driver {
                 self.links.gone(now, address, sharing, &mut self.effects);
             }
             Input::Announce(body) => self.news = Some(body),
+            Input::Neighbours => self.draw_soon(),
             Input::Candidates(candidates) => {
                 self.drawing = false;
                 self.links.draw(now, &candidates, &mut self.effects);
@@ -310,7 +321,7 @@ impl Driver {
         }
         match self.begin(body.clone()) {
             Ok(links) => {
-                self.tell_news(self.shared.me().me, &body).await;
+                self.tell(sentences::news(self.shared.me().me, &body)).await;
                 Ok(links)
             }
             Err(gossip::TooMuch) => {
@@ -338,7 +349,10 @@ impl Driver {
                 if let Some(piece) = pass_on {
                     self.pass_on(&piece, Some(from));
                 }
-                self.tell_news(piece.origin, &piece.body).await;
+                self.tell(sentences::news(piece.origin, &piece.body)).await;
+                if !matches!(piece.body, GossipBody::Say(_)) {
+                    provide::others_changed(&self.shared);
+                }
             }
             Heard::Known => {}
             Heard::Bad => {
@@ -347,7 +361,7 @@ impl Driver {
             }
             Heard::TooMuch { complaint: None } => {}
             Heard::TooMuch { complaint: Some(complaint) } => {
-                self.stranger(complain(from, complaint)).await;
+                self.stranger(sentences::complaint(from, complaint)).await;
             }
         }
     }
@@ -365,19 +379,11 @@ impl Driver {
         count
     }
 
-    async fn tell_news(&self, origin: Peer, body: &GossipBody) {
-        let (level, text) = match body {
-            GossipBody::Say(text) => (Level::Info, format!("{origin} says: {}", clean(text))),
-            GossipBody::Shares { files: 0, .. } => {
-                (Level::Info, format!("{origin} shares nothing any more"))
-            }
-            GossipBody::Shares { files, bytes: size } => {
-                let files = if *files == 1 { "1 file".into() } else { format!("{files} files") };
-                (Level::Info, format!("{origin} shares {files} ({})", bytes(*size)))
-            }
-            GossipBody::Leaving => (Level::Detail, format!("{origin} leaves")),
-        };
-        self.shared.event(level, text).await;
+    async fn tell(&self, line: Line) {
+        match line.step {
+            Some(step) => self.shared.step(step, line.level, line.text).await,
+            None => self.shared.event(line.level, line.text).await,
+        }
     }
 
     /// A warning about somebody who may cause it again and again.
@@ -421,15 +427,19 @@ impl Driver {
                 let _ = done.send(outcome.clone());
             }
         }
-        let Some((level, text)) = describe(event) else { return };
+        let Some(line) = sentences::link(event) else { return };
         if event.kind == LinkKind::Chosen || self.lines.take(self.now(), LINES) {
-            self.shared.event(level, text).await;
+            self.tell(line).await;
         }
     }
 
     /// A link came or went: what is lacking is looked for soon.
     fn links_changed(&mut self) {
         self.changed = true;
+        self.draw_soon();
+    }
+
+    fn draw_soon(&mut self) {
         self.draw_pause = DRAW_SOON;
         self.draw_at = self.draw_at.min(self.now() + DRAW_SOON);
     }
@@ -445,40 +455,6 @@ impl Driver {
             let rows = Arc::clone(&self.rows);
             self.shared.show(|board| board.peers = rows);
         }
-    }
-}
-
-/// What happened to a link, as a sentence, if it is of interest.
-fn describe(event: links::Event) -> Option<(Level, String)> {
-    let links::Event { peer, kind, change } = event;
-    let quiet = if kind == LinkKind::Chosen { Level::Info } else { Level::Detail };
-    Some(match change {
-        Change::Opened => match kind {
-            LinkKind::Chosen => (quiet, format!("connected to {peer}")),
-            LinkKind::Random => (quiet, format!("linked with {peer}, drawn at random")),
-            LinkKind::Incoming => (quiet, format!("{peer} has linked with this node")),
-        },
-        // Whoever asked for it hears it.
-        Change::Refused => return None,
-        Change::Failed => (quiet, format!("{peer} did not answer when it was asked for a link")),
-        Change::Suspected => (Level::Warn, format!("{peer} missed {} beats", links::SUSPECT)),
-        Change::Recovered => (Level::Info, format!("{peer} answers again")),
-        Change::Closed => (quiet, format!("{peer} closed the link")),
-        Change::Silent => {
-            (Level::Warn, format!("{peer} missed {} beats: the link is gone", links::DEAD))
-        }
-        Change::Lost => (Level::Warn, format!("{peer} cannot be reached: the link is gone")),
-    })
-}
-
-fn complain(from: Peer, complaint: Complaint) -> String {
-    let (who, does) = match complaint.origin {
-        Some(origin) => (origin, "says"),
-        None => (from, "passes on"),
-    };
-    match complaint.dropped {
-        1 => format!("{who} {does} more than is listened to; the rest is dropped"),
-        many => format!("{who} still {does} more than is listened to; {many} more dropped"),
     }
 }
 
@@ -505,3 +481,6 @@ async fn candidates(shared: &Shared) -> Vec<Peer> {
     fastrand::shuffle(&mut members);
     members
 }
+
+#[cfg(test)]
+mod tests;

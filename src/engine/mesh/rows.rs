@@ -166,3 +166,95 @@ fn shortened(text: &str) -> String {
     }
     text[..end].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MAX_FRAME_BYTES;
+    use crate::mesh::links::{MAX_CHOSEN, MAX_INCOMING, RANDOM};
+    use crate::time::Time;
+    use crate::wire::mesh::LinkMessage;
+    use crate::wire::{Frame, Response, codec};
+
+    fn at(number: u16) -> SocketAddr {
+        (std::net::Ipv6Addr::from_bits(u128::MAX - u128::from(number)), 60_000).into()
+    }
+
+    fn row(number: u16, rtt_us: Option<u64>) -> PeerRow {
+        PeerRow {
+            peer: Peer::new(at(number), u16::MAX),
+            link: Some(view::LinkKind::Random),
+            liveness: Liveness::Up,
+            rtt_us,
+            since_ms: 1_000,
+            shared: Some(7),
+            trust: Trust::Last,
+            why: Some("it timed out ".repeat(50)),
+        }
+    }
+
+    #[test]
+    fn only_what_a_person_would_notice_is_a_difference() {
+        let row = |rtt_us| row(1, rtt_us);
+        assert!(!differ(&[row(Some(100))], &[row(Some(199))]));
+        assert!(!differ(&[row(Some(100))], &[row(Some(51))]));
+        assert!(differ(&[row(Some(100))], &[row(Some(201))]));
+        assert!(differ(&[row(None)], &[row(Some(100))]));
+        assert!(differ(&[], &[row(None)]));
+        let suspect = PeerRow { liveness: Liveness::Suspect, ..row(Some(100)) };
+        assert!(differ(&[row(Some(100))], &[suspect]));
+    }
+
+    #[test]
+    fn all_rows_that_there_may_be_fit_into_a_frame() {
+        let most = RANDOM + MAX_CHOSEN + MAX_INCOMING + DOUBTED_AT_MOST;
+        let rows: Vec<PeerRow> = (0..most as u16).map(|n| row(n, Some(u64::MAX))).collect();
+        let registries: Vec<RegistryRow> = (0..1_000)
+            .map(|number| RegistryRow {
+                address: at(number),
+                liveness: Liveness::Up,
+                peers: u32::MAX,
+                heard_ms: None,
+                note: Some("\u{1F310}".repeat(500)),
+            })
+            .collect();
+        let response = Response::Peers {
+            peers: to_wire(&rows, Duration::from_secs(1 << 40)),
+            registries: registries_to_wire(registries.iter()),
+        };
+        let bytes = codec::encode(&Frame::Response { id: u32::MAX, response }).expect("it fits");
+        assert!(bytes.len() < MAX_FRAME_BYTES, "{} bytes", bytes.len());
+    }
+
+    #[test]
+    fn rows_come_back_from_the_wire_as_they_were_but_for_the_clock() {
+        let old = PeerRow { since_ms: 2_000, why: None, trust: Trust::Good, ..row(1, Some(5)) };
+        let new = PeerRow { since_ms: 50_000, ..old.clone() };
+        let (rows, uptime) = from_wire(&to_wire(&[old, new.clone()], Duration::from_secs(60)));
+        let ages: Vec<u64> = rows.iter().map(|row| uptime - row.since_ms).collect();
+        assert_eq!(ages, [58_000, 10_000]);
+        assert_eq!(PeerRow { since_ms: new.since_ms, ..rows[1].clone() }, new);
+    }
+
+    #[test]
+    fn whoever_has_a_bad_name_is_a_row_with_or_without_a_link() {
+        let mut links = Links::new(at(0));
+        let open = LinkMessage::Open { chosen: true };
+        links.received(Time::ZERO, Peer::new(at(9), 0), open, 0, &mut Vec::new());
+        let doubt = |number: u16, trust| {
+            (at(number), trust, format!("reason {number}"), Duration::from_secs(60))
+        };
+        let mut doubted = vec![doubt(9, Trust::Shunned), doubt(3, Trust::Last)];
+        let rows = of(&links, &doubted);
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].link.is_some(), rows[0].trust), (true, Trust::Shunned));
+        assert_eq!(rows[0].why.as_deref(), Some("reason 9"));
+        assert_eq!((rows[1].link, rows[1].trust), (None, Trust::Last));
+        // Of too many the worst are shown.
+        doubted.extend((100..300).map(|number| doubt(number, Trust::Last)));
+        doubted.push(doubt(400, Trust::Shunned));
+        let rows = of(&links, &doubted);
+        assert_eq!(rows.len(), 1 + DOUBTED_AT_MOST);
+        assert!(rows.iter().any(|row| row.peer.address() == at(400)));
+    }
+}

@@ -71,6 +71,20 @@ impl Ledger {
         news
     }
 
+    /// What owners have taken, word for word: said again it is no news to them,
+    /// and they answer how many share it. Nothing when that is more than
+    /// `at_most`.
+    pub(super) fn again(&self, at_most: usize) -> Vec<Provider> {
+        if self.said.len() > at_most {
+            return Vec::new();
+        }
+        self.said
+            .iter()
+            .filter(|(_, said)| said.taken && said.withdrawn.is_none())
+            .map(|(key, said)| said.provider(key))
+            .collect()
+    }
+
     /// Takes everything back.
     pub(super) fn withdraw(&mut self, me: Peer, unix_ms: u64) -> Vec<Provider> {
         self.news(me, Vec::new(), false, unix_ms)
@@ -176,6 +190,18 @@ mod tests {
         }
         assert_eq!(attempts, WITHDRAWALS);
         assert_eq!(ledger.untaken(), 0);
+    }
+
+    #[test]
+    fn a_question_repeats_what_was_taken_word_for_word() {
+        let mut ledger = Ledger::default();
+        let news = ledger.news(peer(0), vec![file("a", 1), file("b", 1)], false, 10);
+        ledger.ended(&news[0], true);
+        ledger.ended(&news[1], false);
+        assert_eq!(ledger.again(2), news[..1]);
+        assert!(ledger.again(1).is_empty(), "too many");
+        ledger.withdraw(peer(0), 11);
+        assert!(ledger.again(2).is_empty());
     }
 
     #[test]

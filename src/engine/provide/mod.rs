@@ -6,7 +6,9 @@
 //! has come to a ring, since the owners are others then, and every
 //! [`REFRESH`], since records end. Owners are found by the order of the keys:
 //! one lookup serves all names between its key and the owner that it finds.
-//! What an owner did not take is said again, ever more gently.
+//! What an owner did not take is said again, ever more gently. The answers tell
+//! how many share the same; they are asked for again when others say that they
+//! share something else.
 //!
 //! Before the node leaves, it takes everything back ([`withdraw`]).
 
@@ -66,6 +68,16 @@ pub(super) const WITHDRAW_LIMIT: Duration = Duration::from_secs(2);
 /// The others hear of what is shared at most this often.
 const NEWS_EVERY: Duration = Duration::from_secs(5);
 
+/// After others said that they share other files, the wait before this node
+/// asks how many share its own: the ring knows by then.
+const COUNT_AFTER: std::ops::Range<u64> = 1_500..3_000;
+
+/// It asks at most this often, whatever the others say,
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+
+/// and only as long as it shares no more files than this: ten messages.
+const COUNT_AT_MOST: usize = 10 * MAX_PAGE;
+
 /// Orders waiting for the task.
 pub(super) const QUEUE: usize = 16;
 
@@ -74,6 +86,8 @@ pub(super) const QUEUE: usize = 16;
 pub(super) enum Order {
     /// The owners may be others than before.
     Moved,
+    /// Others share other files than before.
+    Count,
     /// Take everything back and be silent until the node has come to a ring.
     Withdraw(oneshot::Sender<()>),
 }
@@ -96,6 +110,13 @@ pub(super) fn moved(shared: &Shared) {
     if shared.provide.try_send(Order::Moved).is_err() {
         tracing::debug!("the announcer of shared files is busy; the next refresh comes anyhow");
     }
+}
+
+/// Others share other files than before: the owners are asked how many share
+/// what this node does. Never waits.
+pub(super) fn others_changed(shared: &Shared) {
+    // The next one comes, or the next refresh.
+    let _ = shared.provide.try_send(Order::Count);
 }
 
 /// Takes back everything that this node shares, within `limit`; called before
@@ -146,6 +167,10 @@ struct Task {
     all: bool,
     /// When everything is said again.
     refresh: Instant,
+    /// When the owners are asked who else shares.
+    count_at: Option<Instant>,
+    /// Not before this.
+    count_from: Instant,
     /// Rounds in a row after which something was left.
     retries: usize,
     /// Everything is or was taken back: nothing is said until the node has come
@@ -171,6 +196,8 @@ impl Task {
             next: None,
             all: false,
             refresh: now + jittered(REFRESH),
+            count_at: None,
+            count_from: now,
             retries: 0,
             silent: false,
             waiting: None,
@@ -182,7 +209,7 @@ impl Task {
 
     /// When the task has to do something by itself.
     fn due(&self) -> Option<Instant> {
-        let say = self.next.into_iter().chain([self.refresh]).min();
+        let say = self.next.into_iter().chain(self.count_at).chain([self.refresh]).min();
         let say = say.filter(|_| self.work.is_none() && !self.silent);
         say.into_iter().chain(self.news_at).min()
     }
@@ -194,6 +221,12 @@ impl Task {
                 self.all = true;
                 let wait = Duration::from_millis(fastrand::u64(ARRIVAL));
                 self.next = Some(Instant::now() + wait);
+                self.news = (0, 0);
+                self.news_at = self.next;
+            }
+            Order::Count => {
+                let soon = Instant::now() + Duration::from_millis(fastrand::u64(COUNT_AFTER));
+                self.count_at.get_or_insert(soon.max(self.count_from));
             }
             Order::Withdraw(done) => {
                 // Whatever was on its way is taken back with the rest.
@@ -223,6 +256,12 @@ impl Task {
         if self.refresh <= now {
             self.all = true;
         } else if self.next.is_none_or(|next| next > now) {
+            if self.count_at.is_some_and(|at| at <= now) {
+                self.count_at = None;
+                self.count_from = now + COUNT_EVERY;
+                let statements = self.ledger.again(COUNT_AT_MOST);
+                self.start(statements);
+            }
             return;
         }
         self.next = None;
@@ -249,6 +288,15 @@ impl Task {
 
     fn ended(&mut self, ended: Vec<Said>) {
         self.work = None;
+        let unheld = |(said, sources): &&Said| said.lifetime_s > 0 && *sources == Some(0);
+        let unheld = ended.iter().filter(unheld).count();
+        if unheld > 0 {
+            tracing::warn!(
+                unheld,
+                "shared files are found by searches only: their owners on the \
+                ring have no room for more records"
+            );
+        }
         for (statement, sources) in ended {
             self.ledger.ended(&statement, sources.is_some());
             if let Some(sources) = sources.filter(|_| statement.lifetime_s > 0) {

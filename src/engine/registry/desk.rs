@@ -3,7 +3,7 @@
 //! It never waits for a connection: news go into bounded queues, and whoever
 //! does not take them is cut off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +45,10 @@ const REPEAT: Duration = Duration::from_secs(60);
 
 /// Warnings about strangers within that time.
 const WARNINGS: usize = 20;
+
+/// Peers that are remembered after they were taken off the list: reports of
+/// their deaths are still on their way.
+const GONE: usize = 64;
 
 /// What the desk reacts to.
 #[derive(Debug)]
@@ -98,11 +102,19 @@ struct Node {
     cut: CancellationToken,
 }
 
+/// Where the list is kept.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
+    /// Keeps other processes out.
+    pub(super) _lock: std::fs::File,
+}
+
 /// The state of the desk.
 pub(super) struct Desk {
     shared: Shared,
     list: List,
-    data_dir: PathBuf,
+    place: Place,
     started: Instant,
     nodes: BTreeMap<u64, Node>,
     /// Of every peer on the list, and of every claim that is looked at.
@@ -112,6 +124,8 @@ pub(super) struct Desk {
     dropped: u64,
     refused: u64,
     warned: Vec<(Instant, String)>,
+    /// Who was taken off the list lately, the last one first.
+    gone: VecDeque<Peer>,
     /// When the list is to be written; `None`: it is.
     save_at: Option<Instant>,
     saving: Option<JoinHandle<()>>,
@@ -122,14 +136,14 @@ impl Desk {
     pub(super) fn new(
         shared: Shared,
         list: List,
-        data_dir: PathBuf,
+        place: Place,
         started: Instant,
         events: mpsc::Sender<UiEvent>,
     ) -> Desk {
         Desk {
             shared,
             list,
-            data_dir,
+            place,
             started,
             nodes: BTreeMap::new(),
             watchers: BTreeMap::new(),
@@ -138,6 +152,7 @@ impl Desk {
             dropped: 0,
             refused: 0,
             warned: Vec::new(),
+            gone: VecDeque::new(),
             save_at: None,
             saving: None,
             changed: true,
@@ -289,14 +304,16 @@ impl Desk {
     }
 
     fn reported_dead(&mut self, number: u64, peer: Peer, unix_ms: u64) {
-        if !self.list.accuse(peer) {
+        let listed = self.list.accuse(peer);
+        if !listed && !self.gone.contains(&peer) {
             return;
         }
         let by = self.nodes.get(&number).and_then(|node| node.address);
         let by = by.map_or_else(|| "a node".to_owned(), |address| address.to_string());
         // By that node's clock, which may be anything.
         let ago = unix_s().saturating_sub(unix_ms / 1_000);
-        self.warn(format!("{by} reports {peer} dead for {ago} s: checking it"));
+        let then = if listed { "checking it" } else { "it is off the list already" };
+        self.warn(format!("{by} reports {peer} dead for {ago} s: {then}"));
         if let Some((_, watcher)) = self.watchers.get(&peer.address()) {
             watcher.nudge();
         }
@@ -336,6 +353,10 @@ impl Desk {
     /// Tells a change to everybody.
     fn tell(&mut self, change: Option<Change>) {
         let Some(change) = change else { return };
+        if let Change::Gone { peer, .. } = &change {
+            self.gone.truncate(GONE - 1);
+            self.gone.push_front(*peer);
+        }
         let (level, text) = describe(&change, self.shared.check);
         self.event(level, text);
         self.changed = true;
@@ -405,7 +426,7 @@ impl Desk {
                 return None;
             }
         };
-        let dir = self.data_dir.clone();
+        let dir = self.place.directory.clone();
         Some(self.shared.tasks.spawn_blocking(move || {
             if let Err(error) = saved::write(&dir, &text) {
                 tracing::warn!(%error, directory = %dir.display(), "the list could not be saved");
@@ -471,4 +492,87 @@ fn describe(change: &Change, check: Duration) -> (Level, String) {
 /// Seconds since the Unix epoch.
 fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::id::Space;
+    use crate::wire::registry::Listed;
+
+    fn listed(port: u16) -> Listed {
+        let params = Params { ring: "test".to_owned(), space: Space::default(), replicas: 3 };
+        Listed { address: ([127, 0, 0, 1], port).into(), index: 0, params, member: false }
+    }
+
+    /// A desk with an empty list, and the directory that it lives in.
+    fn desk() -> (Desk, mpsc::Receiver<UiEvent>, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lock = crate::store::lock(dir.path()).expect("nobody else has it");
+        let shared = Shared {
+            desk: mpsc::channel(1).0,
+            address: ([127, 0, 0, 1], 5000).into(),
+            check: Duration::from_secs(5),
+            listed: Arc::new(Semaphore::new(1)),
+            claimed: Arc::new(Semaphore::new(1)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let (events, told) = mpsc::channel(4);
+        let place = Place { directory: dir.path().to_owned(), _lock: lock };
+        (Desk::new(shared, List::default(), place, Instant::now(), events), told, dir)
+    }
+
+    fn arrives(
+        desk: &mut Desk,
+        number: u64,
+        room: usize,
+    ) -> (mpsc::Receiver<Bytes>, CancellationToken) {
+        let (news, queue) = mpsc::channel(room);
+        let cut = CancellationToken::new();
+        let from = IpAddr::from([127, 0, 0, 1]);
+        desk.take(Input::Connected { number, from, address: None, news, cut: cut.clone() });
+        (queue, cut)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_take_the_news_is_cut_off_and_the_others_hear_them() {
+        let (mut desk, _told, _dir) = desk();
+        let (_slow, slow_cut) = arrives(&mut desk, 1, 1);
+        let (mut quick, quick_cut) = arrives(&mut desk, 2, 8);
+        for port in [2000, 2001] {
+            let now = Time::ZERO;
+            let change =
+                desk.list.checked(now, 0, listed(port).address, Check::Alive(listed(port)));
+            desk.tell(change);
+        }
+        assert!(slow_cut.is_cancelled() && !quick_cut.is_cancelled());
+        assert!(quick.try_recv().is_ok() && quick.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stale_check_and_a_flood_of_lies_change_nothing() {
+        let (mut desk, mut told, _dir) = desk();
+        let address = listed(2000).address;
+        desk.take(Input::Checked { address, number: 7, check: Check::Alive(listed(2000)) });
+        assert_eq!(desk.snapshot().peers, [], "nobody watches it");
+        let (_queue, _cut) = arrives(&mut desk, 1, 256);
+        for n in 0..100 {
+            // No such connection says anything, and one without an address is nowhere.
+            let report = Report::Connect { index: n, params: listed(0).params, member: true };
+            desk.take(Input::Report { number: 99, report: report.clone() });
+            desk.take(Input::Report { number: 1, report });
+            let peer = Peer::new(address, n);
+            desk.take(Input::Report { number: 1, report: Report::Dead { peer, unix_ms: 0 } });
+        }
+        desk.take(Input::Report { number: 1, report: Report::Leave });
+        let snapshot = desk.snapshot();
+        assert_eq!((snapshot.peers.len(), snapshot.refused, snapshot.subscribers), (0, 100, 1));
+        assert!(told.try_recv().is_ok_and(|event| event.text.contains("does not say where")));
+        assert!(told.try_recv().is_err(), "the same is told once");
+        assert!(desk.watchers.is_empty());
+    }
 }

@@ -100,7 +100,8 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
             accepted = listener.accept() => accepted,
         };
         let (stream, from) = match accepted {
-            Ok(accepted) => accepted,
+            // An IPv4 host is the same one behind an IPv6 socket.
+            Ok((stream, from)) => (stream, SocketAddr::new(from.ip().to_canonical(), from.port())),
             Err(error) => {
                 // Out of file handles, most likely: others may be closed soon.
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -29,7 +29,7 @@ use crate::view::UiEvent;
 use crate::view::registry::RegistrySnapshot;
 
 use super::StartError;
-use desk::{Desk, Input};
+use desk::{Desk, Input, Place};
 
 mod desk;
 mod door;
@@ -131,7 +131,8 @@ impl Registry {
         let mut list = List::default();
         list.restore(saved.peers);
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
-        let desk = Desk::new(shared.clone(), list, data_dir, started, event_tx);
+        let place = Place { directory: data_dir, _lock: saved.lock };
+        let desk = Desk::new(shared.clone(), list, place, started, event_tx);
         let (snapshot_tx, snapshots) = watch::channel(Arc::new(desk.snapshot()));
         shared.tasks.spawn(desk.run(inputs, snapshot_tx, saved.note));
         shared.tasks.spawn(door::run(shared.clone(), listener));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{StartError, remembered};
 use crate::id::Space;
 use crate::registry::list::List;
+use crate::store;
 use crate::wire::handshake::Params;
 use crate::wire::registry::Listed;
 
@@ -35,16 +36,18 @@ struct Row {
     since_unix_s: u64,
 }
 
-/// What the file holds.
-#[derive(Debug, Default)]
+/// What the directory holds.
+#[derive(Debug)]
 pub(super) struct Saved {
+    /// Keeps other processes out of the directory.
+    pub(super) lock: fs::File,
     /// Each with the seconds since the Unix epoch when it came.
     pub(super) peers: Vec<(Listed, u64)>,
     /// What was wrong with the file.
     pub(super) note: Option<String>,
 }
 
-/// Reads the file and makes sure that it can be written. One that is damaged
+/// Takes the directory for this process and reads the file. One that is damaged
 /// is no list: everybody who is there comes again.
 pub(super) fn load(dir: &Path) -> Result<Saved, StartError> {
     fs::create_dir_all(dir).map_err(|error| {
@@ -53,10 +56,13 @@ pub(super) fn load(dir: &Path) -> Result<Saved, StartError> {
             dir.display()
         ))
     })?;
+    let lock = store::lock(dir).map_err(|error| StartError::Store(error.to_string()))?;
     let path = dir.join(FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Saved::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(Saved { lock, peers: Vec::new(), note: None });
+        }
         Err(error) => {
             return Err(StartError::Store(format!(
                 "cannot read {}: {error}; check its permissions or choose another --data-dir",
@@ -69,7 +75,7 @@ pub(super) fn load(dir: &Path) -> Result<Saved, StartError> {
         Err(error) => {
             let line = error.message();
             let note = format!("{} is damaged ({line}): the list begins empty", path.display());
-            return Ok(Saved { peers: Vec::new(), note: Some(note) });
+            return Ok(Saved { lock, peers: Vec::new(), note: Some(note) });
         }
     };
     let peers = file.peers.into_iter().filter_map(|row| {
@@ -78,7 +84,7 @@ pub(super) fn load(dir: &Path) -> Result<Saved, StartError> {
         let Row { address, index, member, since_unix_s, .. } = row;
         Some((Listed { address, index, params, member }, since_unix_s))
     });
-    Ok(Saved { peers: peers.collect(), note: None })
+    Ok(Saved { lock, peers: peers.collect(), note: None })
 }
 
 /// The file's text for a list.
@@ -125,5 +131,9 @@ mod tests {
         assert!(saved.peers.is_empty() && saved.note.is_some());
         let file = dir.path().join(FILE);
         assert!(matches!(load(&file), Err(StartError::Store(_))), "a file is no directory");
+        let again = load(dir.path()).expect_err("the directory is in use");
+        assert!(again.to_string().contains("used by another chordal"), "{again}");
+        drop(saved);
+        assert!(load(dir.path()).is_ok());
     }
 }

@@ -75,6 +75,7 @@ impl Drop for Watcher {
 struct Watch {
     address: SocketAddr,
     number: u64,
+    /// Among whom it waits for its turn to dial.
     turns: Arc<Semaphore>,
     line: Option<Line>,
 }
@@ -108,6 +109,10 @@ impl Watch {
         loop {
             let begun = Instant::now();
             if let Some(check) = self.check(whole).await {
+                if matches!(check, Check::Alive(_)) {
+                    // On the list now, or soon not watched any more.
+                    self.turns = Arc::clone(&shared.listed);
+                }
                 let (address, number) = (self.address, self.number);
                 let input = Input::Checked { address, number, check };
                 if shared.desk.send(input).await.is_err() {

@@ -5,6 +5,7 @@
 //! asks for what is behind the last one it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,12 @@ struct Find {
     found: Found,
     /// Rows that only linked peers brought.
     linked_rows: usize,
+    /// Linked peers that have more than they were asked for.
+    linked_more: BTreeSet<SocketAddr>,
+    /// Nodes of whose files the ring told: these are not only linked.
+    on_ring: BTreeSet<SocketAddr>,
+    /// There was no room for everything that came, or the ring said so.
+    cut: bool,
     /// Linked peers that have not answered.
     asked: BTreeSet<Peer>,
     ring_ended: bool,
@@ -210,6 +217,9 @@ impl Find {
             followers: watch::Sender::new(Arc::new(found.clone())),
             found,
             linked_rows: 0,
+            linked_more: BTreeSet::new(),
+            on_ring: BTreeSet::new(),
+            cut: false,
             asked: linked.iter().copied().collect(),
             ring_ended: false,
             changed: true,
@@ -233,14 +243,17 @@ impl Find {
         if let Some((_, has)) = state.peers.iter_mut().find(|(asked, _)| *asked == peer) {
             *has = Some(!rows.is_empty());
         }
-        state.truncated |= more;
+        if more || !is_fair {
+            self.linked_more.insert(peer.address());
+        }
         for row in rows {
             if self.found.rows.len() >= MAX_RESULTS || self.linked_rows >= LINKED_RESULTS {
-                self.found.state.truncated = true;
+                self.linked_more.insert(peer.address());
                 break;
             }
             self.linked_rows += usize::from(self.take(row));
         }
+        self.count_cuts();
         is_fair
     }
 
@@ -249,22 +262,34 @@ impl Find {
         self.changed = true;
         for row in rows {
             if self.found.rows.len() >= MAX_RESULTS {
-                self.found.state.truncated = true;
-                return;
+                self.cut = true;
+                break;
             }
+            self.on_ring.insert(row.node.address());
             self.take(row);
         }
+        self.count_cuts();
     }
 
     /// Takes over how the ring's part stands.
     fn ring_stands(&mut self, progress: Progress, ended: bool) {
         let Progress { answered, depth, silent, truncated } = progress;
+        self.cut |= truncated;
         let before = self.found.state.clone();
-        let truncated = truncated || before.truncated;
-        let after = SearchState { answered, depth, silent, truncated, ..before.clone() };
+        let after = SearchState { answered, silent, depth, ..before.clone() };
         self.changed |= after != before;
         self.found.state = after;
         self.ring_ended |= ended;
+        self.count_cuts();
+    }
+
+    /// Whether anything is missing. The ring tells all that a member has, so a
+    /// page of that member alone is no loss.
+    fn count_cuts(&mut self) {
+        let only_linked = self.linked_more.difference(&self.on_ring).next().is_some();
+        let truncated = self.cut || only_linked;
+        self.changed |= truncated != self.found.state.truncated;
+        self.found.state.truncated = truncated;
     }
 
     fn is_over(&self) -> bool {
@@ -437,6 +462,22 @@ mod tests {
         assert!(!find.linked_answered(peer(2003), Some((many, true))));
         assert_eq!(find.found.rows.len(), 1 + MAX_PAGE);
         assert!(find.found.state.truncated);
+    }
+
+    #[test]
+    fn a_page_of_a_linked_peer_is_the_whole_when_the_ring_tells_the_rest() {
+        let mut find = Find::new("jpg", &[peer(2001), peer(2002)], true);
+        find.ring_found(vec![row(2001, "b.jpg", 2, 1, true)]);
+        assert!(
+            find.linked_answered(peer(2001), Some((vec![row(2001, "a.jpg", 1, 1, true)], true)))
+        );
+        assert!(!find.found.state.truncated);
+        assert!(
+            find.linked_answered(peer(2002), Some((vec![row(2002, "a.jpg", 1, 1, true)], true)))
+        );
+        assert!(find.found.state.truncated);
+        find.ring_found(vec![row(2002, "b.jpg", 2, 1, true)]);
+        assert!(!find.found.state.truncated);
     }
 
     #[test]

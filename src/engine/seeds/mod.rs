@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::peer::Peer;
 use crate::registry::lists::{Lists, Seeker};
-use crate::view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing};
+use crate::view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing, Step};
 use crate::wire::handshake::Params;
 use crate::wire::registry::{Listed, News, Report};
 
@@ -84,6 +84,8 @@ struct Contact {
     known: bool,
     /// Whether its first list was told.
     announced: bool,
+    /// Whether it was told that it lists what cannot be.
+    named: bool,
     /// Why it could not be reached, as it was told.
     failed: Option<String>,
 }
@@ -131,7 +133,7 @@ pub(super) async fn run(
         };
         seeker.contacts.insert(
             address,
-            Contact { reports, row, known: false, announced: false, failed: None },
+            Contact { reports, row, known: false, announced: false, named: false, failed: None },
         );
     }
     drop((place, heard_tx));
@@ -292,8 +294,8 @@ impl Seeking {
                     say = Some((Level::Info, text));
                 }
                 if let Some(note) = self.lists.garbage(registry).note() {
-                    if contact.row.note.is_none() {
-                        // Named once; the row counts on.
+                    if !std::mem::replace(&mut contact.named, true) {
+                        // The row counts on.
                         say = Some((Level::Warn, format!("registry {registry} {note}")));
                     }
                     contact.row.note = Some(note);
@@ -323,7 +325,7 @@ impl Seeking {
             }
         }
         if let Some((level, text)) = say {
-            self.shared.event(level, text).await;
+            self.shared.step(Step::Registry, level, text).await;
         }
         self.show();
     }
@@ -403,7 +405,7 @@ impl Seeking {
             Look::Joined => {
                 self.backoff.forget();
                 let text = format!("found {address} through registry {registry}");
-                self.shared.event(Level::Info, text).await;
+                self.shared.step(Step::Registry, Level::Info, text).await;
             }
             Look::Lives(peer) => {
                 // Dropped by a hub that is too busy, it comes up again.

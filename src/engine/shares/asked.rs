@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::name::FileName;
 use crate::view::command::nearest_of;
-use crate::view::{Level, Outcome};
+use crate::view::{Level, Outcome, Step};
 
 use super::follow::{Follow, State};
 use super::index::Entry;
@@ -119,7 +119,7 @@ impl Follow {
             [only] => format!("{only} is not shared any more"),
             all => format!("{} not shared any more", file_count(all.len())),
         };
-        self.shared.event(Level::Info, text).await;
+        self.shared.step(Step::Shared, Level::Info, text).await;
         Ok(Outcome::Unshared { names })
     }
 

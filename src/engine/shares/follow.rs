@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::id::Space;
 use crate::view::text::bytes;
-use crate::view::{Level, Sharing};
+use crate::view::{Level, Sharing, Step};
 
 use super::super::shared::Shared;
 use super::book::Book;
@@ -485,7 +485,7 @@ impl Follow {
             opening.end(files, bytes_all);
         }
         for (level, text) in lines {
-            self.shared.event(level, text).await;
+            self.shared.step(Step::Shared, level, text).await;
         }
     }
 

@@ -224,6 +224,19 @@ fn a_second_parent_gets_everything_and_only_new_nodes_are_asked() {
 }
 
 #[test]
+fn a_node_that_became_known_meanwhile_is_asked_by_whoever_has_its_interval() {
+    let ring = ring(8);
+    let mut out = Vec::new();
+    let first = question(&ring, 6, 2);
+    let mut part = Broadcast::join(SPACE(), ring[3], ring[1], &first, &[ring[4]], &mut out);
+    assert_eq!(asks(&ring, &out), [(ring[4], ring[6])]);
+    out.clear();
+    let known = [ring[4], ring[5], ring[6], ring[7]];
+    part.asked(ring[0], &question(&ring, 7, 1), &known, &mut out);
+    assert_eq!(asks(&ring, &out), [(ring[6], ring[7])]);
+}
+
+#[test]
 fn without_a_parent_a_part_waits_for_the_next_one() {
     let ring = ring(4);
     let mut out = Vec::new();

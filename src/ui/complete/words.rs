@@ -127,7 +127,7 @@ impl Source<'_> {
         let linked = snapshot
             .peers
             .iter()
-            .map(|row| (row.peer, if row.link.is_some() { "linked" } else { state(row.liveness) }));
+            .map(|row| (row.peer, if row.link.is_some() { "linked" } else { "known" }));
         let scan = snapshot.scan.iter().flat_map(|scan| &scan.ports);
         let scanned = scan.filter_map(|port| match &port.found {
             Behind::Node(peer) => Some((*peer, "found by scan")),

@@ -132,6 +132,11 @@ fn draw_links(
         } else {
             row.peer.to_string()
         };
+        // Of a peer without a link it is not known whether it lives.
+        let (glyph, glyph_style) = match row.link {
+            Some(_) => (glyphs.liveness(row.liveness), theme.liveness(row.liveness)),
+            None => (glyphs.detail, theme.dim),
+        };
         let (trust, trust_style) = trust(scene, row);
         // Who is not trusted is seen even where trust has no column.
         let link = match (row.trust, widths[6]) {
@@ -147,7 +152,7 @@ fn draw_links(
         Row {
             cells: vec![
                 Line::from(vec![
-                    Span::styled(glyphs.liveness(row.liveness), theme.liveness(row.liveness)),
+                    Span::styled(glyph, glyph_style),
                     Span::raw(" "),
                     Span::styled(id, theme.title),
                 ]),
@@ -243,13 +248,14 @@ const fn trust_word(trust: Trust) -> &'static str {
 /// the trouble.
 fn trust(scene: Scene, row: &PeerRow) -> (String, Style) {
     let theme = scene.theme();
+    let liveness = if row.link.is_some() { row.liveness } else { Liveness::Up };
     let style = match row.trust {
-        Trust::Good if row.liveness == Liveness::Up => theme.dim,
-        Trust::Good => theme.liveness(row.liveness),
+        Trust::Good if liveness == Liveness::Up => theme.dim,
+        Trust::Good => theme.liveness(liveness),
         Trust::Last => theme.warn,
         Trust::Shunned => theme.bad,
     };
-    let words = match (&row.why, row.trust, row.liveness) {
+    let words = match (&row.why, row.trust, liveness) {
         (Some(why), Trust::Good, _) => why.clone(),
         (Some(why), trust, _) => format!("{}: {why}", trust_word(trust)),
         (None, Trust::Good, Liveness::Up) => "good".to_owned(),

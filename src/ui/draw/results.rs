@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use super::overlays::{Drawn, centred, draw_more, window};
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put, put_empty, text};
+use crate::id::Space;
 use crate::peer::Peer;
 use crate::ui::results::{Listed, Results};
 use crate::ui::state::TableState;
@@ -328,16 +329,19 @@ fn draw_ports(
     state: &mut TableState,
 ) -> Shown {
     let (theme, snapshot) = (scene.theme(), scene.snapshot);
-    let space = match &results.of {
-        Listed::Scan(scan) => scan.space,
-        Listed::Search(_) | Listed::Contents { .. } => snapshot.space,
-    };
-    let ids = (text::width(&space.show(space.last())) as u16).min(16);
+    let Listed::Scan(scan) = &results.of else { return Shown { from: 0, to: 0, of: 0 } };
+    let space = scan.space;
+    let spaces = scan.ports.iter().filter_map(|port| match &port.found {
+        Behind::OtherRing { space, .. } => Some(*space),
+        _ => None,
+    });
+    let digits = |space: Space| text::width(&space.show(space.last())) as u16;
+    let ids = spaces.chain([space]).map(digits).max().unwrap_or(4).min(16);
     let address = if snapshot.me.address().is_ipv4() { 23 } else { 34 };
     let columns = [
         Column::new("address", 9, address, 0),
         Column::new("what", 11, 11, 1),
-        Column::new("id", ids.clamp(4, 8), ids.max(4), 3).right(),
+        Column::new("id", ids.clamp(4, 8), ids.max(4), 3),
         Column::new("", 8, 16, 2).grows(),
     ];
     let table = Table { focus: true, columns: &columns, rows: results.rows() };
@@ -353,6 +357,10 @@ fn draw_ports(
         }
         let id = match &port.found {
             Behind::Node(peer) => space.show(peer.id(space)),
+            Behind::OtherRing { peer, space, .. } => {
+                let id = space.show(peer.id(*space));
+                text::middle(&id, usize::from(widths[2])).into_owned()
+            }
             _ => String::new(),
         };
         let note = text::end(&note(scene, port), usize::from(widths[3])).into_owned();
@@ -394,7 +402,7 @@ fn note(scene: Scene, port: &ScannedPort) -> String {
                 (false, false) => String::new(),
             }
         }
-        Behind::OtherRing { ring, .. } => ring.clone(),
+        Behind::OtherRing { ring, space, .. } => format!("ring '{ring}' of {space}"),
         Behind::NotChordal(why) => why.clone(),
         Behind::Registry | Behind::Me | Behind::Inactive => String::new(),
     }

@@ -332,11 +332,8 @@ fn what_a_search_or_scan_brings_reaches_the_terminal_clean() {
     let evil = "x\u{1b}]0;owned\u{7}";
     let mut scan = fixture::scan();
     scan.ports[1].found = Behind::NotChordal(evil.into());
-    scan.ports[5].found = Behind::OtherRing {
-        peer: fixture::peer(1),
-        ring: evil.into(),
-        space: crate::id::Space::default(),
-    };
+    let (peer, space) = (fixture::peer(1), Space::default());
+    scan.ports[5].found = Behind::OtherRing { peer, ring: evil.into(), space };
     let mut snapshot = (*with_scan(scan.clone())).clone();
     snapshot.search = Some(Arc::new(SearchRow { pattern: evil.into(), ..running(1) }));
     snapshot.peers = Arc::new(fixture::peers());

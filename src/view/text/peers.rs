@@ -34,7 +34,7 @@ pub(super) fn peer_lines(
                 row.peer.to_string(),
                 space.show(row.peer.id(space)),
                 row.link.map_or("-", link).to_owned(),
-                liveness(row.liveness).to_owned(),
+                row.link.map_or("-", |_| liveness(row.liveness)).to_owned(),
                 rtt.unwrap_or_else(none),
                 row.link.map_or_else(none, |_| ago(row.since_ms)),
                 shares.unwrap_or_else(none),
@@ -155,7 +155,7 @@ mod tests {
     fn each_link_tells_why_it_is_there_and_how_it_is() {
         let bad = PeerRow {
             link: None,
-            liveness: Liveness::Dead,
+            liveness: Liveness::Suspect,
             rtt_us: None,
             shared: None,
             trust: Trust::Shunned,
@@ -175,7 +175,7 @@ mod tests {
             [
                 "PEER             ID  LINK      STATE       RTT       SINCE   SHARES  TRUST",
                 "127.0.0.1:2000  466  chosen    up       840 µs  2 min 05 s  3 files  good",
-                "127.0.0.1:2001   48  -         dead          -           -        -  shunned: 2 bad pieces",
+                "127.0.0.1:2001   48  -         -             -           -        -  shunned: 2 bad pieces",
                 "127.0.0.1:2002  495  incoming  suspect       -         0 s   1 file  good",
             ]
         );

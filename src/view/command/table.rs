@@ -1,0 +1,454 @@
+//! Every command with all that is said about it anywhere: the table behind the
+//! prompt, the subcommands of the command line and the help.
+
+/// What an argument stands for: how to complete it and how to describe it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An address, `:port`, a bare port or a unique prefix of a node's id.
+    Peer,
+    /// A file on this machine.
+    LocalPath,
+    /// A name on the ring.
+    RingFile,
+    /// A name on the ring, a shared or a found one, maybe with `@HASH` behind it.
+    Content,
+    /// A name that this node shares.
+    SharedFile,
+    /// A linked peer.
+    Linked,
+    /// A host of the network.
+    Host,
+    /// A range of ports.
+    Ports,
+    /// A key or a name on the ring.
+    KeyOrName,
+    /// A pattern over names.
+    Pattern,
+    /// Anything.
+    Text,
+    /// The number of a transfer.
+    Transfer,
+    /// A command's name.
+    Word,
+}
+
+/// A positional argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument {
+    /// As the usage line shows it.
+    pub name: &'static str,
+    /// What it stands for.
+    pub kind: Kind,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// Whether it takes all the words that are left (the last argument only).
+    pub repeated: bool,
+    /// One line.
+    pub help: &'static str,
+}
+
+/// An option.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// With its dashes: `--as`.
+    pub name: &'static str,
+    /// The value that it takes, if it takes one.
+    pub value: Option<(&'static str, Kind)>,
+    /// One line.
+    pub help: &'static str,
+}
+
+/// Everything that is said about a command, anywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The word.
+    pub name: &'static str,
+    /// Other words for it.
+    pub aliases: &'static [&'static str],
+    /// Positional arguments, in order.
+    pub arguments: &'static [Argument],
+    /// Options.
+    pub flags: &'static [Flag],
+    /// One line: what it does.
+    pub summary: &'static str,
+    /// A short paragraph: what happens, and an example.
+    pub details: &'static str,
+    /// Whether the command line has it as a subcommand (with `--via`).
+    pub remote: bool,
+    /// Whether it only reads: `--json` applies.
+    pub reads: bool,
+}
+
+impl Spec {
+    /// `put PATH [--as NAME] [--overwrite]`, `share PATH…`.
+    pub fn usage(&self) -> String {
+        let mut line = self.name.to_owned();
+        for argument in self.arguments {
+            let more = if argument.repeated { "…" } else { "" };
+            let shown = if argument.optional {
+                format!(" [{}{more}]", argument.name)
+            } else {
+                format!(" {}{more}", argument.name)
+            };
+            line.push_str(&shown);
+        }
+        for flag in self.flags {
+            let shown = match flag.value {
+                Some((value, _)) => format!(" [{} {value}]", flag.name),
+                None => format!(" [{}]", flag.name),
+            };
+            line.push_str(&shown);
+        }
+        line
+    }
+
+    /// Every word for it, the name first.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+impl PartialEq for Spec {
+    fn eq(&self, other: &Spec) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Spec {}
+
+const fn argument(name: &'static str, kind: Kind, help: &'static str) -> Argument {
+    Argument { name, kind, optional: false, repeated: false, help }
+}
+
+const fn optional(name: &'static str, kind: Kind, help: &'static str) -> Argument {
+    Argument { name, kind, optional: true, repeated: false, help }
+}
+
+const fn repeated(name: &'static str, kind: Kind, help: &'static str) -> Argument {
+    Argument { name, kind, optional: false, repeated: true, help }
+}
+
+const PEER_HELP: &str = "an address, :port, a bare port, or the start of a node's id";
+
+/// The commands, in the order in which the help lists them.
+pub const TABLE: &[Spec] = &[
+    Spec {
+        name: "join",
+        aliases: &[],
+        arguments: &[argument("ADDR", Kind::Peer, PEER_HELP)],
+        flags: &[],
+        summary: "enter a ring through any of its members",
+        details: "Finds this node's place on the ring, takes over the successor list there and the \
+                  files whose keys now belong here. A node that is alone takes over the ring's name, \
+                  bits and replica count. A node with members of its own merges the two rings. \
+                  Example: join 127.0.0.1:2000",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "leave",
+        aliases: &[],
+        arguments: &[],
+        flags: &[],
+        summary: "hand over this node's files and leave the ring",
+        details: "Every file held here is copied to where it belongs without this node before it is \
+                  given up. The program goes on, alone; join brings it back.",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "put",
+        aliases: &["upload"],
+        arguments: &[argument("PATH", Kind::LocalPath, "a file on this machine")],
+        flags: &[
+            Flag {
+                name: "--as",
+                value: Some(("NAME", Kind::RingFile)),
+                help: "the name on the ring",
+            },
+            Flag { name: "--overwrite", value: None, help: "replace other content under the name" },
+        ],
+        summary: "store a file on the ring",
+        details: "Answers when all copies are on disk: the owner of the name's key and its next \
+                  successors. Other content under the same name is refused without --overwrite. \
+                  Example: put SkyShip.jpg",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "get",
+        aliases: &["download"],
+        arguments: &[argument(
+            "NAME",
+            Kind::Content,
+            "a file on the ring or shared by somebody; NAME@HASH chooses between contents",
+        )],
+        flags: &[
+            Flag {
+                name: "--to",
+                value: Some(("PATH", Kind::LocalPath)),
+                help: "a file or directory to save it to",
+            },
+            Flag {
+                name: "--no-reshare",
+                value: None,
+                help: "do not offer it to others afterwards",
+            },
+        ],
+        summary: "fetch a file from all who have it",
+        details: "Downloads from all holders and sharers side by side, and goes on without those that \
+                  die. Every piece is verified; the file appears under its name only when it is \
+                  whole, and never over another file: name (1).ext. When the name stands for several \
+                  contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
+                  Example: get SkyShip.jpg",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "rm",
+        aliases: &[],
+        arguments: &[argument("NAME", Kind::RingFile, "a file on the ring")],
+        flags: &[],
+        summary: "remove a file from the ring",
+        details: "Leaves a marker in its place that keeps old copies from coming back.",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "ls",
+        aliases: &["files"],
+        arguments: &[optional(
+            "PATTERN",
+            Kind::Pattern,
+            "only these names: * and ? match, a plain word matches anywhere",
+        )],
+        flags: &[Flag { name: "--ring", value: None, help: "the files of the whole ring" }],
+        summary: "list the files held here, or on the whole ring",
+        details: "For each file: its key, size, this node's part (owner or replica) and the copies \
+                  that exist of those wanted. Example: ls '*.jpg' --ring",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "share",
+        aliases: &[],
+        arguments: &[repeated("PATH", Kind::LocalPath, "files or directories on this machine")],
+        flags: &[],
+        summary: "offer files to others from where they lie",
+        details: "The files stay where they are; the ring remembers who has them, and others get and \
+                  find them. A directory's files are named by their path below it, and changes in it \
+                  are followed. Example: share ~/Pictures",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "unshare",
+        aliases: &[],
+        arguments: &[argument("NAME", Kind::SharedFile, "a shared file's name, or a shared path")],
+        flags: &[],
+        summary: "stop offering a shared file or directory",
+        details: "The file itself stays where it is. Example: unshare SkyShip.jpg",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "find",
+        aliases: &["sf"],
+        arguments: &[argument(
+            "PATTERN",
+            Kind::Pattern,
+            "* and ? match, a plain word matches anywhere, in small or capital letters",
+        )],
+        flags: &[],
+        summary: "search the linked peers and the whole ring for files",
+        details: "Linked peers answer first, one line each; then every node of the ring is asked over \
+                  a tree of finger intervals. Results come in as they are found, each content once \
+                  with all who have it. Example: find *.jpg",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "request",
+        aliases: &[],
+        arguments: &[
+            argument("NAME", Kind::Content, "a file that the peer has"),
+            argument("PEER", Kind::Peer, PEER_HELP),
+        ],
+        flags: &[Flag {
+            name: "--to",
+            value: Some(("PATH", Kind::LocalPath)),
+            help: "a file or directory to save it to",
+        }],
+        summary: "fetch a file from exactly one peer",
+        details: "Takes the bytes from this peer and nobody else, whether it stores the file for the \
+                  ring or shares it. Example: request SkyShip.jpg 5003",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "scan",
+        aliases: &[],
+        arguments: &[
+            optional("HOST", Kind::Host, "a host; this one without it"),
+            optional("FROM-TO", Kind::Ports, "ports, at most 1024 of them"),
+        ],
+        flags: &[],
+        summary: "look which ports of a host have nodes behind them",
+        details: "All ports are tried side by side, one second each, and whatever answers says whether \
+                  it is a node, and on which ring, or a registry. Without ports: the ten around this \
+                  node's own (around 2000, where there is none), and 5000-5009. \
+                  Example: scan 127.0.0.1 5000-5009",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "connect",
+        aliases: &[],
+        arguments: &[argument("PEER", Kind::Peer, PEER_HELP)],
+        flags: &[],
+        summary: "link with a peer",
+        details: "Linked peers watch each other, pass on what people say, and are searched first. The \
+                  peer need not be on this ring. Example: connect 5003",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "disconnect",
+        aliases: &[],
+        arguments: &[argument("PEER", Kind::Linked, PEER_HELP)],
+        flags: &[],
+        summary: "end the link with a peer",
+        details: "It is not drawn at random again for a while. Example: disconnect 5003",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "peers",
+        aliases: &["lp"],
+        arguments: &[],
+        flags: &[],
+        summary: "list linked peers, registries and whom not to trust",
+        details: "Why there is a link, whether the peer lives, its round trip, what it shares, and \
+                  what speaks against it.",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "say",
+        aliases: &[],
+        arguments: &[repeated("TEXT", Kind::Text, "a sentence")],
+        flags: &[],
+        summary: "tell everyone something",
+        details: "Floods over the links; everyone sees it once, among the events. \
+                  Example: say the backup is done",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "info",
+        aliases: &[],
+        arguments: &[],
+        flags: &[],
+        summary: "show identity, predecessor and successors",
+        details: "The node's id is the SHA-1 of its address, modulo 2^bits.",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "fingers",
+        aliases: &[],
+        arguments: &[],
+        flags: &[],
+        summary: "show the finger table",
+        details: "Finger i is the first node at or after id + 2^i: the shortcuts that make lookups \
+                  logarithmic.",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "ring",
+        aliases: &[],
+        arguments: &[],
+        flags: &[],
+        summary: "list every member and check the ring's invariants",
+        details: "Walks the ring, asks each member for its own neighbours and checks: exactly one \
+                  ring, in the order of the ids, with valid successor lists.",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "lookup",
+        aliases: &["trace"],
+        arguments: &[argument("KEY|NAME", Kind::KeyOrName, "a key, or a file's name")],
+        flags: &[],
+        summary: "find the owner of a key and show every hop",
+        details: "A number below 2^bits is a key, anything else a name. Example: lookup SkyShip.jpg",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "ping",
+        aliases: &[],
+        arguments: &[argument("PEER", Kind::Peer, PEER_HELP)],
+        flags: &[],
+        summary: "measure the round trip to a peer",
+        details: "Example: ping :2001",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "id",
+        aliases: &[],
+        arguments: &[argument("TEXT", Kind::Text, "an address or a file's name")],
+        flags: &[],
+        summary: "compute the identifier of a text",
+        details: "SHA-1 of the text, modulo 2^bits. Example: id SkyShip.jpg",
+        remote: true,
+        reads: true,
+    },
+    Spec {
+        name: "transfers",
+        aliases: &[],
+        arguments: &[],
+        flags: &[],
+        summary: "list running and recent transfers",
+        details: "Each with its number, which cancel takes.",
+        remote: false,
+        reads: true,
+    },
+    Spec {
+        name: "cancel",
+        aliases: &[],
+        arguments: &[argument("N", Kind::Transfer, "the number of a running transfer")],
+        flags: &[],
+        summary: "stop a running transfer",
+        details: "Nothing half-written is left behind. Example: cancel 3",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "help",
+        aliases: &["?"],
+        arguments: &[optional("COMMAND", Kind::Word, "the command to explain")],
+        flags: &[],
+        summary: "explain the commands, or one of them",
+        details: "Example: help put",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "quit",
+        aliases: &["exit"],
+        arguments: &[],
+        flags: &[],
+        summary: "leave the ring and end the program",
+        details: "Hands over this node's files first, within a time limit.",
+        remote: false,
+        reads: false,
+    },
+];
+
+/// The entry for a word: a command's name or an alias.
+pub fn spec(word: &str) -> Option<&'static Spec> {
+    TABLE.iter().find(|spec| spec.words().any(|w| w == word))
+}
