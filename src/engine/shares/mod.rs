@@ -39,6 +39,7 @@ use opening::Answer;
 use roots::{Origin, Root};
 use watch::Changes;
 
+mod asked;
 mod book;
 mod follow;
 mod hash;
@@ -47,7 +48,6 @@ mod look;
 mod opening;
 mod roots;
 mod tell;
-mod unshare;
 mod walk;
 mod watch;
 
