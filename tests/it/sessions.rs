@@ -253,13 +253,18 @@ fn a_file_that_three_share_comes_from_all_three_though_one_dies() {
     let found = ring.nodes[0].json(&["find", "film.bin"]).expect("the ring is searched");
     assert_eq!(found["contents"][0]["sources"].as_array().map(Vec::len), Some(3), "{found}");
 
-    // Undisturbed, all three deliver.
-    let to = dirs[0].path().join("whole");
-    let told = ring.nodes[0].run(&["get", "film.bin", "--to", text(&to)]);
-    for node in &ring.nodes[1..] {
-        assert!(told.contains(&format!("{} (", node.address)), "its bytes are told: {told}");
-    }
-    same(&to, &dirs[0].path().join("film.bin"));
+    // Undisturbed, all three deliver; where one hardly runs because the machine
+    // is busy, the others may have sent everything first.
+    let mut attempts = 0;
+    eventually("its bytes come from all three, and that is told", || {
+        attempts += 1;
+        let to = dirs[0].path().join(format!("whole {attempts}"));
+        let told = ring.nodes[0].run(&["get", "film.bin", "--to", text(&to)]);
+        same(&to, &dirs[0].path().join("film.bin"));
+        fs::remove_file(&to).expect("it is there");
+        let delivered = |node: &NodeProcess| told.contains(&format!("{} (", node.address));
+        if ring.nodes[1..].iter().all(delivered) { Ok(()) } else { Err(told) }
+    });
 
     // One of them dies half-way: it is stopped first, so that the download
     // cannot be over before.

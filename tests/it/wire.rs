@@ -38,7 +38,7 @@ impl Golden {
         let short: String = text
             .chars()
             .filter(|c| !c.is_whitespace())
-            .take(96)
+            .take(160)
             .map(|c| if c.is_ascii_graphic() { c } else { '_' })
             .collect();
         let bytes = codec::encode(value).expect("it fits into a frame");
