@@ -21,7 +21,7 @@ use chordal::wire::mesh::{
 };
 use chordal::wire::message::{Digest, Verdict};
 use chordal::wire::query::{
-    HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState,
+    HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState, SharedFile,
 };
 use chordal::wire::registry::{Listed, News, Report};
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
@@ -141,6 +141,7 @@ fn requests() -> Vec<Request> {
         Request::Ping { peer: Some(peer(2001, 0)) },
         Request::Members,
         Request::Search { pattern: "sky*".into(), after: Some(name.clone()) },
+        Request::Shares { after: Some(name.clone()) },
         Request::Find { pattern: "*.jpg".into() },
         Request::FoundSince { number: 3, after: 48 },
         Request::Providers { name },
@@ -176,6 +177,15 @@ fn responses() -> Vec<Response> {
         Response::Pong { micros: 123 },
         Response::Members { members: vec![peer(2000, 0)], complete: true },
         Response::Found { rows: vec![found()], more: true },
+        Response::Shares {
+            rows: vec![SharedFile {
+                name: record().name,
+                root: ContentHash([0xAB; 32]),
+                size: 85_021,
+                sources: 3,
+            }],
+            more: false,
+        },
         Response::Finding { number: 3 },
         Response::FoundSince {
             rows: vec![found()],

@@ -31,6 +31,7 @@ use crate::record::{ContentHash, Version};
 use crate::store::Stamp;
 use crate::transfer::manifest::Manifest;
 use crate::view::{FileRow, Outcome, Role};
+use crate::wire::query;
 
 use super::shared::Shared;
 pub(super) use follow::run;
@@ -209,6 +210,21 @@ impl Shares {
         if self.inputs.try_send(Input::Offer { entry }).is_err() {
             tracing::warn!("too much is shared at once: a download is not offered");
         }
+    }
+
+    /// The first files from behind `after`, in the order of names, as other
+    /// nodes' users hear of them; at most `most`.
+    pub(super) fn told(&self, after: Option<&FileName>, most: usize) -> Vec<query::SharedFile> {
+        let index = self.index();
+        let entries = index.behind(after).take(most);
+        entries
+            .map(|entry| query::SharedFile {
+                name: entry.name.clone(),
+                root: entry.manifest.root(),
+                size: entry.manifest.size(),
+                sources: index.sources(&entry.name),
+            })
+            .collect()
     }
 
     /// The files whose name passes as the screen and `ls` show them.
