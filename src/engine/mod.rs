@@ -65,6 +65,7 @@ mod links;
 mod mesh;
 mod places;
 mod publish;
+mod relay;
 mod remembered;
 mod rtt;
 mod scan;
