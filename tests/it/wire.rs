@@ -19,7 +19,7 @@ use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Pur
 use chordal::wire::mesh::{
     FoundRow, Gossip, GossipBody, LinkMessage, MeshMessage, SearchId, SearchMessage,
 };
-use chordal::wire::message::{Digest, Verdict};
+use chordal::wire::message::{BRANCHES, Branch, Digest, Verdict};
 use chordal::wire::query::{
     HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState, SharedFile,
 };
@@ -92,7 +92,14 @@ fn asks() -> Vec<Ask> {
         Ask::Ping,
         Ask::Neighbours,
         Ask::Next { key: Id::new(189) },
-        Ask::Inventory { from: Id::new(1), to: Id::new(1023), digest: Digest(99), copies: 3 },
+        Ask::Inventory {
+            from: Id::new(1),
+            to: Id::new(1023),
+            branch: Branch::ALL.children().nth(11).expect("there are sixteen"),
+            digest: Digest(99),
+            records: 100_000,
+            copies: 3,
+        },
         Ask::Offer { records: vec![record()] },
         Ask::MayDrop { records: vec![(record().name, record().version)] },
     ]
@@ -105,7 +112,7 @@ fn answers() -> Vec<Answer> {
         Answer::NotMember,
         Answer::Neighbours { predecessor: Some(peer(2001, 0)), successors: successors.clone() },
         Answer::Next { owner: true, predecessor: None, successors, closer: vec![peer(2000, 0)] },
-        Answer::Inventory { same: false },
+        Answer::Inventory { same: false, records: 99_999, branches: vec![Digest(7); BRANCHES] },
         Answer::Offer {
             verdicts: vec![
                 Verdict::Held,
