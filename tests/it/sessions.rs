@@ -24,7 +24,7 @@ const ROOMY: Size = (160, 45);
 /// The lab sheet's three peers, at their ports on a host of this test's own;
 /// those named share a directory with the picture in it.
 struct Peers {
-    nodes: Vec<NodeProcess>,
+    _nodes: Vec<NodeProcess>,
     _dirs: Vec<TempDir>,
     host: std::net::Ipv4Addr,
 }
@@ -39,10 +39,18 @@ impl Peers {
                 fs::copy(SKY_SHIP, dir.path().join("SkyShip.jpg")).expect("the picture is copied");
             }
             let at = SocketAddr::from((host, port));
-            nodes.push(NodeProcess::start_at(at, &["--share", text(dir.path())]));
+            let node = NodeProcess::start_at(at, &["--share", text(dir.path())]);
+            if with_picture.contains(&port) {
+                eventually("it shares the picture", || {
+                    let listed = node.json(&["ls"])?;
+                    let shared = listed["files"][0]["role"] == "shared";
+                    if shared { Ok(()) } else { Err(listed.to_string()) }
+                });
+            }
+            nodes.push(node);
             dirs.push(dir);
         }
-        Peers { nodes, _dirs: dirs, host }
+        Peers { _nodes: nodes, _dirs: dirs, host }
     }
 
     fn at(&self, port: u16) -> SocketAddr {
