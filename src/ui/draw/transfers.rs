@@ -169,11 +169,13 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
 }
 
 /// Whole percents, 100 only when all is there: also when nothing had to move,
-/// because the others had the content already.
+/// because the others had the content already. Until the size is known nothing
+/// is there.
 pub(super) fn percent(row: &TransferRow) -> u64 {
     match row.total {
-        0 => 100,
         _ if row.state == TransferState::Done => 100,
+        0 if matches!(row.state, TransferState::Securing { .. }) => 100,
+        0 => 0,
         total => (u128::from(row.done) * 100 / u128::from(total)).min(100) as u64,
     }
 }
