@@ -156,7 +156,12 @@ fn fold(
     let rest = &search.peers[search.peers.len() - left..];
     let have = rest.iter().filter(|(_, found)| *found == Some(true)).count();
     if head > 0 && left > 0 {
-        let text = format!("  {} more: {have} found it", text::count(left as u64, "peer"));
+        let peers = if left == 1 { "peer" } else { "peers" };
+        let text = match have {
+            0 => format!("  {left} more {peers}: not found"),
+            all if all == left => format!("  {left} more {peers}: found"),
+            some => format!("  {left} more {peers}: found on {some}"),
+        };
         lines[head] = Line::styled(text, scene.theme().dim);
     }
     lines

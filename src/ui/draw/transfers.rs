@@ -100,7 +100,8 @@ fn divide(scene: Scene, area: Rect, rows: usize) -> (Rect, Option<Rect>) {
     if !scene.app.zoom || area.height < DETAILED {
         return (area, None);
     }
-    let table = u16::try_from(rows + 1).unwrap_or(u16::MAX).min(area.height / 2);
+    let wanted = u16::try_from(rows + 1).unwrap_or(u16::MAX).max(table::TITLED);
+    let table = wanted.min(area.height / 2);
     let below = Rect {
         x: area.x + 1,
         width: area.width.saturating_sub(2),
