@@ -232,28 +232,26 @@ pub(super) async fn shared_by(access: &Access, pattern: &Pattern) -> Result<Vec<
         return Ok(shared.shares.rows(access.space(), |name| pattern.matches(name)));
     }
     let mut files: Vec<FileRow> = Vec::new();
-    let mut after: Option<FileName> = None;
     loop {
-        let request = Request::Search { pattern: String::new(), after: after.clone() };
+        let after = files.last().map(|row| row.name.clone());
+        let request = Request::Shares { after: after.clone() };
         let (rows, more) = match access.request(member.address(), request).await? {
-            Response::Found { rows, more } => (rows, more),
+            Response::Shares { rows, more } => (rows, more),
             other => return Err(unexpected(other)),
         };
-        let last = rows.last().map(|row| row.name.clone());
-        let shared = rows.into_iter().filter(|row| !row.stored);
-        files.extend(shared.filter(|row| pattern.matches(row.name.as_str())).map(|row| FileRow {
+        files.extend(rows.into_iter().map(|row| FileRow {
             key: row.name.key(access.space()),
             name: row.name,
             size: row.size,
             version: Version { counter: 0, root: row.root },
             role: Role::Shared,
-            copies: 1,
+            copies: u8::try_from(row.sources).unwrap_or(u8::MAX),
             wanted: 0,
         }));
-        if !more || last.is_none() || last <= after {
+        if !more || files.last().map(|row| &row.name) <= after.as_ref() {
+            files.retain(|row| pattern.matches(row.name.as_str()));
             return Ok(files);
         }
-        after = last;
     }
 }
 

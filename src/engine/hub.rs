@@ -478,6 +478,7 @@ pub(super) const fn request_limit(request: &Request) -> Duration {
         }
         Request::FoundSince { .. } => Duration::from_secs(8),
         Request::Search { .. }
+        | Request::Shares { .. }
         | Request::Find { .. }
         | Request::Providers { .. }
         | Request::Provide { .. }

@@ -71,6 +71,7 @@ mod places;
 mod provide;
 mod publish;
 pub mod registry;
+mod relay;
 mod remembered;
 mod rtt;
 mod scan;

@@ -83,6 +83,13 @@ pub(super) fn answer(
             let (rows, more) = here::matching(&shared, &pattern, after.as_ref(), MAX_PAGE).await;
             Response::Found { rows, more }
         }),
+        Request::Shares { after } => {
+            let shares = &hub.shared().shares;
+            let mut rows = shares.told(after.as_ref(), MAX_PAGE + 1);
+            let more = rows.len() > MAX_PAGE;
+            rows.truncate(MAX_PAGE);
+            respond(Response::Shares { rows, more });
+        }
         Request::Find { pattern } => later(hub, respond, move |shared| async move {
             match search::command::begin(&shared, pattern, false).await {
                 Ok(number) => Response::Finding { number },

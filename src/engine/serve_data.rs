@@ -12,15 +12,17 @@ use tokio::sync::mpsc;
 
 use crate::chord::{Command, Reply, Upload};
 use crate::name::FileName;
+use crate::peer::Peer;
 use crate::record::ContentHash;
-use crate::store::{Incoming, IncomingError, StoreError};
-use crate::transfer::manifest::{Manifest, PieceIndex};
+use crate::store::StoreError;
+use crate::transfer::manifest::Manifest;
 use crate::view::TransferKind;
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::connection::HELLO_LIMIT;
 use super::data::{DataConnection, DataError, STALL_LIMIT};
-use super::fetch::{self, PieceSink};
+use super::fetch;
+use super::relay::{self, Part, PassError, Passage, Relay};
 use super::shared::Shared;
 use super::transfers::Transfer;
 
@@ -79,6 +81,10 @@ impl Server<'_> {
             match request {
                 DataRequest::Manifest { root } => self.manifest(root)?,
                 DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
+                DataRequest::Relay { name, root, size, rest } => {
+                    let part = Part { name, root, size, rest };
+                    relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
+                }
                 DataRequest::Upload { name, root, size, overwrite } => {
                     self.upload(&Wanted { name, root, size, overwrite })?;
                 }
@@ -157,7 +163,7 @@ impl Server<'_> {
         if let Some(remote) = self.connection.remote() {
             transfer.with_peer(remote);
         }
-        let received = receive(self.shared, &mut self.connection, wanted, &transfer);
+        let received = receive(self.shared, self.runtime, &mut self.connection, wanted, &transfer);
         let last = match received {
             Ok(()) => {
                 let connection = &mut self.connection;
@@ -166,11 +172,11 @@ impl Server<'_> {
                     connection.send(&DataResponse::Progress { copies, wanted })
                 })?
             }
-            Err(ReceiveError::Data(error)) => {
+            Err(PassError::Data(error)) => {
                 transfer.end(Err(error.to_string()));
                 return Err(error);
             }
-            Err(ReceiveError::Failed(why)) => DataResponse::Failed { why },
+            Err(PassError::Failed(why)) => DataResponse::Failed { why },
         };
         transfer.end(match &last {
             DataResponse::Failed { why } => Err(why.clone()),
@@ -196,37 +202,6 @@ pub(super) struct Wanted {
     pub(super) size: u64,
     /// Whether other content may be replaced.
     pub(super) overwrite: bool,
-}
-
-enum ReceiveError {
-    /// The connection is of no use any more.
-    Data(DataError),
-    /// The upload failed; the other side can be told.
-    Failed(String),
-}
-
-impl From<DataError> for ReceiveError {
-    fn from(error: DataError) -> ReceiveError {
-        ReceiveError::Data(error)
-    }
-}
-
-impl From<StoreError> for ReceiveError {
-    fn from(error: StoreError) -> ReceiveError {
-        ReceiveError::Failed(error.to_string())
-    }
-}
-
-impl From<IncomingError> for ReceiveError {
-    fn from(error: IncomingError) -> ReceiveError {
-        match error {
-            IncomingError::WrongPiece(index) => ReceiveError::Failed(format!(
-                "piece {} arrived damaged: the file changed while it was sent, or the network is faulty; put it again",
-                index.0
-            )),
-            IncomingError::Disk(error) => error.into(),
-        }
-    }
 }
 
 /// Asks the core whether this upload may begin; `None`: the node is stopping.
@@ -255,35 +230,29 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
     }
 }
 
-/// Receives manifest and bytes of an upload and makes them durable. After a
-/// failure here the rest is read and let go: whoever is still sending could
-/// not hear the reason.
+/// Receives manifest and bytes of an upload, makes them durable, and sends them
+/// along the chain of those who are to hold copies.
 fn receive(
     shared: &Shared,
+    runtime: &Handle,
     connection: &mut DataConnection,
     wanted: &Wanted,
     transfer: &Transfer,
-) -> Result<(), ReceiveError> {
+) -> Result<(), PassError> {
     let manifest = fetch::receive_manifest(connection, wanted.root, wanted.size)?;
-    // What is here under another name already is not written again.
-    let held = shared.store.holds(&wanted.root);
-    let mut incoming = if held { Ok(None) } else { begin(shared, &manifest).map(Some) };
-    let all = PieceIndex(0)..PieceIndex(manifest.count());
-    fetch::receive_pieces(connection, &manifest, all, transfer, |index, bytes| {
-        if let Ok(Some(open)) = &mut incoming
-            && let Err(error) = open.put(index, bytes)
-        {
-            // Dropped, it frees the disk at once.
-            incoming = Err(error.into());
-        }
-        transfer.advance(bytes.len() as u64);
-        Ok::<(), ReceiveError>(())
-    })?;
-    incoming?.map_or(Ok(()), |complete| Ok(complete.finish()?))
+    let chain = chain(shared, runtime, &wanted.name);
+    relay::pass_through(shared, connection, &wanted.name, &manifest, &chain, transfer)?;
+    Ok(())
 }
 
-fn begin(shared: &Shared, manifest: &Manifest) -> Result<Incoming, ReceiveError> {
-    Ok(shared.store.begin(manifest.clone())?)
+/// Who is to hold copies of a name of this node.
+fn chain(shared: &Shared, runtime: &Handle, name: &FileName) -> Vec<Peer> {
+    let name = name.clone();
+    let looked = runtime.block_on(shared.look(move |core| {
+        let params = core.params();
+        relay::chain(params.space, &name, core.peer(), core.successors(), params.replicas)
+    }));
+    looked.unwrap_or_default()
 }
 
 /// Stores a local file whose name this node owns: as an upload, without the
@@ -301,12 +270,15 @@ pub(super) fn take_in(
         Some(other) => return Ok(refusal(wanted, other)),
         None => return Ok(DataResponse::Failed { why: stopping() }),
     }
-    if !shared.store.holds(&wanted.root)
-        && let Err(error) = copy_in(shared, path, manifest, transfer)
+    let chain = chain(shared, runtime, &wanted.name);
+    let relay = Relay::open(&shared.data_plane(), &chain, &wanted.name, manifest);
+    // A content that is here and that nobody behind takes need not be read.
+    if (relay.leads_on() || !shared.store.holds(&wanted.root))
+        && let Err(error) = copy_in(shared, path, manifest, relay, transfer)
     {
         return match error {
-            ReceiveError::Data(error) => Err(error),
-            ReceiveError::Failed(why) => Ok(DataResponse::Failed { why }),
+            PassError::Data(error) => Err(error),
+            PassError::Failed(why) => Ok(DataResponse::Failed { why }),
         };
     }
     commit(shared, runtime, wanted, |copies, wanted| {
@@ -319,14 +291,15 @@ fn copy_in(
     shared: &Shared,
     path: &Path,
     manifest: &Manifest,
+    relay: Relay,
     transfer: &Transfer,
-) -> Result<(), ReceiveError> {
+) -> Result<(), PassError> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ReceiveError::Data(DataError::Changed),
-        _ => ReceiveError::Failed(format!("cannot read {}: {error}", path.display())),
+        io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
+        _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
     };
     let mut file = File::open(path).map_err(unreadable)?;
-    let incoming = begin(shared, manifest)?;
+    let mut passage = Passage::begin(&shared.store, manifest, relay);
     let mut piece = Vec::new();
     for index in manifest.indices() {
         if transfer.is_cancelled() {
@@ -334,13 +307,11 @@ fn copy_in(
         }
         piece.resize(manifest.len_of(index) as usize, 0);
         file.read_exact(&mut piece).map_err(unreadable)?;
-        match incoming.put(index, &piece) {
-            Err(IncomingError::WrongPiece(_)) => return Err(DataError::Changed.into()),
-            put => put?,
-        }
+        passage.piece(index, &piece).map_err(|_| DataError::Changed)?;
         transfer.advance(piece.len() as u64);
     }
-    Ok(incoming.finish()?)
+    passage.finish()?;
+    Ok(())
 }
 
 /// Has the core commit an upload whose bytes are durable here, and waits for

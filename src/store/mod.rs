@@ -52,6 +52,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blob::{Blobs, Partial};
@@ -90,14 +91,20 @@ pub struct Recovery {
     pub notes: Vec<String>,
 }
 
+/// Contents that were finished and not committed.
+type Uncommitted = BTreeMap<ContentHash, (Manifest, u64)>;
+
 #[derive(Debug)]
 struct Shared {
     blobs: Blobs,
     catalogue: Catalogue,
-    /// Contents that were finished and not committed, with their manifests.
+    /// Contents that were finished and not committed, with their manifests and
+    /// the number of the finish.
     /// Held locked by everything that places or removes a blob, so that a
     /// blob cannot vanish between the look and the deed.
-    uncommitted: Mutex<BTreeMap<ContentHash, Manifest>>,
+    uncommitted: Mutex<Uncommitted>,
+    /// The number of the next finish.
+    finished: AtomicU64,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -119,9 +126,11 @@ impl Store {
         let lock = recovery::lock(dir)?;
         let blobs = Blobs::open(Arc::clone(&disk), dir)?;
         let (catalogue, recovery) = recovery::recover(dir, disk, &blobs)?;
-        let uncommitted = Mutex::default();
+        let (uncommitted, finished) = (Mutex::default(), AtomicU64::default());
         Ok((
-            Store { shared: Arc::new(Shared { blobs, catalogue, uncommitted, _lock: lock }) },
+            Store {
+                shared: Arc::new(Shared { blobs, catalogue, uncommitted, finished, _lock: lock }),
+            },
             recovery,
         ))
     }
@@ -155,7 +164,8 @@ impl Store {
             names.sort();
             blobs.set_names(&root, &names)?;
         }
-        let replaced = catalogue.put(record, uncommitted.get(&root))?;
+        let replaced =
+            catalogue.put(record, uncommitted.get(&root).map(|(manifest, _)| manifest))?;
         uncommitted.remove(&root);
         if let Some(replaced) = replaced {
             self.release(&uncommitted, replaced);
@@ -205,7 +215,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] when the blob's bytes do not give its hash.
     pub fn manifest(&self, root: &ContentHash) -> Result<Option<Manifest>, StoreError> {
-        if let Some(manifest) = self.uncommitted().get(root) {
+        if let Some((manifest, _)) = self.uncommitted().get(root) {
             return Ok(Some(manifest.clone()));
         }
         if let Some(manifest) = self.shared.catalogue.manifest(root)? {
@@ -233,6 +243,22 @@ impl Store {
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
         let partial = self.shared.blobs.begin(manifest)?;
         Ok(Incoming { partial, store: self.clone() })
+    }
+
+    /// Which finish a content that is here and not committed came from, for
+    /// [`Store::give_up`]; `None` when there is no such content.
+    pub fn claim(&self, root: &ContentHash) -> Option<u64> {
+        self.uncommitted().get(root).map(|(_, number)| *number)
+    }
+
+    /// Removes a content that no record has come to name, unless it was
+    /// finished anew since [`Store::claim`] gave this number.
+    pub fn give_up(&self, root: &ContentHash, claim: u64) {
+        let mut uncommitted = self.uncommitted();
+        if uncommitted.get(root).is_some_and(|(_, number)| *number == claim) {
+            uncommitted.remove(root);
+            self.release(&uncommitted, *root);
+        }
     }
 
     /// A small setting that was kept with [`Store::set_meta`].
@@ -265,7 +291,7 @@ impl Store {
         self.shared.catalogue.prune_hashed(needed)
     }
 
-    fn uncommitted(&self) -> MutexGuard<'_, BTreeMap<ContentHash, Manifest>> {
+    fn uncommitted(&self) -> MutexGuard<'_, Uncommitted> {
         // The map is whole between any two of its calls.
         self.shared.uncommitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -273,7 +299,7 @@ impl Store {
     /// Removes a content that no record names any more, or takes the removed
     /// name out of its sidecar. Only tidies up: what the caller was asked for
     /// is durable already and the next start does what fails here.
-    fn release(&self, uncommitted: &BTreeMap<ContentHash, Manifest>, root: ContentHash) {
+    fn release(&self, uncommitted: &Uncommitted, root: ContentHash) {
         let Shared { blobs, catalogue, .. } = &*self.shared;
         let tidied = catalogue.referring(&root).and_then(|records| {
             if !records.is_empty() {
@@ -326,7 +352,8 @@ impl Incoming {
             self.store.release(&uncommitted, manifest.root());
             return Err(error);
         }
-        uncommitted.insert(manifest.root(), manifest);
+        let number = self.store.shared.finished.fetch_add(1, Ordering::Relaxed);
+        uncommitted.insert(manifest.root(), (manifest, number));
         drop(uncommitted);
         self.partial.moved();
         Ok(())

@@ -42,6 +42,21 @@ pub enum DataRequest {
         /// Whether other content under the name may be replaced.
         overwrite: bool,
     },
+    /// A content on its way along a chain of nodes that are to hold copies of
+    /// it: each sends on what it receives. Answered by [`DataResponse::Proceed`];
+    /// then the dialling side sends the manifest and all bytes, as in an
+    /// upload. Ends with [`DataResponse::Relayed`].
+    Relay {
+        /// Under this name.
+        name: FileName,
+        /// The content.
+        root: ContentHash,
+        /// Its bytes.
+        size: u64,
+        /// Who comes next, nearest first; at most
+        /// [`crate::limits::MAX_REPLICAS`].
+        rest: Vec<Peer>,
+    },
 }
 
 /// What the accepting side answers.
@@ -77,6 +92,12 @@ pub enum DataResponse {
         wanted: u8,
         /// The same content was there already.
         already: bool,
+    },
+    /// To [`DataRequest::Relay`]: the bytes are durable on these nodes of the
+    /// chain, the answering one first.
+    Relayed {
+        /// Who has them.
+        holders: Vec<Peer>,
     },
     /// Not the owner of that name; ask this node instead.
     NotOwner {

@@ -53,8 +53,12 @@ pub enum Ask {
         from: Id,
         /// Inclusive end of the interval.
         to: Id,
-        /// Digest over the asker's records in it.
+        /// Which part of the records in it is compared.
+        branch: Branch,
+        /// Digest over the asker's records in that part.
         digest: Digest,
+        /// How many they are.
+        records: u32,
         /// The fewest copies that the asker knows of for any record in the
         /// interval, itself included: what the holder may show to its user.
         copies: u8,
@@ -107,6 +111,11 @@ pub enum Answer {
     Inventory {
         /// They do.
         same: bool,
+        /// The answerer's records in that part.
+        records: u32,
+        /// Where the digests differ and there are too many records to offer
+        /// them all: those of the part's own [`BRANCHES`] parts, in order.
+        branches: Vec<Digest>,
     },
     /// To [`Ask::Offer`]: one verdict a record, in the order of the offer.
     Offer {
@@ -172,6 +181,69 @@ pub enum Tell {
         /// At most [`crate::limits::MAX_PAGE`].
         providers: Vec<Provider>,
     },
+}
+
+/// Parts into which a part of the records is divided: a digest of each fits
+/// well into one message, and three divisions make 100 000 records 24.
+pub const BRANCHES: usize = 16;
+
+/// Bits of a leaf that one division decides.
+const BRANCH_BITS: u8 = 4;
+
+/// A part of the records: those whose name's leaf (a hash of 64 bits) begins
+/// with these bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Branch {
+    /// How many bits; whatever is beyond 64 counts as 64.
+    bits: u8,
+    /// The bits, flush left.
+    prefix: u64,
+}
+
+impl Branch {
+    /// All records.
+    pub const ALL: Branch = Branch { bits: 0, prefix: 0 };
+
+    /// Bits below the prefix, all set.
+    const fn below(self) -> u64 {
+        match u64::MAX.checked_shr(self.bits as u32) {
+            Some(mask) => mask,
+            None => 0,
+        }
+    }
+
+    /// The first leaf that may be in it.
+    pub const fn first(self) -> u64 {
+        self.prefix & !self.below()
+    }
+
+    /// The last leaf that may be in it.
+    pub const fn last(self) -> u64 {
+        self.prefix | self.below()
+    }
+
+    /// Whether it cannot be divided any further.
+    pub const fn is_deepest(self) -> bool {
+        self.bits > 64 - BRANCH_BITS
+    }
+
+    /// Its parts, in order; none when it is the deepest.
+    pub fn children(self) -> impl Iterator<Item = Branch> {
+        let (first, bits) = (self.first(), self.bits);
+        let count = if self.is_deepest() { 0 } else { BRANCHES as u64 };
+        (0..count).map(move |child| {
+            let bits = bits + BRANCH_BITS;
+            Branch { bits, prefix: first | child << (64 - bits) }
+        })
+    }
+
+    /// Which of its parts a leaf of it is in.
+    pub const fn child_of(self, leaf: u64) -> usize {
+        if self.is_deepest() {
+            return 0;
+        }
+        (leaf >> (64 - BRANCH_BITS - self.bits)) as usize % BRANCHES
+    }
 }
 
 /// A digest over a set of records: equal sets, equal digests.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Provider, Record};
+use crate::record::{ContentHash, Provider, Record};
 use crate::wire::handshake::Params;
 use crate::wire::mesh::FoundRow;
 
@@ -51,6 +51,12 @@ pub enum Request {
     Search {
         /// The pattern, at most [`crate::limits::MAX_PATTERN_BYTES`].
         pattern: String,
+        /// The last name of the page before.
+        after: Option<FileName>,
+    },
+    /// The files that your user shares, in the order of their names, from behind
+    /// `after`; at most [`crate::limits::MAX_PAGE`] an answer.
+    Shares {
         /// The last name of the page before.
         after: Option<FileName>,
     },
@@ -134,6 +140,13 @@ pub enum Response {
         /// Whether more follow.
         more: bool,
     },
+    /// To [`Request::Shares`].
+    Shares {
+        /// The page.
+        rows: Vec<SharedFile>,
+        /// Whether more follow.
+        more: bool,
+    },
     /// To [`Request::Find`]: begun.
     Finding {
         /// What [`Request::FoundSince`] takes.
@@ -204,6 +217,19 @@ pub struct HeldFile {
     pub copies: u8,
     /// Copies wanted: k, or all nodes when fewer.
     pub wanted: u8,
+}
+
+/// One file that a node's user shares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedFile {
+    /// Its name.
+    pub name: FileName,
+    /// The content.
+    pub root: ContentHash,
+    /// Its bytes.
+    pub size: u64,
+    /// Nodes that share it, this one included, as far as it knows.
+    pub sources: u16,
 }
 
 /// How a search stands.

@@ -2,6 +2,7 @@
 //! TCP and in a pseudo-terminal.
 
 mod attack;
+mod chain;
 mod cli;
 mod cluster;
 mod dashboard;

@@ -89,7 +89,7 @@ impl Home {
         let waited = snapshots.wait_for(|snapshot| wanted(&shared(snapshot)));
         match tokio::time::timeout(SOON, waited).await {
             Ok(snapshot) => shared(&snapshot.expect("the node runs")),
-            Err(_) => panic!("shared are {:?}", shared(&self.node.snapshots.borrow())),
+            Err(late) => panic!("{late}: {:?}", shared(&self.node.snapshots.borrow())),
         }
     }
 

@@ -19,9 +19,9 @@ use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Pur
 use chordal::wire::mesh::{
     FoundRow, Gossip, GossipBody, LinkMessage, MeshMessage, SearchId, SearchMessage,
 };
-use chordal::wire::message::{Digest, Verdict};
+use chordal::wire::message::{BRANCHES, Branch, Digest, Verdict};
 use chordal::wire::query::{
-    HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState,
+    HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState, SharedFile,
 };
 use chordal::wire::registry::{Listed, News, Report};
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
@@ -38,7 +38,7 @@ impl Golden {
         let short: String = text
             .chars()
             .filter(|c| !c.is_whitespace())
-            .take(96)
+            .take(160)
             .map(|c| if c.is_ascii_graphic() { c } else { '_' })
             .collect();
         let bytes = codec::encode(value).expect("it fits into a frame");
@@ -68,6 +68,7 @@ fn provider() -> Provider {
         peer: peer(2004, 0),
         root: ContentHash([0xAB; 32]),
         size: 85_021,
+        downloaded: true,
         serial: 1_700_000_000_000,
         lifetime_s: 1_800,
     }
@@ -92,7 +93,14 @@ fn asks() -> Vec<Ask> {
         Ask::Ping,
         Ask::Neighbours,
         Ask::Next { key: Id::new(189) },
-        Ask::Inventory { from: Id::new(1), to: Id::new(1023), digest: Digest(99), copies: 3 },
+        Ask::Inventory {
+            from: Id::new(1),
+            to: Id::new(1023),
+            branch: Branch::ALL.children().nth(11).expect("there are sixteen"),
+            digest: Digest(99),
+            records: 100_000,
+            copies: 3,
+        },
         Ask::Offer { records: vec![record()] },
         Ask::MayDrop { records: vec![(record().name, record().version)] },
     ]
@@ -105,7 +113,7 @@ fn answers() -> Vec<Answer> {
         Answer::NotMember,
         Answer::Neighbours { predecessor: Some(peer(2001, 0)), successors: successors.clone() },
         Answer::Next { owner: true, predecessor: None, successors, closer: vec![peer(2000, 0)] },
-        Answer::Inventory { same: false },
+        Answer::Inventory { same: false, records: 99_999, branches: vec![Digest(7); BRANCHES] },
         Answer::Offer {
             verdicts: vec![
                 Verdict::Held,
@@ -141,6 +149,7 @@ fn requests() -> Vec<Request> {
         Request::Ping { peer: Some(peer(2001, 0)) },
         Request::Members,
         Request::Search { pattern: "sky*".into(), after: Some(name.clone()) },
+        Request::Shares { after: Some(name.clone()) },
         Request::Find { pattern: "*.jpg".into() },
         Request::FoundSince { number: 3, after: 48 },
         Request::Providers { name },
@@ -176,6 +185,15 @@ fn responses() -> Vec<Response> {
         Response::Pong { micros: 123 },
         Response::Members { members: vec![peer(2000, 0)], complete: true },
         Response::Found { rows: vec![found()], more: true },
+        Response::Shares {
+            rows: vec![SharedFile {
+                name: record().name,
+                root: ContentHash([0xAB; 32]),
+                size: 85_021,
+                sources: 3,
+            }],
+            more: false,
+        },
         Response::Finding { number: 3 },
         Response::FoundSince {
             rows: vec![found()],

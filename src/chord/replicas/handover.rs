@@ -13,7 +13,7 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{Record, Version};
 use crate::wire::Ask;
-use crate::wire::message::Verdict;
+use crate::wire::message::{Branch, Verdict};
 
 use super::super::asks::Asks;
 use super::super::node::Purpose;
@@ -234,7 +234,15 @@ impl Replicas {
             let ask = Ask::MayDrop { records: records.clone() };
             let purpose = Purpose::Files(FileAsk::MayDrop { span, after, records });
             asks.ask(from, ask, purpose, out);
-        } else if !self.push(ring, Why::Handover, from, span, Some(&after), asks, out) {
+        } else if !self.push(
+            ring,
+            Why::Handover,
+            from,
+            (span, Branch::ALL),
+            Some(&after),
+            asks,
+            out,
+        ) {
             self.next_stray(ring, asks, out);
         }
     }
@@ -278,7 +286,7 @@ impl Replicas {
         out: &mut Effects,
     ) {
         self.tried.push(span);
-        if !self.push(ring, Why::Handover, owner, span, None, asks, out) {
+        if !self.push(ring, Why::Handover, owner, (span, Branch::ALL), None, asks, out) {
             self.next_stray(ring, asks, out);
         }
     }

@@ -8,13 +8,15 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{Record, Version};
 use crate::wire::Answer;
-use crate::wire::message::{Digest, Verdict};
+use crate::wire::message::{Branch, Verdict};
 
 use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{
     Effect, Effects, Failure, Notice, Reply, Standing, StoreFailure, StoreOp, Ticket,
 };
+use super::disk::Sum;
+use super::owner::divides;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open, tell_held};
 
 /// Fetches under way at once: enough to keep a link and a disk busy, few
@@ -125,7 +127,7 @@ impl Replicas {
                 let fetched = command.is_none();
                 let owned =
                     ring.range().is_some_and(|range| range.contains(record.key(ring.space)));
-                self.disk.insert(name.clone(), Durable::new(record));
+                self.disk.insert(Durable::new(record));
                 self.supersede(&name, version, out);
                 if let Some(command) = command {
                     self.await_copies(ring, command, name.clone(), asks, out);
@@ -143,38 +145,48 @@ impl Replicas {
             }
             (Job::Drop { record }, Ok(())) => self.given(&record, out),
             (Job::Drop { record }, Err(_)) => {
-                self.disk.insert(name.clone(), Durable::new(record));
+                self.disk.insert(Durable::new(record));
             }
         }
         self.advance(ring, &name, false, asks, out);
         self.fetch(out);
     }
 
-    /// An owner compares its range with what is held here.
+    /// An owner compares a part of its range with what is held here.
     #[allow(clippy::too_many_arguments, reason = "they are the question's own fields")]
     pub(super) fn inventory(
         &mut self,
         ring: &RingView<'_>,
         from: Peer,
         span: Span,
-        digest: Digest,
+        branch: Branch,
+        theirs: Sum,
         copies: u8,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) -> Answer {
         if ring.standing != Standing::Member {
-            return Answer::Inventory { same: false };
+            return Answer::Inventory { same: false, records: 0, branches: Vec::new() };
         }
         // A node's place is computed, never believed.
-        if span.to == from.id(ring.space) {
+        if span.to == from.id(ring.space) && branch == Branch::ALL {
             self.covers.insert(from, Cover::new(span, copies));
         }
-        let same = self.digest(ring.space, span) == digest;
-        let returning = |ask: &FileAsk| matches!(ask, FileAsk::Offer { why: Why::Return, .. });
-        if !same && !is_open(asks, from, returning) {
-            self.push(ring, Why::Return, from, span, None, asks, out);
+        let mine = self.disk.sum(ring.space, span, branch);
+        let same = mine == theirs;
+        let mut branches = Vec::new();
+        if !same && divides(branch, mine.records, theirs.records) {
+            branches = self.disk.digests(ring.space, span, branch);
+        } else if !same {
+            let returning = |ask: &FileAsk| {
+                matches!(ask, FileAsk::Offer { why: Why::Return, branch: open, .. }
+                    if *open == branch)
+            };
+            if !is_open(asks, from, returning) {
+                self.push(ring, Why::Return, from, (span, branch), None, asks, out);
+            }
         }
-        Answer::Inventory { same }
+        Answer::Inventory { same, records: mine.records, branches }
     }
 
     /// Another node offers records.

@@ -17,32 +17,33 @@
 //!
 //! The three parts: [`owner`] (commands, acknowledgements, repair), [`holder`]
 //! (what others offer, store operations), [`handover`] (copies that are out of
-//! place, leaving).
+//! place, leaving). [`disk`] is the list of what is durable here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
 
 use crate::id::{Id, Point, Space};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{Record, Version};
-use crate::wire::message::Digest;
+use crate::wire::message::Branch;
 use crate::wire::{Answer, Ask, Message, Tell};
 
 use super::asks::Asks;
 use super::node::Purpose;
 use super::{Command, Effect, Effects, Notice, Standing, Ticket};
 
+mod disk;
 mod handover;
 mod holder;
 mod owner;
 #[cfg(test)]
 mod tests;
 
+use disk::{Disk, Sum};
 use handover::{Leave, Lookup};
 use holder::{Cover, Job, Wish};
-use owner::{Partner, Put};
+use owner::{Compared, Partner, Put};
 
 /// What the files need to know of the ring.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +123,10 @@ pub(super) enum FileAsk {
         peer: Peer,
         /// Of these keys.
         span: Span,
+        /// Which part of them.
+        branch: Branch,
         /// What was held here when the question was asked.
-        digest: Digest,
+        sum: Sum,
     },
     /// A page of an offer.
     Offer {
@@ -133,6 +136,8 @@ pub(super) enum FileAsk {
         peer: Peer,
         /// The keys gone through; the next page begins behind the last name.
         span: Span,
+        /// Which part of them.
+        branch: Branch,
         /// The page.
         records: Vec<(FileName, Version)>,
     },
@@ -217,7 +222,7 @@ impl Durable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Replicas {
     /// What the disk holds. A copy that is being deleted is no longer here.
-    disk: BTreeMap<FileName, Durable>,
+    disk: Disk,
     /// Store operations under way.
     jobs: BTreeMap<Ticket, Job>,
     /// The names that they work on.
@@ -252,7 +257,7 @@ impl Replicas {
     /// Takes over what the disk holds.
     pub(super) fn start(&mut self, records: Vec<Record>) {
         for record in records {
-            self.disk.insert(record.name.clone(), Durable::new(record));
+            self.disk.insert(Durable::new(record));
         }
     }
 
@@ -266,9 +271,10 @@ impl Replicas {
         out: &mut Effects,
     ) -> Answer {
         match ask {
-            Ask::Inventory { from: start, to, digest, copies } => {
+            Ask::Inventory { from: start, to, branch, digest, records, copies } => {
                 let span = Span { from: *start, to: *to };
-                self.inventory(ring, from, span, *digest, *copies, asks, out)
+                let theirs = Sum { digest: *digest, records: *records };
+                self.inventory(ring, from, span, *branch, theirs, *copies, asks, out)
             }
             Ask::Offer { records } => self.offered(ring, from, records, out),
             Ask::MayDrop { records } => Answer::MayDrop {
@@ -293,12 +299,13 @@ impl Replicas {
         out: &mut Effects,
     ) {
         match purpose {
-            FileAsk::Inventory { span, digest, .. } => {
-                if let Some(Answer::Inventory { same }) = answer {
-                    self.inspected(ring, from, span, digest, same, asks, out);
+            FileAsk::Inventory { span, branch, sum, .. } => {
+                if let Some(Answer::Inventory { same, records, branches }) = answer {
+                    let compared = Compared { branch, sum, same, records, branches };
+                    self.inspected(ring, from, span, &compared, asks, out);
                 }
             }
-            FileAsk::Offer { why, span, records, .. } => {
+            FileAsk::Offer { why, span, branch, records, .. } => {
                 let verdicts = match answer {
                     Some(Answer::Offer { verdicts }) if verdicts.len() == records.len() => verdicts,
                     _ => {
@@ -313,13 +320,13 @@ impl Replicas {
                     Why::Put => self.acknowledged(ring, from, records, verdicts, out),
                     Why::Repair => {
                         self.acknowledged(ring, from, records, verdicts, out);
-                        if !self.push(ring, why, from, span, after.as_ref(), asks, out) {
-                            self.partners.entry(from).and_modify(|partner| partner.settled = true);
+                        if !self.push(ring, why, from, (span, branch), after.as_ref(), asks, out) {
+                            self.compare_next(ring, from, span, asks, out);
                         }
                     }
                     Why::Return => {
                         self.take_newer(ring, from, &records, verdicts, out);
-                        self.push(ring, why, from, span, after.as_ref(), asks, out);
+                        self.push(ring, why, from, (span, branch), after.as_ref(), asks, out);
                     }
                     Why::Handover => {
                         self.handover_offered(ring, from, span, records, &verdicts, asks, out);
@@ -332,7 +339,8 @@ impl Replicas {
                     _ => return self.next_stray(ring, asks, out),
                 };
                 self.drop_allowed(ring, records, &may, out);
-                if !self.push(ring, Why::Handover, from, span, Some(&after), asks, out) {
+                let keys = (span, Branch::ALL);
+                if !self.push(ring, Why::Handover, from, keys, Some(&after), asks, out) {
                     self.next_stray(ring, asks, out);
                 }
             }
@@ -389,9 +397,7 @@ impl Replicas {
             let before = ring.predecessor.filter(|peer| !ring.successors.contains(peer));
             1 + ring.successors.len() + usize::from(before.is_some())
         };
-        let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let page = self.disk.range::<FileName, _>(from).map(|(_, held)| held);
-        page.filter(|held| !held.record.is_deleted()).map(move |held| {
+        self.disk.behind(after).filter(|held| !held.record.is_deleted()).map(move |held| {
             let key = held.key(ring.space);
             let owner = owned.is_some_and(|span| span.contains(key));
             let (copies, wanted) = if owner {
@@ -421,13 +427,7 @@ impl Replicas {
         }
     }
 
-    /// The sum of the fingerprints of all records in the span.
-    fn digest(&self, space: Space, span: Span) -> Digest {
-        let prints = self.disk.values().filter(|held| span.contains(held.key(space)));
-        Digest(prints.fold(0u128, |sum, held| sum.wrapping_add(held.print)))
-    }
-
-    /// Offers the next page of the records in the span, from behind `after`;
+    /// Offers the next page of the records in a part of the span, from behind `after`;
     /// `false` when none is left.
     #[allow(clippy::too_many_arguments, reason = "a page is named by all of these")]
     fn push(
@@ -435,16 +435,15 @@ impl Replicas {
         ring: &RingView<'_>,
         why: Why,
         to: Peer,
-        span: Span,
+        keys: (Span, Branch),
         after: Option<&FileName>,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) -> bool {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (span, branch) = keys;
         let records: Vec<Record> = self
             .disk
-            .range::<FileName, _>((from, Bound::Unbounded))
-            .map(|(_, held)| held)
+            .branch(branch, after)
             .filter(|held| span.contains(held.key(ring.space)))
             .filter(|held| why != Why::Handover || self.is_stray(ring, held))
             .take(MAX_PAGE)
@@ -452,7 +451,7 @@ impl Replicas {
             .collect();
         let more = !records.is_empty();
         if more {
-            self.offer(why, to, span, records, asks, out);
+            self.offer(why, to, keys, records, asks, out);
         }
         more
     }
@@ -462,7 +461,7 @@ impl Replicas {
         &mut self,
         why: Why,
         peer: Peer,
-        span: Span,
+        (span, branch): (Span, Branch),
         records: Vec<Record>,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
@@ -476,7 +475,7 @@ impl Replicas {
                 }
             }
         }
-        let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, records: page });
+        let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, branch, records: page });
         asks.ask(peer, Ask::Offer { records }, purpose, out);
     }
 }

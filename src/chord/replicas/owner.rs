@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{Content, ContentHash, Record, Version};
-use crate::wire::message::{Digest, Verdict};
+use crate::wire::message::{BRANCHES, Branch, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
 use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{Command, Effect, Effects, Failure, Reply, Standing, Ticket, Timer, Upload};
+use super::disk::Sum;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget, is_open};
 
 /// How long a put waits for its next copy, besides the time that the bytes
@@ -24,13 +26,40 @@ const COPIES_WAIT: Duration = Duration::from_secs(30);
 const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
 
 /// Another wanted holder of this node's range, since it became one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Partner {
     /// Every record here was compared with what it holds.
     pub(super) settled: bool,
+    /// Parts of the range that this comparison has yet to ask about.
+    to_compare: Vec<Branch>,
+    /// Since it began, records came or went here.
+    moved: bool,
     /// It has held the same as this node at least once: nothing of the range
     /// is known there that is unknown here.
     same: bool,
+}
+
+/// A holder's answer to a comparison.
+#[derive(Debug)]
+pub(super) struct Compared {
+    /// Which part was compared.
+    pub(super) branch: Branch,
+    /// What was here.
+    pub(super) sum: Sum,
+    /// The holder has the same.
+    pub(super) same: bool,
+    /// Records that it has there.
+    pub(super) records: u32,
+    /// The digests of the part's parts there, where they are to be compared.
+    pub(super) branches: Vec<Digest>,
+}
+
+/// Whether a part in which two nodes differ is divided further: not when the
+/// records of both fit into a page each, and not when one has none, so that
+/// all of the other's are missing.
+pub(super) fn divides(branch: Branch, mine: u32, theirs: u32) -> bool {
+    let (fewer, more) = (mine.min(theirs), mine.max(theirs));
+    fewer > 0 && more as usize > MAX_PAGE && !branch.is_deepest()
 }
 
 /// A command whose record is durable here and that waits for copies.
@@ -314,7 +343,7 @@ impl Replicas {
             missing.filter(|peer| !is_open(asks, **peer, offered)).copied().collect();
         for peer in missing {
             let span = Span { from: key, to: key };
-            self.offer(Why::Put, peer, span, vec![record.clone()], asks, out);
+            self.offer(Why::Put, peer, (span, Branch::ALL), vec![record.clone()], asks, out);
         }
     }
 
@@ -368,53 +397,106 @@ impl Replicas {
         out: &mut Effects,
     ) {
         let Some(span) = ring.range() else { return };
-        let mine = self.disk.values().filter(|held| span.contains(held.key(ring.space)));
-        let copies = mine.map(Durable::copies).min().unwrap_or(ring.wanted());
-        let digest = self.digest(ring.space, span);
         for peer in ring.partners() {
-            let asked = self.partners.get(peer).is_some_and(&which);
-            if !asked || is_open(asks, *peer, compares) {
+            if is_open(asks, *peer, compares) {
                 continue;
             }
-            let ask = Ask::Inventory { from: span.from, to: span.to, digest, copies };
-            let purpose = Purpose::Files(FileAsk::Inventory { peer: *peer, span, digest });
-            asks.ask(*peer, ask, purpose, out);
+            if let Some(partner) = self.partners.get_mut(peer).filter(|partner| which(partner)) {
+                partner.to_compare = vec![Branch::ALL];
+                partner.moved = false;
+                self.compare_next(ring, *peer, span, asks, out);
+            }
         }
     }
 
+    /// Asks a partner about the next part of the range; when nothing is left
+    /// to ask, every record was compared.
+    pub(super) fn compare_next(
+        &mut self,
+        ring: &RingView<'_>,
+        peer: Peer,
+        span: Span,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(partner) = self.partners.get_mut(&peer) else { return };
+        let Some(branch) = partner.to_compare.pop() else {
+            // What came or went here meanwhile was not compared.
+            partner.settled |= !partner.moved;
+            return;
+        };
+        let sum = self.disk.sum(ring.space, span, branch);
+        // What the holder shows its user is said once, with the whole.
+        let copies = if branch == Branch::ALL { self.fewest_copies(ring, span) } else { 0 };
+        let ask = Ask::Inventory {
+            from: span.from,
+            to: span.to,
+            branch,
+            digest: sum.digest,
+            records: sum.records,
+            copies,
+        };
+        let purpose = Purpose::Files(FileAsk::Inventory { peer, span, branch, sum });
+        asks.ask(peer, ask, purpose, out);
+    }
+
+    fn fewest_copies(&self, ring: &RingView<'_>, span: Span) -> u8 {
+        let mine = self.disk.values().filter(|held| span.contains(held.key(ring.space)));
+        mine.map(Durable::copies).min().unwrap_or(ring.wanted())
+    }
+
     /// A holder compared.
-    #[allow(clippy::too_many_arguments, reason = "they are the question's own fields")]
     pub(super) fn inspected(
         &mut self,
         ring: &RingView<'_>,
         from: Peer,
         span: Span,
-        digest: Digest,
-        same: bool,
+        compared: &Compared,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
+        let Compared { branch, sum, same, records, ref branches } = *compared;
         let Some(partner) = self.partners.get_mut(&from) else { return };
-        if !same {
-            if !self.push(ring, Why::Repair, from, span, None, asks, out) {
-                self.partners.entry(from).and_modify(|partner| partner.settled = true);
+        if same {
+            partner.same |= branch == Branch::ALL;
+            if self.disk.sum(ring.space, span, branch) == sum {
+                self.count_copies(ring, from, span, branch, out);
+            } else {
+                // What came or went here since then was not compared.
+                partner.moved = true;
             }
+        } else if divides(branch, sum.records, records) && branches.len() == BRANCHES {
+            let mine = self.disk.digests(ring.space, span, branch);
+            let parts = branch.children().zip(mine.iter().zip(branches));
+            let (alike, other): (Vec<_>, Vec<_>) = parts.partition(|(_, (a, b))| a == b);
+            partner.to_compare.extend(other.into_iter().map(|(part, _)| part));
+            for (part, _) in alike {
+                self.count_copies(ring, from, span, part, out);
+            }
+        } else if self.push(ring, Why::Repair, from, (span, branch), None, asks, out) {
+            // It goes on when the last page is answered.
             return;
         }
-        partner.same = true;
-        // What came or went here since then was not compared.
-        if self.digest(ring.space, span) != digest {
-            return;
-        }
-        self.partners.entry(from).and_modify(|partner| partner.settled = true);
-        let mut changed = Vec::new();
-        for held in self.disk.values_mut().filter(|held| span.contains(held.key(ring.space))) {
-            held.awaited.remove(&from);
-            if !held.holders.contains(&from) {
-                changed.push(held.record.name.clone());
+        self.compare_next(ring, from, span, asks, out);
+    }
+
+    /// A wanted holder has all records of a part of the range.
+    fn count_copies(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        span: Span,
+        branch: Branch,
+        out: &mut Effects,
+    ) {
+        let here = self.disk.branch(branch, None);
+        let here = here.filter(|held| span.contains(held.key(ring.space)));
+        let news = |held: &&Durable| !held.holders.contains(&from) || held.awaited.contains(&from);
+        let names: Vec<FileName> = here.filter(news).map(|held| held.record.name.clone()).collect();
+        for name in names {
+            if let Some(held) = self.disk.get_mut(&name) {
+                held.awaited.remove(&from);
             }
-        }
-        for name in changed {
             self.count_copy(ring, from, &name, out);
         }
     }
@@ -545,8 +627,9 @@ impl Replicas {
             self.partners.values_mut().for_each(|partner| *partner = Partner::default());
             let waiting: BTreeSet<FileName> =
                 self.puts.values().map(|put| put.name.clone()).collect();
-            for (name, held) in &mut self.disk {
-                if !range.contains(held.key(ring.space)) && !waiting.contains(name) {
+            for held in self.disk.values_mut() {
+                let key = held.key(ring.space);
+                if !range.contains(key) && !waiting.contains(&held.record.name) {
                     // Another owner decides about these copies now.
                     held.holders.clear();
                     held.awaited.clear();

@@ -225,11 +225,16 @@ impl Book {
                 return;
             }
         }
+        if self.pending.contains_key(&path) {
+            // Whoever waits for it shall not do so for ever.
+            self.restless(&path);
+        }
         let age = stamp.age(wall).unwrap_or_default();
         let settle = self.settle(&path, now);
         let known = self.shares.index().hashed(&stamp).filter(|_| age >= settle);
-        self.drop_path(&path);
+        self.vacate(&path);
         if self.claims.len() >= MAX_FILES {
+            self.settled(&path);
             self.skip(path, format!("{MAX_FILES} files are shared already"));
             return;
         }
@@ -307,9 +312,7 @@ impl Book {
                 false
             }
             Hashed::Changed => {
-                for opening in &mut self.openings {
-                    opening.restless(&path);
-                }
+                self.restless(&path);
                 self.take_out(&path);
                 true
             }
@@ -364,29 +367,30 @@ impl Book {
         names
     }
 
-    /// Takes a path out of everything; its name, if it was shared.
+    /// Takes a path out of everything for good; its name, if it was shared.
     fn drop_path(&mut self, path: &Path) -> Option<FileName> {
-        let waited = self.take_out(path);
-        let entry = self.shares.change(|index| index.remove(path));
-        if let Some(entry) = &entry {
-            self.release(&entry.name, path);
-            self.forgotten = true;
-        }
-        if waited {
-            self.settled(path);
-        }
-        entry.map(|entry| entry.name)
+        let name = self.vacate(path);
+        self.settled(path);
+        name
     }
 
-    /// Takes a path out of what waits to be hashed; whether it was there.
-    fn take_out(&mut self, path: &Path) -> bool {
-        let Some(pending) = self.pending.remove(path) else { return false };
+    /// Takes a path out of everything; its name, if it was shared.
+    fn vacate(&mut self, path: &Path) -> Option<FileName> {
+        self.take_out(path);
+        let entry = self.shares.change(|index| index.remove(path))?;
+        self.release(&entry.name, path);
+        self.forgotten = true;
+        Some(entry.name)
+    }
+
+    /// Takes a path out of what waits to be hashed.
+    fn take_out(&mut self, path: &Path) {
+        let Some(pending) = self.pending.remove(path) else { return };
         let large = pending.stamp.size >= LARGE;
         self.due[usize::from(large)].remove(&(pending.due, path.to_owned()));
         if self.shares.index().at(path).is_none() {
             self.release(&pending.name, path);
         }
-        true
     }
 
     /// A name is free again: whoever would have it too is looked at.
@@ -396,6 +400,13 @@ impl Book {
             for rival in self.rivals.remove(name).into_iter().flatten() {
                 self.shares.changes().mark(rival);
             }
+        }
+    }
+
+    /// A file changed while somebody may wait for it.
+    fn restless(&mut self, path: &Path) {
+        for opening in &mut self.openings {
+            opening.restless(path);
         }
     }
 
@@ -573,6 +584,27 @@ mod tests {
         now += 120_000;
         desk.looks(now, &[("log", 1, i64::try_from(now).expect("soon"))]);
         assert_eq!(desk.book.due(false), Some(desk.at(now + 300)), "it has rested");
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_file_that_never_stands_still() {
+        let mut desk = Desk::new();
+        let (answer, mut end) = tokio::sync::oneshot::channel();
+        let root = PathBuf::from(ROOT);
+        desk.book.open(Opening::new(vec![root.clone()], BTreeSet::from([root]), Some(answer)));
+        assert!(desk.book.opened().is_empty(), "nobody has looked yet");
+        let mut opened = Vec::new();
+        for now in (0..10).map(|step| step * 100) {
+            desk.looks(now, &[("log", 1, i64::try_from(now).expect("soon"))]);
+            assert!(desk.hashes(now).is_empty());
+            opened.extend(desk.book.opened());
+        }
+        opened.pop().expect("it is given up").end(0, 0);
+        let Ok(Ok(crate::view::Outcome::Shared { skipped, .. })) = end.try_recv() else {
+            panic!("no answer")
+        };
+        assert!(skipped[0].contains("being written"), "{skipped:?}");
+        assert_eq!(desk.book.hashing(), 1, "it will be shared");
     }
 
     #[test]

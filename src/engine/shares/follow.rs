@@ -18,9 +18,8 @@ use crate::view::{Level, Sharing, Step};
 use super::super::shared::Shared;
 use super::book::Book;
 use super::hash::{self, Hashed, Wanted};
-use super::index::Entry;
 use super::look::{Lies, Look, Looked, look};
-use super::opening::{Answer, Opening};
+use super::opening::Opening;
 use super::roots::{self, Origin, Root, Roots};
 use super::tell::Teller;
 use super::walk::{Scope, has_hidden_part};
@@ -72,23 +71,23 @@ enum Done {
 /// What is known of a root beyond its path.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    lies: Lies,
+    pub(super) lies: Lies,
     /// There are links: a change may show elsewhere.
-    links: bool,
+    pub(super) links: bool,
     /// When all of it is looked at the next time.
-    next: Option<Instant>,
+    pub(super) next: Option<Instant>,
 }
 
 pub(super) struct Follow {
     pub(super) shared: Shared,
-    private: PathBuf,
+    pub(super) private: PathBuf,
     pub(super) roots: Roots,
     pub(super) states: BTreeMap<PathBuf, State>,
     pub(super) book: Book,
     teller: Teller,
     pub(super) watching: Arc<Mutex<Watching>>,
     done: mpsc::Sender<Done>,
-    looks: BTreeSet<Look>,
+    pub(super) looks: BTreeSet<Look>,
     looking: bool,
     /// Small and large files being read.
     reading: [usize; 2],
@@ -197,6 +196,7 @@ impl Follow {
                 self.shared.event(Level::Warn, why).await;
             }
         }
+        self.roots.tell_downloads(&self.shared.shares);
         let paths: Vec<PathBuf> = self.roots.iter().map(|root| root.path.clone()).collect();
         for path in &paths {
             self.book.open(Opening::new(vec![path.clone()], BTreeSet::from([path.clone()]), None));
@@ -455,88 +455,6 @@ impl Follow {
             }
             Input::Offer { entry } => self.offer(entry).await,
         }
-    }
-
-    async fn share(&mut self, paths: Vec<Root>, answer: Answer) {
-        let mut roots = self.roots.clone();
-        let mut given: Vec<PathBuf> = Vec::new();
-        for root in paths {
-            if root.path.starts_with(&self.private) {
-                let why = "it belongs to the node's own files";
-                let _ = answer.send(Err(format!("cannot share {}: {why}", shown(&root.path))));
-                return;
-            }
-            given.push(root.path.clone());
-            if let Err(why) = roots.add(root) {
-                let _ = answer.send(Err(why));
-                return;
-            }
-        }
-        self.roots = roots;
-        self.save().await;
-        given.sort();
-        given.dedup_by(|next, one| next.starts_with(one));
-        let nearest = given.iter().filter_map(|path| self.roots.nearest(path));
-        let nearest: BTreeSet<PathBuf> = nearest.map(|root| root.path.clone()).collect();
-        self.looks.extend(nearest.iter().map(|root| Look::all(root)));
-        self.book.open(Opening::new(given, nearest, Some(answer)));
-    }
-
-    /// A finished download is shared, unless it lies in a shared directory,
-    /// which finds it by itself.
-    async fn offer(&mut self, entry: Entry) {
-        if entry.path.starts_with(&self.private) || self.roots.is_excluded(&entry.path) {
-            return;
-        }
-        let (path, name) = (entry.path.clone(), entry.name.clone());
-        self.keep(&entry).await;
-        if let Some(root) = self.roots.nearest(&path)
-            && root.path != path
-            && !path.strip_prefix(&root.path).is_ok_and(has_hidden_part)
-        {
-            self.shared.shares.changes().mark(path);
-            return;
-        }
-        let lies = Lies::File(entry.stamp);
-        let root = Root { path: path.clone(), name: Some(name.clone()), origin: Origin::Download };
-        let mut roots = self.roots.clone();
-        if let Err(why) = roots.add(root) {
-            self.shared.event(Level::Warn, why).await;
-        } else if self.book.offer(entry) {
-            self.roots = roots;
-            self.states.insert(path, State { lies, ..State::default() });
-            self.save().await;
-        } else {
-            let text = format!("{name} was downloaded but is not offered: its name is taken here");
-            self.shared.event(Level::Info, text).await;
-        }
-    }
-
-    /// Keeps what a file is known to be, so that it is never read for that.
-    async fn keep(&self, entry: &Entry) {
-        let (store, entry) = (self.shared.store.clone(), entry.clone());
-        let kept = self.shared.tasks.spawn_blocking(move || {
-            store.keep_hashed(&[(&entry.path, entry.stamp, &entry.manifest)])
-        });
-        if let Ok(Err(error)) = kept.await {
-            tracing::warn!(%error, "a download will be hashed at the next start");
-        }
-    }
-
-    /// Writes what is shared, so that it comes back.
-    pub(super) async fn save(&self) {
-        let (dir, roots) = (self.shared.data_dir.clone(), self.roots.clone());
-        let written = self.shared.tasks.spawn_blocking(move || roots::save(&dir, &roots)).await;
-        let text = match written {
-            Ok(Ok(unwritten)) if unwritten.is_empty() => return,
-            Ok(Ok(unwritten)) => {
-                let path = unwritten.first().map(|path| shown(path)).unwrap_or_default();
-                format!("{path} is shared only until the node ends: its name is no text")
-            }
-            Ok(Err(error)) => format!("what is shared could not be saved: {error}; check the disk"),
-            Err(_) => return,
-        };
-        self.shared.event(Level::Warn, text).await;
     }
 
     /// Tells what happened.

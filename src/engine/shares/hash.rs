@@ -103,9 +103,8 @@ fn one(
             Hashed::Done(manifest)
         }
         _ if cancelled() => Hashed::Failed("reading it was cancelled".to_owned()),
-        _ if !same => Hashed::Changed,
-        Ok(_) => Hashed::Changed,
-        Err(error) => Hashed::Failed(error.to_string()),
+        Err(error) if same => Hashed::Failed(error.to_string()),
+        _ => Hashed::Changed,
     };
     if let Some(transfer) = transfer {
         transfer.end(match &result {

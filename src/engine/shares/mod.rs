@@ -31,6 +31,7 @@ use crate::record::{ContentHash, Version};
 use crate::store::Stamp;
 use crate::transfer::manifest::Manifest;
 use crate::view::{FileRow, Outcome, Role};
+use crate::wire::query;
 
 use super::shared::Shared;
 pub(super) use follow::run;
@@ -39,6 +40,7 @@ use opening::Answer;
 use roots::{Origin, Root};
 use watch::Changes;
 
+mod asked;
 mod book;
 mod follow;
 mod hash;
@@ -47,7 +49,6 @@ mod look;
 mod opening;
 mod roots;
 mod tell;
-mod unshare;
 mod walk;
 mod watch;
 
@@ -72,6 +73,8 @@ pub(super) struct SharedFile {
     pub(super) root: ContentHash,
     /// Its bytes.
     pub(super) size: u64,
+    /// It came as a download and is offered onward.
+    pub(super) downloaded: bool,
 }
 
 /// What the task will be asked to do.
@@ -139,7 +142,7 @@ impl Shares {
     ) -> Vec<SharedFile> {
         let index = self.index();
         let rows = index.behind(after).filter(|entry| passes(entry.name.as_str()));
-        rows.take(most).map(Entry::file).collect()
+        rows.take(most).map(|entry| index.file(entry)).collect()
     }
 
     /// All files offered now, in the order of names.
@@ -155,12 +158,14 @@ impl Shares {
 
     /// The file with this name.
     pub(super) fn named(&self, name: &FileName) -> Option<SharedFile> {
-        self.index().named(name).map(Entry::file)
+        let index = self.index();
+        index.named(name).map(|entry| index.file(entry))
     }
 
     /// A file with this content.
     pub(super) fn with_content(&self, root: &ContentHash) -> Option<SharedFile> {
-        self.index().with_content(*root).next().map(Entry::file)
+        let index = self.index();
+        index.with_content(*root).next().map(|entry| index.file(entry))
     }
 
     /// The manifest of a shared content.
@@ -209,6 +214,21 @@ impl Shares {
         if self.inputs.try_send(Input::Offer { entry }).is_err() {
             tracing::warn!("too much is shared at once: a download is not offered");
         }
+    }
+
+    /// The first files from behind `after`, in the order of names, as other
+    /// nodes' users hear of them; at most `most`.
+    pub(super) fn told(&self, after: Option<&FileName>, most: usize) -> Vec<query::SharedFile> {
+        let index = self.index();
+        let entries = index.behind(after).take(most);
+        entries
+            .map(|entry| query::SharedFile {
+                name: entry.name.clone(),
+                root: entry.manifest.root(),
+                size: entry.manifest.size(),
+                sources: index.sources(&entry.name),
+            })
+            .collect()
     }
 
     /// The files whose name passes as the screen and `ls` show them.

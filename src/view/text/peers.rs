@@ -21,6 +21,7 @@ pub(super) fn peer_lines(
     space: Space,
 ) -> Vec<String> {
     let ago = |then: u64| age(Duration::from_millis(uptime_ms.saturating_sub(then)));
+    let none = || "-".to_owned();
     let mut lines = Vec::new();
     if peers.iter().all(|row| row.link.is_none()) {
         lines.push(NOBODY.to_owned());
@@ -29,7 +30,6 @@ pub(super) fn peer_lines(
         let cells = peers.iter().map(|row| {
             let rtt = row.rtt_us.map(|micros| duration(Duration::from_micros(micros)));
             let shares = row.shared.map(|number| files(number as usize));
-            let none = || "-".to_owned();
             vec![
                 row.peer.to_string(),
                 space.show(row.peer.id(space)),
@@ -51,7 +51,7 @@ pub(super) fn peer_lines(
                 row.address.to_string(),
                 registry_state(row.liveness).to_owned(),
                 row.peers.to_string(),
-                row.heard_ms.map_or("never".to_owned(), |then| format!("{} ago", ago(then))),
+                row.heard_ms.map_or_else(none, |then| format!("{} ago", ago(then))),
                 clean(row.note.as_deref().unwrap_or_default()).into_owned(),
             ]
         });
@@ -201,7 +201,7 @@ mod tests {
                 "",
                 "REGISTRY        STATE  PEERS  HEARD    NOTE",
                 "127.0.0.1:5000  up         4  2 s ago",
-                "127.0.0.1:5001  down       4  never    connection refused",
+                "127.0.0.1:5001  down       4  -        connection refused",
             ]
         );
         assert_eq!(peer_lines(&[], &[], 0, Space::default()), [NOBODY]);

@@ -22,8 +22,13 @@ fn what_arrives_late_or_makes_no_sense_changes_nothing() {
         replicas.located(ring, Id::new(5), None, asks, out);
         let records = vec![(name("a"), version)];
         let span = Span { from: Id::new(0), to: Id::new(0) };
-        let asked =
-            FileAsk::Offer { why: Why::Put, peer: holders[1], span, records: records.clone() };
+        let asked = FileAsk::Offer {
+            why: Why::Put,
+            peer: holders[1],
+            span,
+            branch: Branch::ALL,
+            records: records.clone(),
+        };
         let short = Answer::Offer { verdicts: Vec::new() };
         replicas.answer(ring, holders[1], asked, Some(short), asks, out);
         let asked = FileAsk::MayDrop { span, after: name("a"), records };
@@ -67,13 +72,14 @@ fn a_leaver_acknowledges_nothing() {
     let offer = Ask::Offer { records: vec![record] };
     let answers = cluster.with(holders[1], |replicas, ring, asks, out| {
         let span = Span { from: Id::new(0), to: Id::new(0) };
-        let digest = replicas.digest(ring.space, span);
-        let inventory = Ask::Inventory { from: span.from, to: span.to, digest, copies: 3 };
+        let Sum { digest, records } = replicas.disk.sum(ring.space, span, Branch::ALL);
+        let (from, to, branch) = (span.from, span.to, Branch::ALL);
+        let inventory = Ask::Inventory { from, to, branch, digest, records, copies: 3 };
         let first = replicas.ask(ring, holders[0], &offer, asks, out);
         (first, replicas.ask(ring, holders[0], &inventory, asks, out))
     });
     assert_eq!(answers.0, Answer::Offer { verdicts: vec![Verdict::Later] });
-    assert_eq!(answers.1, Answer::Inventory { same: false });
+    assert_eq!(answers.1, Answer::Inventory { same: false, records: 0, branches: Vec::new() });
 }
 
 #[test]
@@ -84,6 +90,7 @@ fn a_statement_that_overtakes_its_answer_counts() {
         why: Why::Put,
         peer: holders[1],
         span: Span { from: Id::new(0), to: Id::new(0) },
+        branch: Branch::ALL,
         records: vec![(name("a"), version)],
     };
     let late = Answer::Offer { verdicts: vec![Verdict::Wanted] };
@@ -165,7 +172,7 @@ fn a_holder_that_its_owner_does_not_know_yet_keeps_its_copy() {
         };
         replicas.located(ring, key, Some(&found), asks, out);
         assert!(out.is_empty(), "{out:?}");
-        replicas.disk.clear();
+        replicas.disk = Disk::default();
     });
 }
 

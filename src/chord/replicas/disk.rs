@@ -1,0 +1,129 @@
+//! The records on a node's disk, by name and by the tree that comparisons walk.
+//!
+//! Two nodes that should hold the same compare digests of their records, and
+//! where these differ, of sixteen parts of them, and so on. The parts follow
+//! from a hash of the names and not from their keys: on a small ring many names
+//! share a key. So d differences among n records cost O(d log n) to find, and
+//! no difference costs one question (a Merkle tree, as in Dynamo, DeCandia et
+//! al. 2007, §4.7, though nothing of it is stored).
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use crate::id::Space;
+use crate::name::FileName;
+use crate::wire::message::{BRANCHES, Branch, Digest};
+
+use super::{Durable, Span};
+
+/// What the disk holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Disk {
+    names: BTreeMap<FileName, Durable>,
+    /// The same in the order of the tree; names that share a leaf in theirs.
+    leaves: BTreeMap<u64, BTreeSet<FileName>>,
+}
+
+/// What two sides compare: a part of the records in a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in super::super) struct Sum {
+    /// Over the records.
+    pub(super) digest: Digest,
+    /// How many they are.
+    pub(super) records: u32,
+}
+
+impl Disk {
+    pub(super) fn get(&self, name: &FileName) -> Option<&Durable> {
+        self.names.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &FileName) -> Option<&mut Durable> {
+        self.names.get_mut(name)
+    }
+
+    /// Puts a record in the place of any other of its name.
+    pub(super) fn insert(&mut self, durable: Durable) {
+        let name = durable.record.name.clone();
+        self.leaves.entry(leaf(&name)).or_default().insert(name.clone());
+        self.names.insert(name, durable);
+    }
+
+    pub(super) fn remove(&mut self, name: &FileName) -> Option<Durable> {
+        let removed = self.names.remove(name)?;
+        if let Entry::Occupied(mut leaf) = self.leaves.entry(leaf(name)) {
+            leaf.get_mut().remove(name);
+            if leaf.get().is_empty() {
+                leaf.remove();
+            }
+        }
+        Some(removed)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// All records, in the order of their names.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Durable> {
+        self.names.values()
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Durable> {
+        self.names.values_mut()
+    }
+
+    /// The records behind this name, in the order of their names.
+    pub(super) fn behind<'a>(
+        &'a self,
+        after: Option<&FileName>,
+    ) -> impl Iterator<Item = &'a Durable> + use<'a> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.names.range::<FileName, _>((from, Bound::Unbounded)).map(|(_, held)| held)
+    }
+
+    /// The records of a branch behind this name, in the order of the tree.
+    pub(super) fn branch<'a>(
+        &'a self,
+        branch: Branch,
+        after: Option<&FileName>,
+    ) -> impl Iterator<Item = &'a Durable> + use<'a> {
+        let last = after.cloned().map(|name| (leaf(&name), name));
+        let first = last.as_ref().map_or(branch.first(), |(leaf, _)| branch.first().max(*leaf));
+        let range = (first <= branch.last()).then(|| self.leaves.range(first..=branch.last()));
+        let names = range.into_iter().flatten();
+        let names = names.flat_map(|(leaf, names)| names.iter().map(move |name| (*leaf, name)));
+        names
+            .filter(move |(leaf, name)| last.as_ref().is_none_or(|(l, n)| (*leaf, *name) > (*l, n)))
+            .filter_map(|(_, name)| self.names.get(name))
+    }
+
+    /// What a part of the records in the span sums up to.
+    pub(super) fn sum(&self, space: Space, span: Span, branch: Branch) -> Sum {
+        let mut sum = Sum { digest: Digest(0), records: 0 };
+        for held in self.branch(branch, None).filter(|held| span.contains(held.key(space))) {
+            sum.digest.0 = sum.digest.0.wrapping_add(held.print);
+            sum.records = sum.records.saturating_add(1);
+        }
+        sum
+    }
+
+    /// The digests of a branch's branches, in order; none when it has none.
+    pub(super) fn digests(&self, space: Space, span: Span, branch: Branch) -> Vec<Digest> {
+        let mut digests = vec![Digest(0); if branch.is_deepest() { 0 } else { BRANCHES }];
+        for held in self.branch(branch, None).filter(|held| span.contains(held.key(space))) {
+            if let Some(digest) = digests.get_mut(branch.child_of(leaf(&held.record.name))) {
+                digest.0 = digest.0.wrapping_add(held.print);
+            }
+        }
+        digests
+    }
+}
+
+/// A name's place in the tree: the same on every node, and spread evenly.
+fn leaf(name: &FileName) -> u64 {
+    let mut first = [0u8; 8];
+    first.copy_from_slice(&blake3::hash(name.as_str().as_bytes()).as_bytes()[..8]);
+    u64::from_be_bytes(first)
+}
