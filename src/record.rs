@@ -135,6 +135,10 @@ pub struct Provider {
     pub root: ContentHash,
     /// Its bytes.
     pub size: u64,
+    /// It came as a download and is offered onward: a further source of a
+    /// content, and no content of its own beside the ring's record. So what was
+    /// replaced or removed there does not come back because somebody got it.
+    pub downloaded: bool,
     /// Grows with every statement of this peer about this name; only compared
     /// with others of the same pair.
     pub serial: u64,

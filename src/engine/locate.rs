@@ -82,7 +82,10 @@ impl Known {
             });
         }
         let stored = contents.first().cloned();
-        for Provider { root, size, peer, .. } in &self.providers {
+        // Their own files first: what was only downloaded is a further source.
+        let own = self.providers.iter().filter(|provider| !provider.downloaded);
+        let downloaded = self.providers.iter().filter(|provider| provider.downloaded);
+        for Provider { root, size, peer, downloaded, .. } in own.chain(downloaded) {
             if let Some(stored) = stored.as_ref().filter(|stored| stored.root == *root)
                 && stored.size != *size
             {
@@ -94,6 +97,8 @@ impl Known {
             match contents.iter_mut().find(|known| (known.root, known.size) == (*root, *size)) {
                 Some(known) if known.sources.contains(peer) => {}
                 Some(known) => known.sources.push(*peer),
+                // It was replaced or removed on the ring since.
+                None if *downloaded && self.record.is_some() => {}
                 None => contents.push(NamedContent {
                     root: *root,
                     size: *size,
@@ -118,7 +123,8 @@ impl Known {
 
     fn is_empty(&self) -> bool {
         let stored = self.record.as_ref().is_some_and(|(record, _)| !record.is_deleted());
-        !stored && self.providers.is_empty()
+        let downloaded = self.providers.iter().all(|provider| provider.downloaded);
+        !stored && (self.providers.is_empty() || downloaded && self.record.is_some())
     }
 
     /// Takes in what a node says of the record; the newest version counts.
@@ -258,7 +264,7 @@ mod tests {
 
     fn shares(number: u16, root: u8, size: u64) -> Provider {
         let (name, peer, root) = (name(), peer(number), hash(root));
-        Provider { name, peer, root, size, serial: 1, lifetime_s: 60 }
+        Provider { name, peer, root, size, downloaded: false, serial: 1, lifetime_s: 60 }
     }
 
     fn known(record: Option<Record>, providers: Vec<Provider>) -> Known {
@@ -288,6 +294,19 @@ mod tests {
         let removed = record(0, Content::Deleted);
         let known = known(Some(removed), vec![shares(3, 7, 5)]);
         assert_eq!(rows(&known), [(7, 5, false, vec![3])]);
+    }
+
+    #[test]
+    fn a_download_is_a_source_of_what_is_there_and_brings_nothing_back() {
+        let downloaded = |n, root| Provider { downloaded: true, ..shares(n, root, 5) };
+        let stored = || record(7, Content::File { size: 5 });
+        let old_and_new = || vec![downloaded(3, 6), downloaded(4, 7)];
+        assert_eq!(rows(&known(Some(stored()), old_and_new())), [(7, 5, true, vec![1, 2, 4])]);
+        let removed = known(Some(record(0, Content::Deleted)), old_and_new());
+        assert_eq!(rows(&removed), []);
+        assert!(removed.is_empty());
+        // Shared by somebody who is gone, and never stored: the downloads live on.
+        assert_eq!(rows(&known(None, vec![downloaded(3, 6)])), [(6, 5, false, vec![3])]);
     }
 
     #[test]

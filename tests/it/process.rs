@@ -299,114 +299,6 @@ impl Ring {
     }
 }
 
-/// Several registries, each a process of its own.
-#[derive(Debug)]
-pub(crate) struct Registries {
-    all: Vec<Registry>,
-}
-
-#[derive(Debug)]
-struct Registry {
-    address: SocketAddr,
-    child: Child,
-    home: TempDir,
-}
-
-impl Registries {
-    /// Starts this many and waits until they listen.
-    pub(crate) fn start(count: usize) -> Registries {
-        let start = |_| {
-            let home = TempDir::new().expect("a temporary directory");
-            let (child, address) = registry(free_address(), home.path());
-            Registry { address, child, home }
-        };
-        Registries { all: (0..count).map(start).collect() }
-    }
-
-    /// The arguments that make a node use all of them.
-    pub(crate) fn seeds(&self) -> Vec<String> {
-        let pairs = self.all.iter().map(|one| ["--seed".to_owned(), one.address.to_string()]);
-        pairs.flatten().collect()
-    }
-
-    /// Where one listens.
-    pub(crate) fn address(&self, at: usize) -> SocketAddr {
-        self.all[at].address
-    }
-
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self, at: usize) {
-        let child = &mut self.all[at].child;
-        child.kill().expect("a child that was not waited for can be killed");
-        child.wait().expect("a killed child can be waited for");
-    }
-
-    /// Starts a killed one again, at its address and with its directory.
-    pub(crate) fn restart(&mut self, at: usize) {
-        let one = &mut self.all[at];
-        (one.child, one.address) = registry(one.address, one.home.path());
-    }
-
-    /// What one wrote to its standard error.
-    pub(crate) fn log(&self, at: usize) -> String {
-        log(self.all[at].home.path())
-    }
-
-    /// Waits until one's list, as its file has it, is exactly these.
-    pub(crate) fn list(&self, at: usize, expected: &[SocketAddr]) {
-        let mut expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
-        expected.sort();
-        let one = &self.all[at];
-        let dir = format!("seed-{}-{}", one.address.ip(), one.address.port());
-        let path = one.home.path().join("data").join(dir).join("peers.toml");
-        eventually("the registry lists who is there", || {
-            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-            let list: toml::Table = text.parse().map_err(|error| format!("{error}"))?;
-            let peers = list.get("peers").and_then(|peers| peers.as_array());
-            let mut listed: Vec<String> = peers
-                .into_iter()
-                .flatten()
-                .filter_map(|peer| peer.get("address")?.as_str().map(str::to_owned))
-                .collect();
-            listed.sort();
-            if listed == expected { Ok(()) } else { Err(format!("{listed:?}, not {expected:?}")) }
-        });
-    }
-}
-
-impl Drop for Registries {
-    #[expect(clippy::print_stderr, reason = "a failed test shows what its registries said")]
-    fn drop(&mut self) {
-        for one in &mut self.all {
-            let _ = one.child.kill();
-            let _ = one.child.wait();
-            if std::thread::panicking() {
-                eprintln!("--- registry {} said:\n{}", one.address, log(one.home.path()));
-            }
-        }
-    }
-}
-
-/// Starts a registry and reads its `ready registry <address>` line.
-fn registry(listen: SocketAddr, home: &Path) -> (Child, SocketAddr) {
-    let stderr = File::options().create(true).append(true).open(home.join("stderr"));
-    let mut child = command(&["seed", listen.to_string().as_str(), "--headless"])
-        .args(["--check", "500ms", "--data-dir"])
-        .arg(home.join("data"))
-        .current_dir(home)
-        .stdout(Stdio::piped())
-        .stderr(stderr.expect("a file in a temporary directory"))
-        .spawn()
-        .expect("the program starts");
-    let announced = first_line(&mut child);
-    let parsed = announced.as_ref().ok().and_then(|line| line.strip_prefix("ready registry "));
-    let Some(address) = parsed.and_then(|address| address.parse().ok()) else {
-        let _ = child.kill();
-        panic!("no ready line but {announced:?}; it said:\n{}", log(home));
-    };
-    (child, address)
-}
-
 /// The members in the JSON of `ring`: id and address.
 pub(crate) fn members(ring: &Value) -> Result<Vec<(u128, String)>, String> {
     let list = ring["members"].as_array().ok_or_else(|| format!("no members: {ring}"))?;
@@ -500,7 +392,7 @@ fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, Strin
 }
 
 /// The first line of a process's standard output.
-fn first_line(child: &mut Child) -> Result<String, mpsc::RecvTimeoutError> {
+pub(crate) fn first_line(child: &mut Child) -> Result<String, mpsc::RecvTimeoutError> {
     let stdout = child.stdout.take().expect("it was piped");
     let (lines, ready) = mpsc::channel();
     // Reads to the end, so that the process never blocks on a full pipe.

@@ -88,6 +88,7 @@ fn name(text: &str) -> FileName {
 
 fn said(file: &str, sharer: SocketAddr, serial: u64) -> Provider {
     Provider {
+        downloaded: false,
         name: name(file),
         peer: Peer::new(sharer, 0),
         root: ContentHash([3; 32]),

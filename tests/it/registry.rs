@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chordal::engine::registry::Registry;
@@ -22,7 +22,8 @@ use rustix::process::Signal;
 
 use crate::attack::{Raw, stranger};
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, chordal, command, describe, eventually, free_address, text,
+    DEADLINE, NodeProcess, Ring, chordal, command, describe, eventually, first_line, free_address,
+    text,
 };
 
 /// Time between checks: so long that what must be noticed at once is not
@@ -30,27 +31,27 @@ use crate::process::{
 const RARELY: &str = "50s";
 
 /// One `chordal seed`.
-struct RegistryProcess {
+pub(crate) struct RegistryProcess {
     /// Where its first registry listens.
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     child: Child,
     home: tempfile::TempDir,
     arguments: Vec<String>,
 }
 
 impl RegistryProcess {
-    fn start(arguments: &[&str]) -> RegistryProcess {
+    pub(crate) fn start(arguments: &[&str]) -> RegistryProcess {
         RegistryProcess::start_at(free_address(), arguments)
     }
 
-    fn start_at(address: SocketAddr, arguments: &[&str]) -> RegistryProcess {
+    pub(crate) fn start_at(address: SocketAddr, arguments: &[&str]) -> RegistryProcess {
         let home = tempfile::tempdir().expect("a temporary directory");
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let (child, address) = spawn(address, home.path(), &arguments);
         RegistryProcess { address, child, home, arguments }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a child that was not waited for can be killed");
         self.child.wait().expect("a killed child can be waited for");
     }
@@ -59,7 +60,7 @@ impl RegistryProcess {
         (self.child, self.address) = spawn(self.address, self.home.path(), &self.arguments);
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default()
     }
 
@@ -78,7 +79,7 @@ impl RegistryProcess {
     }
 
     /// Waits until exactly these are on its list.
-    fn lists(&self, expected: &[SocketAddr]) {
+    pub(crate) fn lists(&self, expected: &[SocketAddr]) {
         let mut expected = expected.to_vec();
         expected.sort_unstable();
         eventually("the registry lists them", || {
@@ -109,14 +110,7 @@ fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, Socke
         .stderr(stderr.expect("a file in a temporary directory"))
         .spawn()
         .expect("the program starts");
-    let stdout = child.stdout.take().expect("it was piped");
-    let (lines, ready) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let _ = lines.send(line);
-        }
-    });
-    let announced = ready.recv_timeout(DEADLINE);
+    let announced = first_line(&mut child);
     let address = announced.as_ref().ok().and_then(|line| {
         line.strip_prefix("ready registry ").and_then(|address| address.parse().ok())
     });

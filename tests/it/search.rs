@@ -330,7 +330,9 @@ impl Liar {
                         Ask::Next { .. } => {
                             Answer::Next { owner: true, predecessor, successors, closer: vec![] }
                         }
-                        Ask::Inventory { .. } => Answer::Inventory { same: true },
+                        Ask::Inventory { .. } => {
+                            Answer::Inventory { same: true, records: 0, branches: Vec::new() }
+                        }
                         _ => Answer::NotMember,
                     };
                     let message = Message::Answer { nonce, answer };

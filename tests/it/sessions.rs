@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use crate::dashboard::Dash;
 use crate::process::{
-    NodeProcess, Registries, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, loopback,
-    random_file, text,
+    NodeProcess, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, loopback, random_file, text,
 };
 use crate::pty::{Key, Size};
+use crate::registry::RegistryProcess;
 
 /// A dashboard on which nothing that these sessions ask for is cut off.
 const ROOMY: Size = (160, 45);
@@ -24,7 +24,7 @@ const ROOMY: Size = (160, 45);
 /// The lab sheet's three peers, at their ports on a host of this test's own;
 /// those named share a directory with the picture in it.
 struct Peers {
-    nodes: Vec<NodeProcess>,
+    _nodes: Vec<NodeProcess>,
     _dirs: Vec<TempDir>,
     host: std::net::Ipv4Addr,
 }
@@ -39,10 +39,18 @@ impl Peers {
                 fs::copy(SKY_SHIP, dir.path().join("SkyShip.jpg")).expect("the picture is copied");
             }
             let at = SocketAddr::from((host, port));
-            nodes.push(NodeProcess::start_at(at, &["--share", text(dir.path())]));
+            let node = NodeProcess::start_at(at, &["--share", text(dir.path())]);
+            if with_picture.contains(&port) {
+                eventually("it shares the picture", || {
+                    let listed = node.json(&["ls"])?;
+                    let shared = listed["files"][0]["role"] == "shared";
+                    if shared { Ok(()) } else { Err(listed.to_string()) }
+                });
+            }
+            nodes.push(node);
             dirs.push(dir);
         }
-        Peers { nodes, _dirs: dirs, host }
+        Peers { _nodes: nodes, _dirs: dirs, host }
     }
 
     fn at(&self, port: u16) -> SocketAddr {
@@ -154,22 +162,28 @@ fn a_search_asks_each_peer_and_a_request_takes_the_file_from_one() {
     dash.quit();
 }
 
+/// The arguments that make a node use all of them.
+fn seeds(registries: &[RegistryProcess]) -> Vec<String> {
+    let pairs = registries.iter().map(|one| ["--seed".to_owned(), one.address.to_string()]);
+    pairs.flatten().collect()
+}
+
 #[test]
 fn two_of_three_registries_die_and_a_newcomer_still_finds_the_ring() {
-    let mut registries = Registries::start(3);
-    let seeds = registries.seeds();
+    let mut registries: Vec<_> = (0..3).map(|_| RegistryProcess::start(&[])).collect();
+    let seeds = seeds(&registries);
     let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
     let ring = Ring { nodes: (0..3).map(|_| NodeProcess::start(&seeds)).collect() };
     ring.settled();
 
-    registries.kill(0);
-    registries.kill(2);
+    registries[0].kill();
+    registries[2].kill();
     let mut ring = ring;
     ring.nodes.push(NodeProcess::start(&seeds));
     ring.settled();
 
     // With the last one gone the ring and its links go on.
-    registries.kill(1);
+    registries[1].kill();
     let dir = TempDir::new().expect("a temporary directory");
     let path = dir.path().join("late.bin");
     random_file(&path, 100_000, 7);
@@ -179,20 +193,20 @@ fn two_of_three_registries_die_and_a_newcomer_still_finds_the_ring() {
 
 #[test]
 fn a_killed_peer_is_reported_and_leaves_every_registry() {
-    let registries = Registries::start(2);
-    let seeds = registries.seeds();
+    let registries: Vec<_> = (0..2).map(|_| RegistryProcess::start(&[])).collect();
+    let seeds = seeds(&registries);
     let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
     let mut ring = Ring { nodes: (0..4).map(|_| NodeProcess::start(&seeds)).collect() };
     ring.settled();
-    for at in 0..2 {
-        registries.list(at, &ring.nodes.iter().map(|node| node.address).collect::<Vec<_>>());
+    for registry in &registries {
+        registry.lists(&ring.nodes.iter().map(|node| node.address).collect::<Vec<_>>());
     }
     let dead = ring.crash(2);
     ring.settled();
-    for at in 0..2 {
-        registries.list(at, &ring.nodes.iter().map(|node| node.address).collect::<Vec<_>>());
+    for registry in &registries {
+        registry.lists(&ring.nodes.iter().map(|node| node.address).collect::<Vec<_>>());
         eventually("a report of the death is told", || {
-            let log = registries.log(at);
+            let log = registry.log();
             let told = log
                 .lines()
                 .any(|line| line.contains(&dead.address.to_string()) && line.contains("report"));

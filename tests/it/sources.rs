@@ -146,6 +146,7 @@ impl Source {
     /// What this one offers under a name.
     pub(crate) fn provider(&self, name: &str) -> Provider {
         Provider {
+            downloaded: false,
             name: FileName::new(name).expect("a name"),
             peer: self.peer(),
             root: self.inner.served.root(),

@@ -339,6 +339,35 @@ async fn a_finished_download_is_offered_onward_unless_its_user_says_no() {
     node.kill().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_replaced_or_removed_does_not_come_back_from_those_who_got_it() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let config = Config {
+        data_dir: Some(dir.path().join("data")),
+        download_dir: Some(dir.path().join("downloads")),
+        ..Config::at(free_address())
+    };
+    let node = Node::start(config).await.expect("it starts");
+    let path = dir.path().join("plan.txt");
+    let put = || Command::Put { path: path.clone(), name: None, overwrite: true };
+    let get = || Command::Get { name: "plan.txt".into(), to: None, no_reshare: false };
+    fs::write(&path, b"the first plan").expect("written");
+    run(&node, put()).await.expect("it is stored");
+    run(&node, get()).await.expect("it is there");
+    let shares = |snapshot: &std::sync::Arc<chordal::view::Snapshot>| snapshot.sharing.files == 1;
+    node.snapshots.clone().wait_for(shares).await.expect("the download is offered");
+
+    fs::write(&path, b"a better plan").expect("written");
+    run(&node, put()).await.expect("it is replaced");
+    let fetched = run(&node, get()).await.expect("there is one content");
+    let Outcome::Fetched { path: saved, .. } = fetched else { panic!("{fetched:?}") };
+    assert_eq!(fs::read(saved).expect("saved"), b"a better plan");
+    run(&node, Command::Rm { name: "plan.txt".into() }).await.expect("it is removed");
+    let gone = run(&node, get()).await.expect_err("it is removed");
+    assert!(gone.to_string().contains("no file named plan.txt"), "{gone}");
+    node.kill().await;
+}
+
 /// The next event whose text fits.
 async fn told(node: &mut Node, fits: impl Fn(&str) -> bool) -> String {
     let waiting = async {

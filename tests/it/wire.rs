@@ -68,6 +68,7 @@ fn provider() -> Provider {
         peer: peer(2004, 0),
         root: ContentHash([0xAB; 32]),
         size: 85_021,
+        downloaded: true,
         serial: 1_700_000_000_000,
         lifetime_s: 1_800,
     }

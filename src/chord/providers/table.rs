@@ -62,6 +62,7 @@ struct Named {
 struct Entry {
     root: ContentHash,
     size: u64,
+    downloaded: bool,
     serial: u64,
     /// When it is forgotten.
     ends: Time,
@@ -90,9 +91,9 @@ impl Entry {
     }
 
     fn told(&self, name: &FileName, peer: Peer, now: Time) -> Option<Provider> {
-        let Entry { root, size, serial, .. } = *self;
+        let Entry { root, size, downloaded, serial, .. } = *self;
         let lifetime_s = self.left(now)?;
-        Some(Provider { name: name.clone(), peer, root, size, serial, lifetime_s })
+        Some(Provider { name: name.clone(), peer, root, size, downloaded, serial, lifetime_s })
     }
 }
 
@@ -117,8 +118,8 @@ impl Table {
         let withdrawn = said.lifetime_s == 0;
         let life = Duration::from_secs(said.lifetime_s.into());
         let life = if withdrawn { LIFETIME } else { life.min(LIFETIME) };
-        let Provider { root, size, serial, .. } = *said;
-        let entry = Entry { root, size, serial, ends: now + life, withdrawn };
+        let Provider { root, size, downloaded, serial, .. } = *said;
+        let entry = Entry { root, size, downloaded, serial, ends: now + life, withdrawn };
         self.names
             .entry(said.name.clone())
             .or_insert_with_key(|name| Named {

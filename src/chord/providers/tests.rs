@@ -25,6 +25,7 @@ fn said(file: usize, sharer: u32, serial: u64) -> Provider {
         peer: peer(sharer),
         root: ContentHash([7; 32]),
         size: 1,
+        downloaded: false,
         serial,
         lifetime_s: PROVIDER_LIFETIME_S,
     }

@@ -27,7 +27,7 @@ pub(super) struct Disk {
 
 /// What two sides compare: a part of the records in a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Sum {
+pub(in super::super) struct Sum {
     /// Over the records.
     pub(super) digest: Digest,
     /// How many they are.

@@ -24,6 +24,7 @@ fn said(file: u32, sharer: u16, serial: u64) -> Provider {
         peer: peer(sharer),
         root: ContentHash([1; 32]),
         size: 10,
+        downloaded: false,
         serial,
         lifetime_s: PROVIDER_LIFETIME_S,
     }

@@ -26,6 +26,7 @@ pub(super) struct Ledger {
 struct Said {
     root: ContentHash,
     size: u64,
+    downloaded: bool,
     serial: u64,
     /// `Some`: no longer shared; attempts to say so.
     withdrawn: Option<u8>,
@@ -47,11 +48,16 @@ impl Ledger {
         let serial = self.next_serial(unix_ms);
         let mut news = Vec::new();
         let mut before = std::mem::take(&mut self.said);
-        for SharedFile { name, root, size, .. } in files {
+        for SharedFile { name, root, size, downloaded, .. } in files {
             let key = (name, me);
             let mut said = match before.remove(&key) {
-                Some(said) if said.root == root && said.withdrawn.is_none() => said,
-                _ => Said { root, size, serial, withdrawn: None, taken: false },
+                Some(said)
+                    if (said.root, said.downloaded) == (root, downloaded)
+                        && said.withdrawn.is_none() =>
+                {
+                    said
+                }
+                _ => Said { root, size, downloaded, serial, withdrawn: None, taken: false },
             };
             if all || !said.taken {
                 (said.serial, said.taken) = (serial, false);
@@ -124,6 +130,7 @@ impl Said {
             peer: *peer,
             root: self.root,
             size: self.size,
+            downloaded: self.downloaded,
             serial: self.serial,
             lifetime_s: if self.withdrawn.is_some() { 0 } else { PROVIDER_LIFETIME_S },
         }
@@ -140,6 +147,7 @@ mod tests {
             path: name.into(),
             root: ContentHash([content; 32]),
             size: 1,
+            downloaded: false,
         }
     }
 

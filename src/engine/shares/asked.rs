@@ -64,11 +64,16 @@ impl Follow {
         let mut roots = self.roots.clone();
         if let Err(why) = roots.add(root) {
             self.shared.event(Level::Warn, why).await;
-        } else if self.book.offer(entry) {
+            return;
+        }
+        // Before anybody can hear of it.
+        roots.tell_downloads(&self.shared.shares);
+        if self.book.offer(entry) {
             self.roots = roots;
             self.states.insert(path, State { lies, ..State::default() });
             self.save().await;
         } else {
+            self.roots.tell_downloads(&self.shared.shares);
             let text = format!("{name} was downloaded but is not offered: its name is taken here");
             self.shared.event(Level::Info, text).await;
         }
@@ -87,6 +92,7 @@ impl Follow {
 
     /// Writes what is shared, so that it comes back.
     async fn save(&self) {
+        self.roots.tell_downloads(&self.shared.shares);
         let (dir, roots) = (self.shared.data_dir.clone(), self.roots.clone());
         let written = self.shared.tasks.spawn_blocking(move || roots::save(&dir, &roots)).await;
         let text = match written {

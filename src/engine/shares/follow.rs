@@ -196,6 +196,7 @@ impl Follow {
                 self.shared.event(Level::Warn, why).await;
             }
         }
+        self.roots.tell_downloads(&self.shared.shares);
         let paths: Vec<PathBuf> = self.roots.iter().map(|root| root.path.clone()).collect();
         for path in &paths {
             self.book.open(Opening::new(vec![path.clone()], BTreeSet::from([path.clone()]), None));

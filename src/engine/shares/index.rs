@@ -28,18 +28,6 @@ pub(super) struct Entry {
     pub(super) manifest: Arc<Manifest>,
 }
 
-impl Entry {
-    /// What others get to know of it.
-    pub(super) fn file(&self) -> SharedFile {
-        SharedFile {
-            name: self.name.clone(),
-            path: self.path.clone(),
-            root: self.manifest.root(),
-            size: self.manifest.size(),
-        }
-    }
-}
-
 /// All shared files. One name stands for one path, one path has one name.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -51,6 +39,8 @@ pub(super) struct Index {
     stamps: BTreeMap<Stamp, FileName>,
     /// How many nodes share a name with its content, where more than this one.
     sources: BTreeMap<FileName, u16>,
+    /// Shared paths that are downloads.
+    downloads: BTreeSet<PathBuf>,
     bytes: u64,
     /// Grows with every file that comes or goes.
     revision: u64,
@@ -59,6 +49,25 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// What others get to know of an entry.
+    pub(super) fn file(&self, entry: &Entry) -> SharedFile {
+        SharedFile {
+            name: entry.name.clone(),
+            path: entry.path.clone(),
+            root: entry.manifest.root(),
+            size: entry.manifest.size(),
+            downloaded: self.downloads.contains(&entry.below),
+        }
+    }
+
+    /// Says which of the shared paths are downloads.
+    pub(super) fn set_downloads(&mut self, downloads: BTreeSet<PathBuf>) {
+        if self.downloads != downloads {
+            self.downloads = downloads;
+            self.revision += 1;
+        }
+    }
+
     /// Grows with every file that comes or goes.
     pub(super) const fn revision(&self) -> u64 {
         self.revision

@@ -73,6 +73,8 @@ pub(super) struct SharedFile {
     pub(super) root: ContentHash,
     /// Its bytes.
     pub(super) size: u64,
+    /// It came as a download and is offered onward.
+    pub(super) downloaded: bool,
 }
 
 /// What the task will be asked to do.
@@ -140,7 +142,7 @@ impl Shares {
     ) -> Vec<SharedFile> {
         let index = self.index();
         let rows = index.behind(after).filter(|entry| passes(entry.name.as_str()));
-        rows.take(most).map(Entry::file).collect()
+        rows.take(most).map(|entry| index.file(entry)).collect()
     }
 
     /// All files offered now, in the order of names.
@@ -156,12 +158,15 @@ impl Shares {
 
     /// The file with this name.
     pub(super) fn named(&self, name: &FileName) -> Option<SharedFile> {
-        self.index().named(name).map(Entry::file)
+        let index = self.index();
+        index.named(name).map(|entry| index.file(entry))
     }
 
     /// A file with this content.
     pub(super) fn with_content(&self, root: &ContentHash) -> Option<SharedFile> {
-        self.index().with_content(*root).next().map(Entry::file)
+        let index = self.index();
+        let file = index.with_content(*root).next().map(|entry| index.file(entry));
+        file
     }
 
     /// The manifest of a shared content.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::FileName;
 
+use super::Shares;
+
 /// Paths shared at once: each is looked at every second.
 pub(super) const MAX_ROOTS: usize = 1_024;
 
@@ -51,6 +53,13 @@ impl Roots {
     /// All of them, in the order of paths.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Root> {
         self.roots.values()
+    }
+
+    /// Tells the index which of them are downloads.
+    pub(super) fn tell_downloads(&self, shares: &Shares) {
+        let downloads = self.iter().filter(|root| root.origin == Origin::Download);
+        let downloads = downloads.map(|root| root.path.clone()).collect();
+        shares.change(|index| index.set_downloads(downloads));
     }
 
     /// The root at a path.
