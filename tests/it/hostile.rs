@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,14 @@ use chordal::id::Space;
 use chordal::peer::Peer;
 use chordal::record::ContentHash;
 use chordal::transfer::manifest::ManifestBuilder;
-use chordal::view::{Command, Outcome};
+use chordal::view::{
+    Command, CommandFailed, Outcome, Snapshot, TransferKind, TransferRow, TransferState, Trust,
+};
 use chordal::wire::data::{DataRequest, DataResponse};
 use chordal::wire::handshake::{Hello, Params, Purpose};
 use chordal::wire::mesh::{Gossip, GossipBody, LinkMessage, SearchId, SearchMessage};
 use chordal::wire::{Frame, MeshMessage, Request, Response, codec};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -396,11 +400,12 @@ fn whatever_happens_to_a_watched_directory_is_followed() {
 
     // Something that grows for a while: never half of it in the end.
     let mut growing = fs::File::create(root.join("film.bin")).expect("a file");
-    let began = Instant::now();
     let mut size = 0;
-    while began.elapsed() < Duration::from_secs(1) {
+    for _ in 0..50 {
         growing.write_all(&[1; 20_000]).expect("written");
         size += 20_000;
+        // Takes a moment, in which the node looks at the disk.
+        shared(&node).expect("it answers");
     }
     drop(growing);
     shows("a file that has grown", &[("film.bin", size), ("two.txt", 5)]);
@@ -444,44 +449,62 @@ fn the_lists_of_all_registries_count_and_the_ring_outlives_them() {
     assert!(rows.len() == 2 && rows.iter().all(|row| row["state"] == "dead"), "{list}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sharer_that_is_started_again_serves_the_download_that_waits_for_it() {
-    let dir = directory(&[("film.bin", 400_000, 5)]);
-    let mut sharer = NodeProcess::start(&["--share", text(dir.path())]);
-    let home = TempDir::new().expect("a temporary directory");
-    let node = Node::start(Config {
-        join: vec![sharer.address],
+/// A node in this process that has joined through another one.
+async fn joined(contact: SocketAddr, home: &TempDir) -> Node {
+    let config = Config {
+        join: vec![contact],
         stabilize: Duration::from_millis(200),
         data_dir: Some(home.path().join("data")),
         download_dir: Some(home.path().join("downloads")),
         reshare: false,
         ..Config::at(free_address())
-    })
-    .await
-    .expect("it starts");
-    let known = async {
+    };
+    Node::start(config).await.expect("it starts")
+}
+
+type Ended = Result<Outcome, CommandFailed>;
+
+/// Begins to fetch a file.
+async fn begin(node: &Node, name: &str) -> oneshot::Receiver<Ended> {
+    let (done, end) = oneshot::channel();
+    let get = Command::Get { name: name.to_owned(), to: None, no_reshare: true };
+    node.commands.send((get, done)).await.expect("the node runs");
+    end
+}
+
+/// Fetches a file, again and again until that succeeds: whence, and where it is
+/// saved.
+async fn fetched(node: &Node, name: &str) -> (Vec<(Peer, u64)>, PathBuf) {
+    let mut last = None;
+    let trying = async {
         loop {
-            let (done, end) = oneshot::channel();
-            let get = Command::Get { name: "film.bin".to_owned(), to: None, no_reshare: true };
-            node.commands.send((get, done)).await.expect("the node runs");
-            if end.await.expect("an answer").is_ok() {
-                return;
+            match begin(node, name).await.await.expect("an answer") {
+                Ok(Outcome::Fetched { path, sources, .. }) => return (sources, path),
+                other => last = Some(other),
             }
         }
     };
-    tokio::time::timeout(DEADLINE, known).await.expect("the ring knows the sharer");
+    let done = tokio::time::timeout(DEADLINE, trying).await;
+    done.unwrap_or_else(|_| panic!("{name} is not to be had: {last:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sharer_that_is_started_again_serves_the_download_that_waits_for_it() {
+    let dir = directory(&[("film.bin", 400_000, 5)]);
+    let mut sharer = NodeProcess::start(&["--share", text(dir.path())]);
+    let home = TempDir::new().expect("a temporary directory");
+    let node = joined(sharer.address, &home).await;
+    fetched(&node, "film.bin").await;
     sharer.kill();
-    let (done, mut end) = oneshot::channel();
-    let get = Command::Get { name: "film.bin".to_owned(), to: None, no_reshare: true };
-    node.commands.send((get, done)).await.expect("the node runs");
+    let mut end = begin(&node, "film.bin").await;
     // Long enough for a dozen questions that nobody answers.
     let waits = tokio::time::timeout(Duration::from_secs(6), &mut end).await;
     assert!(waits.is_err(), "it gave up: {waits:?}");
-    let sharer = tokio::task::spawn_blocking(move || {
+    let starting = tokio::task::spawn_blocking(move || {
         sharer.restart(&[]);
         sharer
     });
-    let sharer = sharer.await.expect("it starts again");
+    let sharer = starting.await.expect("it starts again");
     let outcome = tokio::time::timeout(DEADLINE, end).await.expect("in time");
     match outcome.expect("an answer").expect("the sharer is back") {
         Outcome::Fetched { path, sources, .. } => {
@@ -491,6 +514,51 @@ async fn a_sharer_that_is_started_again_serves_the_download_that_waits_for_it() 
         }
         other => panic!("{other:?}"),
     }
+    node.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_to_a_file_that_is_being_fetched_is_no_cheat() {
+    const BYTES: u64 = 256 << 20;
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = dir.path().join("film.bin");
+    let file = fs::File::create(&path).expect("a file");
+    file.set_len(BYTES).expect("room on the disk");
+    random_file(&dir.path().join("small.bin"), 1_000, 6);
+    let sharer = NodeProcess::start(&["--share", text(dir.path())]);
+    let home = TempDir::new().expect("a temporary directory");
+    let node = joined(sharer.address, &home).await;
+    let (_, old) = fetched(&node, "film.bin").await;
+    fs::remove_file(old).expect("it was saved");
+
+    let mut end = begin(&node, "film.bin").await;
+    let running = |snapshot: &Arc<Snapshot>| {
+        let moves = |row: &TransferRow| row.state == TransferState::Running && row.done > 0;
+        snapshot.transfers.iter().any(|row| row.kind == TransferKind::Download && moves(row))
+    };
+    let mut snapshots = node.snapshots.clone();
+    let begun = tokio::time::timeout(DEADLINE, snapshots.wait_for(running)).await;
+    drop(begun.expect("it begins").expect("the node runs"));
+    sharer.signal(Signal::STOP);
+    assert!(end.try_recv().is_err(), "it was done before the file was changed");
+    for at in (0..BYTES).step_by(64 << 10) {
+        file.write_all_at(&[1], at).expect("written");
+    }
+    sharer.signal(Signal::CONT);
+    let why = match tokio::time::timeout(DEADLINE, end).await.expect("in time") {
+        Ok(Err(why)) => why.0,
+        other => panic!("what is there no more was fetched: {other:?}"),
+    };
+    assert!(why.contains("changed while it was read"), "{why}");
+
+    // It is used as before, for what it has now and for everything else.
+    let (sources, saved) = fetched(&node, "film.bin").await;
+    assert_eq!(sources, [(Peer::new(sharer.address, 0), BYTES)]);
+    let bytes = fs::read(saved).expect("it is saved");
+    assert!(bytes.iter().step_by(64 << 10).all(|byte| *byte == 1));
+    fetched(&node, "small.bin").await;
+    let doubted = node.snapshots.borrow().peers.iter().any(|row| row.trust == Trust::Shunned);
+    assert!(!doubted, "{:?}", node.snapshots.borrow().peers);
     node.kill().await;
 }
 
