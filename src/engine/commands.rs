@@ -12,6 +12,7 @@ use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::view::outcome::Info;
+use crate::view::text::quoted;
 use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind};
 use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
@@ -33,9 +34,6 @@ use super::transfers::Transfer;
 
 /// Members that `ring` walks at the most.
 const RING_AT_MOST: usize = 4_096;
-
-/// Why a download ended before it began.
-const SEVERAL: &str = "several contents have that name";
 
 /// Takes commands until nobody can send any, or the node stops.
 pub(super) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
@@ -304,8 +302,7 @@ fn key_of(text: &str, space: Space) -> Id {
 
 /// A name that a person typed.
 pub(super) fn file_name(text: &str) -> Result<FileName, String> {
-    FileName::new(text)
-        .map_err(|error| format!("'{}' is no name on the ring: {error}", text.escape_debug()))
+    FileName::new(text).map_err(|error| format!("{} is no name on the ring: {error}", quoted(text)))
 }
 
 /// Ends the transfer of a download; what it brought is offered to others.
@@ -317,7 +314,8 @@ async fn fetched(
 ) -> Result<Outcome, String> {
     match &got {
         Ok(Got { manifest: Some(_), .. }) => transfer.end(Ok(())),
-        Ok(Got { manifest: None, .. }) => transfer.end(Err(SEVERAL.to_owned())),
+        // The user is asked which; nothing has failed.
+        Ok(Got { manifest: None, .. }) => shared.transfers.forget(transfer),
         Err(why) => transfer.end(Err(why.clone())),
     }
     if let Ok(Got { outcome: Outcome::Fetched { name, path, .. }, manifest: Some(manifest) }) = &got
