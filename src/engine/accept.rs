@@ -1,6 +1,7 @@
 //! The listener: takes connections in, exchanges greetings, and hands them to
 //! the hub (control) or to a thread of their own (data).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::wire::handshake::{HandshakeError, Hello, Purpose};
 use super::connection::{self, ConnectError};
 use super::places::Places;
 use super::serve_data::{self, MAX_DATA_CONNECTIONS};
-use super::shared::{Held, Identity, Input, Shared, Whose};
+use super::shared::{Identity, Input, Shared, Whose};
 
 /// Connections that have not said hello yet: more than a burst of joins needs,
 /// few enough that silent strangers cannot use up the process's files.
@@ -40,7 +41,7 @@ const NO_REGISTRY: &str = "this is a node, not a registry; join it, or give a re
 struct Limits {
     greeting: Places,
     clients: Places,
-    members: Arc<Semaphore>,
+    members: Places,
     data: Arc<Semaphore>,
     data_threads: Arc<Semaphore>,
 }
@@ -50,7 +51,7 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
     let limits = Arc::new(Limits {
         greeting: Places::new(MAX_GREETING),
         clients: Places::new(MAX_CLIENTS),
-        members: Arc::new(Semaphore::new(MAX_MEMBERS)),
+        members: Places::new(MAX_MEMBERS),
         data: Arc::new(Semaphore::new(MAX_DATA)),
         data_threads: Arc::new(Semaphore::new(MAX_DATA_CONNECTIONS)),
     });
@@ -59,8 +60,9 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
             () = shared.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, host) = match accepted {
+            // An IPv4 host is the same one behind an IPv6 socket.
+            Ok((stream, from)) => (stream, from.ip().to_canonical()),
             Err(error) => {
                 // Out of file handles, most likely: others may be closed soon.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -68,7 +70,7 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
                 continue;
             }
         };
-        let mut place = limits.greeting.take();
+        let mut place = limits.greeting.take(host);
         let (shared, limits) = (shared.clone(), Arc::clone(&limits));
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {
@@ -80,7 +82,7 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
             };
             drop(place);
             match greeted {
-                Ok((stream, hello)) => dispatch(&shared, stream, hello, &limits).await,
+                Ok((stream, hello)) => dispatch(&shared, stream, host, hello, &limits).await,
                 Err(ConnectError::Handshake(why @ HandshakeError::OtherRing { .. })) => {
                     let text = format!("a stranger was turned away: {why}");
                     let _ = shared.hub.send(Input::Stranger(text)).await;
@@ -147,15 +149,20 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
 }
 
 /// Hands a greeted connection over to its purpose, if there is a place for it.
-async fn dispatch(shared: &Shared, stream: TcpStream, hello: Hello, limits: &Limits) {
+async fn dispatch(shared: &Shared, stream: TcpStream, host: IpAddr, hello: Hello, limits: &Limits) {
     let held = match hello.purpose {
         Purpose::Member => {
-            let Ok(place) = Arc::clone(&limits.members).try_acquire_owned() else {
-                return tracing::warn!("a member's connection was closed: there are too many");
-            };
-            Held::Member { _place: place }
+            let place = limits.members.take(host);
+            if let Some(crowd) = place.from {
+                let text = format!(
+                    "{crowd} keeps more members' connections open than there is room for; the \
+                     oldest are closed"
+                );
+                let _ = shared.hub.send(Input::Stranger(text)).await;
+            }
+            place
         }
-        Purpose::Client => Held::Client(limits.clients.take()),
+        Purpose::Client => limits.clients.take(host),
         Purpose::Data => return serve_bytes(shared, stream, limits).await,
         // Refused while greeting.
         Purpose::Registry => return,

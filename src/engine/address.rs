@@ -7,6 +7,7 @@ use tokio::net::lookup_host;
 
 use crate::id::Space;
 use crate::peer::Peer;
+use crate::view::text::quoted;
 
 /// Finds the peer that `text` means, among the members known and beyond them.
 ///
@@ -29,7 +30,8 @@ pub(super) async fn resolve(
         return Ok(at(address, members));
     }
     if text.contains(':') {
-        let found = lookup_host(text).await.map_err(|error| format!("'{text}': {error}"))?;
+        let found =
+            lookup_host(text).await.map_err(|error| format!("{}: {error}", quoted(text)))?;
         let mut addresses: Vec<SocketAddr> = found.collect();
         addresses.sort_by_key(|address| address.is_ipv4() != host.is_ipv4());
         if let Some(address) = addresses.first() {
@@ -37,7 +39,8 @@ pub(super) async fn resolve(
         }
     }
     Err(format!(
-        "'{text}' is no peer: give an address (127.0.0.1:2000), a port, or the start of a node's id"
+        "{} is no peer: give an address (127.0.0.1:2000), a port, or the start of a node's id",
+        quoted(text)
     ))
 }
 
@@ -63,7 +66,8 @@ fn known(text: &str, space: Space, members: &[Peer]) -> Result<Option<Peer>, Str
         _ if port.parse::<u16>().is_ok_and(|port| port >= 1024) => Ok(None),
         several => {
             let ids: Vec<String> = several.iter().map(|peer| id(peer)).collect();
-            Err(format!("'{text}' could be any of {}; write more of the id", ids.join(", ")))
+            let (text, ids) = (quoted(text), ids.join(", "));
+            Err(format!("{text} could be any of {ids}; write more of the id"))
         }
     }
 }

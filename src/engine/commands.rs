@@ -12,6 +12,7 @@ use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::view::outcome::Info;
+use crate::view::text::quoted;
 use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind};
 use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
@@ -301,8 +302,7 @@ fn key_of(text: &str, space: Space) -> Id {
 
 /// A name that a person typed.
 pub(super) fn file_name(text: &str) -> Result<FileName, String> {
-    FileName::new(text)
-        .map_err(|error| format!("'{}' is no name on the ring: {error}", text.escape_debug()))
+    FileName::new(text).map_err(|error| format!("{} is no name on the ring: {error}", quoted(text)))
 }
 
 /// Ends the transfer of a download; what it brought is offered to others.

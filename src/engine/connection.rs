@@ -25,7 +25,8 @@ use crate::limits::MAX_FRAME_BYTES;
 use crate::wire::handshake::{self, HandshakeError, Hello, PREAMBLE_BYTES};
 use crate::wire::{Frame, codec};
 
-use super::shared::{Held, Shared};
+use super::places::Place;
+use super::shared::Shared;
 
 /// Time for a connection to be made: a LAN answers in milliseconds, and a
 /// person waits behind it.
@@ -179,7 +180,7 @@ impl Connection {
 pub(super) fn run<D, F, E>(
     stream: TcpStream,
     number: u64,
-    held: Option<Held>,
+    held: Option<Place>,
     shared: &Shared,
     deliver: D,
     ended: E,

@@ -16,6 +16,7 @@ use crate::record::Version;
 use crate::store::{Place, hash_file};
 use crate::transfer::manifest::Manifest;
 use crate::view::outcome::RingFile;
+use crate::view::text::quoted;
 use crate::view::{FileRow, Outcome, Role};
 use crate::wire::data::{DataRequest, DataResponse};
 use crate::wire::query::HeldFile;
@@ -332,7 +333,7 @@ pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, Stri
         },
     };
     FileName::new(&text)
-        .map_err(|error| format!("'{}' cannot be a name on the ring: {error}", text.escape_debug()))
+        .map_err(|error| format!("{} cannot be a name on the ring: {error}", quoted(&text)))
 }
 
 /// Where a get saves to: an explicit place, or below the download directory.

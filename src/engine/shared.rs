@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -115,31 +115,9 @@ pub(super) enum Whose {
     Theirs {
         /// What it said of itself.
         hello: Hello,
-        /// Its place, until the connection ends.
-        held: Held,
+        /// Its place, until the connection ends or newer ones need it.
+        held: Place,
     },
-}
-
-/// The place of an accepted connection.
-#[derive(Debug)]
-pub(super) enum Held {
-    /// Among those of members: kept.
-    Member {
-        /// Frees the place when it is dropped.
-        _place: OwnedSemaphorePermit,
-    },
-    /// Among those of clients: lost when newer ones need it.
-    Client(Place),
-}
-
-impl Held {
-    /// Waits until the place has to be given up.
-    pub(super) async fn lost(&mut self) {
-        match self {
-            Held::Member { .. } => std::future::pending().await,
-            Held::Client(place) => place.lost().await,
-        }
-    }
 }
 
 /// What the hub reacts to.

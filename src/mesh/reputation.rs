@@ -3,7 +3,8 @@
 //! Damaged pieces and lies weigh heavily: whoever does that is not used at all
 //! for a while, each time for longer, and as long again only when nobody else
 //! can deliver. Time-outs happen to the best; only many in a short time count,
-//! and delivered bytes make up for them. All of it is forgotten with time.
+//! those of one moment as one, and delivered bytes make up for them. All of it
+//! is forgotten with time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -24,6 +25,11 @@ pub const FORGET: Duration = Duration::from_secs(24 * 3_600);
 
 /// Time-outs within this time count together.
 pub const TIMEOUT_WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// Time-outs within this time of one that counts are the same silence: a
+/// download asks a source that is gone again every half second, for so long as
+/// it may be starting anew.
+pub const SAME_SILENCE: Duration = Duration::from_secs(20);
 
 /// So many time-outs, and a peer is used last.
 pub const TIMEOUTS_LAST: usize = 3;
@@ -166,9 +172,13 @@ impl Reputations {
             Conduct::BadPiece => memory.offend(now, "sent a damaged piece".to_owned()),
             Conduct::Lied(what) => memory.offend(now, what.clone()),
             Conduct::TimedOut => {
+                memory.delivered = 0;
+                let same = |at: &Time| now.since(*at) < SAME_SILENCE;
+                if memory.timeouts.back().is_some_and(same) {
+                    return;
+                }
                 memory.timeouts.retain(|at| now.since(*at) < TIMEOUT_WINDOW);
                 memory.timeouts.push_back(now);
-                memory.delivered = 0;
                 if memory.timeouts.len() >= TIMEOUTS_SHUNNED {
                     memory.timeouts.clear();
                     memory.offend(now, format!("did not answer {TIMEOUTS_SHUNNED} times"));
@@ -266,16 +276,16 @@ mod tests {
         let mut all = Reputations::default();
         for (seconds, expected) in [
             (0, Level::Good),
-            (10, Level::Good),
-            (20, Level::Last),
-            (30, Level::Last),
+            (20, Level::Good),
             (40, Level::Last),
-            (50, Level::Shunned),
+            (60, Level::Last),
+            (80, Level::Last),
+            (100, Level::Shunned),
         ] {
             all.saw(at(seconds), peer(1), &Conduct::TimedOut);
             assert_eq!(level(&all, seconds, 1), expected, "after {seconds} s");
         }
-        assert_eq!(level(&all, 650, 1), Level::Last);
+        assert_eq!(level(&all, 700, 1), Level::Last);
         // Far enough apart they never count.
         for seconds in (0..100_000).step_by(301) {
             all.saw(at(seconds), peer(2), &Conduct::TimedOut);
@@ -287,19 +297,39 @@ mod tests {
     fn time_outs_pass_and_delivered_bytes_make_up_for_them() {
         let mut all = Reputations::default();
         for who in [1, 2] {
-            for seconds in [0, 10, 20, 30] {
+            for seconds in [0, 20, 40, 60] {
                 all.saw(at(seconds), peer(who), &Conduct::TimedOut);
             }
         }
-        let doubt = all.of(at(30), peer(1)).expect("a doubt");
-        assert_eq!((doubt.why.as_str(), doubt.until), ("did not answer 4 times lately", at(610)));
-        assert_eq!(level(&all, 609, 1), Level::Last);
-        assert_eq!(level(&all, 610, 1), Level::Good);
-        all.saw(at(40), peer(2), &Conduct::Delivered(HEAL_BYTES));
-        assert_eq!(level(&all, 40, 2), Level::Last, "three are left");
-        all.saw(at(41), peer(2), &Conduct::Delivered(HEAL_BYTES / 2));
-        all.saw(at(42), peer(2), &Conduct::Delivered(HEAL_BYTES / 2));
-        assert_eq!(level(&all, 42, 2), Level::Good);
+        let doubt = all.of(at(60), peer(1)).expect("a doubt");
+        assert_eq!((doubt.why.as_str(), doubt.until), ("did not answer 4 times lately", at(620)));
+        assert_eq!(level(&all, 619, 1), Level::Last);
+        assert_eq!(level(&all, 620, 1), Level::Good);
+        all.saw(at(70), peer(2), &Conduct::Delivered(HEAL_BYTES));
+        assert_eq!(level(&all, 70, 2), Level::Last, "three are left");
+        all.saw(at(71), peer(2), &Conduct::Delivered(HEAL_BYTES / 2));
+        all.saw(at(72), peer(2), &Conduct::Delivered(HEAL_BYTES / 2));
+        assert_eq!(level(&all, 72, 2), Level::Good);
+    }
+
+    #[test]
+    fn a_download_that_asks_again_and_again_finds_one_silence_not_many() {
+        let mut all = Reputations::default();
+        let ask = |all: &mut Reputations, from: u64| {
+            for half_seconds in 0..38 {
+                let now = Time::from_micros(from * 1_000_000 + half_seconds * 500_000);
+                all.saw(now, peer(1), &Conduct::TimedOut);
+            }
+        };
+        ask(&mut all, 0);
+        assert_eq!(level(&all, 20, 1), Level::Good, "it may just be starting anew");
+        ask(&mut all, 20);
+        ask(&mut all, 40);
+        assert_eq!(level(&all, 60, 1), Level::Last);
+        for again in 3..6 {
+            ask(&mut all, again * 20);
+        }
+        assert_eq!(level(&all, 120, 1), Level::Shunned);
     }
 
     #[test]

@@ -5,15 +5,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Output;
-use std::thread::JoinHandle;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::dashboard::Dash;
 use crate::process::{
-    NodeProcess, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, loopback, random_file, text,
+    NodeProcess, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, free_address, loopback,
+    random_file, text,
 };
 use crate::pty::{Key, Size};
 use crate::registry::RegistryProcess;
@@ -201,17 +200,17 @@ fn two_of_three_registries_die_and_a_newcomer_still_finds_the_ring() {
 
     registries[0].kill();
     registries[2].kill();
-    let mut ring = ring;
-    ring.nodes.push(NodeProcess::start(&seeds));
-    ring.settled();
+    let mut dash = Dash::start_at(free_address(), ROOMY, &seeds);
+    dash.screen.wait_for_text("4 nodes");
 
     // With the last one gone the ring and its links go on.
     registries[1].kill();
-    let dir = TempDir::new().expect("a temporary directory");
-    let path = dir.path().join("late.bin");
+    let path = dash.home.path().join("late.bin");
     random_file(&path, 100_000, 7);
-    ring.nodes[3].run(&["put", text(&path)]);
+    dash.screen.line("put late.bin");
+    dash.screen.wait_for_text("late.bin stored");
     assert_eq!(ring.nodes[0].fetch("late.bin").expect("it is there"), fs::read(&path).unwrap());
+    dash.quit();
 }
 
 #[test]
@@ -240,18 +239,27 @@ fn a_killed_peer_is_reported_and_leaves_every_registry() {
 
 #[test]
 fn what_is_said_once_is_seen_once_by_each_of_eight() {
-    let ring = Ring::of(8);
-    for node in &ring.nodes {
-        eventually("it has links", || match links(node.address)?.len() {
+    let ring = Ring::of(7);
+    let contact = ring.nodes[0].address.to_string();
+    let mut dash = Dash::start_at(free_address(), ROOMY, &["--join", &contact]);
+    dash.screen.wait_for_text("8 nodes");
+    for address in ring.nodes.iter().map(|node| node.address).chain([dash.address]) {
+        eventually("it has links", || match links(address)?.len() {
             0 => Err("none yet".to_owned()),
             _ => Ok(()),
         });
     }
-    ring.nodes[5].run(&["say", "the", "tide", "is", "in"]);
-    ring.nodes[5].run(&["say", "and", "out", "again"]);
+    // The second sentence travels the same ways, behind the first: when it is
+    // there, another copy of the first would be there too.
+    dash.screen.line("say the tide is in");
+    dash.screen.line("say and out again");
+    dash.screen.wait_for("its own user sees each among the events, once", |view| {
+        let lines = |what: &str| {
+            view.rows().filter(|row| row.contains("says:") && row.contains(what)).count()
+        };
+        lines("the tide is in") == 1 && lines("and out again") == 1
+    });
     for node in &ring.nodes {
-        // The second sentence travels the same ways, behind the first: when it
-        // is there, another copy of the first would be there too.
         eventually("both sentences arrive", || {
             let log = node.log();
             if log.contains("the tide is in") && log.contains("and out again") {
@@ -263,6 +271,7 @@ fn what_is_said_once_is_seen_once_by_each_of_eight() {
         let log = node.log();
         assert_eq!(log.matches("the tide is in").count(), 1, "{} said:\n{log}", node.address);
     }
+    dash.quit();
 }
 
 #[test]
@@ -290,12 +299,13 @@ fn a_file_that_three_share_comes_from_all_three_though_one_dies() {
     let found = ring.nodes[0].json(&["find", "film.bin"]).expect("the ring is searched");
     assert_eq!(found["contents"][0]["sources"].as_array().map(Vec::len), Some(3), "{found}");
 
+    let out = TempDir::new().expect("a temporary directory");
     // Undisturbed, all three deliver; where one hardly runs because the machine
     // is busy, the others may have sent everything first.
     let mut attempts = 0;
     eventually("its bytes come from all three, and that is told", || {
         attempts += 1;
-        let to = dirs[0].path().join(format!("whole {attempts}"));
+        let to = out.path().join(format!("whole {attempts}"));
         let told = ring.nodes[0].run(&["get", "film.bin", "--to", text(&to)]);
         same(&to, &dirs[0].path().join("film.bin"));
         fs::remove_file(&to).expect("it is there");
@@ -305,32 +315,19 @@ fn a_file_that_three_share_comes_from_all_three_though_one_dies() {
 
     // One of them dies half-way: it is stopped first, so that the download
     // cannot be over before.
-    let to = dirs[0].path().join("again");
-    let downloading = {
-        let via = contact.clone();
-        let to = to.clone();
-        std::thread::spawn(move || {
-            let words = ["get", "film.bin", "--via", &via, "--to", text(&to)];
-            crate::process::chordal(&words)
-        })
-    };
-    let part = dirs[0].path().join(".again.part");
+    let mut dash = Dash::start_at(free_address(), ROOMY, &["--join", &contact]);
+    dash.screen.wait_for_text("5 nodes");
+    dash.screen.line("get film.bin");
+    let saved = dash.download("film.bin");
+    let part = dash.download(".film.bin.part");
     eventually("the download has begun", || {
-        if part.exists() || downloading.is_finished() { Ok(()) } else { Err("not yet".to_owned()) }
+        if part.exists() || saved.exists() { Ok(()) } else { Err("not yet".to_owned()) }
     });
     ring.nodes[2].signal(Signal::STOP);
-    let dead = ring.crash(2);
-    let output = ended(downloading);
-    assert!(output.status.success(), "without {}: {}", dead.address, describe(&output));
-    same(&to, &dirs[0].path().join("film.bin"));
-}
-
-/// Waits for a command that runs beside the test.
-fn ended(command: JoinHandle<Output>) -> Output {
-    eventually("the command ends", || {
-        if command.is_finished() { Ok(()) } else { Err("it runs".to_owned()) }
-    });
-    command.join().expect("the command ran")
+    ring.crash(2);
+    dash.screen.wait_for_text("film.bin fetched");
+    same(&saved, &dirs[0].path().join("film.bin"));
+    dash.quit();
 }
 
 /// Compares two files byte for byte.

@@ -19,7 +19,7 @@ use super::super::cuts::Cutter;
 use super::super::data::{DataConnection, DataError};
 use super::super::transfers::Transfer;
 use super::super::trust::Conduct;
-use super::{Fetcher, PieceSink, receive_pieces, unexpected};
+use super::{Fetcher, PieceSink, dial, receive_pieces, unexpected};
 
 /// How often a source that has nothing to do looks whether it can relieve
 /// another one.
@@ -28,6 +28,10 @@ const IDLE_LOOK: Duration = Duration::from_millis(100);
 /// A source that had nothing to do for so long is let go: the other side does
 /// not keep a connection for long on which nothing is asked.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the answer is waited for whether a source has the content still:
+/// the end of the download may wait for it.
+const ASIDE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A source is relieved when it would need longer than this for what it owes.
 const RELIEVED_BEYOND: Duration = Duration::from_millis(300);
@@ -83,6 +87,9 @@ pub(super) enum Ending {
     Failed(DataError),
     /// It sent a damaged piece.
     Bad(PieceIndex),
+    /// So it did, and has the content no longer: its file changed while it was
+    /// read.
+    Changed,
     /// What it sent could not be written.
     Local(StoreError),
 }
@@ -158,8 +165,12 @@ impl<'a> Work<'a> {
                 let delivered = Conduct::Delivered(counted);
                 self.fetcher.reputations.saw(source.address(), &delivered);
             }
-            if let Err(ending) = result {
-                return ending;
+            match result {
+                Ok(()) => {}
+                Err(Ending::Bad(_)) if !still_has(self.fetcher, source, self.manifest) => {
+                    return Ending::Changed;
+                }
+                Err(ending) => return ending,
             }
         }
     }
@@ -248,6 +259,21 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a source that sent a damaged piece says that it has the content
+/// still. Whoever shares a file and writes to it while it is read does not, and
+/// is no cheat; without a clear no, it is one.
+fn still_has(fetcher: &Fetcher, source: Peer, manifest: &Manifest) -> bool {
+    let ask = || {
+        let mut connection = dial(&fetcher.plane, source)?;
+        connection.wait_at_most(ASIDE_LIMIT)?;
+        // Not the manifest: that is known without a look at the file.
+        let root = manifest.root();
+        connection.send(&DataRequest::Bytes { root, offset: 0, length: 1 })?;
+        connection.receive()
+    };
+    !matches!(ask(), Ok(DataResponse::NotFound))
 }
 
 impl State {

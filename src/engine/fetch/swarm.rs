@@ -262,6 +262,15 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 self.work.lock().plan.bad(source);
                 self.fail(source, format!("sent a damaged piece ({index})"));
             }
+            Ending::Changed => {
+                // Not trusted the less for once; but who says so again and
+                // again is as good as one who does not answer.
+                let address = source.address();
+                self.work.fetcher.reputations.saw(address, &Conduct::TimedOut);
+                self.dismiss(source, Status::Failed);
+                self.work.lock().plan.bad(source);
+                self.fail(source, "its file changed while it was read".to_owned());
+            }
             Ending::Failed(error) => match status {
                 Some(Status::Cut(why)) => self.was_cut(source, why),
                 // A connection that was cut is no fault of the source.

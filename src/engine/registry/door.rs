@@ -109,7 +109,7 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
                 continue;
             }
         };
-        let mut place = greeting.take();
+        let mut place = greeting.take(from.ip());
         let (shared, crowd) = (shared.clone(), Arc::clone(&crowd));
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::name::FileName;
 use crate::view::command::nearest_of;
+use crate::view::text::quoted;
 use crate::view::{Level, Outcome, Step};
 
 use super::follow::{Follow, State};
@@ -165,7 +166,7 @@ impl Follow {
             None if names.is_empty() => "nothing is shared".to_owned(),
             None => "ls lists what is shared".to_owned(),
         };
-        format!("'{}' is not shared from here; {advice}", what.escape_debug())
+        format!("{} is not shared from here; {advice}", quoted(what))
     }
 }
 

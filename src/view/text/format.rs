@@ -69,6 +69,20 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(harmless).collect())
 }
 
+/// Characters of a person's words that a sentence about them repeats: enough to
+/// know them again.
+const QUOTED: usize = 80;
+
+/// What somebody wrote, in quotation marks, for a sentence about it: the
+/// beginning of it, without anything that a terminal would obey.
+pub fn quoted(text: &str) -> String {
+    let mut words: String = text.chars().take(QUOTED).collect();
+    if words.len() < text.len() {
+        words.push_str("...");
+    }
+    format!("'{}'", clean(&words))
+}
+
 fn is_harmless(c: char) -> bool {
     !c.is_control()
         && !matches!(c,

@@ -14,7 +14,7 @@ mod help;
 mod peers;
 mod ring;
 
-pub use format::{bytes, clean, duration};
+pub use format::{bytes, clean, duration, quoted};
 pub use help::help_lines;
 
 use format::{count, show};
