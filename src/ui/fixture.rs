@@ -34,6 +34,7 @@ pub fn peer(port: u16) -> Peer {
 pub fn app(snapshot: Snapshot) -> App {
     let mut app = App::new(vec![Arc::new(snapshot)], Theme::standard(), Glyphs::unicode());
     app.now = Duration::from_secs(60);
+    app.nodes[0].at = app.now;
     app.nodes[0].events = events(12).into();
     app
 }

@@ -22,6 +22,7 @@ impl App {
     pub fn snapshot_changed(&mut self, node: usize, snapshot: Arc<Snapshot>) {
         let Some(tab) = self.nodes.get_mut(node) else { return };
         let old = std::mem::replace(&mut tab.snapshot, cleaned(snapshot));
+        tab.at = self.now;
         let before = old.lookup.as_ref().map(|lookup| lookup.number);
         let lookup = tab.snapshot.lookup.as_ref().map(|lookup| lookup.number);
         self.results_changed(node, &old);
@@ -42,7 +43,7 @@ impl App {
     pub fn node_added(&mut self, snapshot: Arc<Snapshot>) {
         let (id, place) =
             (snapshot.space.show(snapshot.me.id(snapshot.space)), self.nodes.len() + 1);
-        self.nodes.push(NodeTab::new(cleaned(snapshot)));
+        self.nodes.push(NodeTab { at: self.now, ..NodeTab::new(cleaned(snapshot)) });
         self.tell(Level::Info, format!("node {place}, {id}, joins the ring; n and N go to it"));
     }
 

@@ -102,6 +102,8 @@ pub struct Running {
 pub struct NodeTab {
     /// Its latest snapshot.
     pub snapshot: Arc<Snapshot>,
+    /// When it came, on the clock of [`App::now`].
+    pub at: Duration,
     /// Its latest events, oldest first, at most [`MAX_EVENTS`].
     pub events: VecDeque<UiEvent>,
     /// The last results that were listed for it.
@@ -111,7 +113,7 @@ pub struct NodeTab {
 impl NodeTab {
     /// A node of which only this snapshot is known.
     pub fn new(snapshot: Arc<Snapshot>) -> NodeTab {
-        NodeTab { snapshot, events: VecDeque::new(), results: None }
+        NodeTab { snapshot, at: Duration::ZERO, events: VecDeque::new(), results: None }
     }
 }
 

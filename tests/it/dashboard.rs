@@ -29,7 +29,7 @@ pub(crate) struct Dash {
 
 impl Dash {
     /// Starts it and waits until it shows its id.
-    fn start(size: Size, more: &[&str]) -> Dash {
+    pub(crate) fn start(size: Size, more: &[&str]) -> Dash {
         Dash::start_with(size, more, Screen::under_shell)
     }
 

@@ -258,6 +258,9 @@ fn a_dead_node_is_reported_by_its_ring_and_removed_before_its_next_check() {
     registry.says(&format!("reports {} dead", frozen.address));
     registry.lists(&[one.address, two.address]);
     registry.says("it was reported dead and does not answer");
+    let log = registry.log();
+    let reports = log.lines().filter(|line| line.contains(" reports ")).count();
+    assert_eq!(reports, 1, "both neighbours report it, which is news once: {log}");
 }
 
 #[test]

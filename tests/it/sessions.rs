@@ -99,6 +99,29 @@ fn scan_finds_three_of_ten_ports_and_links_are_made_and_ended() {
     dash.quit();
 }
 
+#[test]
+fn a_word_without_its_arguments_prints_its_usage_and_the_next_line_is_typed_straight_on() {
+    let mut dash = Dash::start(ROOMY, &[]);
+    for (line, usage) in [
+        ("connect", "Usage: connect PEER"),
+        ("disconnect", "Usage: disconnect PEER"),
+        ("sf", "Usage: sf PATTERN"),
+        ("request SkyPalace.jpg", "Usage: request NAME PEER"),
+        ("scan 5009-5000", "Usage: scan [HOST] [FROM-TO]"),
+    ] {
+        dash.screen.line(line);
+        dash.screen.wait_for_text(usage);
+    }
+    // A blank goes on with the line instead.
+    dash.screen.line("connect");
+    dash.screen.wait_for_text("Usage: connect PEER");
+    dash.screen.line(&format!(" {}", dash.address));
+    dash.screen.wait_for_text("is this node itself");
+    dash.screen.line("lp");
+    dash.screen.wait_for_text("no connected peers");
+    dash.quit();
+}
+
 /// Closes a list of results, which shows these words until then. What follows
 /// Escape at once would be read as one key with Alt.
 fn close(dash: &mut Dash, words: &str) {

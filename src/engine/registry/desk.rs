@@ -126,6 +126,9 @@ pub(super) struct Desk {
     warned: Vec<(Instant, String)>,
     /// Who was taken off the list lately, the last one first.
     gone: VecDeque<Peer>,
+    /// Whose death was reported and told since they answered last: each of
+    /// their neighbours reports it.
+    mourned: VecDeque<Peer>,
     /// When the list is to be written; `None`: it is.
     save_at: Option<Instant>,
     saving: Option<JoinHandle<()>>,
@@ -153,6 +156,7 @@ impl Desk {
             refused: 0,
             warned: Vec::new(),
             gone: VecDeque::new(),
+            mourned: VecDeque::new(),
             save_at: None,
             saving: None,
             changed: true,
@@ -308,6 +312,14 @@ impl Desk {
         if !listed && !self.gone.contains(&peer) {
             return;
         }
+        if let Some((_, watcher)) = self.watchers.get(&peer.address()) {
+            watcher.nudge();
+        }
+        if self.mourned.contains(&peer) {
+            return;
+        }
+        self.mourned.truncate(GONE - 1);
+        self.mourned.push_front(peer);
         let by = self.nodes.get(&number).and_then(|node| node.address);
         let by = by.map_or_else(|| "a node".to_owned(), |address| address.to_string());
         // By that node's clock, which may be anything.
@@ -317,13 +329,13 @@ impl Desk {
         };
         let then = if listed { "checking it" } else { "it is off the list already" };
         self.warn(format!("{by} reports {peer} dead{since}: {then}"));
-        if let Some((_, watcher)) = self.watchers.get(&peer.address()) {
-            watcher.nudge();
-        }
     }
 
     fn checked(&mut self, address: SocketAddr, check: Check) {
         self.changed = true;
+        if matches!(check, Check::Alive(_)) {
+            self.mourned.retain(|peer| peer.address() != address);
+        }
         let listed = self.list.entry(address).is_some();
         let refused = match &check {
             _ if listed => None,

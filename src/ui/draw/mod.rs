@@ -98,11 +98,13 @@ pub fn wants_tick(app: &App) -> Option<Duration> {
     let trail = trail::until_next_frame(app, snapshot);
     // A frozen picture counts its seconds.
     let second = || Duration::from_millis(1_000 - u64::from(app.now.subsec_millis()).min(999));
-    match (moving, trail, &app.frozen) {
+    // The ages of links are looked at.
+    let ages = app.panel == Panel::Peers && !snapshot.peers.is_empty();
+    match (moving, trail, app.frozen.is_some() || ages) {
         (true, ..) => Some(TICK),
         (false, Some(wait), _) => Some(wait.max(TICK)),
-        (false, None, Some(_)) => Some(second().max(TICK)),
-        (false, None, None) => None,
+        (false, None, true) => Some(second().max(TICK)),
+        (false, None, false) => None,
     }
 }
 
@@ -129,6 +131,14 @@ impl<'a> Scene<'a> {
 
     fn glyphs(self) -> &'a Glyphs {
         &self.app.glyphs
+    }
+
+    /// The node's age now: a node at rest sends no snapshots. A frozen picture
+    /// stays as old as it was.
+    fn uptime_ms(self) -> u64 {
+        let now = self.app.frozen.as_ref().map_or(self.app.now, |frozen| frozen.since);
+        let came = self.app.nodes.get(self.app.shown).map_or(now, |tab| tab.at);
+        self.snapshot.uptime_ms.saturating_add(now.saturating_sub(came).as_millis() as u64)
     }
 
     /// Whether keys go to this panel.

@@ -91,7 +91,7 @@ fn divide(
         return if below || peers == 0 { (None, Some(area)) } else { (Some(area), None) };
     }
     // Each table has a row of titles; a blank row stands between them.
-    let rows = |count: usize| u16::try_from(count + 1).unwrap_or(u16::MAX);
+    let rows = |count: usize| u16::try_from(count + 1).unwrap_or(u16::MAX).max(table::TITLED);
     let least = rows(registries).min((area.height / 3).max(3));
     let lists = rows(registries).min(area.height.saturating_sub(rows(peers) + 1)).max(least);
     let links = match peers {
@@ -123,6 +123,7 @@ fn draw_links(
         Column::new("trust", 7, 10, 5).grows(),
     ];
     let table = Table { focus, columns: &columns, rows: snapshot.peers.len() };
+    let uptime_ms = scene.uptime_ms();
     table::draw(scene, buf, area, table, state, |i, widths| {
         let row = &snapshot.peers[i];
         let id = snapshot.space.show(row.peer.id(snapshot.space));
@@ -144,9 +145,7 @@ fn draw_links(
             _ => Line::styled(row.link.map_or("none", link), theme.dim),
         };
         let since = match row.link {
-            Some(_) => {
-                text::span(Duration::from_millis(snapshot.uptime_ms.saturating_sub(row.since_ms)))
-            }
+            Some(_) => text::span(Duration::from_millis(uptime_ms.saturating_sub(row.since_ms))),
             None => "—".to_owned(),
         };
         Row {
@@ -184,6 +183,7 @@ fn draw_registries(
         Column::new("note", 9, 10, 3).grows(),
     ];
     let table = Table { focus, columns: &columns, rows: snapshot.registries.len() };
+    let uptime_ms = scene.uptime_ms();
     table::draw(scene, buf, area, table, state, |i, widths| {
         let row = &snapshot.registries[i];
         let style = theme.liveness(row.liveness);
@@ -194,9 +194,11 @@ fn draw_registries(
             row.address.to_string()
         };
         let address = text::middle(&address, usize::from(widths[0]).saturating_sub(2)).into_owned();
+        // One that is up is heard all the time without a new snapshot.
+        let now = if row.liveness == Liveness::Up { snapshot.uptime_ms } else { uptime_ms };
         let heard = row.heard_ms.map_or_else(
             || "never".to_owned(),
-            |at| text::ago(Duration::from_millis(snapshot.uptime_ms.saturating_sub(at))),
+            |at| text::ago(Duration::from_millis(now.saturating_sub(at))),
         );
         let lists = if row.heard_ms.is_some() { row.peers.to_string() } else { "—".to_owned() };
         let note = row.note.as_deref().unwrap_or_default();

@@ -584,6 +584,32 @@ fn a_transfer_of_nothing_yet_or_of_nothing_at_all_is_not_full() {
 }
 
 #[test]
+fn a_links_age_goes_on_while_its_node_is_at_rest_and_stands_still_in_a_frozen_picture() {
+    let mut app = in_panel(fixture::three(), Panel::Peers);
+    app.zoom = true;
+    let tab = &mut app.nodes[0];
+    let snapshot = Arc::make_mut(&mut tab.snapshot);
+    snapshot.uptime_ms = 60_000;
+    let mut rows = fixture::peers();
+    rows.truncate(1);
+    rows[0].since_ms = 20_000;
+    snapshot.peers = Arc::new(rows);
+    tab.at = Duration::from_secs(10);
+    app.now = Duration::from_secs(10);
+    assert!(picture(&mut app, 100, 30).contains("40s"));
+    app.now = Duration::from_secs(25);
+    assert!(picture(&mut app, 100, 30).contains("55s"));
+    assert!(wants_tick(&app).is_some(), "the age is to be seen growing");
+    let snapshot = Arc::clone(&app.nodes[0].snapshot);
+    app.frozen = Some(Frozen { since: Duration::from_secs(25), events: 0, snapshot });
+    app.now = Duration::from_secs(90);
+    assert!(picture(&mut app, 100, 30).contains("55s"));
+    app.frozen = None;
+    app.panel = Panel::Ring;
+    assert_eq!(wants_tick(&app), None);
+}
+
+#[test]
 fn an_answer_shrinks_to_its_first_line_while_the_next_is_typed() {
     let mut app = fixture::three();
     let text = "stored on\n466\n495".to_owned();
