@@ -646,6 +646,7 @@ fn prompt_only(word: &str) -> Option<String> {
     let spec = command::spec(word).filter(|spec| !spec.remote)?;
     let instead = match spec.name {
         "join" => "start a node that joins with: chordal --join ADDR",
+        "share" => "start a node that shares with: chordal --share PATH",
         _ => "start one with: chordal",
     };
     Some(format!("is typed at the prompt of a running node; {instead}"))
@@ -840,6 +841,7 @@ mod tests {
             ("lba", "did you mean 'lab'?"),
             ("jion 127.0.0.1:2000", "chordal --join ADDR"),
             ("join 127.0.0.1:2000", "chordal --join ADDR"),
+            ("share /tmp", "chordal --share PATH"),
             ("transfers", "typed at the prompt of a running node"),
             ("xyzzy", "see 'chordal --help'"),
         ] {

@@ -3,7 +3,7 @@
 //! each other. Nothing here is a node; tmux does the work.
 
 use std::io::{self, ErrorKind, IsTerminal};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -26,6 +26,7 @@ pub(super) fn run(args: &TmuxArgs) -> Result<(), Failure> {
     if args.dry_run {
         return print(script.lines().as_bytes());
     }
+    all_free(&script.registries, &script.nodes)?;
     let window = tmux(&script.open)?;
     for words in &script.rest {
         let words: Vec<_> = words.iter().map(|word| word.replace(WINDOW, &window)).collect();
@@ -49,6 +50,10 @@ struct Script {
     rest: Vec<Vec<String>>,
     /// Shows the session to a terminal outside tmux.
     attach: Vec<String>,
+    /// Where the registries will listen.
+    registries: Vec<SocketAddr>,
+    /// Where the nodes will listen.
+    nodes: Vec<SocketAddr>,
 }
 
 impl Script {
@@ -109,7 +114,29 @@ fn script(args: &TmuxArgs, program: &Path, inside: bool) -> Result<Script, Failu
         rest.push(words(&["select-layout", "-t", WINDOW, "tiled"]));
     }
     let attach = if inside { Vec::new() } else { words(&["attach-session", "-t", &args.session]) };
-    Ok(Script { open, rest, attach })
+    let nodes = (0..args.panes).map(|i| SocketAddr::new(registry.ip(), args.port + i)).collect();
+    Ok(Script { open, rest, attach, registries: seeds, nodes })
+}
+
+/// Refuses addresses on which somebody listens: the pane of a program that
+/// cannot listen is gone before anybody has read why.
+fn all_free(registries: &[SocketAddr], nodes: &[SocketAddr]) -> Result<(), Failure> {
+    let taken = |address: &&SocketAddr| {
+        TcpListener::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+    };
+    if let Some(node) = nodes.iter().find(taken) {
+        return Err(Failure::Failed(format!(
+            "somebody listens on {node} already; attach to an earlier session with tmux attach, or \
+             choose another --port and --session"
+        )));
+    }
+    if let Some(registry) = registries.iter().find(taken) {
+        return Err(Failure::Failed(format!(
+            "somebody listens on {registry} already; if it is a registry, leave --seeds out and \
+             end the command with: -- --seed {registry}"
+        )));
+    }
+    Ok(())
 }
 
 /// Runs one tmux command and gives back what it printed.
@@ -208,6 +235,20 @@ mod tests {
         let lines = lines(2, true);
         assert!(lines[0].contains("new-window -n chordal"), "{}", lines[0]);
         assert!(lines.iter().all(|line| !line.contains("attach")));
+    }
+
+    #[test]
+    fn a_port_on_which_somebody_listens_is_told_before_any_pane_opens() {
+        let somebody = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let taken = [somebody.local_addr().expect("its address")];
+        let why = |registries, nodes| match all_free(registries, nodes) {
+            Err(Failure::Failed(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(why(&[], &taken).contains("choose another --port"));
+        assert!(why(&taken, &[]).contains(&format!("-- --seed {}", taken[0])));
+        drop(somebody);
+        assert!(all_free(&taken, &taken).is_ok());
     }
 
     #[test]

@@ -35,9 +35,6 @@ use super::transfers::Transfer;
 /// Members that `ring` walks at the most.
 const RING_AT_MOST: usize = 4_096;
 
-/// Why a download ended before it began.
-const SEVERAL: &str = "several contents have that name";
-
 /// Takes commands until nobody can send any, or the node stops.
 pub(super) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
     loop {
@@ -317,7 +314,8 @@ async fn fetched(
 ) -> Result<Outcome, String> {
     match &got {
         Ok(Got { manifest: Some(_), .. }) => transfer.end(Ok(())),
-        Ok(Got { manifest: None, .. }) => transfer.end(Err(SEVERAL.to_owned())),
+        // The user is asked which; nothing has failed.
+        Ok(Got { manifest: None, .. }) => shared.transfers.forget(transfer),
         Err(why) => transfer.end(Err(why.clone())),
     }
     if let Ok(Got { outcome: Outcome::Fetched { name, path, .. }, manifest: Some(manifest) }) = &got

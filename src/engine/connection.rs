@@ -5,6 +5,7 @@
 //! queue. Both end together. An idle connection says [`Frame::Bye`] and
 //! closes; an end of stream without it is reported as a loss.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +50,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     /// No connection, or it broke during the handshake.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Io(#[from] std::io::Error),
     /// It took too long.
     #[error("no answer in time")]
@@ -57,6 +58,22 @@ pub(super) enum ConnectError {
     /// The two sides do not fit together.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+}
+
+/// Why there is no connection, in words; what is rare stays as the system says
+/// it.
+pub(super) fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof => {
+            "it closed the connection".to_owned()
+        }
+        ErrorKind::TimedOut => "no answer in time".to_owned(),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            "no way leads there".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Counters of bytes, shared by everything that moves any.

@@ -204,7 +204,7 @@ async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
 async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
     let contents = async |name: FileName| contents(access, &name).await;
     meant(text, contents, |name| {
-        format!("no file named {name} is on the ring; ls --ring lists what is")
+        format!("no file named {name} is on the ring; find PATTERN looks for names like it")
     })
     .await
 }

@@ -114,6 +114,12 @@ impl Transfers {
         Some(entry.name.clone())
     }
 
+    /// Takes a transfer off the list: it turned out that nothing is to be moved.
+    pub(super) fn forget(&self, transfer: Transfer) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.entries.remove(&transfer.entry.number);
+    }
+
     /// Asks all running transfers to stop.
     pub(super) fn cancel_all(&self) {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
@@ -296,6 +302,16 @@ mod tests {
         assert_eq!(rows[1].state, TransferState::Done);
         assert_eq!(rows[1].done, 10);
         assert!(matches!(rows[0].state, TransferState::Failed(_)));
+    }
+
+    #[test]
+    fn a_transfer_that_never_began_leaves_no_row() {
+        let transfers = Transfers::new(Instant::now());
+        let kept = transfers.open(TransferKind::Download, "a", 10);
+        transfers.forget(transfers.open(TransferKind::Download, "b", 0));
+        let names: Vec<String> = transfers.rows().into_iter().map(|row| row.name).collect();
+        assert_eq!(names, ["a"]);
+        kept.end(Ok(()));
     }
 
     #[test]

@@ -52,8 +52,15 @@ impl App {
         Vec::new()
     }
 
-    /// Types text at the cursor; a search in the history is over then.
+    /// Types text at the cursor; a search in the history is over then. Behind a
+    /// line that was refused a letter begins the next line, as in a shell; a
+    /// blank, like every key that moves or deletes, amends it. Ctrl-Y brings
+    /// the refused line back.
     pub(super) fn insert(&mut self, text: &str) {
+        if self.prompt.complaint && !text.starts_with(' ') {
+            self.prompt.input.handle(InputRequest::GoToEnd);
+            self.prompt.input.handle(InputRequest::DeleteFromStart);
+        }
         self.prompt.search = None;
         self.prompt.found = None;
         let room = MAX_LINE.saturating_sub(self.prompt.input.value().chars().count());

@@ -60,9 +60,18 @@ pub enum Listed {
 }
 
 impl Results {
-    /// A list with its first row selected.
+    /// A list with its first row selected; of a scan the first with a node.
     pub fn new(of: Listed) -> Results {
-        Results { of, table: TableState::default(), choice: 0, kept: false }
+        let mut results = Results { of, table: TableState::default(), choice: 0, kept: false };
+        results.table.selected = results.first();
+        results
+    }
+
+    /// The row that is selected until a key chooses one: the first from which
+    /// something can be taken.
+    fn first(&self) -> usize {
+        let Listed::Scan(scan) = &self.of else { return 0 };
+        ports(scan).position(is_node).unwrap_or(0)
     }
 
     /// How many rows there are.
@@ -192,9 +201,7 @@ impl Results {
             }
             _ => None,
         };
-        if self.kept {
-            self.table.selected = place.unwrap_or(at);
-        }
+        self.table.selected = if self.kept { place.unwrap_or(at) } else { self.first() };
         self.table.selected = self.table.selected.min(self.rows().saturating_sub(1));
     }
 
@@ -221,10 +228,7 @@ impl Results {
             }
             Listed::Contents { .. } => count(self.rows(), "content", "contents"),
             Listed::Scan(scan) => {
-                let node = |port: &&ScannedPort| {
-                    matches!(port.found, Behind::Node(_) | Behind::OtherRing { .. })
-                };
-                let nodes = scan.ports.iter().filter(node).count();
+                let nodes = scan.ports.iter().filter(|port| is_node(port)).count();
                 format!("{} behind {} ports", count(nodes, "node", "nodes"), scan.total)
             }
         };
@@ -236,6 +240,11 @@ impl Results {
 fn ports(scan: &ScanRow) -> impl Iterator<Item = &ScannedPort> {
     let all = scan.total <= MAX_LISTED_PORTS;
     scan.ports.iter().filter(move |port| all || port.found != Behind::Inactive)
+}
+
+/// Whether a node other than this one is behind a port.
+const fn is_node(port: &ScannedPort) -> bool {
+    matches!(port.found, Behind::Node(_) | Behind::OtherRing { .. })
 }
 
 /// What can be done with what is behind a port.

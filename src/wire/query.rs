@@ -291,6 +291,8 @@ pub struct RegistryInfo {
     pub up: bool,
     /// Peers on its list.
     pub peers: u32,
+    /// Seconds since it was heard last; `None`: never.
+    pub heard_s: Option<u64>,
     /// What is wrong with it, if something is.
     pub note: Option<String>,
 }

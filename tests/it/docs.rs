@@ -57,7 +57,7 @@ fn the_readme_has_every_option_and_no_other() {
         option.find_iter(text).map(|found| found.as_str().to_owned()).collect()
     };
     let mut known = BTreeSet::new();
-    let own = ["", "lab", "tmux", "config", "completions"];
+    let own = ["", "lab", "tmux", "seed", "config", "completions"];
     let remote = TABLE.iter().filter(|spec| spec.remote).map(|spec| spec.name);
     for word in own.into_iter().chain(remote) {
         let words = [word, "--help"];

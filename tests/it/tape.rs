@@ -422,7 +422,8 @@ fn the_player_types_presses_waits_and_keeps_what_is_shown() {
         Hide
         Type "echo sec''ret" Enter
         Wait+Screen /secret/
-        Type "cat" Enter
+        Type "sh -c 'echo re''ady; exec cat'" Enter
+        Wait+Screen /ready/
         Ctrl+C
         Wait+Line /> ?$/
     "#;

@@ -223,6 +223,7 @@ fn responses() -> Vec<Response> {
                 address: peer(5000, 0).address(),
                 up: false,
                 peers: 0,
+                heard_s: Some(12),
                 note: Some("refused".into()),
             }],
         },

@@ -97,25 +97,33 @@ pub(super) fn to_wire(rows: &[PeerRow], uptime: Duration) -> Vec<PeerInfo> {
         .collect()
 }
 
-/// The rows of a registry as they travel.
+/// The rows of a registry as they travel. `uptime` is the node's age.
 pub(super) fn registries_to_wire<'a>(
     rows: impl Iterator<Item = &'a RegistryRow>,
+    uptime: Duration,
 ) -> Vec<RegistryInfo> {
+    let since = |then: u64| uptime.saturating_sub(Duration::from_millis(then)).as_secs();
     rows.take(REGISTRIES_AT_MOST)
         .map(|row| RegistryInfo {
             address: row.address,
             up: row.liveness == Liveness::Up,
             peers: row.peers,
+            heard_s: row.heard_ms.map(since),
             note: row.note.as_deref().map(shortened),
         })
         .collect()
 }
 
 /// Rows that another node sent, and the age on which their times are based: the
-/// other's own is not told, so it is the longest link's.
-pub(super) fn from_wire(peers: &[PeerInfo]) -> (Vec<PeerRow>, u64) {
-    let age = |info: &PeerInfo| if info.link.is_some() { info.since_s * 1_000 } else { 0 };
-    let uptime = peers.iter().map(age).max().unwrap_or(0);
+/// other's own is not told, so it is the oldest time of all.
+pub(super) fn from_wire(
+    peers: &[PeerInfo],
+    registries: Vec<RegistryInfo>,
+) -> (Vec<PeerRow>, Vec<RegistryRow>, u64) {
+    let millis = |seconds: u64| seconds.saturating_mul(1_000);
+    let age = |info: &PeerInfo| if info.link.is_some() { millis(info.since_s) } else { 0 };
+    let heard = registries.iter().filter_map(|info| info.heard_s).map(millis);
+    let uptime = peers.iter().map(age).chain(heard).max().unwrap_or(0);
     let rows = peers
         .iter()
         .map(|info| PeerRow {
@@ -133,21 +141,17 @@ pub(super) fn from_wire(peers: &[PeerInfo]) -> (Vec<PeerRow>, u64) {
             why: info.why.clone(),
         })
         .collect();
-    (rows, uptime)
-}
-
-/// Registries that another node sent.
-pub(super) fn registries_from_wire(registries: Vec<RegistryInfo>) -> Vec<RegistryRow> {
-    registries
+    let registries = registries
         .into_iter()
         .map(|info| RegistryRow {
             address: info.address,
             liveness: if info.up { Liveness::Up } else { Liveness::Dead },
             peers: info.peers,
-            heard_ms: None,
+            heard_ms: info.heard_s.map(|ago| uptime - millis(ago)),
             note: info.note,
         })
-        .collect()
+        .collect();
+    (rows, registries, uptime)
 }
 
 fn shown(kind: LinkKind) -> view::LinkKind {
@@ -214,13 +218,13 @@ mod tests {
                 address: at(number),
                 liveness: Liveness::Up,
                 peers: u32::MAX,
-                heard_ms: None,
+                heard_ms: Some(0),
                 note: Some("\u{1F310}".repeat(500)),
             })
             .collect();
         let response = Response::Peers {
             peers: to_wire(&rows, Duration::from_secs(1 << 40)),
-            registries: registries_to_wire(registries.iter()),
+            registries: registries_to_wire(registries.iter(), Duration::from_secs(1 << 40)),
         };
         let bytes = codec::encode(&Frame::Response { id: u32::MAX, response }).expect("it fits");
         assert!(bytes.len() < MAX_FRAME_BYTES, "{} bytes", bytes.len());
@@ -230,9 +234,22 @@ mod tests {
     fn rows_come_back_from_the_wire_as_they_were_but_for_the_clock() {
         let old = PeerRow { since_ms: 2_000, why: None, trust: Trust::Good, ..row(1, Some(5)) };
         let new = PeerRow { since_ms: 50_000, ..old.clone() };
-        let (rows, uptime) = from_wire(&to_wire(&[old, new.clone()], Duration::from_secs(60)));
+        let registry = |number, heard_ms| RegistryRow {
+            address: at(number),
+            liveness: Liveness::Up,
+            peers: 3,
+            heard_ms,
+            note: None,
+        };
+        let uptime = Duration::from_secs(60);
+        let heard = [registry(1, Some(1_000)), registry(2, Some(57_000)), registry(3, None)];
+        let heard = registries_to_wire(heard.iter(), uptime);
+        let (rows, registries, uptime) = from_wire(&to_wire(&[old, new.clone()], uptime), heard);
         let ages: Vec<u64> = rows.iter().map(|row| uptime - row.since_ms).collect();
         assert_eq!(ages, [58_000, 10_000]);
+        let heard: Vec<Option<u64>> =
+            registries.iter().map(|row| row.heard_ms.map(|then| uptime - then)).collect();
+        assert_eq!(heard, [Some(59_000), Some(3_000), None]);
         assert_eq!(PeerRow { since_ms: new.since_ms, ..rows[1].clone() }, new);
     }
 

@@ -66,8 +66,7 @@ pub(in super::super) async fn peers(access: &Access) -> Result<Outcome, String> 
     }
     match access.request(me.address(), Request::Peers).await? {
         Response::Peers { peers, registries } => {
-            let (peers, uptime_ms) = rows::from_wire(&peers);
-            let registries = rows::registries_from_wire(registries);
+            let (peers, registries, uptime_ms) = rows::from_wire(&peers, registries);
             Ok(Outcome::Peers { me, peers, registries, uptime_ms, space })
         }
         other => Err(unexpected(other)),
@@ -76,10 +75,10 @@ pub(in super::super) async fn peers(access: &Access) -> Result<Outcome, String> 
 
 /// The answer to [`Request::Peers`].
 pub(in super::super) fn answer_peers(shared: &Shared) -> Response {
-    let board = shared.board.rows();
+    let (board, uptime) = (shared.board.rows(), shared.uptime());
     Response::Peers {
-        peers: rows::to_wire(&board.peers, shared.uptime()),
-        registries: rows::registries_to_wire(board.registries.values()),
+        peers: rows::to_wire(&board.peers, uptime),
+        registries: rows::registries_to_wire(board.registries.values(), uptime),
     }
 }
 

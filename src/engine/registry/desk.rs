@@ -311,9 +311,12 @@ impl Desk {
         let by = self.nodes.get(&number).and_then(|node| node.address);
         let by = by.map_or_else(|| "a node".to_owned(), |address| address.to_string());
         // By that node's clock, which may be anything.
-        let ago = unix_s().saturating_sub(unix_ms / 1_000);
+        let since = match unix_s().saturating_sub(unix_ms / 1_000) {
+            0 => String::new(),
+            ago => format!(" for {ago} s"),
+        };
         let then = if listed { "checking it" } else { "it is off the list already" };
-        self.warn(format!("{by} reports {peer} dead for {ago} s: {then}"));
+        self.warn(format!("{by} reports {peer} dead{since}: {then}"));
         if let Some((_, watcher)) = self.watchers.get(&peer.address()) {
             watcher.nudge();
         }

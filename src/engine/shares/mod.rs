@@ -165,8 +165,7 @@ impl Shares {
     /// A file with this content.
     pub(super) fn with_content(&self, root: &ContentHash) -> Option<SharedFile> {
         let index = self.index();
-        let file = index.with_content(*root).next().map(|entry| index.file(entry));
-        file
+        index.with_content(*root).next().map(|entry| index.file(entry))
     }
 
     /// The manifest of a shared content.

@@ -167,8 +167,8 @@ impl Source<'_> {
         others.filter_map(|peer| self.peer(*peer, "has it", typed)).take(MAX_CANDIDATES).collect()
     }
 
-    /// A peer as address, as `:port` on this host, or as id: whichever is being
-    /// typed.
+    /// A peer as address, as `:port` or port on this host, or as id: whichever is
+    /// being typed.
     fn peer(&self, peer: Peer, state: &str, typed: &str) -> Option<Completion> {
         let space = self.snapshot.space;
         let address = peer.address();
@@ -180,6 +180,8 @@ impl Source<'_> {
             Some(Completion { text: full, help: format!("id {id}, {state}") })
         } else if port.starts_with(typed) && near {
             Some(Completion { text: port, help: format!("id {id}, {state}") })
+        } else if port[1..].starts_with(typed) && near {
+            Some(Completion { text: port[1..].to_owned(), help: format!("id {id}, {state}") })
         } else if id.starts_with(typed) {
             Some(Completion { text: id, help: format!("{full}, {state}") })
         } else {

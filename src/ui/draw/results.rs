@@ -31,6 +31,12 @@ const MOST_ROWS: u16 = 14;
 /// Cells of ` and 9999 more`.
 const REST: usize = 14;
 
+/// Cells of ` not found on 127.0.0.1:65535` and longer addresses.
+const PEER_WORDS: usize = 40;
+
+/// Cells of a pattern below which its beginning tells nothing.
+const MIN_PATTERN: usize = 8;
+
 /// Cells of a scan's bar.
 const BAR: u64 = 10;
 
@@ -156,7 +162,12 @@ fn fold(
     let rest = &search.peers[search.peers.len() - left..];
     let have = rest.iter().filter(|(_, found)| *found == Some(true)).count();
     if head > 0 && left > 0 {
-        let text = format!("  {} more: {have} found it", text::count(left as u64, "peer"));
+        let peers = if left == 1 { "peer" } else { "peers" };
+        let text = match have {
+            0 => format!("  {left} more {peers}: not found"),
+            all if all == left => format!("  {left} more {peers}: found"),
+            some => format!("  {left} more {peers}: found on {some}"),
+        };
         lines[head] = Line::styled(text, scene.theme().dim);
     }
     lines
@@ -189,10 +200,14 @@ fn search_lines(scene: Scene, search: &SearchRow, room: usize) -> Vec<Line<'stat
         warn("more was found than is kept: a longer pattern shows the rest".to_owned());
     }
     for (peer, found) in &search.peers {
-        let pattern = text::end(&search.pattern, room.saturating_sub(40)).into_owned();
+        // The title says what is searched; an address has no second place.
+        let pattern = match room.saturating_sub(PEER_WORDS) {
+            left if left < text::width(&search.pattern).min(MIN_PATTERN) => String::new(),
+            left => format!("{} ", text::end(&search.pattern, left)),
+        };
         let (glyph, style, words) = match found {
-            Some(true) => (glyphs.done, theme.good, format!("{pattern} found on {peer}")),
-            Some(false) => (glyphs.stopped, theme.dim, format!("{pattern} not found on {peer}")),
+            Some(true) => (glyphs.done, theme.good, format!("{pattern}found on {peer}")),
+            Some(false) => (glyphs.stopped, theme.dim, format!("{pattern}not found on {peer}")),
             None if search.running => {
                 (scene.wheel(), theme.accent, format!("{peer} is being asked"))
             }

@@ -570,6 +570,20 @@ fn a_transfer_that_is_done_is_full_even_when_no_byte_had_to_move() {
 }
 
 #[test]
+fn a_transfer_of_nothing_yet_or_of_nothing_at_all_is_not_full() {
+    let mut app = in_panel(fixture::eight(), Panel::Transfers);
+    let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
+    snapshot.transfers.truncate(1);
+    (snapshot.transfers[0].done, snapshot.transfers[0].total, app.zoom) = (0, 0, true);
+    for state in [TransferState::Running, TransferState::Failed("no such file".into())] {
+        Arc::make_mut(&mut app.nodes[0].snapshot).transfers[0].state = state;
+        let text = picture(&mut app, 100, 30);
+        assert!(text.contains(" 0%") && !text.contains("100%"), "{text}");
+        assert!(text.contains("name"), "a single transfer has its titles too: {text}");
+    }
+}
+
+#[test]
 fn an_answer_shrinks_to_its_first_line_while_the_next_is_typed() {
     let mut app = fixture::three();
     let text = "stored on\n466\n495".to_owned();

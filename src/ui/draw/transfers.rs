@@ -100,7 +100,8 @@ fn divide(scene: Scene, area: Rect, rows: usize) -> (Rect, Option<Rect>) {
     if !scene.app.zoom || area.height < DETAILED {
         return (area, None);
     }
-    let table = u16::try_from(rows + 1).unwrap_or(u16::MAX).min(area.height / 2);
+    let wanted = u16::try_from(rows + 1).unwrap_or(u16::MAX).max(table::TITLED);
+    let table = wanted.min(area.height / 2);
     let below = Rect {
         x: area.x + 1,
         width: area.width.saturating_sub(2),
@@ -169,11 +170,13 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
 }
 
 /// Whole percents, 100 only when all is there: also when nothing had to move,
-/// because the others had the content already.
+/// because the others had the content already. Until the size is known nothing
+/// is there.
 pub(super) fn percent(row: &TransferRow) -> u64 {
     match row.total {
-        0 => 100,
         _ if row.state == TransferState::Done => 100,
+        0 if matches!(row.state, TransferState::Securing { .. }) => 100,
+        0 => 0,
         total => (u128::from(row.done) * 100 / u128::from(total)).min(100) as u64,
     }
 }

@@ -91,6 +91,35 @@ fn a_wrong_line_stays_with_its_complaint_until_it_is_changed() {
 }
 
 #[test]
+fn behind_a_refused_line_a_letter_begins_the_next_and_a_blank_amends_it() {
+    let mut app = app();
+    run(&mut app, "connect");
+    assert!(told(&app).ends_with("Usage: connect PEER"));
+    text(&mut app, "lp");
+    assert_eq!((line(&app), told(&app)), ("lp", ""));
+    control(&mut app, 'u');
+    run(&mut app, "connect");
+    text(&mut app, " :2001");
+    assert_eq!(line(&app), "connect :2001");
+    control(&mut app, 'u');
+    run(&mut app, "put 'a b");
+    key(&mut app, KeyCode::Left);
+    text(&mut app, "x");
+    assert_eq!(line(&app), "put 'a xb", "who moves amends");
+    control(&mut app, 'k');
+    control(&mut app, 'u');
+    run(&mut app, "reqest a :2001");
+    app.paste("ls");
+    assert_eq!(line(&app), "ls");
+    control(&mut app, 'u');
+    run(&mut app, "reqest a :2001");
+    text(&mut app, "l");
+    key(&mut app, KeyCode::Backspace);
+    control(&mut app, 'y');
+    assert_eq!(line(&app), "reqest a :2001");
+}
+
+#[test]
 fn commands_run_side_by_side_and_the_prompt_stays_free() {
     let mut app = app();
     let first = run(&mut app, "ping :2001");

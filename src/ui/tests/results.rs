@@ -216,7 +216,7 @@ fn y_copies_the_word_that_the_prompt_would_take() {
     let mut app = searched();
     assert_eq!(text(&mut app, "y"), [Do::Copy("SkyShip.jpg@a1a1a1a1".into())]);
     let mut app = scanned();
-    assert_eq!(text(&mut app, "y"), [Do::Copy("127.0.0.1:5000".into())]);
+    assert_eq!(text(&mut app, "y"), [Do::Copy("127.0.0.1:5003".into())]);
 }
 
 #[test]
@@ -248,14 +248,8 @@ fn the_wheel_moves_in_results() {
 fn a_scan_links_with_a_node_or_joins_it() {
     let mut app = scanned();
     assert!(is_open(&app));
-    for _ in 0..3 {
-        key(&mut app, KeyCode::Down);
-    }
     let peer = || "127.0.0.1:5003".to_owned();
     let mut joining = scanned();
-    for _ in 0..3 {
-        key(&mut joining, KeyCode::Down);
-    }
     key(&mut joining, KeyCode::Right);
     assert_eq!(
         submitted(&key(&mut joining, KeyCode::Enter)),
@@ -267,6 +261,7 @@ fn a_scan_links_with_a_node_or_joins_it() {
 #[test]
 fn a_port_without_a_node_says_why_nothing_can_be_done() {
     let mut app = scanned();
+    key(&mut app, KeyCode::Home);
     assert_eq!(key(&mut app, KeyCode::Enter), []);
     assert!(told(&app).starts_with("a registry"), "{}", told(&app));
     key(&mut app, KeyCode::Down);
@@ -274,6 +269,27 @@ fn a_port_without_a_node_says_why_nothing_can_be_done() {
     assert_eq!(key(&mut app, KeyCode::Enter), []);
     assert!(told(&app).starts_with("nobody answers"), "{}", told(&app));
     assert!(is_open(&app));
+}
+
+#[test]
+fn the_first_node_that_a_scan_finds_is_selected_until_a_key_chooses() {
+    let mut app = app();
+    run(&mut app, "scan 5000-5009");
+    let at = |app: &App| results(app).port(results(app).table.selected).map(|port| port.address);
+    let port = |port| Some(([127, 0, 0, 1], port).into());
+    let mut row = fixture::scan();
+    let late = row.ports.remove(3);
+    row.done -= 1;
+    app.snapshot_changed(0, with_scan(row));
+    assert_eq!(at(&app), port(5005));
+    key(&mut app, KeyCode::Down);
+    let mut row = fixture::scan();
+    assert_eq!(row.ports[3], late);
+    app.snapshot_changed(0, with_scan(row.clone()));
+    assert_eq!(at(&app), port(5006), "the key counts");
+    row.ports.truncate(3);
+    let none = Results::new(Listed::Scan(Arc::new(row)));
+    assert_eq!(none.table.selected, 0);
 }
 
 #[test]

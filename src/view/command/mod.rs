@@ -157,12 +157,14 @@ pub enum ParseError {
         nearest: Option<&'static str>,
     },
     /// A known word with wrong arguments.
-    #[error("{problem}\nUsage: {}", spec.usage())]
+    #[error("{problem}\nUsage: {}", spec.usage_as(word))]
     Usage {
         /// What is wrong.
         problem: String,
         /// The command.
         spec: &'static Spec,
+        /// The word of its that was typed.
+        word: &'static str,
     },
     /// A quotation mark without its partner.
     #[error("a quotation mark is not closed")]
@@ -191,7 +193,8 @@ pub fn parse_words(words: &[String]) -> Result<Command, ParseError> {
     let Some(spec) = spec(word) else {
         return Err(ParseError::Unknown { word: word.clone(), nearest: nearest(word) });
     };
-    let given = Given::sort(spec, rest)?;
+    let word = spec.words().find(|known| known == word).unwrap_or(spec.name);
+    let given = Given::sort(spec, word, rest)?;
     given.command()
 }
 
@@ -277,14 +280,19 @@ fn distance(a: &str, b: &str) -> usize {
 /// A command's words, sorted into arguments and options.
 struct Given {
     spec: &'static Spec,
+    word: &'static str,
     arguments: Vec<String>,
     flags: Vec<(&'static str, Option<String>)>,
 }
 
 impl Given {
-    fn sort(spec: &'static Spec, words: &[String]) -> Result<Given, ParseError> {
-        let usage = |problem: String| ParseError::Usage { problem, spec };
-        let mut given = Given { spec, arguments: Vec::new(), flags: Vec::new() };
+    fn sort(
+        spec: &'static Spec,
+        word: &'static str,
+        words: &[String],
+    ) -> Result<Given, ParseError> {
+        let usage = |problem: String| ParseError::Usage { problem, spec, word };
+        let mut given = Given { spec, word, arguments: Vec::new(), flags: Vec::new() };
         let mut words = words.iter();
         let mut options = true;
         while let Some(word) = words.next() {
@@ -296,7 +304,7 @@ impl Given {
                     None => (word.as_str(), None),
                 };
                 let Some(flag) = spec.flags.iter().find(|flag| flag.name == name) else {
-                    return Err(usage(format!("{} has no option {name}", spec.name)));
+                    return Err(usage(format!("{} has no option {name}", given.word)));
                 };
                 let value = match (flag.value, inline) {
                     (None, None) => None,
@@ -316,7 +324,7 @@ impl Given {
         if let Some(missing) = spec.arguments.get(given.arguments.len())
             && given.arguments.len() < needed
         {
-            return Err(usage(format!("{} needs {}: {}", spec.name, missing.name, missing.help)));
+            return Err(usage(format!("{} needs {}: {}", given.word, missing.name, missing.help)));
         }
         let repeated = spec.arguments.last().is_some_and(|argument| argument.repeated);
         if given.arguments.len() > spec.arguments.len() && !repeated {
@@ -327,7 +335,7 @@ impl Given {
     }
 
     fn command(mut self) -> Result<Command, ParseError> {
-        let spec = self.spec;
+        let Given { spec, word: typed, .. } = self;
         let words = std::mem::take(&mut self.arguments);
         let mut arguments = words.clone().into_iter();
         // `sort` has checked that everything needed is there.
@@ -374,7 +382,7 @@ impl Given {
                     Ok(number) => Command::Cancel { number },
                     Err(_) => {
                         let problem = format!("'{word}' is not the number of a transfer");
-                        return Err(ParseError::Usage { problem, spec });
+                        return Err(ParseError::Usage { problem, spec, word: typed });
                     }
                 }
             }
@@ -404,7 +412,7 @@ fn scan(spec: &'static Spec, words: Vec<String>) -> Result<Command, ParseError> 
         [host] => (Some(host.clone()), None),
         [host, range, ..] => (Some(host.clone()), Some(range.clone())),
     };
-    let usage = |problem| ParseError::Usage { problem, spec };
+    let usage = |problem| ParseError::Usage { problem, spec, word: spec.name };
     host.as_deref().map(target::host).transpose().map_err(usage)?;
     ports.as_deref().map(target::ports).transpose().map_err(usage)?;
     Ok(Command::Scan { host, ports })
@@ -479,6 +487,11 @@ mod tests {
             ),
             ("leave now", "'now' is one word too many\nUsage: leave"),
             ("put a --as", "--as needs a NAME\nUsage: put PATH [--as NAME] [--overwrite]"),
+            (
+                "sf",
+                "sf needs PATTERN: * and ? match, a plain word matches anywhere, in small or capital letters\nUsage: sf PATTERN",
+            ),
+            ("lp x", "'x' is one word too many\nUsage: lp"),
             ("ls --rign", "ls has no option --rign\nUsage: ls [PATTERN] [--ring]"),
             ("cancel x", "'x' is not the number of a transfer\nUsage: cancel N"),
             (

@@ -82,7 +82,12 @@ pub struct Spec {
 impl Spec {
     /// `put PATH [--as NAME] [--overwrite]`, `share PATH…`.
     pub fn usage(&self) -> String {
-        let mut line = self.name.to_owned();
+        self.usage_as(self.name)
+    }
+
+    /// The same under one of its other words: `sf PATTERN`.
+    pub fn usage_as(&self, word: &str) -> String {
+        let mut line = word.to_owned();
         for argument in self.arguments {
             let more = if argument.repeated { "…" } else { "" };
             let shown = if argument.optional {

@@ -66,7 +66,7 @@ pub(super) fn share_lines(number: usize, size: u64, skipped: &[String]) -> Vec<S
         0 => "no file is shared from there".to_owned(),
         _ => format!("{} shared, {}", files(number), bytes(size)),
     }];
-    lines.extend(skipped.iter().map(|why| format!("not shared: {}", clean(why))));
+    lines.extend(skipped.iter().map(|why| clean(why).into_owned()));
     lines
 }
 
@@ -210,8 +210,12 @@ mod tests {
     #[test]
     fn sharing_tells_what_was_left_out() {
         assert_eq!(
-            share_lines(2, 85_042, &["/tmp/x leads outside of /tmp\n".to_owned()]),
-            ["2 files shared, 85.0 kB", "not shared: /tmp/x leads outside of /tmp "]
+            share_lines(
+                2,
+                85_042,
+                &["/tmp/x is not shared: it leads outside of /tmp\n".to_owned()]
+            ),
+            ["2 files shared, 85.0 kB", "/tmp/x is not shared: it leads outside of /tmp "]
         );
         assert_eq!(share_lines(0, 0, &[]), ["no file is shared from there"]);
     }
