@@ -262,8 +262,11 @@ fn pattern_for(name: &FileName) -> String {
 /// Who has the content now.
 async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Vec<Peer> {
     let found = contents(access, name).await.unwrap_or_default();
+    let others = !found.is_empty();
     match found.into_iter().find(|found| found.root == content.root) {
         Some(found) if found.size == content.size => found.sources,
+        // Those who shared it have something else under this name now.
+        None if others && !content.stored => Vec::new(),
         // What is on its way out may still be where the ring is entered.
         _ => vec![access.member()],
     }

@@ -135,7 +135,9 @@ fn a_source_that_damages_a_piece_is_dropped_and_the_others_deliver() {
     let home = Home::new();
     let said = said(&home.got(NAME, &owner));
     assert!(home.has(&served.bytes), "{said}");
-    let asked: Vec<usize> = liars.iter().map(|liar| liar.asked().len()).collect();
+    // A single byte is the question whether it has the content still.
+    let for_pieces = |liar: &Source| liar.asked().iter().filter(|(_, length)| *length > 1).count();
+    let asked: Vec<usize> = liars.iter().map(for_pieces).collect();
     assert!(asked.iter().any(|times| *times > 0), "no liar was asked: this proves nothing");
     assert!(asked.iter().all(|times| *times <= 1), "asked again after a damaged piece: {asked:?}");
     assert!(liars.iter().all(|liar| !said.contains(&liar.address.to_string())), "{said}");
