@@ -124,7 +124,7 @@ async fn act(
                 let got = get::get(&access, &name, &place, &transfer, &phases).await;
                 got.map(|got| got.outcome)
             }
-            Command::Request { name, peer, to } => {
+            Command::Request { name, peer, to, .. } => {
                 let place = files::place_for(to.as_ref(), &options.download_dir);
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
                 let got = get::request(&access, &name, &peer, &place, &transfer, &phases).await;

@@ -72,11 +72,11 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             let got = get::get(&access, &name, &place, &transfer, &NoPhases).await;
             fetched(shared, transfer, got, !no_reshare).await
         }
-        Command::Request { name, peer, to } => {
+        Command::Request { name, peer, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
             let got = get::request(&access, &name, &peer, &place, &transfer, &NoPhases).await;
-            fetched(shared, transfer, got, true).await
+            fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
         Command::Share { paths } => shares::share(shared, paths).await,

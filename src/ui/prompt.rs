@@ -416,9 +416,9 @@ impl App {
                 let to = Some(expand_home(&to.to_string_lossy()));
                 Command::Get { name, to, no_reshare }
             }
-            Command::Request { name, peer, to: Some(to) } => {
+            Command::Request { name, peer, to: Some(to), no_reshare } => {
                 let to = Some(expand_home(&to.to_string_lossy()));
-                Command::Request { name, peer, to }
+                Command::Request { name, peer, to, no_reshare }
             }
             Command::Share { paths } => {
                 let paths = paths.iter().map(|path| expand_home(&path.to_string_lossy()));

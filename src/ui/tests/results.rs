@@ -158,6 +158,7 @@ fn right_chooses_one_source_and_another_row_all_of_them_again() {
         name: "SkyShip.jpg@a7a7a7a7".into(),
         peer: "127.0.0.1:2003".into(),
         to: None,
+        no_reshare: false,
     };
     assert_eq!(submitted(&key(&mut app, KeyCode::Enter)), [(0, request)]);
 }
@@ -198,7 +199,8 @@ fn a_new_command_is_typed_below_the_results_and_closes_them() {
     assert_eq!(key(&mut app, KeyCode::Down), [], "it is for the history now");
     text(&mut app, "quest x 2001");
     let done = key(&mut app, KeyCode::Enter);
-    let request = Command::Request { name: "x".into(), peer: "2001".into(), to: None };
+    let request =
+        Command::Request { name: "x".into(), peer: "2001".into(), to: None, no_reshare: false };
     assert_eq!((submitted(&done), is_open(&app)), (vec![(0, request)], false));
 }
 

@@ -101,6 +101,8 @@ pub enum Command {
         peer: String,
         /// Where to save it; the download directory without it.
         to: Option<PathBuf>,
+        /// Do not offer it to others afterwards.
+        no_reshare: bool,
     },
     /// Look which ports of a host have nodes behind them.
     Scan {
@@ -361,6 +363,7 @@ impl Given {
                 name: optional().unwrap_or_default(),
                 peer: optional().unwrap_or_default(),
                 to: self.value("--to").map(PathBuf::from),
+                no_reshare: self.has("--no-reshare"),
             },
             "scan" => scan(spec, words)?,
             "connect" => Command::Connect { peer: optional().unwrap_or_default() },

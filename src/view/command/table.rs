@@ -279,11 +279,18 @@ pub const TABLE: &[Spec] = &[
             argument("NAME", Kind::Content, "a file that the peer has"),
             argument("PEER", Kind::Peer, PEER_HELP),
         ],
-        flags: &[Flag {
-            name: "--to",
-            value: Some(("PATH", Kind::LocalPath)),
-            help: "a file or directory to save it to",
-        }],
+        flags: &[
+            Flag {
+                name: "--to",
+                value: Some(("PATH", Kind::LocalPath)),
+                help: "a file or directory to save it to",
+            },
+            Flag {
+                name: "--no-reshare",
+                value: None,
+                help: "do not offer it to others afterwards",
+            },
+        ],
         summary: "fetch a file from exactly one peer",
         details: "Takes the bytes from this peer and nobody else, whether it stores the file for the \
                   ring or shares it. Example: request SkyShip.jpg 5003",
