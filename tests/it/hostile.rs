@@ -402,8 +402,8 @@ fn whatever_happens_to_a_watched_directory_is_followed() {
     let mut growing = fs::File::create(root.join("film.bin")).expect("a file");
     let mut size = 0;
     for _ in 0..50 {
-        growing.write_all(&[1; 20_000]).expect("written");
-        size += 20_000;
+        growing.write_all(&[1; 10_000]).expect("written");
+        size += 10_000;
         // Takes a moment, in which the node looks at the disk.
         shared(&node).expect("it answers");
     }

@@ -187,6 +187,14 @@ mod tests {
     }
 
     #[test]
+    fn of_long_words_a_sentence_repeats_the_beginning_and_nothing_for_the_terminal() {
+        assert_eq!(quoted("SkyShip.jpg"), "'SkyShip.jpg'");
+        assert_eq!(quoted("a\u{1b}[2Jb"), "'a?[2Jb'");
+        assert_eq!(quoted(&"é".repeat(80)), format!("'{}'", "é".repeat(80)));
+        assert_eq!(quoted(&"é".repeat(100_000)), format!("'{}...'", "é".repeat(80)));
+    }
+
+    #[test]
     fn foreign_text_cannot_reach_the_terminal_as_a_command() {
         assert_eq!(clean("plain é 空"), "plain é 空");
         assert_eq!(clean("a\u{1b}[2J\u{202e}b\tc"), "a?[2J?b c");
