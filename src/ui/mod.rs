@@ -32,6 +32,7 @@ pub mod history;
 mod inbox;
 mod ingest;
 mod prompt;
+mod reader;
 pub mod reducer;
 pub mod registry;
 pub mod results;

@@ -4,12 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crossterm::event::EventStream;
 use futures_util::Stream;
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::history::History;
+use super::reader::Keys;
 use super::screen::TerminalScreen;
 use super::session::{Session, Signalled};
 use super::state::App;
@@ -50,7 +50,7 @@ async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended,
     let screen = TerminalScreen::open()?;
     let panics = PanicWatch::new(screen.guard(), options.log_dir);
     let session = Session::new(app, screen, feeds, options.lab);
-    session.run(EventStream::new(), signals, panics.background()).await
+    session.run(Keys::read()?, signals, panics.background()).await
 }
 
 /// What the locale says about the terminal's encoding; the first variable that

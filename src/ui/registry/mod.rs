@@ -8,12 +8,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crossterm::event::EventStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::view::UiEvent;
 use crate::view::registry::RegistrySnapshot;
 
+use super::reader::Keys;
 use super::run::{Signals, locale_is_utf8};
 use super::screen::TerminalScreen;
 use super::terminal::{self, PanicWatch};
@@ -85,5 +85,5 @@ async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended,
     let screen = TerminalScreen::open()?;
     let panics = PanicWatch::new(screen.guard(), options.log_dir);
     let session = Session::new(app, screen, feeds);
-    session.run(EventStream::new(), signals, panics.background()).await
+    session.run(Keys::read()?, signals, panics.background()).await
 }
