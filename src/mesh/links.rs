@@ -7,7 +7,7 @@
 //!
 //! Liveness: once in each [`PERIOD`] one of the two sends a beat and the other
 //! an echo. They take turns without agreeing on it: whoever beat last waits
-//! [`TURN`] longer than the other. So both measure round trips and both notice a
+//! `TURN` longer than the other. So both measure round trips and both notice a
 //! death. A peer that is silent for [`SUSPECT`] beats is suspected, for [`DEAD`]
 //! it is dead. A connection that ends is a sign as well: the peer is reached for
 //! once more at once, and dead if that fails.
