@@ -8,7 +8,7 @@ use super::super::*;
 use crate::chord::placement::placement;
 use crate::chord::{Found, Reply, StoreFailure, StoreOp, Timer};
 use crate::record::{ContentHash, Version};
-use crate::wire::Nonce;
+use crate::wire::{Nonce, codec};
 
 use network::Event;
 
@@ -57,6 +57,7 @@ pub(super) struct Cluster {
     promised: BTreeMap<FileName, (Version, usize)>,
     pub(super) armed: BTreeSet<Timer>,
     pub(super) sent: usize,
+    pub(super) sent_bytes: usize,
     pub(super) fetched: usize,
     pub(super) given: usize,
     pub(super) longest_page: usize,
@@ -77,6 +78,7 @@ impl Cluster {
             promised: BTreeMap::new(),
             armed: BTreeSet::new(),
             sent: 0,
+            sent_bytes: 0,
             fetched: 0,
             given: 0,
             longest_page: 0,
@@ -380,6 +382,18 @@ impl Cluster {
         self.nodes.get_mut(&peer).expect("a node of this test")
     }
 
+    /// Puts records onto a node's disk, as if it had started with them.
+    pub(super) fn load(&mut self, at: Peer, records: &[Record]) {
+        let node = self.node(at);
+        node.disk.extend(records.iter().map(|record| (record.name.clone(), record.clone())));
+        node.replicas.start(records.to_vec());
+    }
+
+    pub(super) fn rows(&self, at: Peer) -> Vec<HeldRow> {
+        let node = &self.nodes[&at];
+        node.replicas.rows(&view(self.space, self.replicas, at, node), None).collect()
+    }
+
     pub(super) fn row(&self, at: Peer, file: &str) -> HeldRow {
         let node = &self.nodes[&at];
         let ring = view(self.space, self.replicas, at, node);
@@ -493,6 +507,7 @@ impl Cluster {
             Effect::Send { to, message } => {
                 assert_ne!(to, at, "a node writes to itself");
                 self.sent += 1;
+                self.sent_bytes += codec::encode(&message).expect("it fits").len();
                 if let Message::Ask { ask: Ask::Offer { records }, .. } = &message {
                     self.longest_page = self.longest_page.max(records.len());
                 }

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod guards;
+mod tree;
 
 use super::*;
 use crate::chord::{Failure, Reply, Upload};
