@@ -114,6 +114,11 @@ impl DataConnection {
         Ok(self.stream.set_read_timeout(Some(limit))?)
     }
 
+    /// Sets how long the other side may take nothing.
+    pub(super) fn push_at_most(&self, limit: Duration) -> Result<(), DataError> {
+        Ok(self.stream.set_write_timeout(Some(limit))?)
+    }
+
     /// Sends a header.
     pub(super) fn send<T: Serialize>(&mut self, header: &T) -> Result<(), DataError> {
         let bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;

@@ -35,6 +35,19 @@ use super::transfers::Transfer;
 /// up: its owner died before it could commit, or somebody filled disks.
 const UNCLAIMED: Duration = Duration::from_secs(120);
 
+/// A next node that takes nothing for this long is left out: a paused process
+/// must not hold up a whole upload, whose client gives up itself after
+/// [`super::data::STALL_LIMIT`].
+const PUSH_LIMIT: Duration = Duration::from_secs(6);
+
+/// How long each node behind may take to make the content durable, after which
+/// it gets its copy later. Whoever is nearer to the client waits longer, so that
+/// one silent node at the end does not cost the word of those before it.
+const DURABLE_LIMIT: Duration = Duration::from_secs(8);
+
+/// All of them together: less than the client waits.
+const CHAIN_LIMIT: Duration = Duration::from_secs(24);
+
 /// Who comes behind the owner in the chain of a name that `owner` owns.
 pub(super) fn chain(
     space: Space,
@@ -122,6 +135,8 @@ fn opened(
     manifest: &Manifest,
 ) -> Result<DataConnection, DataError> {
     let mut connection = plane.dial(peer.address())?;
+    connection.wait_at_most(PUSH_LIMIT)?;
+    connection.push_at_most(PUSH_LIMIT)?;
     let (root, size) = (manifest.root(), manifest.size());
     let request = DataRequest::Relay { name: name.clone(), root, size, rest: rest.to_vec() };
     connection.send(&request)?;
@@ -131,6 +146,8 @@ fn opened(
         other => return Err(DataError::Peer(format!("it answered out of turn: {other:?}"))),
     }
     connection.send_raw(&manifest.to_bytes())?;
+    let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
+    connection.wait_at_most(CHAIN_LIMIT.min(DURABLE_LIMIT * behind))?;
     Ok(connection)
 }
 

@@ -138,3 +138,26 @@ fn a_holder_that_dies_within_the_chain_is_replaced_and_the_put_ends_well() {
         assert!(node.fetch("film.bin").expect("it is there") == expected, "byte for byte");
     }
 }
+
+#[test]
+fn a_holder_that_is_paused_within_the_chain_holds_no_put_up_for_long() {
+    let ring = Ring::of(5);
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = dir.path().join("film.bin");
+    random_file(&path, 64 * MIB as usize, 4);
+    let order = ring.nodes[0].json(&["lookup", "film.bin"]).expect("it is found");
+    let owner = order["owner"]["address"].as_str().expect("an address").to_owned();
+    let place = |node: &crate::process::NodeProcess| node.id.parse::<u128>().expect("a number");
+    let start = ring.nodes.iter().find(|node| node.address.to_string() == owner).map(place);
+    let start = start.expect("the owner is one of them");
+    let distance = |node: &&crate::process::NodeProcess| (place(node) + 1024 - start - 1) % 1024;
+    let next = ring.nodes.iter().min_by_key(distance).expect("there are five");
+    let via = ring.nodes.iter().find(|node| node.address != next.address).expect("another");
+
+    // It takes the connection, for that the system does, and nothing else.
+    next.signal(Signal::STOP);
+    let output = via.attempt(&["put", text(&path)]);
+    next.signal(Signal::CONT);
+    assert!(output.status.success(), "{}", describe(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("3/3"), "{}", describe(&output));
+}
