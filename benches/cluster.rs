@@ -12,20 +12,22 @@
 #![allow(clippy::print_stdout)]
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chordal::engine::{Config, Node};
-use chordal::id::Space;
+use chordal::engine::Node;
 use chordal::peer::Peer;
 use chordal::view::{Command, Outcome, Role, Snapshot, Standing};
-use chordal::wire::handshake::Params;
 use futures_util::future::select_all;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
+
+use common::start;
+
+mod common;
 
 const NODES: usize = 8;
 const FILES: usize = 20;
@@ -48,7 +50,7 @@ async fn measure(rounds: usize) -> (Vec<Duration>, Vec<Duration>) {
     let home = TempDir::new().expect("a temporary directory");
     let mut ring: VecDeque<Node> = VecDeque::new();
     for number in 0..NODES - 1 {
-        let node = start(&home.path().join(format!("node-{number}"))).await;
+        let node = start(&home.path().join(format!("node-{number}")), None).await;
         if let Some(first) = ring.front() {
             join(&node, first.address).await;
         }
@@ -60,7 +62,7 @@ async fn measure(rounds: usize) -> (Vec<Duration>, Vec<Duration>) {
 
     let (mut joins, mut repairs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let newcomer = start(&home.path().join(format!("newcomer-{round}"))).await;
+        let newcomer = start(&home.path().join(format!("newcomer-{round}")), None).await;
         let contact = ring[round % ring.len()].address;
         let began = Instant::now();
         ring.push_back(newcomer);
@@ -80,21 +82,6 @@ async fn measure(rounds: usize) -> (Vec<Duration>, Vec<Duration>) {
         node.kill().await;
     }
     (joins, repairs)
-}
-
-async fn start(home: &Path) -> Node {
-    let mut node = Node::start(Config {
-        params: Params { ring: "bench".to_owned(), space: Space::default(), replicas: 3 },
-        data_dir: Some(home.join("data")),
-        download_dir: Some(home.join("downloads")),
-        ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-    })
-    .await
-    .expect("a node starts");
-    // Somebody looks at the events, as a dashboard does.
-    let mut events = std::mem::replace(&mut node.events, tokio::sync::mpsc::channel(1).1);
-    tokio::spawn(async move { while events.recv().await.is_some() {} });
-    node
 }
 
 async fn run(node: &Node, command: Command) -> Outcome {

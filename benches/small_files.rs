@@ -9,18 +9,18 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use chordal::engine::Node;
 use chordal::engine::client::{self, Options};
-use chordal::engine::{Config, Node};
-use chordal::id::Space;
 use chordal::view::Command;
-use chordal::wire::handshake::Params;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use common::start;
+
+mod common;
 
 const FILES: usize = 1_000;
 const FILE_BYTES: usize = 4096;
@@ -101,20 +101,4 @@ async fn put_and_get(home: &Path, nodes: usize, files: usize) -> (Duration, Dura
         node.kill().await;
     }
     (put, get)
-}
-
-async fn start(home: &Path, contact: Option<SocketAddr>) -> Node {
-    let mut node = Node::start(Config {
-        join: contact.into_iter().collect(),
-        params: Params { ring: "bench".to_owned(), space: Space::default(), replicas: 3 },
-        data_dir: Some(home.join("data")),
-        download_dir: Some(home.join("downloads")),
-        ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-    })
-    .await
-    .expect("a node starts");
-    // Somebody looks at the events, as a dashboard does.
-    let mut events = std::mem::replace(&mut node.events, mpsc::channel(1).1);
-    tokio::spawn(async move { while events.recv().await.is_some() {} });
-    node
 }

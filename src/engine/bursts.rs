@@ -11,27 +11,16 @@ use crate::chord::Notice;
 use crate::view::Level;
 
 /// Lines of one kind that are shown before they are counted.
-const SHOWN: u32 = 5;
+pub(super) const SHOWN: u32 = 5;
 
 /// How often the count is told; a kind of which nothing comes for this long
 /// is shown again.
-const WINDOW: Duration = Duration::from_secs(1);
+pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
-/// Notices of which many come at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Kept,
-    Removed,
-    Given,
-    Lacking,
-    Complete,
-    Failed,
-}
-
-/// The bursts under way.
-#[derive(Debug, Default)]
-pub(super) struct Bursts {
-    open: BTreeMap<Kind, Burst>,
+/// The bursts under way, by the kind of what happens.
+#[derive(Debug)]
+pub(super) struct Bursts<K> {
+    open: BTreeMap<K, Burst>,
 }
 
 #[derive(Debug)]
@@ -41,10 +30,16 @@ struct Burst {
     counted: u32,
 }
 
-impl Bursts {
-    /// Whether this notice is shown by itself; otherwise it is counted.
-    pub(super) fn shows(&mut self, notice: &Notice, now: Instant) -> bool {
-        let Some(kind) = kind(notice) else { return true };
+impl<K> Default for Bursts<K> {
+    fn default() -> Bursts<K> {
+        Bursts { open: BTreeMap::new() }
+    }
+}
+
+impl<K: Copy + Ord> Bursts<K> {
+    /// Whether one more of this kind is shown by itself; otherwise it is
+    /// counted.
+    pub(super) fn shows(&mut self, kind: K, now: Instant) -> bool {
         let fresh = Burst { until: now + WINDOW, shown: 0, counted: 0 };
         let burst = self.open.entry(kind).or_insert(fresh);
         if burst.shown < SHOWN {
@@ -60,9 +55,9 @@ impl Bursts {
         self.open.values().map(|burst| burst.until).min()
     }
 
-    /// The lines that are due.
-    pub(super) fn tell(&mut self, now: Instant) -> Vec<(Level, String)> {
-        let mut lines = Vec::new();
+    /// The counts that are due.
+    pub(super) fn counts(&mut self, now: Instant) -> Vec<(K, u32)> {
+        let mut counts = Vec::new();
         self.open.retain(|kind, burst| {
             if burst.until > now {
                 return true;
@@ -70,11 +65,43 @@ impl Bursts {
             if burst.counted == 0 {
                 return false;
             }
-            lines.push(line(*kind, burst.counted));
+            counts.push((*kind, burst.counted));
             *burst = Burst { until: now + WINDOW, shown: SHOWN, counted: 0 };
             true
         });
-        lines
+        counts
+    }
+}
+
+/// Notices of which many come at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Kept,
+    Removed,
+    Given,
+    Lacking,
+    Complete,
+    Failed,
+}
+
+/// Bursts of the core's notices.
+#[derive(Debug, Default)]
+pub(super) struct Notices(Bursts<Kind>);
+
+impl Notices {
+    /// Whether this notice is shown by itself; otherwise it is counted.
+    pub(super) fn shows(&mut self, notice: &Notice, now: Instant) -> bool {
+        kind(notice).is_none_or(|kind| self.0.shows(kind, now))
+    }
+
+    /// When there is something to tell.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.0.due()
+    }
+
+    /// The lines that are due.
+    pub(super) fn tell(&mut self, now: Instant) -> Vec<(Level, String)> {
+        self.0.counts(now).into_iter().map(|(kind, count)| line(kind, count)).collect()
     }
 }
 
@@ -113,7 +140,7 @@ mod tests {
     #[test]
     fn the_first_lines_of_a_burst_are_shown_and_the_rest_is_counted() {
         let start = Instant::now();
-        let mut bursts = Bursts::default();
+        let mut bursts = Notices::default();
         let given = Notice::Given(FileName::new("a").expect("a name"));
         let shown = (0..1_000).filter(|_| bursts.shows(&given, start)).count();
         assert_eq!(shown, SHOWN as usize);

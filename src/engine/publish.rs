@@ -20,7 +20,7 @@ use crate::view::{
     Sharing, Snapshot, Standing, Step, Traffic, UiEvent,
 };
 
-use super::bursts::Bursts;
+use super::bursts::Notices;
 use super::events;
 use super::links::Links;
 use super::remembered;
@@ -71,7 +71,7 @@ pub(super) struct Publisher {
     ghosts: BTreeMap<Peer, Instant>,
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
-    bursts: Bursts,
+    bursts: Notices,
     /// What strangers caused lately.
     warned: Vec<(Instant, String)>,
     health: Health,
@@ -98,7 +98,7 @@ impl Publisher {
             ghosts: BTreeMap::new(),
             traffic: (started, Traffic::default()),
             remember_at: None,
-            bursts: Bursts::default(),
+            bursts: Notices::default(),
             warned: Vec::new(),
             health: UNSEEN,
         }

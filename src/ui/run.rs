@@ -21,23 +21,13 @@ use super::{Ended, Feed, Options, UiError, ingest};
 /// terminal's end ends it. Owns the terminal meanwhile and gives it back as it
 /// was, whatever happens. The nodes are asked to leave their rings, not ended.
 pub async fn run(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
-    if feeds.is_empty() {
-        return Err(UiError::NoNode);
-    }
-    if !terminal::is_usable() {
-        return Err(UiError::NotATerminal);
-    }
-    let theme = match options.theme.as_str() {
-        "default" => Theme::default(),
-        name => Theme::from_name(name).ok_or_else(|| UiError::UnknownTheme(name.to_owned()))?,
-    };
+    let theme = ready(feeds.is_empty(), &options.theme)?;
     // On the heap: the whole dashboard lives in this future.
     Box::pin(terminal::as_dashboard(show(feeds, theme, options))).await
 }
 
 async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended, UiError> {
-    let ascii = options.ascii.unwrap_or_else(|| !locale_is_utf8());
-    let glyphs = if ascii { Glyphs::ascii() } else { Glyphs::unicode() };
+    let glyphs = glyphs(options.ascii);
     let snapshots = feeds.iter().map(|feed| feed.snapshots.borrow().clone()).collect();
     let mut app = App::new(snapshots, theme, glyphs);
     app.prompt.history = History::load(options.history);
@@ -53,9 +43,30 @@ async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended,
     session.run(Keys::read()?, signals, panics.background()).await
 }
 
+/// Whether a dashboard can be shown at all, and in which colours: a theme's
+/// name, or `default`.
+pub(super) fn ready(nothing_to_show: bool, theme: &str) -> Result<Theme, UiError> {
+    if nothing_to_show {
+        return Err(UiError::NoNode);
+    }
+    if !terminal::is_usable() {
+        return Err(UiError::NotATerminal);
+    }
+    match theme {
+        "default" => Ok(Theme::default()),
+        name => Theme::from_name(name).ok_or_else(|| UiError::UnknownTheme(name.to_owned())),
+    }
+}
+
+/// The glyphs asked for; those of the locale when none were.
+pub(super) fn glyphs(ascii: Option<bool>) -> Glyphs {
+    let ascii = ascii.unwrap_or_else(|| !locale_is_utf8());
+    if ascii { Glyphs::ascii() } else { Glyphs::unicode() }
+}
+
 /// What the locale says about the terminal's encoding; the first variable that
 /// is set decides, as for the C library.
-pub(super) fn locale_is_utf8() -> bool {
+fn locale_is_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
     locale.is_some_and(|locale| {

@@ -287,15 +287,7 @@ struct Member(TcpStream);
 impl Member {
     /// Greets a node as a member at this address and opens a link.
     fn linked(node: SocketAddr, me: SocketAddr) -> Member {
-        let client = Hello {
-            purpose: Purpose::Client,
-            program: Program::Client,
-            params: None,
-            address: None,
-            index: 0,
-            version: "0".to_owned(),
-            refusal: None,
-        };
+        let client = crate::attack::stranger(Purpose::Client);
         let params = Member::greet(node, &client).1.params.expect("a node names its ring");
         let hello = Member::hello(params, me);
         let mut member = Member::greet(node, &hello).0;

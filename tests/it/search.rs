@@ -263,15 +263,7 @@ struct Liar {
 impl Liar {
     /// Greets a node that is alone and becomes its neighbour.
     fn beside(node: &NodeProcess) -> Liar {
-        let hello = Hello {
-            purpose: Purpose::Client,
-            program: Program::Client,
-            params: None,
-            address: None,
-            index: 0,
-            version: "0".to_owned(),
-            refusal: None,
-        };
+        let hello = crate::attack::stranger(Purpose::Client);
         let (_, theirs) = Liar::greet(node.address, &hello);
         let address = free_address();
         let hello = Hello {

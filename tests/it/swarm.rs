@@ -2,7 +2,7 @@
 //! lie, stop or crawl, several contents under one name, exactly one peer.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -304,6 +304,16 @@ fn a_request_takes_the_file_from_one_peer_of_any_ring() {
     assert!(home.has(&fs::read(SKY_SHIP).expect("the picture is in assets")));
 }
 
+/// A node on a ring of its own, with its directories below this one.
+async fn alone(dir: &Path) -> Node {
+    let config = Config {
+        data_dir: Some(dir.join("data")),
+        download_dir: Some(dir.join("downloads")),
+        ..Config::at(free_address())
+    };
+    Node::start(config).await.expect("it starts")
+}
+
 async fn run(node: &Node, command: Command) -> Result<Outcome, CommandFailed> {
     let (done, end) = oneshot::channel();
     node.commands.send((command, done)).await.expect("the node runs");
@@ -313,12 +323,7 @@ async fn run(node: &Node, command: Command) -> Result<Outcome, CommandFailed> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finished_download_is_offered_onward_unless_its_user_says_no() {
     let dir = TempDir::new().expect("a temporary directory");
-    let config = Config {
-        data_dir: Some(dir.path().join("data")),
-        download_dir: Some(dir.path().join("downloads")),
-        ..Config::at(free_address())
-    };
-    let node = Node::start(config).await.expect("it starts");
+    let node = alone(dir.path()).await;
     let sharers = [("kept.bin", 12, true), ("offered.bin", 13, false)].map(|(name, seed, kept)| {
         let served = Served::random(MIB, seed);
         (name, kept, Source::start(&served, Conduct::default()))
@@ -344,12 +349,7 @@ async fn a_finished_download_is_offered_onward_unless_its_user_says_no() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_replaced_or_removed_does_not_come_back_from_those_who_got_it() {
     let dir = TempDir::new().expect("a temporary directory");
-    let config = Config {
-        data_dir: Some(dir.path().join("data")),
-        download_dir: Some(dir.path().join("downloads")),
-        ..Config::at(free_address())
-    };
-    let node = Node::start(config).await.expect("it starts");
+    let node = alone(dir.path()).await;
     let path = dir.path().join("plan.txt");
     let put = || Command::Put { path: path.clone(), name: None, overwrite: true };
     let get = || Command::Get { name: "plan.txt".into(), to: None, no_reshare: false };

@@ -1,17 +1,11 @@
 //! What happens to shared files, for the events panel: each line by itself,
 //! but of a burst only the first lines and then its size.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::view::Level;
 
-/// Lines of one kind that are shown before they are counted.
-const SHOWN: u32 = 5;
-
-/// How often the count is told; a kind of which nothing comes for this long is
-/// shown again.
-const WINDOW: Duration = Duration::from_secs(1);
+use super::super::bursts::Bursts;
 
 /// What happens to a shared file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,18 +38,9 @@ impl Kind {
     }
 }
 
-/// The bursts under way.
+/// The lines of shared files.
 #[derive(Debug, Default)]
-pub(super) struct Teller {
-    open: BTreeMap<Kind, Burst>,
-}
-
-#[derive(Debug)]
-struct Burst {
-    until: Instant,
-    shown: u32,
-    counted: u32,
-}
+pub(super) struct Teller(Bursts<Kind>);
 
 impl Teller {
     /// The line as it is to be shown, unless it is only counted.
@@ -65,43 +50,30 @@ impl Teller {
         text: String,
         now: Instant,
     ) -> Option<(Level, String)> {
-        let fresh = Burst { until: now + WINDOW, shown: 0, counted: 0 };
-        let burst = self.open.entry(kind).or_insert(fresh);
-        if burst.shown < SHOWN {
-            burst.shown += 1;
-            return Some((kind.level(), text));
-        }
-        burst.counted += 1;
-        None
+        self.0.shows(kind, now).then(|| (kind.level(), text))
     }
 
     /// When there is something to tell.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.open.values().map(|burst| burst.until).min()
+        self.0.due()
     }
 
     /// The counts that are due.
     pub(super) fn counts(&mut self, now: Instant) -> Vec<(Level, String)> {
-        let mut lines = Vec::new();
-        self.open.retain(|kind, burst| {
-            if burst.until > now {
-                return true;
-            }
-            let files = match burst.counted {
-                0 => return false,
+        let line = |(kind, count): (Kind, u32)| {
+            let files = match count {
                 1 => "1 more file is".to_owned(),
                 more => format!("{more} more files are"),
             };
-            lines.push((kind.level(), format!("{files} {}", kind.counted())));
-            *burst = Burst { until: now + WINDOW, shown: SHOWN, counted: 0 };
-            true
-        });
-        lines
+            (kind.level(), format!("{files} {}", kind.counted()))
+        };
+        self.0.counts(now).into_iter().map(line).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::bursts::{SHOWN, WINDOW};
     use super::*;
 
     #[test]

@@ -38,7 +38,7 @@ mod trail;
 mod transfers;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::ui) mod tests;
 
 pub use layout::Class;
 use layout::{Plan, Wishes};

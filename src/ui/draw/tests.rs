@@ -34,7 +34,12 @@ fn buffer(app: &mut App, width: u16, height: u16) -> Buffer {
 
 /// The screen as text, trailing blanks cut.
 fn picture(app: &mut App, width: u16, height: u16) -> String {
-    let buffer = buffer(app, width, height);
+    text_of(&buffer(app, width, height))
+}
+
+/// What a screen shows, trailing blanks cut.
+pub(in crate::ui) fn text_of(buffer: &Buffer) -> String {
+    let (width, height) = (buffer.area.width, buffer.area.height);
     let row = |y| {
         let mut text = String::new();
         let mut x = 0;

@@ -14,10 +14,10 @@ use crate::view::UiEvent;
 use crate::view::registry::RegistrySnapshot;
 
 use super::reader::Keys;
-use super::run::{Signals, locale_is_utf8};
+use super::run::{Signals, glyphs, ready};
 use super::screen::TerminalScreen;
 use super::terminal::{self, PanicWatch};
-use super::theme::{Glyphs, Theme};
+use super::theme::Theme;
 use super::{Ended, UiError};
 
 mod draw;
@@ -61,25 +61,14 @@ impl Default for Options {
 /// it back as it was, whatever happens. The registries go on: who calls this
 /// ends them.
 pub async fn run(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
-    if feeds.is_empty() {
-        return Err(UiError::NoNode);
-    }
-    if !terminal::is_usable() {
-        return Err(UiError::NotATerminal);
-    }
-    let theme = match options.theme.as_str() {
-        "default" => Theme::default(),
-        name => Theme::from_name(name).ok_or_else(|| UiError::UnknownTheme(name.to_owned()))?,
-    };
+    let theme = ready(feeds.is_empty(), &options.theme)?;
     // On the heap: the whole dashboard lives in this future.
     Box::pin(terminal::as_dashboard(show(feeds, theme, options))).await
 }
 
 async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended, UiError> {
-    let ascii = options.ascii.unwrap_or_else(|| !locale_is_utf8());
-    let glyphs = if ascii { Glyphs::ascii() } else { Glyphs::unicode() };
     let snapshots = feeds.iter().map(|feed| feed.snapshots.borrow().clone()).collect();
-    let app = App::new(snapshots, theme, glyphs);
+    let app = App::new(snapshots, theme, glyphs(options.ascii));
     // Signals first: one that arrives while the modes change must not kill us.
     let signals = Signals::new()?;
     let screen = TerminalScreen::open()?;

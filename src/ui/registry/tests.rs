@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use tokio::sync::{mpsc, watch};
-use unicode_width::UnicodeWidthStr;
 
 use super::state::{App, Do, Panel};
 use super::{Feed, Session};
 use crate::peer::Peer;
+use crate::ui::draw::tests::text_of;
 use crate::ui::screen::{Picture, Screen};
 use crate::ui::session::Signalled;
 use crate::ui::state::MAX_EVENTS;
@@ -109,19 +109,7 @@ fn picture(app: &mut App, width: u16, height: u16) -> String {
     let backend = TestBackend::new(width, height);
     let mut terminal = Terminal::new(backend).expect("a test backend never fails");
     terminal.draw(|frame| app.paint(frame)).expect("a test backend never fails");
-    let buffer = terminal.backend().buffer();
-    let row = |y| {
-        let mut text = String::new();
-        let mut x = 0;
-        while x < width {
-            let symbol = buffer[(x, y)].symbol();
-            text.push_str(symbol);
-            // A wide character has its second cell too.
-            x += symbol.width().max(1) as u16;
-        }
-        text.trim_end().to_owned()
-    };
-    (0..height).map(row).collect::<Vec<_>>().join("\n")
+    text_of(terminal.backend().buffer())
 }
 
 fn assert_pictures(name: &str, mut app: App) {
