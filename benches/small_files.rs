@@ -81,6 +81,7 @@ async fn put_and_get(home: &Path, nodes: usize, files: usize) -> (Duration, Dura
     let options = Options {
         via: ring[0].address,
         download_dir: home.join(format!("from-{nodes}")),
+        transfers: Default::default(),
         interrupted: CancellationToken::new(),
     };
     let act = async |command| {

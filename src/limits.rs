@@ -32,6 +32,14 @@ pub const MAX_RING_NAME: usize = 64;
 /// Pieces of one file: a manifest, 32 bytes a piece, stays at most 2 MiB.
 pub const MAX_PIECES: usize = 64 * 1024;
 
+/// Bytes of a file that is sent to its owner without asking first whether it is
+/// wanted: what a refused one wastes is a moment of a connection.
+pub const EAGER_BYTES: u64 = 64 * 1024;
+
+/// How long a removed name's tombstone is kept, in seconds: a node that was away
+/// for less does not bring the name back.
+pub const TOMBSTONE_S: u64 = 24 * 60 * 60;
+
 /// Bytes of one file: 1 TiB, whose pieces are 16 MiB. Beyond it one piece, which
 /// must be in memory to be verified, would be too much to receive.
 pub const MAX_FILE_BYTES: u64 = 1 << 40;

@@ -87,7 +87,11 @@ pub enum Content {
     },
     /// The name was removed: a tombstone, which keeps older copies from
     /// coming back.
-    Deleted,
+    Deleted {
+        /// When, in seconds since the Unix epoch, by the clock of the name's
+        /// owner then. A day later the tombstone itself may go.
+        at_s: u64,
+    },
 }
 
 /// One version of one name.
@@ -111,13 +115,13 @@ impl Record {
     pub const fn size(&self) -> u64 {
         match self.content {
             Content::File { size } => size,
-            Content::Deleted => 0,
+            Content::Deleted { .. } => 0,
         }
     }
 
     /// Whether the record is a tombstone.
     pub const fn is_deleted(&self) -> bool {
-        matches!(self.content, Content::Deleted)
+        matches!(self.content, Content::Deleted { .. })
     }
 }
 

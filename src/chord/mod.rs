@@ -239,6 +239,8 @@ pub enum Command {
     Remove {
         /// The name.
         name: FileName,
+        /// The time of day, in seconds since the Unix epoch: the tombstone's.
+        at_s: u64,
     },
     /// Their sharers say these: remember them, and have the holders remember
     /// them. Replies with [`Reply::Provided`], or with [`Failure::NotOwner`] and
@@ -428,6 +430,10 @@ pub enum StoreFailure {
     /// The disk refused: a sentence for a person.
     #[error("{0}")]
     Disk(String),
+    /// There is no room here, by the quota or on the disk: a sentence for a
+    /// person that names this node.
+    #[error("{0}")]
+    Full(String),
 }
 
 /// Something that happened. Drivers turn these into events, statistics and the

@@ -57,6 +57,8 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         stabilize: args.ring.stabilize,
         data_dir,
         download_dir: args.download_dir,
+        transfers: crate::engine::TransferLimits::default(),
+        quota: None,
     };
     let runtime = runtime()?;
     let end = runtime.block_on(carry(config, args.screen));

@@ -47,6 +47,8 @@ pub struct Options {
     pub via: SocketAddr,
     /// Where downloads go.
     pub download_dir: PathBuf,
+    /// How much its transfers may take.
+    pub transfers: super::TransferLimits,
     /// Cancelled when the user wants no more: the command ends soon, and what
     /// it has half written is removed.
     pub interrupted: CancellationToken,

@@ -158,7 +158,7 @@ impl Put<'_> {
         let Wanted { name, root, size, overwrite } = self.wanted.clone();
         let file = File::open(self.path).map_err(|_| DataError::Changed)?;
         let mut connection = self.access.plane().dial(owner.address())?;
-        connection.send(&DataRequest::Upload { name, root, size, overwrite })?;
+        connection.send(&DataRequest::Upload { name, root, size, overwrite, follows: false })?;
         match connection.receive()? {
             DataResponse::Proceed => {}
             answer => return Ok(answer),

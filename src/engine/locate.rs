@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_removed_name_is_what_its_sharers_have() {
-        let removed = record(0, Content::Deleted);
+        let removed = record(0, Content::Deleted { at_s: 0 });
         let known = known(Some(removed), vec![shares(3, 7, 5)]);
         assert_eq!(rows(&known), [(7, 5, false, vec![3])]);
     }
@@ -302,7 +302,7 @@ mod tests {
         let stored = || record(7, Content::File { size: 5 });
         let old_and_new = || vec![downloaded(3, 6), downloaded(4, 7)];
         assert_eq!(rows(&known(Some(stored()), old_and_new())), [(7, 5, true, vec![1, 2, 4])]);
-        let removed = known(Some(record(0, Content::Deleted)), old_and_new());
+        let removed = known(Some(record(0, Content::Deleted { at_s: 0 })), old_and_new());
         assert_eq!(rows(&removed), []);
         assert!(removed.is_empty());
         // Shared by somebody who is gone, and never stored: the downloads live on.

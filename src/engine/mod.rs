@@ -113,6 +113,30 @@ pub struct Config {
     /// Where downloads go. `None`: `peer_<port>_downloads` in the working
     /// directory.
     pub download_dir: Option<PathBuf>,
+    /// How much its transfers may take.
+    pub transfers: TransferLimits,
+    /// Bytes that it stores for the ring at the most; `None`: as the disk holds.
+    pub quota: Option<u64>,
+}
+
+/// How much transfers of bytes may take. Control traffic is not limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferLimits {
+    /// Bytes a second sent, over all transfers together; `None`: no limit.
+    pub up: Option<u64>,
+    /// Likewise received.
+    pub down: Option<u64>,
+    /// Transfers of the node's own user (`put`, `get`, files of directories) that
+    /// run at a time; others wait for their turn.
+    pub at_once: usize,
+    /// Sources of one download that work at a time.
+    pub sources: usize,
+}
+
+impl Default for TransferLimits {
+    fn default() -> TransferLimits {
+        TransferLimits { up: None, down: None, at_once: 4, sources: 8 }
+    }
 }
 
 impl Config {
@@ -130,6 +154,8 @@ impl Config {
             stabilize: Duration::from_secs(1),
             data_dir: None,
             download_dir: None,
+            transfers: TransferLimits::default(),
+            quota: None,
         }
     }
 }

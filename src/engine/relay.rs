@@ -138,7 +138,9 @@ fn opened(
     connection.wait_at_most(PUSH_LIMIT)?;
     connection.push_at_most(PUSH_LIMIT)?;
     let (root, size) = (manifest.root(), manifest.size());
-    let request = DataRequest::Relay { name: name.clone(), root, size, rest: rest.to_vec() };
+    let (name, rest) = (name.clone(), rest.to_vec());
+    let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
+    let request = DataRequest::Relay { name, root, size, rest, follows: false };
     connection.send(&request)?;
     match connection.receive()? {
         DataResponse::Proceed => {}
@@ -146,7 +148,6 @@ fn opened(
         other => return Err(DataError::Peer(format!("it answered out of turn: {other:?}"))),
     }
     connection.send_raw(&manifest.to_bytes())?;
-    let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
     connection.wait_at_most(CHAIN_LIMIT.min(DURABLE_LIMIT * behind))?;
     Ok(connection)
 }

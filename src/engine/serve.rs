@@ -116,7 +116,8 @@ pub(super) fn answer(
             }
         }),
         Request::Remove { name } => later(hub, respond, move |shared| async move {
-            match shared.core(Command::Remove { name }).await {
+            let at_s = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_secs());
+            match shared.core(Command::Remove { name, at_s }).await {
                 Some(Reply::Stored { holders, .. }) => {
                     Response::Removed { copies: holders.len() as u8 }
                 }

@@ -81,11 +81,11 @@ impl Server<'_> {
             match request {
                 DataRequest::Manifest { root } => self.manifest(root)?,
                 DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
-                DataRequest::Relay { name, root, size, rest } => {
+                DataRequest::Relay { name, root, size, rest, .. } => {
                     let part = Part { name, root, size, rest };
                     relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
                 }
-                DataRequest::Upload { name, root, size, overwrite } => {
+                DataRequest::Upload { name, root, size, overwrite, .. } => {
                     self.upload(&Wanted { name, root, size, overwrite })?;
                 }
             }

@@ -186,6 +186,8 @@ impl Entry {
             peers: changing.peers.clone(),
             started_ms: millis(self.began),
             ended_ms: changing.ended.map(millis),
+            files: None,
+            part_of: None,
         }
     }
 }

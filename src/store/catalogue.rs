@@ -383,7 +383,7 @@ fn record(
 ) -> Result<Record, redb::Error> {
     let name = FileName::try_from(name.to_owned())
         .map_err(|why| redb::Error::Corrupted(format!("a record's name: {why}")))?;
-    let content = size.map_or(Content::Deleted, |size| Content::File { size });
+    let content = size.map_or(Content::Deleted { at_s: 0 }, |size| Content::File { size });
     Ok(Record { name, version: Version { counter, root: ContentHash(root) }, content })
 }
 

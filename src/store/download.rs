@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::blob::Partial;
 use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
+use super::partial::Partial;
 use crate::name::{FileName, MAX_COMPONENT_BYTES};
 use crate::transfer::manifest::{Manifest, PieceIndex};
 

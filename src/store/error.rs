@@ -20,6 +20,19 @@ pub enum StoreError {
         /// What the system said.
         why: io::Error,
     },
+    /// There is no room for so much: less is free on the disk, or left of the
+    /// quota.
+    #[error("{needs} bytes do not fit into {}: {}", dir.display(), room(*free, *left))]
+    NoRoom {
+        /// Where.
+        dir: PathBuf,
+        /// Bytes that were to be stored.
+        needs: u64,
+        /// Bytes free on the disk, without what is kept in reserve.
+        free: u64,
+        /// Bytes left of the quota, where there is one.
+        left: Option<u64>,
+    },
     /// Another process has the directory.
     #[error(
         "the data directory {} is used by another chordal; stop that one or choose another with --data-dir",
@@ -83,8 +96,18 @@ impl StoreError {
             StoreError::Catalogue { why, .. } => {
                 matches!(&**why, redb::Error::Io(why) if says_full(why))
             }
+            StoreError::NoRoom { .. } => true,
             _ => false,
         }
+    }
+}
+
+fn room(free: u64, left: Option<u64>) -> String {
+    match left {
+        Some(left) if left < free => {
+            format!("only {left} are left of its quota; --quota raises it")
+        }
+        _ => format!("only {free} are free on its disk; make room there"),
     }
 }
 

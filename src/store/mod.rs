@@ -40,6 +40,7 @@ mod catalogue;
 mod disk;
 mod download;
 mod error;
+mod partial;
 mod recovery;
 mod stamp;
 
@@ -55,11 +56,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use blob::{Blobs, Partial};
+use blob::Blobs;
 use catalogue::Catalogue;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
+use partial::Partial;
 pub use recovery::lock;
 pub use stamp::Stamp;
 

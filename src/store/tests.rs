@@ -48,7 +48,7 @@ fn file(text: &str, counter: u64, bytes: &[u8]) -> Record {
 
 fn tombstone(text: &str, counter: u64) -> Record {
     let version = Version { counter, root: ContentHash::default() };
-    Record { name: name(text), version, content: Content::Deleted }
+    Record { name: name(text), version, content: Content::Deleted { at_s: 0 } }
 }
 
 fn put(store: &Store, text: &str, counter: u64, seed: u8) -> Record {

@@ -63,6 +63,8 @@ pub fn member() -> Snapshot {
         peers: vec![(peer(2001).address(), 0)],
         started_ms: 0,
         ended_ms: None,
+        files: None,
+        part_of: None,
     };
     snapshot.transfers =
         vec![transfer(4, TransferState::Running, 5), transfer(3, TransferState::Done, 0)];
@@ -426,6 +428,8 @@ fn transfers() -> Vec<TransferRow> {
             .collect(),
         started_ms: 40_000,
         ended_ms: (rate == 0).then_some(52_000),
+        files: None,
+        part_of: None,
     };
     use TransferKind::{Copy, Download, Hash, Serve, Upload};
     use TransferState::{Cancelled, Done, Failed, Running, Securing};

@@ -371,6 +371,22 @@ pub struct TransferRow {
     pub started_ms: u64,
     /// Likewise, when it ended.
     pub ended_ms: Option<u64>,
+    /// Of a whole directory: how many of its files are done. Its own bytes are
+    /// those of all its files.
+    pub files: Option<FileCount>,
+    /// The number of the directory's transfer that this one belongs to.
+    pub part_of: Option<u64>,
+}
+
+/// How far the files of a directory are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileCount {
+    /// Ended well.
+    pub done: u32,
+    /// Ended badly.
+    pub failed: u32,
+    /// In all.
+    pub total: u32,
 }
 
 /// Why bytes move.
@@ -393,8 +409,12 @@ pub enum TransferKind {
 /// How a transfer stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferState {
+    /// It waits for its turn: as many run as may.
+    Queued,
     /// Bytes move.
     Running,
+    /// Its user has it wait.
+    Paused,
     /// All bytes moved; waiting for durable copies (`copies` of `wanted`).
     Securing {
         /// So far.

@@ -142,6 +142,46 @@ pub enum Outcome {
     },
     /// `transfers`.
     Transfers(Vec<TransferRow>),
+    /// `put` of a directory.
+    StoredAll {
+        /// Files of which all copies are made now.
+        stored: u32,
+        /// Files that were there already.
+        already: u32,
+        /// Bytes of both.
+        bytes: u64,
+        /// Milliseconds.
+        millis: u64,
+        /// What failed: the name or path, and why; in their order.
+        failed: Vec<(String, String)>,
+    },
+    /// `get` of a directory.
+    FetchedAll {
+        /// Files that were saved.
+        fetched: u32,
+        /// Their bytes.
+        bytes: u64,
+        /// Below this directory.
+        path: PathBuf,
+        /// Milliseconds.
+        millis: u64,
+        /// What failed: the name, and why; in their order.
+        failed: Vec<(String, String)>,
+    },
+    /// `pause`.
+    Paused {
+        /// The transfer.
+        number: u64,
+        /// What it moves.
+        name: String,
+    },
+    /// `resume`.
+    Resumed {
+        /// The transfer.
+        number: u64,
+        /// What it moves.
+        name: String,
+    },
     /// `cancel`.
     Cancelled {
         /// The transfer.

@@ -31,7 +31,8 @@ pub enum DataRequest {
     },
     /// A new file for its owner. Answered by [`DataResponse::Proceed`] or a
     /// final answer at once. After `Proceed` the dialling side sends the
-    /// manifest (32 raw bytes a piece) and then all bytes.
+    /// manifest (32 raw bytes a piece), is told what is missing
+    /// ([`DataResponse::Missing`]), and sends that.
     Upload {
         /// Under this name.
         name: FileName,
@@ -41,6 +42,10 @@ pub enum DataRequest {
         size: u64,
         /// Whether other content under the name may be replaced.
         overwrite: bool,
+        /// All bytes follow at once, without waiting for an answer: only when
+        /// they are at most [`crate::limits::EAGER_BYTES`]. No manifest is sent
+        /// (that of one piece is its hash), and no [`DataResponse::Proceed`].
+        follows: bool,
     },
     /// A content on its way along a chain of nodes that are to hold copies of
     /// it: each sends on what it receives. Answered by [`DataResponse::Proceed`];
@@ -56,6 +61,8 @@ pub enum DataRequest {
         /// Who comes next, nearest first; at most
         /// [`crate::limits::MAX_REPLICAS`].
         rest: Vec<Peer>,
+        /// As in [`DataRequest::Upload`].
+        follows: bool,
     },
 }
 
@@ -73,8 +80,16 @@ pub enum DataResponse {
         /// As asked.
         length: u64,
     },
-    /// Send the manifest and the bytes.
+    /// Send the manifest, and then what [`DataResponse::Missing`] says.
     Proceed,
+    /// The manifest came; send the pieces that are not here yet, in their
+    /// order. (Of a content that has at most one piece everything is sent after
+    /// `Proceed` at once, without manifest and without this.)
+    Missing {
+        /// A bit for each piece that is here already, the first piece's the
+        /// lowest of the first byte; what lies behind the last byte is not here.
+        have: Vec<u8>,
+    },
     /// The owner has the bytes; copies are being made. Sent as they come.
     Progress {
         /// Durable copies so far.

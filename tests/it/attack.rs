@@ -104,7 +104,7 @@ fn invented(size: u64) -> (ContentHash, Vec<u8>) {
 
 fn upload(name: &str, root: ContentHash, size: u64) -> DataRequest {
     let name = FileName::new(name).expect("a name");
-    DataRequest::Upload { name, root, size, overwrite: false }
+    DataRequest::Upload { name, root, size, overwrite: false, follows: false }
 }
 
 fn serves(node: &NodeProcess) {

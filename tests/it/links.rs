@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use chordal::engine::{Config, Node, client};
+use chordal::engine::{Config, Node, TransferLimits, client};
 use chordal::peer::Peer;
 use chordal::view::{Command, Level, LinkKind, Liveness, Outcome, PeerRow, UiEvent};
 use chordal::wire::handshake::{Hello, PREAMBLE_BYTES, Params, Program, Purpose};
@@ -27,6 +27,7 @@ fn peers(via: SocketAddr) -> Result<Vec<PeerRow>, String> {
     let options = client::Options {
         via,
         download_dir: std::env::temp_dir(),
+        transfers: TransferLimits::default(),
         interrupted: CancellationToken::new(),
     };
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;

@@ -252,7 +252,7 @@ fn those_who_share_a_file_suffice_where_the_ring_has_none() {
     let name = FileName::new(NAME).expect("a name");
     let version = Version { counter: 3, root: ContentHash::default() };
     owner.knows(|known| {
-        known.record = Some(Record { name, version, content: Content::Deleted });
+        known.record = Some(Record { name, version, content: Content::Deleted { at_s: 0 } });
     });
     fetch();
 }

@@ -118,7 +118,10 @@ fn answers() -> Vec<Answer> {
             verdicts: vec![
                 Verdict::Held,
                 Verdict::Wanted,
-                Verdict::Newer(Record { content: Content::Deleted, ..record() }),
+                Verdict::Newer(Record {
+                    content: Content::Deleted { at_s: 1_700_000_000 },
+                    ..record()
+                }),
                 Verdict::Later,
             ],
         },
@@ -303,7 +306,13 @@ fn data_requests() -> Vec<DataRequest> {
     vec![
         DataRequest::Manifest { root },
         DataRequest::Bytes { root, offset: 1 << 20, length: 85_021 },
-        DataRequest::Upload { name: record().name, root, size: 85_021, overwrite: true },
+        DataRequest::Upload {
+            name: record().name,
+            root,
+            size: 85_021,
+            overwrite: true,
+            follows: false,
+        },
     ]
 }
 

@@ -80,8 +80,9 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let (Command::Offer { name, .. } | Command::Commit { name, .. } | Command::Remove { name }) =
-            &command
+        let (Command::Offer { name, .. }
+        | Command::Commit { name, .. }
+        | Command::Remove { name, .. }) = &command
         else {
             return;
         };
@@ -147,7 +148,7 @@ impl Replicas {
                 let upload = self.judge(ring, &name, root, overwrite);
                 out.push(Effect::Reply { ticket, reply: Reply::Upload(upload) });
             }
-            Command::Commit { name, .. } | Command::Remove { name }
+            Command::Commit { name, .. } | Command::Remove { name, .. }
                 if !ring.may_own(name.key(ring.space)) =>
             {
                 out.push(failed(Failure::NotOwner));
@@ -170,13 +171,13 @@ impl Replicas {
                 let record = Record { name, version, content: Content::File { size } };
                 self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
             }
-            Command::Remove { name } => {
+            Command::Remove { name, at_s } => {
                 if self.known(&name).is_none_or(Record::is_deleted) {
                     return out.push(failed(Failure::NoSuchFile));
                 }
                 let root = ContentHash::default();
                 let version = Version { counter: self.next_counter(&name), root };
-                let record = Record { name, version, content: Content::Deleted };
+                let record = Record { name, version, content: Content::Deleted { at_s } };
                 self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
             }
             _ => {}
@@ -250,7 +251,8 @@ impl Replicas {
         let peers: BTreeSet<Peer> = doubtful.map(|(peer, _)| *peer).collect();
         for peer in &peers {
             let version = Version { counter: 0, root: ContentHash::default() };
-            let record = Record { name: name.clone(), version, content: Content::Deleted };
+            let record =
+                Record { name: name.clone(), version, content: Content::Deleted { at_s: 0 } };
             let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
             asks.ask(*peer, Ask::Offer { records: vec![record] }, purpose, out);
         }

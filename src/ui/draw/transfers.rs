@@ -162,6 +162,7 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     match &row.state {
         TransferState::Running => (glyphs.running, theme.accent),
+        TransferState::Queued | TransferState::Paused => (glyphs.stopped, theme.dim),
         TransferState::Securing { .. } => (scene.wheel(), theme.accent),
         TransferState::Done => (glyphs.done, theme.good),
         TransferState::Failed(_) => (glyphs.dead, theme.bad),
@@ -214,7 +215,9 @@ const fn kind(kind: TransferKind) -> &'static str {
 
 fn word(row: &TransferRow) -> String {
     match &row.state {
+        TransferState::Queued => "queued".to_owned(),
         TransferState::Running => "running".to_owned(),
+        TransferState::Paused => "paused".to_owned(),
         TransferState::Securing { copies, wanted } => format!("{copies}/{wanted} copies"),
         TransferState::Done => format!("done in {}", took(row)),
         TransferState::Failed(why) => format!("failed: {why}"),

@@ -135,6 +135,16 @@ pub enum Command {
         /// Its number.
         number: u64,
     },
+    /// Have a transfer wait.
+    Pause {
+        /// Its number.
+        number: u64,
+    },
+    /// Have a paused transfer go on.
+    Resume {
+        /// Its number.
+        number: u64,
+    },
     /// Explain the commands, or one.
     Help {
         /// Which.

@@ -82,6 +82,8 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
     }
     let cells = rows.iter().map(|row| {
         let state = match &row.state {
+            TransferState::Queued => "waiting for its turn".to_owned(),
+            TransferState::Paused => "paused".to_owned(),
             TransferState::Running => {
                 let share = (row.done.saturating_mul(100)).checked_div(row.total).unwrap_or(0);
                 format!("{share} %, {}/s", bytes(row.rate))

@@ -96,6 +96,13 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             vec![format!("{} has id {} (SHA-1 mod {space})", clean(text), space.show(*id))]
         }
         Outcome::Transfers(rows) => files::transfer_lines(rows),
+        Outcome::StoredAll { .. } | Outcome::FetchedAll { .. } => Vec::new(),
+        Outcome::Paused { number, name } => {
+            vec![format!("transfer {number} of {} paused; resume {number} goes on", clean(name))]
+        }
+        Outcome::Resumed { number, name } => {
+            vec![format!("transfer {number} of {} goes on", clean(name))]
+        }
         Outcome::Cancelled { number, name } => {
             vec![format!("transfer {number} of {} cancelled", clean(name))]
         }

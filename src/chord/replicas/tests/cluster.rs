@@ -361,7 +361,7 @@ impl Cluster {
     }
 
     pub(super) fn begin_remove(&mut self, at: Peer, file: &str) -> Ticket {
-        self.command(at, Command::Remove { name: name(file) })
+        self.command(at, Command::Remove { name: name(file), at_s: 0 })
     }
 
     pub(super) fn reply(&self, ticket: Ticket) -> Option<Reply> {
@@ -489,8 +489,9 @@ impl Cluster {
     fn command(&mut self, at: Peer, command: Command) -> Ticket {
         let ticket = self.next;
         self.next += 1;
-        let (Command::Offer { name, .. } | Command::Commit { name, .. } | Command::Remove { name }) =
-            &command
+        let (Command::Offer { name, .. }
+        | Command::Commit { name, .. }
+        | Command::Remove { name, .. }) = &command
         else {
             panic!("no command about a file");
         };
