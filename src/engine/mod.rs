@@ -82,6 +82,7 @@ mod serve_data;
 mod shared;
 mod shares;
 mod timers;
+mod tombstones;
 mod transfers;
 mod trust;
 

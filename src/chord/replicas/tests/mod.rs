@@ -3,6 +3,9 @@
 
 mod cluster;
 mod guards;
+mod losses;
+mod rooms;
+mod tombstones;
 mod tree;
 
 use super::*;
