@@ -345,7 +345,7 @@ const JOIN_PAUSES: [Duration; 4] = [
 
 async fn stop(shared: &Shared) {
     shared.stop.cancel();
-    shared.transfers.cancel_all();
+    shared.transfers.stop_all();
     shared.cuts.cut_all();
     shared.connections.close();
     shared.tasks.wait().await;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ struct Entry {
     total: AtomicU64,
     done: AtomicU64,
     cancelled: CancellationToken,
+    /// What came so far shall stay for another time.
+    kept: AtomicBool,
     began: Instant,
     changing: Mutex<Changing>,
 }
@@ -85,6 +87,7 @@ impl Transfers {
             total: AtomicU64::new(total),
             done: AtomicU64::new(0),
             cancelled: CancellationToken::new(),
+            kept: AtomicBool::new(false),
             began: now,
             changing: Mutex::new(Changing {
                 state: TransferState::Running,
@@ -124,6 +127,19 @@ impl Transfers {
     pub(super) fn cancel_all(&self) {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.entries.values().for_each(|entry| entry.cancelled.cancel());
+    }
+
+    /// Ends all running transfers with their node: what came so far stays for
+    /// another time.
+    pub(super) fn stop_all(&self) {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.entries.values().for_each(|entry| {
+            // One that its user has cancelled stays so.
+            if !entry.cancelled.is_cancelled() {
+                entry.kept.store(true, Ordering::Relaxed);
+            }
+            entry.cancelled.cancel();
+        });
     }
 
     /// Whether any transfer is under way.
@@ -206,6 +222,15 @@ impl Transfer {
         changing.mark = (Instant::now(), 0);
     }
 
+    /// Starts counting from what is here already: it came in an earlier attempt
+    /// and says nothing of the rate.
+    pub(super) fn goes_on(&self, total: u64, here: u64) {
+        self.entry.done.store(here, Ordering::Relaxed);
+        self.entry.total.store(total, Ordering::Relaxed);
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        changing.mark = (Instant::now(), here);
+    }
+
     /// Names another side, once.
     pub(super) fn with_peer(&self, peer: SocketAddr) {
         let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,6 +257,12 @@ impl Transfer {
     /// Whether its user wants it to stop.
     pub(super) fn is_cancelled(&self) -> bool {
         self.entry.cancelled.is_cancelled()
+    }
+
+    /// Whether its user does not want what came so far either: it was
+    /// cancelled, and not only ended with the node.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.is_cancelled() && !self.entry.kept.load(Ordering::Relaxed)
     }
 
     /// Waits until its user wants it to stop.
