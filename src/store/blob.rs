@@ -140,11 +140,24 @@ impl Blobs {
 
     /// Removes a content: its sidecar, then its blob.
     pub(super) fn remove(&self, root: &ContentHash) -> Result<(), StoreError> {
+        self.take_out(root, |blob| self.disk.remove(blob).map_err(on("remove", blob)))
+    }
+
+    /// Makes a content's blob what is left of it, for whoever takes the content
+    /// in again soon: every piece is looked at first. Its sidecar is removed.
+    pub(super) fn set_aside(&self, root: &ContentHash, size: u64) -> Result<(), StoreError> {
+        self.take_out(root, |blob| self.partials.adopt(blob, root, size))
+    }
+
+    fn take_out(
+        &self,
+        root: &ContentHash,
+        take: impl FnOnce(&Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let blob = self.path(root);
         let names = blob.with_extension(NAMES);
-        for path in [&names, &blob] {
-            self.disk.remove(path).map_err(on("remove", path))?;
-        }
+        self.disk.remove(&names).map_err(on("remove", &names))?;
+        take(&blob)?;
         let dir = parent(&blob);
         if self.disk.size(dir).map_err(on("look at", dir))?.is_some() {
             self.disk.sync_dir(dir).map_err(on("sync", dir))?;

@@ -249,9 +249,19 @@ impl Store {
     /// same file. What a killed process left is read and verified first, which
     /// takes as long as reading it.
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
+        self.resume(manifest, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Store::begin`]; `step` hears of the bytes of an earlier attempt as
+    /// they are verified. It may break that off: none of them counts then.
+    pub fn resume(
+        &self,
+        manifest: Manifest,
+        mut step: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Incoming, StoreError> {
         let partial = self.shared.blobs.partials.begin(&manifest)?;
         let incoming = Incoming { partial, store: self.clone() };
-        incoming.partial.look(&mut |_| ControlFlow::Continue(()));
+        incoming.partial.look(&mut step);
         Ok(incoming)
     }
 
@@ -381,7 +391,7 @@ impl Incoming {
     /// Makes the content durable under its hash, unless somebody else who took
     /// it in has done so. [`Store::commit`] shall follow soon: the next start
     /// removes what no record names.
-    pub fn finish(self) -> Result<(), StoreError> {
+    pub fn finish(&self) -> Result<(), StoreError> {
         let _turn = self.partial.finishing();
         if self.partial.is_moved() {
             return Ok(());

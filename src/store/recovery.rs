@@ -132,10 +132,11 @@ fn reconcile(
     for record in kept.iter().filter(|record| !record.is_deleted()) {
         referring.entry(record.version.root).or_default().insert(record);
     }
-    for root in found.keys() {
+    for (root, size) in found {
         match referring.get(root) {
+            // An upload that was not committed goes on where it was.
             None => {
-                blobs.remove(root)?;
+                blobs.set_aside(root, *size)?;
                 recovery.removed_orphans += 1;
             }
             Some(records) => {
