@@ -23,6 +23,7 @@ mod scan;
 mod search;
 mod sessions;
 mod shares;
+mod sizes;
 mod sources;
 mod swarm;
 mod tape;

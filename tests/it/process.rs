@@ -158,6 +158,11 @@ impl NodeProcess {
         self.signal(Signal::TERM);
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Any signal.
     pub(crate) fn signal(&self, what: Signal) {
         signal(self.child.id(), what);
