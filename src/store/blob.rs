@@ -9,15 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Disk, create_dirs, parent};
 use super::error::{StoreError, on};
 use super::partial::Partial;
+use super::partials::Partials;
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
-use crate::transfer::manifest::Manifest;
 
 /// The extension of the sidecars of 0.2.0, which named the records of a blob.
 const SIDECAR: &str = "names";
@@ -27,13 +26,11 @@ const SIDECAR: &str = "names";
 pub(super) struct Blobs {
     disk: Arc<dyn Disk>,
     contents: PathBuf,
-    partial: PathBuf,
     /// The directories in `blobs/` that are there durably. Locked while one is
     /// made, so that nobody uses it before.
     shelves: Mutex<BTreeSet<PathBuf>>,
-    /// Makes names in `partial/` differ; what an earlier process left there
-    /// is removed before the first is made.
-    next: AtomicU64,
+    /// Contents on their way in.
+    pub(super) partials: Partials,
 }
 
 /// What lies in `blobs/`.
@@ -53,7 +50,7 @@ pub(super) struct Sidecar {
 }
 
 impl Blobs {
-    /// Makes the directories and removes what an earlier process left
+    /// Makes the directories and finds what an earlier process left
     /// unfinished.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Blobs, StoreError> {
         let contents = dir.join("blobs");
@@ -61,10 +58,8 @@ impl Blobs {
         for dir in [&contents, &partial] {
             create_dirs(&*disk, dir).map_err(on("create", dir))?;
         }
-        for path in disk.list(&partial).map_err(on("list", &partial))? {
-            disk.remove(&path).map_err(on("remove", &path))?;
-        }
-        Ok(Blobs { disk, contents, partial, shelves: Mutex::default(), next: AtomicU64::new(0) })
+        let partials = Partials::open(Arc::clone(&disk), partial)?;
+        Ok(Blobs { disk, contents, shelves: Mutex::default(), partials })
     }
 
     /// Where a content lies or would lie.
@@ -112,12 +107,6 @@ impl Blobs {
         Ok(found)
     }
 
-    /// Starts a partial file for a content.
-    pub(super) fn begin(&self, manifest: Manifest) -> Result<Partial, StoreError> {
-        let path = self.fresh(&manifest.root().to_string());
-        Partial::create(Arc::clone(&self.disk), path, manifest)
-    }
-
     /// Moves a complete and fsynced partial file to its content's place.
     pub(super) fn place(&self, partial: &Partial) -> Result<(), StoreError> {
         let to = self.path(&partial.manifest().root());
@@ -140,6 +129,12 @@ impl Blobs {
     pub(super) fn remove(&self, root: &ContentHash) -> Result<(), StoreError> {
         let path = self.path(root);
         self.disk.remove(&path).map_err(on("remove", &path))
+    }
+
+    /// Makes a content's blob what is left of it, for whoever takes the content
+    /// in again soon: every piece is looked at first.
+    pub(super) fn set_aside(&self, root: &ContentHash, size: u64) -> Result<(), StoreError> {
+        self.partials.adopt(&self.path(root), root, size)
     }
 
     /// The records that a sidecar of 0.2.0 names.
@@ -169,10 +164,6 @@ impl Blobs {
             shelves.insert(dir.to_owned());
         }
         Ok(())
-    }
-
-    fn fresh(&self, stem: &str) -> PathBuf {
-        self.partial.join(format!("{stem}.{}", self.next.fetch_add(1, Ordering::Relaxed)))
     }
 }
 

@@ -8,7 +8,8 @@
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
 //! | `names.log` | the records again, a line each ([`log`]) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
-//! | `partial/` | files on their way in; emptied at every start |
+//! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
+//! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
 //!
 //! `peers.toml` and `log/` beside them are not the store's.
 //!
@@ -51,6 +52,7 @@ mod error;
 mod group;
 mod log;
 mod partial;
+mod partials;
 mod recovery;
 mod stamp;
 
@@ -63,7 +65,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use blob::Blobs;
 use catalogue::Catalogue;
@@ -79,6 +81,7 @@ pub use stamp::Stamp;
 use crate::name::FileName;
 use crate::record::{ContentHash, Record, Version};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex};
+use crate::transfer::pieces::PieceSet;
 
 /// Bytes read at once while hashing: whole pieces keep the disk busy and
 /// BLAKE3's wide instructions fed.
@@ -239,11 +242,31 @@ impl Store {
         self.shared.blobs.open_blob(root)
     }
 
-    /// Starts to take in a content. Several may come in at once, also of the
-    /// same content: each has a file of its own and the first to finish wins.
+    /// Starts to take in a content, or goes on with what an earlier attempt
+    /// left of it. Several may take in the same content at once: they fill the
+    /// same file. What a killed process left is read and verified first, which
+    /// takes as long as reading it.
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.begin(manifest)?;
-        Ok(Incoming { partial, store: self.clone() })
+        self.resume(manifest, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Store::begin`]; `step` hears of the bytes of an earlier attempt as
+    /// they are verified. It may break that off: none of them counts then.
+    pub fn resume(
+        &self,
+        manifest: Manifest,
+        mut step: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Incoming, StoreError> {
+        let partial = self.shared.blobs.partials.begin(&manifest)?;
+        let incoming = Incoming { partial, store: self.clone() };
+        incoming.partial.look(&mut step);
+        Ok(incoming)
+    }
+
+    /// Removes what unfinished uploads left too long ago, about an hour. How
+    /// many these were.
+    pub fn expire(&self) -> usize {
+        self.shared.blobs.partials.expire(SystemTime::now())
     }
 
     /// Which finish a content that is here and not committed came from, for
@@ -310,11 +333,12 @@ fn now_s() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
-/// A content on its way in. Dropped before [`Incoming::finish`], it leaves
-/// nothing behind.
+/// A content on its way in. Dropped before [`Incoming::finish`], it leaves the
+/// pieces that came for whoever takes in the same content within about an
+/// hour, unless the disk failed.
 #[derive(Debug)]
 pub struct Incoming {
-    partial: Partial,
+    partial: Arc<Partial>,
     store: Store,
 }
 
@@ -330,15 +354,40 @@ impl Incoming {
         self.partial.missing()
     }
 
+    /// The pieces that are here.
+    pub fn here(&self) -> PieceSet {
+        self.partial.here()
+    }
+
+    /// Waits until a piece is here, whoever brings it, at most so long; whether
+    /// it is.
+    pub fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
+        self.partial.wait_for(index, at_most)
+    }
+
+    /// Opens the file for reading: bytes of pieces that are here are right. It
+    /// stays readable when the content gets its own name meanwhile.
+    pub fn reader(&self) -> Result<File, StoreError> {
+        self.partial.reader().or_else(|error| {
+            // Somebody else may have finished it.
+            self.store.open_blob(&self.manifest().root())?.ok_or(error)
+        })
+    }
+
     /// What is coming in.
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
     }
 
-    /// Puts the content under its hash, with durable bytes; its name is durable
-    /// with the record that names it. [`Store::commit`] shall follow soon: the
-    /// next start removes what no record names.
-    pub fn finish(self) -> Result<(), StoreError> {
+    /// Puts the content under its hash, with durable bytes, unless somebody else
+    /// who took it in has done so; its name is durable with the record that
+    /// names it. [`Store::commit`] shall follow soon: the next start removes
+    /// what no record names.
+    pub fn finish(&self) -> Result<(), StoreError> {
+        let _turn = self.partial.finishing();
+        if self.partial.is_moved() {
+            return Ok(());
+        }
         self.partial.seal()?;
         let Shared { blobs, contents, .. } = &*self.store.shared;
         let manifest = self.partial.manifest().clone();
@@ -347,6 +396,7 @@ impl Incoming {
         if let Err(error) = blobs.place(&self.partial) {
             // It may have its name already.
             drop(pin);
+            self.partial.spoil();
             self.store.release(root);
             return Err(error);
         }
@@ -354,6 +404,12 @@ impl Incoming {
         drop(pin);
         self.partial.moved();
         Ok(())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.store.shared.blobs.partials.leave(&self.partial);
     }
 }
 

@@ -63,9 +63,10 @@ pub(super) fn recover(
     let roots: BTreeSet<ContentHash> = records.values().map(|record| record.version.root).collect();
     // With catalogue and log both gone nothing names the blobs, but the ring
     // may do so again: they stay until the next start.
-    let orphans = found.blobs.keys().filter(|root| !roots.contains(root) && named);
-    for root in orphans {
-        blobs.remove(root)?;
+    let orphans = found.blobs.iter().filter(|(root, _)| !roots.contains(root) && named);
+    for (root, size) in orphans {
+        // An upload that was not committed goes on where it was.
+        blobs.set_aside(root, *size)?;
         recovery.removed_orphans += 1;
     }
     if !log.resume(&replay, &records)? {
