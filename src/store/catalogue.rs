@@ -179,6 +179,29 @@ impl Catalogue {
         })
     }
 
+    /// The records that refer to a content.
+    pub(super) fn referring(&self, root: &ContentHash) -> Result<Vec<Record>, StoreError> {
+        self.read(|database| {
+            let records = Records::open(database)?;
+            let mut found = Vec::new();
+            for name in database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)? {
+                found.extend(records.get(name?.value())?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// All contents that records refer to, in the order of hashes.
+    pub(super) fn contents(&self) -> Result<Vec<ContentHash>, StoreError> {
+        self.read(|database| {
+            let mut found = Vec::new();
+            for entry in database.begin_read()?.open_multimap_table(NAMES)?.iter()? {
+                found.push(ContentHash(entry?.0.value()));
+            }
+            Ok(found)
+        })
+    }
+
     /// The name of a record that refers to a content.
     pub(super) fn one_referring(&self, root: &ContentHash) -> Result<Option<FileName>, StoreError> {
         self.read(|database| {
