@@ -133,7 +133,7 @@ impl Catalogue {
     pub(super) fn records(&self) -> Result<Vec<Record>, StoreError> {
         self.read(|database| {
             let mut records = Vec::new();
-            for record in Records::open(database)?.iter()? {
+            for record in Records::open(database)?.all()? {
                 records.push(record?);
             }
             Ok(records)
@@ -147,7 +147,7 @@ impl Catalogue {
     ) -> Result<(), StoreError> {
         // What `work` says is not the catalogue's failure.
         let worked = self.read(|database| {
-            for record in Records::open(database)?.iter()? {
+            for record in Records::open(database)?.all()? {
                 if let Err(why) = work(&record?) {
                     return Ok(Err(why));
                 }
@@ -439,7 +439,7 @@ impl Records {
         row.map(|row| self.record(name, row)).transpose()
     }
 
-    fn iter(&self) -> Result<impl Iterator<Item = Result<Record, redb::Error>> + '_, redb::Error> {
+    fn all(&self) -> Result<impl Iterator<Item = Result<Record, redb::Error>> + '_, redb::Error> {
         Ok(self.records.iter()?.map(|entry| {
             let (name, row) = entry?;
             self.record(name.value(), row.value())

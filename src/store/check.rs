@@ -133,8 +133,5 @@ fn check(
         }
     }
     let longer = blob.metadata().is_ok_and(|found| found.len() > manifest.size());
-    match bad.is_empty() && !longer {
-        true => Verified::Whole,
-        false => Verified::Damaged(bad),
-    }
+    if bad.is_empty() && !longer { Verified::Whole } else { Verified::Damaged(bad) }
 }
