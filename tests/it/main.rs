@@ -17,6 +17,7 @@ mod providers;
 mod pty;
 mod registry;
 mod registry_dashboard;
+mod resume;
 mod scan;
 mod search;
 mod sessions;
