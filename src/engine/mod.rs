@@ -83,6 +83,7 @@ mod serve_data;
 mod shared;
 mod shares;
 mod timers;
+mod tombstones;
 mod transfers;
 mod trust;
 
