@@ -179,7 +179,8 @@ impl DataConnection {
     }
 
     /// Whether the other side has said something, or has gone, while it was
-    /// being sent bytes.
+    /// being sent bytes. Not while somebody else reads or writes: the socket
+    /// does not wait for a moment.
     pub(super) fn has_answer(&self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
             return true;

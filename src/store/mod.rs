@@ -263,6 +263,18 @@ impl Store {
         Ok(incoming)
     }
 
+    /// Bytes on the disk of contents on their way in and of what unfinished
+    /// uploads left.
+    pub fn unfinished_bytes(&self) -> u64 {
+        self.shared.blobs.partials.bytes()
+    }
+
+    /// Makes room: removes what the unfinished upload left that was left
+    /// longest ago. Whether there was one.
+    pub fn give_way(&self) -> bool {
+        self.shared.blobs.partials.give_way()
+    }
+
     /// Removes what unfinished uploads left too long ago, about an hour. How
     /// many these were.
     pub fn expire(&self) -> usize {
@@ -346,7 +358,17 @@ impl Incoming {
     /// Verifies a piece and writes it. Pieces may come in any order and from
     /// several threads; one that is already here changes nothing.
     pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
-        self.partial.write(index, bytes)
+        loop {
+            match self.partial.write(index, bytes) {
+                Err(IncomingError::Disk(error)) if error.is_full() && self.store.give_way() => {}
+                written => {
+                    if matches!(written, Err(IncomingError::Disk(_))) {
+                        self.partial.spoil();
+                    }
+                    return written;
+                }
+            }
+        }
     }
 
     /// How many pieces are not here yet.

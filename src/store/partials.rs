@@ -261,6 +261,7 @@ fn root_of(path: &Path) -> Option<ContentHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::faulty::{Fault, FaultyDisk};
     use crate::store::{Incoming, Recovery, Store};
     use crate::transfer::manifest::{ManifestBuilder, PieceIndex};
     use std::path::Path;
@@ -459,6 +460,27 @@ mod tests {
         let gone = |root: &ContentHash| !partials.path(root).exists();
         assert!(gone(&roots[0]) && gone(&roots[1]) && !gone(&roots[2]));
         while partials.give_way() {}
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn what_was_left_gives_way_to_what_comes_in_on_a_full_disk() {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        let other = vec![7; PIECE + 1];
+        let left = store.begin(manifest(&other)).unwrap();
+        bring(&left, &other, &[0]);
+        drop(left);
+        let incoming = store.begin(manifest(&content())).unwrap();
+        disk.arm(1, Fault::Once(std::io::ErrorKind::StorageFull));
+        bring(&incoming, &content(), &[0, 1]);
+        assert_eq!(listing(dir.path()).len(), 2, "the other one is gone");
+        // Now nothing is left that could go: what came is not kept either.
+        disk.arm(1, Fault::Once(std::io::ErrorKind::StorageFull));
+        let piece = &content()[2 * PIECE..3 * PIECE];
+        assert!(incoming.write(PieceIndex(2), piece).is_err());
+        drop(incoming);
         assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
     }
 
