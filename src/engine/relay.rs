@@ -331,10 +331,7 @@ impl Passage<'_> {
     /// Reads the pieces that are not here from a local file; who behind this
     /// node has the content durably, once it is durable here.
     pub(super) fn copy(&self, path: &Path, transfer: &Transfer) -> Result<Vec<Peer>, PassError> {
-        let beat = || match transfer.is_cancelled() {
-            true => Err(DataError::Cancelled),
-            false => Ok(()),
-        };
+        let beat = || if transfer.is_cancelled() { Err(DataError::Cancelled) } else { Ok(()) };
         let content = self.open(transfer, beat)?;
         let here = content.here();
         self.through(&content, beat, || {

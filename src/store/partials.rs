@@ -366,7 +366,8 @@ mod tests {
 
     #[test]
     fn rubbish_for_a_map_or_behind_the_last_piece_does_no_harm() {
-        for rubbish in [&b""[..], b"chordal pieces 1", &[0xFF; 100], &[7; 100_000]] {
+        let long = vec![7; 100_000];
+        for rubbish in [&b""[..], b"chordal pieces 1", &[0xFF; 100], &long] {
             let dir = TempDir::new().unwrap();
             let file = killed(dir.path(), &[0, 1]);
             fs::write(map_path(&file), rubbish).unwrap();
