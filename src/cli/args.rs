@@ -566,6 +566,7 @@ const fn hint(kind: Kind) -> ValueHint {
         | Kind::Pattern
         | Kind::Text
         | Kind::Transfer
+        | Kind::Paused
         | Kind::Word => ValueHint::Other,
     }
 }
@@ -842,7 +843,7 @@ mod tests {
             ("jion 127.0.0.1:2000", "chordal --join ADDR"),
             ("join 127.0.0.1:2000", "chordal --join ADDR"),
             ("share /tmp", "chordal --share PATH"),
-            ("transfers", "typed at the prompt of a running node"),
+            ("unshare x", "typed at the prompt of a running node"),
             ("xyzzy", "see 'chordal --help'"),
         ] {
             let problem = wrong(line);

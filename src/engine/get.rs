@@ -317,6 +317,7 @@ impl Job<'_> {
         let NamedContent { root, size, .. } = *self.content;
         let mut sources = self.content.sources.clone();
         let opened = loop {
+            self.transfer.wait_while_held()?;
             match self.fetcher.open(&sources, root, size, self.transfer) {
                 Ok(opened) => break opened,
                 Err(FetchError::NoSource(why)) => {

@@ -99,6 +99,7 @@ impl Shared {
             hello: self.me().hello(Purpose::Data),
             counters: std::sync::Arc::clone(&self.counters),
             cuts: self.cuts.clone(),
+            limits: self.limits.clone(),
         }
     }
 }

@@ -40,6 +40,7 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use hub::Hub;
+use limits::Limits;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
@@ -63,6 +64,7 @@ mod frames;
 mod get;
 mod hub;
 mod keep;
+mod limits;
 mod links;
 mod locate;
 mod mesh;
@@ -255,8 +257,9 @@ impl Node {
             identity: identities,
             store,
             counters: Arc::default(),
-            transfers: Transfers::new(started),
+            transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
+            limits: Limits::new(&config.transfers),
             download_dir: config
                 .download_dir
                 .clone()
