@@ -21,6 +21,7 @@ use super::Submission;
 use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
+use super::control;
 use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
@@ -97,17 +98,6 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Connect { peer } => words::connect(shared, &peer).await,
         Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
         Command::Say { text } => words::say(&access, text).await,
-        Command::Transfers => Ok(Outcome::Transfers(shared.transfers.rows())),
-        Command::Cancel { number } => match shared.transfers.cancel(number) {
-            Some(name) => Ok(Outcome::Cancelled { number, name }),
-            None => Err(format!("no transfer {number} is running; transfers lists them")),
-        },
-        Command::Pause { number } => {
-            shared.transfers.pause(number).map(|name| Outcome::Paused { number, name })
-        }
-        Command::Resume { number } => {
-            shared.transfers.resume(number).map(|name| Outcome::Resumed { number, name })
-        }
         Command::Scan { host, ports } => {
             scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
         }
@@ -117,9 +107,13 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
     }
 }
 
-/// The commands that only read, from inside and from outside alike.
+/// The commands that only read or steer transfers, from inside and from outside
+/// alike.
 pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, String> {
     let space = access.space();
+    if let Some(outcome) = control::carry_out(access, &command).await {
+        return outcome;
+    }
     match command {
         Command::Ls { pattern, ring: false } => {
             let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());

@@ -55,6 +55,7 @@ mod bursts;
 pub mod client;
 mod commands;
 mod connection;
+mod control;
 mod cuts;
 mod data;
 mod events;
@@ -348,7 +349,7 @@ const JOIN_PAUSES: [Duration; 4] = [
 
 async fn stop(shared: &Shared) {
     shared.stop.cancel();
-    shared.transfers.cancel_all();
+    shared.transfers.stop_all();
     shared.cuts.cut_all();
     shared.connections.close();
     shared.tasks.wait().await;

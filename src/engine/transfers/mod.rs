@@ -73,6 +73,8 @@ struct Entry {
     /// Paused, or not its turn. Changed under the list's lock only.
     held: AtomicBool,
     cancelled: CancellationToken,
+    /// What came so far shall stay for another time.
+    kept: AtomicBool,
     began: Instant,
     changing: Mutex<Changing>,
 }
@@ -151,6 +153,7 @@ impl Transfers {
             moved: AtomicU64::new(0),
             held: AtomicBool::new(paused),
             cancelled: cancelled.unwrap_or_default(),
+            kept: AtomicBool::new(false),
             began: Instant::now(),
             changing: Mutex::new(Changing {
                 state: TransferState::Running,
@@ -171,16 +174,19 @@ impl Transfers {
     }
 
     /// Asks a transfer to stop, one that waits as well as one that runs. Its
-    /// name; `None`: no such transfer is under way.
-    pub(super) fn cancel(&self, number: u64) -> Option<String> {
+    /// name.
+    ///
+    /// # Errors
+    /// A sentence: no such transfer is under way.
+    pub(super) fn cancel(&self, number: u64) -> Result<String, String> {
         let list = self.all.lock();
-        let entry = list.under_way(number)?;
+        let entry = list.under_way(number).ok_or_else(|| missing(number))?;
         entry.cancelled.cancel();
         for entry in list.with_parts(number) {
             entry.cut();
         }
         self.all.tell();
-        Some(entry.name.clone())
+        Ok(entry.name.clone())
     }
 
     /// Has a transfer wait until it is resumed. Its name.
@@ -254,6 +260,20 @@ impl Transfers {
     /// Asks all running transfers to stop.
     pub(super) fn cancel_all(&self) {
         let list = self.all.lock();
+        list.entries.values().for_each(|entry| entry.cancelled.cancel());
+        self.all.tell();
+    }
+
+    /// Ends all running transfers with their node: what came so far stays for
+    /// another time.
+    pub(super) fn stop_all(&self) {
+        let list = self.all.lock();
+        list.entries.values().for_each(|entry| {
+            // One that its user has cancelled stays so.
+            if !entry.cancelled.is_cancelled() {
+                entry.kept.store(true, Ordering::Relaxed);
+            }
+        });
         list.entries.values().for_each(|entry| entry.cancelled.cancel());
         self.all.tell();
     }
@@ -396,16 +416,17 @@ impl Transfer {
 
     /// Starts counting from zero again (another phase, another attempt).
     pub(super) fn restart(&self, total: u64) {
-        self.restart_at(0, total);
+        self.goes_on(total, 0);
     }
 
-    /// Starts counting where an earlier attempt got to.
-    pub(super) fn restart_at(&self, done: u64, total: u64) {
+    /// Starts counting from what is here already: it came in an earlier attempt
+    /// and says nothing of the rate.
+    pub(super) fn goes_on(&self, total: u64, here: u64) {
         let mut changing = self.entry.change();
-        self.entry.done.store(done, Ordering::Relaxed);
+        self.entry.done.store(here, Ordering::Relaxed);
         self.entry.moved.store(0, Ordering::Relaxed);
         self.entry.total.store(total, Ordering::Relaxed);
-        changing.base = done;
+        changing.base = here;
         changing.meter = Meter::new(self.entry.began.elapsed());
     }
 
@@ -503,6 +524,12 @@ impl Transfer {
         self.entry.cancelled.is_cancelled()
     }
 
+    /// Whether its user does not want what came so far either: it was
+    /// cancelled, and not only ended with the node.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.is_cancelled() && !self.entry.kept.load(Ordering::Relaxed)
+    }
+
     /// Waits until its user wants it to stop.
     pub(super) async fn cancelled(&self) {
         self.entry.cancelled.cancelled().await;
@@ -540,7 +567,8 @@ impl Transfer {
             changing.connection = None;
             changing.paused = false;
             let span = now.saturating_duration_since(self.entry.began).as_secs_f64().max(0.001);
-            changing.rate = (self.entry.done.load(Ordering::Relaxed) as f64 / span) as u64;
+            let done = self.entry.done.load(Ordering::Relaxed).saturating_sub(changing.base);
+            changing.rate = (done as f64 / span) as u64;
             if matches!(changing.state, TransferState::Running | TransferState::Securing { .. }) {
                 changing.state = TransferState::Failed("interrupted".into());
             }
@@ -591,12 +619,12 @@ mod tests {
     fn only_a_running_transfer_can_be_cancelled() {
         let transfers = Transfers::new(Instant::now(), 2);
         let transfer = transfers.open(TransferKind::Download, "a", 10);
-        assert_eq!(transfers.cancel(1).as_deref(), Some("a"));
+        assert_eq!(transfers.cancel(1).as_deref(), Ok("a"));
         assert!(transfer.is_cancelled());
         transfer.end(Err("stopped".into()));
         assert_eq!(transfers.rows()[0].state, TransferState::Cancelled);
-        assert_eq!(transfers.cancel(1), None);
-        assert_eq!(transfers.cancel(7), None);
+        assert!(transfers.cancel(1).is_err());
+        assert!(transfers.cancel(7).is_err());
     }
 
     #[tokio::test]
@@ -615,7 +643,7 @@ mod tests {
             states(),
             [TransferState::Queued, TransferState::Queued, TransferState::Running]
         );
-        assert_eq!(transfers.cancel(3).as_deref(), Some("c"));
+        assert_eq!(transfers.cancel(3).as_deref(), Ok("c"));
         assert_eq!(impatient.await, Err(Cancelled));
         first.end(Ok(()));
         assert_eq!(waiting.await, Ok(()));
