@@ -19,6 +19,7 @@ use super::data::DataPlane;
 use super::files::{self, Phases};
 use super::get;
 use super::idle::Idle;
+use super::limits::Limits;
 use super::lines::Lines;
 use super::mesh::words;
 use super::scan::{self, Scanner};
@@ -164,12 +165,14 @@ async fn enter(options: &Options) -> Result<Client, String> {
             "{via} cannot be reached: {error}; is a node running there? --via names another one"
         )
     })?;
-    let (cuts, transfers) = (Cuts::default(), Transfers::new(Instant::now()));
+    let cuts = Cuts::default();
+    let transfers = Transfers::new(Instant::now(), options.transfers.at_once);
     let plane = DataPlane {
         hello: client_hello(Purpose::Data),
         counters: Arc::default(),
         cuts: cuts.clone(),
         idle: Idle::default(),
+        limits: Limits::new(&options.transfers),
     };
     let access = Access::Outside(Outside {
         via,

@@ -21,7 +21,8 @@ use super::Submission;
 use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
-use super::files::{self, Phases};
+use super::control;
+use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
 use super::provide;
@@ -62,20 +63,32 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Put { path, name, overwrite } => {
             let name = files::name_for(&path, name.as_deref())?;
             let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
-            let result = files::put(&access, &path, name, overwrite, &transfer, &NoPhases).await;
+            let put = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                files::put(&access, &path, name, overwrite, &transfer, &NoPhases).await
+            };
+            let result = put().await;
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
         Command::Get { name, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let got = get::get(&access, &name, &place, &transfer, &NoPhases).await;
+            let get = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                get::get(&access, &name, &place, &transfer, &NoPhases).await
+            };
+            let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Request { name, peer, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let got = get::request(&access, &name, &peer, &place, &transfer, &NoPhases).await;
+            let get = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                get::request(&access, &name, &peer, &place, &transfer, &NoPhases).await
+            };
+            let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
@@ -85,11 +98,6 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Connect { peer } => words::connect(shared, &peer).await,
         Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
         Command::Say { text } => words::say(&access, text).await,
-        Command::Transfers => Ok(Outcome::Transfers(shared.transfers.rows())),
-        Command::Cancel { number } => match shared.transfers.cancel(number) {
-            Some(name) => Ok(Outcome::Cancelled { number, name }),
-            None => Err(format!("no transfer {number} is running; transfers lists them")),
-        },
         Command::Scan { host, ports } => {
             scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
         }
@@ -99,9 +107,13 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
     }
 }
 
-/// The commands that only read, from inside and from outside alike.
+/// The commands that only read or steer transfers, from inside and from outside
+/// alike.
 pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, String> {
     let space = access.space();
+    if let Some(outcome) = control::carry_out(access, &command).await {
+        return outcome;
+    }
     match command {
         Command::Ls { pattern, ring: false } => {
             let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());

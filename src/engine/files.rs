@@ -94,6 +94,11 @@ pub(super) async fn put(
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
+        if transfer.is_held() {
+            // Its user has it wait, which cut the connection.
+            transfer.released().await.map_err(|_| CANCELLED.to_owned())?;
+            moved = Instant::now();
+        }
         if transfer.is_cancelled() {
             return Err(CANCELLED.to_owned());
         }
@@ -161,7 +166,10 @@ fn read_small(path: &Path, size: u64) -> Result<Option<Small>, String> {
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
     let progress = |bytes| {
         transfer.advance(bytes);
-        if transfer.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        match transfer.wait_while_held() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     };
     tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
         if transfer.is_cancelled() {

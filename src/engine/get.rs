@@ -330,6 +330,7 @@ impl Job<'_> {
             }
         }
         let opened = loop {
+            self.transfer.wait_while_held()?;
             match self.fetcher.open(&sources, root, size, self.transfer) {
                 Ok(opened) => break opened,
                 Err(FetchError::NoSource(why)) => {

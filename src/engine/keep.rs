@@ -110,6 +110,7 @@ impl Shared {
             counters: std::sync::Arc::clone(&self.counters),
             cuts: self.cuts.clone(),
             idle: self.idle.clone(),
+            limits: self.limits.clone(),
         }
     }
 }

@@ -41,6 +41,7 @@ use board::Board;
 use cuts::Cuts;
 use hub::Hub;
 use idle::Idle;
+use limits::Limits;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
@@ -55,6 +56,7 @@ mod bursts;
 pub mod client;
 mod commands;
 mod connection;
+mod control;
 mod cuts;
 mod data;
 mod events;
@@ -66,6 +68,7 @@ mod get;
 mod hub;
 mod idle;
 mod keep;
+mod limits;
 mod lines;
 mod links;
 mod locate;
@@ -261,9 +264,10 @@ impl Node {
             identity: identities,
             store,
             counters: Arc::default(),
-            transfers: Transfers::new(started),
+            transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
             idle: Idle::default(),
+            limits: Limits::new(&config.transfers),
             download_dir: config
                 .download_dir
                 .clone()

@@ -364,7 +364,7 @@ impl Passage<'_> {
                 let offset = self.manifest.offset_of(run.start);
                 file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
                 for index in (run.start.0..run.end.0).map(PieceIndex) {
-                    beat()?;
+                    transfer.wait_while_held().map_err(DataError::from)?;
                     piece.resize(self.manifest.len_of(index) as usize, 0);
                     file.read_exact(&mut piece).map_err(unreadable)?;
                     content.write(index, &piece).map_err(|error| match error {

@@ -24,6 +24,7 @@ use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
 use super::idle::Idle;
+use super::limits::Limits;
 use super::places::Place;
 use super::shares::Shares;
 use super::transfers::Transfers;
@@ -94,6 +95,8 @@ pub(super) struct Shared {
     pub(super) cuts: Cuts,
     /// Those of them that wait for a further request.
     pub(super) idle: Idle,
+    /// How fast they may be, all together.
+    pub(super) limits: Limits,
     /// Where downloads go.
     pub(super) download_dir: PathBuf,
     /// Where the node keeps everything else.

@@ -24,7 +24,7 @@ use crate::wire::data::{DataRequest, DataResponse};
 
 use super::data::{DataConnection, DataError, DataPlane};
 use super::shared::Input;
-use super::transfers::Transfer;
+use super::transfers::{Cancelled, Transfer};
 use super::trust::{Conduct, Reputations};
 
 mod receive;
@@ -71,6 +71,12 @@ pub(super) enum FetchError {
     /// The user wants no more.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<Cancelled> for FetchError {
+    fn from(_: Cancelled) -> FetchError {
+        FetchError::Cancelled
+    }
 }
 
 /// Where pieces go, from several threads: it verifies each before it counts.
