@@ -6,6 +6,7 @@
 //! deadline. Every process that is started here is killed when its owner is
 //! dropped; nothing here sleeps for a fixed time or takes a fixed port.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -362,6 +363,19 @@ pub(crate) fn describe(output: &Output) -> String {
         let _ = write!(said, "; {stream}: {}", String::from_utf8_lossy(bytes).trim_end());
     }
     said
+}
+
+/// The pieces that the map of a file on its way in names; none when there is no
+/// map (yet).
+pub(crate) fn pieces_in(map: &Path) -> BTreeSet<u32> {
+    // What a map has before its bits.
+    const HEAD: usize = 16 + 32 + 8;
+    let bytes = std::fs::read(map).unwrap_or_default();
+    let bits = bytes.get(HEAD..).unwrap_or_default().iter().zip(0u32..);
+    let pieces = bits.flat_map(|(byte, at)| {
+        (0..8).filter(move |bit| byte & (1 << bit) != 0).map(move |bit| at * 8 + bit)
+    });
+    pieces.collect()
 }
 
 /// A path that a test made: always text.
