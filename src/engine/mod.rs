@@ -59,6 +59,7 @@ mod data;
 mod events;
 mod fetch;
 mod files;
+mod forward;
 mod frames;
 mod get;
 mod hub;
@@ -345,7 +346,7 @@ const JOIN_PAUSES: [Duration; 4] = [
 
 async fn stop(shared: &Shared) {
     shared.stop.cancel();
-    shared.transfers.cancel_all();
+    shared.transfers.stop_all();
     shared.cuts.cut_all();
     shared.connections.close();
     shared.tasks.wait().await;
