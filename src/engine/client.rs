@@ -1,11 +1,13 @@
 //! Acting through a member of a ring without joining it: `--via`.
+//!
+//! [`run`] carries out one command; a [`Client`] as many as one likes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind};
 use crate::wire::handshake::Purpose;
@@ -16,6 +18,8 @@ use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
 use super::get;
+use super::idle::Idle;
+use super::lines::Lines;
 use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
@@ -84,11 +88,72 @@ pub async fn scan(
     result.map(Outcome::Scanned).map_err(CommandFailed)
 }
 
-async fn act(
-    options: &Options,
-    command: Command,
-    progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Outcome, String> {
+/// A client that carries out many commands through one member: the connections
+/// that they need are kept between them. Cheap to clone; the clones are the same
+/// client, and any number of commands may run at a time.
+#[derive(Clone, Debug)]
+pub struct Client {
+    access: Access,
+    cuts: Cuts,
+    transfers: Transfers,
+    download_dir: PathBuf,
+    interrupted: CancellationToken,
+    /// Ends the task that waits for the interruption.
+    _watched: Arc<DropGuard>,
+}
+
+impl Client {
+    /// Asks the member of `options` who it is and which ring it is on.
+    ///
+    /// Needs a multi-threaded tokio runtime: bytes move with blocking calls.
+    ///
+    /// # Errors
+    /// It cannot be reached, or `options.interrupted` was cancelled.
+    pub async fn connect(options: &Options) -> Result<Client, CommandFailed> {
+        enter(options).await.map_err(CommandFailed)
+    }
+
+    /// Carries out one command, without telling of its progress.
+    pub async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
+        self.carry_out(command, &Silent).await.map_err(CommandFailed)
+    }
+
+    async fn carry_out(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+        tokio::select! {
+            result = self.work(command, phases) => result,
+            () = self.interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+        }
+    }
+
+    async fn work(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+        let Client { access, transfers, download_dir, .. } = self;
+        match command {
+            Command::Put { path, name, overwrite } => {
+                let name = files::name_for(&path, name.as_deref())?;
+                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
+                files::put(access, &path, name, overwrite, &transfer, phases).await
+            }
+            Command::Get { name, to, .. } => {
+                let place = files::place_for(to.as_ref(), download_dir);
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::get(access, &name, &place, &transfer, phases).await;
+                got.map(|got| got.outcome)
+            }
+            Command::Request { name, peer, to, .. } => {
+                let place = files::place_for(to.as_ref(), download_dir);
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::request(access, &name, &peer, &place, &transfer, phases).await;
+                got.map(|got| got.outcome)
+            }
+            Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
+            Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
+            Command::Say { text } => words::say(access, text).await,
+            reading => commands::read(access, reading).await,
+        }
+    }
+}
+
+async fn enter(options: &Options) -> Result<Client, String> {
     let via = options.via;
     let introduced = tokio::select! {
         introduced = access::introduce(via) => introduced,
@@ -99,54 +164,57 @@ async fn act(
             "{via} cannot be reached: {error}; is a node running there? --via names another one"
         )
     })?;
-    let cuts = Cuts::default();
+    let (cuts, transfers) = (Cuts::default(), Transfers::new(Instant::now()));
+    let plane = DataPlane {
+        hello: client_hello(Purpose::Data),
+        counters: Arc::default(),
+        cuts: cuts.clone(),
+        idle: Idle::default(),
+    };
     let access = Access::Outside(Outside {
         via,
         member,
         params,
-        plane: DataPlane {
-            hello: client_hello(Purpose::Data),
-            counters: Arc::default(),
-            cuts: cuts.clone(),
-        },
+        plane,
+        lines: Lines::default(),
         reputations: Reputations::default(),
     });
-    let transfers = Transfers::new(Instant::now());
+    let over = CancellationToken::new();
+    tokio::spawn({
+        let (over, interrupted) = (over.clone(), options.interrupted.clone());
+        let (transfers, cuts) = (transfers.clone(), cuts.clone());
+        async move {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = interrupted.cancelled() => {
+                    // Nothing else reaches a thread that waits for bytes.
+                    transfers.cancel_all();
+                    cuts.cut_all();
+                }
+            }
+        }
+    });
+    Ok(Client {
+        access,
+        cuts,
+        transfers,
+        download_dir: options.download_dir.clone(),
+        interrupted: options.interrupted.clone(),
+        _watched: Arc::new(over.drop_guard()),
+    })
+}
+
+async fn act(
+    options: &Options,
+    command: Command,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, String> {
+    let client = enter(options).await?;
     let phases = Current::default();
-    let work = async {
-        match command {
-            Command::Put { path, name, overwrite } => {
-                let name = files::name_for(&path, name.as_deref())?;
-                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
-                files::put(&access, &path, name, overwrite, &transfer, &phases).await
-            }
-            Command::Get { name, to, .. } => {
-                let place = files::place_for(to.as_ref(), &options.download_dir);
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::get(&access, &name, &place, &transfer, &phases).await;
-                got.map(|got| got.outcome)
-            }
-            Command::Request { name, peer, to, .. } => {
-                let place = files::place_for(to.as_ref(), &options.download_dir);
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::request(&access, &name, &peer, &place, &transfer, &phases).await;
-                got.map(|got| got.outcome)
-            }
-            Command::Find { pattern } => search::command::find(&access, &pattern, &phases).await,
-            Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
-            Command::Say { text } => words::say(&access, text).await,
-            reading => commands::read(&access, reading).await,
-        }
-    };
-    let work = async {
-        tokio::select! {
-            result = work => result,
-            () = options.interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
-        }
-    };
+    let work = client.carry_out(command, &phases);
     // The bytes move on this task's thread; progress is told from another.
     let report = || {
-        let (phase, rows) = (phases.get(), transfers.rows());
+        let (phase, rows) = (phases.get(), client.transfers.rows());
         let (done, total) = rows.first().map_or((0, 0), |row| (row.done, row.total));
         if !phase.is_empty() {
             progress(Progress { phase, done, total });
@@ -160,9 +228,9 @@ async fn act(
             {
                 report();
                 if options.interrupted.is_cancelled() {
-                    // Nothing else reaches a thread that waits for bytes.
-                    transfers.cancel_all();
-                    cuts.cut_all();
+                    // Again and again: a transfer may have begun since.
+                    client.transfers.cancel_all();
+                    client.cuts.cut_all();
                 }
             }
             report();
@@ -176,6 +244,13 @@ async fn act(
             result
         }
     })
+}
+
+/// Nobody watches.
+struct Silent;
+
+impl Phases for Silent {
+    fn phase(&self, _: &str) {}
 }
 
 /// The phase that a transfer is in.

@@ -40,6 +40,7 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use hub::Hub;
+use idle::Idle;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
@@ -63,7 +64,9 @@ mod forward;
 mod frames;
 mod get;
 mod hub;
+mod idle;
 mod keep;
+mod lines;
 mod links;
 mod locate;
 mod mesh;
@@ -82,7 +85,9 @@ mod serve;
 mod serve_data;
 mod shared;
 mod shares;
+mod small;
 mod timers;
+mod tombstones;
 mod transfers;
 mod trust;
 
@@ -258,6 +263,7 @@ impl Node {
             counters: Arc::default(),
             transfers: Transfers::new(started),
             cuts: Cuts::default(),
+            idle: Idle::default(),
             download_dir: config
                 .download_dir
                 .clone()
