@@ -25,6 +25,7 @@ mod lab;
 mod log;
 mod node;
 mod places;
+mod progress;
 mod remote;
 mod scan;
 mod seed;

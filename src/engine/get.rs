@@ -63,21 +63,29 @@ pub(super) async fn get(
         Chosen::One(name, content) => (name, content),
         Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
     };
-    let job = Job {
-        name: &name,
-        content: &content,
-        fetcher: access.fetcher(name.as_str()),
-        place,
-        transfer,
-        phases,
-    };
+    fetch(access, &name, &content, place, transfer, phases).await
+}
+
+/// Fetches a content of which the sources are known, and whoever else has it by
+/// then.
+#[expect(clippy::unused_async, reason = "it blocks: only a task may call it")]
+pub(super) async fn fetch(
+    access: &Access,
+    name: &FileName,
+    content: &NamedContent,
+    place: &Place,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<Got, String> {
+    let fetcher = access.fetcher(name.as_str());
+    let job = Job { name, content, fetcher, place, transfer, phases };
     let runtime = Handle::current();
     let mut again = |over: &CancellationToken| {
         runtime.block_on(async {
             tokio::select! {
                 () = over.cancelled() => Vec::new(),
                 () = transfer.cancelled() => Vec::new(),
-                sources = again(access, &name, &content) => sources,
+                sources = again(access, name, content) => sources,
             }
         })
     };

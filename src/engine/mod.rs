@@ -83,6 +83,7 @@ mod shared;
 mod shares;
 mod timers;
 mod transfers;
+mod tree;
 mod trust;
 
 /// How a node is set up.

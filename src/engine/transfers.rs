@@ -11,15 +11,19 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::view::{TransferKind, TransferRow, TransferState};
+use crate::view::{FileCount, TransferKind, TransferRow, TransferState};
 
 use super::cuts::Cutter;
+use super::files::Phases;
 
 /// How long an ended transfer stays in the list.
 const SHOWN_AFTER: Duration = Duration::from_secs(60);
 
 /// Ended transfers in the list at the most; the oldest go first.
 const SHOWN_AT_MOST: usize = 50;
+
+/// The phase of a put in which its bytes are only read.
+pub(super) const HASHING: &str = "hashing";
 
 /// Rates are averaged over about this time.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
@@ -42,6 +46,7 @@ struct Entry {
     number: u64,
     name: String,
     kind: TransferKind,
+    part_of: Option<u64>,
     total: AtomicU64,
     done: AtomicU64,
     cancelled: CancellationToken,
@@ -52,6 +57,9 @@ struct Entry {
 #[derive(Debug)]
 struct Changing {
     state: TransferState,
+    /// What it is at, for people; empty before it says so.
+    phase: String,
+    files: Option<FileCount>,
     peers: Vec<(SocketAddr, u64)>,
     connection: Option<Cutter>,
     ended: Option<Instant>,
@@ -75,6 +83,22 @@ impl Transfers {
 
     /// Opens a transfer of `total` bytes.
     pub(super) fn open(&self, kind: TransferKind, name: &str, total: u64) -> Transfer {
+        self.add(kind, name, total, None)
+    }
+
+    /// Opens the transfer of one file of a directory: cancelled with it.
+    pub(super) fn open_part(&self, whole: &Transfer, name: &str, total: u64) -> Transfer {
+        self.add(whole.entry.kind, name, total, Some(whole))
+    }
+
+    fn add(
+        &self,
+        kind: TransferKind,
+        name: &str,
+        total: u64,
+        whole: Option<&Transfer>,
+    ) -> Transfer {
+        let cancelled = whole.map(|whole| whole.entry.cancelled.child_token());
         let now = Instant::now();
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.next += 1;
@@ -82,12 +106,15 @@ impl Transfers {
             number: list.next,
             name: name.to_owned(),
             kind,
+            part_of: whole.map(|whole| whole.entry.number),
             total: AtomicU64::new(total),
             done: AtomicU64::new(0),
-            cancelled: CancellationToken::new(),
+            cancelled: cancelled.unwrap_or_default(),
             began: now,
             changing: Mutex::new(Changing {
                 state: TransferState::Running,
+                phase: String::new(),
+                files: None,
                 peers: Vec::new(),
                 connection: None,
                 ended: None,
@@ -110,6 +137,12 @@ impl Transfers {
         entry.cancelled.cancel();
         if let Some(connection) = &changing.connection {
             connection.cut();
+        }
+        for part in list.entries.values().filter(|part| part.part_of == Some(number)) {
+            let changing = part.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(connection) = &changing.connection {
+                connection.cut();
+            }
         }
         Some(entry.name.clone())
     }
@@ -137,6 +170,11 @@ impl Transfers {
     /// The rows for a snapshot, newest first; forgets what was shown long
     /// enough.
     pub(super) fn rows(&self) -> Vec<TransferRow> {
+        self.shown().into_iter().map(|(row, _)| row).collect()
+    }
+
+    /// The rows, and what each transfer is at: "hashing", "sending"…
+    pub(super) fn shown(&self) -> Vec<(TransferRow, String)> {
         let now = Instant::now();
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ended = 0;
@@ -151,12 +189,34 @@ impl Transfers {
                     continue;
                 }
             }
-            rows.push(entry.row(&mut changing, now, self.started));
+            let row = entry.row(&mut changing, now, self.started);
+            rows.push((row, changing.phase.clone()));
         }
         for number in old {
             list.entries.remove(&number);
         }
+        add_parts(&mut rows);
         rows
+    }
+}
+
+/// Adds to each directory what its files at work have moved so far; what it
+/// counts itself is those that ended.
+fn add_parts(rows: &mut [(TransferRow, String)]) {
+    let mut moving: BTreeMap<u64, u64> = BTreeMap::new();
+    for (row, phase) in rows.iter() {
+        if let Some(whole) = row.part_of
+            && row.ended_ms.is_none()
+            // Bytes that are only read here are not on their way yet.
+            && phase != HASHING
+        {
+            *moving.entry(whole).or_default() += row.done;
+        }
+    }
+    for (row, _) in rows {
+        if let Some(more) = moving.get(&row.number) {
+            row.done = row.done.saturating_add(*more).min(row.total.max(row.done));
+        }
     }
 }
 
@@ -186,9 +246,16 @@ impl Entry {
             peers: changing.peers.clone(),
             started_ms: millis(self.began),
             ended_ms: changing.ended.map(millis),
-            files: None,
-            part_of: None,
+            files: changing.files,
+            part_of: self.part_of,
         }
+    }
+}
+
+impl Phases for Transfer {
+    fn phase(&self, phase: &str) {
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        phase.clone_into(&mut changing.phase);
     }
 }
 
@@ -222,6 +289,15 @@ impl Transfer {
             Some((_, sum)) => *sum += bytes,
             None => changing.peers.push((peer, bytes)),
         }
+    }
+
+    /// Of a directory: how many of its files are done, and the bytes of those
+    /// that are and of all.
+    pub(super) fn count_files(&self, files: FileCount, done: u64, total: u64) {
+        self.entry.done.store(done, Ordering::Relaxed);
+        self.entry.total.store(total, Ordering::Relaxed);
+        let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        changing.files = Some(files);
     }
 
     /// All bytes moved; copies are being made.

@@ -24,4 +24,5 @@ mod shares;
 mod sources;
 mod swarm;
 mod tape;
+mod trees;
 mod wire;

@@ -13,9 +13,11 @@ mod found;
 mod help;
 mod peers;
 mod ring;
+mod tree;
 
 pub use format::{bytes, clean, duration, quoted};
 pub use help::help_lines;
+pub use tree::failures;
 
 use format::{count, show};
 
@@ -96,7 +98,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             vec![format!("{} has id {} (SHA-1 mod {space})", clean(text), space.show(*id))]
         }
         Outcome::Transfers(rows) => files::transfer_lines(rows),
-        Outcome::StoredAll { .. } | Outcome::FetchedAll { .. } => Vec::new(),
+        Outcome::StoredAll { .. } | Outcome::FetchedAll { .. } => tree::lines(outcome),
         Outcome::Paused { number, name } => {
             vec![format!("transfer {number} of {} paused; resume {number} goes on", clean(name))]
         }
