@@ -18,6 +18,7 @@ use crate::id::Space;
 use crate::view::{Outcome, text};
 
 mod address;
+mod amount;
 mod args;
 mod dashboard;
 mod json;

@@ -19,7 +19,7 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
     let options = client::Options {
         via: args.via,
         download_dir: args.download_dir.unwrap_or_else(|| PathBuf::from(".")),
-        transfers: crate::engine::TransferLimits::default(),
+        transfers: args.transfers,
         interrupted: CancellationToken::new(),
     };
     let bars = Mutex::new(Bars::new());

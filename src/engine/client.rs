@@ -16,6 +16,7 @@ use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
 use super::get;
+use super::limits::Limits;
 use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
@@ -109,12 +110,13 @@ async fn act(
             hello: client_hello(Purpose::Data),
             counters: Arc::default(),
             cuts: cuts.clone(),
+            limits: Limits::new(&options.transfers),
         },
         reputations: Reputations::default(),
     });
-    let transfers = Transfers::new(Instant::now());
+    let transfers = Transfers::new(Instant::now(), options.transfers.at_once);
     let phases = Current::default();
-    let tree = Tree { access: &access, transfers: &transfers, at_once: options.transfers.at_once };
+    let tree = Tree { access: &access, transfers: &transfers };
     let work = async {
         match command {
             Command::Put { path, name, overwrite } => {

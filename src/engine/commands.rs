@@ -18,11 +18,11 @@ use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
 
 use super::Submission;
-use super::TransferLimits;
 use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
-use super::files::{self, Phases};
+use super::control;
+use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
 use super::provide;
@@ -68,7 +68,11 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             }
             let name = files::name_for(&path, name.as_deref())?;
             let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
-            let result = files::put(&access, &path, name, overwrite, &transfer, &transfer).await;
+            let put = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                files::put(&access, &path, name, overwrite, &transfer, &transfer).await
+            };
+            let result = put().await;
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
@@ -81,13 +85,21 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             }
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let got = get::get(&access, &name, &place, &transfer, &transfer).await;
+            let get = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                get::get(&access, &name, &place, &transfer, &transfer).await
+            };
+            let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Request { name, peer, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let got = get::request(&access, &name, &peer, &place, &transfer, &transfer).await;
+            let get = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                get::request(&access, &name, &peer, &place, &transfer, &transfer).await
+            };
+            let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
@@ -97,11 +109,6 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Connect { peer } => words::connect(shared, &peer).await,
         Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
         Command::Say { text } => words::say(&access, text).await,
-        Command::Transfers => Ok(Outcome::Transfers(shared.transfers.rows())),
-        Command::Cancel { number } => match shared.transfers.cancel(number) {
-            Some(name) => Ok(Outcome::Cancelled { number, name }),
-            None => Err(format!("no transfer {number} is running; transfers lists them")),
-        },
         Command::Scan { host, ports } => {
             scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
         }
@@ -113,13 +120,16 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
 
 /// What a directory is put and got with.
 fn tree<'a>(shared: &'a Shared, access: &'a Access) -> Tree<'a> {
-    let at_once = TransferLimits::default().at_once;
-    Tree { access, transfers: &shared.transfers, at_once }
+    Tree { access, transfers: &shared.transfers }
 }
 
-/// The commands that only read, from inside and from outside alike.
+/// The commands that only read or steer transfers, from inside and from outside
+/// alike.
 pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, String> {
     let space = access.space();
+    if let Some(outcome) = control::carry_out(access, &command).await {
+        return outcome;
+    }
     match command {
         Command::Ls { pattern, ring: false } => {
             let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());

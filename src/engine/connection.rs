@@ -157,6 +157,8 @@ pub(super) struct Connection {
     pub(super) number: u64,
     /// Whether this side dialled.
     pub(super) dialled: bool,
+    /// Whether the other side is on this machine.
+    pub(super) here: bool,
     queue: mpsc::Sender<Frame>,
 }
 
@@ -191,6 +193,7 @@ where
     E: FnOnce(Ending) -> BoxedEnd + Send + 'static,
 {
     let dialled = held.is_none();
+    let here = is_here(&stream);
     let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
     let (read, write) = stream.into_split();
     let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
@@ -226,7 +229,15 @@ where
         drop(held);
         ended(ending).await;
     });
-    Connection { number, dialled, queue }
+    Connection { number, dialled, here, queue }
+}
+
+/// Whether the other side of a connection is on this machine: both have the same
+/// address, or it has one that no other machine can have.
+fn is_here(stream: &TcpStream) -> bool {
+    let ip = |address: std::io::Result<SocketAddr>| address.ok().map(|at| at.ip().to_canonical());
+    let theirs = ip(stream.peer_addr());
+    theirs.is_some_and(|theirs| theirs.is_loopback()) || theirs == ip(stream.local_addr())
 }
 
 /// What [`run`]'s `ended` returns.

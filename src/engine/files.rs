@@ -61,13 +61,14 @@ pub(super) async fn put(
     let space = access.space();
     let key = wanted.name.key(space);
     let mut last = String::new();
-    for attempt in 0..PUT_ATTEMPTS {
-        if attempt > 0 {
+    let mut attempts = 0;
+    while attempts < PUT_ATTEMPTS {
+        if attempts > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        if transfer.is_cancelled() {
-            return Err(CANCELLED.to_owned());
-        }
+        let pauses = transfer.pauses();
+        transfer.released().await.map_err(|_| CANCELLED.to_owned())?;
+        attempts += 1;
         let owner = match access.lookup(key, Some(wanted.name.to_string())).await {
             Ok(trace) => trace.owner,
             Err(why) => {
@@ -94,6 +95,8 @@ pub(super) async fn put(
             Ok(_) => last = format!("{} no longer owns the name", owner.address()),
             Err(DataError::Cancelled) => return Err(CANCELLED.to_owned()),
             Err(DataError::Io(_)) if transfer.is_cancelled() => return Err(CANCELLED.to_owned()),
+            // Its user had it wait, which cut the connection.
+            Err(DataError::Io(_)) if transfer.pauses() > pauses => attempts = 0,
             Err(DataError::Changed) => {
                 let path = path.display();
                 return Err(format!("{path} changed while it was being stored; put it again"));
@@ -118,7 +121,10 @@ fn plain_file_size(path: &Path) -> Result<u64, String> {
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
     let progress = |bytes| {
         transfer.advance(bytes);
-        if transfer.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        match transfer.wait_while_held() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     };
     tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
         if transfer.is_cancelled() {

@@ -67,12 +67,14 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
         let fetcher = Fetcher { from_anybody: true, ..shared.fetcher(record.name.as_str()) };
         let opened = fetcher.open(sources, record.version.root, size, &transfer)?;
         let incoming = shared.store.begin(opened.manifest.clone())?;
+        let here = incoming.here().iter().map(|index| opened.manifest.len_of(index)).sum();
+        transfer.goes_on(size, here);
         fetcher.pieces(opened, sources, &incoming, &transfer, None)?;
         Ok(incoming.finish()?)
     })();
     transfer.end(result.as_ref().map(|&()| ()).map_err(|error: &FetchError| error.to_string()));
     result.map_err(|error| match error {
-        FetchError::NoSource(why) | FetchError::Shunned(why) => {
+        FetchError::NoSource(why) | FetchError::Interrupted(why) | FetchError::Shunned(why) => {
             tracing::debug!(name = %record.name, ?why, "no source delivered");
             StoreFailure::NoSource
         }
@@ -99,6 +101,7 @@ impl Shared {
             hello: self.me().hello(Purpose::Data),
             counters: std::sync::Arc::clone(&self.counters),
             cuts: self.cuts.clone(),
+            limits: self.limits.clone(),
         }
     }
 }

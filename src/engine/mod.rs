@@ -40,6 +40,7 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use hub::Hub;
+use limits::Limits;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
@@ -54,6 +55,7 @@ mod bursts;
 pub mod client;
 mod commands;
 mod connection;
+mod control;
 mod cuts;
 mod data;
 mod events;
@@ -63,6 +65,7 @@ mod frames;
 mod get;
 mod hub;
 mod keep;
+mod limits;
 mod links;
 mod locate;
 mod mesh;
@@ -256,8 +259,9 @@ impl Node {
             identity: identities,
             store,
             counters: Arc::default(),
-            transfers: Transfers::new(started),
+            transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
+            limits: Limits::new(&config.transfers),
             download_dir: config
                 .download_dir
                 .clone()
@@ -346,7 +350,7 @@ const JOIN_PAUSES: [Duration; 4] = [
 
 async fn stop(shared: &Shared) {
     shared.stop.cancel();
-    shared.transfers.cancel_all();
+    shared.transfers.stop_all();
     shared.cuts.cut_all();
     shared.connections.close();
     shared.tasks.wait().await;

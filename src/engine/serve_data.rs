@@ -302,9 +302,7 @@ fn copy_in(
     let mut passage = Passage::begin(&shared.store, manifest, relay);
     let mut piece = Vec::new();
     for index in manifest.indices() {
-        if transfer.is_cancelled() {
-            return Err(DataError::Cancelled.into());
-        }
+        transfer.wait_while_held().map_err(DataError::from)?;
         piece.resize(manifest.len_of(index) as usize, 0);
         file.read_exact(&mut piece).map_err(unreadable)?;
         passage.piece(index, &piece).map_err(|_| DataError::Changed)?;

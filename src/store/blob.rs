@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::disk::{Disk, create_dirs, parent};
 use super::error::{StoreError, on};
 use super::partial::Partial;
+use super::partials::Partials;
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
-use crate::transfer::manifest::Manifest;
 
 /// What the extension of a sidecar is.
 const NAMES: &str = "names";
@@ -29,13 +29,15 @@ pub(super) struct Blobs {
     disk: Arc<dyn Disk>,
     contents: PathBuf,
     partial: PathBuf,
-    /// Makes names in `partial/` differ; what an earlier process left there
-    /// is removed before the first is made.
+    /// Contents on their way in.
+    pub(super) partials: Partials,
+    /// Makes names of temporary files in `partial/` differ; those of an earlier
+    /// process are removed before the first is made.
     next: AtomicU64,
 }
 
 impl Blobs {
-    /// Makes the directories and removes what an earlier process left
+    /// Makes the directories and finds what an earlier process left
     /// unfinished.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Blobs, StoreError> {
         let contents = dir.join("blobs");
@@ -43,10 +45,8 @@ impl Blobs {
         for dir in [&contents, &partial] {
             create_dirs(&*disk, dir).map_err(on("create", dir))?;
         }
-        for path in disk.list(&partial).map_err(on("list", &partial))? {
-            disk.remove(&path).map_err(on("remove", &path))?;
-        }
-        Ok(Blobs { disk, contents, partial, next: AtomicU64::new(0) })
+        let partials = Partials::open(Arc::clone(&disk), partial.clone())?;
+        Ok(Blobs { disk, contents, partial, partials, next: AtomicU64::new(0) })
     }
 
     /// Where a content lies or would lie.
@@ -97,12 +97,6 @@ impl Blobs {
             }
         }
         Ok(found)
-    }
-
-    /// Starts a partial file for a content.
-    pub(super) fn begin(&self, manifest: Manifest) -> Result<Partial, StoreError> {
-        let path = self.fresh(&manifest.root().to_string());
-        Partial::create(Arc::clone(&self.disk), path, manifest)
     }
 
     /// Moves a complete partial file to its content's place, durably.

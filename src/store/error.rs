@@ -54,7 +54,8 @@ pub enum StoreError {
     /// The caller's: a record may only be committed once its bytes are here.
     #[error("content {0} is not stored here; fetch it first")]
     NoBlob(ContentHash),
-    /// The caller's: not all pieces were written. The partial file is gone.
+    /// The caller's: not all pieces were written. Those that were stay for the
+    /// next attempt.
     #[error("content {root} still lacks {missing} pieces; fetch them first")]
     Incomplete {
         /// The content.

@@ -8,7 +8,8 @@
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
 //! | `blobs/<aa>/<hash>.names` | the records that refer to it: `counter⇥bytes⇥name` a line |
-//! | `partial/` | files on their way in; emptied at every start |
+//! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
+//! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
 //!
 //! `peers.toml` and `log/` beside them are not the store's.
 //!
@@ -41,6 +42,7 @@ mod disk;
 mod download;
 mod error;
 mod partial;
+mod partials;
 mod recovery;
 mod stamp;
 
@@ -55,6 +57,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use blob::Blobs;
 use catalogue::Catalogue;
@@ -68,6 +71,7 @@ pub use stamp::Stamp;
 use crate::name::FileName;
 use crate::record::{ContentHash, Record, Version};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex};
+use crate::transfer::pieces::PieceSet;
 
 /// Bytes read at once while hashing: whole pieces keep the disk busy and
 /// BLAKE3's wide instructions fed.
@@ -240,11 +244,21 @@ impl Store {
         self.shared.blobs.open_blob(root)
     }
 
-    /// Starts to take in a content. Several may come in at once, also of the
-    /// same content: each has a file of its own and the first to finish wins.
+    /// Starts to take in a content, or goes on with what an earlier attempt
+    /// left of it. Several may take in the same content at once: they fill the
+    /// same file. What a killed process left is read and verified first, which
+    /// takes as long as reading it.
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.begin(manifest)?;
-        Ok(Incoming { partial, store: self.clone() })
+        let partial = self.shared.blobs.partials.begin(&manifest)?;
+        let incoming = Incoming { partial, store: self.clone() };
+        incoming.partial.look(&mut |_| ControlFlow::Continue(()));
+        Ok(incoming)
+    }
+
+    /// Removes what unfinished uploads left too long ago, about an hour. How
+    /// many these were.
+    pub fn expire(&self) -> usize {
+        self.shared.blobs.partials.expire(SystemTime::now())
     }
 
     /// Which finish a content that is here and not committed came from, for
@@ -318,11 +332,12 @@ impl Store {
     }
 }
 
-/// A content on its way in. Dropped before [`Incoming::finish`], it leaves
-/// nothing behind.
+/// A content on its way in. Dropped before [`Incoming::finish`], it leaves the
+/// pieces that came for whoever takes in the same content within about an
+/// hour, unless the disk failed.
 #[derive(Debug)]
 pub struct Incoming {
-    partial: Partial,
+    partial: Arc<Partial>,
     store: Store,
 }
 
@@ -338,19 +353,45 @@ impl Incoming {
         self.partial.missing()
     }
 
+    /// The pieces that are here.
+    pub fn here(&self) -> PieceSet {
+        self.partial.here()
+    }
+
+    /// Waits until a piece is here, whoever brings it, at most so long; whether
+    /// it is.
+    pub fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
+        self.partial.wait_for(index, at_most)
+    }
+
+    /// Opens the file for reading: bytes of pieces that are here are right. It
+    /// stays readable when the content gets its own name meanwhile.
+    pub fn reader(&self) -> Result<File, StoreError> {
+        self.partial.reader().or_else(|error| {
+            // Somebody else may have finished it.
+            self.store.open_blob(&self.manifest().root())?.ok_or(error)
+        })
+    }
+
     /// What is coming in.
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
     }
 
-    /// Makes the content durable under its hash. [`Store::commit`] shall
-    /// follow soon: the next start removes what no record names.
+    /// Makes the content durable under its hash, unless somebody else who took
+    /// it in has done so. [`Store::commit`] shall follow soon: the next start
+    /// removes what no record names.
     pub fn finish(self) -> Result<(), StoreError> {
+        let _turn = self.partial.finishing();
+        if self.partial.is_moved() {
+            return Ok(());
+        }
         self.partial.seal()?;
         let mut uncommitted = self.store.uncommitted();
         let manifest = self.partial.manifest().clone();
         if let Err(error) = self.store.shared.blobs.place(&self.partial) {
             // It may have its name already, though not durably.
+            self.partial.spoil();
             self.store.release(&uncommitted, manifest.root());
             return Err(error);
         }
@@ -359,6 +400,12 @@ impl Incoming {
         drop(uncommitted);
         self.partial.moved();
         Ok(())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.store.shared.blobs.partials.leave(&self.partial);
     }
 }
 

@@ -430,6 +430,19 @@ pub enum TransferState {
     Cancelled,
 }
 
+impl TransferState {
+    /// Whether it has not ended: it moves, waits, or is being made safe.
+    pub const fn is_under_way(&self) -> bool {
+        matches!(
+            self,
+            TransferState::Queued
+                | TransferState::Running
+                | TransferState::Paused
+                | TransferState::Securing { .. }
+        )
+    }
+}
+
 /// Zave's ring properties as this node's census sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

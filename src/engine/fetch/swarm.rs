@@ -26,10 +26,6 @@ use super::super::trust::Conduct;
 use super::source::{Ending, Work};
 use super::{BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, TICK, dial, words};
 
-/// Sources at work at once, at the most: more fill no link further, and each
-/// takes two threads and a share of the memory.
-pub(super) const MAX_SOURCES: usize = 8;
-
 /// Pieces that a source has in memory at least: one that is received, one that
 /// waits, one that is written.
 const LEAST_PIECES: u64 = 3;
@@ -89,6 +85,8 @@ enum Why {
     Slow,
     /// So slow that nothing came at all.
     Silent,
+    /// The download is paused.
+    Paused,
 }
 
 /// See [`Fetcher::pieces`].
@@ -113,7 +111,7 @@ pub(super) fn run(
             failed: Vec::new(),
             finds: find.is_some(),
             starved: false,
-            at_once: at_once(&manifest),
+            at_once: at_once(&manifest, fetcher.plane.limits.sources),
         };
         if let Some(find) = find {
             let (work, over) = (&work, &over);
@@ -133,10 +131,11 @@ pub(super) fn run(
     Ok(delivered)
 }
 
-/// Sources at once for a content: fewer when its pieces are large.
-fn at_once(manifest: &Manifest) -> usize {
+/// Sources at once for a content, of so many that may be: fewer when its pieces
+/// are large.
+fn at_once(manifest: &Manifest, most: usize) -> usize {
     let fit = BUFFER_BYTES / (LEAST_PIECES * manifest.piece_size());
-    usize::try_from(fit).unwrap_or(MAX_SOURCES).clamp(1, MAX_SOURCES)
+    usize::try_from(fit).unwrap_or(most).clamp(1, most)
 }
 
 /// Looks for sources until all is over.
@@ -154,9 +153,12 @@ fn look_out(
                 return;
             }
             let pause = if state.hungry { LOOK_SOON } else { LOOK_AGAIN };
-            let left = pause.saturating_sub(work.now().since(last));
+            let mut left = pause.saturating_sub(work.now().since(last));
             if left.is_zero() {
-                break;
+                if !work.transfer.is_held() {
+                    break;
+                }
+                left = LOOK_SOON;
             }
             let waited = work.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
@@ -192,10 +194,16 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             if self.work.transfer.is_cancelled() {
                 return Err(FetchError::Cancelled);
             }
-            self.compare();
-            self.start_more();
-            self.despair()?;
+            let held = self.work.transfer.is_held();
+            if held {
+                self.let_go();
+            } else {
+                self.compare();
+                self.start_more();
+                self.despair()?;
+            }
             match happened.recv_timeout(TICK) {
+                Ok(Event::Dialled(source, Ok(_))) if held => self.set(source, Status::Ready),
                 Ok(Event::Dialled(source, Ok(connection))) => self.begin(source, connection),
                 Ok(Event::Dialled(source, Err(error))) => self.lost(source, &error),
                 Ok(Event::Ended(source, ending)) => self.ended(source, ending)?,
@@ -289,7 +297,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         if why == Why::Silent {
             self.work.fetcher.reputations.saw(source.address(), &Conduct::TimedOut);
         }
-        if why != Why::Relieved
+        if !matches!(why, Why::Relieved | Why::Paused)
             && let Some(known) = self.candidates.iter_mut().find(|known| known.source == source)
         {
             known.aside = true;
@@ -337,20 +345,40 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             let silent = state.speeds.rate(source) == Some(0);
             cut.push((source, if silent { Why::Silent } else { Why::Slow }));
         }
+        drop(guard);
         for (source, why) in cut {
-            state.plan.lost(source);
-            state.speeds.forget(source);
-            if let Some(worker) = state.workers.get_mut(&source) {
-                worker.busy = false;
-                worker.cutter.cut();
-            }
-            let known = self.candidates.iter_mut().find(|known| known.source == source);
-            if let Some(known) = known.filter(|known| known.status == Status::Active) {
-                tracing::debug!(%source, ?why, "a source is cut off");
-                known.status = Status::Cut(why);
-            }
-            self.work.changed.notify_all();
+            self.cut(source, why);
         }
+    }
+
+    /// Cuts a source off: what it owes goes back.
+    fn cut(&mut self, source: Peer, why: Why) {
+        let mut state = self.work.lock();
+        state.plan.lost(source);
+        state.speeds.forget(source);
+        if let Some(worker) = state.workers.get_mut(&source) {
+            worker.busy = false;
+            worker.cutter.cut();
+        }
+        drop(state);
+        let known = self.candidates.iter_mut().find(|known| known.source == source);
+        if let Some(known) = known.filter(|known| known.status == Status::Active) {
+            tracing::debug!(%source, ?why, "a source is cut off");
+            known.status = Status::Cut(why);
+        }
+        self.work.changed.notify_all();
+    }
+
+    /// The download is paused: nobody sends any more, and nobody is to blame.
+    fn let_go(&mut self) {
+        let working: Vec<Peer> = self.work.lock().workers.keys().copied().collect();
+        for source in working {
+            self.cut(source, Why::Paused);
+        }
+        let mut state = self.work.lock();
+        state.progress = self.work.now();
+        state.hungry = false;
+        self.starved = false;
     }
 
     /// Connects to further sources while the rest is worth it.

@@ -66,13 +66,14 @@ pub(super) struct Counts {
 }
 
 impl Crew {
-    /// `at_once`: large files at a time; of small ones a few more.
-    pub(super) fn new(transfers: &Transfers, whole: &Arc<Transfer>, at_once: usize) -> Crew {
+    /// Large files run as many at a time as transfers may, of small ones a few
+    /// more.
+    pub(super) fn new(transfers: &Transfers, whole: &Arc<Transfer>) -> Crew {
         Crew {
             transfers: transfers.clone(),
             whole: Arc::clone(whole),
             tasks: JoinSet::new(),
-            room: at_once.max(1) * SMALL_FOR_ONE,
+            room: transfers.at_once() * SMALL_FOR_ONE,
             begun: 0,
             counts: Counts::default(),
             failed: Vec::new(),
@@ -119,6 +120,13 @@ impl Crew {
         self.begun += 1;
         let (transfers, work) = (self.transfers.clone(), work(Arc::clone(&part)));
         self.tasks.spawn(async move {
+            let work = async {
+                // Small ones go between the large ones, whoever else has a turn.
+                let large = size > EAGER_BYTES;
+                let turn = if large { part.turn().await } else { part.released().await };
+                turn.map_err(|_| CANCELLED.to_owned())?;
+                work.await
+            };
             let result = tokio::select! {
                 result = work => result,
                 // Where it blocks, its connection is cut instead.
@@ -223,9 +231,9 @@ mod tests {
     const LARGE: u64 = EAGER_BYTES + 1;
 
     fn crew(at_once: usize) -> (Transfers, Arc<Transfer>, Crew) {
-        let transfers = Transfers::new(Instant::now());
+        let transfers = Transfers::new(Instant::now(), at_once);
         let whole = Arc::new(transfers.open(TransferKind::Upload, "all", 0));
-        let crew = Crew::new(&transfers, &whole, at_once);
+        let crew = Crew::new(&transfers, &whole);
         (transfers, whole, crew)
     }
 

@@ -48,8 +48,6 @@ pub(super) struct Tree<'a> {
     pub(super) access: &'a Access,
     /// Where the directory and its files are listed.
     pub(super) transfers: &'a Transfers,
-    /// Large files at a time.
-    pub(super) at_once: usize,
 }
 
 /// A directory that shall be put.
@@ -139,7 +137,7 @@ impl Tree<'_> {
                 }
             })
         });
-        let mut crew = Crew::new(self.transfers, whole, self.at_once);
+        let mut crew = Crew::new(self.transfers, whole);
         let mut skipped = Vec::new();
         let mut next = None;
         let mut more = true;
@@ -237,7 +235,7 @@ impl Tree<'_> {
         }
         whole.phase("receiving");
         let wanted = listing.members.min(usize::from(self.access.params().replicas));
-        let mut crew = Crew::new(self.transfers, whole, self.at_once);
+        let mut crew = Crew::new(self.transfers, whole);
         let bytes = listing.files.values().fold(0u64, |sum, file| sum.saturating_add(file.size()));
         crew.expect(u32::try_from(listing.files.len()).unwrap_or(u32::MAX), bytes);
         let mut files = listing.files.into_iter().peekable();

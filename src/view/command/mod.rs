@@ -389,14 +389,16 @@ impl Given {
             "ping" => Command::Ping { peer: optional().unwrap_or_default() },
             "id" => Command::Id { text: optional().unwrap_or_default() },
             "transfers" => Command::Transfers,
-            "cancel" => {
+            "cancel" | "pause" | "resume" => {
                 let word = optional().unwrap_or_default();
-                match word.parse() {
-                    Ok(number) => Command::Cancel { number },
-                    Err(_) => {
-                        let problem = format!("'{word}' is not the number of a transfer");
-                        return Err(ParseError::Usage { problem, spec, word: typed });
-                    }
+                let Ok(number) = word.parse() else {
+                    let problem = format!("'{word}' is not the number of a transfer");
+                    return Err(ParseError::Usage { problem, spec, word: typed });
+                };
+                match spec.name {
+                    "pause" => Command::Pause { number },
+                    "resume" => Command::Resume { number },
+                    _ => Command::Cancel { number },
                 }
             }
             "help" => Command::Help { command: optional() },

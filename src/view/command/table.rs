@@ -28,6 +28,8 @@ pub enum Kind {
     Text,
     /// The number of a transfer.
     Transfer,
+    /// The number of a paused transfer.
+    Paused,
     /// A command's name.
     Word,
 }
@@ -427,8 +429,9 @@ pub const TABLE: &[Spec] = &[
         arguments: &[],
         flags: &[],
         summary: "list running and recent transfers",
-        details: "Each with its number, which cancel takes.",
-        remote: false,
+        details: "Each with its number, which cancel, pause and resume take. With --via: those of that \
+                  node, which answers on its own machine only.",
+        remote: true,
         reads: true,
     },
     Spec {
@@ -437,8 +440,31 @@ pub const TABLE: &[Spec] = &[
         arguments: &[argument("N", Kind::Transfer, "the number of a running transfer")],
         flags: &[],
         summary: "stop a running transfer",
-        details: "Nothing half-written is left behind. Example: cancel 3",
-        remote: false,
+        details: "Nothing half-written is left behind. With --via: one of that node, which obeys on its \
+                  own machine only. Example: cancel 3",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "pause",
+        aliases: &[],
+        arguments: &[argument("N", Kind::Transfer, "the number of a running put or get")],
+        flags: &[],
+        summary: "have a put or get wait",
+        details: "Its connections are closed, and what has come is kept. With --via: one of that node, \
+                  which obeys on its own machine only. Example: pause 3",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "resume",
+        aliases: &[],
+        arguments: &[argument("N", Kind::Paused, "the number of a paused put or get")],
+        flags: &[],
+        summary: "have a paused put or get go on",
+        details: "It goes on where it was, at once or when it is its turn. With --via: one of that node, \
+                  which obeys on its own machine only. Example: resume 3",
+        remote: true,
         reads: false,
     },
     Spec {
