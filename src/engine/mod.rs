@@ -69,6 +69,7 @@ mod limits;
 mod links;
 mod locate;
 mod mesh;
+mod missing;
 mod pace;
 mod places;
 mod provide;

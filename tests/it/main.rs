@@ -11,6 +11,7 @@ mod hostile;
 mod lab_tasks;
 mod layers;
 mod links;
+mod missing;
 mod picture;
 mod process;
 mod providers;
