@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::time::Time;
+use crate::view::RateLimits;
 
 use super::TransferLimits;
 
@@ -62,6 +63,11 @@ impl Limits {
             sources: wanted.sources.max(1),
         }
     }
+
+    /// As a snapshot shows them.
+    pub(super) fn rates(&self) -> RateLimits {
+        RateLimits { up: self.up.rate(), down: self.down.rate() }
+    }
 }
 
 /// The limit of one direction, or none.
@@ -82,6 +88,10 @@ impl Limiter {
             let allowance = Mutex::new(Allowance::new(rate));
             Arc::new(Shared { began: Instant::now(), allowance, rate })
         }))
+    }
+
+    fn rate(&self) -> Option<u64> {
+        self.0.as_ref().map(|shared| shared.rate)
     }
 
     /// Bytes to move before paying for them, at most; `None`: no limit.

@@ -61,6 +61,7 @@ mod data;
 mod events;
 mod fetch;
 mod files;
+mod forward;
 mod frames;
 mod get;
 mod hub;

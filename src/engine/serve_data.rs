@@ -1,8 +1,7 @@
 //! The accepting end of data connections: manifests and bytes for whoever
 //! asks, and uploads for the names that this node owns.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use crate::wire::data::{DataRequest, DataResponse};
 use super::connection::HELLO_LIMIT;
 use super::data::{DataConnection, DataError, STALL_LIMIT};
 use super::fetch;
-use super::relay::{self, Part, PassError, Passage, Relay};
+use super::relay::{self, Part, PassError, Passage};
 use super::shared::Shared;
 use super::transfers::Transfer;
 
@@ -81,6 +80,13 @@ impl Server<'_> {
             match request {
                 DataRequest::Manifest { root } => self.manifest(root)?,
                 DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
+                DataRequest::Upload { follows: true, .. }
+                | DataRequest::Relay { follows: true, .. } => {
+                    // The bytes come anyway: there is no way back to headers.
+                    let why = "this node takes no bytes unasked".to_owned();
+                    self.connection.send(&DataResponse::Failed { why: why.clone() })?;
+                    return Err(DataError::Lied(why));
+                }
                 DataRequest::Relay { name, root, size, rest, .. } => {
                     let part = Part { name, root, size, rest };
                     relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
@@ -239,9 +245,10 @@ fn receive(
     wanted: &Wanted,
     transfer: &Transfer,
 ) -> Result<(), PassError> {
-    let manifest = fetch::receive_manifest(connection, wanted.root, wanted.size)?;
+    let manifest = relay::receive_manifest(connection, wanted.root, wanted.size)?;
     let chain = chain(shared, runtime, &wanted.name);
-    relay::pass_through(shared, connection, &wanted.name, &manifest, &chain, transfer)?;
+    let (name, manifest) = (&wanted.name, &manifest);
+    Passage { shared, runtime, name, manifest, chain }.receive(connection, transfer)?;
     Ok(())
 }
 
@@ -271,11 +278,8 @@ pub(super) fn take_in(
         None => return Ok(DataResponse::Failed { why: stopping() }),
     }
     let chain = chain(shared, runtime, &wanted.name);
-    let relay = Relay::open(&shared.data_plane(), &chain, &wanted.name, manifest);
-    // A content that is here and that nobody behind takes need not be read.
-    if (relay.leads_on() || !shared.store.holds(&wanted.root))
-        && let Err(error) = copy_in(shared, path, manifest, relay, transfer)
-    {
+    let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain };
+    if let Err(error) = passage.copy(path, transfer) {
         return match error {
             PassError::Data(error) => Err(error),
             PassError::Failed(why) => Ok(DataResponse::Failed { why }),
@@ -285,31 +289,6 @@ pub(super) fn take_in(
         transfer.securing(copies, wanted);
         Ok(())
     })
-}
-
-fn copy_in(
-    shared: &Shared,
-    path: &Path,
-    manifest: &Manifest,
-    relay: Relay,
-    transfer: &Transfer,
-) -> Result<(), PassError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
-        _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
-    };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let mut passage = Passage::begin(&shared.store, manifest, relay);
-    let mut piece = Vec::new();
-    for index in manifest.indices() {
-        transfer.wait_while_held().map_err(DataError::from)?;
-        piece.resize(manifest.len_of(index) as usize, 0);
-        file.read_exact(&mut piece).map_err(unreadable)?;
-        passage.piece(index, &piece).map_err(|_| DataError::Changed)?;
-        transfer.advance(piece.len() as u64);
-    }
-    passage.finish()?;
-    Ok(())
 }
 
 /// Has the core commit an upload whose bytes are durable here, and waits for

@@ -326,7 +326,7 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::store::Disk;
-    use crate::transfer::manifest::ManifestBuilder;
+    use crate::transfer::manifest::{MIN_PIECE_BYTES, ManifestBuilder};
     use tempfile::TempDir;
 
     const CONTENT: &[u8] = b"the sky ship";
@@ -379,6 +379,30 @@ mod tests {
         assert_eq!(listing(dir.path()), ["to"], "no empty file stays");
     }
 
+    /// Three pieces.
+    fn large() -> Vec<u8> {
+        (0..2 * MIN_PIECE_BYTES + 9).map(|at| (at % 249) as u8).collect()
+    }
+
+    fn manifest_of(content: &[u8]) -> Manifest {
+        let mut builder = ManifestBuilder::new(content.len() as u64);
+        builder.update(content);
+        builder.finish().unwrap()
+    }
+
+    fn begin_large(dir: &Path, content: &[u8]) -> Download {
+        let name = FileName::new("film").unwrap();
+        Download::begin(manifest_of(content), &Place::of(dir), &name).unwrap()
+    }
+
+    fn bring(download: &Download, content: &[u8], pieces: &[u32]) {
+        for index in pieces.iter().copied().map(PieceIndex) {
+            let from = download.manifest().offset_of(index) as usize;
+            let to = from + download.manifest().len_of(index) as usize;
+            download.write(index, &content[from..to]).unwrap();
+        }
+    }
+
     #[test]
     fn two_downloads_of_one_name_get_two_files() {
         let dir = TempDir::new().unwrap();
@@ -395,7 +419,63 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_or_incomplete_download_leaves_no_file() {
+    fn a_download_that_was_broken_off_goes_on_where_it_was() {
+        let dir = TempDir::new().unwrap();
+        let download = begin_large(dir.path(), &large());
+        bring(&download, &large(), &[0, 2]);
+        // Two never share a file, and the second one finds nothing to go on with.
+        let second = begin_large(dir.path(), &large());
+        assert_eq!((download.missing(), second.missing()), (1, 3));
+        drop((download, second));
+        assert_eq!(listing(dir.path()), [".film.part", ".film.part.map"]);
+        let download = begin_large(dir.path(), &large());
+        assert_eq!(download.here().iter().collect::<Vec<_>>(), [PieceIndex(0), PieceIndex(2)]);
+        bring(&download, &large(), &[1]);
+        assert_eq!(download.finish().unwrap(), dir.path().join("film"));
+        assert_eq!(listing(dir.path()), ["film"]);
+        assert!(fs::read(dir.path().join("film")).unwrap() == large());
+    }
+
+    #[test]
+    fn another_content_or_somebody_elses_file_is_left_alone() {
+        let dir = TempDir::new().unwrap();
+        let other = vec![1; large().len()];
+        let download = begin_large(dir.path(), &other);
+        bring(&download, &other, &[1]);
+        drop(download);
+        fs::write(dir.path().join(".film (1).part"), b"mine").unwrap();
+        fs::write(dir.path().join(".film (2).part.map"), b"mine, too").unwrap();
+        fs::create_dir(dir.path().join(".film (3).part")).unwrap();
+        let download = begin_large(dir.path(), &large());
+        assert_eq!(download.missing(), 3);
+        assert!(dir.path().join(".film (4).part").exists());
+        bring(&download, &large(), &[0, 1, 2]);
+        download.finish().unwrap();
+        assert_eq!(fs::read(dir.path().join(".film (1).part")).unwrap(), b"mine");
+        assert_eq!(fs::read(dir.path().join(".film (2).part.map")).unwrap(), b"mine, too");
+        assert!(!dir.path().join(".film (2).part").exists());
+        assert_eq!(begin_large(dir.path(), &other).missing(), 2, "it is still there");
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_leaves_nothing_behind() {
+        let dir = TempDir::new().unwrap();
+        let download = begin_large(dir.path(), &large());
+        bring(&download, &large(), &[0, 1, 2]);
+        download.discard();
+        assert_eq!(listing(dir.path()), Vec::<String>::new());
+        // Where it cannot have a name, nothing stays either.
+        let name = FileName::new("film").unwrap();
+        let place = Place::Below(dir.path().join("gone"));
+        let download = Download::begin(manifest_of(&large()), &place, &name).unwrap();
+        bring(&download, &large(), &[0, 1, 2]);
+        fs::remove_dir_all(dir.path().join("gone")).unwrap();
+        assert!(download.finish().is_err());
+        assert_eq!(listing(dir.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_dropped_or_incomplete_download_of_one_piece_leaves_no_file() {
         let dir = TempDir::new().unwrap();
         let place = Place::Below(dir.path().join("sub"));
         drop(begin(&place, "a/b/c.txt"));
@@ -404,7 +484,10 @@ mod tests {
             Err(StoreError::Incomplete { missing: 1, .. })
         ));
         assert!(listing(&dir.path().join("sub/a/b")).is_empty());
+        // One that was killed before its first byte is in nobody's way.
+        fs::write(dir.path().join("sub/a/b/.c.txt.part"), b"").unwrap();
         assert_eq!(download(&place, "a/b/c.txt"), dir.path().join("sub/a/b/c.txt"));
+        assert_eq!(listing(&dir.path().join("sub/a/b")), ["c.txt"]);
     }
 
     #[test]

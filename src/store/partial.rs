@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use super::disk::{Disk, DiskFile};
 use super::error::{IncomingError, StoreError, on};
 use crate::limits::MAX_PIECES;
-use crate::transfer::manifest::{Manifest, PieceIndex};
+use crate::record::ContentHash;
+use crate::transfer::manifest::{Manifest, PieceIndex, piece_count};
 use crate::transfer::pieces::PieceSet;
 
 /// How a map begins: what it is, and how it is laid out.
@@ -86,7 +87,9 @@ impl Partial {
         if let Some(map) = &partial.map {
             let place = map_path(&partial.path);
             // What an earlier map said of this file ends here.
-            let made = map.set_len(0).and_then(|()| map.write_at(0, &head(&partial.manifest)));
+            let made = map.set_len(0).and_then(|()| {
+                map.write_at(0, &head(&partial.manifest.root(), partial.manifest.size()))
+            });
             made.map_err(on("write", &place))?;
         }
         Ok(partial)
@@ -329,7 +332,7 @@ pub(super) fn claim(
         Some(bytes) if bytes > MAX_MAP_BYTES => return Ok(Claim::Other),
         Some(_) => disk.read(&place).map_err(on("read", &place))?,
     };
-    Ok(match bytes.strip_prefix(head(manifest).as_slice()) {
+    Ok(match bytes.strip_prefix(head(&manifest.root(), manifest.size()).as_slice()) {
         Some(bits) => Claim::Pieces(PieceSet::from_bytes(manifest.count(), bits)),
         None => Claim::Other,
     })
@@ -339,14 +342,15 @@ pub(super) fn claim(
 pub(super) fn claim_all(
     disk: &dyn Disk,
     file: &Path,
-    manifest: &Manifest,
+    root: &ContentHash,
+    size: u64,
 ) -> Result<(), StoreError> {
     let place = map_path(file);
-    let bytes = [head(manifest), PieceSet::all(manifest.count()).to_bytes()].concat();
+    let bytes = [head(root, size), PieceSet::all(piece_count(size)).to_bytes()].concat();
     let map = disk.open(&place).map_err(on("open", &place))?;
     map.set_len(0).and_then(|()| map.write_at(0, &bytes)).map_err(on("write", &place))
 }
 
-fn head(manifest: &Manifest) -> Vec<u8> {
-    [&MAP_MARK[..], &manifest.root().0, &manifest.size().to_le_bytes()].concat()
+fn head(root: &ContentHash, size: u64) -> Vec<u8> {
+    [&MAP_MARK[..], &root.0, &size.to_le_bytes()].concat()
 }

@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::error::{StoreError, on};
 use super::partial::{self, Claim, Partial, map_path};
 use crate::record::ContentHash;
-use crate::transfer::manifest::Manifest;
+use crate::transfer::manifest::{Manifest, piece_count};
 use crate::transfer::pieces::PieceSet;
 
 /// How long what an attempt left is kept for the next one: whoever starts an
@@ -161,20 +161,26 @@ impl Partials {
         }
     }
 
-    /// Takes a file for the content's that lies elsewhere and is damaged in
-    /// places: what is right of it need not come again. When somebody takes
-    /// the content in already, it is removed instead.
-    pub(super) fn adopt(&self, file: &Path, manifest: &Manifest) -> Result<(), StoreError> {
-        let root = manifest.root();
+    /// Takes a file that lies elsewhere for what is left of a content, each of
+    /// whose pieces may be right: those need not come again. When somebody
+    /// takes the content in already, or it is of one piece, the file is removed
+    /// instead.
+    pub(super) fn adopt(
+        &self,
+        file: &Path,
+        root: &ContentHash,
+        size: u64,
+    ) -> Result<(), StoreError> {
         let mut known = self.lock();
-        if matches!(known.get(&root), Some(Entry::Held { .. })) || manifest.count() <= 1 {
+        if matches!(known.get(root), Some(Entry::Held { .. })) || piece_count(size) <= 1 {
             return self.disk.remove(file).map_err(on("remove", file));
         }
-        let path = self.path(&root);
+        let since = fs::metadata(file).and_then(|found| found.modified());
+        let since = since.unwrap_or_else(|_| SystemTime::now());
+        let path = self.path(root);
         self.disk.rename(file, &path).map_err(on("set aside", file))?;
-        partial::claim_all(&*self.disk, &path, manifest)?;
-        let entry = Entry::Left { here: None, since: SystemTime::now(), bytes: manifest.size() };
-        known.insert(root, entry);
+        partial::claim_all(&*self.disk, &path, root, size)?;
+        known.insert(*root, Entry::Left { here: None, since, bytes: size });
         Ok(())
     }
 
@@ -250,4 +256,227 @@ fn left(known: &Known) -> impl Iterator<Item = (SystemTime, ContentHash)> + '_ {
 fn root_of(path: &Path) -> Option<ContentHash> {
     (path.extension()? == PART).then_some(())?;
     path.file_stem()?.to_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Incoming, Recovery, Store};
+    use crate::transfer::manifest::{ManifestBuilder, PieceIndex};
+    use std::path::Path;
+    use tempfile::TempDir;
+
+    const PIECE: usize = 1024 * 1024;
+
+    /// Five pieces, the last one short.
+    fn content() -> Vec<u8> {
+        (0..4 * PIECE + 77).map(|at| (at % 253) as u8).collect()
+    }
+
+    fn manifest(content: &[u8]) -> Manifest {
+        let mut builder = ManifestBuilder::new(content.len() as u64);
+        builder.update(content);
+        builder.finish().unwrap()
+    }
+
+    fn bring(incoming: &Incoming, content: &[u8], pieces: &[u32]) {
+        for index in pieces.iter().copied().map(PieceIndex) {
+            let from = incoming.manifest().offset_of(index) as usize;
+            let to = from + incoming.manifest().len_of(index) as usize;
+            incoming.write(index, &content[from..to]).unwrap();
+        }
+    }
+
+    fn here(incoming: &Incoming) -> Vec<u32> {
+        incoming.here().iter().map(|index| index.0).collect()
+    }
+
+    fn listing(dir: &Path) -> Vec<PathBuf> {
+        let paths = fs::read_dir(dir.join("partial")).unwrap();
+        paths.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// What a process leaves that is killed after these pieces.
+    fn killed(dir: &Path, pieces: &[u32]) -> PathBuf {
+        let kept = TempDir::new().unwrap();
+        let (store, _) = Store::open(dir).unwrap();
+        let incoming = store.begin(manifest(&content())).unwrap();
+        bring(&incoming, &content(), pieces);
+        // As they are before anything is tidied up.
+        for path in listing(dir) {
+            fs::copy(&path, kept.path().join(path.file_name().unwrap())).unwrap();
+        }
+        drop((incoming, store));
+        for path in listing(dir) {
+            fs::remove_file(path).unwrap();
+        }
+        for entry in fs::read_dir(kept.path()).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, dir.join("partial").join(path.file_name().unwrap())).unwrap();
+        }
+        let root = manifest(&content()).root();
+        dir.join("partial").join(format!("{root}.part"))
+    }
+
+    #[test]
+    fn what_a_killed_process_took_in_is_there_for_the_next_one() {
+        let dir = TempDir::new().unwrap();
+        killed(dir.path(), &[0, 3, 4]);
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let mut looked = Vec::new();
+        let incoming = store
+            .resume(manifest(&content()), |bytes| {
+                looked.push(bytes);
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(looked, [PIECE as u64, PIECE as u64, 77]);
+        assert_eq!(here(&incoming), [0, 3, 4]);
+        bring(&incoming, &content(), &[1, 2]);
+        incoming.finish().unwrap();
+        drop(incoming);
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
+        let blob = store.open_blob(&manifest(&content()).root()).unwrap().unwrap();
+        let hashed = crate::store::hash_open_file(&blob, |_| std::ops::ControlFlow::Continue(()));
+        assert_eq!(hashed.unwrap(), manifest(&content()));
+    }
+
+    #[test]
+    fn what_was_damaged_meanwhile_is_missing_and_nothing_else() {
+        let dir = TempDir::new().unwrap();
+        let file = killed(dir.path(), &[0, 1, 3, 4]);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[PIECE + 5] ^= 1;
+        // Cut within the last piece; and the map claims one that never came.
+        bytes.truncate(4 * PIECE + 70);
+        fs::write(&file, &bytes).unwrap();
+        let map = map_path(&file);
+        let mut bits = fs::read(&map).unwrap();
+        *bits.last_mut().unwrap() = 0xFF;
+        fs::write(&map, &bits).unwrap();
+        {
+            let (store, _) = Store::open(dir.path()).unwrap();
+            let incoming = store.begin(manifest(&content())).unwrap();
+            assert_eq!(here(&incoming), [0, 3]);
+        }
+        // The next one believes what is true by now.
+        assert_eq!(fs::read(&map).unwrap().last(), Some(&0b1001));
+    }
+
+    #[test]
+    fn rubbish_for_a_map_or_behind_the_last_piece_does_no_harm() {
+        for rubbish in [&b""[..], b"chordal pieces 1", &[0xFF; 100], &[7; 100_000]] {
+            let dir = TempDir::new().unwrap();
+            let file = killed(dir.path(), &[0, 1]);
+            fs::write(map_path(&file), rubbish).unwrap();
+            let mut bytes = fs::read(&file).unwrap();
+            bytes.resize(9 * PIECE, 9);
+            fs::write(&file, &bytes).unwrap();
+            let (store, _) = Store::open(dir.path()).unwrap();
+            let incoming = store.begin(manifest(&content())).unwrap();
+            assert_eq!(here(&incoming), Vec::<u32>::new());
+            bring(&incoming, &content(), &[0, 1, 2, 3, 4]);
+            incoming.finish().unwrap();
+            let blob = store.open_blob(&manifest(&content()).root()).unwrap().unwrap();
+            assert_eq!(blob.metadata().unwrap().len(), content().len() as u64);
+        }
+    }
+
+    #[test]
+    fn those_who_take_in_the_same_content_fill_one_file() {
+        let dir = TempDir::new().unwrap();
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let one = store.begin(manifest(&content())).unwrap();
+        let two = store.begin(manifest(&content())).unwrap();
+        bring(&one, &content(), &[0, 1, 2]);
+        assert!(two.wait_for(PieceIndex(2), Duration::ZERO));
+        assert!(!two.wait_for(PieceIndex(3), Duration::from_millis(1)));
+        drop(one);
+        std::thread::scope(|scope| {
+            scope.spawn(|| bring(&two, &content(), &[3]));
+            assert!(two.wait_for(PieceIndex(3), Duration::from_secs(60)), "it is told");
+        });
+        let three = store.begin(manifest(&content())).unwrap();
+        assert_eq!(three.missing(), 1);
+        bring(&two, &content(), &[4]);
+        two.finish().unwrap();
+        three.finish().unwrap();
+        drop((two, three));
+        assert!(store.holds(&manifest(&content()).root()));
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn what_is_left_goes_on_is_counted_and_goes_after_an_hour() {
+        let dir = TempDir::new().unwrap();
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let partials = &store.shared.blobs.partials;
+        let incoming = store.begin(manifest(&content())).unwrap();
+        assert_eq!(partials.bytes(), 0);
+        bring(&incoming, &content(), &[0, 1]);
+        assert_eq!(partials.bytes(), 2 * PIECE as u64);
+        drop(incoming);
+        assert_eq!(partials.bytes(), 2 * PIECE as u64);
+        // This process has verified it: it is not read again.
+        let again = store.resume(manifest(&content()), |_| panic!("it is read")).unwrap();
+        assert_eq!(here(&again), [0, 1]);
+        drop(again);
+        let now = SystemTime::now();
+        assert_eq!(partials.expire(now + LEFT_FOR - Duration::from_secs(60)), 0);
+        assert_eq!(listing(dir.path()).len(), 2);
+        assert_eq!(partials.expire(now + LEFT_FOR + Duration::from_secs(60)), 1);
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
+        assert_eq!(partials.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_not_left() {
+        let dir = TempDir::new().unwrap();
+        let (store, _) = Store::open(dir.path()).unwrap();
+        drop(store.begin(manifest(&content())).unwrap());
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new(), "nothing came");
+        let small = store.begin(manifest(b"small")).unwrap();
+        bring(&small, b"small", &[0]);
+        assert_eq!(listing(dir.path()).len(), 1, "one piece needs no map");
+        drop(small);
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn the_oldest_goes_first_where_room_is_short() {
+        let dir = TempDir::new().unwrap();
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let partials = &store.shared.blobs.partials;
+        let leave = |seed: u8| {
+            let content = vec![seed; PIECE + 1];
+            let incoming = store.begin(manifest(&content)).unwrap();
+            bring(&incoming, &content, &[1]);
+            manifest(&content).root()
+        };
+        let roots: Vec<ContentHash> = (0..=MAX_LEFT as u8).map(leave).collect();
+        assert_eq!(listing(dir.path()).len(), 2 * MAX_LEFT, "no more than that many are left");
+        assert!(partials.give_way());
+        let gone = |root: &ContentHash| !partials.path(root).exists();
+        assert!(gone(&roots[0]) && gone(&roots[1]) && !gone(&roots[2]));
+        while partials.give_way() {}
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_content_that_was_never_committed_need_not_come_again_after_a_crash() {
+        let dir = TempDir::new().unwrap();
+        {
+            let (store, _) = Store::open(dir.path()).unwrap();
+            let incoming = store.begin(manifest(&content())).unwrap();
+            bring(&incoming, &content(), &[0, 1, 2, 3, 4]);
+            incoming.finish().unwrap();
+        }
+        let (store, recovery) = Store::open(dir.path()).unwrap();
+        assert_eq!(recovery, Recovery { removed_orphans: 1, ..Recovery::default() });
+        assert!(!store.holds(&manifest(&content()).root()));
+        let incoming = store.begin(manifest(&content())).unwrap();
+        assert_eq!(incoming.missing(), 0);
+        incoming.finish().unwrap();
+        assert!(store.holds(&manifest(&content()).root()));
+    }
 }

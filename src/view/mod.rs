@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod registry;
 pub mod target;
 pub mod text;
+pub mod transfers;
 
 pub use command::Command;
 pub use outcome::{CommandFailed, Outcome};
@@ -71,6 +72,9 @@ pub struct Snapshot {
     pub sharing: Sharing,
     /// Running and recently ended transfers, newest first.
     pub transfers: Vec<TransferRow>,
+    /// How fast they may be, all together.
+    #[serde(default)]
+    pub limits: RateLimits,
     /// The ring's health as far as this node can see.
     pub health: Health,
     /// The last lookup that somebody asked for, finished or not.
@@ -383,6 +387,16 @@ pub struct Sharing {
     pub bytes: u64,
     /// Files that are being hashed or wait for it.
     pub hashing: u32,
+}
+
+/// Bytes a second that may be moved, over all transfers together; `None`: as many
+/// as there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimits {
+    /// Sent.
+    pub up: Option<u64>,
+    /// Received.
+    pub down: Option<u64>,
 }
 
 /// A transfer of bytes.

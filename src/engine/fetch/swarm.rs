@@ -43,6 +43,10 @@ const LOOK_SOON: Duration = Duration::from_millis(500);
 /// ring needs about this to re-create copies after a death.
 pub(in crate::engine) const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
 
+/// A loop that goes round ten times a second and takes this long once was stopped
+/// with its process.
+const STANDSTILL: Duration = Duration::from_secs(3);
+
 /// When nothing is left to ask for and somebody needs longer than this for what
 /// he owes, one more source is asked to relieve him.
 const STALLED_BEYOND: Duration = Duration::from_secs(1);
@@ -63,6 +67,8 @@ struct Candidate {
     status: Status,
     /// It was far slower than the others.
     aside: bool,
+    /// When it last began to work.
+    began: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +117,8 @@ pub(super) fn run(
             failed: Vec::new(),
             finds: find.is_some(),
             starved: false,
+            looked: work.now(),
+            woke: None,
             at_once: at_once(&manifest, fetcher.plane.limits.sources),
         };
         if let Some(find) = find {
@@ -181,6 +189,11 @@ struct Swarm<'scope, 'env, 'work> {
     finds: bool,
     /// Whoever looked found nobody who may be asked.
     starved: bool,
+    /// When the loop last went round.
+    looked: Time,
+    /// When the download last went on after a pause, or after its process stood
+    /// still.
+    woke: Option<Time>,
     at_once: usize,
 }
 
@@ -194,6 +207,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             if self.work.transfer.is_cancelled() {
                 return Err(FetchError::Cancelled);
             }
+            self.notice_a_standstill();
             let held = self.work.transfer.is_held();
             if held {
                 self.let_go();
@@ -238,6 +252,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                     source: *source,
                     status: Status::Ready,
                     aside: false,
+                    began: Time::ZERO,
                 }),
                 None => {}
             }
@@ -254,7 +269,13 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             let _ = events.send(Event::Ended(source, work.fetch_from(source, connection)));
         });
         match thread {
-            Ok(_) => self.set(source, Status::Active),
+            Ok(_) => {
+                let now = self.work.now();
+                self.set(source, Status::Active);
+                if let Some(known) = self.known(source) {
+                    known.began = now;
+                }
+            }
             Err(error) => self.lost(source, &error.into()),
         }
     }
@@ -283,6 +304,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 Some(Status::Cut(why)) => self.was_cut(source, why),
                 // A connection that was cut is no fault of the source.
                 _ if self.work.transfer.is_cancelled() => {}
+                _ if self.slept_since(source) => self.dismiss(source, Status::Ready),
                 _ => self.lost(source, &error),
             },
             Ending::Idle | Ending::Complete => match status {
@@ -291,6 +313,12 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             },
         }
         Ok(())
+    }
+
+    /// Whether the download stood still since a source began to work.
+    fn slept_since(&mut self, source: Peer) -> bool {
+        let woke = self.woke;
+        self.known(source).is_some_and(|known| woke.is_some_and(|woke| woke > known.began))
     }
 
     fn was_cut(&mut self, source: Peer, why: Why) {
@@ -375,10 +403,27 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         for source in working {
             self.cut(source, Why::Paused);
         }
-        let mut state = self.work.lock();
-        state.progress = self.work.now();
-        state.hungry = false;
+        self.work.lock().hungry = false;
+        self.goes_on();
+    }
+
+    /// What is past says nothing of what is to come: it was stopped.
+    fn goes_on(&mut self) {
+        let now = self.work.now();
+        self.work.lock().progress = now;
+        self.woke = Some(now);
         self.starved = false;
+    }
+
+    /// Notices that the process stood still: its user stopped it, or the machine
+    /// slept. Whoever has hung up meanwhile is not to blame.
+    fn notice_a_standstill(&mut self) {
+        let now = self.work.now();
+        if now.since(self.looked) > STANDSTILL {
+            tracing::debug!("the process stood still");
+            self.goes_on();
+        }
+        self.looked = now;
     }
 
     /// Connects to further sources while the rest is worth it.
@@ -446,7 +491,9 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         }
         let progress = self.work.lock().progress;
         let waited = |since: Time| self.work.now().since(since) > NO_SOURCE_LIMIT;
-        if self.finds && !self.starved && !waited(progress) {
+        // Who has just woken up needs time to find anybody.
+        let waking = self.woke.is_some_and(|woke| !waited(woke));
+        if self.finds && (!self.starved || waking) && !waited(progress) {
             return Ok(());
         }
         let mut failed = std::mem::take(&mut self.failed);
@@ -478,8 +525,12 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     }
 
     fn set(&mut self, source: Peer, status: Status) {
-        if let Some(known) = self.candidates.iter_mut().find(|known| known.source == source) {
+        if let Some(known) = self.known(source) {
             known.status = status;
         }
+    }
+
+    fn known(&mut self, source: Peer) -> Option<&mut Candidate> {
+        self.candidates.iter_mut().find(|known| known.source == source)
     }
 }

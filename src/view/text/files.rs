@@ -3,6 +3,7 @@
 use crate::id::Space;
 use crate::peer::Peer;
 use crate::view::outcome::RingFile;
+use crate::view::transfers::listed;
 use crate::view::{FileRow, Role, TransferKind, TransferRow, TransferState};
 
 use super::format::{bytes, clean, count, peers, table};
@@ -81,13 +82,23 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
     if rows.is_empty() {
         return vec!["no transfers".to_owned()];
     }
-    let cells = rows.iter().map(|row| {
+    let cells = listed(rows).into_iter().map(|row| {
         let state = match &row.state {
             TransferState::Queued => "waiting for its turn".to_owned(),
             TransferState::Paused => "paused".to_owned(),
             TransferState::Running => {
                 let share = (row.done.saturating_mul(100)).checked_div(row.total).unwrap_or(0);
-                format!("{share} %, {}/s", bytes(row.rate))
+                let left = match row.total.saturating_sub(row.done).checked_div(row.rate) {
+                    Some(left) if left > 0 => {
+                        let left = std::time::Duration::from_secs(left);
+                        format!(", {} left", humantime::format_duration(left))
+                    }
+                    _ => String::new(),
+                };
+                let files = row.files.map_or_else(String::new, |files| {
+                    format!(", {}/{} files, {} failed", files.done, files.total, files.failed)
+                });
+                format!("{share} %, {}/s{left}{files}", bytes(row.rate))
             }
             TransferState::Securing { copies, wanted } => {
                 format!("securing {copies}/{wanted} copies")
@@ -107,7 +118,7 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
         vec![
             row.number.to_string(),
             transfer_kind(row.kind).to_owned(),
-            clean(&row.name).into_owned(),
+            format!("{}{}", if row.part_of.is_some() { "  " } else { "" }, clean(&row.name)),
             bytes(row.total),
             with.join(" "),
             state,
