@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind};
+use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind, TransferRow};
 use crate::wire::handshake::Purpose;
 
 use super::access::{self, Access, Outside, client_hello};
@@ -25,21 +25,22 @@ use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
 use super::transfers::Transfers;
+use super::tree::{self, Source, Tree};
 use super::trust::Reputations;
 
 /// How often `progress` is called while bytes move.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// How far a transfer has come, for a progress bar.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far a command has come, for progress bars.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// What is done: "hashing", "sending", "securing copies 2/3", "receiving",
     /// "searching: 12 nodes, 3 files".
     pub phase: String,
-    /// Bytes so far in this phase.
-    pub done: u64,
-    /// Bytes in all; 0 where no bytes are counted.
-    pub total: u64,
+    /// The transfer of the command; `None` where no bytes are counted.
+    pub transfer: Option<TransferRow>,
+    /// Of a directory: its files that are at work, each with what is done.
+    pub files: Vec<(TransferRow, String)>,
 }
 
 /// How a command ends that its user interrupted.
@@ -120,36 +121,34 @@ impl Client {
     }
 
     async fn carry_out(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
-        tokio::select! {
-            result = self.work(command, phases) => result,
-            () = self.interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
-        }
-    }
-
-    async fn work(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
-        let Client { access, transfers, download_dir, .. } = self;
+        let Client { access, transfers, download_dir, interrupted, .. } = self;
+        let tree = Tree { access, transfers };
         match command {
             Command::Put { path, name, overwrite } => {
+                if let Some(source) = Source::of(&path, name.as_deref())? {
+                    return tree.put(source, overwrite).await;
+                }
                 let name = files::name_for(&path, name.as_deref())?;
                 let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
-                files::put(access, &path, name, overwrite, &transfer, phases).await
+                let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
+                unless(interrupted, put).await
             }
             Command::Get { name, to, .. } => {
+                if let Some(directory) = tree::directory(&name)? {
+                    return tree.get(directory, to.as_ref(), download_dir, false).await;
+                }
                 let place = files::place_for(to.as_ref(), download_dir);
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::get(access, &name, &place, &transfer, phases).await;
-                got.map(|got| got.outcome)
+                let got = get::get(access, &name, &place, &transfer, &transfer);
+                unless(interrupted, got).await.map(|got| got.outcome)
             }
             Command::Request { name, peer, to, .. } => {
                 let place = files::place_for(to.as_ref(), download_dir);
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::request(access, &name, &peer, &place, &transfer, phases).await;
-                got.map(|got| got.outcome)
+                let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
+                unless(interrupted, got).await.map(|got| got.outcome)
             }
-            Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
-            Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
-            Command::Say { text } => words::say(access, text).await,
-            reading => commands::read(access, reading).await,
+            other => unless(interrupted, rest(access, other, phases)).await,
         }
     }
 }
@@ -217,10 +216,19 @@ async fn act(
     let work = client.carry_out(command, &phases);
     // The bytes move on this task's thread; progress is told from another.
     let report = || {
-        let (phase, rows) = (phases.get(), client.transfers.rows());
-        let (done, total) = rows.first().map_or((0, 0), |row| (row.done, row.total));
-        if !phase.is_empty() {
-            progress(Progress { phase, done, total });
+        let (phase, shown) = (phases.get(), client.transfers.shown());
+        let mut now = Progress { phase, ..Progress::default() };
+        for (row, phase) in shown {
+            match row.part_of {
+                Some(_) if row.ended_ms.is_none() => now.files.push((row, phase)),
+                Some(_) => {}
+                None => (now.phase, now.transfer) = (phase, Some(row)),
+            }
+        }
+        if !now.phase.is_empty() {
+            // The longest at work first, so that lines keep their places.
+            now.files.reverse();
+            progress(now);
         }
     };
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -256,7 +264,29 @@ impl Phases for Silent {
     fn phase(&self, _: &str) {}
 }
 
-/// The phase that a transfer is in.
+/// The commands that move no files.
+async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+    match command {
+        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
+        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
+        Command::Say { text } => words::say(access, text).await,
+        reading => commands::read(access, reading).await,
+    }
+}
+
+/// Some work, given up when the user interrupts it. (The files of a directory
+/// are waited for instead: several threads move their bytes.)
+async fn unless<T>(
+    interrupted: &CancellationToken,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+    }
+}
+
+/// The phase that a search is in.
 #[derive(Debug, Default)]
 struct Current(Mutex<String>);
 

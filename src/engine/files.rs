@@ -149,7 +149,9 @@ fn plain_file_size(path: &Path) -> Result<u64, String> {
             Ok(()) => Ok(metadata.len()),
             Err(error) => Err(format!("{} cannot be stored: {error}", path.display())),
         },
-        Ok(_) => Err(format!("{} is not a file; put takes one file", path.display())),
+        Ok(_) => {
+            Err(format!("{} is neither a file nor a directory; put takes those", path.display()))
+        }
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
 }

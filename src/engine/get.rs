@@ -23,6 +23,7 @@ use super::commands::{file_name, members_of};
 use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT};
 use super::files::{CANCELLED, Phases};
 use super::locate::{self, NamedContent};
+use super::missing;
 use super::small;
 use super::transfers::Transfer;
 use super::trust::Conduct;
@@ -64,33 +65,45 @@ pub(super) async fn get(
         Chosen::One(name, content) => (name, content),
         Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
     };
-    let job = Job {
-        access,
-        name: &name,
-        content: &content,
-        fetcher: access.fetcher(name.as_str()),
-        place,
-        transfer,
-        phases,
+    fetch(access, &name, &content, place, transfer, phases).await
+}
+
+/// Fetches a content of which the sources are known, and whoever else has it by
+/// then.
+pub(super) async fn fetch(
+    access: &Access,
+    name: &FileName,
+    content: &NamedContent,
+    place: &Place,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<Got, String> {
+    let fetcher = access.fetcher(name.as_str());
+    let ended = {
+        let job = Job { access, name, content, fetcher, place, transfer, phases };
+        let runtime = Handle::current();
+        let mut again = |over: &CancellationToken| {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = over.cancelled() => Vec::new(),
+                    () = transfer.cancelled() => Vec::new(),
+                    sources = again(access, name, content) => sources,
+                }
+            })
+        };
+        job.run(Some(&mut again))
     };
-    let runtime = Handle::current();
-    let mut again = |over: &CancellationToken| {
-        runtime.block_on(async {
-            tokio::select! {
-                () = over.cancelled() => Vec::new(),
-                () = transfer.cancelled() => Vec::new(),
-                sources = again(access, &name, &content) => sources,
-            }
-        })
-    };
-    job.run(Some(&mut again)).map_err(|error| match error {
-        Failed::Cancelled => CANCELLED.to_owned(),
-        Failed::Here(why) => why,
-        Failed::NoSource(why) if content.stored => {
-            format!("{name} is recorded on the ring but nobody could deliver it: {why}")
+    match ended {
+        Ok(got) => Ok(got),
+        Err(Failed::Cancelled) => Err(CANCELLED.to_owned()),
+        Err(Failed::Here(why)) => Err(why),
+        Err(Failed::NoSource(why)) if content.stored => {
+            Err(missing::undelivered(access, name, &content.sources, &why).await)
         }
-        Failed::NoSource(why) => format!("{name} is shared but nobody could deliver it: {why}"),
-    })
+        Err(Failed::NoSource(why)) => {
+            Err(format!("{name} is shared but nobody could deliver it: {why}"))
+        }
+    }
 }
 
 /// Fetches a file from exactly one peer, whatever ring it is on.
@@ -167,11 +180,15 @@ fn choose(name: FileName, mut contents: Vec<NamedContent>) -> Option<Chosen> {
 }
 
 /// What a text means among the contents that `contents` finds for a name.
-async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
+async fn meant<F, M>(
     text: &str,
     contents: impl Fn(FileName) -> F,
-    missing: impl FnOnce(&str) -> String,
-) -> Result<Chosen, String> {
+    missing: impl FnOnce(String) -> M,
+) -> Result<Chosen, String>
+where
+    F: Future<Output = Result<Vec<NamedContent>, String>>,
+    M: Future<Output = String>,
+{
     let mut others = None;
     if let Some((name, prefix)) = parts(text) {
         let found = contents(name.clone()).await?;
@@ -188,7 +205,7 @@ async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
     };
     match (whole, others) {
         (Some(chosen), _) => Ok(chosen),
-        (None, None) => Err(missing(text)),
+        (None, None) => Err(missing(text.to_owned()).await),
         (None, Some((name, prefix, found))) => {
             let row = |content: &NamedContent| {
                 format!("{} ({})", content.root.short(), show_bytes(content.size))
@@ -205,10 +222,7 @@ async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
 /// Finds what a text means on the ring.
 async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
     let contents = async |name: FileName| contents(access, &name).await;
-    meant(text, contents, |name| {
-        format!("no file named {name} is on the ring; find PATTERN looks for names like it")
-    })
-    .await
+    meant(text, contents, async |name| missing::why(access, &name).await).await
 }
 
 /// The contents of a name. Who lies about them is noted.
@@ -224,7 +238,8 @@ async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>,
 /// Finds what a text means among the files of one peer.
 async fn ask_one(peer: Peer, text: &str) -> Result<Chosen, String> {
     let contents = async |name: FileName| contents_at(peer, &name).await;
-    meant(text, contents, |name| format!("{name} not found on {}", peer.address())).await
+    let missing = async |name| format!("{name} not found on {}", peer.address());
+    meant(text, contents, missing).await
 }
 
 /// The contents that one peer has under a name.
@@ -395,7 +410,7 @@ mod tests {
                 .map_or_else(Vec::new, |(_, bytes)| bytes.iter().map(|b| content(*b)).collect()))
         };
         let first = |contents: &[NamedContent]| contents.iter().map(|c| c.root.0[0]).collect();
-        match meant(text, contents, |name| format!("no {name}")).await? {
+        match meant(text, contents, async |name| format!("no {name}")).await? {
             Chosen::One(name, content) => Ok((name.to_string(), first(&[content]))),
             Chosen::Several(name, contents) => Ok((name.to_string(), first(&contents))),
         }

@@ -499,6 +499,7 @@ pub(super) const fn request_limit(request: &Request) -> Duration {
         | Request::Provide { .. }
         | Request::Peers
         | Request::Transfers
+        | Request::Absent
         | Request::Steer { .. }
         | Request::Say { .. }
         | Request::Info

@@ -73,6 +73,7 @@ mod lines;
 mod links;
 mod locate;
 mod mesh;
+mod missing;
 mod pace;
 mod places;
 mod provide;
@@ -92,6 +93,7 @@ mod small;
 mod timers;
 mod tombstones;
 mod transfers;
+mod tree;
 mod trust;
 
 /// How a node is set up.

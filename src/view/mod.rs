@@ -190,6 +190,43 @@ pub struct FileRow {
     pub wanted: u8,
 }
 
+/// How safe a file is, by its copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CopyHealth {
+    /// As many copies as are wanted.
+    #[serde(rename = "ok")]
+    Ok,
+    /// Copies are missing; the ring makes new ones.
+    #[serde(rename = "repairing")]
+    Repairing,
+    /// The last copy, and more are wanted: one death more and it is lost.
+    #[serde(rename = "at risk")]
+    AtRisk,
+}
+
+impl CopyHealth {
+    /// In words for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            CopyHealth::Ok => "ok",
+            CopyHealth::Repairing => "repairing",
+            CopyHealth::AtRisk => "at risk",
+        }
+    }
+}
+
+impl FileRow {
+    /// How safe it is; `None`: a shared file, of which nobody makes copies.
+    pub const fn health(&self) -> Option<CopyHealth> {
+        match self.role {
+            Role::Shared => None,
+            Role::Owner | Role::Replica if self.copies >= self.wanted => Some(CopyHealth::Ok),
+            Role::Owner | Role::Replica if self.copies <= 1 => Some(CopyHealth::AtRisk),
+            Role::Owner | Role::Replica => Some(CopyHealth::Repairing),
+        }
+    }
+}
+
 /// A peer beyond the ring: a link, or somebody with a reputation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRow {
@@ -480,6 +517,13 @@ impl Snapshot {
     /// The files that are held here for the ring; shared ones are their user's.
     pub fn kept(&self) -> usize {
         self.files.iter().filter(|file| file.role != Role::Shared).count()
+    }
+
+    /// The files held here that have too few copies: those that are being
+    /// repaired, and those at risk.
+    pub fn unwell(&self) -> (usize, usize) {
+        let count = |health| self.files.iter().filter(|f| f.health() == Some(health)).count();
+        (count(CopyHealth::Repairing), count(CopyHealth::AtRisk))
     }
 
     /// The members that died or left lately and are still shown.
