@@ -6,7 +6,7 @@
 //! closes; an end of stream without it is reported as a loss.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -157,6 +157,8 @@ pub(super) struct Connection {
     pub(super) number: u64,
     /// Whether this side dialled.
     pub(super) dialled: bool,
+    /// Whether the other side is on this machine.
+    pub(super) here: bool,
     queue: mpsc::Sender<Frame>,
 }
 
@@ -191,6 +193,7 @@ where
     E: FnOnce(Ending) -> BoxedEnd + Send + 'static,
 {
     let dialled = held.is_none();
+    let here = is_here(&stream);
     let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
     let (read, write) = stream.into_split();
     let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
@@ -226,7 +229,20 @@ where
         drop(held);
         ended(ending).await;
     });
-    Connection { number, dialled, queue }
+    Connection { number, dialled, here, queue }
+}
+
+/// Whether the other side of a connection is on this machine: both have the same
+/// address, or it has one that no other machine can have.
+fn is_here(stream: &TcpStream) -> bool {
+    match (stream.peer_addr(), stream.local_addr()) {
+        (Ok(theirs), Ok(ours)) => same_machine(theirs.ip(), ours.ip()),
+        _ => false,
+    }
+}
+
+fn same_machine(theirs: IpAddr, ours: IpAddr) -> bool {
+    theirs.to_canonical().is_loopback() || theirs.to_canonical() == ours.to_canonical()
 }
 
 /// What [`run`]'s `ended` returns.
@@ -308,4 +324,20 @@ async fn write_frames(
 
 fn length_delimited() -> LengthDelimitedCodec {
     LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_address_and_loopback_are_the_same_machine() {
+        let same = |theirs: &str, ours: &str| {
+            same_machine(theirs.parse().expect("an address"), ours.parse().expect("an address"))
+        };
+        assert!(same("127.0.0.1", "127.0.0.1") && same("127.9.9.9", "127.0.0.1"));
+        assert!(same("::1", "::1") && same("::ffff:127.0.0.1", "::ffff:127.0.0.1"));
+        assert!(same("10.0.0.7", "10.0.0.7") && same("::ffff:10.0.0.7", "10.0.0.7"));
+        assert!(!same("10.0.0.8", "10.0.0.7") && !same("fe80::1", "fe80::2"));
+    }
 }

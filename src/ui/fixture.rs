@@ -208,6 +208,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
         lookup: None,
         traffic: Traffic::default(),
         events_dropped: 0,
+        limits: crate::view::RateLimits::default(),
         fault: None,
     }
 }

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use chordal::id::Space;
+use chordal::name::FileName;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -324,6 +326,25 @@ impl Ring {
             }
         })
     }
+}
+
+/// All these nodes in the order in which they would hold a name's copies: the
+/// owner first, then its successors.
+pub(crate) fn order<'a>(
+    name: &str,
+    nodes: impl IntoIterator<Item = &'a NodeProcess>,
+) -> Vec<SocketAddr> {
+    let space = Space::default();
+    let name = FileName::new(name).expect("a name");
+    let key: u128 = space.show(name.key(space)).parse().expect("a number");
+    let size = 1 << space.bits();
+    let mut order: Vec<(u128, SocketAddr)> = nodes
+        .into_iter()
+        .map(|node| (node.id.parse::<u128>().expect("a number"), node.address))
+        .map(|(place, address)| ((place + size - key) % size, address))
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, address)| address).collect()
 }
 
 /// The members in the JSON of `ring`: id and address.

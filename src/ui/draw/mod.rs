@@ -421,7 +421,7 @@ fn number(scene: Scene, panel: Panel) -> Option<usize> {
         Panel::Ring | Panel::Fingers | Panel::Events => 0,
         Panel::Neighbours => scene.snapshot.successors.len(),
         Panel::Files => scene.snapshot.files.len(),
-        Panel::Transfers => scene.snapshot.transfers.len(),
+        Panel::Transfers => crate::view::transfers::listed(&scene.snapshot.transfers).len(),
         Panel::Peers => peers::linked(scene.snapshot),
     };
     (n > 0).then_some(n)
