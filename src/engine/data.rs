@@ -154,9 +154,9 @@ impl DataConnection {
     }
 
     /// Sends a header.
-    pub(super) fn send<T: Serialize>(&mut self, header: &T) -> Result<(), DataError> {
+    pub(super) fn send<T: Serialize>(&self, header: &T) -> Result<(), DataError> {
         let bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;
-        self.stream.write_all(&bytes)?;
+        (&self.stream).write_all(&bytes)?;
         self.counters.sent(bytes.len());
         Ok(())
     }
@@ -221,6 +221,17 @@ impl DataConnection {
             transfer.advance(sent as u64);
         }
         Ok(())
+    }
+
+    /// Whether the other side has said something, or has gone, while it was
+    /// being sent bytes.
+    pub(super) fn has_answer(&self) -> bool {
+        if self.stream.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let looked = self.stream.peek(&mut [0]);
+        let again = self.stream.set_nonblocking(false);
+        again.is_err() || !matches!(looked, Err(why) if why.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Where the bytes of this connection are counted.

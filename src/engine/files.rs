@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -16,6 +17,7 @@ use crate::peer::Peer;
 use crate::record::Version;
 use crate::store::{Place, hash_file};
 use crate::transfer::manifest::Manifest;
+use crate::transfer::pieces::PieceSet;
 use crate::view::outcome::RingFile;
 use crate::view::text::quoted;
 use crate::view::{FileRow, Outcome, Role};
@@ -24,15 +26,29 @@ use crate::wire::query::HeldFile;
 use crate::wire::{Request, Response};
 
 use super::access::{Access, unexpected};
-use super::data::DataError;
+use super::data::{DataConnection, DataError};
 use super::fetch;
 use super::locate::{self, Known};
+use super::relay::{Handed, hand_manifest};
 use super::serve_data::{self, Wanted};
 use super::small::Small;
 use super::transfers::Transfer;
 
-/// Attempts of a put to find the owner while the ring changes under it.
-const PUT_ATTEMPTS: u32 = 6;
+/// How long a put looks for an owner that takes it while nothing moves: the
+/// ring needs less to put another one in a dead one's place, and a node to
+/// restart. Each attempt goes on where the one before ended.
+const PUT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Attempts of a put at the most: an owner that always fails in the middle
+/// must not be tried forever.
+const MOST_PUT_ATTEMPTS: u32 = 100;
+
+/// Attempts of a removal to find the owner while the ring changes under it.
+const REMOVE_ATTEMPTS: u32 = 6;
+
+/// Bytes sent at once: between two such steps it is looked whether the owner
+/// has said that it takes no more.
+const SEND_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Pause between attempts: about a stabilization of a busy ring.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -67,9 +83,16 @@ pub(super) async fn put(
     let space = access.space();
     let key = wanted.name.key(space);
     let mut last = String::new();
-    for attempt in 0..PUT_ATTEMPTS {
+    let mut moved = Instant::now();
+    for attempt in 0..MOST_PUT_ATTEMPTS {
         if attempt > 0 {
-            tokio::time::sleep(PAUSE).await;
+            if moved.elapsed() > PUT_PATIENCE {
+                break;
+            }
+            tokio::select! {
+                () = transfer.cancelled() => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
         }
         if transfer.is_cancelled() {
             return Err(CANCELLED.to_owned());
@@ -84,7 +107,11 @@ pub(super) async fn put(
         transfer.restart(size);
         let (manifest, wanted, small) = (&manifest, &wanted, small.as_ref());
         let put = Put { access, path, manifest, wanted, small, transfer, phases };
-        match put.send(owner) {
+        let sent = put.send(owner);
+        if transfer.has_moved() {
+            moved = Instant::now();
+        }
+        match sent {
             Ok(DataResponse::Stored { version, holders, wanted: copies, already }) => {
                 return Ok(Outcome::Stored {
                     name: wanted.name.clone(),
@@ -189,7 +216,7 @@ impl Put<'_> {
 
     fn upload(&self, owner: Peer) -> Result<DataResponse, DataError> {
         let Wanted { name, root, size, overwrite } = self.wanted.clone();
-        let file = File::open(self.path).map_err(|_| DataError::Changed)?;
+        let mut file = File::open(self.path).map_err(|_| DataError::Changed)?;
         let mut connection = self.access.plane().dial(owner.address())?;
         connection.send(&DataRequest::Upload { name, root, size, overwrite, follows: false })?;
         match connection.receive()? {
@@ -199,11 +226,27 @@ impl Put<'_> {
         self.transfer.with_peer(owner.address());
         connection.serves(self.transfer);
         self.phases.phase("sending");
-        connection.send_raw(&self.manifest.to_bytes())?;
-        connection.send_file(&file, size, self.transfer)?;
+        let there = match hand_manifest(&mut connection, self.manifest)? {
+            Handed::Has(there) => there,
+            Handed::Answered(answer) => return Ok(answer),
+        };
+        let already = there.iter().map(|index| self.manifest.len_of(index)).sum();
+        self.transfer.goes_on(size, already);
+        if let Err(error) = self.send_missing(&mut file, &mut connection, &there) {
+            if matches!(error, DataError::Cancelled | DataError::Changed) {
+                return Err(error);
+            }
+            // Whoever refuses the rest says why before he closes.
+            return match connection.receive() {
+                Ok(answer @ DataResponse::Failed { .. }) => Ok(answer),
+                _ => Err(error),
+            };
+        }
         self.phases.phase("securing copies");
         loop {
             match connection.receive()? {
+                // The owner waits for its disk or for the chain.
+                DataResponse::Progress { wanted: 0, .. } => {}
                 DataResponse::Progress { copies, wanted } => self.secured(copies, wanted),
                 answer => return Ok(answer),
             }
@@ -214,12 +257,35 @@ impl Put<'_> {
         self.transfer.securing(copies, wanted);
         self.phases.phase(&format!("securing copies {copies}/{wanted}"));
     }
+
+    /// Sends the pieces that are not there, in their order.
+    fn send_missing(
+        &self,
+        file: &mut File,
+        connection: &mut DataConnection,
+        there: &PieceSet,
+    ) -> Result<(), DataError> {
+        for run in there.lacking_runs() {
+            let bytes = self.manifest.bytes_of(run);
+            let mut at = bytes.start;
+            file.seek(SeekFrom::Start(at))?;
+            while at < bytes.end {
+                if connection.has_answer() {
+                    return Err(DataError::Peer("it wants no more".to_owned()));
+                }
+                let length = (bytes.end - at).min(SEND_BYTES);
+                connection.send_file(file, length, self.transfer)?;
+                at += length;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Removes a name.
 pub(super) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, String> {
     let mut last = String::new();
-    for attempt in 0..PUT_ATTEMPTS {
+    for attempt in 0..REMOVE_ATTEMPTS {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
         }

@@ -1,5 +1,6 @@
 //! `get` and `request`: a file from all who have it, or from exactly one peer.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -300,7 +301,9 @@ impl Job<'_> {
         let fetched = tokio::task::block_in_place(|| self.fetch(began, find));
         let (path, sources, manifest) = fetched.map_err(|error| match error {
             _ if self.transfer.is_cancelled() => Failed::Cancelled,
-            FetchError::NoSource(_) | FetchError::Shunned(_) => Failed::NoSource(error.to_string()),
+            FetchError::NoSource(_) | FetchError::Interrupted(_) | FetchError::Shunned(_) => {
+                Failed::NoSource(error.to_string())
+            }
             FetchError::Local(_) => Failed::Here(error.to_string()),
             FetchError::Cancelled => Failed::Cancelled,
         })?;
@@ -341,9 +344,34 @@ impl Job<'_> {
             }
         };
         let manifest = opened.manifest.clone();
-        let download = Download::begin(manifest.clone(), self.place, self.name)?;
-        let delivered = self.fetcher.pieces(opened, &sources, &download, self.transfer, find)?;
-        Ok((download.finish()?, delivered, manifest))
+        let download = self.begin(&manifest)?;
+        match self.fetcher.pieces(opened, &sources, &download, self.transfer, find) {
+            Ok(delivered) => Ok((download.finish()?, delivered, manifest)),
+            Err(_) if self.transfer.is_unwanted() => {
+                download.discard();
+                Err(FetchError::Cancelled)
+            }
+            Err(FetchError::NoSource(why)) if !download.here().is_empty() => {
+                Err(FetchError::Interrupted(why))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the file, or goes on with what an earlier attempt left.
+    fn begin(&self, manifest: &Manifest) -> Result<Download, FetchError> {
+        let looked = |_| match self.transfer.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => {
+                self.phases.phase("checking what is here");
+                ControlFlow::Continue(())
+            }
+        };
+        let download = Download::resume(manifest.clone(), self.place, self.name, looked)?;
+        let here: u64 = download.here().iter().map(|index| manifest.len_of(index)).sum();
+        self.transfer.goes_on(manifest.size(), here);
+        self.phases.phase("receiving");
+        Ok(download)
     }
 }
 

@@ -60,6 +60,7 @@ mod data;
 mod events;
 mod fetch;
 mod files;
+mod forward;
 mod frames;
 mod get;
 mod hub;
@@ -86,6 +87,7 @@ mod shared;
 mod shares;
 mod small;
 mod timers;
+mod tombstones;
 mod transfers;
 mod trust;
 
@@ -350,7 +352,7 @@ const JOIN_PAUSES: [Duration; 4] = [
 
 async fn stop(shared: &Shared) {
     shared.stop.cancel();
-    shared.transfers.cancel_all();
+    shared.transfers.stop_all();
     shared.cuts.cut_all();
     shared.connections.close();
     shared.tasks.wait().await;

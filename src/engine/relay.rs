@@ -2,15 +2,24 @@
 //! too sends each piece on while the next one arrives.
 //!
 //! The client sends every piece once, to the owner; the owner sends it to the
-//! next holder, that one to the next. When the last piece is through, all of
-//! them make it durable side by side, and word of it comes back along the
-//! chain. Then the owner commits the record and offers it to the holders, as
-//! it would have without a chain, and they find the content on their disks.
+//! next holder, that one to the next ([`super::forward`]). Each says first
+//! which pieces it has already, from an attempt that was broken off, and is
+//! sent the others. When the last piece is through, all of them make the
+//! content durable side by side, and word of it comes back along the chain.
+//! Then the owner commits the record and offers it to the holders, as it would
+//! have without a chain, and they find the content on their disks.
 //!
-//! So a chain only saves time: one that breaks is given up, and the holders
-//! that lack the content fetch it after the commit (`keep`).
+//! What arrives goes to this node's disk; what is sent on is read from there,
+//! where it lies in the system's memory still. So a next node that is slow,
+//! dies or is replaced holds up nobody before it and costs no memory.
 
-use std::time::Duration;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -23,30 +32,24 @@ use crate::peer::Peer;
 use crate::record::ContentHash;
 use crate::store::{Incoming, IncomingError, Store, StoreError};
 use crate::transfer::manifest::{Manifest, PieceIndex};
+use crate::transfer::pieces::PieceSet;
 use crate::view::TransferKind;
-use crate::wire::data::{DataRequest, DataResponse};
+use crate::wire::data::DataResponse;
 
-use super::data::{DataConnection, DataError, DataPlane};
-use super::fetch::{self, PieceSink};
+use super::data::{DataConnection, DataError};
+use super::fetch;
+use super::forward::Forward;
 use super::shared::Shared;
+use super::small;
 use super::transfers::Transfer;
 
 /// A content that came over a chain and that no record names by then is given
 /// up: its owner died before it could commit, or somebody filled disks.
 const UNCLAIMED: Duration = Duration::from_secs(120);
 
-/// A next node that takes nothing for this long is left out: a paused process
-/// must not hold up a whole upload, whose client gives up itself after
-/// [`super::data::STALL_LIMIT`].
-pub(super) const PUSH_LIMIT: Duration = Duration::from_secs(6);
-
-/// How long each node behind may take to make the content durable, after which
-/// it gets its copy later. Whoever is nearer to the client waits longer, so that
-/// one silent node at the end does not cost the word of those before it.
-pub(super) const DURABLE_LIMIT: Duration = Duration::from_secs(8);
-
-/// All of them together: less than the client waits.
-pub(super) const CHAIN_LIMIT: Duration = Duration::from_secs(24);
+/// Whoever waits for a node that verifies what it has, makes a content durable
+/// or waits for those behind it hears at least this often that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// What somebody hears who sends a content to a node that is in no ring.
 pub(super) const NO_MEMBER: &str = "this node is not a member now";
@@ -64,161 +67,98 @@ pub(super) fn chain(
     wanted.into_iter().filter(|peer| *peer != owner).collect()
 }
 
-/// The next part of a chain, seen from the node before it. Once something
-/// fails it takes whatever it is given and passes nothing on.
+/// A content on its way through this node: what is here of it, wherever it
+/// comes from.
 #[derive(Debug)]
-pub(super) struct Relay {
-    /// `None`: there is nobody behind, or the chain broke.
-    next: Option<DataConnection>,
+pub(super) enum Content {
+    /// It is here already, under another name or from an earlier attempt.
+    Here {
+        /// Its pieces.
+        manifest: Manifest,
+        /// Where it is.
+        store: Store,
+    },
+    /// It comes in.
+    Coming(Incoming),
 }
 
-impl Relay {
-    /// Opens the way to the first of `chain` that takes the content; those
-    /// before it get their copy later.
+impl Content {
+    /// Makes room for the content, or goes on with what there is of it.
+    /// `step` hears of what is verified of that.
     pub(super) fn open(
-        plane: &DataPlane,
-        chain: &[Peer],
-        name: &FileName,
+        store: &Store,
         manifest: &Manifest,
-    ) -> Relay {
-        for (at, peer) in chain.iter().enumerate() {
-            match opened(plane, *peer, &chain[at + 1..], name, manifest) {
-                Ok(connection) => return Relay { next: Some(connection) },
-                Err(error) => tracing::debug!(%peer, %error, "not part of the chain"),
-            }
-        }
-        Relay { next: None }
-    }
-
-    /// Whether there is somebody behind.
-    pub(super) const fn leads_on(&self) -> bool {
-        self.next.is_some()
-    }
-
-    /// Passes nothing on any more; those behind hear the connection end.
-    fn give_up(&mut self) {
-        self.next = None;
-    }
-
-    /// Sends a piece on.
-    fn pass(&mut self, bytes: &[u8]) {
-        if let Some(next) = &mut self.next
-            && let Err(error) = next.send_raw(bytes)
-        {
-            tracing::debug!(%error, "the chain of an upload broke");
-            self.next = None;
-        }
-    }
-
-    /// Waits until those behind have made the content durable; who they are.
-    fn finish(self) -> Vec<Peer> {
-        let Some(mut next) = self.next else { return Vec::new() };
-        match next.receive() {
-            Ok(DataResponse::Relayed { mut holders }) => {
-                holders.truncate(usize::from(MAX_REPLICAS));
-                holders
-            }
-            Ok(other) => {
-                tracing::debug!(?other, "the chain of an upload ended without its content");
-                Vec::new()
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the chain of an upload broke at its end");
-                Vec::new()
-            }
-        }
-    }
-}
-
-fn opened(
-    plane: &DataPlane,
-    peer: Peer,
-    rest: &[Peer],
-    name: &FileName,
-    manifest: &Manifest,
-) -> Result<DataConnection, DataError> {
-    let mut connection = plane.dial(peer.address())?;
-    connection.wait_at_most(PUSH_LIMIT)?;
-    connection.push_at_most(PUSH_LIMIT)?;
-    let (root, size) = (manifest.root(), manifest.size());
-    let (name, rest) = (name.clone(), rest.to_vec());
-    let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
-    let request = DataRequest::Relay { name, root, size, rest, follows: false };
-    connection.send(&request)?;
-    match connection.receive()? {
-        DataResponse::Proceed => {}
-        DataResponse::Failed { why } => return Err(DataError::Peer(why)),
-        other => return Err(DataError::Peer(format!("it answered out of turn: {other:?}"))),
-    }
-    connection.send_raw(&manifest.to_bytes())?;
-    connection.wait_at_most(CHAIN_LIMIT.min(DURABLE_LIMIT * behind))?;
-    Ok(connection)
-}
-
-/// A content on its way through this node: onto its own disk, when it is not
-/// there yet, and on to the next.
-#[derive(Debug)]
-pub(super) struct Passage {
-    /// `Ok(None)`: the content is here already.
-    incoming: Result<Option<Incoming>, StoreError>,
-    relay: Relay,
-}
-
-impl Passage {
-    /// Makes room for the content. When there is none, [`Passage::finish`]
-    /// says so.
-    pub(super) fn begin(store: &Store, manifest: &Manifest, mut relay: Relay) -> Passage {
-        // What is here under another name already is not written again.
-        let incoming = if store.holds(&manifest.root()) {
-            Ok(None)
+        step: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Content, StoreError> {
+        Ok(if store.holds(&manifest.root()) {
+            Content::Here { manifest: manifest.clone(), store: store.clone() }
         } else {
-            store.begin(manifest.clone()).map(Some)
-        };
-        if incoming.is_err() {
-            relay.give_up();
-        }
-        Passage { incoming, relay }
+            Content::Coming(store.resume(manifest.clone(), step)?)
+        })
     }
 
-    /// Takes a piece: verifies and writes it here, and sends it on.
-    ///
-    /// # Errors
-    /// [`IncomingError::WrongPiece`]; a failure of the disk is kept for
-    /// [`Passage::finish`], because whoever is still sending could not hear it.
-    pub(super) fn piece(&mut self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
-        if let Ok(Some(open)) = &mut self.incoming {
-            match open.put(index, bytes) {
-                Ok(()) => {}
-                Err(IncomingError::Disk(error)) => {
-                    // Dropped, it frees the disk at once.
-                    self.incoming = Err(error);
-                    self.relay.give_up();
-                }
-                Err(wrong) => {
-                    self.relay.give_up();
-                    return Err(wrong);
-                }
+    /// The pieces that are here.
+    pub(super) fn here(&self) -> PieceSet {
+        match self {
+            Content::Here { manifest, .. } => PieceSet::all(manifest.count()),
+            Content::Coming(incoming) => incoming.here(),
+        }
+    }
+
+    /// Waits until a piece is here, at most so long; whether it is.
+    pub(super) fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
+        match self {
+            Content::Here { .. } => true,
+            Content::Coming(incoming) => incoming.wait_for(index, at_most),
+        }
+    }
+
+    /// Opens it for reading what is here.
+    pub(super) fn reader(&self) -> Result<File, StoreError> {
+        match self {
+            Content::Here { manifest, store } => {
+                let root = manifest.root();
+                store.open_blob(&root)?.ok_or(StoreError::NoBlob(root))
             }
+            Content::Coming(incoming) => incoming.reader(),
         }
-        self.relay.pass(bytes);
-        Ok(())
     }
 
-    /// Makes the content durable here and waits until those behind have done
-    /// the same; who they are.
-    pub(super) fn finish(self) -> Result<Vec<Peer>, StoreError> {
-        if let Some(complete) = self.incoming? {
-            complete.finish()?;
+    /// Verifies a piece and writes it.
+    fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+        match self {
+            Content::Here { .. } => Ok(()),
+            Content::Coming(incoming) => incoming.write(index, bytes),
         }
-        Ok(self.relay.finish())
+    }
+
+    /// Makes it durable under its hash.
+    fn finish(&self) -> Result<(), StoreError> {
+        match self {
+            Content::Here { .. } => Ok(()),
+            Content::Coming(incoming) => incoming.finish(),
+        }
     }
 }
 
-/// Those of the rest of a chain that come behind this node: a chain runs along
-/// the ring, and nobody is sent bytes because a stranger says so.
-pub(super) fn along_the_ring(rest: &[Peer], successors: &[Peer]) -> Vec<Peer> {
-    let behind = rest.iter().filter(|peer| successors.contains(peer));
-    behind.take(usize::from(MAX_REPLICAS)).copied().collect()
+/// What [`crate::wire::data::DataRequest::Relay`] asks for.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Under this name.
+    pub(super) name: FileName,
+    /// The content.
+    pub(super) root: ContentHash,
+    /// Its bytes.
+    pub(super) size: u64,
+    /// Who comes next.
+    pub(super) rest: Vec<Peer>,
+}
+
+/// Leaves of the rest of a chain those that come behind this node: a chain runs
+/// along the ring, and nobody is sent bytes because a stranger says so.
+pub(super) fn along_the_ring(rest: &mut Vec<Peer>, successors: &[Peer]) {
+    rest.retain(|peer| successors.contains(peer));
+    rest.truncate(usize::from(MAX_REPLICAS));
 }
 
 /// Takes in a content from the node before in a chain, and answers. Blocks.
@@ -228,10 +168,9 @@ pub(super) fn take_part(
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
-    let Part { name, root, size, rest } = part;
-    let refuse = |connection: &mut DataConnection, why: String| {
-        connection.send(&DataResponse::Failed { why })
-    };
+    let Part { name, root, size, mut rest } = part;
+    let refuse =
+        |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
         return refuse(connection, error.to_string());
     }
@@ -242,15 +181,16 @@ pub(super) fn take_part(
     let Some(successors) = looked.flatten() else {
         return refuse(connection, NO_MEMBER.to_owned());
     };
-    let rest = along_the_ring(&rest, &successors);
+    along_the_ring(&mut rest, &successors);
     connection.send(&DataResponse::Proceed)?;
-    let manifest = fetch::receive_manifest(connection, root, size)?;
+    let manifest = receive_manifest(connection, root, size)?;
     let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
     connection.serves(&transfer);
     if let Some(remote) = connection.remote() {
         transfer.with_peer(remote);
     }
-    let passed = pass_through(shared, connection, &name, &manifest, &rest, &transfer);
+    let passage = Passage { shared, runtime, name: &name, manifest: &manifest, chain: rest };
+    let passed = passage.receive(connection, &transfer);
     let (answer, end) = match passed {
         Ok(behind) => {
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
@@ -267,17 +207,48 @@ pub(super) fn take_part(
     connection.send(&answer)
 }
 
-/// What [`DataRequest::Relay`] asks for.
+/// Receives the manifest of an upload. That of a single piece is known from
+/// its hash.
+pub(super) fn receive_manifest(
+    connection: &mut DataConnection,
+    root: ContentHash,
+    size: u64,
+) -> Result<Manifest, DataError> {
+    match small::manifest(root, size) {
+        Some(manifest) => Ok(manifest),
+        None => fetch::receive_manifest(connection, root, size),
+    }
+}
+
+/// Sends the manifest to whoever said to proceed with an upload; the pieces
+/// that are there already.
+pub(super) fn hand_manifest(
+    connection: &mut DataConnection,
+    manifest: &Manifest,
+) -> Result<Handed, DataError> {
+    if manifest.count() <= 1 {
+        return Ok(Handed::Has(PieceSet::none(manifest.count())));
+    }
+    connection.send_raw(&manifest.to_bytes())?;
+    loop {
+        match connection.receive()? {
+            // It looks at what is there.
+            DataResponse::Progress { .. } => {}
+            DataResponse::Missing { have } => {
+                return Ok(Handed::Has(PieceSet::from_bytes(manifest.count(), &have)));
+            }
+            answer => return Ok(Handed::Answered(answer)),
+        }
+    }
+}
+
+/// What came of a manifest.
 #[derive(Debug)]
-pub(super) struct Part {
-    /// Under this name.
-    pub(super) name: FileName,
-    /// The content.
-    pub(super) root: ContentHash,
-    /// Its bytes.
-    pub(super) size: u64,
-    /// Who comes next.
-    pub(super) rest: Vec<Peer>,
+pub(super) enum Handed {
+    /// These pieces are there.
+    Has(PieceSet),
+    /// That is the last answer.
+    Answered(DataResponse),
 }
 
 /// Why a content did not come through.
@@ -295,44 +266,199 @@ impl From<DataError> for PassError {
     }
 }
 
-impl From<StoreError> for PassError {
-    fn from(error: StoreError) -> PassError {
-        PassError::Failed(error.to_string())
+/// A content that comes through this node: kept here, and sent along the chain.
+pub(super) struct Passage<'a> {
+    /// The node.
+    pub(super) shared: &'a Shared,
+    /// Where its tasks run.
+    pub(super) runtime: &'a Handle,
+    /// What the content is called.
+    pub(super) name: &'a FileName,
+    /// Its pieces.
+    pub(super) manifest: &'a Manifest,
+    /// Who is to have it behind this node, the nearest first.
+    pub(super) chain: Vec<Peer>,
+}
+
+impl Passage<'_> {
+    /// Receives the pieces that are not here; who behind this node has the
+    /// content durably, once it is durable here.
+    pub(super) fn receive(
+        &self,
+        connection: &DataConnection,
+        transfer: &Transfer,
+    ) -> Result<Vec<Peer>, PassError> {
+        let beat = || connection.send(&DataResponse::Progress { copies: 0, wanted: 0 });
+        let content = self.open(transfer, beat)?;
+        let here = content.here();
+        if self.manifest.count() > 1 {
+            connection.send(&DataResponse::Missing { have: here.to_bytes() })?;
+        } else if matches!(content, Content::Here { .. }) {
+            transfer.restart(self.manifest.size());
+        }
+        self.through(&content, beat, || {
+            // Of a single piece the bytes come in any case.
+            let runs = match self.manifest.count() {
+                1 => vec![PieceIndex(0)..PieceIndex(1)],
+                _ => here.lacking_runs(),
+            };
+            let mut failed = None;
+            for run in runs {
+                let received = fetch::receive_pieces(
+                    connection,
+                    self.manifest,
+                    run,
+                    transfer,
+                    |index, bytes| {
+                        transfer.advance(bytes.len() as u64);
+                        if failed.is_none()
+                            && let Err(error) = content.write(index, bytes)
+                        {
+                            let why = self.unwritten(error);
+                            // Whoever sends looks for this from time to time, and
+                            // sends no more; until then the bytes are let go.
+                            connection.send(&DataResponse::Failed { why: why.clone() })?;
+                            failed = Some(why);
+                        }
+                        Ok::<(), DataError>(())
+                    },
+                );
+                if let Some(why) = failed {
+                    return Err(PassError::Data(DataError::Peer(why)));
+                }
+                received?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads the pieces that are not here from a local file; who behind this
+    /// node has the content durably, once it is durable here.
+    pub(super) fn copy(&self, path: &Path, transfer: &Transfer) -> Result<Vec<Peer>, PassError> {
+        let beat = || match transfer.is_cancelled() {
+            true => Err(DataError::Cancelled),
+            false => Ok(()),
+        };
+        let content = self.open(transfer, beat)?;
+        let here = content.here();
+        self.through(&content, beat, || {
+            let unreadable = |error: io::Error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
+                _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
+            };
+            let mut file = File::open(path).map_err(unreadable)?;
+            let mut piece = Vec::new();
+            for run in here.lacking_runs() {
+                let offset = self.manifest.offset_of(run.start);
+                file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+                for index in (run.start.0..run.end.0).map(PieceIndex) {
+                    beat()?;
+                    piece.resize(self.manifest.len_of(index) as usize, 0);
+                    file.read_exact(&mut piece).map_err(unreadable)?;
+                    content.write(index, &piece).map_err(|error| match error {
+                        IncomingError::WrongPiece(_) => PassError::Data(DataError::Changed),
+                        error @ IncomingError::Disk(_) => PassError::Failed(self.unwritten(error)),
+                    })?;
+                    transfer.advance(piece.len() as u64);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Opens the content here. `beat` is called while that takes long.
+    fn open(
+        &self,
+        transfer: &Transfer,
+        beat: impl Fn() -> Result<(), DataError>,
+    ) -> Result<Content, PassError> {
+        let mut last = Instant::now();
+        let mut cut = None;
+        let content = Content::open(&self.shared.store, self.manifest, |_| {
+            if last.elapsed() > HEARTBEAT {
+                last = Instant::now();
+                cut = beat().err();
+            }
+            if cut.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if let Some(error) = cut {
+            return Err(error.into());
+        }
+        let content = content.map_err(|error| PassError::Failed(self.unwritten(error.into())))?;
+        let here = content.here().iter().map(|index| self.manifest.len_of(index)).sum();
+        transfer.goes_on(self.manifest.size(), here);
+        Ok(content)
+    }
+
+    /// Sends the content along the chain while `take_in` brings what is missing
+    /// of it here; then makes it durable and waits for those behind. `beat` is
+    /// called from time to time meanwhile.
+    fn through(
+        &self,
+        content: &Content,
+        beat: impl Fn() -> Result<(), DataError>,
+        take_in: impl FnOnce() -> Result<(), PassError>,
+    ) -> Result<Vec<Peer>, PassError> {
+        let way = Transfer::within(self.name.as_str());
+        let forward = (!self.chain.is_empty()).then(|| Forward::new(self, content, &way));
+        thread::scope(|scope| {
+            let (done, ended) = channel::<()>();
+            let holders = forward.map(|forward| {
+                let done = done.clone();
+                scope.spawn(move || {
+                    let holders = forward.run();
+                    drop(done);
+                    holders
+                })
+            });
+            let taken = take_in().and_then(|()| {
+                let seal = move || {
+                    let sealed = content.finish();
+                    drop(done);
+                    sealed
+                };
+                // A small one is durable sooner than a thread begins.
+                let sealing = match self.manifest.count() {
+                    0 | 1 => Ok(seal()),
+                    _ => Err(scope.spawn(seal)),
+                };
+                // Until both have let go of their end.
+                while ended.recv_timeout(HEARTBEAT) != Err(RecvTimeoutError::Disconnected) {
+                    beat()?;
+                }
+                match sealing.or_else(thread::ScopedJoinHandle::join) {
+                    Ok(sealed) => {
+                        sealed.map_err(|error| PassError::Failed(self.unwritten(error.into())))
+                    }
+                    Err(_) => Err(PassError::Failed("the node failed at its end".to_owned())),
+                }
+            });
+            if taken.is_err() {
+                // Those behind keep what they have for the next attempt.
+                way.give_up();
+            }
+            let behind = holders.map(|thread| thread.join().unwrap_or_default());
+            taken.map(|()| behind.unwrap_or_default())
+        })
+    }
+
+    fn unwritten(&self, error: IncomingError) -> String {
+        unwritten(self.shared, self.name, error)
     }
 }
 
-/// Receives all pieces of a content, keeps them here and sends them along the
-/// chain; who behind this node has them durably then. After a failure here
-/// the rest is read and let go: whoever is still sending could not hear the
-/// reason.
-pub(super) fn pass_through(
-    shared: &Shared,
-    connection: &mut DataConnection,
-    name: &FileName,
-    manifest: &Manifest,
-    chain: &[Peer],
-    transfer: &Transfer,
-) -> Result<Vec<Peer>, PassError> {
-    let relay = Relay::open(&shared.data_plane(), chain, name, manifest);
-    let mut passage = Passage::begin(&shared.store, manifest, relay);
-    let mut wrong = None;
-    let all = PieceIndex(0)..PieceIndex(manifest.count());
-    fetch::receive_pieces(connection, manifest, all, transfer, |index, bytes| {
-        if wrong.is_none()
-            && let Err(IncomingError::WrongPiece(index)) = passage.piece(index, bytes)
-        {
-            wrong = Some(index);
+/// What somebody is told whose content could not be written here.
+pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) -> String {
+    let me = shared.me().me.address();
+    match error {
+        IncomingError::WrongPiece(index) => format!(
+            "piece {index} arrived damaged: the file changed while it was sent, or the network is faulty; put it again"
+        ),
+        IncomingError::Disk(error) if error.is_full() => {
+            format!("{me} has no room for {name}: {error}")
         }
-        transfer.advance(bytes.len() as u64);
-        Ok::<(), DataError>(())
-    })?;
-    if let Some(index) = wrong {
-        return Err(PassError::Failed(format!(
-            "piece {} arrived damaged: the file changed while it was sent, or the network is faulty; put it again",
-            index.0
-        )));
+        IncomingError::Disk(error) => format!("{me} could not store {name}: {error}"),
     }
-    Ok(passage.finish()?)
 }
 
 /// Gives a content up after a while, unless a record names it by then.

@@ -1,8 +1,7 @@
 //! The accepting end of data connections: manifests and bytes for whoever
 //! asks, and uploads for the names that this node owns.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use crate::wire::data::{DataRequest, DataResponse};
 use super::connection::HELLO_LIMIT;
 use super::data::{DataConnection, DataError, STALL_LIMIT};
 use super::fetch;
-use super::relay::{self, Part, PassError, Passage, Relay};
+use super::relay::{self, Part, PassError, Passage};
 use super::shared::Shared;
 use super::small;
 use super::transfers::Transfer;
@@ -261,9 +260,10 @@ fn receive(
     wanted: &Wanted,
     transfer: &Transfer,
 ) -> Result<(), PassError> {
-    let manifest = fetch::receive_manifest(connection, wanted.root, wanted.size)?;
+    let manifest = relay::receive_manifest(connection, wanted.root, wanted.size)?;
     let chain = chain(shared, runtime, &wanted.name);
-    relay::pass_through(shared, connection, &wanted.name, &manifest, &chain, transfer)?;
+    let (name, manifest) = (&wanted.name, &manifest);
+    Passage { shared, runtime, name, manifest, chain }.receive(connection, transfer)?;
     Ok(())
 }
 
@@ -293,11 +293,8 @@ pub(super) fn take_in(
         None => return Ok(DataResponse::Failed { why: stopping() }),
     }
     let chain = chain(shared, runtime, &wanted.name);
-    let relay = Relay::open(&shared.data_plane(), &chain, &wanted.name, manifest);
-    // A content that is here and that nobody behind takes need not be read.
-    if (relay.leads_on() || !shared.store.holds(&wanted.root))
-        && let Err(error) = copy_in(shared, path, manifest, relay, transfer)
-    {
+    let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain };
+    if let Err(error) = passage.copy(path, transfer) {
         return match error {
             PassError::Data(error) => Err(error),
             PassError::Failed(why) => Ok(DataResponse::Failed { why }),
@@ -307,33 +304,6 @@ pub(super) fn take_in(
         transfer.securing(copies, wanted);
         Ok(())
     })
-}
-
-fn copy_in(
-    shared: &Shared,
-    path: &Path,
-    manifest: &Manifest,
-    relay: Relay,
-    transfer: &Transfer,
-) -> Result<(), PassError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
-        _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
-    };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let mut passage = Passage::begin(&shared.store, manifest, relay);
-    let mut piece = Vec::new();
-    for index in manifest.indices() {
-        if transfer.is_cancelled() {
-            return Err(DataError::Cancelled.into());
-        }
-        piece.resize(manifest.len_of(index) as usize, 0);
-        file.read_exact(&mut piece).map_err(unreadable)?;
-        passage.piece(index, &piece).map_err(|_| DataError::Changed)?;
-        transfer.advance(piece.len() as u64);
-    }
-    passage.finish()?;
-    Ok(())
 }
 
 /// Has the core commit an upload whose bytes are durable here, and waits for

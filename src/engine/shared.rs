@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chord::{self, Command, Reply, StoreFailure, Ticket};
+use crate::name::FileName;
 use crate::peer::Peer;
+use crate::record::Version;
 use crate::store::Store;
 use crate::view::{Level, Step};
 use crate::wire::handshake::{Hello, Params, Program, Purpose};
@@ -159,6 +161,13 @@ pub(super) enum Input {
         ticket: Ticket,
         /// How.
         result: Result<(), StoreFailure>,
+    },
+    /// The bytes of a record held here were put aside: they are damaged.
+    Lost {
+        /// The name.
+        name: FileName,
+        /// The version.
+        version: Version,
     },
     /// A command for the core.
     Core {

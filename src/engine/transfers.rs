@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,11 @@ struct Entry {
     kind: TransferKind,
     total: AtomicU64,
     done: AtomicU64,
+    /// Of those, what was here already.
+    skipped: AtomicU64,
     cancelled: CancellationToken,
+    /// What came so far shall stay for another time.
+    kept: AtomicBool,
     began: Instant,
     changing: Mutex<Changing>,
 }
@@ -75,26 +79,9 @@ impl Transfers {
 
     /// Opens a transfer of `total` bytes.
     pub(super) fn open(&self, kind: TransferKind, name: &str, total: u64) -> Transfer {
-        let now = Instant::now();
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.next += 1;
-        let entry = Arc::new(Entry {
-            number: list.next,
-            name: name.to_owned(),
-            kind,
-            total: AtomicU64::new(total),
-            done: AtomicU64::new(0),
-            cancelled: CancellationToken::new(),
-            began: now,
-            changing: Mutex::new(Changing {
-                state: TransferState::Running,
-                peers: Vec::new(),
-                connection: None,
-                ended: None,
-                mark: (now, 0),
-                rate: 0,
-            }),
-        });
+        let entry = Arc::new(Entry::new(list.next, kind, name, total));
         list.entries.insert(entry.number, Arc::clone(&entry));
         Transfer { entry }
     }
@@ -124,6 +111,19 @@ impl Transfers {
     pub(super) fn cancel_all(&self) {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.entries.values().for_each(|entry| entry.cancelled.cancel());
+    }
+
+    /// Ends all running transfers with their node: what came so far stays for
+    /// another time.
+    pub(super) fn stop_all(&self) {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.entries.values().for_each(|entry| {
+            // One that its user has cancelled stays so.
+            if !entry.cancelled.is_cancelled() {
+                entry.kept.store(true, Ordering::Relaxed);
+            }
+            entry.cancelled.cancel();
+        });
     }
 
     /// Whether any transfer is under way.
@@ -161,6 +161,29 @@ impl Transfers {
 }
 
 impl Entry {
+    fn new(number: u64, kind: TransferKind, name: &str, total: u64) -> Entry {
+        let now = Instant::now();
+        Entry {
+            number,
+            name: name.to_owned(),
+            kind,
+            total: AtomicU64::new(total),
+            done: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            cancelled: CancellationToken::new(),
+            kept: AtomicBool::new(false),
+            began: now,
+            changing: Mutex::new(Changing {
+                state: TransferState::Running,
+                peers: Vec::new(),
+                connection: None,
+                ended: None,
+                mark: (now, 0),
+                rate: 0,
+            }),
+        }
+    }
+
     fn row(&self, changing: &mut Changing, now: Instant, started: Instant) -> TransferRow {
         let done = self.done.load(Ordering::Relaxed);
         let (at, before) = changing.mark;
@@ -193,6 +216,11 @@ impl Entry {
 }
 
 impl Transfer {
+    /// Part of another transfer: in no list.
+    pub(super) fn within(name: &str) -> Transfer {
+        Transfer { entry: Arc::new(Entry::new(0, TransferKind::Copy, name, 0)) }
+    }
+
     /// Counts bytes that moved and were verified.
     pub(super) fn advance(&self, bytes: u64) {
         self.entry.done.fetch_add(bytes, Ordering::Relaxed);
@@ -200,10 +228,33 @@ impl Transfer {
 
     /// Starts counting from zero again (another phase, another attempt).
     pub(super) fn restart(&self, total: u64) {
-        self.entry.done.store(0, Ordering::Relaxed);
+        self.goes_on(total, 0);
+    }
+
+    /// Starts counting from what is here already: it came in an earlier attempt
+    /// and says nothing of the rate.
+    pub(super) fn goes_on(&self, total: u64, here: u64) {
+        self.entry.done.store(here, Ordering::Relaxed);
+        self.entry.skipped.store(here, Ordering::Relaxed);
         self.entry.total.store(total, Ordering::Relaxed);
         let mut changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        changing.mark = (Instant::now(), 0);
+        changing.mark = (Instant::now(), here);
+    }
+
+    /// Whether bytes moved since it was (re)started, beyond those that were
+    /// there.
+    pub(super) fn has_moved(&self) -> bool {
+        let done = self.entry.done.load(Ordering::Relaxed);
+        done > self.entry.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Asks it to stop, and cuts the connection that its bytes go over.
+    pub(super) fn give_up(&self) {
+        self.entry.cancelled.cancel();
+        let changing = self.entry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = &changing.connection {
+            connection.cut();
+        }
     }
 
     /// Names another side, once.
@@ -232,6 +283,12 @@ impl Transfer {
     /// Whether its user wants it to stop.
     pub(super) fn is_cancelled(&self) -> bool {
         self.entry.cancelled.is_cancelled()
+    }
+
+    /// Whether its user does not want what came so far either: it was
+    /// cancelled, and not only ended with the node.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.is_cancelled() && !self.entry.kept.load(Ordering::Relaxed)
     }
 
     /// Waits until its user wants it to stop.
@@ -273,7 +330,9 @@ impl Transfer {
         changing.ended = Some(now);
         changing.connection = None;
         let span = now.saturating_duration_since(self.entry.began).as_secs_f64().max(0.001);
-        changing.rate = (self.entry.done.load(Ordering::Relaxed) as f64 / span) as u64;
+        let done = self.entry.done.load(Ordering::Relaxed);
+        let moved = done.saturating_sub(self.entry.skipped.load(Ordering::Relaxed));
+        changing.rate = (moved as f64 / span) as u64;
         if matches!(changing.state, TransferState::Running | TransferState::Securing { .. }) {
             changing.state = TransferState::Failed("interrupted".into());
         }

@@ -1,41 +1,56 @@
-//! Blob files: one per content, named by its hash, with a sidecar that names
-//! the records which refer to it.
+//! Blob files: one per content, named by its hash.
 //!
-//! A blob appears under its name only when it is complete, verified and
-//! fsynced (data → fsync → rename → fsync of the directory); a sidecar is
-//! replaced in the same way. A blob's sidecar is removed before the blob, so
-//! that a blob without one is nobody's.
+//! A blob appears under its name only when it is complete, verified and its
+//! bytes are fsynced; that its name is durable as well is
+//! [`Blobs::sync_names`]'s work, which many can share. Who places and who
+//! removes a content at the same time is settled above ([`super::contents`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Disk, create_dirs, parent};
 use super::error::{StoreError, on};
 use super::partial::Partial;
+use super::partials::Partials;
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
-use crate::transfer::manifest::Manifest;
 
-/// What the extension of a sidecar is.
-const NAMES: &str = "names";
+/// The extension of the sidecars of 0.2.0, which named the records of a blob.
+const SIDECAR: &str = "names";
 
 /// The directories `blobs/` and `partial/`.
 #[derive(Debug)]
 pub(super) struct Blobs {
     disk: Arc<dyn Disk>,
     contents: PathBuf,
-    partial: PathBuf,
-    /// Makes names in `partial/` differ; what an earlier process left there
-    /// is removed before the first is made.
-    next: AtomicU64,
+    /// The directories in `blobs/` that are there durably. Locked while one is
+    /// made, so that nobody uses it before.
+    shelves: Mutex<BTreeSet<PathBuf>>,
+    /// Contents on their way in.
+    pub(super) partials: Partials,
+}
+
+/// What lies in `blobs/`.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Contents with their bytes.
+    pub(super) blobs: BTreeMap<ContentHash, u64>,
+    /// Sidecars of 0.2.0.
+    pub(super) sidecars: Vec<Sidecar>,
+}
+
+/// A sidecar of 0.2.0.
+#[derive(Debug)]
+pub(super) struct Sidecar {
+    root: ContentHash,
+    path: PathBuf,
 }
 
 impl Blobs {
-    /// Makes the directories and removes what an earlier process left
+    /// Makes the directories and finds what an earlier process left
     /// unfinished.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Blobs, StoreError> {
         let contents = dir.join("blobs");
@@ -43,10 +58,8 @@ impl Blobs {
         for dir in [&contents, &partial] {
             create_dirs(&*disk, dir).map_err(on("create", dir))?;
         }
-        for path in disk.list(&partial).map_err(on("list", &partial))? {
-            disk.remove(&path).map_err(on("remove", &path))?;
-        }
-        Ok(Blobs { disk, contents, partial, next: AtomicU64::new(0) })
+        let partials = Partials::open(Arc::clone(&disk), partial)?;
+        Ok(Blobs { disk, contents, shelves: Mutex::default(), partials })
     }
 
     /// Where a content lies or would lie.
@@ -71,102 +84,86 @@ impl Blobs {
         }
     }
 
-    /// All blobs with their bytes; sidecars that lost their blob are removed.
-    pub(super) fn all(&self) -> Result<BTreeMap<ContentHash, u64>, StoreError> {
-        let mut found = BTreeMap::new();
-        let mut sidecars = Vec::new();
-        for dir in self.disk.list(&self.contents).map_err(on("list", &self.contents))? {
-            for path in self.disk.list(&dir).map_err(on("list", &dir))? {
+    /// All that is there.
+    pub(super) fn all(&self) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        let shelves = self.disk.list(&self.contents).map_err(on("list", &self.contents))?;
+        for dir in &shelves {
+            for path in self.disk.list(dir).map_err(on("list", dir))? {
                 let root = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
                 match (root, path.extension()) {
                     (Some(root), None) => {
                         let len = self.disk.size(&path).map_err(on("look at", &path))?;
-                        found.extend(len.map(|len| (root, len)));
+                        found.blobs.extend(len.map(|len| (root, len)));
                     }
-                    (Some(root), Some(extension)) if extension == NAMES => {
-                        sidecars.push((root, path));
+                    (Some(root), Some(extension)) if extension == SIDECAR => {
+                        found.sidecars.push(Sidecar { root, path });
                     }
                     // Not ours: somebody put it here, it does no harm.
                     _ => {}
                 }
             }
         }
-        for (root, path) in sidecars {
-            if !found.contains_key(&root) {
-                self.disk.remove(&path).map_err(on("remove", &path))?;
-            }
-        }
         Ok(found)
     }
 
-    /// Starts a partial file for a content.
-    pub(super) fn begin(&self, manifest: Manifest) -> Result<Partial, StoreError> {
-        let path = self.fresh(&manifest.root().to_string());
-        Partial::create(Arc::clone(&self.disk), path, manifest)
-    }
-
-    /// Moves a complete partial file to its content's place, durably.
+    /// Moves a complete and fsynced partial file to its content's place.
     pub(super) fn place(&self, partial: &Partial) -> Result<(), StoreError> {
-        self.settle(partial.path(), &self.path(&partial.manifest().root()))
+        let to = self.path(&partial.manifest().root());
+        self.make_shelf(parent(&to))?;
+        self.disk.rename(partial.path(), &to).map_err(on("move a file to", &to))
     }
 
-    /// The records that a content's sidecar names.
-    pub(super) fn names(&self, root: &ContentHash) -> Result<Vec<Record>, StoreError> {
-        let path = self.path(root).with_extension(NAMES);
-        match self.disk.read(&path) {
-            Ok(bytes) => {
-                Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|l| line(*root, l)).collect())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(on("read", &path)(error)),
-        }
-    }
-
-    /// Replaces a content's sidecar, durably.
-    pub(super) fn set_names(
+    /// Makes durable that these contents were placed.
+    pub(super) fn sync_names<'a>(
         &self,
-        root: &ContentHash,
-        records: &[Record],
+        roots: impl Iterator<Item = &'a ContentHash>,
     ) -> Result<(), StoreError> {
-        let line = |r: &Record| format!("{}\t{}\t{}\n", r.version.counter, r.size(), r.name);
-        let text = records.iter().map(line).collect::<Vec<_>>().concat();
-        let target = self.path(root).with_extension(NAMES);
-        let temporary = self.fresh(NAMES);
-        let file = self.disk.create(&temporary).map_err(on("create", &temporary))?;
-        let written = file.write_at(0, text.as_bytes()).and_then(|()| file.sync());
-        let placed = written
-            .map_err(on("write", &temporary))
-            .and_then(|()| self.settle(&temporary, &target));
-        if placed.is_err() {
-            // The next start removes it if this fails too.
-            let _ = self.disk.remove(&temporary);
-        }
-        placed
+        let dirs: BTreeSet<PathBuf> =
+            roots.map(|root| parent(&self.path(root)).to_owned()).collect();
+        dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir).map_err(on("sync", dir)))
     }
 
-    /// Removes a content: its sidecar, then its blob.
+    /// Removes a content. It may come back if the power fails, as one that
+    /// nobody needs, which the next start removes.
     pub(super) fn remove(&self, root: &ContentHash) -> Result<(), StoreError> {
-        let blob = self.path(root);
-        let names = blob.with_extension(NAMES);
-        for path in [&names, &blob] {
-            self.disk.remove(path).map_err(on("remove", path))?;
-        }
-        let dir = parent(&blob);
-        if self.disk.size(dir).map_err(on("look at", dir))?.is_some() {
-            self.disk.sync_dir(dir).map_err(on("sync", dir))?;
+        let path = self.path(root);
+        self.disk.remove(&path).map_err(on("remove", &path))
+    }
+
+    /// Makes a content's blob what is left of it, for whoever takes the content
+    /// in again soon: every piece is looked at first.
+    pub(super) fn set_aside(&self, root: &ContentHash, size: u64) -> Result<(), StoreError> {
+        self.partials.adopt(&self.path(root), root, size)
+    }
+
+    /// The records that a sidecar of 0.2.0 names.
+    pub(super) fn named_in(&self, sidecar: &Sidecar) -> Result<Vec<Record>, StoreError> {
+        let Sidecar { root, path } = sidecar;
+        let bytes = self.disk.read(path).map_err(on("read", path))?;
+        Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|text| line(*root, text)).collect())
+    }
+
+    /// Removes a sidecar of 0.2.0.
+    pub(super) fn remove_sidecar(&self, sidecar: &Sidecar) -> Result<(), StoreError> {
+        self.disk.remove(&sidecar.path).map_err(on("remove", &sidecar.path))
+    }
+
+    /// Makes a directory of `blobs/`, durably, unless it is known to be there.
+    fn make_shelf(&self, dir: &Path) -> Result<(), StoreError> {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shelves.contains(dir) {
+            let made = match self.disk.size(dir).map_err(on("look at", dir))? {
+                None => self.disk.create_dir(dir),
+                // Perhaps made just before a crash, and not durable yet.
+                Some(_) => Ok(()),
+            };
+            made.map_err(on("create", dir))?;
+            let above = parent(dir);
+            self.disk.sync_dir(above).map_err(on("sync", above))?;
+            shelves.insert(dir.to_owned());
         }
         Ok(())
-    }
-
-    fn settle(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        let dir = parent(to);
-        create_dirs(&*self.disk, dir).map_err(on("create", dir))?;
-        self.disk.rename(from, to).map_err(on("move a file to", to))?;
-        self.disk.sync_dir(dir).map_err(on("sync", dir))
-    }
-
-    fn fresh(&self, stem: &str) -> PathBuf {
-        self.partial.join(format!("{stem}.{}", self.next.fetch_add(1, Ordering::Relaxed)))
     }
 }
 

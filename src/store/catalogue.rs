@@ -4,8 +4,9 @@
 //!
 //! Every change is one transaction and durable when the call returns. The
 //! catalogue knows nothing of blob files; [`super::Store`] keeps the two in
-//! step and can make a new catalogue from the blobs' sidecars.
+//! step and can make a new catalogue from the log of names.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,20 +14,28 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
-    Database, Durability, MultimapTableDefinition, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageBackend, TableDefinition, WriteTransaction,
+    Database, Durability, MultimapTable, MultimapTableDefinition, ReadOnlyTable, ReadableDatabase,
+    ReadableMultimapTable, ReadableTable, ReadableTableMetadata, StorageBackend, Table,
+    TableDefinition, WriteTransaction,
 };
 
+use super::commit::Change;
 use super::disk::{Disk, DiskFile};
-use super::error::StoreError;
+use super::error::{StoreError, on};
 use super::stamp::Stamp;
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
 use crate::transfer::manifest::Manifest;
 
 /// Name → counter, root, bytes (none: a tombstone).
-const RECORDS: TableDefinition<&str, (u64, [u8; 32], Option<u64>)> =
-    TableDefinition::new("records");
+const RECORDS: TableDefinition<&str, RecordRow> = TableDefinition::new("records");
+
+/// Its values.
+type RecordRow = (u64, [u8; 32], Option<u64>);
+
+/// Name of a tombstone → when it was made, in seconds since the epoch. A table
+/// of its own, since 0.2.0 knew no such times.
+const REMOVED: TableDefinition<&str, u64> = TableDefinition::new("removed");
 
 /// Root → the names whose records refer to it.
 const NAMES: MultimapTableDefinition<[u8; 32], &str> = MultimapTableDefinition::new("names");
@@ -51,6 +60,9 @@ const FORMAT: &str = "chordal.format";
 
 /// The layout of the tables above.
 const FORMAT_1: &[u8] = &[1];
+
+/// The time of a tombstone that has none: 0.2.0 kept none.
+pub(super) const UNDATED_S: u64 = 0;
 
 /// Bytes of redb's page cache: the catalogue of ten thousand files fits, and a
 /// node at rest stays small (the budget is 15 MiB with its dashboard).
@@ -95,89 +107,127 @@ impl Catalogue {
         Ok(Catalogue { disk, path, database: RwLock::new(Some(database)) })
     }
 
+    /// Its file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the file holds a catalogue that was completely made.
     pub(super) fn is_made(&self) -> Result<bool, StoreError> {
         Ok(self.meta(FORMAT)?.is_some_and(|format| format == FORMAT_1))
     }
 
     /// Makes the tables with their first records, all in one transaction.
-    pub(super) fn make(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub(super) fn make<'a>(
+        &self,
+        mut records: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), StoreError> {
         self.write(|transaction| {
-            transaction.open_table(RECORDS)?;
-            transaction.open_table(MANIFESTS)?;
-            transaction.open_multimap_table(NAMES)?;
             transaction.open_table(META)?.insert(FORMAT, FORMAT_1)?;
-            records.iter().try_for_each(|record| put(transaction, record).map(|_| ()))
+            let mut tables = Tables::open(transaction)?;
+            records.try_for_each(|record| tables.put(record).map(|_| ()))
         })
     }
 
     /// All records in the order of names.
     pub(super) fn records(&self) -> Result<Vec<Record>, StoreError> {
         self.read(|database| {
-            let table = database.begin_read()?.open_table(RECORDS)?;
             let mut records = Vec::new();
-            for entry in table.iter()? {
-                let (name, value) = entry?;
-                records.push(record(name.value(), value.value())?);
+            for record in Records::open(database)?.iter()? {
+                records.push(record?);
             }
             Ok(records)
         })
     }
 
-    /// The record of a name.
-    pub(super) fn record(&self, name: &FileName) -> Result<Option<Record>, StoreError> {
-        self.read(|database| {
-            let table = database.begin_read()?.open_table(RECORDS)?;
-            let value = table.get(name.as_str())?;
-            value.map(|value| record(name.as_str(), value.value())).transpose()
-        })
-    }
-
-    /// The records that refer to a content.
-    pub(super) fn referring(&self, root: &ContentHash) -> Result<Vec<Record>, StoreError> {
-        self.read(|database| {
-            let transaction = database.begin_read()?;
-            let records = transaction.open_table(RECORDS)?;
-            let mut found = Vec::new();
-            for name in transaction.open_multimap_table(NAMES)?.get(root.0)? {
-                let name = name?;
-                if let Some(value) = records.get(name.value())? {
-                    found.push(record(name.value(), value.value())?);
+    /// Hands every record over, in the order of names.
+    pub(super) fn each_record(
+        &self,
+        work: &mut dyn FnMut(&Record) -> std::io::Result<()>,
+    ) -> Result<(), StoreError> {
+        // What `work` says is not the catalogue's failure.
+        let worked = self.read(|database| {
+            for record in Records::open(database)?.iter()? {
+                if let Err(why) = work(&record?) {
+                    return Ok(Err(why));
                 }
             }
-            Ok(found)
-        })
+            Ok(Ok(()))
+        })?;
+        worked.map_err(on("copy", &self.path))
     }
 
-    /// Writes a record over that of the same name, with its content's manifest
-    /// when it is known. Returns the content that the old record stood for.
-    pub(super) fn put(
+    /// The record of a name.
+    pub(super) fn record(&self, name: &FileName) -> Result<Option<Record>, StoreError> {
+        self.read(|database| Records::open(database)?.get(name.as_str()))
+    }
+
+    /// The versions of those of these names that have a record.
+    pub(super) fn versions<'a>(
         &self,
-        record: &Record,
-        manifest: Option<&Manifest>,
-    ) -> Result<Option<ContentHash>, StoreError> {
-        self.write(|transaction| {
-            if let Some(manifest) = manifest {
-                insert_manifest(transaction, manifest)?;
+        names: impl Iterator<Item = &'a FileName>,
+    ) -> Result<BTreeMap<FileName, Version>, StoreError> {
+        self.read(|database| {
+            let records = Records::open(database)?;
+            let mut versions = BTreeMap::new();
+            for name in names {
+                if let Some(found) = records.get(name.as_str())? {
+                    versions.insert(found.name, found.version);
+                }
             }
-            put(transaction, record)
+            Ok(versions)
         })
     }
 
-    /// Removes the records of these names. Returns the contents that they
-    /// stood for.
-    pub(super) fn remove(&self, names: &[FileName]) -> Result<Vec<ContentHash>, StoreError> {
+    /// The name of a record that refers to a content.
+    pub(super) fn one_referring(&self, root: &ContentHash) -> Result<Option<FileName>, StoreError> {
+        self.read(|database| {
+            let mut names = database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)?;
+            names.next().transpose()?.map(|name| file_name(name.value())).transpose()
+        })
+    }
+
+    /// Makes changes in their order, all or none: records that are kept replace
+    /// those of the same name, with their contents' manifests where these are
+    /// known. Returns, for each, the content that a removed record stood for.
+    pub(super) fn change(
+        &self,
+        changes: &[&Change],
+    ) -> Result<Vec<Option<ContentHash>>, StoreError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
         self.write(|transaction| {
-            let mut roots = Vec::new();
-            for name in names {
-                let removed = transaction
-                    .open_table(RECORDS)?
-                    .remove(name.as_str())?
-                    .map(|value| record(name.as_str(), value.value()))
-                    .transpose()?;
-                roots.extend(unlink(transaction, removed)?);
+            let mut tables = Tables::open(transaction)?;
+            let one = |change: &&Change| match change {
+                Change::Keep { record, manifest } => {
+                    if let Some(manifest) = manifest {
+                        insert_manifest(&mut tables.manifests, manifest)?;
+                    }
+                    tables.put(record)
+                }
+                Change::Forget { name, .. } => tables.remove(name),
+            };
+            changes.iter().map(one).collect()
+        })
+    }
+
+    /// Removes the records of these names.
+    pub(super) fn remove(&self, names: &[FileName]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut tables = Tables::open(transaction)?;
+            names.iter().try_for_each(|name| tables.remove(name).map(|_| ()))
+        })
+    }
+
+    /// Notes when these tombstones were made.
+    pub(super) fn date(&self, tombstones: &[(FileName, u64)]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut table = transaction.open_table(REMOVED)?;
+            for (name, at_s) in tombstones {
+                table.insert(name.as_str(), at_s)?;
             }
-            Ok(roots)
+            Ok(())
         })
     }
 
@@ -197,9 +247,12 @@ impl Catalogue {
     pub(super) fn set_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
         self.write(|transaction| {
             let names = transaction.open_multimap_table(NAMES)?;
-            let referred = !redb::ReadableMultimapTable::get(&names, manifest.root().0)?.is_empty();
+            let referred = !names.get(manifest.root().0)?.is_empty();
             drop(names);
-            if referred { insert_manifest(transaction, manifest) } else { Ok(()) }
+            if referred {
+                insert_manifest(&mut transaction.open_table(MANIFESTS)?, manifest)?;
+            }
+            Ok(())
         })
     }
 
@@ -270,7 +323,7 @@ impl Catalogue {
 
     fn write<R>(
         &self,
-        change: impl Fn(&WriteTransaction) -> Result<R, redb::Error>,
+        change: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
         self.read(|database| {
             let mut transaction = database.begin_write()?;
@@ -283,7 +336,10 @@ impl Catalogue {
 
     /// Runs `work` on the open database, which is opened first if an earlier
     /// failure closed it, and closed if this one fails.
-    fn read<R>(&self, work: impl Fn(&Database) -> Result<R, redb::Error>) -> Result<R, StoreError> {
+    fn read<R>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<R, redb::Error>,
+    ) -> Result<R, StoreError> {
         let open = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let result = if let Some(database) = &*open {
             let result = work(database);
@@ -301,7 +357,7 @@ impl Catalogue {
         };
         result.map_err(|why| {
             *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-            StoreError::Catalogue { path: self.path.clone(), why: Box::new(why) }
+            StoreError::Catalogue { path: self.path.clone(), why: Arc::new(why) }
         })
     }
 }
@@ -332,59 +388,134 @@ fn unopened(path: &Path, why: redb::Error) -> Unopened {
             Unopened::Damaged(why.to_string())
         }
         why => {
-            Unopened::Failed(StoreError::Catalogue { path: path.to_owned(), why: Box::new(why) })
+            Unopened::Failed(StoreError::Catalogue { path: path.to_owned(), why: Arc::new(why) })
         }
     }
 }
 
-/// Writes a record; returns the content that the old one of its name stood
-/// for, if it is another.
-fn put(transaction: &WriteTransaction, new: &Record) -> Result<Option<ContentHash>, redb::Error> {
-    let size = (!new.is_deleted()).then(|| new.size());
-    let root = new.version.root;
-    let old = transaction
-        .open_table(RECORDS)?
-        .insert(new.name.as_str(), (new.version.counter, root.0, size))?
-        .map(|value| record(new.name.as_str(), value.value()))
-        .transpose()?;
-    if !new.is_deleted() {
-        transaction.open_multimap_table(NAMES)?.insert(root.0, new.name.as_str())?;
-    }
-    let same = |old: &Record| !old.is_deleted() && !new.is_deleted() && old.version.root == root;
-    unlink(transaction, old.filter(|old| !same(old)))
+/// The tables of records, open for reading.
+struct Records {
+    records: ReadOnlyTable<&'static str, RecordRow>,
+    /// None in a catalogue of 0.2.0 until the first name is removed.
+    removed: Option<ReadOnlyTable<&'static str, u64>>,
 }
 
-/// Takes a removed record out of the index of its content, and the content's
-/// manifest with the last of them.
-fn unlink(
-    transaction: &WriteTransaction,
-    removed: Option<Record>,
-) -> Result<Option<ContentHash>, redb::Error> {
-    let Some(record) = removed.filter(|record| !record.is_deleted()) else { return Ok(None) };
-    let root = record.version.root;
-    let mut names = transaction.open_multimap_table(NAMES)?;
-    names.remove(root.0, record.name.as_str())?;
-    if redb::ReadableMultimapTable::get(&names, root.0)?.is_empty() {
-        transaction.open_table(MANIFESTS)?.remove(root.0)?;
+impl Records {
+    fn open(database: &Database) -> Result<Records, redb::Error> {
+        let transaction = database.begin_read()?;
+        let removed = match transaction.open_table(REMOVED) {
+            Ok(table) => Some(table),
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Records { records: transaction.open_table(RECORDS)?, removed })
     }
-    Ok(Some(root))
+
+    fn get(&self, name: &str) -> Result<Option<Record>, redb::Error> {
+        let row = self.records.get(name)?.map(|row| row.value());
+        row.map(|row| self.record(name, row)).transpose()
+    }
+
+    fn iter(&self) -> Result<impl Iterator<Item = Result<Record, redb::Error>> + '_, redb::Error> {
+        Ok(self.records.iter()?.map(|entry| {
+            let (name, row) = entry?;
+            self.record(name.value(), row.value())
+        }))
+    }
+
+    fn record(&self, name: &str, row: RecordRow) -> Result<Record, redb::Error> {
+        let mut found = record(name, row)?;
+        if let (Content::Deleted { at_s }, Some(removed)) = (&mut found.content, &self.removed) {
+            *at_s = removed.get(name)?.map_or(UNDATED_S, |at_s| at_s.value());
+        }
+        Ok(found)
+    }
 }
 
-fn insert_manifest(transaction: &WriteTransaction, manifest: &Manifest) -> Result<(), redb::Error> {
+/// The tables that a change of records touches.
+struct Tables<'a> {
+    records: Table<'a, &'static str, RecordRow>,
+    removed: Table<'a, &'static str, u64>,
+    names: MultimapTable<'a, [u8; 32], &'static str>,
+    manifests: Table<'a, [u8; 32], (u64, &'static [u8])>,
+}
+
+impl<'a> Tables<'a> {
+    fn open(transaction: &'a WriteTransaction) -> Result<Tables<'a>, redb::Error> {
+        Ok(Tables {
+            records: transaction.open_table(RECORDS)?,
+            removed: transaction.open_table(REMOVED)?,
+            names: transaction.open_multimap_table(NAMES)?,
+            manifests: transaction.open_table(MANIFESTS)?,
+        })
+    }
+
+    /// Writes a record; returns the content that the old one of its name stood
+    /// for, if it is another.
+    fn put(&mut self, new: &Record) -> Result<Option<ContentHash>, redb::Error> {
+        let name = new.name.as_str();
+        let root = new.version.root;
+        let size = (!new.is_deleted()).then(|| new.size());
+        let old = self
+            .records
+            .insert(name, (new.version.counter, root.0, size))?
+            .map(|row| record(name, row.value()))
+            .transpose()?;
+        if let Content::Deleted { at_s } = new.content {
+            self.removed.insert(name, at_s)?;
+        } else {
+            self.names.insert(root.0, name)?;
+            if old.as_ref().is_some_and(Record::is_deleted) {
+                self.removed.remove(name)?;
+            }
+        }
+        let same =
+            |old: &Record| !old.is_deleted() && !new.is_deleted() && old.version.root == root;
+        self.unlink(old.filter(|old| !same(old)))
+    }
+
+    /// Removes the record of a name; returns the content that it stood for.
+    fn remove(&mut self, name: &FileName) -> Result<Option<ContentHash>, redb::Error> {
+        let name = name.as_str();
+        let old = self.records.remove(name)?.map(|row| record(name, row.value())).transpose()?;
+        if old.as_ref().is_some_and(Record::is_deleted) {
+            self.removed.remove(name)?;
+        }
+        self.unlink(old)
+    }
+
+    /// Takes a removed record out of the index of its content, and the
+    /// content's manifest with the last of them.
+    fn unlink(&mut self, removed: Option<Record>) -> Result<Option<ContentHash>, redb::Error> {
+        let Some(record) = removed.filter(|record| !record.is_deleted()) else { return Ok(None) };
+        let root = record.version.root;
+        self.names.remove(root.0, record.name.as_str())?;
+        if self.names.get(root.0)?.is_empty() {
+            self.manifests.remove(root.0)?;
+        }
+        Ok(Some(root))
+    }
+}
+
+fn insert_manifest(
+    table: &mut Table<'_, [u8; 32], (u64, &'static [u8])>,
+    manifest: &Manifest,
+) -> Result<(), redb::Error> {
     let pieces = manifest.to_bytes();
-    let value = (manifest.size(), pieces.as_slice());
-    transaction.open_table(MANIFESTS)?.insert(manifest.root().0, value)?;
+    table.insert(manifest.root().0, (manifest.size(), pieces.as_slice()))?;
     Ok(())
 }
 
-fn record(
-    name: &str,
-    (counter, root, size): (u64, [u8; 32], Option<u64>),
-) -> Result<Record, redb::Error> {
-    let name = FileName::try_from(name.to_owned())
-        .map_err(|why| redb::Error::Corrupted(format!("a record's name: {why}")))?;
-    let content = size.map_or(Content::Deleted { at_s: 0 }, |size| Content::File { size });
-    Ok(Record { name, version: Version { counter, root: ContentHash(root) }, content })
+fn file_name(name: &str) -> Result<FileName, redb::Error> {
+    FileName::try_from(name.to_owned())
+        .map_err(|why| redb::Error::Corrupted(format!("a record's name: {why}")))
+}
+
+/// A record without the time of a tombstone, which stands in another table.
+fn record(name: &str, (counter, root, size): RecordRow) -> Result<Record, redb::Error> {
+    let content = size.map_or(Content::Deleted { at_s: UNDATED_S }, |size| Content::File { size });
+    let version = Version { counter, root: ContentHash(root) };
+    Ok(Record { name: file_name(name)?, version, content })
 }
 
 /// redb on the store's disk, so that tests can make that fail as well.

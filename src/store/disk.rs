@@ -45,6 +45,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Cuts the file, or lengthens it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Sets room aside for a file of so many bytes, where the file system can;
+    /// its length stays as it is.
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Ok(())
+    }
     /// Makes its bytes and its length durable.
     fn sync(&self) -> io::Result<()>;
 }
@@ -133,6 +139,23 @@ impl DiskFile for File {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         File::set_len(self, len)
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use rustix::fs::{FallocateFlags, fallocate};
+            use rustix::io::{Errno, retry_on_intr};
+            if len > 0 {
+                match retry_on_intr(|| fallocate(self, FallocateFlags::KEEP_SIZE, 0, len)) {
+                    // A file system that cannot.
+                    Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                    result => return Ok(result?),
+                }
+            }
+        }
+        let _ = len;
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

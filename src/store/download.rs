@@ -1,19 +1,28 @@
 //! A download into a user's directory.
 //!
-//! The bytes gather in a hidden file beside their target (`.NAME.part`), so
-//! that the end is a rename within one directory. Nothing that exists is ever
-//! overwritten: a taken name gets a number, `name (1).ext`.
+//! The bytes gather in a hidden file beside their target (`.NAME.part`, with
+//! its map `.NAME.part.map`), so that the end is a rename within one
+//! directory. Nothing that exists is ever overwritten: a taken name gets a
+//! number, `name (1).ext`.
+//!
+//! Whoever downloads holds the hidden file locked. One that nobody holds was
+//! left by a process that was killed, or whose sources all failed: a later
+//! download of the same content to the same place goes on with it. One of
+//! another content stays as it is, and the download takes the next number.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
-use super::partial::Partial;
+use super::partial::{self, Claim, Partial};
 use crate::name::{FileName, MAX_COMPONENT_BYTES};
 use crate::transfer::manifest::{Manifest, PieceIndex};
+use crate::transfer::pieces::PieceSet;
 
 /// Numbers that are tried for a free name: more files of one name in one
 /// directory are no accident.
@@ -50,20 +59,36 @@ impl Place {
     }
 }
 
-/// A file on its way to a user. Dropped before [`Download::finish`], it leaves
-/// nothing behind but directories.
+/// A file on its way to a user. Dropped before [`Download::finish`], it keeps
+/// what came for the next attempt, unless the disk failed or
+/// [`Download::discard`] says otherwise.
 #[derive(Debug)]
 pub struct Download {
     partial: Partial,
     target: PathBuf,
+    /// Holds the lock on the hidden file.
+    _lock: File,
 }
 
 impl Download {
-    /// Makes the hidden file beside the target.
+    /// Makes the hidden file beside the target, or goes on with the one that
+    /// an earlier download of this content left there.
     pub fn begin(
         manifest: Manifest,
         place: &Place,
         name: &FileName,
+    ) -> Result<Download, StoreError> {
+        Download::resume(manifest, place, name, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Download::begin`]; `step` hears of the bytes of an earlier attempt
+    /// as they are verified. It may break that off: those that were not
+    /// verified yet are downloaded then.
+    pub fn resume(
+        manifest: Manifest,
+        place: &Place,
+        name: &FileName,
+        mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Download, StoreError> {
         let target = place.target(name);
         let dir = disk::parent(&target);
@@ -71,12 +96,19 @@ impl Download {
         let (stem, extension) = split(&target);
         for number in 0..=MAX_VARIANTS {
             let tail = format!("{extension}{}.part", numbered(number));
-            let path = dir.join(fit(&format!(".{stem}"), &tail));
-            match Partial::create(Arc::new(RealDisk), path, manifest.clone()) {
-                // Another download of the same name, or what one left.
-                Err(StoreError::Disk { why, .. }) if taken(&why) => {}
-                created => return Ok(Download { partial: created?, target }),
+            // With room for the name of its map.
+            let path = dir.join(fit(&format!(".{stem}"), &tail, MAP_TAIL_BYTES));
+            let Some((file, fresh)) = hold(&path)? else { continue };
+            let Some(partial) = open(&file, fresh, path, &manifest)? else { continue };
+            let download = Download { partial, target, _lock: file };
+            download.partial.look(&mut step);
+            if manifest.count() > 1
+                && let Err(error) = download.partial.reserve()
+            {
+                download.discard();
+                return Err(error);
             }
+            return Ok(download);
         }
         Err(StoreError::NoFreeName { path: target })
     }
@@ -92,36 +124,151 @@ impl Download {
         self.partial.missing()
     }
 
+    /// The pieces that are here.
+    pub fn here(&self) -> PieceSet {
+        self.partial.here()
+    }
+
     /// What is coming in.
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
     }
 
     /// Gives the complete file its name, or the next free one. Returns where it
-    /// is.
+    /// is. After a failure nothing is left.
     ///
     /// It is not fsynced, as no other tool that fetches or copies files does:
     /// waiting for the disk would about double the time, and should the system
     /// fail within the next seconds, the ring still has the content, durably.
     pub fn finish(self) -> Result<PathBuf, StoreError> {
+        let placed = self.place();
+        match &placed {
+            Ok(_) => self.partial.moved(),
+            Err(_) => self.partial.spoil(),
+        }
+        placed
+    }
+
+    /// Nobody wants it any more: leaves nothing behind but directories.
+    pub fn discard(self) {
+        self.partial.spoil();
+    }
+
+    fn place(&self) -> Result<PathBuf, StoreError> {
         self.partial.complete()?;
         let dir = disk::parent(&self.target);
         let (stem, extension) = split(&self.target);
         for number in 0..=MAX_VARIANTS {
             let path = match number {
                 0 => self.target.clone(),
-                _ => dir.join(fit(&stem, &format!("{}{extension}", numbered(number)))),
+                _ => dir.join(fit(&stem, &format!("{}{extension}", numbered(number)), 0)),
             };
             match rename_to_free(self.partial.path(), &path) {
-                Ok(()) => {
-                    self.partial.moved();
-                    return Ok(path);
-                }
+                Ok(()) => return Ok(path),
                 Err(why) if taken(&why) => {}
                 Err(why) => return Err(on("move a download to", &path)(why)),
             }
         }
         Err(StoreError::NoFreeName { path: self.target.clone() })
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if !self.partial.is_moved() && !self.partial.is_worth_keeping() {
+            // While it is locked, so that nobody goes on with it meanwhile.
+            self.partial.remove();
+        }
+    }
+}
+
+/// Bytes of what a map's name has behind its file's.
+const MAP_TAIL_BYTES: usize = ".map".len();
+
+/// How often a hidden file is opened anew that went away meanwhile.
+const MAX_TRIES: usize = 8;
+
+/// Opens the hidden file at a path, which is made if need be, and locks it;
+/// whether it was made. `None`: somebody else has it, or it cannot be ours.
+fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
+    for _ in 0..MAX_TRIES {
+        let mut options = fs::OpenOptions::new();
+        let (file, fresh) = match options.read(true).write(true).create_new(true).open(path) {
+            Ok(file) => (file, true),
+            Err(why) if taken(&why) => {
+                // Anything but a plain file was not made here; a pipe would be
+                // waited for without end.
+                match fs::symlink_metadata(path) {
+                    Ok(found) if found.is_file() => {}
+                    Ok(_) => return Ok(None),
+                    Err(_) => continue,
+                }
+                match fs::OpenOptions::new().read(true).write(true).open(path) {
+                    Ok(file) => (file, false),
+                    Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+                    // Another user's, perhaps.
+                    Err(_) => return Ok(None),
+                }
+            }
+            Err(why) => return Err(on("create", path)(why)),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system without locks: what is there may be in use.
+            Err(TryLockError::Error(_)) if fresh => {}
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+        // Whoever had it may have moved or removed it before letting go.
+        let same =
+            |at: &fs::Metadata, of: &fs::Metadata| (at.dev(), at.ino()) == (of.dev(), of.ino());
+        if let (Ok(at), Ok(of)) = (fs::symlink_metadata(path), file.metadata())
+            && same(&at, &of)
+        {
+            return Ok(Some((file, fresh)));
+        }
+    }
+    Ok(None)
+}
+
+/// The partial file for a content in a hidden file that is held; `None` when
+/// it may belong to something else.
+fn open(
+    file: &File,
+    fresh: bool,
+    path: PathBuf,
+    manifest: &Manifest,
+) -> Result<Option<Partial>, StoreError> {
+    let disk = Arc::new(RealDisk);
+    let duplicate = || file.try_clone().map(Box::new).map_err(on("open", &path));
+    if fresh {
+        // What lies where the map would may be something else.
+        let free = manifest.count() <= 1
+            || partial::claim(&*disk, &path, manifest).is_ok_and(|claim| claim != Claim::Other);
+        let begun = if free {
+            let begin = |file| Partial::begin(disk, file, path.clone(), manifest.clone());
+            duplicate().and_then(|file| begin(file).map(Some))
+        } else {
+            Ok(None)
+        };
+        if !matches!(begun, Ok(Some(_))) {
+            // It was made just now.
+            let _ = fs::remove_file(&path);
+        }
+        return begun;
+    }
+    let empty = file.metadata().is_ok_and(|found| found.len() == 0);
+    match partial::claim(&*disk, &path, manifest)? {
+        Claim::Pieces(claimed) => {
+            let duplicate = duplicate()?;
+            Partial::resume(disk, duplicate, path, manifest.clone(), claimed).map(Some)
+        }
+        // Whoever made it was killed before the first byte.
+        Claim::None if empty => {
+            let duplicate = duplicate()?;
+            Partial::begin(disk, duplicate, path, manifest.clone()).map(Some)
+        }
+        Claim::None | Claim::Other => Ok(None),
     }
 }
 
@@ -141,9 +288,10 @@ fn split(path: &Path) -> (String, String) {
     (text(path.file_stem()), extension)
 }
 
-/// `stem` + `tail`, with the stem cut so that both fit into one component.
-fn fit(stem: &str, tail: &str) -> String {
-    let room = MAX_COMPONENT_BYTES.saturating_sub(tail.len());
+/// `stem` + `tail`, with the stem cut so that both fit into one component and
+/// leave so many bytes of it.
+fn fit(stem: &str, tail: &str, leave: usize) -> String {
+    let room = MAX_COMPONENT_BYTES.saturating_sub(tail.len() + leave);
     let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= room;
     stem.char_indices().take_while(fits).map(|(_, c)| c).chain(tail.chars()).collect()
 }
@@ -178,7 +326,7 @@ fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::store::Disk;
-    use crate::transfer::manifest::ManifestBuilder;
+    use crate::transfer::manifest::{MIN_PIECE_BYTES, ManifestBuilder};
     use tempfile::TempDir;
 
     const CONTENT: &[u8] = b"the sky ship";
@@ -231,6 +379,30 @@ mod tests {
         assert_eq!(listing(dir.path()), ["to"], "no empty file stays");
     }
 
+    /// Three pieces.
+    fn large() -> Vec<u8> {
+        (0..2 * MIN_PIECE_BYTES + 9).map(|at| (at % 249) as u8).collect()
+    }
+
+    fn manifest_of(content: &[u8]) -> Manifest {
+        let mut builder = ManifestBuilder::new(content.len() as u64);
+        builder.update(content);
+        builder.finish().unwrap()
+    }
+
+    fn begin_large(dir: &Path, content: &[u8]) -> Download {
+        let name = FileName::new("film").unwrap();
+        Download::begin(manifest_of(content), &Place::of(dir), &name).unwrap()
+    }
+
+    fn bring(download: &Download, content: &[u8], pieces: &[u32]) {
+        for index in pieces.iter().copied().map(PieceIndex) {
+            let from = download.manifest().offset_of(index) as usize;
+            let to = from + download.manifest().len_of(index) as usize;
+            download.write(index, &content[from..to]).unwrap();
+        }
+    }
+
     #[test]
     fn two_downloads_of_one_name_get_two_files() {
         let dir = TempDir::new().unwrap();
@@ -247,7 +419,63 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_or_incomplete_download_leaves_no_file() {
+    fn a_download_that_was_broken_off_goes_on_where_it_was() {
+        let dir = TempDir::new().unwrap();
+        let download = begin_large(dir.path(), &large());
+        bring(&download, &large(), &[0, 2]);
+        // Two never share a file, and the second one finds nothing to go on with.
+        let second = begin_large(dir.path(), &large());
+        assert_eq!((download.missing(), second.missing()), (1, 3));
+        drop((download, second));
+        assert_eq!(listing(dir.path()), [".film.part", ".film.part.map"]);
+        let download = begin_large(dir.path(), &large());
+        assert_eq!(download.here().iter().collect::<Vec<_>>(), [PieceIndex(0), PieceIndex(2)]);
+        bring(&download, &large(), &[1]);
+        assert_eq!(download.finish().unwrap(), dir.path().join("film"));
+        assert_eq!(listing(dir.path()), ["film"]);
+        assert!(fs::read(dir.path().join("film")).unwrap() == large());
+    }
+
+    #[test]
+    fn another_content_or_somebody_elses_file_is_left_alone() {
+        let dir = TempDir::new().unwrap();
+        let other = vec![1; large().len()];
+        let download = begin_large(dir.path(), &other);
+        bring(&download, &other, &[1]);
+        drop(download);
+        fs::write(dir.path().join(".film (1).part"), b"mine").unwrap();
+        fs::write(dir.path().join(".film (2).part.map"), b"mine, too").unwrap();
+        fs::create_dir(dir.path().join(".film (3).part")).unwrap();
+        let download = begin_large(dir.path(), &large());
+        assert_eq!(download.missing(), 3);
+        assert!(dir.path().join(".film (4).part").exists());
+        bring(&download, &large(), &[0, 1, 2]);
+        download.finish().unwrap();
+        assert_eq!(fs::read(dir.path().join(".film (1).part")).unwrap(), b"mine");
+        assert_eq!(fs::read(dir.path().join(".film (2).part.map")).unwrap(), b"mine, too");
+        assert!(!dir.path().join(".film (2).part").exists());
+        assert_eq!(begin_large(dir.path(), &other).missing(), 2, "it is still there");
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_leaves_nothing_behind() {
+        let dir = TempDir::new().unwrap();
+        let download = begin_large(dir.path(), &large());
+        bring(&download, &large(), &[0, 1, 2]);
+        download.discard();
+        assert_eq!(listing(dir.path()), Vec::<String>::new());
+        // Where it cannot have a name, nothing stays either.
+        let name = FileName::new("film").unwrap();
+        let place = Place::Below(dir.path().join("gone"));
+        let download = Download::begin(manifest_of(&large()), &place, &name).unwrap();
+        bring(&download, &large(), &[0, 1, 2]);
+        fs::remove_dir_all(dir.path().join("gone")).unwrap();
+        assert!(download.finish().is_err());
+        assert_eq!(listing(dir.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_dropped_or_incomplete_download_of_one_piece_leaves_no_file() {
         let dir = TempDir::new().unwrap();
         let place = Place::Below(dir.path().join("sub"));
         drop(begin(&place, "a/b/c.txt"));
@@ -256,7 +484,10 @@ mod tests {
             Err(StoreError::Incomplete { missing: 1, .. })
         ));
         assert!(listing(&dir.path().join("sub/a/b")).is_empty());
+        // One that was killed before its first byte is in nobody's way.
+        fs::write(dir.path().join("sub/a/b/.c.txt.part"), b"").unwrap();
         assert_eq!(download(&place, "a/b/c.txt"), dir.path().join("sub/a/b/c.txt"));
+        assert_eq!(listing(&dir.path().join("sub/a/b")), ["c.txt"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::record::ContentHash;
 use crate::transfer::manifest::PieceIndex;
@@ -49,12 +50,13 @@ pub enum StoreError {
         /// Its file.
         path: PathBuf,
         /// What redb said.
-        why: Box<redb::Error>,
+        why: Arc<redb::Error>,
     },
     /// The caller's: a record may only be committed once its bytes are here.
     #[error("content {0} is not stored here; fetch it first")]
     NoBlob(ContentHash),
-    /// The caller's: not all pieces were written. The partial file is gone.
+    /// The caller's: not all pieces were written. Those that were stay for the
+    /// next attempt.
     #[error("content {root} still lacks {missing} pieces; fetch them first")]
     Incomplete {
         /// The content.
@@ -89,6 +91,30 @@ pub enum IncomingError {
 }
 
 impl StoreError {
+    /// The same error for each of those who waited for one deed together.
+    pub(super) fn again(&self) -> StoreError {
+        match self {
+            StoreError::Disk { doing, path, why } => {
+                let (path, why) = (path.clone(), io_again(why));
+                StoreError::Disk { doing, path, why }
+            }
+            StoreError::NoRoom { dir, needs, free, left } => {
+                let (needs, free, left) = (*needs, *free, *left);
+                StoreError::NoRoom { dir: dir.clone(), needs, free, left }
+            }
+            StoreError::InUse { dir } => StoreError::InUse { dir: dir.clone() },
+            StoreError::Catalogue { path, why } => {
+                StoreError::Catalogue { path: path.clone(), why: Arc::clone(why) }
+            }
+            StoreError::NoBlob(root) => StoreError::NoBlob(*root),
+            StoreError::Incomplete { root, missing } => {
+                StoreError::Incomplete { root: *root, missing: *missing }
+            }
+            StoreError::Damaged { path } => StoreError::Damaged { path: path.clone() },
+            StoreError::NoFreeName { path } => StoreError::NoFreeName { path: path.clone() },
+        }
+    }
+
     /// Whether the disk (or a quota on it) is full.
     pub fn is_full(&self) -> bool {
         match self {
@@ -108,6 +134,13 @@ fn room(free: u64, left: Option<u64>) -> String {
             format!("only {left} are left of its quota; --quota raises it")
         }
         _ => format!("only {free} are free on its disk; make room there"),
+    }
+}
+
+fn io_again(why: &io::Error) -> io::Error {
+    match why.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(why.kind(), why.to_string()),
     }
 }
 

@@ -6,26 +6,33 @@
 //! |---|---|
 //! | `lock` | nothing; locked while a process uses the directory |
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
+//! | `names.log` | the records again, a line each ([`log`]) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
-//! | `blobs/<aa>/<hash>.names` | the records that refer to it: `counter⇥bytes⇥name` a line |
-//! | `partial/` | files on their way in; emptied at every start |
+//! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
+//! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
 //!
 //! `peers.toml` and `log/` beside them are not the store's.
 //!
 //! # The order that survives a crash
-//! - **In:** data → fsync → rename → fsync of the directory, then the sidecar
-//!   in the same way, then the catalogue. [`Store::commit`] returns after the
-//!   last of them, so whatever it acknowledged has all of them.
-//! - **Out:** the catalogue, then the sidecar, then the blob.
+//! - **In:** data → fsync → rename ([`Incoming::finish`]); then, for all who
+//!   commit at the same time together ([`commit`]), fsync of the blobs'
+//!   directories, lines in the log of names → fsync, and one transaction of the
+//!   catalogue. [`Store::commit`] returns after the last of them, so whatever it
+//!   acknowledged has all of them.
+//! - **Out:** the catalogue, then the log, then the blob. Only the first is
+//!   waited for: what a crash leaves of the others nobody needs.
 //! - So after a crash at any point a blob that no record names was never
 //!   acknowledged or was already given up: it is removed at the next start. A
 //!   record whose blob is gone is dropped and reported, so that the ring
 //!   restores it.
 //! - The catalogue is the authority. Lost or damaged (it is then set aside as
-//!   `catalogue.redb.damaged`), it is made anew from the sidecars; only
-//!   tombstones and settings are lost then. A new catalogue counts only once
-//!   it was made in one transaction, so a crash during the making repeats it.
-//!   Manifests are hashed again when they are asked for.
+//!   `catalogue.redb.damaged`), it is made anew from the log of names; only
+//!   settings are lost then. A new catalogue counts only once it was made in
+//!   one transaction, so a crash during the making repeats it. Manifests are
+//!   hashed again when they are asked for.
+//! - A lost or damaged log is written anew from the catalogue. Chordal 0.2.0
+//!   had a file `<hash>.names` beside every blob in its stead; these are read
+//!   if the catalogue is lost, and removed once there is a log.
 //!
 //! # What holds
 //! Every record of a file names a blob with its size and content. Versions of
@@ -37,10 +44,15 @@
 
 mod blob;
 mod catalogue;
+mod commit;
+mod contents;
 mod disk;
 mod download;
 mod error;
+mod group;
+mod log;
 mod partial;
+mod partials;
 mod recovery;
 mod stamp;
 
@@ -49,15 +61,16 @@ mod faulty;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use blob::Blobs;
 use catalogue::Catalogue;
+use commit::{Change, Commits, Outcome};
+use contents::{Contents, Pin};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
@@ -68,6 +81,7 @@ pub use stamp::Stamp;
 use crate::name::FileName;
 use crate::record::{ContentHash, Record, Version};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex};
+use crate::transfer::pieces::PieceSet;
 
 /// Bytes read at once while hashing: whole pieces keep the disk busy and
 /// BLAKE3's wide instructions fed.
@@ -93,20 +107,12 @@ pub struct Recovery {
     pub notes: Vec<String>,
 }
 
-/// Contents that were finished and not committed.
-type Uncommitted = BTreeMap<ContentHash, (Manifest, u64)>;
-
 #[derive(Debug)]
 struct Shared {
     blobs: Blobs,
     catalogue: Catalogue,
-    /// Contents that were finished and not committed, with their manifests and
-    /// the number of the finish.
-    /// Held locked by everything that places or removes a blob, so that a
-    /// blob cannot vanish between the look and the deed.
-    uncommitted: Mutex<Uncommitted>,
-    /// The number of the next finish.
-    finished: AtomicU64,
+    commits: Commits,
+    contents: Contents,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -127,14 +133,10 @@ impl Store {
         disk::create_dirs(&*disk, dir).map_err(error::on("create", dir))?;
         let lock = recovery::lock(dir)?;
         let blobs = Blobs::open(Arc::clone(&disk), dir)?;
-        let (catalogue, recovery) = recovery::recover(dir, disk, &blobs)?;
-        let (uncommitted, finished) = (Mutex::default(), AtomicU64::default());
-        Ok((
-            Store {
-                shared: Arc::new(Shared { blobs, catalogue, uncommitted, finished, _lock: lock }),
-            },
-            recovery,
-        ))
+        let (catalogue, log, recovery) = recovery::recover(dir, disk, &blobs, now_s())?;
+        let (commits, contents) = (Commits::new(log), Contents::default());
+        let shared = Shared { blobs, catalogue, commits, contents, _lock: lock };
+        Ok((Store { shared: Arc::new(shared) }, recovery))
     }
 
     /// Makes a record durable: after `Ok` a crash does not lose it. It
@@ -147,44 +149,45 @@ impl Store {
     /// size: fetch it again, for a concurrent [`Store::forget`] of another
     /// name may have removed it.
     pub fn commit(&self, record: &Record) -> Result<(), StoreError> {
-        let Shared { blobs, catalogue, .. } = &*self.shared;
-        let mut uncommitted = self.uncommitted();
         let root = record.version.root;
-        let present = catalogue.record(&record.name)?;
-        if present.is_some_and(|present| present.version >= record.version) {
-            uncommitted.remove(&root);
-            self.release(&uncommitted, root);
-            return Ok(());
+        let pin = self.shared.contents.pin(root);
+        let outcome = self.commit_pinned(record, &pin);
+        drop(pin);
+        let Outcome { changed, removed } = outcome?;
+        if !changed && !record.is_deleted() {
+            self.release(root);
         }
-        if !record.is_deleted() {
-            if blobs.size(&root)? != Some(record.size()) {
-                return Err(StoreError::NoBlob(root));
-            }
-            let mut names = catalogue.referring(&root)?;
-            names.retain(|other| other.name != record.name);
-            names.push(record.clone());
-            names.sort();
-            blobs.set_names(&root, &names)?;
-        }
-        let replaced =
-            catalogue.put(record, uncommitted.get(&root).map(|(manifest, _)| manifest))?;
-        uncommitted.remove(&root);
-        if let Some(replaced) = replaced {
-            self.release(&uncommitted, replaced);
+        if let Some(removed) = removed {
+            self.release(removed);
         }
         Ok(())
+    }
+
+    fn commit_pinned(&self, record: &Record, pin: &Pin<'_>) -> Result<Outcome, StoreError> {
+        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
+        let root = record.version.root;
+        let (is_file, size) = (!record.is_deleted(), Some(record.size()));
+        if is_file && blobs.size(&root)? != size {
+            // Of no interest if there is a newer record.
+            let present = catalogue.record(&record.name)?;
+            if present.is_none_or(|present| present.version < record.version) {
+                return Err(StoreError::NoBlob(root));
+            }
+        }
+        let change = Change::Keep { record: record.clone(), manifest: pin.manifest() };
+        let outcome = commits.change(change, blobs, catalogue)?;
+        pin.settle();
+        Ok(outcome)
     }
 
     /// Gives up a name's record if it is this version or an older one, and
     /// its content unless another record names it. A newer record stays; a
     /// name that is not here is no error.
     pub fn forget(&self, name: &FileName, version: &Version) -> Result<(), StoreError> {
-        let uncommitted = self.uncommitted();
-        let present = self.shared.catalogue.record(name)?;
-        if present.is_some_and(|present| present.version <= *version) {
-            for root in self.shared.catalogue.remove(std::slice::from_ref(name))? {
-                self.release(&uncommitted, root);
-            }
+        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
+        let change = Change::Forget { name: name.clone(), version: *version };
+        if let Some(removed) = commits.change(change, blobs, catalogue)?.removed {
+            self.release(removed);
         }
         Ok(())
     }
@@ -201,8 +204,7 @@ impl Store {
 
     /// A name that refers to this content, to show to people.
     pub fn name_of(&self, root: &ContentHash) -> Option<FileName> {
-        let records = self.shared.catalogue.referring(root).ok()?;
-        records.into_iter().next().map(|record| record.name)
+        self.shared.catalogue.one_referring(root).ok()?
     }
 
     /// Whether a content is here, committed or not.
@@ -217,8 +219,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] when the blob's bytes do not give its hash.
     pub fn manifest(&self, root: &ContentHash) -> Result<Option<Manifest>, StoreError> {
-        if let Some((manifest, _)) = self.uncommitted().get(root) {
-            return Ok(Some(manifest.clone()));
+        if let Some(manifest) = self.shared.contents.manifest(root) {
+            return Ok(Some(manifest));
         }
         if let Some(manifest) = self.shared.catalogue.manifest(root)? {
             return Ok(Some(manifest));
@@ -240,26 +242,44 @@ impl Store {
         self.shared.blobs.open_blob(root)
     }
 
-    /// Starts to take in a content. Several may come in at once, also of the
-    /// same content: each has a file of its own and the first to finish wins.
+    /// Starts to take in a content, or goes on with what an earlier attempt
+    /// left of it. Several may take in the same content at once: they fill the
+    /// same file. What a killed process left is read and verified first, which
+    /// takes as long as reading it.
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.begin(manifest)?;
-        Ok(Incoming { partial, store: self.clone() })
+        self.resume(manifest, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Store::begin`]; `step` hears of the bytes of an earlier attempt as
+    /// they are verified. It may break that off: none of them counts then.
+    pub fn resume(
+        &self,
+        manifest: Manifest,
+        mut step: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Incoming, StoreError> {
+        let partial = self.shared.blobs.partials.begin(&manifest)?;
+        let incoming = Incoming { partial, store: self.clone() };
+        incoming.partial.look(&mut step);
+        Ok(incoming)
+    }
+
+    /// Removes what unfinished uploads left too long ago, about an hour. How
+    /// many these were.
+    pub fn expire(&self) -> usize {
+        self.shared.blobs.partials.expire(SystemTime::now())
     }
 
     /// Which finish a content that is here and not committed came from, for
     /// [`Store::give_up`]; `None` when there is no such content.
     pub fn claim(&self, root: &ContentHash) -> Option<u64> {
-        self.uncommitted().get(root).map(|(_, number)| *number)
+        self.shared.contents.claim(root)
     }
 
     /// Removes a content that no record has come to name, unless it was
     /// finished anew since [`Store::claim`] gave this number.
     pub fn give_up(&self, root: &ContentHash, claim: u64) {
-        let mut uncommitted = self.uncommitted();
-        if uncommitted.get(root).is_some_and(|(_, number)| *number == claim) {
-            uncommitted.remove(root);
-            self.release(&uncommitted, *root);
+        if self.shared.contents.give_up(root, claim) {
+            self.release(*root);
         }
     }
 
@@ -293,36 +313,32 @@ impl Store {
         self.shared.catalogue.prune_hashed(needed)
     }
 
-    fn uncommitted(&self) -> MutexGuard<'_, Uncommitted> {
-        // The map is whole between any two of its calls.
-        self.shared.uncommitted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Removes a content that no record names any more, or takes the removed
-    /// name out of its sidecar. Only tidies up: what the caller was asked for
-    /// is durable already and the next start does what fails here.
-    fn release(&self, uncommitted: &Uncommitted, root: ContentHash) {
-        let Shared { blobs, catalogue, .. } = &*self.shared;
-        let tidied = catalogue.referring(&root).and_then(|records| {
-            if !records.is_empty() {
-                blobs.set_names(&root, &records)
-            } else if uncommitted.contains_key(&root) {
-                Ok(())
-            } else {
-                blobs.remove(&root)
-            }
-        });
+    /// Removes a content that no record names and that nobody is at work on:
+    /// whoever is looks again. Only tidies up: what the caller was asked for is
+    /// durable already and the next start does what fails here.
+    fn release(&self, root: ContentHash) {
+        let Shared { blobs, catalogue, contents, .. } = &*self.shared;
+        let Some(_removal) = contents.take(root) else { return };
+        let tidied = catalogue
+            .one_referring(&root)
+            .and_then(|name| if name.is_none() { blobs.remove(&root) } else { Ok(()) });
         if let Err(error) = tidied {
             tracing::warn!(%error, content = %root, "a content that is not needed was not removed");
         }
     }
 }
 
-/// A content on its way in. Dropped before [`Incoming::finish`], it leaves
-/// nothing behind.
+/// Seconds since the epoch, by this machine's clock.
+fn now_s() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
+}
+
+/// A content on its way in. Dropped before [`Incoming::finish`], it leaves the
+/// pieces that came for whoever takes in the same content within about an
+/// hour, unless the disk failed.
 #[derive(Debug)]
 pub struct Incoming {
-    partial: Partial,
+    partial: Arc<Partial>,
     store: Store,
 }
 
@@ -338,27 +354,62 @@ impl Incoming {
         self.partial.missing()
     }
 
+    /// The pieces that are here.
+    pub fn here(&self) -> PieceSet {
+        self.partial.here()
+    }
+
+    /// Waits until a piece is here, whoever brings it, at most so long; whether
+    /// it is.
+    pub fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
+        self.partial.wait_for(index, at_most)
+    }
+
+    /// Opens the file for reading: bytes of pieces that are here are right. It
+    /// stays readable when the content gets its own name meanwhile.
+    pub fn reader(&self) -> Result<File, StoreError> {
+        self.partial.reader().or_else(|error| {
+            // Somebody else may have finished it.
+            self.store.open_blob(&self.manifest().root())?.ok_or(error)
+        })
+    }
+
     /// What is coming in.
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
     }
 
-    /// Makes the content durable under its hash. [`Store::commit`] shall
-    /// follow soon: the next start removes what no record names.
-    pub fn finish(self) -> Result<(), StoreError> {
+    /// Puts the content under its hash, with durable bytes, unless somebody else
+    /// who took it in has done so; its name is durable with the record that
+    /// names it. [`Store::commit`] shall follow soon: the next start removes
+    /// what no record names.
+    pub fn finish(&self) -> Result<(), StoreError> {
+        let _turn = self.partial.finishing();
+        if self.partial.is_moved() {
+            return Ok(());
+        }
         self.partial.seal()?;
-        let mut uncommitted = self.store.uncommitted();
+        let Shared { blobs, contents, .. } = &*self.store.shared;
         let manifest = self.partial.manifest().clone();
-        if let Err(error) = self.store.shared.blobs.place(&self.partial) {
-            // It may have its name already, though not durably.
-            self.store.release(&uncommitted, manifest.root());
+        let root = manifest.root();
+        let pin = contents.pin(root);
+        if let Err(error) = blobs.place(&self.partial) {
+            // It may have its name already.
+            drop(pin);
+            self.partial.spoil();
+            self.store.release(root);
             return Err(error);
         }
-        let number = self.store.shared.finished.fetch_add(1, Ordering::Relaxed);
-        uncommitted.insert(manifest.root(), (manifest, number));
-        drop(uncommitted);
+        pin.finish(manifest);
+        drop(pin);
         self.partial.moved();
         Ok(())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.store.shared.blobs.partials.leave(&self.partial);
     }
 }
 

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Recovery;
-use super::blob::Blobs;
-use super::catalogue::{Catalogue, Unopened};
+use super::blob::{Blobs, Found};
+use super::catalogue::{Catalogue, UNDATED_S, Unopened};
 use super::disk::Disk;
 use super::error::{StoreError, on};
+use super::log::{NameLog, Replay};
 use crate::name::FileName;
-use crate::record::{ContentHash, Record};
+use crate::record::{Content, ContentHash, Record};
 
 const CATALOGUE: &str = "catalogue.redb";
 
@@ -33,22 +34,51 @@ pub fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Opens the catalogue, or makes it anew from the sidecars, and then removes
-/// what does not belong together.
+/// Opens the catalogue, or makes it anew from the log of names, and then
+/// removes what does not belong together. Tombstones without a time are from
+/// `now_s`, in seconds since the epoch.
 pub(super) fn recover(
     dir: &Path,
     disk: Arc<dyn Disk>,
     blobs: &Blobs,
-) -> Result<(Catalogue, Recovery), StoreError> {
+    now_s: u64,
+) -> Result<(Catalogue, NameLog, Recovery), StoreError> {
     let mut recovery = Recovery::default();
     let found = blobs.all()?;
+    let is_here = |record: &Record| found.blobs.get(&record.version.root) == Some(&record.size());
+    let mut log = NameLog::new(Arc::clone(&disk), dir);
+    let mut replay = log.read(is_here)?;
+    let named = replay.there || !found.sidecars.is_empty();
     let catalogue = open(dir, &disk, &mut recovery)?;
     if !catalogue.is_made()? {
-        rebuild(&catalogue, blobs, &found, &mut recovery)?;
+        for sidecar in &found.sidecars {
+            for record in blobs.named_in(sidecar)? {
+                replay.offer(record, is_here);
+            }
+        }
+        rebuild(&catalogue, &replay, &found, &mut recovery)?;
         disk.sync_dir(dir).map_err(on("sync", dir))?;
     }
-    recovery.records = reconcile(&catalogue, blobs, &found, &mut recovery)?;
-    Ok((catalogue, recovery))
+    let records = kept(&catalogue, is_here, now_s, &mut recovery)?;
+    let roots: BTreeSet<ContentHash> = records.values().map(|record| record.version.root).collect();
+    // With catalogue and log both gone nothing names the blobs, but the ring
+    // may do so again: they stay until the next start.
+    let orphans = found.blobs.iter().filter(|(root, _)| !roots.contains(root) && named);
+    for (root, size) in orphans {
+        // An upload that was not committed goes on where it was.
+        blobs.set_aside(root, *size)?;
+        recovery.removed_orphans += 1;
+    }
+    if !log.resume(&replay, &records)? {
+        log.rewrite(|push| {
+            records.values().try_for_each(push).map_err(on("write", &dir.join("names.log")))
+        })?;
+    }
+    for sidecar in &found.sidecars {
+        blobs.remove_sidecar(sidecar)?;
+    }
+    recovery.records = records.into_values().collect();
+    Ok((catalogue, log, recovery))
 }
 
 fn open(
@@ -73,54 +103,42 @@ fn open(
         Ok(catalogue) => Ok(catalogue),
         Err(Unopened::Failed(error)) => Err(error),
         Err(Unopened::Damaged(why)) => {
-            let why = Box::new(redb::Error::Corrupted(why));
+            let why = Arc::new(redb::Error::Corrupted(why));
             Err(StoreError::Catalogue { path, why })
         }
     }
 }
 
-/// Fills an unmade catalogue with the newest record of every name that a
-/// blob's sidecar holds. In a new directory there is none.
+/// Fills an unmade catalogue with what the log of names says. In a new
+/// directory that is nothing.
 fn rebuild(
     catalogue: &Catalogue,
-    blobs: &Blobs,
-    found: &BTreeMap<ContentHash, u64>,
+    replay: &Replay,
+    found: &Found,
     recovery: &mut Recovery,
 ) -> Result<(), StoreError> {
-    let mut newest: BTreeMap<FileName, Record> = BTreeMap::new();
-    for root in found.keys() {
-        for record in blobs.names(root)? {
-            let known = newest.get(&record.name);
-            if known.is_none_or(|known| known.version < record.version) {
-                newest.insert(record.name.clone(), record);
-            }
-        }
-    }
-    let records: Vec<Record> = newest.into_values().collect();
-    catalogue.make(&records)?;
-    if !found.is_empty() {
+    catalogue.make(replay.records.values())?;
+    if replay.there || !found.blobs.is_empty() {
         recovery.rebuilt = true;
         recovery.notes.push(format!(
-            "the catalogue was made anew from {} blobs: {} records came back; removed names may come back with them",
-            found.len(),
-            records.len()
+            "the catalogue was made anew from {} blobs: {} records came back; names that were just forgotten may come back with them",
+            found.blobs.len(),
+            replay.records.len()
         ));
     }
     Ok(())
 }
 
-/// Drops records without their blob, removes blobs without a record, and
-/// corrects sidecars. Returns the records that stay.
-fn reconcile(
+/// The catalogue's records, without those whose blob is gone: these are
+/// dropped and reported.
+fn kept(
     catalogue: &Catalogue,
-    blobs: &Blobs,
-    found: &BTreeMap<ContentHash, u64>,
+    is_here: impl Fn(&Record) -> bool,
+    now_s: u64,
     recovery: &mut Recovery,
-) -> Result<Vec<Record>, StoreError> {
-    let (kept, lost): (Vec<Record>, Vec<Record>) =
-        catalogue.records()?.into_iter().partition(|record| {
-            record.is_deleted() || found.get(&record.version.root) == Some(&record.size())
-        });
+) -> Result<BTreeMap<FileName, Record>, StoreError> {
+    let (mut kept, lost): (Vec<Record>, Vec<Record>) =
+        catalogue.records()?.into_iter().partition(|record| record.is_deleted() || is_here(record));
     if !lost.is_empty() {
         let names: Vec<FileName> = lost.iter().map(|record| record.name.clone()).collect();
         catalogue.remove(&names)?;
@@ -128,23 +146,17 @@ fn reconcile(
             format!("the bytes of {} are not here any more; the ring restores them", record.name)
         }));
     }
-    let mut referring: BTreeMap<ContentHash, BTreeSet<&Record>> = BTreeMap::new();
-    for record in kept.iter().filter(|record| !record.is_deleted()) {
-        referring.entry(record.version.root).or_default().insert(record);
-    }
-    for root in found.keys() {
-        match referring.get(root) {
-            None => {
-                blobs.remove(root)?;
-                recovery.removed_orphans += 1;
-            }
-            Some(records) => {
-                let records: Vec<Record> = records.iter().copied().cloned().collect();
-                if blobs.names(root)? != records {
-                    blobs.set_names(root, &records)?;
-                }
-            }
+    let mut dated = Vec::new();
+    for record in &mut kept {
+        if let Content::Deleted { at_s } = &mut record.content
+            && *at_s == UNDATED_S
+        {
+            *at_s = now_s;
+            dated.push((record.name.clone(), now_s));
         }
     }
-    Ok(kept)
+    if !dated.is_empty() {
+        catalogue.date(&dated)?;
+    }
+    Ok(kept.into_iter().map(|record| (record.name.clone(), record)).collect())
 }

@@ -1,5 +1,6 @@
 //! Stories of a store: restarts, versions, crashes at every disk call.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use proptest::prelude::*;
@@ -48,7 +49,7 @@ fn file(text: &str, counter: u64, bytes: &[u8]) -> Record {
 
 fn tombstone(text: &str, counter: u64) -> Record {
     let version = Version { counter, root: ContentHash::default() };
-    Record { name: name(text), version, content: Content::Deleted { at_s: 0 } }
+    Record { name: name(text), version, content: Content::Deleted { at_s: 1_700_000_000 } }
 }
 
 fn put(store: &Store, text: &str, counter: u64, seed: u8) -> Record {
@@ -77,15 +78,23 @@ fn assert_sound(dir: &Path, store: &Store) {
         let found = hash_file(&blob_path(dir, &root), |_| ControlFlow::Continue(())).unwrap();
         assert_eq!((found.root(), found.size()), (root, record.size()), "{record:?}");
         assert_eq!(store.manifest(&root).unwrap(), Some(found));
-        assert!(store.shared.blobs.names(&root).unwrap().contains(record), "{record:?}");
     }
-    for root in store.shared.blobs.all().unwrap().keys() {
-        for named in store.shared.blobs.names(root).unwrap() {
-            assert!(records.contains(&named), "{named:?} is only in a sidecar");
-        }
+    for root in store.shared.blobs.all().unwrap().blobs.keys() {
         assert!(records.iter().any(|record| record.version.root == *root), "{root} is nobody's");
     }
-    assert_eq!(std::fs::read_dir(dir.join("partial")).unwrap().count(), 0);
+    // A file or tombstone is in the log before it is in the catalogue.
+    let log = log::NameLog::new(Arc::new(RealDisk), dir);
+    let logged = log.read(|record| store.holds(&record.version.root)).unwrap().records;
+    assert_eq!(logged.into_values().collect::<Vec<_>>(), records);
+    // What an attempt left has a map, and nothing else is there.
+    for path in RealDisk.list(&dir.join("partial")).unwrap() {
+        let text = path.display().to_string();
+        let other = match text.strip_suffix(".map") {
+            Some(file) => file.to_owned(),
+            None => format!("{text}.map"),
+        };
+        assert!(std::path::Path::new(&other).exists(), "{text} is alone");
+    }
 }
 
 #[test]
@@ -536,6 +545,296 @@ fn after_one_failed_call_the_store_goes_on() {
         if !disk.has_failed() {
             break;
         }
+    }
+}
+
+/// A group of changes as several threads would bring them: three files, one of
+/// which replaces another, a tombstone and a name to forget.
+fn group_of_changes(store: &Store) -> Result<Vec<Change>, IncomingError> {
+    let keep = |record: Record| {
+        let manifest = store.shared.contents.manifest(&record.version.root);
+        Change::Keep { record, manifest }
+    };
+    for seed in [2, 4, 5] {
+        take_in(store, &bytes(seed))?;
+    }
+    let forgotten = file("old", 1, &bytes(1));
+    Ok(vec![
+        keep(file("new", 1, &bytes(2))),
+        keep(file("a", 2, &bytes(4))),
+        Change::Forget { name: forgotten.name, version: forgotten.version },
+        keep(tombstone("gone", 3)),
+        keep(file("a", 3, &bytes(5))),
+        keep(file("stale", 1, &bytes(5))),
+    ])
+}
+
+/// What a directory holds before and after [`group_of_changes`].
+fn around_the_group() -> (Vec<Record>, Vec<Record>) {
+    let before = vec![
+        file("a", 1, &bytes(3)),
+        file("gone", 1, &bytes(1)),
+        file("old", 1, &bytes(1)),
+        file("stale", 2, &bytes(3)),
+    ];
+    let after = vec![
+        file("a", 3, &bytes(5)),
+        tombstone("gone", 3),
+        file("new", 1, &bytes(2)),
+        file("stale", 2, &bytes(3)),
+    ];
+    (before, after)
+}
+
+#[test]
+fn a_group_that_a_crash_meets_at_any_disk_call_is_there_as_a_whole_or_not_at_all() {
+    let (before, after) = around_the_group();
+    for loss in [Loss::Process, Loss::Power, Loss::PowerAndCatalogue] {
+        for call in 1.. {
+            let dir = TempDir::new().unwrap();
+            let disk = FaultyDisk::default();
+            let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+            for (record, seed) in before.iter().zip([3, 1, 1, 3]) {
+                put(&store, record.name.as_str(), record.version.counter, seed);
+            }
+            disk.arm(call, Fault::Crash);
+            let done = group_of_changes(&store).is_ok_and(|changes| {
+                let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+                let answers = commits.perform(&changes, blobs, catalogue);
+                assert_eq!(answers.len(), changes.len());
+                let done = answers.iter().filter(|answer| answer.is_ok()).count();
+                assert!(done == 0 || done == changes.len(), "call {call}: {answers:?}");
+                done > 0
+            });
+            drop(store);
+            let failed = disk.has_failed();
+            if loss != Loss::Process {
+                disk.lose_power();
+            }
+            if loss == Loss::PowerAndCatalogue {
+                std::fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
+            }
+            let (store, recovery) = open(dir.path());
+            let found = recovery.records;
+            if loss == Loss::PowerAndCatalogue {
+                // What the log says of a group that was not acknowledged may
+                // be more than the catalogue said, never less than was sure;
+                // and a name that was just forgotten may come back.
+                let due = if done { &after } else { &before };
+                for record in due {
+                    let now = found.iter().find(|found| found.name == record.name);
+                    let kept = now
+                        .is_some_and(|now| now == record || !done && now.version > record.version);
+                    assert!(kept, "call {call}: {record:?} became {now:?}");
+                }
+            } else {
+                assert!(found == after || !done && found == before, "call {call}: {found:?}");
+            }
+            assert_sound(dir.path(), &store);
+            if !failed {
+                assert!(done);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_group_fails_for_all_who_keep_and_can_be_done_again() {
+    let (before, after) = around_the_group();
+    for call in 1.. {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        for (record, seed) in before.iter().zip([3, 1, 1, 3]) {
+            put(&store, record.name.as_str(), record.version.counter, seed);
+        }
+        let changes = group_of_changes(&store).unwrap();
+        let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+        disk.arm(call, Fault::Once(std::io::ErrorKind::StorageFull));
+        let answers = commits.perform(&changes, blobs, catalogue);
+        let failures: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        assert!(failures.iter().all(|error| error.is_full()), "call {call}: {failures:?}");
+        assert!([0, 5, 6].contains(&failures.len()), "call {call}: {failures:?}");
+        let again = commits.perform(&changes, blobs, catalogue);
+        assert!(again.iter().all(Result::is_ok), "call {call}: {again:?}");
+        assert_eq!(store.records().unwrap(), after, "call {call}");
+        drop(store);
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery.records, after, "call {call}");
+        assert_sound(dir.path(), &store);
+        if !disk.has_failed() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn what_threads_were_told_is_kept_survives_a_crash_in_the_middle_of_their_groups() {
+    for (call, loss) in
+        (1u64..240).step_by(7).zip([Loss::Power, Loss::PowerAndCatalogue].iter().cycle())
+    {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        disk.arm(call, Fault::Crash);
+        let lives = std::thread::scope(|scope| {
+            let threads = (0..4u8).map(|who| {
+                let store = &store;
+                scope.spawn(move || {
+                    let (mut sure, mut tried) = (None, None);
+                    for counter in 1..=4u64 {
+                        // Two threads each share their contents.
+                        let deed = Deed::Put(who, 1 + (who / 2) + (counter % 2) as u8 * 3);
+                        tried = record_of(&deed, counter);
+                        match perform(store, &deed, counter) {
+                            Ok(()) => sure.clone_from(&tried),
+                            Err(IncomingError::Disk(StoreError::NoBlob(_))) => {}
+                            Err(_) => break,
+                        }
+                    }
+                    (sure, tried)
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        drop(store);
+        disk.lose_power();
+        if *loss == Loss::PowerAndCatalogue {
+            let _ = std::fs::remove_file(dir.path().join("catalogue.redb"));
+        }
+        let (store, _) = open(dir.path());
+        for (sure, tried) in lives {
+            let Some(sure) = sure else { continue };
+            let now = store.record(&sure.name).unwrap();
+            assert!(now.as_ref() == Some(&sure) || now == tried, "call {call}: {sure:?}, {now:?}");
+        }
+        assert_sound(dir.path(), &store);
+    }
+}
+
+/// What 0.2.0 left: a sidecar beside every blob, and no log.
+fn with_sidecars(dir: &Path) -> Vec<Record> {
+    let records = furnished(dir);
+    std::fs::remove_file(dir.join("names.log")).unwrap();
+    for record in &records {
+        let root = record.version.root;
+        let line = |r: &Record| format!("{}\t{}\t{}\n", r.version.counter, r.size(), r.name);
+        let same = records.iter().filter(|other| other.version.root == root);
+        let text: String = same.map(line).collect();
+        std::fs::write(blob_path(dir, &root).with_extension("names"), text).unwrap();
+    }
+    records
+}
+
+fn sidecars(dir: &Path) -> usize {
+    let shelves = RealDisk.list(&dir.join("blobs")).unwrap();
+    let files = shelves.iter().flat_map(|shelf| RealDisk.list(shelf).unwrap());
+    files.filter(|path| path.extension().is_some()).count()
+}
+
+#[test]
+fn a_directory_of_0_2_0_gets_a_log_for_its_sidecars() {
+    for catalogue in [true, false] {
+        for call in 1.. {
+            let dir = TempDir::new().unwrap();
+            let records = with_sidecars(dir.path());
+            assert_eq!(sidecars(dir.path()), 2);
+            if !catalogue {
+                std::fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
+            }
+            let disk = FaultyDisk::with(call, Fault::Crash);
+            drop(Store::open_on(dir.path(), Arc::new(disk.clone())));
+            disk.lose_power();
+            let (store, recovery) = open(dir.path());
+            assert_eq!(recovery.records, records, "call {call}");
+            assert_sound(dir.path(), &store);
+            assert_eq!(sidecars(dir.path()), 0, "call {call}");
+            if !disk.has_failed() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_log_is_written_anew_from_the_catalogue() {
+    let dir = TempDir::new().unwrap();
+    let records = furnished(dir.path());
+    for harm in [None, Some(&b"torn"[..])] {
+        let path = dir.path().join("names.log");
+        match harm {
+            None => std::fs::remove_file(path).unwrap(),
+            Some(bytes) => std::fs::write(path, bytes).unwrap(),
+        }
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery, Recovery { records: records.clone(), ..Recovery::default() });
+        assert_sound(dir.path(), &store);
+    }
+    std::fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
+    assert_eq!(open(dir.path()).1.records, records);
+}
+
+#[test]
+fn blobs_that_nothing_names_any_more_wait_one_start_for_the_ring_to_name_them() {
+    let dir = TempDir::new().unwrap();
+    let records = furnished(dir.path());
+    std::fs::remove_file(dir.path().join("names.log")).unwrap();
+    std::fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
+    let (store, recovery) = open(dir.path());
+    assert_eq!((recovery.records, recovery.removed_orphans), (vec![], 0));
+    store.commit(&records[0]).unwrap();
+    drop(store);
+    let (store, recovery) = open(dir.path());
+    assert_eq!((recovery.records, recovery.removed_orphans), (vec![records[0].clone()], 1));
+    assert_sound(dir.path(), &store);
+}
+
+#[test]
+fn a_tombstone_remembers_its_time_and_one_without_gets_that_of_the_start() {
+    let dir = TempDir::new().unwrap();
+    let dated = tombstone("dated", 1);
+    let undated = Record { content: Content::Deleted { at_s: 0 }, ..tombstone("undated", 1) };
+    let before = now_s();
+    let (store, _) = open(dir.path());
+    store.commit(&dated).unwrap();
+    store.commit(&undated).unwrap();
+    drop(store);
+    let (store, recovery) = open(dir.path());
+    assert_eq!(recovery.records[0], dated);
+    let Content::Deleted { at_s } = recovery.records[1].content else { panic!("a tombstone") };
+    assert!((before..=now_s()).contains(&at_s), "{at_s}");
+    drop(store);
+    assert_eq!(open(dir.path()).1.records, recovery.records, "it keeps that time");
+    std::fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
+    assert_eq!(open(dir.path()).1.records, recovery.records, "the log has it, too");
+}
+
+/// `cargo test --release store::tests::how_fast -- --ignored --nocapture`
+#[test]
+#[ignore = "it prints how fast this disk is"]
+#[allow(clippy::print_stdout)]
+fn how_fast_small_files_are_kept() {
+    for threads in [1u64, 4, 16, 48] {
+        let dir = TempDir::new_in(".").unwrap();
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let each = 4000 / threads;
+        let began = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for who in 0..threads {
+                let store = &store;
+                scope.spawn(move || {
+                    for number in 0..each {
+                        let content = [who, number].map(u64::to_le_bytes).concat().repeat(256);
+                        take_in(store, &content).unwrap();
+                        store.commit(&file(&format!("{who}/{number}"), 1, &content)).unwrap();
+                    }
+                });
+            }
+        });
+        let rate = (threads * each) as f64 / began.elapsed().as_secs_f64();
+        println!("{threads} threads: {rate:.0} a second");
     }
 }
 

@@ -1,9 +1,11 @@
-//! Pure planning of transfers: what a content is made of ([`manifest`]), which
-//! piece comes from whom ([`plan`]), how much to ask whom for ([`speed`]), what
-//! counts as verified. Bytes move in the engine.
+//! Pure planning of transfers: what a content is made of ([`manifest`]), what
+//! of it is here ([`pieces`]), which piece comes from whom ([`plan`]), how much
+//! to ask whom for ([`speed`]), what counts as verified. Bytes move in the
+//! engine.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod manifest;
+pub mod pieces;
 pub mod plan;
 pub mod speed;

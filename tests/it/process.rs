@@ -32,7 +32,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(25);
 
 /// Time between stabilizations of the nodes that tests start.
-const STABILIZE: &str = "200ms";
+pub(crate) const STABILIZE: Duration = Duration::from_millis(200);
 
 /// The picture that travels through the tests, and its size in bytes.
 pub(crate) const SKY_SHIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/SkyShip.jpg");
@@ -94,6 +94,8 @@ pub(crate) struct NodeProcess {
     pub(crate) address: SocketAddr,
     /// The id that it announced.
     pub(crate) id: String,
+    /// Where it listens, which others need not know.
+    listen: SocketAddr,
     child: Child,
     home: TempDir,
     arguments: Vec<String>,
@@ -112,7 +114,21 @@ impl NodeProcess {
         let home = TempDir::new().expect("a temporary directory");
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let (child, id, address) = spawn(address, home.path(), &arguments);
-        NodeProcess { address, id, child, home, arguments }
+        NodeProcess { address, id, listen: address, child, home, arguments }
+    }
+
+    /// A node that others reach at another address than the one at which it
+    /// listens.
+    pub(crate) fn start_behind(
+        listen: SocketAddr,
+        advertised: SocketAddr,
+        arguments: &[&str],
+    ) -> NodeProcess {
+        let advertised = advertised.to_string();
+        let arguments = [&["--advertise", &advertised], arguments].concat();
+        let mut node = NodeProcess::start_at(listen, &arguments);
+        node.listen = listen;
+        node
     }
 
     /// Starts a node that joins through another.
@@ -127,7 +143,7 @@ impl NodeProcess {
         let _ = self.child.wait();
         let mut arguments = self.arguments.clone();
         arguments.extend(more.iter().map(|&word| word.to_owned()));
-        let (child, id, address) = spawn(self.address, self.home.path(), &arguments);
+        let (child, id, address) = spawn(self.listen, self.home.path(), &arguments);
         (self.child, self.id, self.address) = (child, id, address);
     }
 
@@ -140,6 +156,11 @@ impl NodeProcess {
     /// SIGTERM: leave in good order.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Any signal.
@@ -200,6 +221,21 @@ impl NodeProcess {
             .map_err(|error| format!("no JSON ({error}): {}", describe(&output)))
     }
 
+    /// Whether it sees a healthy ring of exactly these nodes; `Err` says what
+    /// else it sees.
+    pub(crate) fn sees_ring_of(&self, nodes: &[SocketAddr]) -> Result<(), String> {
+        let ring = self.json(&["ring"])?;
+        let mut seen: Vec<String> = members(&ring)?.into_iter().map(|member| member.1).collect();
+        let mut expected: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        seen.sort();
+        expected.sort();
+        if ring["healthy"] == true && seen == expected {
+            Ok(())
+        } else {
+            Err(format!("{} sees {ring}", self.address))
+        }
+    }
+
     /// Fetches a file into a fresh directory and returns its bytes.
     pub(crate) fn fetch(&self, name: &str) -> Result<Vec<u8>, String> {
         let dir = TempDir::new().expect("a temporary directory");
@@ -257,19 +293,9 @@ impl Ring {
 
     /// Waits until every node sees a healthy ring of exactly these nodes.
     pub(crate) fn settled(&self) {
-        let mut expected: Vec<String> = self.nodes.iter().map(|n| n.address.to_string()).collect();
-        expected.sort();
+        let all: Vec<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
         for node in &self.nodes {
-            eventually("every node sees the whole ring healthy", || {
-                let ring = node.json(&["ring"])?;
-                let mut seen: Vec<String> = members(&ring)?.into_iter().map(|m| m.1).collect();
-                seen.sort();
-                if ring["healthy"] == true && seen == expected {
-                    Ok(())
-                } else {
-                    Err(format!("{} sees {ring}", node.address))
-                }
-            });
+            eventually("every node sees the whole ring healthy", || node.sees_ring_of(&all));
         }
     }
 
@@ -370,7 +396,7 @@ fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, Strin
         .arg(home.join("data"))
         .arg("--download-dir")
         .arg(home.join("downloads"))
-        .args(["--stabilize", STABILIZE])
+        .args(["--stabilize", &humantime::format_duration(STABILIZE).to_string()])
         .args(arguments)
         .current_dir(home)
         .stdout(Stdio::piped())

@@ -18,6 +18,7 @@ use crate::peer::Peer;
 use crate::record::ContentHash;
 use crate::store::{Download, Incoming, IncomingError, StoreError};
 use crate::transfer::manifest::{Manifest, PieceIndex};
+use crate::transfer::pieces::PieceSet;
 use crate::view::{Level, Step, Trust};
 use crate::wire::data::{DataRequest, DataResponse};
 
@@ -58,6 +59,9 @@ pub(super) enum FetchError {
     /// Every source failed; the last reason of each.
     #[error("{}", reasons(.0))]
     NoSource(Vec<(Peer, String)>),
+    /// The same, after some pieces came: they stay for the next attempt.
+    #[error("{}; what has come is kept: get it again to go on", reasons(.0))]
+    Interrupted(Vec<(Peer, String)>),
     /// There are sources, but none that is trusted; why of each.
     #[error("{}", reasons(.0))]
     Shunned(Vec<(Peer, String)>),
@@ -71,17 +75,27 @@ pub(super) enum FetchError {
 
 /// Where pieces go, from several threads: it verifies each before it counts.
 pub(super) trait PieceSink: Sync {
+    /// The pieces that are there already: nobody is asked for those.
+    fn here(&self) -> PieceSet;
     /// Verifies and writes one piece.
     fn put(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError>;
 }
 
 impl PieceSink for Incoming {
+    fn here(&self) -> PieceSet {
+        Incoming::here(self)
+    }
+
     fn put(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         self.write(index, bytes)
     }
 }
 
 impl PieceSink for Download {
+    fn here(&self) -> PieceSet {
+        Download::here(self)
+    }
+
     fn put(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         self.write(index, bytes)
     }
@@ -180,7 +194,7 @@ impl Fetcher {
         }
     }
 
-    /// Downloads all pieces into `sink`, from the sources and whoever else
+    /// Downloads all pieces that `sink` lacks, from the sources and whoever else
     /// `find` names while it runs. Without `find` it ends when all sources have
     /// failed. Blocks.
     ///

@@ -55,7 +55,7 @@ pub(in crate::engine) fn check_size(size: u64) -> Result<(), DataError> {
 /// Receives the raw bytes of a run of pieces; `take` gets each piece in order
 /// and runs beside the receiving of the next ones.
 pub(in crate::engine) fn receive_pieces<E: From<DataError>>(
-    connection: &mut DataConnection,
+    connection: &DataConnection,
     manifest: &Manifest,
     run: Range<PieceIndex>,
     transfer: &Transfer,

@@ -117,7 +117,7 @@ impl<'a> Work<'a> {
         transfer: &'a Transfer,
     ) -> Work<'a> {
         let state = State {
-            plan: Plan::new(manifest.count(), &std::collections::BTreeSet::new(), []),
+            plan: Plan::new(manifest.count(), &sink.here().iter().collect(), []),
             speeds: Speeds::default(),
             workers: BTreeMap::new(),
             expected: 0,

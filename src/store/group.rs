@@ -1,0 +1,167 @@
+//! Callers that wait for the disk at the same time wait for it once.
+//!
+//! The first that comes leads: it does the work of all that have come by then.
+//! Whoever comes meanwhile waits, and one of these leads next. So a lone
+//! caller waits for nobody, and no thread exists for this alone.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Callers in one group at most: a bound of what a group holds in memory. More
+/// than have a thread to wait on are rare.
+const MAX_MEMBERS: usize = 256;
+
+/// Work that is done for several at once. `T` is what a member brings, `R` its
+/// result.
+#[derive(Debug)]
+pub(super) struct Group<T, R> {
+    queue: Mutex<Queue<T, R>>,
+}
+
+#[derive(Debug)]
+struct Queue<T, R> {
+    waiting: VecDeque<(T, SyncSender<Turn<R>>)>,
+    /// Somebody leads, or was told to.
+    led: bool,
+}
+
+/// What a waiting member hears.
+enum Turn<R> {
+    /// It leads the next group, which it is the first of.
+    Lead,
+    /// Its work was done.
+    Done(R),
+}
+
+impl<T, R> Default for Group<T, R> {
+    fn default() -> Group<T, R> {
+        Group { queue: Mutex::new(Queue { waiting: VecDeque::new(), led: false }) }
+    }
+}
+
+impl<T, R> Group<T, R> {
+    /// Has `one` worked on in a group. `work` takes the members in the order in
+    /// which they came and gives a result for each; the leader's is the one
+    /// that runs, so all callers shall bring the same. `None` when the leader's
+    /// panicked.
+    pub(super) fn join(&self, one: T, work: impl Fn(Vec<T>) -> Vec<R>) -> Option<R> {
+        // One turn is heard before the next is sent.
+        let (sender, turns) = sync_channel(1);
+        let mut queue = self.queue();
+        queue.waiting.push_back((one, sender));
+        if !queue.led {
+            self.pass(&mut queue);
+        }
+        drop(queue);
+        loop {
+            match turns.recv().ok()? {
+                Turn::Lead => self.lead(&work),
+                Turn::Done(result) => return Some(result),
+            }
+        }
+    }
+
+    fn lead(&self, work: impl Fn(Vec<T>) -> Vec<R>) {
+        let passing = Passing { group: self };
+        let mut queue = self.queue();
+        let count = queue.waiting.len().min(MAX_MEMBERS);
+        let (members, senders): (Vec<T>, Vec<_>) = queue.waiting.drain(..count).unzip();
+        drop(queue);
+        let results = work(members);
+        drop(passing);
+        for (sender, result) in senders.into_iter().zip(results) {
+            // It waits for nothing else.
+            let _ = sender.send(Turn::Done(result));
+        }
+    }
+
+    /// Tells the next to lead, if there is one.
+    fn pass(&self, queue: &mut Queue<T, R>) {
+        let next = queue.waiting.front();
+        queue.led = next.is_some_and(|(_, sender)| sender.send(Turn::Lead).is_ok());
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<T, R>> {
+        // It is whole between any two of its calls.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Passes the lead on, also when the leader panics.
+struct Passing<'a, T, R> {
+    group: &'a Group<T, R>,
+}
+
+impl<T, R> Drop for Passing<'_, T, R> {
+    fn drop(&mut self) {
+        self.group.pass(&mut self.group.queue());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn everybody_gets_an_own_result_and_only_one_works_at_a_time() {
+        let group = Group::default();
+        let (working, worked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = |members: Vec<u32>| {
+            assert_eq!(working.fetch_add(1, Ordering::SeqCst), 0);
+            worked.fetch_add(members.len(), Ordering::SeqCst);
+            std::thread::yield_now();
+            working.fetch_sub(1, Ordering::SeqCst);
+            members.into_iter().map(|member| member * 2).collect()
+        };
+        std::thread::scope(|scope| {
+            for who in 0..8 {
+                let (group, work) = (&group, &work);
+                scope.spawn(move || {
+                    for number in 0..200 {
+                        let mine = who * 1000 + number;
+                        assert_eq!(group.join(mine, work), Some(mine * 2));
+                    }
+                });
+            }
+        });
+        assert_eq!(worked.into_inner(), 8 * 200);
+    }
+
+    #[test]
+    fn those_who_come_while_one_works_are_worked_on_together() {
+        let group = Group::default();
+        let (begun, go_on) = (Barrier::new(2), Barrier::new(2));
+        let work = |members: Vec<u32>| {
+            if members == [0] {
+                begun.wait();
+                go_on.wait();
+            }
+            vec![members.len(); members.len()]
+        };
+        std::thread::scope(|scope| {
+            let (group, work) = (&group, &work);
+            scope.spawn(move || assert_eq!(group.join(0, work), Some(1)));
+            begun.wait();
+            for who in 1..=3 {
+                scope.spawn(move || assert_eq!(group.join(who, work), Some(3)));
+            }
+            while group.queue().waiting.len() < 3 {
+                std::thread::yield_now();
+            }
+            go_on.wait();
+        });
+    }
+
+    #[test]
+    fn a_leader_that_panics_leaves_the_group_to_the_next() {
+        let group: Group<u32, u32> = Group::default();
+        let panicked = std::thread::scope(|scope| {
+            scope.spawn(|| group.join(1, |_| panic!("a test's panic"))).join().is_err()
+        });
+        assert!(panicked);
+        assert_eq!(group.join(2, |members| members), Some(2));
+    }
+}
