@@ -27,6 +27,7 @@ mod search;
 mod sessions;
 mod shares;
 mod sizes;
+mod small;
 mod sources;
 mod swarm;
 mod tape;
