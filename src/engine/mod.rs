@@ -240,6 +240,7 @@ impl Node {
                 .map_err(|error| StartError::Store(error.to_string()))?
                 .map_err(|error| StartError::Store(error.to_string()))?
         };
+        store.set_quota(config.quota);
         let params = remembered_params(&store, &recovery, &config.params);
         let core = chord::Node::new(
             chord::Config {

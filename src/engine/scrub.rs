@@ -119,9 +119,9 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
     let store = shared.store.clone();
     let aside = shared.tasks.spawn_blocking(move || store.set_aside(&root, alone)).await;
     let SetAside { records, kept } = match aside {
-        Ok(Ok(Some(aside))) => aside,
-        // Somebody is storing it at the moment: the next pass looks again.
-        Ok(Ok(None)) | Err(_) => return,
+        Ok(Ok(aside)) => aside,
+        // The node stops.
+        Err(_) => return,
         Ok(Err(error)) => {
             let text = format!("a damaged file cannot be put aside: {error}");
             return shared.event(Level::Error, text).await;

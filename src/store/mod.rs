@@ -56,6 +56,7 @@ mod log;
 mod partial;
 mod partials;
 mod recovery;
+mod room;
 mod stamp;
 
 #[cfg(test)]
@@ -74,11 +75,12 @@ use catalogue::Catalogue;
 use commit::{Change, Commits, Outcome};
 use contents::{Contents, Pin};
 pub use damage::{SetAside, Verified};
-pub use disk::{Disk, DiskFile, RealDisk};
+pub use disk::{Disk, DiskFile, RealDisk, Space};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
 use partial::Partial;
 pub use recovery::lock;
+pub use room::Room;
 pub use stamp::Stamp;
 
 use crate::name::FileName;
@@ -249,6 +251,10 @@ impl Store {
     /// left of it. Several may take in the same content at once: they fill the
     /// same file. What a killed process left is read and verified first, which
     /// takes as long as reading it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRoom`] when the content does not fit on the disk or into
+    /// the quota; nothing was written then.
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
         self.resume(manifest, |_| ControlFlow::Continue(()))
     }
@@ -260,9 +266,14 @@ impl Store {
         manifest: Manifest,
         mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.partials.begin(&manifest)?;
+        let partial = self.shared.blobs.begin(&manifest)?;
         let incoming = Incoming { partial, store: self.clone() };
         incoming.partial.look(&mut step);
+        // A file of one piece is soon written: it takes what is kept in reserve
+        // if others were faster.
+        if manifest.count() > 1 {
+            incoming.partial.reserve()?;
+        }
         Ok(incoming)
     }
 
@@ -282,6 +293,17 @@ impl Store {
     /// many these were.
     pub fn expire(&self) -> usize {
         self.shared.blobs.partials.expire(SystemTime::now())
+    }
+
+    /// What contents use, and what is free for them.
+    pub fn room(&self) -> Result<Room, StoreError> {
+        self.shared.blobs.room()
+    }
+
+    /// Bounds the bytes that contents may use in all; none are removed when
+    /// there are more already. Without it, the disk is the bound.
+    pub fn set_quota(&self, quota: Option<u64>) {
+        self.shared.blobs.ledger.set_quota(quota);
     }
 
     /// Which finish a content that is here and not committed came from, for

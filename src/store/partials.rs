@@ -54,6 +54,18 @@ enum Entry {
     },
 }
 
+impl Entry {
+    /// Bytes that are or will be on the disk.
+    fn promised(&self) -> u64 {
+        match self {
+            // The blobs count it.
+            Entry::Held { partial, .. } if partial.is_moved() => 0,
+            Entry::Held { partial, .. } => partial.manifest().size(),
+            Entry::Left { bytes, .. } => *bytes,
+        }
+    }
+}
+
 impl Partials {
     /// Finds what earlier processes left; removes what is too old or of no
     /// use.
@@ -88,7 +100,15 @@ impl Partials {
     /// that somebody left, or a new one. What was left by an earlier process
     /// is to be looked at first ([`Partial::look`]). For each call that
     /// succeeds, one of [`Partials::leave`] is due.
-    pub(super) fn begin(&self, manifest: &Manifest) -> Result<Arc<Partial>, StoreError> {
+    ///
+    /// Before a file is begun or gone on with, `fits` says whether there is room
+    /// for it: it hears how many of its bytes are on the disk, and how many are
+    /// promised to, or left of, other contents.
+    pub(super) fn begin(
+        &self,
+        manifest: &Manifest,
+        fits: impl FnOnce(u64, u64) -> Result<(), StoreError>,
+    ) -> Result<Arc<Partial>, StoreError> {
         let root = manifest.root();
         let mut known = self.lock();
         if let Some(Entry::Held { partial, users }) = known.get_mut(&root)
@@ -97,6 +117,9 @@ impl Partials {
             *users += 1;
             return Ok(Arc::clone(partial));
         }
+        let here = known.get(&root).map_or(0, Entry::promised);
+        let all: u64 = known.values().map(Entry::promised).sum();
+        fits(here, all - here)?;
         let path = self.path(&root);
         let disk = Arc::clone(&self.disk);
         let open = || self.disk.open(&path).map_err(on("open", &path));
