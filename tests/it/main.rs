@@ -10,6 +10,7 @@ mod docs;
 mod hostile;
 mod lab_tasks;
 mod layers;
+mod limits;
 mod links;
 mod partition;
 mod picture;

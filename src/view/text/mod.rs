@@ -14,6 +14,7 @@ mod help;
 mod peers;
 mod ring;
 
+pub use files::transfer_kind;
 pub use format::{bytes, clean, duration, quoted};
 pub use help::help_lines;
 
