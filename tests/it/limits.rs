@@ -135,7 +135,7 @@ async fn lets_go(node: &NodeProcess, kind: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_get_lets_its_source_go_and_goes_on_where_it_was() {
-    let (dir, sharer) = shared("film.bin", 6 * MIB);
+    let (dir, sharer) = shared("film.bin", 12 * MIB);
     let slow = TransferLimits { down: Some(SLOW), ..TransferLimits::default() };
     let here = Here::joined(sharer.address, slow).await;
     let end = here.get("film.bin").await;
@@ -175,7 +175,7 @@ async fn a_paused_put_lets_the_owner_go_and_is_stored_when_it_goes_on() {
     let slow = TransferLimits { up: Some(SLOW), ..TransferLimits::default() };
     let here = Here::joined_to_single_copies(&owner, slow).await;
     let path = here.home.path().join("film.bin");
-    random_file(&path, 6 * MIB, 5);
+    random_file(&path, 12 * MIB, 5);
     let name = name_owned_by(&owner);
     let put = Command::Put { path: path.clone(), name: Some(name.clone()), overwrite: false };
     let end = here.begin(put).await;
@@ -221,15 +221,16 @@ impl Here {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_at_a_time_means_that_the_next_waits_and_can_be_cancelled_while_it_does() {
-    let (_dir, sharer) = shared("film.bin", 6 * MIB);
+    let (_dir, sharer) = shared("film.bin", 24 * MIB);
     let one = TransferLimits { down: Some(SLOW), at_once: 1, ..TransferLimits::default() };
     let here = Here::joined(sharer.address, one).await;
     let first = here.get("film.bin").await;
     let moving = |row: &TransferRow| row.state == TransferState::Running && row.done > 0;
     let running = here.row("pieces come", TransferKind::Download, moving).await;
-    let second = here.get("film.bin").await;
-    let third = here.get("film.bin").await;
     let queued = |row: &TransferRow| row.state == TransferState::Queued;
+    let second = here.get("film.bin").await;
+    here.row("it waits", TransferKind::Download, queued).await;
+    let third = here.get("film.bin").await;
     here.sees("two wait", |snapshot| {
         snapshot.transfers.iter().filter(|row| queued(row)).count() == 2
     })
@@ -330,7 +331,7 @@ fn a_client_that_is_stopped_for_longer_than_anybody_waits_goes_on() {
 
 #[test]
 fn the_keys_of_the_transfers_panel_pause_resume_and_cancel() {
-    let (_dir, sharer) = shared("film.bin", 6 * MIB);
+    let (_dir, sharer) = shared("film.bin", 24 * MIB);
     is_shared(&sharer);
     let contact = sharer.address.to_string();
     let rate = SLOW.to_string();
@@ -338,10 +339,10 @@ fn the_keys_of_the_transfers_panel_pause_resume_and_cancel() {
         Dash::start((120, 35), &["--join", &contact, "--limit-down", &rate, "--no-reshare"]);
     dash.screen.wait_for_text("2 nodes");
     dash.screen.line("get film.bin");
-    dash.screen.wait_for("bytes come", |view| view.shows("1 running"));
     dash.screen.key(crate::pty::Key::Escape);
     dash.screen.wait_for_text(": to type a command");
     dash.screen.send("5z");
+    dash.screen.wait_for("bytes come", |view| view.shows("1 running"));
     dash.screen.wait_for_text("p pause");
     dash.screen.wait_for_text("at most ↓ 1.0 MB/s");
     dash.screen.send("p");
