@@ -41,6 +41,12 @@ impl Node {
         self.tables.successors.as_slice()
     }
 
+    /// Peers once seen on the ring that are not neighbours now: dead, left,
+    /// further away, or cut off.
+    pub fn remembered(&self) -> Vec<Peer> {
+        self.remembered.peers().collect()
+    }
+
     /// The whole finger table.
     pub fn fingers(&self) -> Vec<FingerRow> {
         fingers::rows(self.space(), self.me, self.config.successors, &self.tables)
@@ -68,6 +74,12 @@ impl Node {
     /// The durable record under this name, which may be a tombstone.
     pub fn record(&self, name: &FileName) -> Option<&Record> {
         self.replicas.record(name)
+    }
+
+    /// The same; without one, the record whose bytes this node has yet to get
+    /// from those of [`Node::holders`].
+    pub fn known_record(&self, name: &FileName) -> Option<&Record> {
+        self.replicas.best(name)
     }
 
     /// Who holds the newest version known here durably, this node first.

@@ -151,6 +151,7 @@ fn file(space: Space, row: &FileRow) -> Value {
         "role": row.role,
         "copies": row.copies,
         "wanted": row.wanted,
+        "health": row.health(),
     })
 }
 
@@ -389,7 +390,7 @@ mod tests {
         let space = Space::default();
         let mut expected = json!({ "files": [{
             "name": "SkyShip.jpg", "key": "189", "size": 5, "hash": "ab".repeat(32),
-            "version": 2, "role": "owner", "copies": 1, "wanted": 3,
+            "version": 2, "role": "owner", "copies": 1, "wanted": 3, "health": "at risk",
         }]});
         assert_eq!(shape(&Outcome::Files { files: vec![row()], space }), expected);
 

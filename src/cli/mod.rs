@@ -26,6 +26,7 @@ mod lab;
 mod log;
 mod node;
 mod places;
+mod progress;
 mod remote;
 mod scan;
 mod seed;

@@ -32,6 +32,7 @@ use super::search;
 use super::shared::{Input, Shared};
 use super::shares;
 use super::transfers::Transfer;
+use super::tree::{self, Source, Tree};
 
 /// Members that `ring` walks at the most.
 const RING_AT_MOST: usize = 4_096;
@@ -61,22 +62,32 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Join { contact } => join(shared, &contact).await,
         Command::Leave => leave(shared).await,
         Command::Put { path, name, overwrite } => {
+            if let Some(source) = Source::of(&path, name.as_deref())? {
+                let stored = tree(shared, &access).put(source, overwrite).await;
+                return changed(shared, stored).await;
+            }
             let name = files::name_for(&path, name.as_deref())?;
             let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
             let put = async || {
                 transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                files::put(&access, &path, name, overwrite, &transfer, &NoPhases).await
+                files::put(&access, &path, name, overwrite, &transfer, &transfer).await
             };
             let result = put().await;
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
         Command::Get { name, to, no_reshare } => {
+            if let Some(directory) = tree::directory(&name)? {
+                let tree = tree(shared, &access);
+                let below = &shared.download_dir;
+                let got = tree.get(directory, to.as_ref(), below, !no_reshare).await;
+                return changed(shared, got).await;
+            }
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
             let get = async || {
                 transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                get::get(&access, &name, &place, &transfer, &NoPhases).await
+                get::get(&access, &name, &place, &transfer, &transfer).await
             };
             let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
@@ -86,7 +97,7 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
             let get = async || {
                 transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                get::request(&access, &name, &peer, &place, &transfer, &NoPhases).await
+                get::request(&access, &name, &peer, &place, &transfer, &transfer).await
             };
             let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
@@ -105,6 +116,11 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
     }
+}
+
+/// What a directory is put and got with.
+fn tree<'a>(shared: &'a Shared, access: &'a Access) -> Tree<'a> {
+    Tree { access, transfers: &shared.transfers }
 }
 
 /// The commands that only read or steer transfers, from inside and from outside
@@ -340,8 +356,15 @@ async fn fetched(
 }
 
 async fn changed(shared: &Shared, result: Result<Outcome, String>) -> Result<Outcome, String> {
-    if let Ok(Outcome::Fetched { name, path, .. }) = &result {
-        shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+    match &result {
+        Ok(Outcome::Fetched { name, path, .. }) => {
+            shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+        }
+        Ok(Outcome::FetchedAll { name, path, fetched, .. }) => {
+            let text = format!("{fetched} files of {name}/ were saved in {}", path.display());
+            shared.event(Level::Info, text).await;
+        }
+        _ => {}
     }
     let _ = shared.hub.send(Input::Changed).await;
     result

@@ -40,6 +40,7 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use hub::Hub;
+use idle::Idle;
 use limits::Limits;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
@@ -65,11 +66,14 @@ mod forward;
 mod frames;
 mod get;
 mod hub;
+mod idle;
 mod keep;
 mod limits;
+mod lines;
 mod links;
 mod locate;
 mod mesh;
+mod missing;
 mod pace;
 mod places;
 mod provide;
@@ -85,8 +89,11 @@ mod serve;
 mod serve_data;
 mod shared;
 mod shares;
+mod small;
 mod timers;
+mod tombstones;
 mod transfers;
+mod tree;
 mod trust;
 
 /// How a node is set up.
@@ -261,6 +268,7 @@ impl Node {
             counters: Arc::default(),
             transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
+            idle: Idle::default(),
             limits: Limits::new(&config.transfers),
             download_dir: config
                 .download_dir
@@ -292,6 +300,7 @@ impl Node {
         shared.tasks.spawn(hub.run(start));
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
+        shared.tasks.spawn(relay::tidy(shared.clone()));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));

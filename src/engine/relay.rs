@@ -46,9 +46,28 @@ use super::transfers::Transfer;
 /// up: its owner died before it could commit, or somebody filled disks.
 const UNCLAIMED: Duration = Duration::from_secs(120);
 
+/// How often it is looked for what unfinished uploads left too long ago: it may
+/// stay this much longer.
+const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
+
 /// Whoever waits for a node that verifies what it has, makes a content durable
 /// or waits for those behind it hears at least this often that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A next node that takes nothing for this long is left out: a paused process
+/// must not hold up a whole upload, whose client gives up itself after
+/// [`super::data::STALL_LIMIT`].
+pub(super) const PUSH_LIMIT: Duration = Duration::from_secs(6);
+
+/// How long each node behind may take to make the content durable, after which
+/// it gets its copy later. Whoever is nearer to the client waits longer, so that
+/// one silent node at the end does not cost the word of those before it.
+pub(super) const DURABLE_LIMIT: Duration = Duration::from_secs(8);
+
+/// All of them together: less than the client waits.
+pub(super) const CHAIN_LIMIT: Duration = Duration::from_secs(24);
+
+/// What somebody hears who sends a content to a node that is in no ring.
+pub(super) const NO_MEMBER: &str = "this node is not a member now";
 
 /// Who comes behind the owner in the chain of a name that `owner` owns.
 pub(super) fn chain(
@@ -150,6 +169,13 @@ pub(super) struct Part {
     pub(super) rest: Vec<Peer>,
 }
 
+/// Those of the rest of a chain that come behind this node: a chain runs along
+/// the ring, and nobody is sent bytes because a stranger says so.
+pub(super) fn along_the_ring(rest: &[Peer], successors: &[Peer]) -> Vec<Peer> {
+    let behind = rest.iter().filter(|peer| successors.contains(peer));
+    behind.take(usize::from(MAX_REPLICAS)).copied().collect()
+}
+
 /// Takes in a content from the node before in a chain, and answers. Blocks.
 pub(super) fn take_part(
     shared: &Shared,
@@ -157,7 +183,7 @@ pub(super) fn take_part(
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
-    let Part { name, root, size, mut rest } = part;
+    let Part { name, root, size, rest } = part;
     let refuse =
         |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
@@ -168,11 +194,9 @@ pub(super) fn take_part(
             (core.standing() == Standing::Member).then(|| core.successors().to_vec())
         }));
     let Some(successors) = looked.flatten() else {
-        return refuse(connection, "this node is not a member now".to_owned());
+        return refuse(connection, NO_MEMBER.to_owned());
     };
-    // A chain runs along the ring; nobody is sent bytes because a stranger says so.
-    rest.retain(|peer| successors.contains(peer));
-    rest.truncate(usize::from(MAX_REPLICAS));
+    let rest = along_the_ring(&rest, &successors);
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
     let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
@@ -377,8 +401,13 @@ impl Passage<'_> {
             return Err(error.into());
         }
         let content = content.map_err(|error| PassError::Failed(self.unwritten(error.into())))?;
-        let here = content.here().iter().map(|index| self.manifest.len_of(index)).sum();
+        let there = content.here();
+        let here = there.iter().map(|index| self.manifest.len_of(index)).sum();
         transfer.goes_on(self.manifest.size(), here);
+        if !there.is_empty() {
+            let (name, count) = (self.name, self.manifest.count());
+            tracing::info!("{name} goes on with {} of its {count} pieces", there.len());
+        }
         Ok(content)
     }
 
@@ -449,8 +478,20 @@ impl Passage<'_> {
     }
 }
 
+/// Removes what unfinished uploads left, once it is too old.
+pub(super) async fn tidy(shared: Shared) {
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+        }
+        let store = shared.store.clone();
+        let _ = shared.tasks.spawn_blocking(move || store.expire()).await;
+    }
+}
+
 /// Gives a content up after a while, unless a record names it by then.
-fn give_up_later(shared: &Shared, root: ContentHash) {
+pub(super) fn give_up_later(shared: &Shared, root: ContentHash) {
     let Some(claim) = shared.store.claim(&root) else { return };
     let shared = shared.clone();
     let tasks = shared.tasks.clone();

@@ -66,7 +66,7 @@ pub(super) fn answer(
             respond(Response::Files { rows, more });
         }
         Request::Locate { name } => respond(Response::Locate {
-            record: core.record(&name).cloned(),
+            record: core.known_record(&name).cloned(),
             holders: core.holders(&name),
         }),
         Request::Providers { name } => {
@@ -121,6 +121,7 @@ pub(super) fn answer(
         Request::Transfers | Request::Steer { .. } if !asker.here => {
             respond(Response::Failed { why: control::elsewhere(core.peer()) });
         }
+        Request::Absent => respond(Response::Absent { peers: core.remembered() }),
         Request::Transfers => respond(control::told(&hub.shared().transfers)),
         Request::Steer { number, steering } => {
             respond(control::steer(&hub.shared().transfers, number, steering));

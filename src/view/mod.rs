@@ -190,6 +190,43 @@ pub struct FileRow {
     pub wanted: u8,
 }
 
+/// How safe a file is, by its copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CopyHealth {
+    /// As many copies as are wanted.
+    #[serde(rename = "ok")]
+    Ok,
+    /// Copies are missing; the ring makes new ones.
+    #[serde(rename = "repairing")]
+    Repairing,
+    /// The last copy, and more are wanted: one death more and it is lost.
+    #[serde(rename = "at risk")]
+    AtRisk,
+}
+
+impl CopyHealth {
+    /// In words for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            CopyHealth::Ok => "ok",
+            CopyHealth::Repairing => "repairing",
+            CopyHealth::AtRisk => "at risk",
+        }
+    }
+}
+
+impl FileRow {
+    /// How safe it is; `None`: a shared file, of which nobody makes copies.
+    pub const fn health(&self) -> Option<CopyHealth> {
+        match self.role {
+            Role::Shared => None,
+            Role::Owner | Role::Replica if self.copies >= self.wanted => Some(CopyHealth::Ok),
+            Role::Owner | Role::Replica if self.copies <= 1 => Some(CopyHealth::AtRisk),
+            Role::Owner | Role::Replica => Some(CopyHealth::Repairing),
+        }
+    }
+}
+
 /// A peer beyond the ring: a link, or somebody with a reputation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRow {
@@ -482,6 +519,13 @@ impl Snapshot {
         self.files.iter().filter(|file| file.role != Role::Shared).count()
     }
 
+    /// The files held here that have too few copies: those that are being
+    /// repaired, and those at risk.
+    pub fn unwell(&self) -> (usize, usize) {
+        let count = |health| self.files.iter().filter(|f| f.health() == Some(health)).count();
+        (count(CopyHealth::Repairing), count(CopyHealth::AtRisk))
+    }
+
     /// The members that died or left lately and are still shown.
     pub fn gone(&self) -> usize {
         self.members.iter().filter(|member| member.liveness == Liveness::Dead).count()
@@ -606,6 +650,12 @@ pub enum Step {
     Given,
     /// A copy could not be made.
     KeepFailed,
+    /// A holder has no room.
+    NoRoom,
+    /// A file's bytes here are damaged.
+    Damaged,
+    /// A damaged file is whole again.
+    Restored,
     /// Somebody told everyone something.
     Said,
     /// There is a link with a peer.

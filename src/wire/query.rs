@@ -101,6 +101,8 @@ pub enum Request {
         /// What it shall do.
         steering: Steering,
     },
+    /// Whom do you remember as members that are none of your neighbours now?
+    Absent,
 }
 
 /// What somebody wants of a transfer.
@@ -212,6 +214,11 @@ pub enum Response {
     Steered {
         /// What the transfer moves.
         name: String,
+    },
+    /// To [`Request::Absent`].
+    Absent {
+        /// Dead, left, further away, or cut off: a few at the most.
+        peers: Vec<Peer>,
     },
     /// The question could not be answered: one sentence for a person.
     Failed {

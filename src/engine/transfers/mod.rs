@@ -22,9 +22,11 @@ use crate::view::{FileCount, TransferKind, TransferRow, TransferState};
 
 use super::cuts::Cutter;
 use meter::Meter;
+pub(super) use parts::HASHING;
 use turns::Turns;
 
 mod meter;
+mod parts;
 mod turns;
 
 /// How long an ended transfer stays in the list.
@@ -82,6 +84,8 @@ struct Entry {
 #[derive(Debug)]
 struct Changing {
     state: TransferState,
+    /// What it is at, for people; empty before it says so.
+    phase: String,
     files: Option<FileCount>,
     peers: Vec<(SocketAddr, u64)>,
     connection: Option<Cutter>,
@@ -125,7 +129,6 @@ impl Transfers {
 
     /// Opens the transfer of one file of a directory: cancelled, paused and
     /// resumed with it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for directories"))]
     pub(super) fn open_part(&self, whole: &Transfer, name: &str, total: u64) -> Transfer {
         self.add(whole.entry.kind, name, total, Some(whole))
     }
@@ -155,6 +158,7 @@ impl Transfers {
             began: Instant::now(),
             changing: Mutex::new(Changing {
                 state: TransferState::Running,
+                phase: String::new(),
                 files: None,
                 peers: Vec::new(),
                 connection: None,
@@ -280,13 +284,24 @@ impl Transfers {
         self.all.lock().entries.values().any(|entry| entry.change().ended.is_none())
     }
 
+    /// Transfers that queue run so many at a time.
+    pub(super) fn at_once(&self) -> usize {
+        self.all.lock().turns.at_once()
+    }
+
     /// The rows for a snapshot, newest first; forgets what was shown long
     /// enough.
     pub(super) fn rows(&self) -> Vec<TransferRow> {
+        self.shown().into_iter().map(|(row, _)| row).collect()
+    }
+
+    /// The rows, and what each transfer is at: "hashing", "sending"…
+    pub(super) fn shown(&self) -> Vec<(TransferRow, String)> {
         let now = Instant::now();
         let mut list = self.all.lock();
         let mut ended = 0;
         let mut rows = Vec::new();
+        let parts = parts::moving(list.entries.values());
         let mut old = Vec::new();
         for (number, entry) in list.entries.iter().rev() {
             let mut changing = entry.change();
@@ -297,7 +312,9 @@ impl Transfers {
                     continue;
                 }
             }
-            rows.push(entry.row(&mut changing, now, self.started));
+            let parts = parts.get(number).copied().unwrap_or_default();
+            let row = entry.row(&mut changing, parts, now, self.started);
+            rows.push((row, changing.phase.clone()));
         }
         for number in old {
             list.entries.remove(&number);
@@ -368,8 +385,15 @@ impl Entry {
         self.held.load(Ordering::Acquire)
     }
 
-    fn row(&self, changing: &mut Changing, now: Instant, started: Instant) -> TransferRow {
-        let done = self.done.load(Ordering::Relaxed);
+    /// `parts`: bytes of its files at work, which it does not count itself yet.
+    fn row(
+        &self,
+        changing: &mut Changing,
+        parts: u64,
+        now: Instant,
+        started: Instant,
+    ) -> TransferRow {
+        let done = self.done.load(Ordering::Relaxed).saturating_add(parts);
         if changing.ended.is_none() {
             // Where only what counts is counted, that is what moved.
             let moved = self.moved.load(Ordering::Relaxed).max(done.saturating_sub(changing.base));
@@ -463,7 +487,6 @@ impl Transfer {
     }
 
     /// Of a directory: how many of its files are done, and the bytes of all.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for directories"))]
     pub(super) fn count_files(&self, files: FileCount, done: u64, total: u64) {
         self.entry.done.store(done, Ordering::Relaxed);
         self.entry.total.store(total, Ordering::Relaxed);

@@ -17,6 +17,11 @@ impl Turns {
         Turns { at_once: at_once.max(1), running: BTreeSet::new(), waiting: VecDeque::new() }
     }
 
+    /// How many may run.
+    pub(super) const fn at_once(&self) -> usize {
+        self.at_once
+    }
+
     /// Asks for a turn; whether it is this one's at once. Asking twice changes
     /// nothing.
     pub(super) fn ask(&mut self, number: u64) -> bool {

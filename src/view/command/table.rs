@@ -166,7 +166,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "put",
         aliases: &["upload"],
-        arguments: &[argument("PATH", Kind::LocalPath, "a file on this machine")],
+        arguments: &[argument("PATH", Kind::LocalPath, "a file or directory on this machine")],
         flags: &[
             Flag {
                 name: "--as",
@@ -178,7 +178,9 @@ pub const TABLE: &[Spec] = &[
         summary: "store a file on the ring",
         details: "Answers when all copies are on disk: the owner of the name's key and its next \
                   successors. Other content under the same name is refused without --overwrite. \
-                  Example: put SkyShip.jpg",
+                  Of a directory every file below it is stored as DIRECTORY/PATH, several at a \
+                  time, hidden ones as well; links and empty directories are left out, and what \
+                  fails is listed at the end. Example: put SkyShip.jpg",
         remote: true,
         reads: false,
     },
@@ -207,7 +209,8 @@ pub const TABLE: &[Spec] = &[
                   die. Every piece is verified; the file appears under its name only when it is \
                   whole, and never over another file: name (1).ext. When the name stands for several \
                   contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
-                  Example: get SkyShip.jpg",
+                  DIRECTORY/ fetches all files whose names begin so; those that are there already \
+                  are left as they are. Example: get SkyShip.jpg",
         remote: true,
         reads: false,
     },

@@ -22,7 +22,7 @@ pub(super) fn file_lines(rows: &[FileRow], space: Space) -> Vec<String> {
             version(file),
         ]
     });
-    table(&["NAME", "KEY", "SIZE", "ROLE", "COPIES", "VERSION"], &[1, 2, 4], cells.collect())
+    table(&["NAME", "KEY", "SIZE", "ROLE", "COPIES", "VERSION"], &[1, 2], cells.collect())
 }
 
 pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) -> Vec<String> {
@@ -41,7 +41,7 @@ pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) 
                 holders.join(" "),
             ]
         });
-        table(&["NAME", "KEY", "SIZE", "COPIES", "HOLDERS"], &[1, 2, 3], cells.collect())
+        table(&["NAME", "KEY", "SIZE", "COPIES", "HOLDERS"], &[1, 2], cells.collect())
     };
     if !silent.is_empty() {
         lines.push(format!(
@@ -53,11 +53,12 @@ pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) 
     lines
 }
 
-/// The copies of those wanted; who shares a file wants none.
+/// The copies of those wanted, and what that means; who shares a file wants
+/// none.
 fn copies(file: &FileRow) -> String {
-    match file.role {
-        Role::Shared => count(usize::from(file.copies), "source", "sources"),
-        Role::Owner | Role::Replica => format!("{}/{}", file.copies, file.wanted),
+    match file.health() {
+        None => count(usize::from(file.copies), "source", "sources"),
+        Some(health) => format!("{}/{} {}", file.copies, file.wanted, health.word()),
     }
 }
 
