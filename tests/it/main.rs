@@ -11,6 +11,7 @@ mod durability;
 mod hostile;
 mod lab_tasks;
 mod layers;
+mod limits;
 mod links;
 mod missing;
 mod partition;
