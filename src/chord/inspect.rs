@@ -76,6 +76,12 @@ impl Node {
         self.replicas.record(name)
     }
 
+    /// The same; without one, the record whose bytes this node has yet to get
+    /// from those of [`Node::holders`].
+    pub fn known_record(&self, name: &FileName) -> Option<&Record> {
+        self.replicas.best(name)
+    }
+
     /// Who holds the newest version known here durably, this node first.
     pub fn holders(&self, name: &FileName) -> Vec<Peer> {
         self.replicas.holders(&self.ring_view(), name)

@@ -115,6 +115,22 @@ pub enum Input {
         /// How.
         result: Result<(), StoreFailure>,
     },
+    /// The bytes of this record turned out to be damaged or missing, and the
+    /// disk has put them aside: it is not held here any more.
+    Lost {
+        /// The name.
+        name: FileName,
+        /// The version that was held.
+        version: Version,
+    },
+    /// Time passes: tombstones from before this may go. Right after the start,
+    /// and every minute or so.
+    Collect {
+        /// In seconds since the Unix epoch: a day ago
+        /// ([`crate::limits::TOMBSTONE_S`]), rounded down so that nodes collect
+        /// the same.
+        before_s: u64,
+    },
     /// Somebody wants something.
     Command {
         /// Comes back in [`Effect::Reply`], exactly once.
@@ -386,16 +402,32 @@ pub enum Failure {
     #[error("no such file")]
     NoSuchFile,
     /// Not as many copies as wanted by the deadline; the ring goes on making them.
-    #[error("only {} of {wanted} copies were durable in time; the ring keeps making the rest", holders.len())]
+    #[error("{}", too_few(holders.len(), *wanted, full))]
     TooFewCopies {
         /// Who holds it durably.
         holders: Vec<Peer>,
         /// Copies wanted.
         wanted: u8,
+        /// Who has no room for it, and nobody else is there to take its copy.
+        full: Vec<Peer>,
     },
     /// The local disk refused.
     #[error("{0}")]
     Store(StoreFailure),
+}
+
+fn too_few(copies: usize, wanted: u8, full: &[Peer]) -> String {
+    if full.is_empty() {
+        return format!(
+            "only {copies} of {wanted} copies were durable in time; the ring keeps making the rest"
+        );
+    }
+    let names: Vec<String> = full.iter().map(Peer::to_string).collect();
+    let have = if full.len() == 1 { "has" } else { "have" };
+    format!(
+        "only {copies} of {wanted} copies could be made: {} {have} no room, and no other node is there to take it; the ring keeps trying",
+        names.join(" and ")
+    )
 }
 
 /// A change of what the disk holds. Operations on different names may run side
@@ -509,6 +541,29 @@ pub enum Notice {
     Kept(Record),
     /// This node gave a record up because others hold it where it belongs.
     Given(FileName),
+    /// The bytes of a record that this node held are lost: it is fetched anew.
+    Lost {
+        /// The record.
+        record: Record,
+        /// Who else is known to hold it; the others are asked when nobody is.
+        holders: Vec<Peer>,
+    },
+    /// A record whose bytes were lost is held here again.
+    Restored {
+        /// The record.
+        record: Record,
+        /// Who has it and gave it.
+        from: Vec<Peer>,
+    },
+    /// A holder has no room for what this node owns.
+    NoRoom {
+        /// The name.
+        name: FileName,
+        /// Who.
+        full: Peer,
+        /// Who keeps the copy instead; `None`: there is nobody.
+        stand_in: Option<Peer>,
+    },
     /// A copy could not be made here.
     KeepFailed {
         /// Of this name.

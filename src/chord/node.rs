@@ -232,6 +232,10 @@ impl Node {
                 files.stored(ring, ticket, result, asks, out);
             }),
             Input::Command { ticket, command } => self.command(ticket, command, &mut turn),
+            Input::Collect { before_s } => self.replicas.collect(before_s, turn.out),
+            Input::Lost { name, version } => self.files(&mut turn, |files, ring, asks, out| {
+                files.lost(ring, &name, version, asks, out);
+            }),
         }
         self.settle(&mut turn);
     }
@@ -316,10 +320,23 @@ impl Node {
     }
 
     fn told(&mut self, from: Peer, tell: Tell, turn: &mut Turn) {
-        if let Tell::Held { name, version } = tell {
-            return self.files(turn, |files, ring, asks, out| {
-                files.held(ring, from, name, version, asks, out);
-            });
+        match tell {
+            Tell::Held { name, version } => {
+                return self.files(turn, |files, ring, asks, out| {
+                    files.held(ring, from, name, version, asks, out);
+                });
+            }
+            Tell::Full { name, version } => {
+                return self.files(turn, |files, ring, asks, out| {
+                    files.full_there(ring, from, &name, version, asks, out);
+                });
+            }
+            Tell::Lost { name, version } => {
+                return self.files(turn, |files, ring, asks, out| {
+                    files.lost_there(ring, from, &name, version, asks, out);
+                });
+            }
+            _ => {}
         }
         if self.standing != Standing::Member {
             return;
@@ -330,7 +347,7 @@ impl Node {
             Tell::Leaving { predecessor, .. } => self.neighbour_leaves(from, predecessor, turn),
             Tell::Consider { candidate, hops } => self.consider(candidate, hops, turn),
             Tell::Provided { providers } => self.providers_heard(from, &providers, turn),
-            Tell::Held { .. } => {}
+            Tell::Held { .. } | Tell::Full { .. } | Tell::Lost { .. } => {}
         }
     }
 

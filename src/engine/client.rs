@@ -1,11 +1,13 @@
 //! Acting through a member of a ring without joining it: `--via`.
+//!
+//! [`run`] carries out one command; a [`Client`] as many as one likes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind, TransferRow};
 use crate::wire::handshake::Purpose;
@@ -16,7 +18,9 @@ use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
 use super::get;
+use super::idle::Idle;
 use super::limits::Limits;
+use super::lines::Lines;
 use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
@@ -86,11 +90,86 @@ pub async fn scan(
     result.map(Outcome::Scanned).map_err(CommandFailed)
 }
 
-async fn act(
-    options: &Options,
-    command: Command,
-    progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Outcome, String> {
+/// A client that carries out many commands through one member: the connections
+/// that they need are kept between them. Cheap to clone; the clones are the same
+/// client, and any number of commands may run at a time.
+#[derive(Clone, Debug)]
+pub struct Client {
+    access: Access,
+    cuts: Cuts,
+    transfers: Transfers,
+    download_dir: PathBuf,
+    interrupted: CancellationToken,
+    /// Ends the task that waits for the interruption.
+    _watched: Arc<DropGuard>,
+}
+
+impl Client {
+    /// Asks the member of `options` who it is and which ring it is on.
+    ///
+    /// Needs a multi-threaded tokio runtime: bytes move with blocking calls.
+    ///
+    /// # Errors
+    /// It cannot be reached, or `options.interrupted` was cancelled.
+    pub async fn connect(options: &Options) -> Result<Client, CommandFailed> {
+        enter(options).await.map_err(CommandFailed)
+    }
+
+    /// Carries out one command, without telling of its progress.
+    pub async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
+        self.carry_out(command, &Silent).await.map_err(CommandFailed)
+    }
+
+    async fn carry_out(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+        let Client { access, transfers, download_dir, interrupted, .. } = self;
+        let tree = Tree { access, transfers };
+        match command {
+            Command::Put { path, name, overwrite } => {
+                if let Some(source) = Source::of(&path, name.as_deref())? {
+                    return tree.put(source, overwrite).await;
+                }
+                let name = files::name_for(&path, name.as_deref())?;
+                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
+                let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
+                let put = unless(interrupted, put).await;
+                transfers.forget(transfer);
+                put
+            }
+            Command::Get { name, to, .. } => {
+                if let Some(directory) = tree::directory(&name)? {
+                    return tree.get(directory, to.as_ref(), download_dir, false).await;
+                }
+                let place = files::place_for(to.as_ref(), download_dir);
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::get(access, &name, &place, &transfer, &transfer);
+                let got = unless(interrupted, got).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
+            }
+            Command::Request { name, peer, to, .. } => {
+                let place = files::place_for(to.as_ref(), download_dir);
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
+                let got = unless(interrupted, got).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
+            }
+            other => unless(interrupted, rest(access, other, phases)).await,
+        }
+    }
+}
+
+/// The commands that move no files.
+async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+    match command {
+        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
+        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
+        Command::Say { text } => words::say(access, text).await,
+        reading => commands::read(access, reading).await,
+    }
+}
+
+async fn enter(options: &Options) -> Result<Client, String> {
     let via = options.via;
     let introduced = tokio::select! {
         introduced = access::introduce(via) => introduced,
@@ -102,53 +181,58 @@ async fn act(
         )
     })?;
     let cuts = Cuts::default();
+    let transfers = Transfers::new(Instant::now(), options.transfers.at_once);
+    let plane = DataPlane {
+        hello: client_hello(Purpose::Data),
+        counters: Arc::default(),
+        cuts: cuts.clone(),
+        limits: Limits::new(&options.transfers),
+        idle: Idle::default(),
+    };
     let access = Access::Outside(Outside {
         via,
         member,
         params,
-        plane: DataPlane {
-            hello: client_hello(Purpose::Data),
-            counters: Arc::default(),
-            cuts: cuts.clone(),
-            limits: Limits::new(&options.transfers),
-        },
+        plane,
+        lines: Lines::default(),
         reputations: Reputations::default(),
     });
-    let transfers = Transfers::new(Instant::now(), options.transfers.at_once);
-    let phases = Current::default();
-    let tree = Tree { access: &access, transfers: &transfers };
-    let work = async {
-        match command {
-            Command::Put { path, name, overwrite } => {
-                if let Some(source) = Source::of(&path, name.as_deref())? {
-                    return tree.put(source, overwrite).await;
+    let over = CancellationToken::new();
+    tokio::spawn({
+        let (over, interrupted) = (over.clone(), options.interrupted.clone());
+        let (transfers, cuts) = (transfers.clone(), cuts.clone());
+        async move {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = interrupted.cancelled() => {
+                    // Nothing else reaches a thread that waits for bytes.
+                    transfers.cancel_all();
+                    cuts.cut_all();
                 }
-                let name = files::name_for(&path, name.as_deref())?;
-                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
-                let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
-                unless(&options.interrupted, put).await
             }
-            Command::Get { name, to, .. } => {
-                if let Some(directory) = tree::directory(&name)? {
-                    return tree.get(directory, to.as_ref(), &options.download_dir, false).await;
-                }
-                let place = files::place_for(to.as_ref(), &options.download_dir);
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::get(&access, &name, &place, &transfer, &transfer);
-                unless(&options.interrupted, got).await.map(|got| got.outcome)
-            }
-            Command::Request { name, peer, to, .. } => {
-                let place = files::place_for(to.as_ref(), &options.download_dir);
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::request(&access, &name, &peer, &place, &transfer, &transfer);
-                unless(&options.interrupted, got).await.map(|got| got.outcome)
-            }
-            other => unless(&options.interrupted, rest(&access, other, &phases)).await,
         }
-    };
+    });
+    Ok(Client {
+        access,
+        cuts,
+        transfers,
+        download_dir: options.download_dir.clone(),
+        interrupted: options.interrupted.clone(),
+        _watched: Arc::new(over.drop_guard()),
+    })
+}
+
+async fn act(
+    options: &Options,
+    command: Command,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, String> {
+    let client = enter(options).await?;
+    let phases = Current::default();
+    let work = client.carry_out(command, &phases);
     // The bytes move on this task's thread; progress is told from another.
     let report = || {
-        let (phase, shown) = (phases.get(), transfers.shown());
+        let (phase, shown) = (phases.get(), client.transfers.shown());
         let mut now = Progress { phase, ..Progress::default() };
         for (row, phase) in shown {
             match row.part_of {
@@ -171,9 +255,9 @@ async fn act(
             {
                 report();
                 if options.interrupted.is_cancelled() {
-                    // Nothing else reaches a thread that waits for bytes.
-                    transfers.cancel_all();
-                    cuts.cut_all();
+                    // Again and again: a transfer may have begun since.
+                    client.transfers.cancel_all();
+                    client.cuts.cut_all();
                 }
             }
             report();
@@ -189,16 +273,6 @@ async fn act(
     })
 }
 
-/// The commands that move no files.
-async fn rest(access: &Access, command: Command, phases: &Current) -> Result<Outcome, String> {
-    match command {
-        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
-        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
-        Command::Say { text } => words::say(access, text).await,
-        reading => commands::read(access, reading).await,
-    }
-}
-
 /// Some work, given up when the user interrupts it. (The files of a directory
 /// are waited for instead: several threads move their bytes.)
 async fn unless<T>(
@@ -209,6 +283,13 @@ async fn unless<T>(
         result = work => result,
         () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
     }
+}
+
+/// Nobody watches.
+struct Silent;
+
+impl Phases for Silent {
+    fn phase(&self, _: &str) {}
 }
 
 /// The phase that a search is in.

@@ -20,6 +20,7 @@ use crate::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
 
 use super::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
 use super::cuts::{Cuts, Cutter, Registered};
+use super::idle::Idle;
 use super::limits::{Limiter, Limits};
 use super::transfers::{Cancelled, Transfer};
 
@@ -45,6 +46,8 @@ pub(super) struct DataPlane {
     pub(super) cuts: Cuts,
     /// How fast they may be.
     pub(super) limits: Limits,
+    /// Its connections that wait for a further request.
+    pub(super) idle: Idle,
 }
 
 /// Why bytes did not move.
@@ -85,6 +88,37 @@ pub(super) struct DataConnection {
 }
 
 impl DataPlane {
+    /// The same side under another name, with connections of its own.
+    pub(super) fn greeting_as(&self, hello: Hello) -> DataPlane {
+        DataPlane { hello, idle: Idle::default(), ..self.clone() }
+    }
+
+    /// Has a short exchange with a node, over a connection that is kept for the
+    /// next one when `exchange` succeeds: nothing may be owed over it then. One
+    /// that was kept and turns out to have ended is replaced, once, so the
+    /// exchange must be one that can be repeated. No answer may come later than
+    /// after `patience`.
+    pub(super) fn over<T>(
+        &self,
+        address: SocketAddr,
+        patience: Duration,
+        mut exchange: impl FnMut(&mut DataConnection) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        let mut once = |mut connection: DataConnection| {
+            connection.wait_at_most(patience)?;
+            let result = exchange(&mut connection)?;
+            self.idle.keep(address, connection);
+            Ok(result)
+        };
+        if let Some(kept) = self.idle.take(address) {
+            match once(kept) {
+                Err(DataError::Io(error)) if has_ended(&error) => {}
+                result => return result,
+            }
+        }
+        once(self.dial(address)?)
+    }
+
     /// Connects to a node and greets it.
     pub(super) fn dial(&self, address: SocketAddr) -> Result<DataConnection, DataError> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
@@ -141,6 +175,17 @@ impl DataConnection {
         (&self.stream).write_all(&bytes)?;
         self.counters.sent(bytes.len());
         Ok(())
+    }
+
+    /// Sends a header and the bytes behind it in one step.
+    pub(super) fn send_with<T: Serialize>(
+        &mut self,
+        header: &T,
+        raw: &[u8],
+    ) -> Result<(), DataError> {
+        let mut bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;
+        bytes.extend_from_slice(raw);
+        self.send_raw(&bytes)
     }
 
     /// Receives a header.
@@ -280,6 +325,18 @@ impl Read for Reader {
         self.limit.pay(count, &self.cut)?;
         Ok(count)
     }
+}
+
+/// Whether the other side has closed the connection.
+pub(super) fn has_ended(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected
+    )
 }
 
 /// Sends at most `length` of the next bytes of a file; how many. The kernel

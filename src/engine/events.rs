@@ -65,8 +65,44 @@ pub(super) fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
         }
         Notice::Kept(record) => (Level::Info, Step::Kept, format!("{} is kept here", record.name)),
         Notice::Given(name) => (Level::Info, Step::Given, format!("{name} was handed over")),
+        Notice::Lost { record, holders } if holders.is_empty() => (
+            Level::Warn,
+            Step::Damaged,
+            format!(
+                "{}: no other copy is known here; if no holder returns with one, put it again",
+                record.name
+            ),
+        ),
+        Notice::Lost { record, holders } => (
+            Level::Info,
+            Step::Damaged,
+            format!("{} is fetched anew from {}", record.name, listed(holders)),
+        ),
+        Notice::Restored { record, from } if from.is_empty() => {
+            (Level::Info, Step::Restored, format!("{} was restored", record.name))
+        }
+        Notice::Restored { record, from } => (
+            Level::Info,
+            Step::Restored,
+            format!("{} was restored from {}", record.name, listed(from)),
+        ),
+        Notice::NoRoom { name, full, stand_in: Some(peer) } => (
+            Level::Warn,
+            Step::NoRoom,
+            format!("{full} has no room for {name}; {peer} keeps the copy"),
+        ),
+        Notice::NoRoom { name, full, stand_in: None } => (
+            Level::Warn,
+            Step::NoRoom,
+            format!("{full} has no room for {name}, and no other node is there to keep the copy"),
+        ),
         Notice::KeepFailed { name, why } => {
             (Level::Warn, Step::KeepFailed, format!("{name} could not be copied here: {why}"))
         }
     }
+}
+
+/// Peers, one after the other.
+fn listed(peers: &[Peer]) -> String {
+    peers.iter().map(Peer::to_string).collect::<Vec<_>>().join(" and ")
 }

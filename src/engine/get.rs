@@ -20,11 +20,11 @@ use crate::wire::{Request, Response};
 use super::access::{self, Access, client_hello, unexpected};
 use super::address;
 use super::commands::{file_name, members_of};
-use super::data::DataPlane;
 use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT};
 use super::files::{CANCELLED, Phases};
 use super::locate::{self, NamedContent};
 use super::missing;
+use super::small;
 use super::transfers::Transfer;
 use super::trust::Conduct;
 
@@ -80,7 +80,7 @@ pub(super) async fn fetch(
 ) -> Result<Got, String> {
     let fetcher = access.fetcher(name.as_str());
     let ended = {
-        let job = Job { name, content, fetcher, place, transfer, phases };
+        let job = Job { access, name, content, fetcher, place, transfer, phases };
         let runtime = Handle::current();
         let mut again = |over: &CancellationToken| {
             runtime.block_on(async {
@@ -132,9 +132,9 @@ pub(super) async fn request(
     };
     let fetcher = access.fetcher(name.as_str());
     // It need not be on this ring; and who names one peer means that peer.
-    let plane = DataPlane { hello: client_hello(Purpose::Data), ..fetcher.plane.clone() };
+    let plane = fetcher.plane.greeting_as(client_hello(Purpose::Data));
     let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
-    let job = Job { name: &name, content: &content, fetcher, place, transfer, phases };
+    let job = Job { access, name: &name, content: &content, fetcher, place, transfer, phases };
     job.run(None).map_err(|error| match error {
         Failed::Cancelled => CANCELLED.to_owned(),
         Failed::Here(why) => why,
@@ -291,6 +291,7 @@ async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Vec<
 
 /// A content that is to be fetched to a place.
 struct Job<'a> {
+    access: &'a Access,
     name: &'a FileName,
     content: &'a NamedContent,
     fetcher: Fetcher,
@@ -335,6 +336,14 @@ impl Job<'_> {
     ) -> Result<(PathBuf, Vec<(Peer, u64)>, Manifest), FetchError> {
         let NamedContent { root, size, .. } = *self.content;
         let mut sources = self.content.sources.clone();
+        if let Some(manifest) = small::manifest(root, size) {
+            let download = Download::begin(manifest.clone(), self.place, self.name)?;
+            let (access, transfer) = (self.access, self.transfer);
+            let fetched = small::fetch(access, &self.fetcher, &sources, &download, transfer)?;
+            if let Some(delivered) = fetched {
+                return Ok((download.finish()?, delivered, manifest));
+            }
+        }
         let opened = loop {
             self.transfer.wait_while_held()?;
             match self.fetcher.open(&sources, root, size, self.transfer) {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
@@ -25,7 +25,7 @@ use super::publish::Publisher;
 use super::serve::Asker;
 use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
-use super::{mesh, provide, search, serve};
+use super::{mesh, provide, search, serve, tombstones};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
 const BATCH: usize = 256;
@@ -99,6 +99,8 @@ impl Hub {
     /// Runs until [`Input::Close`] or until the node is stopped.
     pub(super) async fn run(mut self, start: chord::Input) {
         self.handle(start);
+        // Before anybody hears of what the disk kept while this node was away.
+        self.collect();
         loop {
             self.publisher.publish_if_due(Instant::now(), &self.core, &self.links, &self.shared);
             let wake = [self.timers.next(), self.publisher.due()].into_iter().flatten().min();
@@ -133,6 +135,7 @@ impl Hub {
             Input::Stored { ticket, result } => {
                 self.handle(chord::Input::Stored { ticket, result });
             }
+            Input::Lost { name, version } => self.handle(chord::Input::Lost { name, version }),
             Input::Core { command, done, copies, shown } => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
@@ -167,6 +170,7 @@ impl Hub {
         while let Some(alarm) = self.timers.pop(now) {
             match alarm {
                 Alarm::Core(timer) => self.handle(chord::Input::Fired(timer)),
+                Alarm::Collect => self.collect(),
                 Alarm::Answer(nonce) => {
                     if let Some((from, _)) = self.asked.remove(&nonce) {
                         self.links.missed(from.address(), now);
@@ -176,6 +180,14 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// Ends the tombstones whose day is over, and looks again in a while.
+    fn collect(&mut self) {
+        if let Some(input) = tombstones::collect(SystemTime::now()) {
+            self.handle(input);
+        }
+        self.timers.arm(Alarm::Collect, Instant::now() + tombstones::EVERY);
     }
 
     /// One input for the core, and its effects, in order.

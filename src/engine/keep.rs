@@ -36,15 +36,13 @@ pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
 fn carry_out(shared: &Shared, op: &StoreOp) -> Result<(), StoreFailure> {
     match op {
         StoreOp::Keep { record, sources } => keep(shared, record, sources),
-        StoreOp::Drop { name, version } => shared
-            .store
-            .forget(name, version)
-            .map_err(|error| StoreFailure::Disk(error.to_string())),
+        StoreOp::Drop { name, version } => {
+            shared.store.forget(name, version).map_err(|error| refused(shared, &error))
+        }
     }
 }
 
 fn keep(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
-    let disk = |error: &StoreError| StoreFailure::Disk(error.to_string());
     if !record.is_deleted() && !shared.store.holds(&record.version.root) {
         fetch_content(shared, record, sources)?;
     }
@@ -52,9 +50,19 @@ fn keep(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreF
         // Another name with this content was given up in between.
         Err(StoreError::NoBlob(_)) => {
             fetch_content(shared, record, sources)?;
-            shared.store.commit(record).map_err(|error| disk(&error))
+            shared.store.commit(record).map_err(|error| refused(shared, &error))
         }
-        result => result.map_err(|error| disk(&error)),
+        result => result.map_err(|error| refused(shared, &error)),
+    }
+}
+
+/// What the core is told of a disk that refused: another node takes the copy
+/// when there is no room on this one.
+fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
+    if error.is_full() {
+        StoreFailure::Full(format!("{} has no room: {error}", shared.me().me.address()))
+    } else {
+        StoreFailure::Disk(error.to_string())
     }
 }
 
@@ -78,7 +86,7 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
             tracing::debug!(name = %record.name, ?why, "no source delivered");
             StoreFailure::NoSource
         }
-        FetchError::Local(error) => StoreFailure::Disk(error.to_string()),
+        FetchError::Local(error) => refused(shared, &error),
         FetchError::Cancelled => StoreFailure::NoSource,
     })
 }
@@ -102,6 +110,7 @@ impl Shared {
             counters: std::sync::Arc::clone(&self.counters),
             cuts: self.cuts.clone(),
             limits: self.limits.clone(),
+            idle: self.idle.clone(),
         }
     }
 }

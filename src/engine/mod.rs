@@ -40,6 +40,7 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use hub::Hub;
+use idle::Idle;
 use limits::Limits;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
@@ -65,8 +66,10 @@ mod forward;
 mod frames;
 mod get;
 mod hub;
+mod idle;
 mod keep;
 mod limits;
+mod lines;
 mod links;
 mod locate;
 mod mesh;
@@ -86,7 +89,9 @@ mod serve;
 mod serve_data;
 mod shared;
 mod shares;
+mod small;
 mod timers;
+mod tombstones;
 mod transfers;
 mod tree;
 mod trust;
@@ -264,6 +269,7 @@ impl Node {
             transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
             limits: Limits::new(&config.transfers),
+            idle: Idle::default(),
             download_dir: config
                 .download_dir
                 .clone()

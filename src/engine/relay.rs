@@ -49,6 +49,21 @@ const UNCLAIMED: Duration = Duration::from_secs(120);
 /// Whoever waits for a node that verifies what it has, makes a content durable
 /// or waits for those behind it hears at least this often that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A next node that takes nothing for this long is left out: a paused process
+/// must not hold up a whole upload, whose client gives up itself after
+/// [`super::data::STALL_LIMIT`].
+pub(super) const PUSH_LIMIT: Duration = Duration::from_secs(6);
+
+/// How long each node behind may take to make the content durable, after which
+/// it gets its copy later. Whoever is nearer to the client waits longer, so that
+/// one silent node at the end does not cost the word of those before it.
+pub(super) const DURABLE_LIMIT: Duration = Duration::from_secs(8);
+
+/// All of them together: less than the client waits.
+pub(super) const CHAIN_LIMIT: Duration = Duration::from_secs(24);
+
+/// What somebody hears who sends a content to a node that is in no ring.
+pub(super) const NO_MEMBER: &str = "this node is not a member now";
 
 /// Who comes behind the owner in the chain of a name that `owner` owns.
 pub(super) fn chain(
@@ -150,6 +165,13 @@ pub(super) struct Part {
     pub(super) rest: Vec<Peer>,
 }
 
+/// Those of the rest of a chain that come behind this node: a chain runs along
+/// the ring, and nobody is sent bytes because a stranger says so.
+pub(super) fn along_the_ring(rest: &[Peer], successors: &[Peer]) -> Vec<Peer> {
+    let behind = rest.iter().filter(|peer| successors.contains(peer));
+    behind.take(usize::from(MAX_REPLICAS)).copied().collect()
+}
+
 /// Takes in a content from the node before in a chain, and answers. Blocks.
 pub(super) fn take_part(
     shared: &Shared,
@@ -157,7 +179,7 @@ pub(super) fn take_part(
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
-    let Part { name, root, size, mut rest } = part;
+    let Part { name, root, size, rest } = part;
     let refuse =
         |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
@@ -168,11 +190,9 @@ pub(super) fn take_part(
             (core.standing() == Standing::Member).then(|| core.successors().to_vec())
         }));
     let Some(successors) = looked.flatten() else {
-        return refuse(connection, "this node is not a member now".to_owned());
+        return refuse(connection, NO_MEMBER.to_owned());
     };
-    // A chain runs along the ring; nobody is sent bytes because a stranger says so.
-    rest.retain(|peer| successors.contains(peer));
-    rest.truncate(usize::from(MAX_REPLICAS));
+    let rest = along_the_ring(&rest, &successors);
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
     let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
@@ -450,7 +470,7 @@ impl Passage<'_> {
 }
 
 /// Gives a content up after a while, unless a record names it by then.
-fn give_up_later(shared: &Shared, root: ContentHash) {
+pub(super) fn give_up_later(shared: &Shared, root: ContentHash) {
     let Some(claim) = shared.store.claim(&root) else { return };
     let shared = shared.clone();
     let tasks = shared.tasks.clone();

@@ -66,7 +66,7 @@ pub(super) fn answer(
             respond(Response::Files { rows, more });
         }
         Request::Locate { name } => respond(Response::Locate {
-            record: core.record(&name).cloned(),
+            record: core.known_record(&name).cloned(),
             holders: core.holders(&name),
         }),
         Request::Providers { name } => {

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::chord::{Command, Reply, Upload};
+use crate::limits::EAGER_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
@@ -23,6 +24,7 @@ use super::data::{DataConnection, DataError, STALL_LIMIT};
 use super::fetch;
 use super::relay::{self, Part, PassError, Passage};
 use super::shared::Shared;
+use super::small;
 use super::transfers::Transfer;
 
 /// Data connections at once: each has a thread. Whoever comes beyond waits in
@@ -80,19 +82,27 @@ impl Server<'_> {
             match request {
                 DataRequest::Manifest { root } => self.manifest(root)?,
                 DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
-                DataRequest::Upload { follows: true, .. }
-                | DataRequest::Relay { follows: true, .. } => {
-                    // The bytes come anyway: there is no way back to headers.
-                    let why = "this node takes no bytes unasked".to_owned();
-                    self.connection.send(&DataResponse::Failed { why: why.clone() })?;
-                    return Err(DataError::Lied(why));
-                }
-                DataRequest::Relay { name, root, size, rest, .. } => {
+                DataRequest::Relay { name, root, size, rest, follows } => {
                     let part = Part { name, root, size, rest };
-                    relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
+                    if follows {
+                        let connection = &mut self.connection;
+                        let answer =
+                            small::take_part(self.shared, self.runtime, connection, &part)?;
+                        connection.send(&answer)?;
+                    } else {
+                        relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
+                    }
                 }
-                DataRequest::Upload { name, root, size, overwrite, .. } => {
-                    self.upload(&Wanted { name, root, size, overwrite })?;
+                DataRequest::Upload { name, root, size, overwrite, follows } => {
+                    let wanted = Wanted { name, root, size, overwrite };
+                    if follows {
+                        let connection = &mut self.connection;
+                        let answer =
+                            small::take_upload(self.shared, self.runtime, connection, &wanted)?;
+                        connection.send(&answer)?;
+                    } else {
+                        self.upload(&wanted)?;
+                    }
                 }
             }
             self.connection.wait_at_most(REQUEST_WAIT)?;
@@ -128,8 +138,13 @@ impl Server<'_> {
             return self.connection.send(&DataResponse::Failed { why });
         }
         file.seek(SeekFrom::Start(offset))?;
-        self.connection.send(&DataResponse::Bytes { length })?;
         let transfer = self.transfer(root, size);
+        if length <= EAGER_BYTES {
+            let sent = small::serve(&mut self.connection, &file, length, &transfer)?;
+            self.serving = Some((root, transfer));
+            return if sent { Ok(()) } else { self.connection.send(&DataResponse::NotFound) };
+        }
+        self.connection.send(&DataResponse::Bytes { length })?;
         self.connection.send_file(&file, length, &transfer)?;
         self.serving = Some((root, transfer));
         Ok(())
@@ -330,6 +345,6 @@ pub(super) fn commit(
     })
 }
 
-fn stopping() -> String {
+pub(super) fn stopping() -> String {
     "the node is stopping; try another member".to_owned()
 }

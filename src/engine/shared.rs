@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chord::{self, Command, Reply, StoreFailure, Ticket};
+use crate::name::FileName;
 use crate::peer::Peer;
+use crate::record::Version;
 use crate::store::Store;
 use crate::view::{Level, Step};
 use crate::wire::handshake::{Hello, Params, Program, Purpose};
@@ -21,6 +23,7 @@ use crate::wire::{Frame, MeshMessage, Request, Response};
 use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
+use super::idle::Idle;
 use super::limits::Limits;
 use super::places::Place;
 use super::shares::Shares;
@@ -92,6 +95,8 @@ pub(super) struct Shared {
     pub(super) cuts: Cuts,
     /// How fast they may be, all together.
     pub(super) limits: Limits,
+    /// Those of them that wait for a further request.
+    pub(super) idle: Idle,
     /// Where downloads go.
     pub(super) download_dir: PathBuf,
     /// Where the node keeps everything else.
@@ -159,6 +164,13 @@ pub(super) enum Input {
         ticket: Ticket,
         /// How.
         result: Result<(), StoreFailure>,
+    },
+    /// The bytes of a record held here were put aside: they are damaged.
+    Lost {
+        /// The name.
+        name: FileName,
+        /// The version.
+        version: Version,
     },
     /// A command for the core.
     Core {

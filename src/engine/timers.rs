@@ -15,6 +15,8 @@ pub(super) enum Alarm {
     Core(Timer),
     /// An answer is overdue.
     Answer(Nonce),
+    /// Tombstones may have come to their end.
+    Collect,
 }
 
 /// All armed alarms, each at most once.

@@ -51,6 +51,17 @@ pub fn why(event: &UiEvent) -> Option<&'static str> {
         Step::Kept => "placement: the key is this node's own, or its owner is just before it",
         Step::Given => "placement: the copies are where they belong, so the one here could go",
         Step::KeepFailed => "repair: the owner tries again in its next round",
+        Step::NoRoom => {
+            "repair: the next successor behind the holders stands in for a full one, which is \
+             asked again now and then"
+        }
+        Step::Damaged => {
+            "scrub: the bytes on the disk do not match their hash, so they count as lost and come \
+             anew from another holder"
+        }
+        Step::Restored => {
+            "scrub: another holder's bytes match the hash and took the place of the bad"
+        }
         Step::Said => {
             "gossip: it came over one link and goes on over all others; its number keeps it from \
              being shown or sent twice"

@@ -650,6 +650,12 @@ pub enum Step {
     Given,
     /// A copy could not be made.
     KeepFailed,
+    /// A holder has no room.
+    NoRoom,
+    /// A file's bytes here are damaged.
+    Damaged,
+    /// A damaged file is whole again.
+    Restored,
     /// Somebody told everyone something.
     Said,
     /// There is a link with a peer.

@@ -175,6 +175,21 @@ pub enum Tell {
         /// The version.
         version: Version,
     },
+    /// I have no room for this version (to those that offered it): let another
+    /// node keep the copy.
+    Full {
+        /// The name.
+        name: FileName,
+        /// The version.
+        version: Version,
+    },
+    /// My copy of this version is lost (to the owner, who counts it).
+    Lost {
+        /// The name.
+        name: FileName,
+        /// The version.
+        version: Version,
+    },
     /// These are shared: from a node that keeps their names to others that
     /// shall keep them too. Lifetimes are what is left of them.
     Provided {

@@ -13,6 +13,7 @@ use std::ops::Bound;
 
 use crate::id::Space;
 use crate::name::FileName;
+use crate::peer::Peer;
 use crate::wire::message::{BRANCHES, Branch, Digest};
 
 use super::{Durable, Span};
@@ -99,11 +100,12 @@ impl Disk {
             .filter_map(|(_, name)| self.names.get(name))
     }
 
-    /// What a part of the records in the span sums up to.
-    pub(super) fn sum(&self, space: Space, span: Span, branch: Branch) -> Sum {
+    /// What a part of the records in the span sums up to, without those for
+    /// which `but` has no room: it is not held to lack them.
+    pub(super) fn sum(&self, space: Space, span: Span, branch: Branch, but: Option<Peer>) -> Sum {
         let mut sum = Sum { digest: Digest(0), records: 0 };
         let mut add = |held: &Durable| {
-            if span.contains(held.key(space)) {
+            if span.contains(held.key(space)) && !has_no_room(held, but) {
                 sum.digest.0 = sum.digest.0.wrapping_add(held.print);
                 sum.records = sum.records.saturating_add(1);
             }
@@ -118,15 +120,28 @@ impl Disk {
     }
 
     /// The digests of a branch's branches, in order; none when it has none.
-    pub(super) fn digests(&self, space: Space, span: Span, branch: Branch) -> Vec<Digest> {
+    /// Of the same records as [`Disk::sum`].
+    pub(super) fn digests(
+        &self,
+        space: Space,
+        span: Span,
+        branch: Branch,
+        but: Option<Peer>,
+    ) -> Vec<Digest> {
         let mut digests = vec![Digest(0); if branch.is_deepest() { 0 } else { BRANCHES }];
-        for held in self.branch(branch, None).filter(|held| span.contains(held.key(space))) {
+        let held = self.branch(branch, None).filter(|held| span.contains(held.key(space)));
+        for held in held.filter(|held| !has_no_room(held, but)) {
             if let Some(digest) = digests.get_mut(branch.child_of(leaf(&held.record.name))) {
                 digest.0 = digest.0.wrapping_add(held.print);
             }
         }
         digests
     }
+}
+
+/// Whether this peer said that it has no room for the record.
+fn has_no_room(held: &Durable, peer: Option<Peer>) -> bool {
+    peer.is_some_and(|peer| held.full.contains(&peer))
 }
 
 /// A name's place in the tree: the same on every node, and spread evenly.

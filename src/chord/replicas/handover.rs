@@ -110,6 +110,7 @@ impl Replicas {
     ) {
         self.leaving = Some(Leave { handed: 0, alone: ring.successors.is_empty() });
         self.wishes.clear();
+        self.absent.clear();
         self.covers.clear();
         self.lookup = Lookup::Idle;
         self.refuse_queue(out);
@@ -130,11 +131,11 @@ impl Replicas {
         self.range = None;
         self.covers.clear();
         self.wishes.clear();
+        self.absent.clear();
         self.tried.clear();
         self.lookup = Lookup::Idle;
         for held in self.disk.values_mut() {
-            held.holders.clear();
-            held.awaited.clear();
+            held.forget_all();
         }
         (handed, self.len())
     }
@@ -231,6 +232,7 @@ impl Replicas {
         });
         let records: Vec<(FileName, Version)> = there.map(|(record, _)| record).collect();
         if !records.is_empty() {
+            self.may_go = records.iter().map(|(name, _)| name.clone()).collect();
             let ask = Ask::MayDrop { records: records.clone() };
             let purpose = Purpose::Files(FileAsk::MayDrop { span, after, records });
             asks.ask(from, ask, purpose, out);
@@ -256,12 +258,14 @@ impl Replicas {
         may: &[bool],
         out: &mut Effects,
     ) {
-        for ((name, version), _) in records.into_iter().zip(may).filter(|(_, may)| **may) {
+        let mut may_go = std::mem::take(&mut self.may_go);
+        let consented = records.into_iter().zip(may).filter(|(_, may)| **may);
+        for ((name, version), _) in consented {
             let stray = self
                 .disk
                 .get(&name)
                 .is_some_and(|held| held.record.version == version && self.is_stray(ring, held));
-            if stray && !self.busy.contains_key(&name) {
+            if stray && may_go.remove(&name) && !self.busy.contains_key(&name) {
                 self.delete(&name, out);
             }
         }

@@ -1,6 +1,7 @@
 //! The holder's part: what others offer, what is fetched, and the store
 //! operations.
 
+use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
 
 use crate::limits::MAX_REPLICAS;
@@ -43,13 +44,17 @@ pub(super) enum Job {
         command: Option<Ticket>,
     },
     /// Delete the copy.
-    Drop { record: Record },
+    Drop {
+        record: Record,
+        /// It is a tombstone whose time is over: nobody else takes it.
+        expired: bool,
+    },
 }
 
 impl Job {
     fn name(&self) -> &FileName {
         match self {
-            Job::Keep { record, .. } | Job::Drop { record } => &record.name,
+            Job::Keep { record, .. } | Job::Drop { record, .. } => &record.name,
         }
     }
 
@@ -93,7 +98,7 @@ impl Replicas {
         from: Peer,
         name: FileName,
         version: Version,
-        _asks: &mut Asks<Purpose>,
+        asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
         let awaited = self
@@ -101,7 +106,7 @@ impl Replicas {
             .get_mut(&name)
             .is_some_and(|held| held.record.version == version && held.awaited.remove(&from));
         if awaited {
-            self.count_copy(ring, from, &name, out);
+            self.count_copy(ring, from, &name, asks, out);
         }
     }
 
@@ -120,6 +125,7 @@ impl Replicas {
         match (job, result) {
             (Job::Keep { record, tell, command }, Ok(())) => {
                 out.push(Effect::Notice(Notice::Kept(record.clone())));
+                self.present(&record, &tell, out);
                 for peer in tell {
                     tell_held(peer, &record, out);
                 }
@@ -140,14 +146,17 @@ impl Replicas {
                 let reply = Reply::Failed(Failure::Store(why));
                 out.push(Effect::Reply { ticket: command, reply });
             }
-            (Job::Keep { command: None, .. }, Err(why)) => {
+            (Job::Keep { command: None, record, tell }, Err(why)) => {
+                self.not_fetched(ring, &record, &tell, &why, out);
                 out.push(Effect::Notice(Notice::KeepFailed { name: name.clone(), why }));
             }
-            (Job::Drop { record }, Ok(())) => self.given(&record, out),
-            (Job::Drop { record }, Err(_)) => {
+            (Job::Drop { expired: true, .. }, Ok(())) => {}
+            (Job::Drop { record, .. }, Ok(())) => self.given(&record, out),
+            (Job::Drop { record, .. }, Err(_)) => {
                 self.disk.insert(Durable::new(record));
             }
         }
+        self.drop_expired(out);
         self.advance(ring, &name, false, asks, out);
         self.fetch(out);
     }
@@ -172,11 +181,11 @@ impl Replicas {
         if span.to == from.id(ring.space) && branch == Branch::ALL {
             self.covers.insert(from, Cover::new(span, copies));
         }
-        let mine = self.disk.sum(ring.space, span, branch);
+        let mine = self.disk.sum(ring.space, span, branch, None);
         let same = mine == theirs;
         let mut branches = Vec::new();
         if !same && divides(branch, mine.records, theirs.records) {
-            branches = self.disk.digests(ring.space, span, branch);
+            branches = self.disk.digests(ring.space, span, branch, None);
         } else if !same {
             let returning = |ask: &FileAsk| {
                 matches!(ask, FileAsk::Offer { why: Why::Return, branch: open, .. }
@@ -195,29 +204,73 @@ impl Replicas {
         ring: &RingView<'_>,
         from: Peer,
         records: &[Record],
+        asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) -> Answer {
         let urgent = records.len() == 1;
-        let verdicts = records
-            .iter()
-            .map(|record| match self.disk.get(&record.name) {
-                // On its way out a node promises nothing.
-                _ if ring.standing != Standing::Member => Verdict::Later,
-                Some(held) if held.record.version == record.version => Verdict::Held,
-                Some(held) if held.record.version > record.version => {
-                    Verdict::Newer(held.record.clone())
-                }
-                // Only a probe has this counter: a question, not an offer.
-                _ if record.version.counter == 0 => Verdict::Later,
-                _ => self.wish(from, record.clone(), urgent),
-            })
-            .collect();
+        let verdicts =
+            records.iter().map(|record| self.judged(ring, from, record, urgent)).collect();
         self.fetch(out);
+        self.count_offered(ring, from, records, asks, out);
         Answer::Offer { verdicts }
+    }
+
+    /// What is said to one record of an offer.
+    fn judged(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        record: &Record,
+        urgent: bool,
+    ) -> Verdict {
+        if ring.standing != Standing::Member {
+            // On its way out a node promises nothing.
+            return Verdict::Later;
+        }
+        // A consent to its deletion that is on its way is void.
+        self.may_go.remove(&record.name);
+        let held = self.record(&record.name);
+        let probe = record.version.counter == 0;
+        let absent = self.absent.get(&record.name);
+        // Better an old copy than none, but not while somebody has the newer.
+        let absent = absent.filter(|absent| probe || absent.is_somewhere(ring));
+        let absent = absent.map(|absent| &absent.record);
+        let known = held.or(absent).map(|known| known.version.cmp(&record.version));
+        match known {
+            Some(Ordering::Greater) => {
+                held.or(absent).map_or(Verdict::Later, |newer| Verdict::Newer(newer.clone()))
+            }
+            Some(Ordering::Equal) if held.is_some() => Verdict::Held,
+            // Only a probe has this counter: a question, not an offer.
+            _ if probe => Verdict::Later,
+            _ if self.is_past(record) => Verdict::Held,
+            _ => self.wish(from, record.clone(), urgent),
+        }
+    }
+
+    /// Whoever offers records holds them: a wanted holder that was thought to
+    /// have no room for one has it after all.
+    fn count_offered(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        records: &[Record],
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        for record in records {
+            let refused = self.disk.get(&record.name).is_some_and(|held| {
+                held.record.version == record.version && held.full.contains(&from)
+            });
+            if refused && self.partners.contains_key(&from) {
+                self.count_copy(ring, from, &record.name, asks, out);
+            }
+        }
     }
 
     /// Notes that a record is to be fetched from a node that holds it.
     pub(super) fn wish(&mut self, from: Peer, record: Record, urgent: bool) -> Verdict {
+        let record = self.dated(record);
         let job = self.busy.get(&record.name).and_then(|ticket| self.jobs.get_mut(ticket));
         if let Some(Job::Keep { record: kept, tell, .. }) = job {
             if kept.version == record.version {
@@ -274,7 +327,8 @@ impl Replicas {
     /// what is here.
     pub(super) fn want(&mut self, ring: &RingView<'_>, from: Peer, record: Record) {
         let held = self.disk.get(&record.name).map(|held| held.record.version);
-        if ring.standing == Standing::Member && held.is_none_or(|held| held < record.version) {
+        let newer = held.is_none_or(|held| held < record.version);
+        if ring.standing == Standing::Member && newer && !self.is_past(&record) {
             self.wish(from, record, true);
         }
     }
@@ -306,15 +360,28 @@ impl Replicas {
         out: &mut Effects,
     ) {
         let op = StoreOp::Keep { record: record.clone(), sources };
-        self.begin(Job::Keep { record, tell, command }, op, out);
+        let ticket = self.ticket();
+        self.begin(ticket, Job::Keep { record, tell, command }, op, out);
     }
 
     /// Starts to delete a copy, which is not counted as held from here on.
     pub(super) fn delete(&mut self, name: &FileName, out: &mut Effects) {
         if let Some(held) = self.disk.remove(name) {
-            let op = StoreOp::Drop { name: name.clone(), version: held.record.version };
-            self.begin(Job::Drop { record: held.record }, op, out);
+            let ticket = self.ticket();
+            self.drop_record(ticket, held.record, false, out);
         }
+    }
+
+    /// Has the disk delete a record that is no longer in the index.
+    pub(super) fn drop_record(
+        &mut self,
+        ticket: Ticket,
+        record: Record,
+        expired: bool,
+        out: &mut Effects,
+    ) {
+        let op = StoreOp::Drop { name: record.name.clone(), version: record.version };
+        self.begin(ticket, Job::Drop { record, expired }, op, out);
     }
 
     /// Who is known to have a record that is not durable here yet.
@@ -323,7 +390,7 @@ impl Replicas {
         match (self.wishes.get(name), job) {
             (Some(wish), _) => wish.sources.clone(),
             (None, Some(Job::Keep { tell, .. })) => tell.clone(),
-            (None, _) => Vec::new(),
+            (None, _) => self.absent.get(name).map_or(Vec::new(), |absent| absent.sources.clone()),
         }
     }
 
@@ -339,9 +406,14 @@ impl Replicas {
         self.jobs.values().filter(|job| job.is_fetch()).count()
     }
 
-    fn begin(&mut self, job: Job, op: StoreOp, out: &mut Effects) {
+    /// The ticket of a store operation.
+    pub(super) fn ticket(&mut self) -> Ticket {
         let ticket = self.next;
         self.next = self.next.wrapping_add(1);
+        ticket
+    }
+
+    fn begin(&mut self, ticket: Ticket, job: Job, op: StoreOp, out: &mut Effects) {
         self.busy.insert(job.name().clone(), ticket);
         self.jobs.insert(ticket, job);
         out.push(Effect::Store { ticket, op });

@@ -8,16 +8,21 @@
 //! Invariants
 //! - At most one store operation on one name is under way.
 //! - A node appears in [`Durable::holders`] only while it is one of the wanted
-//!   holders, and only because it answered a question asked since it became
-//!   one, or said [`crate::wire::Tell::Held`] to an offer that was open.
+//!   holders or a stand-in for one, and only because it answered a question
+//!   asked since it became one, or said [`crate::wire::Tell::Held`] to an offer
+//!   that was open.
 //! - A copy is given up only with the consent of the key's owner, which gives
-//!   it only when every wanted holder has the version durably; from then on
-//!   the copy is no longer counted. Whoever is on its way out acknowledges
+//!   it only when every wanted holder, or a stand-in for each that has no room,
+//!   has the version durably; from then on the copy is no longer counted, and
+//!   an offer that comes before the consent makes it void. Whoever is on its way out acknowledges
 //!   nothing any more. So no change of membership lowers the number of copies.
 //!
-//! The three parts: [`owner`] (commands, acknowledgements, repair), [`holder`]
-//! (what others offer, store operations), [`handover`] (copies that are out of
-//! place, leaving). [`disk`] is the list of what is durable here.
+//! The parts: [`owner`] (commands, acknowledgements, repair) with [`puts`]
+//! (commands that wait for copies) and [`standins`] (who keeps what another has
+//! no room for), [`holder`] (what others offer, store operations), [`handover`]
+//! (copies that are out of place, leaving), [`absent`] (records whose bytes are
+//! not here), [`expiry`] (the end of tombstones). [`disk`] is the list of what
+//! is durable here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,17 +38,24 @@ use super::asks::Asks;
 use super::node::Purpose;
 use super::{Command, Effect, Effects, Notice, Standing, Ticket};
 
+mod absent;
 mod disk;
+mod expiry;
 mod handover;
 mod holder;
 mod owner;
+mod puts;
+mod standins;
 #[cfg(test)]
 mod tests;
 
+use absent::Absent;
 use disk::{Disk, Sum};
+use expiry::Expiry;
 use handover::{Leave, Lookup};
 use holder::{Cover, Job, Wish};
-use owner::{Compared, Partner, Put};
+use owner::{Compared, Partner};
+use puts::Put;
 
 /// What the files need to know of the ring.
 #[derive(Clone, Copy, Debug)]
@@ -194,18 +206,25 @@ struct Durable {
     point: Point,
     /// Its part of a [`Digest`].
     print: u128,
-    /// Partners that hold this version durably.
+    /// Partners and stand-ins that hold this version durably.
     holders: BTreeSet<Peer>,
-    /// Partners to which it was offered and that have not said whether they
-    /// hold it.
+    /// Those to which it was offered and that have not said whether they hold
+    /// it.
     awaited: BTreeSet<Peer>,
+    /// Those that said that they have no room for it.
+    full: BTreeSet<Peer>,
+    /// Nodes behind the partners that are to hold it in the place of partners
+    /// without room; never more than those.
+    stand_ins: BTreeSet<Peer>,
 }
 
 impl Durable {
     fn new(record: Record) -> Durable {
         let point = Point::of(record.name.as_str());
         let print = fingerprint(&record);
-        Durable { record, point, print, holders: BTreeSet::new(), awaited: BTreeSet::new() }
+        let (holders, awaited) = (BTreeSet::new(), BTreeSet::new());
+        let (full, stand_ins) = (BTreeSet::new(), BTreeSet::new());
+        Durable { record, point, print, holders, awaited, full, stand_ins }
     }
 
     fn key(&self, space: Space) -> Id {
@@ -244,11 +263,22 @@ pub(super) struct Replicas {
     probes: BTreeMap<FileName, BTreeSet<Peer>>,
     /// Commands that wait for copies.
     puts: BTreeMap<Ticket, Put>,
+    /// Records known whose bytes are not here.
+    absent: BTreeMap<FileName, Absent>,
+    /// Of tombstones.
+    expiry: Expiry,
+    /// Repair rounds so far.
+    round: u32,
+    /// The last record about whose stand-ins was asked.
+    checked: Option<FileName>,
 
     /// The owner being looked up for a copy out of place.
     lookup: Lookup,
     /// The keys gone through in this round of handing over.
     tried: Vec<Span>,
+    /// The copies about which an owner was asked whether they may go, and that
+    /// nobody has offered since.
+    may_go: BTreeSet<FileName>,
     /// Set while the node is on its way out.
     leaving: Option<Leave>,
 }
@@ -276,7 +306,7 @@ impl Replicas {
                 let theirs = Sum { digest: *digest, records: *records };
                 self.inventory(ring, from, span, *branch, theirs, *copies, asks, out)
             }
-            Ask::Offer { records } => self.offered(ring, from, records, out),
+            Ask::Offer { records } => self.offered(ring, from, records, asks, out),
             Ask::MayDrop { records } => Answer::MayDrop {
                 may: records
                     .iter()
@@ -317,9 +347,9 @@ impl Replicas {
                 };
                 let after = records.last().map(|(name, _)| name.clone());
                 match why {
-                    Why::Put => self.acknowledged(ring, from, records, verdicts, out),
+                    Why::Put => self.acknowledged(ring, from, records, verdicts, asks, out),
                     Why::Repair => {
-                        self.acknowledged(ring, from, records, verdicts, out);
+                        self.acknowledged(ring, from, records, verdicts, asks, out);
                         if !self.push(ring, why, from, (span, branch), after.as_ref(), asks, out) {
                             self.compare_next(ring, from, span, asks, out);
                         }
@@ -358,8 +388,10 @@ impl Replicas {
     ) {
         if ring.standing == Standing::Member {
             self.age_covers();
+            self.check_stand_ins(ring, asks, out);
             self.inspect(ring, |_| true, asks, out);
             self.offer_puts(ring, asks, out);
+            self.fetch_absent(ring, out);
         }
         self.hand_over(ring, asks, out);
     }
@@ -416,12 +448,20 @@ impl Replicas {
         self.disk.get(name).map(|held| &held.record)
     }
 
+    /// The same; without one, what is known of a name whose bytes are not here:
+    /// those of [`Replicas::holders`] have them.
+    pub(super) fn best(&self, name: &FileName) -> Option<&Record> {
+        let wished = || self.wishes.get(name).map(|wish| &wish.record);
+        let absent = || self.absent.get(name).map(|absent| &absent.record);
+        self.record(name).or_else(wished).or_else(absent)
+    }
+
     /// Who holds the newest version known here durably: this node first, if it
-    /// does. While this node is still fetching it, those that offered it.
+    /// does. While this node has not got it, those that have offered it.
     pub(super) fn holders(&self, ring: &RingView<'_>, name: &FileName) -> Vec<Peer> {
         match self.disk.get(name) {
             Some(held) => std::iter::once(ring.me)
-                .chain(ring.partners().iter().copied().filter(|peer| held.holders.contains(peer)))
+                .chain(ring.successors.iter().copied().filter(|peer| held.holders.contains(peer)))
                 .collect(),
             None => self.sources(name),
         }
@@ -446,6 +486,7 @@ impl Replicas {
             .branch(branch, after)
             .filter(|held| span.contains(held.key(ring.space)))
             .filter(|held| why != Why::Handover || self.is_stray(ring, held))
+            .filter(|held| why != Why::Repair || !held.full.contains(&to))
             .take(MAX_PAGE)
             .map(|held| held.record.clone())
             .collect();

@@ -1,8 +1,6 @@
 //! The owner's part: commands, the copies that others hold, and repair.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::time::Duration;
 
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
@@ -15,15 +13,9 @@ use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{Command, Effect, Effects, Failure, Reply, Standing, Ticket, Timer, Upload};
 use super::disk::Sum;
+use super::holder::Job;
+use super::puts::copies_wait;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget, is_open};
-
-/// How long a put waits for its next copy, besides the time that the bytes
-/// need: several repair rounds, so that one dead holder is noticed and replaced.
-const COPIES_WAIT: Duration = Duration::from_secs(30);
-
-/// Bytes a second at which a copy is surely made (16 Mbit/s): a put of a large
-/// file over a slow link waits accordingly longer.
-const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
 
 /// Another wanted holder of this node's range, since it became one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -37,6 +29,10 @@ pub(super) struct Partner {
     /// It has held the same as this node at least once: nothing of the range
     /// is known there that is unknown here.
     same: bool,
+    /// It had no room for some record and has taken none of those since.
+    pub(super) full: bool,
+    /// What it had no room for and is offered once more.
+    pub(super) retried: BTreeSet<FileName>,
 }
 
 /// A holder's answer to a comparison.
@@ -62,13 +58,6 @@ pub(super) fn divides(branch: Branch, mine: u32, theirs: u32) -> bool {
     fewer > 0 && more as usize > MAX_PAGE && !branch.is_deepest()
 }
 
-/// A command whose record is durable here and that waits for copies.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Put {
-    name: FileName,
-    version: Version,
-}
-
 impl Replicas {
     /// Takes an offer, a commit or a removal; other commands are not for the
     /// files and are ignored.
@@ -92,21 +81,6 @@ impl Replicas {
         }
         self.queue.entry(name.clone()).or_default().push_back((ticket, command));
         self.advance(ring, &name, false, asks, out);
-    }
-
-    /// The time for the copies of this command is over.
-    pub(in super::super) fn copies_late(
-        &mut self,
-        ring: &RingView<'_>,
-        ticket: Ticket,
-        _asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if let Some(put) = self.puts.remove(&ticket) {
-            let holders = self.holders(ring, &put.name);
-            let failure = Failure::TooFewCopies { holders, wanted: ring.wanted() };
-            out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
-        }
     }
 
     /// Runs the commands that wait for a name as far as it is free. `probed`:
@@ -226,11 +200,23 @@ impl Replicas {
     /// The newest record known under this name, durable here or not yet.
     fn known(&self, name: &FileName) -> Option<&Record> {
         let wished = self.wishes.get(name).map(|wish| &wish.record);
-        self.record(name).into_iter().chain(wished).max_by_key(|record| record.version)
+        let absent = self.absent.get(name).map(|absent| &absent.record);
+        self.record(name)
+            .into_iter()
+            .chain(wished)
+            .chain(absent)
+            .max_by_key(|record| record.version)
+    }
+
+    /// Whether any record of this name is here or on its way.
+    pub(super) fn has_heard_of(&self, name: &FileName) -> bool {
+        let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
+        self.known(name).is_some() || matches!(job, Some(Job::Keep { .. }))
     }
 
     fn next_counter(&self, name: &FileName) -> u64 {
-        self.known(name).map_or(1, |record| record.version.counter.saturating_add(1))
+        let last = self.known(name).map_or(0, |record| record.version.counter);
+        last.max(self.expiry.floor()).saturating_add(1)
     }
 
     /// Whether a name that is unknown here may be known to a partner: this
@@ -250,11 +236,8 @@ impl Replicas {
         let doubtful = self.partners.iter().filter(|(_, partner)| !partner.same);
         let peers: BTreeSet<Peer> = doubtful.map(|(peer, _)| *peer).collect();
         for peer in &peers {
-            let version = Version { counter: 0, root: ContentHash::default() };
-            let record =
-                Record { name: name.clone(), version, content: Content::Deleted { at_s: 0 } };
             let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
-            asks.ask(*peer, Ask::Offer { records: vec![record] }, purpose, out);
+            asks.ask(*peer, question(name), purpose, out);
         }
         self.probes.insert(name.clone(), peers);
     }
@@ -278,116 +261,14 @@ impl Replicas {
                 }
             }
         }
-        let Some(waiting) = self.probes.get_mut(&name) else { return };
-        waiting.remove(&from);
-        if waiting.is_empty() {
-            self.probes.remove(&name);
-            self.advance(ring, &name, true, asks, out);
+        if let Some(waiting) = self.probes.get_mut(&name) {
+            waiting.remove(&from);
+            if waiting.is_empty() {
+                self.probes.remove(&name);
+                self.advance(ring, &name, true, asks, out);
+            }
         }
         self.fetch(out);
-    }
-
-    /// The record is durable here: have it copied, and answer the command when
-    /// there are enough copies.
-    pub(super) fn await_copies(
-        &mut self,
-        ring: &RingView<'_>,
-        ticket: Ticket,
-        name: FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(held) = self.disk.get(&name) else { return };
-        if !matches!(ring.standing, Standing::Member | Standing::Leaving) {
-            // It left while its disk worked: nobody will look for the file here.
-            let reply = Reply::Failed(Failure::NotOwner);
-            return out.push(Effect::Reply { ticket, reply });
-        }
-        out.push(Effect::Arm {
-            timer: Timer::Copies(ticket),
-            after: copies_wait(held.record.size()),
-        });
-        out.push(copies_notice(Some(ticket), held, ring.wanted()));
-        self.puts.insert(ticket, Put { name: name.clone(), version: held.record.version });
-        self.offer_put(ring, &name, asks, out);
-        self.finish_puts(ring, &name, out);
-    }
-
-    /// Offers the records that commands wait for to partners that lack them.
-    pub(super) fn offer_puts(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let names: BTreeSet<FileName> = self.puts.values().map(|put| put.name.clone()).collect();
-        for name in names {
-            self.offer_put(ring, &name, asks, out);
-        }
-    }
-
-    fn offer_put(
-        &mut self,
-        ring: &RingView<'_>,
-        name: &FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(held) = self.disk.get(name) else { return };
-        let record = held.record.clone();
-        let key = held.key(ring.space);
-        let missing = ring.partners().iter().filter(|peer| !held.holders.contains(peer));
-        let offered = |ask: &FileAsk| {
-            matches!(ask, FileAsk::Offer { why: Why::Put, records, .. }
-            if records.iter().any(|(offered, version)| offered == name && *version == record.version))
-        };
-        let missing: Vec<Peer> =
-            missing.filter(|peer| !is_open(asks, **peer, offered)).copied().collect();
-        for peer in missing {
-            let span = Span { from: key, to: key };
-            self.offer(Why::Put, peer, (span, Branch::ALL), vec![record.clone()], asks, out);
-        }
-    }
-
-    /// Answers the commands that wait for this name, if it has enough copies.
-    fn finish_puts(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
-        let Some(held) = self.disk.get(name) else { return };
-        if held.copies() < ring.wanted() {
-            return;
-        }
-        let version = held.record.version;
-        for ticket in self.tickets(name) {
-            self.puts.remove(&ticket);
-            let holders = self.holders(ring, name);
-            let reply = Reply::Stored { version, holders, wanted: ring.wanted() };
-            out.push(Effect::Disarm(Timer::Copies(ticket)));
-            out.push(Effect::Reply { ticket, reply });
-        }
-    }
-
-    /// A version became durable here: commands that wait for copies of another
-    /// one with other content have lost against it.
-    pub(super) fn supersede(&mut self, name: &FileName, version: Version, out: &mut Effects) {
-        for ticket in self.tickets(name) {
-            let Some(put) = self.puts.get_mut(&ticket) else { continue };
-            if put.version.root == version.root {
-                put.version = version;
-                continue;
-            }
-            self.puts.remove(&ticket);
-            out.push(Effect::Disarm(Timer::Copies(ticket)));
-            out.push(Effect::Reply { ticket, reply: Reply::Failed(Failure::Superseded) });
-        }
-    }
-
-    /// The commands that wait for copies of this name.
-    fn tickets(&self, name: &FileName) -> Vec<Ticket> {
-        self.puts.iter().filter(|(_, put)| put.name == *name).map(|(ticket, _)| *ticket).collect()
-    }
-
-    /// Whether a command waits for copies of this name.
-    pub(super) fn is_put(&self, name: &FileName) -> bool {
-        self.puts.values().any(|put| put.name == *name)
     }
 
     /// Asks each partner for which `which` holds whether it holds the same.
@@ -427,7 +308,7 @@ impl Replicas {
             partner.settled |= !partner.moved;
             return;
         };
-        let sum = self.disk.sum(ring.space, span, branch);
+        let sum = self.disk.sum(ring.space, span, branch, Some(peer));
         // What the holder shows its user is said once, with the whole.
         let copies = if branch == Branch::ALL { self.fewest_copies(ring, span) } else { 0 };
         let ask = Ask::Inventory {
@@ -461,19 +342,19 @@ impl Replicas {
         let Some(partner) = self.partners.get_mut(&from) else { return };
         if same {
             partner.same |= branch == Branch::ALL;
-            if self.disk.sum(ring.space, span, branch) == sum {
-                self.count_copies(ring, from, span, branch, out);
+            if self.disk.sum(ring.space, span, branch, Some(from)) == sum {
+                self.count_copies(ring, from, span, branch, asks, out);
             } else {
                 // What came or went here since then was not compared.
                 partner.moved = true;
             }
         } else if divides(branch, sum.records, records) && branches.len() == BRANCHES {
-            let mine = self.disk.digests(ring.space, span, branch);
+            let mine = self.disk.digests(ring.space, span, branch, Some(from));
             let parts = branch.children().zip(mine.iter().zip(branches));
             let (alike, other): (Vec<_>, Vec<_>) = parts.partition(|(_, (a, b))| a == b);
             partner.to_compare.extend(other.into_iter().map(|(part, _)| part));
             for (part, _) in alike {
-                self.count_copies(ring, from, span, part, out);
+                self.count_copies(ring, from, span, part, asks, out);
             }
         } else if self.push(ring, Why::Repair, from, (span, branch), None, asks, out) {
             // It goes on when the last page is answered.
@@ -489,9 +370,10 @@ impl Replicas {
         from: Peer,
         span: Span,
         branch: Branch,
+        asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let here = self.disk.branch(branch, None);
+        let here = self.disk.branch(branch, None).filter(|held| !held.full.contains(&from));
         let here = here.filter(|held| span.contains(held.key(ring.space)));
         let news = |held: &&Durable| !held.holders.contains(&from) || held.awaited.contains(&from);
         let names: Vec<FileName> = here.filter(news).map(|held| held.record.name.clone()).collect();
@@ -499,7 +381,7 @@ impl Replicas {
             if let Some(held) = self.disk.get_mut(&name) {
                 held.awaited.remove(&from);
             }
-            self.count_copy(ring, from, &name, out);
+            self.count_copy(ring, from, &name, asks, out);
         }
     }
 
@@ -510,6 +392,7 @@ impl Replicas {
         from: Peer,
         records: Vec<(FileName, Version)>,
         verdicts: Vec<Verdict>,
+        asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
         for ((name, version), verdict) in records.iter().zip(&verdicts) {
@@ -520,7 +403,7 @@ impl Replicas {
             let lacks = match verdict {
                 Verdict::Held => {
                     held.awaited.remove(&from);
-                    self.count_copy(ring, from, name, out);
+                    self.count_copy(ring, from, name, asks, out);
                     false
                 }
                 // If it is no longer awaited, the statement that it is held
@@ -538,21 +421,26 @@ impl Replicas {
         self.take_newer(ring, from, &records, verdicts, out);
     }
 
-    /// A wanted holder has the current version.
+    /// A wanted holder or a stand-in has the current version.
     pub(super) fn count_copy(
         &mut self,
         ring: &RingView<'_>,
         from: Peer,
         name: &FileName,
+        asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        if !self.partners.contains_key(&from) {
-            return;
-        }
         let Some(held) = self.disk.get_mut(name) else { return };
-        if !held.holders.insert(from) {
+        let partner = self.partners.get_mut(&from);
+        if partner.is_none() && !held.stand_ins.contains(&from) || !held.holders.insert(from) {
             return;
         }
+        let retried = partner.is_some_and(|partner| partner.retried.remove(name));
+        if held.full.remove(&from) || retried {
+            self.has_room(from);
+        }
+        self.stand_in(ring, name, asks, out);
+        let Some(held) = self.disk.get(name) else { return };
         let wait = copies_wait(held.record.size());
         let waiting = self.tickets(name);
         let Some(held) = self.disk.get(name) else { return };
@@ -591,8 +479,12 @@ impl Replicas {
         mine && !partners.contains(&from)
             && partners.iter().all(settled)
             && self.disk.get(name).is_some_and(|held| {
+                let has = |peer: &Peer| held.holders.contains(peer) || held.full.contains(peer);
                 held.record.version >= version
-                    && partners.iter().all(|peer| held.holders.contains(peer))
+                    && !held.stand_ins.contains(&from)
+                    && partners.iter().all(has)
+                    // As many copies as wanted, those of stand-ins included.
+                    && held.copies() >= ring.wanted()
             })
     }
 
@@ -612,8 +504,7 @@ impl Replicas {
             self.partners.remove(&peer);
             forget(asks, |ask| is_owners(ask, peer));
             for held in self.disk.values_mut() {
-                held.awaited.remove(&peer);
-                if held.holders.remove(&peer) {
+                if held.forget(&peer) {
                     out.push(copies_notice(None, held, ring.wanted()));
                 }
             }
@@ -627,21 +518,20 @@ impl Replicas {
             self.range = Some(range);
             forget(asks, compares);
             self.partners.values_mut().for_each(|partner| *partner = Partner::default());
-            let waiting: BTreeSet<FileName> =
-                self.puts.values().map(|put| put.name.clone()).collect();
+            let waiting = self.put_names();
             for held in self.disk.values_mut() {
                 let key = held.key(ring.space);
                 if !range.contains(key) && !waiting.contains(&held.record.name) {
                     // Another owner decides about these copies now.
-                    held.holders.clear();
-                    held.awaited.clear();
+                    held.forget_all();
                 }
             }
+            self.prune_absent(ring);
         }
+        self.regroup_stand_ins(ring, asks, out);
         self.inspect(ring, |partner| !partner.settled, asks, out);
         self.offer_puts(ring, asks, out);
-        let names: BTreeSet<FileName> = self.puts.values().map(|put| put.name.clone()).collect();
-        for name in names {
+        for name in self.put_names() {
             self.finish_puts(ring, &name, out);
         }
     }
@@ -659,6 +549,13 @@ impl Replicas {
     }
 }
 
+/// Whether anything is known under this name.
+pub(super) fn question(name: &FileName) -> Ask {
+    let version = Version { counter: 0, root: ContentHash::default() };
+    let content = Content::Deleted { at_s: 0 };
+    Ask::Offer { records: vec![Record { name: name.clone(), version, content }] }
+}
+
 /// Whether the question belongs to a comparison of the owner's range.
 fn compares(ask: &FileAsk) -> bool {
     matches!(ask, FileAsk::Inventory { .. } | FileAsk::Offer { why: Why::Repair, .. })
@@ -671,10 +568,4 @@ fn is_owners(ask: &FileAsk, peer: Peer) -> bool {
         FileAsk::Offer { why: Why::Put | Why::Repair, peer: to, .. } => *to == peer,
         _ => false,
     }
-}
-
-/// How long a put waits for its next copy.
-fn copies_wait(size: u64) -> Range<Duration> {
-    let wait = COPIES_WAIT + Duration::from_secs(size / SLOWEST_COPY);
-    wait..wait + Duration::from_secs(1)
 }

@@ -264,7 +264,7 @@ impl<'a> Work<'a> {
 /// Whether a source that sent a damaged piece says that it has the content
 /// still. Whoever shares a file and writes to it while it is read does not, and
 /// is no cheat; without a clear no, it is one.
-fn still_has(fetcher: &Fetcher, source: Peer, manifest: &Manifest) -> bool {
+pub(super) fn still_has(fetcher: &Fetcher, source: Peer, manifest: &Manifest) -> bool {
     let ask = || {
         let mut connection = dial(&fetcher.plane, source)?;
         connection.wait_at_most(ASIDE_LIMIT)?;

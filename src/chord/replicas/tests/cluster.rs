@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::*;
 use crate::chord::placement::placement;
 use crate::chord::{Found, Reply, StoreFailure, StoreOp, Timer};
-use crate::record::{ContentHash, Version};
+use crate::limits::TOMBSTONE_S;
+use crate::record::{Content, ContentHash, Version};
 use crate::wire::{Nonce, codec};
 
 use network::Event;
@@ -20,6 +21,7 @@ pub(super) fn content(byte: u8) -> ContentHash {
     ContentHash([byte; 32])
 }
 
+#[derive(Clone)]
 pub(super) struct TestNode {
     pub(super) replicas: Replicas,
     asks: Asks<Purpose>,
@@ -29,6 +31,8 @@ pub(super) struct TestNode {
     alive: bool,
     /// Whether its disk refuses.
     pub(super) full: bool,
+    /// Whether its disk has no room for files.
+    pub(super) no_room: bool,
     disk: BTreeMap<FileName, Record>,
     /// Its commands; they die with it.
     commands: Vec<Ticket>,
@@ -41,6 +45,7 @@ impl TestNode {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Cluster {
     space: Space,
     replicas: u8,
@@ -62,6 +67,12 @@ pub(super) struct Cluster {
     pub(super) given: usize,
     pub(super) longest_page: usize,
     pub(super) most_fetches: usize,
+    /// The time of day, by everybody's clock.
+    pub(super) now_s: u64,
+    /// Who has no room for what, and who stands in.
+    pub(super) no_room: Vec<(String, Peer, Option<Peer>)>,
+    /// Damaged copies that are whole again, and by whom.
+    pub(super) restored: Vec<(Peer, String, Vec<Peer>)>,
 }
 
 impl Cluster {
@@ -83,6 +94,9 @@ impl Cluster {
             given: 0,
             longest_page: 0,
             most_fetches: 0,
+            now_s: 0,
+            no_room: Vec::new(),
+            restored: Vec::new(),
         };
         for _ in 0..nodes {
             cluster.join();
@@ -110,6 +124,7 @@ impl Cluster {
             standing: Standing::Member,
             alive: true,
             full: false,
+            no_room: false,
             disk: BTreeMap::new(),
             commands: Vec::new(),
         };
@@ -173,6 +188,7 @@ impl Cluster {
         node.replicas = Replicas::default();
         let records = node.disk.values().cloned().collect();
         node.replicas.start(records);
+        self.collect(peer);
         self.look(peer);
     }
 
@@ -249,11 +265,15 @@ impl Cluster {
     /// end. From then on the full number of copies is promised again.
     pub(super) fn heal(&mut self) {
         let rng = self.rng.take();
+        // Who stood in is asked to let go only when full nodes were tried again.
+        let rounds = if self.no_room.is_empty() { 16 } else { 40 };
         for node in self.nodes.values_mut() {
             node.full = false;
+            node.no_room = false;
         }
         self.notice();
-        self.rounds(16);
+        self.collect_all();
+        self.rounds(rounds);
         self.assert_in_place();
         let wanted = self.members().len().min(usize::from(self.replicas));
         for (_, floor) in self.promised.values_mut() {
@@ -261,6 +281,70 @@ impl Cluster {
         }
         self.check(self.members()[0]);
         self.rng = rng;
+    }
+
+    /// A node lets go of the tombstones whose day is over.
+    pub(super) fn collect(&mut self, peer: Peer) {
+        let before_s = self.now_s.saturating_sub(TOMBSTONE_S);
+        let nodes = &self.nodes;
+        self.promised.retain(|name, (version, _)| {
+            let records = nodes.values().filter_map(|node| node.disk.get(name));
+            let mut promised = records.filter(|record| record.version == *version);
+            !promised.any(
+                |record| matches!(record.content, Content::Deleted { at_s } if at_s < before_s),
+            )
+        });
+        self.with(peer, |replicas, _, _, out| replicas.collect(before_s, out));
+    }
+
+    /// Everybody does.
+    pub(super) fn collect_all(&mut self) {
+        let alive = self.nodes.iter().filter(|(_, node)| node.alive).map(|(peer, _)| *peer);
+        for peer in alive.collect::<Vec<_>>() {
+            self.collect(peer);
+        }
+    }
+
+    /// The disk of a node finds that the bytes of a file are damaged, and puts
+    /// them aside; `false`: it has none, or they are all that was promised.
+    pub(super) fn damage(&mut self, at: Peer, file: &str) -> bool {
+        let name = name(file);
+        let Some(record) = self.nodes[&at].disk.get(&name).cloned() else { return false };
+        let busy = |event: &Event| match event {
+            Event::Disk { at: node, op, .. } => {
+                *node == at
+                    && match op {
+                        StoreOp::Keep { record, .. } => record.name == name,
+                        StoreOp::Drop { name: dropped, .. } => *dropped == name,
+                    }
+            }
+            _ => false,
+        };
+        if record.is_deleted() || self.events.iter().any(busy) {
+            return false;
+        }
+        if let Some((version, floor)) = self.promised.get_mut(&name)
+            && record.version >= *version
+        {
+            if *floor < 2 {
+                return false;
+            }
+            *floor -= 1;
+        }
+        self.node(at).disk.remove(&name);
+        let version = record.version;
+        self.with(at, |replicas, ring, asks, out| replicas.lost(ring, &name, version, asks, out));
+        true
+    }
+
+    /// A name is no longer promised: it is about to be lost.
+    pub(super) fn forgive(&mut self, file: &str) {
+        self.promised.remove(&name(file));
+    }
+
+    /// Store operations under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::Disk { .. })).count()
     }
 
     /// Repair fires at one node.
@@ -361,7 +445,7 @@ impl Cluster {
     }
 
     pub(super) fn begin_remove(&mut self, at: Peer, file: &str) -> Ticket {
-        self.command(at, Command::Remove { name: name(file), at_s: 0 })
+        self.command(at, Command::Remove { name: name(file), at_s: self.now_s })
     }
 
     pub(super) fn reply(&self, ticket: Ticket) -> Option<Reply> {
@@ -535,6 +619,12 @@ impl Cluster {
                 }
             }
             Effect::Notice(Notice::Given(_)) => self.given += 1,
+            Effect::Notice(Notice::NoRoom { name, full, stand_in }) => {
+                self.no_room.push((name.as_str().to_owned(), full, stand_in));
+            }
+            Effect::Notice(Notice::Restored { record, from }) => {
+                self.restored.push((at, record.name.as_str().to_owned(), from));
+            }
             Effect::Notice(_) => {}
         }
     }

@@ -72,7 +72,7 @@ fn a_leaver_acknowledges_nothing() {
     let offer = Ask::Offer { records: vec![record] };
     let answers = cluster.with(holders[1], |replicas, ring, asks, out| {
         let span = Span { from: Id::new(0), to: Id::new(0) };
-        let Sum { digest, records } = replicas.disk.sum(ring.space, span, Branch::ALL);
+        let Sum { digest, records } = replicas.disk.sum(ring.space, span, Branch::ALL, None);
         let (from, to, branch) = (span.from, span.to, Branch::ALL);
         let inventory = Ask::Inventory { from, to, branch, digest, records, copies: 3 };
         let first = replicas.ask(ring, holders[0], &offer, asks, out);

@@ -3,6 +3,9 @@
 
 mod cluster;
 mod guards;
+mod losses;
+mod rooms;
+mod tombstones;
 mod tree;
 
 use super::*;
@@ -61,7 +64,8 @@ fn a_put_whose_holders_cannot_store_it_fails_with_the_count_and_is_repaired_late
         failed,
         Some(Reply::Failed(Failure::TooFewCopies {
             holders: vec![holders[0], holders[2]],
-            wanted: 3
+            wanted: 3,
+            full: Vec::new(),
         }))
     );
     cluster.node(holders[1]).full = false;
@@ -314,12 +318,17 @@ fn a_leaver_stays_until_the_new_holders_could_store() {
     assert_eq!(cluster.copies("a"), 3);
 }
 
+/// What happens in a life: none of the time of day, of full disks and of
+/// damaged bytes, or those as well.
+const QUIET: u8 = 20;
+const ALL: u8 = 28;
+
 /// A random life of a ring: puts, overwrites, removals, joins, leaves, deaths,
 /// returns (some with an empty disk, some before anybody noticed), full disks,
 /// and neighbours that are learnt late; all over the shuffled network. After
 /// every step the cluster checks what was promised; at the end everything must
 /// be where it belongs.
-fn live(seed: u64) {
+fn live(seed: u64, dangers: u8) {
     println!("seed {seed}");
     #[allow(clippy::disallowed_types, reason = "the test is the driver")]
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -331,7 +340,7 @@ fn live(seed: u64) {
         let some = members[rng.usize(..members.len())];
         let file = format!("file {}", rng.u8(..6));
         let owner = cluster.placed(&file)[0];
-        match rng.u8(..20) {
+        match rng.u8(..dangers) {
             0 | 1 => drop(cluster.join()),
             2 | 3 if members.len() > 1 => cluster.begin_leave(some),
             4 | 5 if members.len() > 1 && cluster.can_lose(some) => {
@@ -355,6 +364,10 @@ fn live(seed: u64) {
             12 => cluster.repair_some(some),
             13 => cluster.rounds(rng.usize(1..5)),
             14 => cluster.heal(),
+            20 | 21 => cluster.now_s += rng.u64(..10 * 60 * 60),
+            22 | 23 => cluster.collect(some),
+            24 | 25 => cluster.node(some).no_room = rng.bool(),
+            26 | 27 => drop(cluster.damage(some, &file)),
             _ => drop(cluster.begin_put(owner, &file, rng.u8(..9), rng.bool())),
         }
         cluster.end_leaves();
@@ -371,7 +384,14 @@ fn live(seed: u64) {
 #[test]
 fn nothing_acknowledged_is_lost_whatever_happens_in_whatever_order() {
     for seed in 0..150 {
-        live(seed);
+        live(seed, QUIET);
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_disks_fill_up_bits_flip_and_tombstones_end() {
+    for seed in 0..150 {
+        live(seed, ALL);
     }
 }
 
@@ -380,7 +400,8 @@ fn nothing_acknowledged_is_lost_whatever_happens_in_whatever_order() {
 #[ignore = "takes minutes"]
 fn nothing_acknowledged_is_lost_in_ten_thousand_lives() {
     for seed in 0..10_000 {
-        live(seed);
+        live(seed, QUIET);
+        live(seed, ALL);
     }
 }
 

@@ -91,6 +91,16 @@ impl Cluster {
                     replicas.held(ring, from, name, version, asks, out);
                 });
             }
+            Message::Tell(Tell::Full { name, version }) if up => {
+                self.with(to, |replicas, ring, asks, out| {
+                    replicas.full_there(ring, from, &name, version, asks, out);
+                });
+            }
+            Message::Tell(Tell::Lost { name, version }) if up => {
+                self.with(to, |replicas, ring, asks, out| {
+                    replicas.lost_there(ring, from, &name, version, asks, out);
+                });
+            }
             Message::Tell(_) => {}
         }
     }
@@ -109,7 +119,13 @@ impl Cluster {
     /// The disk, and the fetching of bytes from a source that has them.
     fn store(&mut self, at: Peer, op: StoreOp) -> Result<(), StoreFailure> {
         if self.nodes[&at].full && matches!(op, StoreOp::Keep { .. }) {
-            return Err(StoreFailure::Disk("the disk is full".into()));
+            return Err(StoreFailure::Disk("the disk is broken".into()));
+        }
+        if let StoreOp::Keep { record, .. } = &op
+            && self.nodes[&at].no_room
+            && !record.is_deleted()
+        {
+            return Err(StoreFailure::Full("no room".into()));
         }
         match op {
             StoreOp::Keep { record, sources } => {

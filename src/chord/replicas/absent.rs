@@ -1,0 +1,180 @@
+//! Records that this node knows, whose bytes it does not have: a copy that
+//! turned out to be damaged, or that could not be made here for lack of room.
+//!
+//! Such a name is not free: a put without `overwrite` is refused, a lookup names
+//! those that hold it, and the bytes are fetched from them as soon as may be.
+
+use crate::limits::MAX_PAGE;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Record, Version};
+use crate::wire::{Message, Tell};
+
+use super::super::asks::Asks;
+use super::super::node::Purpose;
+use super::super::{Effect, Effects, Notice, StoreFailure};
+use super::{FileAsk, Replicas, RingView, Span, Why, copies_notice};
+
+/// Records known without their bytes: a bound on memory, as for wishes.
+/// Beyond it, repair finds them again round by round.
+const MAX_ABSENT: usize = 4096;
+
+/// A record whose bytes are not here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Absent {
+    pub(super) record: Record,
+    /// Who has or had them.
+    pub(super) sources: Vec<Peer>,
+    /// They were here and were damaged: whoever reads the events wants to hear
+    /// that they are back.
+    damaged: bool,
+}
+
+impl Absent {
+    /// Whether one who has or had them is still on the ring.
+    pub(super) fn is_somewhere(&self, ring: &RingView<'_>) -> bool {
+        self.sources.iter().any(|peer| is_neighbour(ring, *peer))
+    }
+}
+
+impl Replicas {
+    /// The bytes of a record turned out to be damaged or missing: it is not
+    /// held any more, others hear so, and it is fetched anew.
+    pub(in super::super) fn lost(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        version: Version,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let here = self.disk.get(name).map(|held| &held.record);
+        if here.is_none_or(|record| record.version != version || record.is_deleted()) {
+            return;
+        }
+        let Some(held) = self.disk.remove(name) else { return };
+        let key = held.key(ring.space);
+        let owned = ring.may_own(key);
+        let owners = self.covers.iter().filter(|(_, cover)| cover.span.contains(key));
+        let owners: Vec<Peer> = owners.map(|(owner, _)| *owner).collect();
+        let record = held.record;
+        let sources =
+            if owned { held.holders.into_iter().collect::<Vec<_>>() } else { owners.clone() };
+        let (known, copy) = (sources.clone(), record.clone());
+        let absent = Absent { record: copy, sources: known.clone(), damaged: true };
+        self.absent.insert(name.clone(), absent);
+        out.push(Effect::Notice(Notice::Lost { record: record.clone(), holders: known }));
+        if owned && sources.is_empty() {
+            self.probe_all(name, asks, out);
+        }
+        for owner in owners.into_iter().filter(|_| !owned) {
+            let tell = Tell::Lost { name: name.clone(), version };
+            out.push(Effect::Send { to: owner, message: Message::Tell(tell) });
+        }
+        for source in sources {
+            self.wish(source, record.clone(), true);
+        }
+        self.fetch(out);
+    }
+
+    /// A holder says that its copy is lost: it is not counted any more, and
+    /// offered anew.
+    pub(in super::super) fn lost_there(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: &FileName,
+        version: Version,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(held) = self.disk.get_mut(name) else { return };
+        if held.record.version != version || !held.holders.remove(&from) {
+            return;
+        }
+        let (record, key) = (held.record.clone(), held.key(ring.space));
+        out.push(copies_notice(None, held, ring.wanted()));
+        let keys = (Span { from: key, to: key }, crate::wire::message::Branch::ALL);
+        self.offer(Why::Put, from, keys, vec![record], asks, out);
+    }
+
+    /// A record could not be fetched: an owner remembers that it exists.
+    pub(super) fn not_fetched(
+        &mut self,
+        ring: &RingView<'_>,
+        record: &Record,
+        sources: &[Peer],
+        why: &StoreFailure,
+        out: &mut Effects,
+    ) {
+        if matches!(why, StoreFailure::Full(_)) {
+            for peer in sources {
+                let tell = Tell::Full { name: record.name.clone(), version: record.version };
+                out.push(Effect::Send { to: *peer, message: Message::Tell(tell) });
+            }
+        }
+        let owned = ring.range().is_some_and(|range| range.contains(record.key(ring.space)));
+        let newer = |known: Option<&Record>| known.is_none_or(|k| k.version < record.version);
+        if owned
+            && !record.is_deleted()
+            && newer(self.record(&record.name))
+            && newer(self.absent.get(&record.name).map(|absent| &absent.record))
+            && self.absent.len() < MAX_ABSENT
+        {
+            let (record, sources) = (record.clone(), sources.to_vec());
+            let absent = Absent { record, sources, damaged: false };
+            self.absent.insert(absent.record.name.clone(), absent);
+        }
+    }
+
+    /// A version became durable here, from these.
+    pub(super) fn present(&mut self, record: &Record, from: &[Peer], out: &mut Effects) {
+        let known = self.absent.get(&record.name);
+        if known.is_none_or(|absent| absent.record.version > record.version) {
+            return;
+        }
+        if let Some(absent) = self.absent.remove(&record.name)
+            && absent.damaged
+            && absent.record.version == record.version
+        {
+            let (record, from) = (record.clone(), from.to_vec());
+            out.push(Effect::Notice(Notice::Restored { record, from }));
+        }
+    }
+
+    /// The periodic round: some of what is missing is tried again.
+    pub(super) fn fetch_absent(&mut self, ring: &RingView<'_>, out: &mut Effects) {
+        let free = self.absent.values().filter(|absent| {
+            let name = &absent.record.name;
+            !self.busy.contains_key(name) && !self.wishes.contains_key(name)
+        });
+        let again: Vec<Absent> = free.take(MAX_PAGE).cloned().collect();
+        for Absent { record, sources, .. } in again {
+            for source in sources.into_iter().filter(|peer| is_neighbour(ring, *peer)) {
+                self.wish(source, record.clone(), false);
+            }
+        }
+        self.fetch(out);
+    }
+
+    /// Forgets what is no longer this node's to keep.
+    pub(super) fn prune_absent(&mut self, ring: &RingView<'_>) {
+        let covers = &self.covers;
+        self.absent.retain(|_, absent| {
+            let key = absent.record.key(ring.space);
+            ring.may_own(key) || covers.values().any(|cover| cover.span.contains(key))
+        });
+    }
+
+    /// Asks every partner for a name, whoever else may have it.
+    fn probe_all(&mut self, name: &FileName, asks: &mut Asks<Purpose>, out: &mut Effects) {
+        for peer in self.partners.keys() {
+            let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
+            asks.ask(*peer, super::owner::question(name), purpose, out);
+        }
+    }
+}
+
+fn is_neighbour(ring: &RingView<'_>, peer: Peer) -> bool {
+    ring.predecessor == Some(peer) || ring.successors.contains(&peer)
+}

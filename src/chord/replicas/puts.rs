@@ -1,0 +1,175 @@
+//! The commands that wait for copies: a put or a removal is durable at its
+//! owner, and is answered when as many nodes hold it as are wanted.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::Version;
+use crate::wire::message::Branch;
+
+use super::super::asks::Asks;
+use super::super::node::Purpose;
+use super::super::{Effect, Effects, Failure, Reply, Standing, Ticket, Timer};
+use super::{FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
+
+/// How long a put waits for its next copy, besides the time that the bytes
+/// need: several repair rounds, so that one dead holder is noticed and replaced.
+const COPIES_WAIT: Duration = Duration::from_secs(30);
+
+/// Bytes a second at which a copy is surely made (16 Mbit/s): a put of a large
+/// file over a slow link waits accordingly longer.
+const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
+
+/// A command whose record is durable here and that waits for copies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Put {
+    name: FileName,
+    version: Version,
+}
+
+impl Replicas {
+    /// The time for the copies of this command is over.
+    pub(in super::super) fn copies_late(
+        &mut self,
+        ring: &RingView<'_>,
+        ticket: Ticket,
+        _asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if let Some(put) = self.puts.remove(&ticket) {
+            let failure = self.too_few(ring, &put.name);
+            out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
+        }
+    }
+
+    /// The record is durable here: have it copied, and answer the command when
+    /// there are enough copies.
+    pub(super) fn await_copies(
+        &mut self,
+        ring: &RingView<'_>,
+        ticket: Ticket,
+        name: FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(held) = self.disk.get_mut(&name) else { return };
+        // Somebody waits for it: whoever had no room before is asked again.
+        held.full.clear();
+        if !matches!(ring.standing, Standing::Member | Standing::Leaving) {
+            // It left while its disk worked: nobody will look for the file here.
+            let reply = Reply::Failed(Failure::NotOwner);
+            return out.push(Effect::Reply { ticket, reply });
+        }
+        out.push(Effect::Arm {
+            timer: Timer::Copies(ticket),
+            after: copies_wait(held.record.size()),
+        });
+        out.push(copies_notice(Some(ticket), held, ring.wanted()));
+        self.puts.insert(ticket, Put { name: name.clone(), version: held.record.version });
+        self.offer_put(ring, &name, asks, out);
+        self.finish_puts(ring, &name, out);
+    }
+
+    /// Offers the records that commands wait for to partners that lack them.
+    pub(super) fn offer_puts(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        for name in self.put_names() {
+            self.offer_put(ring, &name, asks, out);
+        }
+    }
+
+    fn offer_put(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(held) = self.disk.get(name) else { return };
+        let record = held.record.clone();
+        let key = held.key(ring.space);
+        let wanted = ring.partners().iter().filter(|peer| !held.full.contains(peer));
+        let missing = wanted.chain(&held.stand_ins).filter(|peer| !held.holders.contains(peer));
+        let offered = |ask: &FileAsk| {
+            matches!(ask, FileAsk::Offer { why: Why::Put, records, .. }
+            if records.iter().any(|(offered, version)| offered == name && *version == record.version))
+        };
+        let missing: Vec<Peer> =
+            missing.filter(|peer| !is_open(asks, **peer, offered)).copied().collect();
+        for peer in missing {
+            let span = Span { from: key, to: key };
+            self.offer(Why::Put, peer, (span, Branch::ALL), vec![record.clone()], asks, out);
+        }
+    }
+
+    /// Answers the commands that wait for this name, if it has enough copies.
+    pub(super) fn finish_puts(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
+        let Some(held) = self.disk.get(name) else { return };
+        let enough = held.copies() >= ring.wanted();
+        if !enough && !held.is_stuck(ring) {
+            return;
+        }
+        let version = held.record.version;
+        for ticket in self.tickets(name) {
+            self.puts.remove(&ticket);
+            let reply = if enough {
+                let holders = self.holders(ring, name);
+                Reply::Stored { version, holders, wanted: ring.wanted() }
+            } else {
+                // Nobody is left who could take a copy: waiting helps nobody.
+                Reply::Failed(self.too_few(ring, name))
+            };
+            out.push(Effect::Disarm(Timer::Copies(ticket)));
+            out.push(Effect::Reply { ticket, reply });
+        }
+    }
+
+    fn too_few(&self, ring: &RingView<'_>, name: &FileName) -> Failure {
+        let full =
+            self.disk.get(name).map_or(Vec::new(), |held| held.full.iter().copied().collect());
+        Failure::TooFewCopies { holders: self.holders(ring, name), wanted: ring.wanted(), full }
+    }
+
+    /// A version became durable here: commands that wait for copies of another
+    /// one with other content have lost against it.
+    pub(super) fn supersede(&mut self, name: &FileName, version: Version, out: &mut Effects) {
+        for ticket in self.tickets(name) {
+            let Some(put) = self.puts.get_mut(&ticket) else { continue };
+            if put.version.root == version.root {
+                put.version = version;
+                continue;
+            }
+            self.puts.remove(&ticket);
+            out.push(Effect::Disarm(Timer::Copies(ticket)));
+            out.push(Effect::Reply { ticket, reply: Reply::Failed(Failure::Superseded) });
+        }
+    }
+
+    /// The commands that wait for copies of this name.
+    pub(super) fn tickets(&self, name: &FileName) -> Vec<Ticket> {
+        self.puts.iter().filter(|(_, put)| put.name == *name).map(|(ticket, _)| *ticket).collect()
+    }
+
+    /// The names of which commands await copies.
+    pub(super) fn put_names(&self) -> BTreeSet<FileName> {
+        self.puts.values().map(|put| put.name.clone()).collect()
+    }
+
+    /// Whether a command waits for copies of this name.
+    pub(super) fn is_put(&self, name: &FileName) -> bool {
+        self.puts.values().any(|put| put.name == *name)
+    }
+}
+
+/// How long a put waits for its next copy.
+pub(super) fn copies_wait(size: u64) -> Range<Duration> {
+    let wait = COPIES_WAIT + Duration::from_secs(size / SLOWEST_COPY);
+    wait..wait + Duration::from_secs(1)
+}

@@ -1,0 +1,223 @@
+//! Stand-ins: when a wanted holder has no room for a record, the next node
+//! behind the wanted holders keeps the copy in its place.
+//!
+//! The owner decides it, for each record by itself, and notes it in
+//! [`Durable`]: [`super::super::placement`] stays as it is. A stand-in's durable
+//! copy counts like any. To the stand-in itself the copy is out of place, so it
+//! asks the owner in its rounds whether it may go; the owner consents when
+//! every wanted holder has the record. So copies move home when room returns,
+//! and a new owner hears of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::limits::MAX_PAGE;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Record, Version};
+use crate::wire::message::Branch;
+
+use super::super::asks::Asks;
+use super::super::node::Purpose;
+use super::super::{Effect, Effects, Notice};
+use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget};
+
+/// Repair rounds after which a full holder is offered some of its records
+/// again: a question about a page costs little, but not every round's little.
+const FULL_ROUNDS: u32 = 10;
+
+impl Durable {
+    /// Wanted holders that do not have it.
+    fn missing(&self, ring: &RingView<'_>) -> usize {
+        ring.partners().iter().filter(|peer| !self.holders.contains(peer)).count()
+    }
+
+    /// Wanted holders without room for it.
+    fn refused(&self, ring: &RingView<'_>) -> usize {
+        let refused = |peer: &&Peer| self.full.contains(peer) && !self.holders.contains(peer);
+        ring.partners().iter().filter(refused).count()
+    }
+
+    /// Whether nothing is left that could make another copy.
+    pub(super) fn is_stuck(&self, ring: &RingView<'_>) -> bool {
+        self.missing(ring) == self.refused(ring)
+            && self.stand_ins.iter().all(|peer| self.holders.contains(peer))
+            && self.copies() < ring.wanted()
+    }
+
+    /// Forgets everything about a peer; whether it was counted as a holder.
+    pub(super) fn forget(&mut self, peer: &Peer) -> bool {
+        self.awaited.remove(peer);
+        self.full.remove(peer);
+        self.stand_ins.remove(peer);
+        self.holders.remove(peer)
+    }
+
+    /// Forgets everything about others.
+    pub(super) fn forget_all(&mut self) {
+        self.awaited.clear();
+        self.full.clear();
+        self.stand_ins.clear();
+        self.holders.clear();
+    }
+}
+
+impl Replicas {
+    /// A holder has no room for a record.
+    pub(in super::super) fn full_there(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: &FileName,
+        version: Version,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(held) = self.disk.get_mut(name) else { return };
+        let counts = ring.partners().contains(&from) || held.stand_ins.contains(&from);
+        if held.record.version != version || !counts {
+            return;
+        }
+        if held.forget(&from) {
+            out.push(copies_notice(None, held, ring.wanted()));
+        }
+        held.full.insert(from);
+        if let Some(partner) = self.partners.get_mut(&from) {
+            partner.full = true;
+        }
+        let chosen = self.stand_in(ring, name, asks, out);
+        let stuck = self.disk.get(name).is_some_and(|held| held.is_stuck(ring));
+        if chosen.is_some() || stuck {
+            let (name, full, stand_in) = (name.clone(), from, chosen);
+            out.push(Effect::Notice(Notice::NoRoom { name, full, stand_in }));
+        }
+        self.finish_puts(ring, name, out);
+    }
+
+    /// Fits the stand-ins of a record to those without room for it; the one
+    /// chosen, if any was.
+    pub(super) fn stand_in(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) -> Option<Peer> {
+        let held = self.disk.get_mut(name)?;
+        let (missing, refused) = (held.missing(ring), held.refused(ring));
+        while held.stand_ins.len() > missing {
+            // One that has it not is released first, then any.
+            let idle = held.stand_ins.iter().find(|peer| !held.holders.contains(peer));
+            let peer = *idle.or(held.stand_ins.first())?;
+            held.forget(&peer);
+            forget(asks, |ask| is_offer(ask, peer, name));
+        }
+        let mut chosen = Vec::new();
+        for peer in &ring.successors[ring.partners().len()..] {
+            if held.stand_ins.len() >= refused {
+                break;
+            }
+            if !held.full.contains(peer) && held.stand_ins.insert(*peer) {
+                chosen.push(*peer);
+            }
+        }
+        let (record, key) = (held.record.clone(), held.key(ring.space));
+        let keys = (Span { from: key, to: key }, Branch::ALL);
+        for peer in &chosen {
+            self.offer(Why::Put, *peer, keys, vec![record.clone()], asks, out);
+        }
+        chosen.first().copied()
+    }
+
+    /// A wanted holder took what it had no room for before: it is offered the
+    /// rest too.
+    pub(super) fn has_room(&mut self, peer: Peer) {
+        let Some(partner) = self.partners.get_mut(&peer).filter(|partner| partner.full) else {
+            return;
+        };
+        partner.full = false;
+        partner.retried.clear();
+        for held in self.disk.values_mut() {
+            held.full.remove(&peer);
+        }
+    }
+
+    /// The periodic round: full holders are tried again now and then, and
+    /// stand-ins asked whether they still have what they keep, page by page.
+    pub(super) fn check_stand_ins(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        self.round = self.round.wrapping_add(1);
+        if self.round.is_multiple_of(FULL_ROUNDS) {
+            let full = self.partners.iter().filter(|(_, partner)| partner.full);
+            for peer in full.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+                let refused = self.disk.values_mut().filter(|held| held.full.contains(&peer));
+                let mut retried = BTreeSet::new();
+                for held in refused.take(MAX_PAGE) {
+                    held.full.remove(&peer);
+                    retried.insert(held.record.name.clone());
+                }
+                if let Some(partner) = self.partners.get_mut(&peer) {
+                    partner.retried = retried;
+                }
+            }
+        }
+        let mut pages: BTreeMap<Peer, Vec<Record>> = BTreeMap::new();
+        let kept = self.disk.behind(self.checked.as_ref());
+        let kept = kept.filter(|held| !held.stand_ins.is_empty()).take(MAX_PAGE);
+        let mut last = None;
+        for held in kept {
+            last = Some(held.record.name.clone());
+            for peer in &held.stand_ins {
+                pages.entry(*peer).or_default().push(held.record.clone());
+            }
+        }
+        self.checked = last;
+        let Some(span) = ring.range() else { return };
+        for (peer, page) in pages {
+            self.offer(Why::Put, peer, (span, Branch::ALL), page, asks, out);
+        }
+    }
+
+    /// The ring changed: stand-ins that went are replaced, those that became
+    /// wanted holders are ones.
+    pub(super) fn regroup_stand_ins(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let mut names = Vec::new();
+        for held in self.disk.values_mut() {
+            if held.full.is_empty() && held.stand_ins.is_empty() {
+                continue;
+            }
+            held.stand_ins.retain(|peer| !ring.partners().contains(peer));
+            let others = held.full.iter().chain(&held.stand_ins);
+            let gone: Vec<Peer> =
+                others.filter(|peer| !ring.successors.contains(peer)).copied().collect();
+            for peer in gone {
+                if held.forget(&peer) {
+                    out.push(copies_notice(None, held, ring.wanted()));
+                }
+            }
+            for peer in &held.full {
+                if let Some(partner) = self.partners.get_mut(peer) {
+                    partner.full = true;
+                }
+            }
+            names.push(held.record.name.clone());
+        }
+        for name in names {
+            self.stand_in(ring, &name, asks, out);
+        }
+    }
+}
+
+/// Whether the question offers this one record to this peer.
+fn is_offer(ask: &FileAsk, peer: Peer, name: &FileName) -> bool {
+    matches!(ask, FileAsk::Offer { why: Why::Put, peer: to, records, .. }
+        if *to == peer && matches!(&records[..], [(offered, _)] if offered == name))
+}

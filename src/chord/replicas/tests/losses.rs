@@ -1,0 +1,96 @@
+//! Copies whose bytes turn out to be damaged.
+
+use super::cluster::{Cluster, name};
+use super::stored;
+use crate::chord::{Reply, Upload};
+
+#[test]
+fn a_damaged_copy_comes_back_from_another_holder_without_waiting_for_a_round() {
+    for which in 0..3 {
+        let mut cluster = Cluster::new(5, 3);
+        stored(cluster.put("a", 1, false));
+        cluster.rounds(2);
+        let holders = cluster.placed("a");
+        let fetched = cluster.fetched;
+        assert!(cluster.damage(holders[which], "a"));
+        assert_eq!(cluster.copies("a"), 2);
+        cluster.run();
+        assert_eq!(cluster.copies("a"), 3);
+        assert_eq!(cluster.fetched, fetched + 1);
+        let row = cluster.row(holders[0], "a");
+        assert_eq!((row.copies, row.wanted), (3, 3), "holder {which}");
+        let (at, file, from) = cluster.restored.pop().expect("it is said");
+        assert_eq!((at, file.as_str()), (holders[which], "a"));
+        assert!(!from.is_empty() && !from.contains(&at), "{from:?}");
+    }
+}
+
+#[test]
+fn the_owner_counts_a_lost_copy_no_more_until_it_is_back() {
+    let mut cluster = Cluster::new(5, 3);
+    stored(cluster.put("a", 1, false));
+    cluster.rounds(2);
+    let holders = cluster.placed("a");
+    cluster.node(holders[1]).full = true;
+    cluster.damage(holders[1], "a");
+    cluster.run();
+    assert_eq!(cluster.row(holders[0], "a").copies, 2);
+    assert_eq!(cluster.holders_at(holders[0], "a"), [holders[0], holders[2]]);
+    cluster.node(holders[1]).full = false;
+    cluster.rounds(1);
+    assert_eq!(cluster.row(holders[0], "a").copies, 3);
+}
+
+#[test]
+fn a_name_whose_owner_lost_the_bytes_is_not_free() {
+    let mut cluster = Cluster::new(5, 3);
+    stored(cluster.put("a", 1, false));
+    cluster.rounds(2);
+    let holders = cluster.placed("a");
+    let (owner, others) = (holders[0], holders[1..].to_vec());
+    cluster.node(owner).full = true;
+    cluster.damage(owner, "a");
+    cluster.run();
+    assert_eq!(cluster.copies("a"), 2, "its disk takes nothing");
+    let offered = cluster.offer("a", 2, false);
+    assert!(matches!(offered, Some(Reply::Upload(Upload::Exists { .. }))), "{offered:?}");
+    // Whoever wants to read it is told where.
+    assert_eq!(Cluster::sorted(cluster.holders_at(owner, "a")), Cluster::sorted(others));
+    let known = cluster.node(owner).replicas.best(&name("a")).map(|record| record.version.counter);
+    assert_eq!(known, Some(1));
+    cluster.node(owner).full = false;
+    cluster.rounds(1);
+    assert_eq!(cluster.row(owner, "a").copies, 3);
+}
+
+#[test]
+fn the_only_copy_lost_is_known_until_it_is_put_again_or_an_old_one_turns_up() {
+    let mut cluster = Cluster::new(3, 1);
+    let (version, ..) = stored(cluster.put("a", 1, false));
+    let owner = cluster.placed("a")[0];
+    cluster.forgive("a");
+    assert!(cluster.damage(owner, "a"));
+    cluster.rounds(3);
+    assert_eq!(cluster.copies("a"), 0);
+    let offered = cluster.offer("a", 2, false);
+    assert!(matches!(offered, Some(Reply::Upload(Upload::Exists { .. }))), "{offered:?}");
+    assert_eq!(cluster.offer("a", 1, false), Some(Reply::Upload(Upload::Proceed)));
+    assert_eq!(stored(cluster.put("a", 1, false)).0, version);
+    assert_eq!(cluster.restored.len(), 1);
+    assert_eq!(cluster.copies("a"), 1);
+}
+
+#[test]
+fn what_was_replaced_meanwhile_is_not_lost() {
+    let mut cluster = Cluster::new(5, 3);
+    let (old, ..) = stored(cluster.put("a", 1, false));
+    stored(cluster.put("a", 2, true));
+    let owner = cluster.placed("a")[0];
+    let before = cluster.node(owner).replicas.clone();
+    cluster.with(owner, |replicas, ring, asks, out| {
+        replicas.lost(ring, &name("a"), old, asks, out);
+        replicas.lost(ring, &name("b"), old, asks, out);
+        assert!(out.is_empty());
+    });
+    assert_eq!(cluster.node(owner).replicas, before);
+}
