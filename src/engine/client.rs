@@ -159,16 +159,6 @@ impl Client {
     }
 }
 
-/// The commands that move no files.
-async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
-    match command {
-        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
-        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
-        Command::Say { text } => words::say(access, text).await,
-        reading => commands::read(access, reading).await,
-    }
-}
-
 async fn enter(options: &Options) -> Result<Client, String> {
     let via = options.via;
     let introduced = tokio::select! {
@@ -186,8 +176,8 @@ async fn enter(options: &Options) -> Result<Client, String> {
         hello: client_hello(Purpose::Data),
         counters: Arc::default(),
         cuts: cuts.clone(),
-        limits: Limits::new(&options.transfers),
         idle: Idle::default(),
+        limits: Limits::new(&options.transfers),
     };
     let access = Access::Outside(Outside {
         via,
@@ -273,6 +263,23 @@ async fn act(
     })
 }
 
+/// Nobody watches.
+struct Silent;
+
+impl Phases for Silent {
+    fn phase(&self, _: &str) {}
+}
+
+/// The commands that move no files.
+async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+    match command {
+        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
+        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
+        Command::Say { text } => words::say(access, text).await,
+        reading => commands::read(access, reading).await,
+    }
+}
+
 /// Some work, given up when the user interrupts it. (The files of a directory
 /// are waited for instead: several threads move their bytes.)
 async fn unless<T>(
@@ -283,13 +290,6 @@ async fn unless<T>(
         result = work => result,
         () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
     }
-}
-
-/// Nobody watches.
-struct Silent;
-
-impl Phases for Silent {
-    fn phase(&self, _: &str) {}
 }
 
 /// The phase that a search is in.

@@ -44,10 +44,10 @@ pub(super) struct DataPlane {
     pub(super) counters: Arc<ByteCounters>,
     /// Where its connections are registered.
     pub(super) cuts: Cuts,
-    /// How fast they may be.
-    pub(super) limits: Limits,
     /// Its connections that wait for a further request.
     pub(super) idle: Idle,
+    /// How fast they may be.
+    pub(super) limits: Limits,
 }
 
 /// Why bytes did not move.
@@ -310,6 +310,18 @@ impl DataConnection {
     }
 }
 
+/// Whether the other side has closed the connection.
+pub(super) fn has_ended(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected
+    )
+}
+
 /// Reads the raw bytes of a connection, as fast as may be.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -325,18 +337,6 @@ impl Read for Reader {
         self.limit.pay(count, &self.cut)?;
         Ok(count)
     }
-}
-
-/// Whether the other side has closed the connection.
-pub(super) fn has_ended(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::NotConnected
-    )
 }
 
 /// Sends at most `length` of the next bytes of a file; how many. The kernel

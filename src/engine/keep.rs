@@ -109,8 +109,8 @@ impl Shared {
             hello: self.me().hello(Purpose::Data),
             counters: std::sync::Arc::clone(&self.counters),
             cuts: self.cuts.clone(),
-            limits: self.limits.clone(),
             idle: self.idle.clone(),
+            limits: self.limits.clone(),
         }
     }
 }

@@ -268,8 +268,8 @@ impl Node {
             counters: Arc::default(),
             transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
-            limits: Limits::new(&config.transfers),
             idle: Idle::default(),
+            limits: Limits::new(&config.transfers),
             download_dir: config
                 .download_dir
                 .clone()
@@ -300,6 +300,7 @@ impl Node {
         shared.tasks.spawn(hub.run(start));
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
+        shared.tasks.spawn(relay::tidy(shared.clone()));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));

@@ -46,6 +46,10 @@ use super::transfers::Transfer;
 /// up: its owner died before it could commit, or somebody filled disks.
 const UNCLAIMED: Duration = Duration::from_secs(120);
 
+/// How often it is looked for what unfinished uploads left too long ago: it may
+/// stay this much longer.
+const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
+
 /// Whoever waits for a node that verifies what it has, makes a content durable
 /// or waits for those behind it hears at least this often that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -397,8 +401,13 @@ impl Passage<'_> {
             return Err(error.into());
         }
         let content = content.map_err(|error| PassError::Failed(self.unwritten(error.into())))?;
-        let here = content.here().iter().map(|index| self.manifest.len_of(index)).sum();
+        let there = content.here();
+        let here = there.iter().map(|index| self.manifest.len_of(index)).sum();
         transfer.goes_on(self.manifest.size(), here);
+        if !there.is_empty() {
+            let (name, count) = (self.name, self.manifest.count());
+            tracing::info!("{name} goes on with {} of its {count} pieces", there.len());
+        }
         Ok(content)
     }
 
@@ -466,6 +475,18 @@ impl Passage<'_> {
             }
             IncomingError::Disk(error) => format!("{me} could not store {}: {error}", self.name),
         }
+    }
+}
+
+/// Removes what unfinished uploads left, once it is too old.
+pub(super) async fn tidy(shared: Shared) {
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+        }
+        let store = shared.store.clone();
+        let _ = shared.tasks.spawn_blocking(move || store.expire()).await;
     }
 }
 

@@ -93,10 +93,10 @@ pub(super) struct Shared {
     pub(super) transfers: Transfers,
     /// Data connections in use, to be cut when the node stops.
     pub(super) cuts: Cuts,
-    /// How fast they may be, all together.
-    pub(super) limits: Limits,
     /// Those of them that wait for a further request.
     pub(super) idle: Idle,
+    /// How fast they may be, all together.
+    pub(super) limits: Limits,
     /// Where downloads go.
     pub(super) download_dir: PathBuf,
     /// Where the node keeps everything else.

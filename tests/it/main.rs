@@ -20,6 +20,7 @@ mod proxy;
 mod pty;
 mod registry;
 mod registry_dashboard;
+mod resume;
 mod scan;
 mod search;
 mod sessions;
