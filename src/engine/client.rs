@@ -131,7 +131,9 @@ impl Client {
                 let name = files::name_for(&path, name.as_deref())?;
                 let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
                 let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
-                unless(interrupted, put).await
+                let put = unless(interrupted, put).await;
+                transfers.forget(transfer);
+                put
             }
             Command::Get { name, to, .. } => {
                 if let Some(directory) = tree::directory(&name)? {
@@ -140,13 +142,17 @@ impl Client {
                 let place = files::place_for(to.as_ref(), download_dir);
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
                 let got = get::get(access, &name, &place, &transfer, &transfer);
-                unless(interrupted, got).await.map(|got| got.outcome)
+                let got = unless(interrupted, got).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
             }
             Command::Request { name, peer, to, .. } => {
                 let place = files::place_for(to.as_ref(), download_dir);
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
                 let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
-                unless(interrupted, got).await.map(|got| got.outcome)
+                let got = unless(interrupted, got).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
             }
             other => unless(interrupted, rest(access, other, phases)).await,
         }

@@ -414,12 +414,15 @@ impl Wanted {
     /// Fetches what all members agree on, without asking its owner.
     async fn fetch(&self, content: &Content, part: &Transfer) -> Result<Got, String> {
         let sharers = content.sharers.iter().filter(|peer| !content.holders.contains(peer));
-        let content = NamedContent {
-            root: content.root,
-            size: content.size,
-            stored: true,
-            sources: content.holders.iter().chain(sharers).copied().collect(),
-        };
+        let mut sources = content.holders.clone();
+        if !sources.is_empty() {
+            // Many small files come from the first source: not all from one.
+            let first = usize::from(content.root.0[0]) % sources.len();
+            sources.rotate_left(first);
+        }
+        sources.extend(sharers);
+        let (root, size) = (content.root, content.size);
+        let content = NamedContent { root, size, stored: true, sources };
         get::fetch(&self.access, &self.name, &content, &self.place, part, part).await
     }
 
