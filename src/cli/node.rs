@@ -59,6 +59,7 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         download_dir: args.download_dir,
         transfers: args.transfers.limits(),
         quota: None,
+        scrub: (!args.scrub_every.is_zero()).then_some(args.scrub_every),
     };
     let runtime = runtime()?;
     let end = runtime.block_on(carry(config, args.screen));

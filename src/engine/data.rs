@@ -164,6 +164,21 @@ impl DataConnection {
         Ok(self.stream.set_read_timeout(Some(limit))?)
     }
 
+    /// Waits until the other side says something more or closes, at most so
+    /// long; whether it did.
+    pub(super) fn await_more(&self, at_most: Duration) -> Result<bool, DataError> {
+        self.wait_at_most(at_most)?;
+        match self.stream.peek(&mut [0]) {
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted => Ok(false),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
     /// Sets how long the other side may take nothing.
     pub(super) fn push_at_most(&self, limit: Duration) -> Result<(), DataError> {
         Ok(self.stream.set_write_timeout(Some(limit))?)

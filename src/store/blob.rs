@@ -137,6 +137,15 @@ impl Blobs {
         self.partials.adopt(&self.path(root), root, size)
     }
 
+    /// Keeps the bytes of a damaged content where nothing touches them; where.
+    pub(super) fn keep_damaged(&self, root: &ContentHash) -> Result<PathBuf, StoreError> {
+        let dir = self.contents.with_file_name("damaged");
+        create_dirs(&*self.disk, &dir).map_err(on("create", &dir))?;
+        let (from, to) = (self.path(root), dir.join(root.to_string()));
+        self.disk.rename(&from, &to).map_err(on("move a damaged file to", &to))?;
+        Ok(to)
+    }
+
     /// The records that a sidecar of 0.2.0 names.
     pub(super) fn named_in(&self, sidecar: &Sidecar) -> Result<Vec<Record>, StoreError> {
         let Sidecar { root, path } = sidecar;

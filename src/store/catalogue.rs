@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -184,6 +185,29 @@ impl Catalogue {
         self.read(|database| {
             let mut names = database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)?;
             names.next().transpose()?.map(|name| file_name(name.value())).transpose()
+        })
+    }
+
+    /// All names whose records refer to a content.
+    pub(super) fn all_referring(&self, root: &ContentHash) -> Result<Vec<FileName>, StoreError> {
+        self.read(|database| {
+            let names = database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)?;
+            names.map(|name| file_name(name?.value())).collect()
+        })
+    }
+
+    /// At most `most` contents that records refer to, in the order of their
+    /// hashes, from behind `after`.
+    pub(super) fn contents(
+        &self,
+        after: Option<&ContentHash>,
+        most: usize,
+    ) -> Result<Vec<ContentHash>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.0));
+        self.read(|database| {
+            let names = database.begin_read()?.open_multimap_table(NAMES)?;
+            let contents = names.range::<[u8; 32]>((from, Bound::Unbounded))?;
+            contents.take(most).map(|entry| Ok(ContentHash(entry?.0.value()))).collect()
         })
     }
 

@@ -8,6 +8,7 @@
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
 //! | `names.log` | the records again, a line each ([`log`]) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
+//! | `damaged/<hash>` | the bytes of a damaged content that nobody else had |
 //! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
 //! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
 //!
@@ -46,6 +47,7 @@ mod blob;
 mod catalogue;
 mod commit;
 mod contents;
+mod damage;
 mod disk;
 mod download;
 mod error;
@@ -71,6 +73,7 @@ use blob::Blobs;
 use catalogue::Catalogue;
 use commit::{Change, Commits, Outcome};
 use contents::{Contents, Pin};
+pub use damage::{SetAside, Verified};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
