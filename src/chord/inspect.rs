@@ -41,6 +41,12 @@ impl Node {
         self.tables.successors.as_slice()
     }
 
+    /// Peers once seen on the ring that are not neighbours now: dead, left,
+    /// further away, or cut off.
+    pub fn remembered(&self) -> Vec<Peer> {
+        self.remembered.peers().collect()
+    }
+
     /// The whole finger table.
     pub fn fingers(&self) -> Vec<FingerRow> {
         fingers::rows(self.space(), self.me, self.config.successors, &self.tables)
@@ -74,6 +80,11 @@ impl Node {
     /// from those of [`Node::holders`].
     pub fn known_record(&self, name: &FileName) -> Option<&Record> {
         self.replicas.best(name)
+    }
+
+    /// Whether another node is known to hold what is held here under this name.
+    pub fn is_elsewhere(&self, name: &FileName) -> bool {
+        self.replicas.is_elsewhere(&self.ring_view(), name)
     }
 
     /// Who holds the newest version known here durably, this node first.

@@ -40,6 +40,8 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use hub::Hub;
+use idle::Idle;
+use limits::Limits;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
@@ -54,6 +56,7 @@ mod bursts;
 pub mod client;
 mod commands;
 mod connection;
+mod control;
 mod cuts;
 mod data;
 mod events;
@@ -63,10 +66,14 @@ mod forward;
 mod frames;
 mod get;
 mod hub;
+mod idle;
 mod keep;
+mod limits;
+mod lines;
 mod links;
 mod locate;
 mod mesh;
+mod missing;
 mod pace;
 mod places;
 mod provide;
@@ -76,15 +83,18 @@ mod relay;
 mod remembered;
 mod rtt;
 mod scan;
+mod scrub;
 mod search;
 mod seeds;
 mod serve;
 mod serve_data;
 mod shared;
 mod shares;
+mod small;
 mod timers;
 mod tombstones;
 mod transfers;
+mod tree;
 mod trust;
 
 /// How a node is set up.
@@ -119,6 +129,9 @@ pub struct Config {
     pub transfers: TransferLimits,
     /// Bytes that it stores for the ring at the most; `None`: as the disk holds.
     pub quota: Option<u64>,
+    /// What it stores is read again at most so often, to find damage; `None`:
+    /// never.
+    pub scrub: Option<Duration>,
 }
 
 /// How much transfers of bytes may take. Control traffic is not limited.
@@ -141,6 +154,9 @@ impl Default for TransferLimits {
     }
 }
 
+/// How often everything stored is read again unless somebody says otherwise.
+pub const SCRUB: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Config {
     /// A node at this address with every setting at its default.
     pub fn at(listen: SocketAddr) -> Config {
@@ -158,6 +174,7 @@ impl Config {
             download_dir: None,
             transfers: TransferLimits::default(),
             quota: None,
+            scrub: Some(SCRUB),
         }
     }
 }
@@ -258,8 +275,10 @@ impl Node {
             identity: identities,
             store,
             counters: Arc::default(),
-            transfers: Transfers::new(started),
+            transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
+            idle: Idle::default(),
+            limits: Limits::new(&config.transfers),
             download_dir: config
                 .download_dir
                 .clone()
@@ -290,9 +309,11 @@ impl Node {
         shared.tasks.spawn(hub.run(start));
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
+        shared.tasks.spawn(relay::tidy(shared.clone()));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
+        shared.tasks.spawn(scrub::run(shared.clone(), config.scrub));
         shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {

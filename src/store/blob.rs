@@ -175,6 +175,20 @@ impl Blobs {
         Ok(Room { used, free, quota: self.ledger.quota() })
     }
 
+    /// Keeps the bytes of a damaged content where nothing touches them; where.
+    pub(super) fn keep_damaged(
+        &self,
+        root: &ContentHash,
+        size: u64,
+    ) -> Result<PathBuf, StoreError> {
+        let dir = self.contents.with_file_name("damaged");
+        create_dirs(&*self.disk, &dir).map_err(on("create", &dir))?;
+        let (from, to) = (self.path(root), dir.join(root.to_string()));
+        self.disk.rename(&from, &to).map_err(on("move a damaged file to", &to))?;
+        self.ledger.subtract(size);
+        Ok(to)
+    }
+
     /// The records that a sidecar of 0.2.0 names.
     pub(super) fn named_in(&self, sidecar: &Sidecar) -> Result<Vec<Record>, StoreError> {
         let Sidecar { root, path } = sidecar;

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -191,22 +192,26 @@ impl Catalogue {
         })
     }
 
-    /// All contents that records refer to, in the order of hashes.
-    pub(super) fn contents(&self) -> Result<Vec<ContentHash>, StoreError> {
-        self.read(|database| {
-            let mut found = Vec::new();
-            for entry in database.begin_read()?.open_multimap_table(NAMES)?.iter()? {
-                found.push(ContentHash(entry?.0.value()));
-            }
-            Ok(found)
-        })
-    }
-
     /// The name of a record that refers to a content.
     pub(super) fn one_referring(&self, root: &ContentHash) -> Result<Option<FileName>, StoreError> {
         self.read(|database| {
             let mut names = database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)?;
             names.next().transpose()?.map(|name| file_name(name.value())).transpose()
+        })
+    }
+
+    /// At most `most` contents that records refer to, in the order of their
+    /// hashes, from behind `after`.
+    pub(super) fn contents(
+        &self,
+        after: Option<&ContentHash>,
+        most: usize,
+    ) -> Result<Vec<ContentHash>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.0));
+        self.read(|database| {
+            let names = database.begin_read()?.open_multimap_table(NAMES)?;
+            let contents = names.range::<[u8; 32]>((from, Bound::Unbounded))?;
+            contents.take(most).map(|entry| Ok(ContentHash(entry?.0.value()))).collect()
         })
     }
 

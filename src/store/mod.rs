@@ -8,6 +8,7 @@
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
 //! | `names.log` | the records again, a line each ([`log`]) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
+//! | `damaged/<hash>` | the bytes of a damaged content that nobody else had |
 //! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
 //! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
 //!
@@ -44,9 +45,9 @@
 
 mod blob;
 mod catalogue;
-mod check;
 mod commit;
 mod contents;
+mod damage;
 mod disk;
 mod download;
 mod error;
@@ -71,9 +72,9 @@ use std::time::{Duration, SystemTime};
 
 use blob::Blobs;
 use catalogue::Catalogue;
-pub use check::Verified;
 use commit::{Change, Commits, Outcome};
 use contents::{Contents, Pin};
+pub use damage::{SetAside, Verified};
 pub use disk::{Disk, DiskFile, RealDisk, Space};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
@@ -276,6 +277,18 @@ impl Store {
         Ok(incoming)
     }
 
+    /// Bytes on the disk of contents on their way in and of what unfinished
+    /// uploads left.
+    pub fn unfinished_bytes(&self) -> u64 {
+        self.shared.blobs.partials.bytes()
+    }
+
+    /// Makes room: removes what the unfinished upload left that was left
+    /// longest ago. Whether there was one.
+    pub fn give_way(&self) -> bool {
+        self.shared.blobs.partials.give_way()
+    }
+
     /// Removes what unfinished uploads left too long ago, about an hour. How
     /// many these were.
     pub fn expire(&self) -> usize {
@@ -370,7 +383,17 @@ impl Incoming {
     /// Verifies a piece and writes it. Pieces may come in any order and from
     /// several threads; one that is already here changes nothing.
     pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
-        self.partial.write(index, bytes)
+        loop {
+            match self.partial.write(index, bytes) {
+                Err(IncomingError::Disk(error)) if error.is_full() && self.store.give_way() => {}
+                written => {
+                    if matches!(written, Err(IncomingError::Disk(_))) {
+                        self.partial.spoil();
+                    }
+                    return written;
+                }
+            }
+        }
     }
 
     /// How many pieces are not here yet.
