@@ -69,6 +69,30 @@ impl Here {
         self.begin(Command::Get { name: name.to_owned(), to: None, no_reshare: true }).await
     }
 
+    /// Begins to fetch a file, as soon as its sharer has told the ring of it; the
+    /// transfer once pieces have come.
+    async fn fetches(
+        &self,
+        name: &str,
+    ) -> (TransferRow, oneshot::Receiver<Result<Outcome, CommandFailed>>) {
+        let moving = |row: &TransferRow| row.state == TransferState::Running && row.done > 0;
+        let trying = async {
+            loop {
+                let mut end = self.get(name).await;
+                tokio::select! {
+                    row = self.row("pieces come", TransferKind::Download, moving) => {
+                        return (row, end);
+                    }
+                    early = &mut end => match early.expect("an answer") {
+                        Err(why) if why.0.contains("no file named") => {}
+                        other => panic!("it ended before it was seen: {other:?}"),
+                    },
+                }
+            }
+        };
+        tokio::time::timeout(2 * DEADLINE, trying).await.expect("it is shared")
+    }
+
     async fn sees(&self, what: &str, mut right: impl FnMut(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut snapshots = self.node.snapshots.clone();
         let waiting = snapshots.wait_for(|snapshot| right(snapshot));
@@ -138,9 +162,7 @@ async fn a_paused_get_lets_its_source_go_and_goes_on_where_it_was() {
     let (dir, sharer) = shared("film.bin", 12 * MIB);
     let slow = TransferLimits { down: Some(SLOW), ..TransferLimits::default() };
     let here = Here::joined(sharer.address, slow).await;
-    let end = here.get("film.bin").await;
-    let moving = |row: &TransferRow| row.state == TransferState::Running && row.done > 0;
-    let row = here.row("pieces come", TransferKind::Download, moving).await;
+    let (row, end) = here.fetches("film.bin").await;
     let number = row.number.to_string();
 
     let said = here.from_outside(&["pause", &number]).await.expect("it runs");
@@ -224,9 +246,8 @@ async fn one_at_a_time_means_that_the_next_waits_and_can_be_cancelled_while_it_d
     let (_dir, sharer) = shared("film.bin", 24 * MIB);
     let one = TransferLimits { down: Some(SLOW), at_once: 1, ..TransferLimits::default() };
     let here = Here::joined(sharer.address, one).await;
-    let first = here.get("film.bin").await;
     let moving = |row: &TransferRow| row.state == TransferState::Running && row.done > 0;
-    let running = here.row("pieces come", TransferKind::Download, moving).await;
+    let (running, first) = here.fetches("film.bin").await;
     let queued = |row: &TransferRow| row.state == TransferState::Queued;
     let second = here.get("film.bin").await;
     here.row("it waits", TransferKind::Download, queued).await;
@@ -338,6 +359,12 @@ fn the_keys_of_the_transfers_panel_pause_resume_and_cancel() {
     let mut dash =
         Dash::start((120, 35), &["--join", &contact, "--limit-down", &rate, "--no-reshare"]);
     dash.screen.wait_for_text("2 nodes");
+    eventually("the ring knows of the file", || {
+        let via = dash.address.to_string();
+        let found = chordal(&["find", "film.bin", "--json", "--via", &via]);
+        let list = String::from_utf8_lossy(&found.stdout).into_owned();
+        if list.contains("film.bin") && list.contains(&contact) { Ok(()) } else { Err(list) }
+    });
     dash.screen.line("get film.bin");
     dash.screen.key(crate::pty::Key::Escape);
     dash.screen.wait_for_text(": to type a command");
@@ -358,6 +385,7 @@ fn the_keys_of_the_transfers_panel_pause_resume_and_cancel() {
         true => Ok(()),
         false => Err(format!("{left:?}")),
     });
+    dash.screen.send(":");
     dash.quit();
 }
 
