@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod dashboard;
 mod docs;
+mod full;
 mod hostile;
 mod lab_tasks;
 mod layers;
