@@ -8,6 +8,7 @@ mod cluster;
 mod dashboard;
 mod docs;
 mod durability;
+mod full;
 mod hostile;
 mod lab_tasks;
 mod layers;
