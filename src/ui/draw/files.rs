@@ -30,7 +30,7 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
     };
     let mut line =
         Line::styled(format!("{count} · {}{shared}", text::size(bytes)), scene.theme().dim);
-    if let Some((words, style)) = unwell(scene) {
+    if let Some((words, style)) = unwell(scene).into_iter().next() {
         line.push_span(Span::raw(" · "));
         line.push_span(Span::styled(words, style));
     }
@@ -114,14 +114,21 @@ fn style(scene: Scene, health: CopyHealth) -> Style {
     }
 }
 
-/// `2 repairing · 1 at risk`, and how bad that is; `None`: every file is well.
-pub(super) fn unwell(scene: Scene) -> Option<(String, Style)> {
+/// `2 repairing · 1 at risk`, then the worse of both alone; nothing when every
+/// file is well.
+pub(super) fn unwell(scene: Scene) -> Vec<(String, Style)> {
     let (repairing, at_risk) = scene.snapshot.unwell();
     let words = [(repairing, CopyHealth::Repairing), (at_risk, CopyHealth::AtRisk)];
-    let words = words.into_iter().filter(|(files, _)| *files > 0);
-    let worst = words.clone().last()?.1;
-    let words: Vec<_> = words.map(|(files, health)| format!("{files} {}", health.word())).collect();
-    Some((words.join(" · "), style(scene, worst)))
+    let said: Vec<(String, Style)> = words
+        .into_iter()
+        .filter(|(files, _)| *files > 0)
+        .map(|(files, health)| (format!("{files} {}", health.word()), style(scene, health)))
+        .collect();
+    let Some(worst) = said.last().cloned() else { return Vec::new() };
+    let all: Vec<_> = said.iter().map(|(words, _)| words.as_str()).collect();
+    let mut forms = vec![(all.join(" · "), worst.1), worst];
+    forms.dedup();
+    forms
 }
 
 /// `███ 3/3 ok`; without the word when there is no room.

@@ -185,8 +185,9 @@ fn segments(scene: Scene) -> Vec<Segment> {
     let shared = snapshot.sharing.files;
     let kept = (snapshot.files.len() as u64).saturating_sub(u64::from(shared));
     add(7, false, vec![(text::count(kept, "file"), theme.text)]);
-    if let Some(unwell) = files::unwell(scene) {
-        add(5, false, vec![unwell]);
+    let unwell = files::unwell(scene);
+    if !unwell.is_empty() {
+        add(8, false, unwell);
     }
     if shared > 0 {
         add(12, false, vec![(format!("{shared} shared"), theme.text)]);
