@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::name::FileName;
 use crate::record::ContentHash;
-use crate::store::{SetAside, Verified};
+use crate::store::{SetAside, StoreError, Verified};
 use crate::transfer::manifest::PieceIndex;
 use crate::view::{Level, Step};
 
@@ -118,15 +118,15 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
     };
     let store = shared.store.clone();
     let aside = shared.tasks.spawn_blocking(move || store.set_aside(&root, alone)).await;
-    let SetAside { records, kept } = match aside {
+    let SetAside { records, kept, failure } = match aside {
         Ok(Ok(Some(aside))) => aside,
         // Somebody is storing it at the moment: the next pass looks again.
         Ok(Ok(None)) | Err(_) => return,
-        Ok(Err(error)) => {
-            let text = format!("a damaged file cannot be put aside: {error}");
-            return shared.event(Level::Error, text).await;
-        }
+        Ok(Err(error)) => return refused(shared, &error).await,
     };
+    if let Some(error) = failure {
+        refused(shared, &error).await;
+    }
     for record in records {
         let mut text = sentence(&record.name, bad, pieces);
         if let Some(path) = &kept {
@@ -136,6 +136,10 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
         let (name, version) = (record.name, record.version);
         let _ = shared.hub.send(Input::Lost { name, version }).await;
     }
+}
+
+async fn refused(shared: &Shared, error: &StoreError) {
+    shared.event(Level::Error, format!("a damaged file cannot be put aside: {error}")).await;
 }
 
 /// What people are told: pieces are counted from 1.

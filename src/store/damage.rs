@@ -36,13 +36,15 @@ pub enum Verified {
 }
 
 /// Where the bytes of a damaged content went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct SetAside {
     /// The records that named it; the store does not have them any more.
     pub records: Vec<Record>,
     /// Where the damaged bytes are kept; `None`: what is right of them is used
     /// when the content comes in again.
     pub kept: Option<PathBuf>,
+    /// The disk refused a part of it; the records above are gone all the same.
+    pub failure: Option<StoreError>,
 }
 
 impl Store {
@@ -87,8 +89,7 @@ impl Store {
     /// nothing changed then.
     ///
     /// # Errors
-    /// The disk's. The records may be gone by then: the content counts as not
-    /// here, and the next start removes what is left of it.
+    /// The disk's, when nothing changed yet; see also [`SetAside::failure`].
     pub fn set_aside(
         &self,
         root: &ContentHash,
@@ -96,25 +97,30 @@ impl Store {
     ) -> Result<Option<SetAside>, StoreError> {
         let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
         let Some(_removal) = contents.take(*root) else { return Ok(None) };
-        let mut records = Vec::new();
+        let (mut records, mut kept, mut failure) = (Vec::new(), None, None);
         for name in catalogue.all_referring(root)? {
             let Some(record) = catalogue.record(&name)? else { continue };
             if record.version.root == *root && !record.is_deleted() {
                 let change = Change::Forget { name, version: record.version };
-                commits.change(change, blobs, catalogue)?;
-                records.push(record);
+                match commits.change(change, blobs, catalogue) {
+                    Ok(_) => records.push(record),
+                    Err(error) => failure = Some(error),
+                }
             }
         }
-        let Some(size) = blobs.size(root)? else {
-            return Ok(Some(SetAside { records, kept: None }));
+        let moved = match blobs.size(root) {
+            // A record names it still: the next look tries again.
+            _ if failure.is_some() => Ok(None),
+            Ok(Some(_)) if keep => blobs.keep_damaged(root).map(Some),
+            Ok(Some(size)) => blobs.set_aside(root, size).map(|()| None),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
         };
-        let kept = if keep {
-            Some(blobs.keep_damaged(root)?)
-        } else {
-            blobs.set_aside(root, size)?;
-            None
-        };
-        Ok(Some(SetAside { records, kept }))
+        match moved {
+            Ok(path) => kept = path,
+            Err(error) => failure = Some(error),
+        }
+        Ok(Some(SetAside { records, kept, failure }))
     }
 }
 
