@@ -41,6 +41,12 @@ impl Node {
         self.tables.successors.as_slice()
     }
 
+    /// Peers once seen on the ring that are not neighbours now: dead, left,
+    /// further away, or cut off.
+    pub fn remembered(&self) -> Vec<Peer> {
+        self.remembered.peers().collect()
+    }
+
     /// The whole finger table.
     pub fn fingers(&self) -> Vec<FingerRow> {
         fingers::rows(self.space(), self.me, self.config.successors, &self.tables)

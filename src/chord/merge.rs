@@ -53,6 +53,11 @@ impl Remembered {
         self.peers.insert(peer);
     }
 
+    /// All of them.
+    pub(super) fn peers(&self) -> impl Iterator<Item = Peer> {
+        self.peers.iter().copied()
+    }
+
     /// Forgets all of which `gone` holds.
     pub(super) fn forget(&mut self, gone: impl Fn(Peer) -> bool) {
         self.peers.retain(|peer| !gone(*peer));

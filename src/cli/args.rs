@@ -15,13 +15,14 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::engine::TransferLimits;
 use crate::id::{DEFAULT_BITS, Space};
 use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS};
 use crate::ui::theme::ThemeChoice;
 use crate::view::command::{self, Kind, Spec, TABLE};
 use crate::wire::handshake::is_ring_name;
 
-use super::{address, settings};
+use super::{address, amount, settings};
 
 /// Nodes of a lab at the most: each has its own store, its own connections to
 /// the others and a place on one screen.
@@ -32,6 +33,13 @@ pub(super) const MAX_PANES: u16 = 16;
 
 /// Registries of one process, or of one lab: nobody needs more to lose some.
 pub(super) const MAX_SEEDS: u16 = 16;
+
+/// Puts and gets of one user at a time: each has threads and buffers of its own.
+const MAX_AT_ONCE: i64 = 64;
+
+/// Sources of one download at a time: more fill no link further, and each takes
+/// two threads and a share of the memory.
+const MAX_SOURCES: i64 = 16;
 
 /// The shortest time between two checks of a peer: below it a registry only
 /// asks.
@@ -138,6 +146,9 @@ pub(super) struct NodeArgs {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     pub(super) no_reshare: bool,
+    /// The transfers.
+    #[command(flatten)]
+    pub(super) transfers: TransferArgs,
     /// The ring.
     #[command(flatten)]
     pub(super) ring: RingArgs,
@@ -152,6 +163,60 @@ impl NodeArgs {
         match &self.port {
             Some(port) => address::parse_pair(&self.address, port),
             None => address::parse(&self.address),
+        }
+    }
+}
+
+/// How much transfers may take.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Transfers")]
+pub(super) struct TransferArgs {
+    /// Bytes a second that are sent at the most, such as 500k, 10M or 1.5MiB; 0: no limit
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "CHORDAL_LIMIT_UP",
+        default_value = "0",
+        value_parser = amount::rate
+    )]
+    pub(super) limit_up: u64,
+    /// Likewise received
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "CHORDAL_LIMIT_DOWN",
+        default_value = "0",
+        value_parser = amount::rate
+    )]
+    pub(super) limit_down: u64,
+    /// Puts and gets that run at a time, 1 to 64; others wait for their turn
+    #[arg(
+        long = "transfers",
+        value_name = "N",
+        env = "CHORDAL_TRANSFERS",
+        default_value_t = TransferLimits::default().at_once as u16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_AT_ONCE)
+    )]
+    pub(super) at_once: u16,
+    /// Sources of one download that work at a time, 1 to 16
+    #[arg(
+        long,
+        value_name = "N",
+        env = "CHORDAL_SOURCES",
+        default_value_t = TransferLimits::default().sources as u16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_SOURCES)
+    )]
+    pub(super) sources: u16,
+}
+
+impl TransferArgs {
+    /// As the engine takes them.
+    pub(super) fn limits(&self) -> TransferLimits {
+        TransferLimits {
+            up: Some(self.limit_up).filter(|rate| *rate > 0),
+            down: Some(self.limit_down).filter(|rate| *rate > 0),
+            at_once: usize::from(self.at_once),
+            sources: usize::from(self.sources),
         }
     }
 }
@@ -273,6 +338,9 @@ pub(super) struct LabArgs {
     /// Where downloads go; peer_PORT_downloads in the working directory by default
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) download_dir: Option<PathBuf>,
+    /// The transfers.
+    #[command(flatten)]
+    pub(super) transfers: TransferArgs,
     /// The ring.
     #[command(flatten)]
     pub(super) ring: RingArgs,
@@ -355,6 +423,8 @@ pub(super) struct RemoteArgs {
     pub(super) json: bool,
     /// Where `get` saves: the working directory without it.
     pub(super) download_dir: Option<PathBuf>,
+    /// How much its bytes may take.
+    pub(super) transfers: TransferLimits,
 }
 
 /// `chordal scan [HOST] [FROM-TO]`.
@@ -524,6 +594,9 @@ fn subcommand(spec: &'static Spec) -> Command {
         command = command
             .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("answer as JSON"));
     }
+    if moves_files(spec) {
+        command = TransferArgs::augment_args(command).next_help_heading(None::<&str>);
+    }
     if spec.name == "get" {
         command = command.arg(
             Arg::new("download-dir")
@@ -561,6 +634,11 @@ fn subcommand(spec: &'static Spec) -> Command {
     )
 }
 
+/// Whether a command's own process moves the bytes of files.
+fn moves_files(spec: &Spec) -> bool {
+    ["put", "get", "request"].contains(&spec.name)
+}
+
 const fn hint(kind: Kind) -> ValueHint {
     match kind {
         Kind::LocalPath => ValueHint::AnyPath,
@@ -575,6 +653,7 @@ const fn hint(kind: Kind) -> ValueHint {
         | Kind::Pattern
         | Kind::Text
         | Kind::Transfer
+        | Kind::Paused
         | Kind::Word => ValueHint::Other,
     }
 }
@@ -612,6 +691,10 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
         via: given.get_one("via").copied().unwrap_or(address::DEFAULT),
         json,
         download_dir: given.try_get_one::<PathBuf>("download-dir").ok().flatten().cloned(),
+        transfers: match moves_files(spec) {
+            true => TransferArgs::from_arg_matches(given)?.limits(),
+            false => TransferLimits::default(),
+        },
     }))
 }
 
@@ -792,6 +875,12 @@ mod tests {
             "seed --count 17",
             "seed --check 1ms",
             "seed --check 2m",
+            "--limit-up fast",
+            "--limit-down 10",
+            "--transfers 0",
+            "--sources 17",
+            "get x --limit-down 1.2.3M",
+            "ls --limit-down 1M",
         ] {
             assert!(invoke(line).is_err(), "{line}");
         }
@@ -816,6 +905,22 @@ mod tests {
         assert_eq!(through("info --via 2005").via.port(), 2005);
         assert!(through("ls --json").json);
         assert_eq!(through("get a --download-dir d").download_dir, Some("d".into()));
+    }
+
+    #[test]
+    fn limits_are_those_of_a_node_of_a_lab_and_of_a_single_get() {
+        let words = "--limit-up 500k --limit-down 1.5MiB/s --transfers 2 --sources 16";
+        let limits =
+            TransferLimits { up: Some(500_000), down: Some(3 << 19), at_once: 2, sources: 16 };
+        assert_eq!(node(words).transfers.limits(), limits);
+        assert_eq!(through(&format!("get x {words}")).transfers, limits);
+        match invoke(&format!("lab 3 {words}")) {
+            Ok(Invocation::Lab(lab)) => assert_eq!(lab.transfers.limits(), limits),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(node("").transfers.limits(), TransferLimits::default());
+        assert_eq!(through("put x --limit-up 0").transfers, TransferLimits::default());
+        assert_eq!(through("ls").transfers, TransferLimits::default());
     }
 
     #[test]
@@ -851,7 +956,7 @@ mod tests {
             ("jion 127.0.0.1:2000", "chordal --join ADDR"),
             ("join 127.0.0.1:2000", "chordal --join ADDR"),
             ("share /tmp", "chordal --share PATH"),
-            ("transfers", "typed at the prompt of a running node"),
+            ("unshare x", "typed at the prompt of a running node"),
             ("xyzzy", "see 'chordal --help'"),
         ] {
             let problem = wrong(line);

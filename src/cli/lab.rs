@@ -43,6 +43,7 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
         stabilize: args.ring.stabilize,
         data_dir: Some(directory.path.clone()),
         download_dir: args.download_dir,
+        transfers: args.transfers.limits(),
         ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     };
     runtime()?.block_on(async {

@@ -18,6 +18,7 @@ use crate::id::Space;
 use crate::view::{Outcome, text};
 
 mod address;
+mod amount;
 mod args;
 mod dashboard;
 mod json;
@@ -25,6 +26,7 @@ mod lab;
 mod log;
 mod node;
 mod places;
+mod progress;
 mod remote;
 mod scan;
 mod seed;

@@ -57,7 +57,7 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         stabilize: args.ring.stabilize,
         data_dir,
         download_dir: args.download_dir,
-        transfers: crate::engine::TransferLimits::default(),
+        transfers: args.transfers.limits(),
         quota: None,
         scrub: (!args.scrub_every.is_zero()).then_some(args.scrub_every),
     };

@@ -4,23 +4,20 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
-use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::chord::{Command, Reply};
 use crate::id::{Id, Space};
-use crate::limits::MAX_FRAME_BYTES;
 use crate::peer::Peer;
 use crate::wire::handshake::{Hello, Params, Program, Purpose};
 use crate::wire::query::LookupTrace;
-use crate::wire::{Frame, Request, Response, codec};
+use crate::wire::{Request, Response};
 
 use super::connection::{self, ConnectError};
 use super::data::DataPlane;
 use super::fetch::Fetcher;
 use super::hub::request_limit;
+use super::lines::Lines;
 use super::serve;
 use super::shared::{Input, Shared};
 use super::trust::Reputations;
@@ -45,6 +42,8 @@ pub(super) struct Outside {
     pub(super) params: Params,
     /// The client's end of data connections.
     pub(super) plane: DataPlane,
+    /// Its control connections.
+    pub(super) lines: Lines,
     /// What it has seen of its sources.
     pub(super) reputations: Reputations,
 }
@@ -108,10 +107,12 @@ impl Access {
                     _ => Err("the node is stopping".to_owned()),
                 }
             }
-            Access::Outside(outside) => match ask(outside.via, Request::Lookup { key }).await? {
-                Response::Lookup(trace) => Ok(trace),
-                other => Err(unexpected(other)),
-            },
+            Access::Outside(outside) => {
+                match outside.lines.ask(outside.via, Request::Lookup { key }).await? {
+                    Response::Lookup(trace) => Ok(trace),
+                    other => Err(unexpected(other)),
+                }
+            }
         }
     }
 
@@ -123,7 +124,7 @@ impl Access {
     ) -> Result<Response, String> {
         settled(match self {
             Access::Inside(shared) => inside(shared, address, request).await?,
-            Access::Outside(_) => ask(address, request).await?,
+            Access::Outside(outside) => outside.lines.ask(address, request).await?,
         })
     }
 
@@ -139,10 +140,11 @@ impl Access {
                 let both = (inside(shared, address, one), inside(shared, address, other));
                 <[_; 2]>::from(tokio::join!(both.0, both.1))
             }
-            Access::Outside(_) => {
-                let mut answers = ask_all(address, requests.to_vec()).await.into_iter();
-                let silent = || Err(format!("{address} does not answer"));
-                [answers.next().unwrap_or_else(silent), answers.next().unwrap_or_else(silent)]
+            Access::Outside(outside) => {
+                let [one, other] = requests;
+                let lines = &outside.lines;
+                let both = (lines.ask(address, one), lines.ask(address, other));
+                <[_; 2]>::from(tokio::join!(both.0, both.1))
             }
         };
         answers.map(|answer| answer.and_then(settled))
@@ -200,52 +202,7 @@ pub(super) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), Con
 
 /// One question to any node, on whatever ring, over a connection of its own.
 pub(super) async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> {
-    let answer = ask_all(address, vec![request]).await.pop();
-    answer.unwrap_or_else(|| Err(format!("{address} does not answer")))
-}
-
-/// Several questions over one connection; an answer to each.
-async fn ask_all(address: SocketAddr, requests: Vec<Request>) -> Vec<Result<Response, String>> {
-    let mut answers: Vec<Result<Response, String>> =
-        requests.iter().map(|_| Err(format!("{address} does not answer"))).collect();
-    let limit = requests.iter().map(request_limit).max().unwrap_or_default();
-    let exchange = async {
-        let greeted = connection::dial(address, &client_hello(Purpose::Client)).await;
-        let (stream, _) = greeted.map_err(|error| format!("cannot be reached: {error}"))?;
-        let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
-        let mut frames = Framed::new(stream, codec);
-        let silent = |error: &dyn std::fmt::Display| format!("does not answer: {error}");
-        for (id, request) in (0..).zip(requests) {
-            let frame = Frame::Request { id, request };
-            let bytes = codec::encode(&frame).map_err(|error| silent(&error))?;
-            frames.send(Bytes::from(bytes)).await.map_err(|error| silent(&error))?;
-        }
-        let mut left = answers.len();
-        while left > 0 {
-            let Some(bytes) = frames.next().await else {
-                return Err("does not answer: it closed the connection".to_owned());
-            };
-            let bytes = bytes.map_err(|error| silent(&error))?;
-            let frame = codec::decode(&bytes).map_err(|error| silent(&error))?;
-            if let Frame::Response { id, response } = frame
-                && let Some(answer) = usize::try_from(id).ok().and_then(|id| answers.get_mut(id))
-                && answer.is_err()
-            {
-                *answer = Ok(response);
-                left -= 1;
-            }
-        }
-        Ok(())
-    };
-    if let Ok(Err(why)) = timeout(limit, exchange).await {
-        let told = |answer: &mut Result<Response, String>| {
-            if answer.is_err() {
-                *answer = Err(format!("{address} {why}"));
-            }
-        };
-        answers.iter_mut().for_each(told);
-    }
-    answers
+    Lines::default().ask(address, request).await
 }
 
 /// A response that does not fit its request.

@@ -1,13 +1,15 @@
 //! Acting through a member of a ring without joining it: `--via`.
+//!
+//! [`run`] carries out one command; a [`Client`] as many as one likes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind};
+use crate::view::{Command, CommandFailed, Outcome, ScanRow, TransferKind, TransferRow};
 use crate::wire::handshake::Purpose;
 
 use super::access::{self, Access, Outside, client_hello};
@@ -16,25 +18,29 @@ use super::cuts::Cuts;
 use super::data::DataPlane;
 use super::files::{self, Phases};
 use super::get;
+use super::idle::Idle;
+use super::limits::Limits;
+use super::lines::Lines;
 use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
 use super::transfers::Transfers;
+use super::tree::{self, Source, Tree};
 use super::trust::Reputations;
 
 /// How often `progress` is called while bytes move.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// How far a transfer has come, for a progress bar.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far a command has come, for progress bars.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// What is done: "hashing", "sending", "securing copies 2/3", "receiving",
     /// "searching: 12 nodes, 3 files".
     pub phase: String,
-    /// Bytes so far in this phase.
-    pub done: u64,
-    /// Bytes in all; 0 where no bytes are counted.
-    pub total: u64,
+    /// The transfer of the command; `None` where no bytes are counted.
+    pub transfer: Option<TransferRow>,
+    /// Of a directory: its files that are at work, each with what is done.
+    pub files: Vec<(TransferRow, String)>,
 }
 
 /// How a command ends that its user interrupted.
@@ -84,11 +90,76 @@ pub async fn scan(
     result.map(Outcome::Scanned).map_err(CommandFailed)
 }
 
-async fn act(
-    options: &Options,
-    command: Command,
-    progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Outcome, String> {
+/// A client that carries out many commands through one member: the connections
+/// that they need are kept between them. Cheap to clone; the clones are the same
+/// client, and any number of commands may run at a time.
+#[derive(Clone, Debug)]
+pub struct Client {
+    access: Access,
+    cuts: Cuts,
+    transfers: Transfers,
+    download_dir: PathBuf,
+    interrupted: CancellationToken,
+    /// Ends the task that waits for the interruption.
+    _watched: Arc<DropGuard>,
+}
+
+impl Client {
+    /// Asks the member of `options` who it is and which ring it is on.
+    ///
+    /// Needs a multi-threaded tokio runtime: bytes move with blocking calls.
+    ///
+    /// # Errors
+    /// It cannot be reached, or `options.interrupted` was cancelled.
+    pub async fn connect(options: &Options) -> Result<Client, CommandFailed> {
+        enter(options).await.map_err(CommandFailed)
+    }
+
+    /// Carries out one command, without telling of its progress.
+    pub async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
+        self.carry_out(command, &Silent).await.map_err(CommandFailed)
+    }
+
+    async fn carry_out(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+        let Client { access, transfers, download_dir, interrupted, .. } = self;
+        let tree = Tree { access, transfers };
+        match command {
+            Command::Put { path, name, overwrite } => {
+                if let Some(source) = Source::of(&path, name.as_deref())? {
+                    return tree.put(source, overwrite).await;
+                }
+                let name = files::name_for(&path, name.as_deref())?;
+                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
+                let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
+                let put = unless(interrupted, put).await;
+                transfers.forget(transfer);
+                put
+            }
+            Command::Get { name, to, .. } => {
+                if let Some(directory) = tree::directory(&name)? {
+                    return tree.get(directory, to.as_ref(), download_dir, false).await;
+                }
+                let place = files::place_for(to.as_ref(), download_dir);
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::get(access, &name, &place, &transfer, &transfer);
+                let got = unless(interrupted, got).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
+            }
+            Command::Request { name, peer, to, .. } => {
+                let place = files::place_for(to.as_ref(), download_dir);
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
+                let got = unless(interrupted, got).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
+            }
+            other => unless(interrupted, rest(access, other, phases)).await,
+        }
+    }
+}
+
+async fn enter(options: &Options) -> Result<Client, String> {
     let via = options.via;
     let introduced = tokio::select! {
         introduced = access::introduce(via) => introduced,
@@ -100,56 +171,70 @@ async fn act(
         )
     })?;
     let cuts = Cuts::default();
+    let transfers = Transfers::new(Instant::now(), options.transfers.at_once);
+    let plane = DataPlane {
+        hello: client_hello(Purpose::Data),
+        counters: Arc::default(),
+        cuts: cuts.clone(),
+        idle: Idle::default(),
+        limits: Limits::new(&options.transfers),
+    };
     let access = Access::Outside(Outside {
         via,
         member,
         params,
-        plane: DataPlane {
-            hello: client_hello(Purpose::Data),
-            counters: Arc::default(),
-            cuts: cuts.clone(),
-        },
+        plane,
+        lines: Lines::default(),
         reputations: Reputations::default(),
     });
-    let transfers = Transfers::new(Instant::now());
+    let over = CancellationToken::new();
+    tokio::spawn({
+        let (over, interrupted) = (over.clone(), options.interrupted.clone());
+        let (transfers, cuts) = (transfers.clone(), cuts.clone());
+        async move {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = interrupted.cancelled() => {
+                    // Nothing else reaches a thread that waits for bytes.
+                    transfers.cancel_all();
+                    cuts.cut_all();
+                }
+            }
+        }
+    });
+    Ok(Client {
+        access,
+        cuts,
+        transfers,
+        download_dir: options.download_dir.clone(),
+        interrupted: options.interrupted.clone(),
+        _watched: Arc::new(over.drop_guard()),
+    })
+}
+
+async fn act(
+    options: &Options,
+    command: Command,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, String> {
+    let client = enter(options).await?;
     let phases = Current::default();
-    let work = async {
-        match command {
-            Command::Put { path, name, overwrite } => {
-                let name = files::name_for(&path, name.as_deref())?;
-                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
-                files::put(&access, &path, name, overwrite, &transfer, &phases).await
-            }
-            Command::Get { name, to, .. } => {
-                let place = files::place_for(to.as_ref(), &options.download_dir);
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::get(&access, &name, &place, &transfer, &phases).await;
-                got.map(|got| got.outcome)
-            }
-            Command::Request { name, peer, to, .. } => {
-                let place = files::place_for(to.as_ref(), &options.download_dir);
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::request(&access, &name, &peer, &place, &transfer, &phases).await;
-                got.map(|got| got.outcome)
-            }
-            Command::Find { pattern } => search::command::find(&access, &pattern, &phases).await,
-            Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
-            Command::Say { text } => words::say(&access, text).await,
-            reading => commands::read(&access, reading).await,
-        }
-    };
-    let work = async {
-        tokio::select! {
-            result = work => result,
-            () = options.interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
-        }
-    };
+    let work = client.carry_out(command, &phases);
     // The bytes move on this task's thread; progress is told from another.
     let report = || {
-        let (phase, rows) = (phases.get(), transfers.rows());
-        let (done, total) = rows.first().map_or((0, 0), |row| (row.done, row.total));
-        if !phase.is_empty() {
-            progress(Progress { phase, done, total });
+        let (phase, shown) = (phases.get(), client.transfers.shown());
+        let mut now = Progress { phase, ..Progress::default() };
+        for (row, phase) in shown {
+            match row.part_of {
+                Some(_) if row.ended_ms.is_none() => now.files.push((row, phase)),
+                Some(_) => {}
+                None => (now.phase, now.transfer) = (phase, Some(row)),
+            }
+        }
+        if !now.phase.is_empty() {
+            // The longest at work first, so that lines keep their places.
+            now.files.reverse();
+            progress(now);
         }
     };
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -160,9 +245,9 @@ async fn act(
             {
                 report();
                 if options.interrupted.is_cancelled() {
-                    // Nothing else reaches a thread that waits for bytes.
-                    transfers.cancel_all();
-                    cuts.cut_all();
+                    // Again and again: a transfer may have begun since.
+                    client.transfers.cancel_all();
+                    client.cuts.cut_all();
                 }
             }
             report();
@@ -178,7 +263,36 @@ async fn act(
     })
 }
 
-/// The phase that a transfer is in.
+/// Nobody watches.
+struct Silent;
+
+impl Phases for Silent {
+    fn phase(&self, _: &str) {}
+}
+
+/// The commands that move no files.
+async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+    match command {
+        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
+        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
+        Command::Say { text } => words::say(access, text).await,
+        reading => commands::read(access, reading).await,
+    }
+}
+
+/// Some work, given up when the user interrupts it. (The files of a directory
+/// are waited for instead: several threads move their bytes.)
+async fn unless<T>(
+    interrupted: &CancellationToken,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+    }
+}
+
+/// The phase that a search is in.
 #[derive(Debug, Default)]
 struct Current(Mutex<String>);
 

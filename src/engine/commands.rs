@@ -21,7 +21,8 @@ use super::Submission;
 use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
-use super::files::{self, Phases};
+use super::control;
+use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
 use super::provide;
@@ -31,6 +32,7 @@ use super::search;
 use super::shared::{Input, Shared};
 use super::shares;
 use super::transfers::Transfer;
+use super::tree::{self, Source, Tree};
 
 /// Members that `ring` walks at the most.
 const RING_AT_MOST: usize = 4_096;
@@ -60,22 +62,44 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Join { contact } => join(shared, &contact).await,
         Command::Leave => leave(shared).await,
         Command::Put { path, name, overwrite } => {
+            if let Some(source) = Source::of(&path, name.as_deref())? {
+                let stored = tree(shared, &access).put(source, overwrite).await;
+                return changed(shared, stored).await;
+            }
             let name = files::name_for(&path, name.as_deref())?;
             let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
-            let result = files::put(&access, &path, name, overwrite, &transfer, &NoPhases).await;
+            let put = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                files::put(&access, &path, name, overwrite, &transfer, &transfer).await
+            };
+            let result = put().await;
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
         Command::Get { name, to, no_reshare } => {
+            if let Some(directory) = tree::directory(&name)? {
+                let tree = tree(shared, &access);
+                let below = &shared.download_dir;
+                let got = tree.get(directory, to.as_ref(), below, !no_reshare).await;
+                return changed(shared, got).await;
+            }
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let got = get::get(&access, &name, &place, &transfer, &NoPhases).await;
+            let get = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                get::get(&access, &name, &place, &transfer, &transfer).await
+            };
+            let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Request { name, peer, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir);
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let got = get::request(&access, &name, &peer, &place, &transfer, &NoPhases).await;
+            let get = async || {
+                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+                get::request(&access, &name, &peer, &place, &transfer, &transfer).await
+            };
+            let got = get().await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
@@ -85,11 +109,6 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Connect { peer } => words::connect(shared, &peer).await,
         Command::Disconnect { peer } => words::disconnect(shared, &peer).await,
         Command::Say { text } => words::say(&access, text).await,
-        Command::Transfers => Ok(Outcome::Transfers(shared.transfers.rows())),
-        Command::Cancel { number } => match shared.transfers.cancel(number) {
-            Some(name) => Ok(Outcome::Cancelled { number, name }),
-            None => Err(format!("no transfer {number} is running; transfers lists them")),
-        },
         Command::Scan { host, ports } => {
             scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
         }
@@ -99,9 +118,18 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
     }
 }
 
-/// The commands that only read, from inside and from outside alike.
+/// What a directory is put and got with.
+fn tree<'a>(shared: &'a Shared, access: &'a Access) -> Tree<'a> {
+    Tree { access, transfers: &shared.transfers }
+}
+
+/// The commands that only read or steer transfers, from inside and from outside
+/// alike.
 pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, String> {
     let space = access.space();
+    if let Some(outcome) = control::carry_out(access, &command).await {
+        return outcome;
+    }
     match command {
         Command::Ls { pattern, ring: false } => {
             let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());
@@ -328,8 +356,15 @@ async fn fetched(
 }
 
 async fn changed(shared: &Shared, result: Result<Outcome, String>) -> Result<Outcome, String> {
-    if let Ok(Outcome::Fetched { name, path, .. }) = &result {
-        shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+    match &result {
+        Ok(Outcome::Fetched { name, path, .. }) => {
+            shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+        }
+        Ok(Outcome::FetchedAll { name, path, fetched, .. }) => {
+            let text = format!("{fetched} files of {name}/ were saved in {}", path.display());
+            shared.event(Level::Info, text).await;
+        }
+        _ => {}
     }
     let _ = shared.hub.send(Input::Changed).await;
     result

@@ -6,7 +6,7 @@
 //! closes; an end of stream without it is reported as a loss.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,7 +43,11 @@ pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// memory.
 pub(super) const QUEUE_FRAMES: usize = 1_024;
 
-/// Time for a frame to leave once it is its turn.
+/// Frames written at once, at the most: what a small file's questions and
+/// answers are together, many times over.
+const BATCH_FRAMES: usize = 64;
+
+/// Time for frames to leave once it is their turn.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a connection came to nothing.
@@ -157,6 +161,8 @@ pub(super) struct Connection {
     pub(super) number: u64,
     /// Whether this side dialled.
     pub(super) dialled: bool,
+    /// Whether the other side is on this machine.
+    pub(super) here: bool,
     queue: mpsc::Sender<Frame>,
 }
 
@@ -191,6 +197,7 @@ where
     E: FnOnce(Ending) -> BoxedEnd + Send + 'static,
 {
     let dialled = held.is_none();
+    let here = is_here(&stream);
     let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
     let (read, write) = stream.into_split();
     let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
@@ -226,7 +233,20 @@ where
         drop(held);
         ended(ending).await;
     });
-    Connection { number, dialled, queue }
+    Connection { number, dialled, here, queue }
+}
+
+/// Whether the other side of a connection is on this machine: both have the same
+/// address, or it has one that no other machine can have.
+fn is_here(stream: &TcpStream) -> bool {
+    match (stream.peer_addr(), stream.local_addr()) {
+        (Ok(theirs), Ok(ours)) => same_machine(theirs.ip(), ours.ip()),
+        _ => false,
+    }
+}
+
+fn same_machine(theirs: IpAddr, ours: IpAddr) -> bool {
+    theirs.to_canonical().is_loopback() || theirs.to_canonical() == ours.to_canonical()
 }
 
 /// What [`run`]'s `ended` returns.
@@ -287,15 +307,8 @@ async fn write_frames(
             },
             () = closing.cancelled() => return Ending::Bye,
         };
-        let bytes = match codec::encode(&frame) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::error!(%error, "a message of this node does not fit into a frame");
-                continue;
-            }
-        };
-        counters.sent(bytes.len() + codec::PREFIX_BYTES);
-        match timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await {
+        match timeout(WRITE_LIMIT, write_waiting(&mut frames, frame, &mut outgoing, counters)).await
+        {
             Ok(Ok(())) => last_write = Instant::now(),
             Ok(Err(_)) | Err(_) => return Ending::Lost,
         }
@@ -306,6 +319,45 @@ async fn write_frames(
     Ending::Bye
 }
 
+/// Writes a frame and those that wait behind it, up to [`BATCH_FRAMES`], so that
+/// the system is called once for all of them.
+async fn write_waiting(
+    frames: &mut FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    first: Frame,
+    outgoing: &mut mpsc::Receiver<Frame>,
+    counters: &ByteCounters,
+) -> std::io::Result<()> {
+    let waiting = (1..BATCH_FRAMES).map_while(|_| outgoing.try_recv().ok());
+    for frame in std::iter::once(first).chain(waiting) {
+        match codec::encode(&frame) {
+            Ok(bytes) => {
+                counters.sent(bytes.len() + codec::PREFIX_BYTES);
+                frames.feed(Bytes::from(bytes)).await?;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a message of this node does not fit into a frame");
+            }
+        }
+    }
+    SinkExt::<Bytes>::flush(frames).await
+}
+
 fn length_delimited() -> LengthDelimitedCodec {
     LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_address_and_loopback_are_the_same_machine() {
+        let same = |theirs: &str, ours: &str| {
+            same_machine(theirs.parse().expect("an address"), ours.parse().expect("an address"))
+        };
+        assert!(same("127.0.0.1", "127.0.0.1") && same("127.9.9.9", "127.0.0.1"));
+        assert!(same("::1", "::1") && same("::ffff:127.0.0.1", "::ffff:127.0.0.1"));
+        assert!(same("10.0.0.7", "10.0.0.7") && same("::ffff:10.0.0.7", "10.0.0.7"));
+        assert!(!same("10.0.0.8", "10.0.0.7") && !same("fe80::1", "fe80::2"));
+    }
 }

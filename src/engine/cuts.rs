@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// All data connections of a node.
@@ -16,8 +17,22 @@ pub(super) struct Cuts {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    streams: BTreeMap<u64, TcpStream>,
+    streams: BTreeMap<u64, Stream>,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Stream {
+    socket: TcpStream,
+    /// Set with the cut: for a thread that waits for something else.
+    cut: Arc<AtomicBool>,
+}
+
+impl Stream {
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
 }
 
 /// Keeps a connection registered while its user holds this.
@@ -25,21 +40,23 @@ struct Open {
 pub(super) struct Registered {
     number: u64,
     cuts: Cuts,
+    cut: Arc<AtomicBool>,
 }
 
 impl Cuts {
     /// Registers a connection. When everything was cut already, it is shut
     /// down at once.
     pub(super) fn register(&self, stream: &TcpStream) -> std::io::Result<Registered> {
-        let copy = stream.try_clone()?;
+        let cut = Arc::new(AtomicBool::new(false));
+        let copy = Stream { socket: stream.try_clone()?, cut: Arc::clone(&cut) };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.closed {
-            let _ = copy.shutdown(Shutdown::Both);
+            copy.cut();
         }
         let number = open.next;
         open.next += 1;
         open.streams.insert(number, copy);
-        Ok(Registered { number, cuts: self.clone() })
+        Ok(Registered { number, cuts: self.clone(), cut })
     }
 
     /// Shuts every connection down, and all that come later.
@@ -47,7 +64,7 @@ impl Cuts {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.closed = true;
         for stream in open.streams.values() {
-            let _ = stream.shutdown(Shutdown::Both);
+            stream.cut();
         }
     }
 }
@@ -64,12 +81,17 @@ impl Cutter {
     pub(super) fn cut(&self) {
         let open = self.cuts.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stream) = open.streams.get(&self.number) {
-            let _ = stream.shutdown(Shutdown::Both);
+            stream.cut();
         }
     }
 }
 
 impl Registered {
+    /// Set once it was cut.
+    pub(super) fn was_cut(&self) -> &Arc<AtomicBool> {
+        &self.cut
+    }
+
     /// Its cutter.
     pub(super) fn cutter(&self) -> Cutter {
         Cutter { number: self.number, cuts: self.cuts.clone() }

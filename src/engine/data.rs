@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,7 +20,9 @@ use crate::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
 
 use super::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
 use super::cuts::{Cuts, Cutter, Registered};
-use super::transfers::Transfer;
+use super::idle::Idle;
+use super::limits::{Limiter, Limits};
+use super::transfers::{Cancelled, Transfer};
 
 /// A side that neither sends nor takes a byte for this long is gone. Long
 /// enough for an fsync of a large file on a slow disk on the other side.
@@ -42,6 +44,10 @@ pub(super) struct DataPlane {
     pub(super) counters: Arc<ByteCounters>,
     /// Where its connections are registered.
     pub(super) cuts: Cuts,
+    /// Its connections that wait for a further request.
+    pub(super) idle: Idle,
+    /// How fast they may be.
+    pub(super) limits: Limits,
 }
 
 /// Why bytes did not move.
@@ -64,17 +70,55 @@ pub(super) enum DataError {
     Cancelled,
 }
 
+impl From<Cancelled> for DataError {
+    fn from(_: Cancelled) -> DataError {
+        DataError::Cancelled
+    }
+}
+
 /// One end of a data connection.
 #[derive(Debug)]
 pub(super) struct DataConnection {
     stream: TcpStream,
     counters: Arc<ByteCounters>,
     registered: Registered,
+    limits: Limits,
     /// Bytes that readers of this connection alone have received.
     arrived: Arc<AtomicU64>,
 }
 
 impl DataPlane {
+    /// The same side under another name, with connections of its own.
+    pub(super) fn greeting_as(&self, hello: Hello) -> DataPlane {
+        DataPlane { hello, idle: Idle::default(), ..self.clone() }
+    }
+
+    /// Has a short exchange with a node, over a connection that is kept for the
+    /// next one when `exchange` succeeds: nothing may be owed over it then. One
+    /// that was kept and turns out to have ended is replaced, once, so the
+    /// exchange must be one that can be repeated. No answer may come later than
+    /// after `patience`.
+    pub(super) fn over<T>(
+        &self,
+        address: SocketAddr,
+        patience: Duration,
+        mut exchange: impl FnMut(&mut DataConnection) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        let mut once = |mut connection: DataConnection| {
+            connection.wait_at_most(patience)?;
+            let result = exchange(&mut connection)?;
+            self.idle.keep(address, connection);
+            Ok(result)
+        };
+        if let Some(kept) = self.idle.take(address) {
+            match once(kept) {
+                Err(DataError::Io(error)) if has_ended(&error) => {}
+                result => return result,
+            }
+        }
+        once(self.dial(address)?)
+    }
+
     /// Connects to a node and greets it.
     pub(super) fn dial(&self, address: SocketAddr) -> Result<DataConnection, DataError> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
@@ -82,9 +126,7 @@ impl DataPlane {
         let registered = self.cuts.register(&stream)?;
         stream.set_read_timeout(Some(HELLO_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
-        let counters = Arc::clone(&self.counters);
-        let mut connection =
-            DataConnection { stream, counters, registered, arrived: Arc::default() };
+        let mut connection = self.connection(stream, registered)?;
         let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
         let bytes = hello.to_bytes().map_err(|error| DataError::Peer(error.to_string()))?;
         connection.stream.write_all(&bytes)?;
@@ -103,8 +145,16 @@ impl DataPlane {
         stream.set_read_timeout(Some(STALL_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let registered = self.cuts.register(&stream)?;
-        let counters = Arc::clone(&self.counters);
-        Ok(DataConnection { stream, counters, registered, arrived: Arc::default() })
+        self.connection(stream, registered)
+    }
+
+    fn connection(&self, stream: TcpStream, registered: Registered) -> io::Result<DataConnection> {
+        #[cfg(unix)]
+        if let Some(bytes) = self.limits.down.held() {
+            rustix::net::sockopt::set_socket_recv_buffer_size(&stream, bytes)?;
+        }
+        let (counters, limits) = (Arc::clone(&self.counters), self.limits.clone());
+        Ok(DataConnection { stream, counters, registered, limits, arrived: Arc::default() })
     }
 }
 
@@ -112,6 +162,21 @@ impl DataConnection {
     /// Sets how long the other side may send nothing.
     pub(super) fn wait_at_most(&self, limit: Duration) -> Result<(), DataError> {
         Ok(self.stream.set_read_timeout(Some(limit))?)
+    }
+
+    /// Waits until the other side says something more or closes, at most so
+    /// long; whether it did.
+    pub(super) fn await_more(&self, at_most: Duration) -> Result<bool, DataError> {
+        self.wait_at_most(at_most)?;
+        match self.stream.peek(&mut [0]) {
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted => Ok(false),
+                _ => Err(error.into()),
+            },
+        }
     }
 
     /// Sets how long the other side may take nothing.
@@ -125,6 +190,17 @@ impl DataConnection {
         (&self.stream).write_all(&bytes)?;
         self.counters.sent(bytes.len());
         Ok(())
+    }
+
+    /// Sends a header and the bytes behind it in one step.
+    pub(super) fn send_with<T: Serialize>(
+        &mut self,
+        header: &T,
+        raw: &[u8],
+    ) -> Result<(), DataError> {
+        let mut bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;
+        bytes.extend_from_slice(raw);
+        self.send_raw(&bytes)
     }
 
     /// Receives a header.
@@ -141,15 +217,21 @@ impl DataConnection {
 
     /// Sends raw bytes.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) -> Result<(), DataError> {
-        self.stream.write_all(bytes)?;
-        self.counters.sent(bytes.len());
+        for slice in bytes.chunks(self.limits.up.slice().unwrap_or(usize::MAX)) {
+            self.stream.write_all(slice)?;
+            self.counters.sent(slice.len());
+            self.limits.up.pay(slice.len(), self.registered.was_cut())?;
+        }
         Ok(())
     }
 
     /// Fills a buffer with raw bytes.
     pub(super) fn receive_raw(&mut self, buffer: &mut [u8]) -> Result<(), DataError> {
-        self.stream.read_exact(buffer)?;
-        self.counters.received(buffer.len());
+        for slice in buffer.chunks_mut(self.limits.down.slice().unwrap_or(usize::MAX)) {
+            self.stream.read_exact(slice)?;
+            self.counters.received(slice.len());
+            self.limits.down.pay(slice.len(), self.registered.was_cut())?;
+        }
         Ok(())
     }
 
@@ -161,25 +243,28 @@ impl DataConnection {
         length: u64,
         transfer: &Transfer,
     ) -> Result<(), DataError> {
+        let step = self.limits.up.slice().map_or(STEP_BYTES, |slice| slice as u64);
         let mut left = length;
         while left > 0 {
             if transfer.is_cancelled() {
                 return Err(DataError::Cancelled);
             }
             // At most STEP_BYTES, which fits into any usize.
-            let sent = pass_on(file, &mut self.stream, left.min(STEP_BYTES) as usize)?;
+            let sent = pass_on(file, &mut self.stream, left.min(step) as usize)?;
             if sent == 0 {
                 return Err(DataError::Changed);
             }
             left -= sent as u64;
             self.counters.sent(sent);
             transfer.advance(sent as u64);
+            self.limits.up.pay(sent, self.registered.was_cut())?;
         }
         Ok(())
     }
 
     /// Whether the other side has said something, or has gone, while it was
-    /// being sent bytes.
+    /// being sent bytes. Not while somebody else reads or writes: the socket
+    /// does not wait for a moment.
     pub(super) fn has_answer(&self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
             return true;
@@ -202,8 +287,15 @@ impl DataConnection {
 
     /// A second handle to the socket, to read on a thread of its own; whoever
     /// does counts the bytes.
-    pub(super) fn reader(&self) -> io::Result<TcpStream> {
-        self.stream.try_clone()
+    pub(super) fn reader(&self) -> io::Result<Reader> {
+        let (limit, cut) = (self.limits.down.clone(), Arc::clone(self.registered.was_cut()));
+        Ok(Reader { stream: self.stream.try_clone()?, limit, cut })
+    }
+
+    /// How many connections may be doing what this one does, at the most: they
+    /// share the memory.
+    pub(super) const fn beside(&self) -> usize {
+        self.limits.sources
     }
 
     /// Shuts the connection down: whoever reads or writes it gets an error.
@@ -231,6 +323,35 @@ impl DataConnection {
         self.stream.read_exact(&mut preamble)?;
         handshake::check_preamble(preamble).map_err(|error| DataError::Peer(error.to_string()))?;
         self.receive()
+    }
+}
+
+/// Whether the other side has closed the connection.
+pub(super) fn has_ended(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected
+    )
+}
+
+/// Reads the raw bytes of a connection, as fast as may be.
+#[derive(Debug)]
+pub(super) struct Reader {
+    stream: TcpStream,
+    limit: Limiter,
+    cut: Arc<AtomicBool>,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = self.limit.slice().unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.stream.read(&mut buffer[..most])?;
+        self.limit.pay(count, &self.cut)?;
+        Ok(count)
     }
 }
 

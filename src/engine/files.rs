@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::chord::Failure;
+use crate::limits::EAGER_BYTES;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -30,10 +31,15 @@ use super::fetch;
 use super::locate::{self, Known};
 use super::relay::{Handed, hand_manifest};
 use super::serve_data::{self, Wanted};
+use super::small::Small;
 use super::transfers::Transfer;
 
-/// How long a put looks for an owner that takes it while nothing moves: the
-/// ring needs less to put another one in a dead one's place, and a node to
+/// Attempts of a put to find an owner that takes anything of it while the ring
+/// changes.
+const FIRST_PUT_ATTEMPTS: u32 = 6;
+
+/// How long a put that has moved bytes looks for an owner that takes the rest:
+/// the ring needs less to put another one in a dead one's place, and a node to
 /// restart. Each attempt goes on where the one before ended.
 const PUT_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -72,21 +78,31 @@ pub(super) async fn put(
     let size = plain_file_size(path)?;
     phases.phase("hashing");
     transfer.restart(size);
-    let manifest = hash(path, transfer)?;
+    let small = read_small(path, size)?;
+    let manifest = match &small {
+        Some(small) => small.manifest.clone(),
+        None => hash(path, transfer)?,
+    };
     let wanted = Wanted { name, root: manifest.root(), size: manifest.size(), overwrite };
     let space = access.space();
     let key = wanted.name.key(space);
     let mut last = String::new();
-    let mut moved = Instant::now();
+    let mut moved = None;
     for attempt in 0..MOST_PUT_ATTEMPTS {
         if attempt > 0 {
-            if moved.elapsed() > PUT_PATIENCE {
+            let worth_it = |moved: Instant| moved.elapsed() < PUT_PATIENCE;
+            if !moved.map_or(attempt < FIRST_PUT_ATTEMPTS, worth_it) {
                 break;
             }
             tokio::select! {
                 () = transfer.cancelled() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
+        }
+        if transfer.is_held() {
+            // Its user has it wait, which cut the connection.
+            transfer.released().await.map_err(|_| CANCELLED.to_owned())?;
+            moved = Some(Instant::now());
         }
         if transfer.is_cancelled() {
             return Err(CANCELLED.to_owned());
@@ -99,15 +115,16 @@ pub(super) async fn put(
             }
         };
         transfer.restart(size);
-        let put = Put { access, path, manifest: &manifest, wanted: &wanted, transfer, phases };
+        let (manifest, wanted, small) = (&manifest, &wanted, small.as_ref());
+        let put = Put { access, path, manifest, wanted, small, transfer, phases };
         let sent = put.send(owner);
         if transfer.has_moved() {
-            moved = Instant::now();
+            moved = Some(Instant::now());
         }
         match sent {
             Ok(DataResponse::Stored { version, holders, wanted: copies, already }) => {
                 return Ok(Outcome::Stored {
-                    name: wanted.name,
+                    name: wanted.name.clone(),
                     key,
                     size,
                     version,
@@ -137,15 +154,29 @@ fn plain_file_size(path: &Path) -> Result<u64, String> {
             Ok(()) => Ok(metadata.len()),
             Err(error) => Err(format!("{} cannot be stored: {error}", path.display())),
         },
-        Ok(_) => Err(format!("{} is not a file; put takes one file", path.display())),
+        Ok(_) => {
+            Err(format!("{} is neither a file nor a directory; put takes those", path.display()))
+        }
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
+}
+
+/// Reads a file that is small enough to be sent at once; `None`: it is not.
+fn read_small(path: &Path, size: u64) -> Result<Option<Small>, String> {
+    if size > EAGER_BYTES {
+        return Ok(None);
+    }
+    let read = tokio::task::block_in_place(|| Small::read(path, size));
+    read.map(Some).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
     let progress = |bytes| {
         transfer.advance(bytes);
-        if transfer.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        match transfer.wait_while_held() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     };
     tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
         if transfer.is_cancelled() {
@@ -162,6 +193,8 @@ struct Put<'a> {
     path: &'a Path,
     manifest: &'a Manifest,
     wanted: &'a Wanted,
+    /// All of it, when it is sent at once.
+    small: Option<&'a Small>,
     transfer: &'a Transfer,
     phases: &'a dyn Phases,
 }
@@ -175,9 +208,24 @@ impl Put<'_> {
             Access::Inside(shared) if owner == shared.me().me => {
                 self.phases.phase("storing");
                 let Put { path, manifest, wanted, transfer, .. } = *self;
+                if let Some(small) = self.small {
+                    return small.take_in(shared, &runtime, wanted, transfer, |copies, wanted| {
+                        transfer.securing(copies, wanted);
+                        Ok(())
+                    });
+                }
                 serve_data::take_in(shared, &runtime, path, manifest, wanted, transfer)
             }
-            _ => self.upload(owner),
+            access => match self.small {
+                Some(small) => {
+                    self.phases.phase("sending");
+                    let plane = access.plane();
+                    small.upload(&plane, owner, self.wanted, self.transfer, |copies, wanted| {
+                        self.secured(copies, wanted);
+                    })
+                }
+                None => self.upload(owner),
+            },
         })
     }
 
@@ -212,12 +260,7 @@ impl Put<'_> {
         self.phases.phase("securing copies");
         loop {
             match connection.receive()? {
-                // The owner waits for its disk or for the chain.
-                DataResponse::Progress { wanted: 0, .. } => {}
-                DataResponse::Progress { copies, wanted } => {
-                    self.transfer.securing(copies, wanted);
-                    self.phases.phase(&format!("securing copies {copies}/{wanted}"));
-                }
+                DataResponse::Progress { copies, wanted } => self.secured(copies, wanted),
                 answer => return Ok(answer),
             }
         }
@@ -244,6 +287,15 @@ impl Put<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of copies; none are wanted while the owner waits for its disk or
+    /// for the chain.
+    fn secured(&self, copies: u8, wanted: u8) {
+        if wanted > 0 {
+            self.transfer.securing(copies, wanted);
+            self.phases.phase(&format!("securing copies {copies}/{wanted}"));
+        }
     }
 }
 

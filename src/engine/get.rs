@@ -20,10 +20,11 @@ use crate::wire::{Request, Response};
 use super::access::{self, Access, client_hello, unexpected};
 use super::address;
 use super::commands::{file_name, members_of};
-use super::data::DataPlane;
 use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT};
 use super::files::{CANCELLED, Phases};
 use super::locate::{self, NamedContent};
+use super::missing;
+use super::small;
 use super::transfers::Transfer;
 use super::trust::Conduct;
 
@@ -64,32 +65,45 @@ pub(super) async fn get(
         Chosen::One(name, content) => (name, content),
         Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
     };
-    let job = Job {
-        name: &name,
-        content: &content,
-        fetcher: access.fetcher(name.as_str()),
-        place,
-        transfer,
-        phases,
+    fetch(access, &name, &content, place, transfer, phases).await
+}
+
+/// Fetches a content of which the sources are known, and whoever else has it by
+/// then.
+pub(super) async fn fetch(
+    access: &Access,
+    name: &FileName,
+    content: &NamedContent,
+    place: &Place,
+    transfer: &Transfer,
+    phases: &dyn Phases,
+) -> Result<Got, String> {
+    let fetcher = access.fetcher(name.as_str());
+    let ended = {
+        let job = Job { access, name, content, fetcher, place, transfer, phases };
+        let runtime = Handle::current();
+        let mut again = |over: &CancellationToken| {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = over.cancelled() => Vec::new(),
+                    () = transfer.cancelled() => Vec::new(),
+                    sources = again(access, name, content) => sources,
+                }
+            })
+        };
+        job.run(Some(&mut again))
     };
-    let runtime = Handle::current();
-    let mut again = |over: &CancellationToken| {
-        runtime.block_on(async {
-            tokio::select! {
-                () = over.cancelled() => Vec::new(),
-                () = transfer.cancelled() => Vec::new(),
-                sources = again(access, &name, &content) => sources,
-            }
-        })
-    };
-    job.run(Some(&mut again)).map_err(|error| match error {
-        Failed::Cancelled => CANCELLED.to_owned(),
-        Failed::Here(why) => why,
-        Failed::NoSource(why) if content.stored => {
-            format!("{name} is recorded on the ring but nobody could deliver it: {why}")
+    match ended {
+        Ok(got) => Ok(got),
+        Err(Failed::Cancelled) => Err(CANCELLED.to_owned()),
+        Err(Failed::Here(why)) => Err(why),
+        Err(Failed::NoSource(why)) if content.stored => {
+            Err(missing::undelivered(access, name, &content.sources, &why).await)
         }
-        Failed::NoSource(why) => format!("{name} is shared but nobody could deliver it: {why}"),
-    })
+        Err(Failed::NoSource(why)) => {
+            Err(format!("{name} is shared but nobody could deliver it: {why}"))
+        }
+    }
 }
 
 /// Fetches a file from exactly one peer, whatever ring it is on.
@@ -118,9 +132,9 @@ pub(super) async fn request(
     };
     let fetcher = access.fetcher(name.as_str());
     // It need not be on this ring; and who names one peer means that peer.
-    let plane = DataPlane { hello: client_hello(Purpose::Data), ..fetcher.plane.clone() };
+    let plane = fetcher.plane.greeting_as(client_hello(Purpose::Data));
     let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
-    let job = Job { name: &name, content: &content, fetcher, place, transfer, phases };
+    let job = Job { access, name: &name, content: &content, fetcher, place, transfer, phases };
     job.run(None).map_err(|error| match error {
         Failed::Cancelled => CANCELLED.to_owned(),
         Failed::Here(why) => why,
@@ -166,11 +180,15 @@ fn choose(name: FileName, mut contents: Vec<NamedContent>) -> Option<Chosen> {
 }
 
 /// What a text means among the contents that `contents` finds for a name.
-async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
+async fn meant<F, M>(
     text: &str,
     contents: impl Fn(FileName) -> F,
-    missing: impl FnOnce(&str) -> String,
-) -> Result<Chosen, String> {
+    missing: impl FnOnce(String) -> M,
+) -> Result<Chosen, String>
+where
+    F: Future<Output = Result<Vec<NamedContent>, String>>,
+    M: Future<Output = String>,
+{
     let mut others = None;
     if let Some((name, prefix)) = parts(text) {
         let found = contents(name.clone()).await?;
@@ -187,7 +205,7 @@ async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
     };
     match (whole, others) {
         (Some(chosen), _) => Ok(chosen),
-        (None, None) => Err(missing(text)),
+        (None, None) => Err(missing(text.to_owned()).await),
         (None, Some((name, prefix, found))) => {
             let row = |content: &NamedContent| {
                 format!("{} ({})", content.root.short(), show_bytes(content.size))
@@ -204,10 +222,7 @@ async fn meant<F: Future<Output = Result<Vec<NamedContent>, String>>>(
 /// Finds what a text means on the ring.
 async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
     let contents = async |name: FileName| contents(access, &name).await;
-    meant(text, contents, |name| {
-        format!("no file named {name} is on the ring; find PATTERN looks for names like it")
-    })
-    .await
+    meant(text, contents, async |name| missing::why(access, &name).await).await
 }
 
 /// The contents of a name. Who lies about them is noted.
@@ -223,7 +238,8 @@ async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>,
 /// Finds what a text means among the files of one peer.
 async fn ask_one(peer: Peer, text: &str) -> Result<Chosen, String> {
     let contents = async |name: FileName| contents_at(peer, &name).await;
-    meant(text, contents, |name| format!("{name} not found on {}", peer.address())).await
+    let missing = async |name| format!("{name} not found on {}", peer.address());
+    meant(text, contents, missing).await
 }
 
 /// The contents that one peer has under a name.
@@ -275,6 +291,7 @@ async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Vec<
 
 /// A content that is to be fetched to a place.
 struct Job<'a> {
+    access: &'a Access,
     name: &'a FileName,
     content: &'a NamedContent,
     fetcher: Fetcher,
@@ -319,7 +336,16 @@ impl Job<'_> {
     ) -> Result<(PathBuf, Vec<(Peer, u64)>, Manifest), FetchError> {
         let NamedContent { root, size, .. } = *self.content;
         let mut sources = self.content.sources.clone();
+        if let Some(manifest) = small::manifest(root, size) {
+            let download = Download::begin(manifest.clone(), self.place, self.name)?;
+            let (access, transfer) = (self.access, self.transfer);
+            let fetched = small::fetch(access, &self.fetcher, &sources, &download, transfer)?;
+            if let Some(delivered) = fetched {
+                return Ok((download.finish()?, delivered, manifest));
+            }
+        }
         let opened = loop {
+            self.transfer.wait_while_held()?;
             match self.fetcher.open(&sources, root, size, self.transfer) {
                 Ok(opened) => break opened,
                 Err(FetchError::NoSource(why)) => {
@@ -350,12 +376,12 @@ impl Job<'_> {
 
     /// Makes the file, or goes on with what an earlier attempt left.
     fn begin(&self, manifest: &Manifest) -> Result<Download, FetchError> {
-        let looked = |_| match self.transfer.is_cancelled() {
-            true => ControlFlow::Break(()),
-            false => {
-                self.phases.phase("checking what is here");
-                ControlFlow::Continue(())
+        let looked = |_| {
+            if self.transfer.is_cancelled() {
+                return ControlFlow::Break(());
             }
+            self.phases.phase("checking what is here");
+            ControlFlow::Continue(())
         };
         let download = Download::resume(manifest.clone(), self.place, self.name, looked)?;
         let here: u64 = download.here().iter().map(|index| manifest.len_of(index)).sum();
@@ -384,7 +410,7 @@ mod tests {
                 .map_or_else(Vec::new, |(_, bytes)| bytes.iter().map(|b| content(*b)).collect()))
         };
         let first = |contents: &[NamedContent]| contents.iter().map(|c| c.root.0[0]).collect();
-        match meant(text, contents, |name| format!("no {name}")).await? {
+        match meant(text, contents, async |name| format!("no {name}")).await? {
             Chosen::One(name, content) => Ok((name.to_string(), first(&[content]))),
             Chosen::Several(name, contents) => Ok((name.to_string(), first(&contents))),
         }

@@ -22,6 +22,7 @@ use super::connection::{self, ConnectError, Ending};
 use super::keep;
 use super::links::{Links, Sent};
 use super::publish::Publisher;
+use super::serve::Asker;
 use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
 use super::{mesh, provide, search, serve, tombstones};
@@ -387,7 +388,8 @@ impl Hub {
                 }
             }
             Frame::Request { id, request } => {
-                serve::answer(self, address, request, move |response| {
+                let asker = Asker { member: address, here: connection.here };
+                serve::answer(self, asker, request, move |response| {
                     connection.send(Frame::Response { id, response });
                 });
             }
@@ -439,7 +441,8 @@ impl Hub {
 
     fn request(&mut self, address: SocketAddr, request: Request, done: oneshot::Sender<Response>) {
         if address == self.core.peer().address() {
-            serve::answer(self, Some(address), request, move |response| {
+            let asker = Asker { member: Some(address), here: true };
+            serve::answer(self, asker, request, move |response| {
                 let _ = done.send(response);
             });
             return;
@@ -495,6 +498,9 @@ pub(super) const fn request_limit(request: &Request) -> Duration {
         | Request::Providers { .. }
         | Request::Provide { .. }
         | Request::Peers
+        | Request::Transfers
+        | Request::Absent
+        | Request::Steer { .. }
         | Request::Say { .. }
         | Request::Info
         | Request::Fingers

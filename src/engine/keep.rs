@@ -109,6 +109,8 @@ impl Shared {
             hello: self.me().hello(Purpose::Data),
             counters: std::sync::Arc::clone(&self.counters),
             cuts: self.cuts.clone(),
+            idle: self.idle.clone(),
+            limits: self.limits.clone(),
         }
     }
 }

@@ -176,6 +176,12 @@ pub(super) async fn locate(access: &Access, name: &FileName) -> Result<Known, St
     look_for(access, name, Some(name.to_string())).await
 }
 
+/// Whether a name was removed from the ring, and nobody shares a file under it.
+pub(super) async fn is_removed(access: &Access, name: &FileName) -> bool {
+    let known = look_for(access, name, None).await;
+    known.is_ok_and(|known| known.record.is_some() && known.is_empty())
+}
+
 /// Finds what is known of a name now. With `shown`, the dashboard draws the
 /// hops.
 pub(super) async fn look_for(

@@ -40,6 +40,8 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use hub::Hub;
+use idle::Idle;
+use limits::Limits;
 use publish::Publisher;
 use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
@@ -54,6 +56,7 @@ mod bursts;
 pub mod client;
 mod commands;
 mod connection;
+mod control;
 mod cuts;
 mod data;
 mod events;
@@ -63,10 +66,14 @@ mod forward;
 mod frames;
 mod get;
 mod hub;
+mod idle;
 mod keep;
+mod limits;
+mod lines;
 mod links;
 mod locate;
 mod mesh;
+mod missing;
 mod pace;
 mod places;
 mod provide;
@@ -83,9 +90,11 @@ mod serve;
 mod serve_data;
 mod shared;
 mod shares;
+mod small;
 mod timers;
 mod tombstones;
 mod transfers;
+mod tree;
 mod trust;
 
 /// How a node is set up.
@@ -231,6 +240,7 @@ impl Node {
                 .map_err(|error| StartError::Store(error.to_string()))?
                 .map_err(|error| StartError::Store(error.to_string()))?
         };
+        store.set_quota(config.quota);
         let params = remembered_params(&store, &recovery, &config.params);
         let core = chord::Node::new(
             chord::Config {
@@ -265,8 +275,10 @@ impl Node {
             identity: identities,
             store,
             counters: Arc::default(),
-            transfers: Transfers::new(started),
+            transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
+            idle: Idle::default(),
+            limits: Limits::new(&config.transfers),
             download_dir: config
                 .download_dir
                 .clone()
@@ -297,6 +309,7 @@ impl Node {
         shared.tasks.spawn(hub.run(start));
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
+        shared.tasks.spawn(relay::tidy(shared.clone()));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));

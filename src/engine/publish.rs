@@ -16,8 +16,8 @@ use crate::chord::{self, CensusState, Notice, Reply, Ticket};
 use crate::id::Id;
 use crate::peer::Peer;
 use crate::view::{
-    Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Role,
-    Sharing, Snapshot, Standing, Step, Traffic, UiEvent,
+    Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour,
+    RateLimits, Role, Sharing, Snapshot, Standing, Step, Traffic, UiEvent,
 };
 
 use super::bursts::Notices;
@@ -309,6 +309,7 @@ impl Publisher {
             scan: board.scan,
             sharing: board.sharing,
             transfers: shared.transfers.rows(),
+            limits: shared.limits.rates(),
             health: self.health(core, &known),
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
             traffic: self.traffic(now, shared),
@@ -488,6 +489,7 @@ pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
         lookup: None,
         traffic: Traffic::default(),
         events_dropped: 0,
+        limits: RateLimits::default(),
         fault: None,
     }
 }

@@ -31,7 +31,7 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
 use crate::store::{Incoming, IncomingError, Store, StoreError};
-use crate::transfer::manifest::{Manifest, PieceIndex, piece_count};
+use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::pieces::PieceSet;
 use crate::view::TransferKind;
 use crate::wire::data::DataResponse;
@@ -40,15 +40,23 @@ use super::data::{DataConnection, DataError};
 use super::fetch;
 use super::forward::Forward;
 use super::shared::Shared;
+use super::small;
 use super::transfers::Transfer;
 
 /// A content that came over a chain and that no record names by then is given
 /// up: its owner died before it could commit, or somebody filled disks.
 const UNCLAIMED: Duration = Duration::from_secs(120);
 
+/// How often it is looked for what unfinished uploads left too long ago: it may
+/// stay this much longer.
+const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
+
 /// Whoever waits for a node that verifies what it has, makes a content durable
 /// or waits for those behind it hears at least this often that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// What somebody hears who sends a content to a node that is in no ring.
+pub(super) const NO_MEMBER: &str = "this node is not a member now";
 
 /// Who comes behind the owner in the chain of a name that `owner` owns.
 pub(super) fn chain(
@@ -150,6 +158,13 @@ pub(super) struct Part {
     pub(super) rest: Vec<Peer>,
 }
 
+/// Leaves of the rest of a chain those that come behind this node: a chain runs
+/// along the ring, and nobody is sent bytes because a stranger says so.
+pub(super) fn along_the_ring(rest: &mut Vec<Peer>, successors: &[Peer]) {
+    rest.retain(|peer| successors.contains(peer));
+    rest.truncate(usize::from(MAX_REPLICAS));
+}
+
 /// Takes in a content from the node before in a chain, and answers. Blocks.
 pub(super) fn take_part(
     shared: &Shared,
@@ -168,11 +183,9 @@ pub(super) fn take_part(
             (core.standing() == Standing::Member).then(|| core.successors().to_vec())
         }));
     let Some(successors) = looked.flatten() else {
-        return refuse(connection, "this node is not a member now".to_owned());
+        return refuse(connection, NO_MEMBER.to_owned());
     };
-    // A chain runs along the ring; nobody is sent bytes because a stranger says so.
-    rest.retain(|peer| successors.contains(peer));
-    rest.truncate(usize::from(MAX_REPLICAS));
+    along_the_ring(&mut rest, &successors);
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
     let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
@@ -205,11 +218,10 @@ pub(super) fn receive_manifest(
     root: ContentHash,
     size: u64,
 ) -> Result<Manifest, DataError> {
-    if piece_count(size) > 1 {
-        return fetch::receive_manifest(connection, root, size);
+    match small::manifest(root, size) {
+        Some(manifest) => Ok(manifest),
+        None => fetch::receive_manifest(connection, root, size),
     }
-    let only = vec![root.0; piece_count(size) as usize];
-    Manifest::from_parts(root, size, only).map_err(|error| DataError::Lied(error.to_string()))
 }
 
 /// Sends the manifest to whoever said to proceed with an upload; the pieces
@@ -327,10 +339,7 @@ impl Passage<'_> {
     /// Reads the pieces that are not here from a local file; who behind this
     /// node has the content durably, once it is durable here.
     pub(super) fn copy(&self, path: &Path, transfer: &Transfer) -> Result<Vec<Peer>, PassError> {
-        let beat = || match transfer.is_cancelled() {
-            true => Err(DataError::Cancelled),
-            false => Ok(()),
-        };
+        let beat = || if transfer.is_cancelled() { Err(DataError::Cancelled) } else { Ok(()) };
         let content = self.open(transfer, beat)?;
         let here = content.here();
         self.through(&content, beat, || {
@@ -344,7 +353,7 @@ impl Passage<'_> {
                 let offset = self.manifest.offset_of(run.start);
                 file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
                 for index in (run.start.0..run.end.0).map(PieceIndex) {
-                    beat()?;
+                    transfer.wait_while_held().map_err(DataError::from)?;
                     piece.resize(self.manifest.len_of(index) as usize, 0);
                     file.read_exact(&mut piece).map_err(unreadable)?;
                     content.write(index, &piece).map_err(|error| match error {
@@ -377,8 +386,13 @@ impl Passage<'_> {
             return Err(error.into());
         }
         let content = content.map_err(|error| PassError::Failed(self.unwritten(error.into())))?;
-        let here = content.here().iter().map(|index| self.manifest.len_of(index)).sum();
+        let there = content.here();
+        let here = there.iter().map(|index| self.manifest.len_of(index)).sum();
         transfer.goes_on(self.manifest.size(), here);
+        if !there.is_empty() {
+            let (name, count) = (self.name, self.manifest.count());
+            tracing::info!("{name} goes on with {} of its {count} pieces", there.len());
+        }
         Ok(content)
     }
 
@@ -434,23 +448,39 @@ impl Passage<'_> {
         })
     }
 
-    /// What somebody is told whose content could not be written here.
     fn unwritten(&self, error: IncomingError) -> String {
-        let me = self.shared.me().me.address();
-        match error {
-            IncomingError::WrongPiece(index) => format!(
-                "piece {index} arrived damaged: the file changed while it was sent, or the network is faulty; put it again"
-            ),
-            IncomingError::Disk(error) if error.is_full() => {
-                format!("{me} has no room for {}: {error}", self.name)
-            }
-            IncomingError::Disk(error) => format!("{me} could not store {}: {error}", self.name),
+        unwritten(self.shared, self.name, error)
+    }
+}
+
+/// What somebody is told whose content could not be written here.
+pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) -> String {
+    let me = shared.me().me.address();
+    match error {
+        IncomingError::WrongPiece(index) => format!(
+            "piece {index} arrived damaged: the file changed while it was sent, or the network is faulty; put it again"
+        ),
+        IncomingError::Disk(error) if error.is_full() => {
+            format!("{me} has no room for {name}: {error}")
         }
+        IncomingError::Disk(error) => format!("{me} could not store {name}: {error}"),
+    }
+}
+
+/// Removes what unfinished uploads left, once it is too old.
+pub(super) async fn tidy(shared: Shared) {
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+        }
+        let store = shared.store.clone();
+        let _ = shared.tasks.spawn_blocking(move || store.expire()).await;
     }
 }
 
 /// Gives a content up after a while, unless a record names it by then.
-fn give_up_later(shared: &Shared, root: ContentHash) {
+pub(super) fn give_up_later(shared: &Shared, root: ContentHash) {
     let Some(claim) = shared.store.claim(&root) else { return };
     let shared = shared.clone();
     let tasks = shared.tasks.clone();

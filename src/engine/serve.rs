@@ -10,17 +10,26 @@ use crate::record::Provider;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
+use super::control;
 use super::hub::Hub;
 use super::mesh::words;
 use super::search::{self, here};
 use super::shared::Shared;
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    /// The advertised address of a member; `None`: a client.
+    pub(super) member: Option<SocketAddr>,
+    /// Whether it is on this machine.
+    pub(super) here: bool,
+}
+
 /// Answers a request: at once when the core's state holds the answer,
-/// otherwise from a task. `asker` is the advertised address of the member that
-/// asks; `None`: a client.
+/// otherwise from a task.
 pub(super) fn answer(
     hub: &mut Hub,
-    asker: Option<SocketAddr>,
+    asker: Asker,
     request: Request,
     respond: impl FnOnce(Response) + Send + 'static,
 ) {
@@ -66,7 +75,7 @@ pub(super) fn answer(
             let providers = fastrand::choose_multiple(known, MAX_PAGE);
             respond(Response::Providers { providers });
         }
-        Request::Provide { providers } => match may_provide(asker, &providers) {
+        Request::Provide { providers } => match may_provide(asker.member, &providers) {
             Ok(()) => later(hub, respond, move |shared| async move {
                 match shared.core(Command::Provide { providers }).await {
                     Some(Reply::Provided { sources }) => Response::Provided { sources },
@@ -109,6 +118,14 @@ pub(super) fn answer(
                 Err(why) => Response::Failed { why },
             }
         }),
+        Request::Transfers | Request::Steer { .. } if !asker.here => {
+            respond(Response::Failed { why: control::elsewhere(core.peer()) });
+        }
+        Request::Absent => respond(Response::Absent { peers: core.remembered() }),
+        Request::Transfers => respond(control::told(&hub.shared().transfers)),
+        Request::Steer { number, steering } => {
+            respond(control::steer(&hub.shared().transfers, number, steering));
+        }
         Request::Lookup { key } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),

@@ -4,12 +4,13 @@
 use std::io::{self, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::chord::{Command, Reply, Upload};
+use crate::limits::EAGER_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
@@ -23,6 +24,7 @@ use super::data::{DataConnection, DataError, STALL_LIMIT};
 use super::fetch;
 use super::relay::{self, Part, PassError, Passage};
 use super::shared::Shared;
+use super::small;
 use super::transfers::Transfer;
 
 /// Data connections at once: each has a thread. Whoever comes beyond waits in
@@ -34,15 +36,24 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Between two requests a connection holds its thread no longer than this; the
 /// first one comes within [`HELLO_LIMIT`] or not at all.
-const REQUEST_WAIT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Serves one data connection until the other side closes it. Blocks.
-pub(super) fn serve(shared: &Shared, runtime: &Handle, stream: TcpStream) {
-    let result = shared
-        .data_plane()
-        .accepted(stream)
-        .map_err(DataError::from)
-        .and_then(|connection| Server { shared, runtime, connection, serving: None }.run());
+/// How soon a connection on which nothing is asked gives its thread up when
+/// others need it.
+const CROWDED_LOOK: Duration = Duration::from_millis(250);
+
+/// Serves one data connection until the other side closes it. While `crowded`
+/// says that threads are short, one on which nothing is asked is closed. Blocks.
+pub(super) fn serve(
+    shared: &Shared,
+    runtime: &Handle,
+    stream: TcpStream,
+    crowded: &dyn Fn() -> bool,
+) {
+    let result =
+        shared.data_plane().accepted(stream).map_err(DataError::from).and_then(|connection| {
+            Server { shared, runtime, connection, serving: None, crowded }.run()
+        });
     if let Err(error) = result {
         tracing::debug!(%error, "a data connection ended");
     }
@@ -54,6 +65,8 @@ struct Server<'a> {
     connection: DataConnection,
     /// What this connection is being sent.
     serving: Option<(ContentHash, Transfer)>,
+    /// Whether threads are short.
+    crowded: &'a dyn Fn() -> bool,
 }
 
 impl Server<'_> {
@@ -80,23 +93,44 @@ impl Server<'_> {
             match request {
                 DataRequest::Manifest { root } => self.manifest(root)?,
                 DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
-                DataRequest::Upload { follows: true, .. }
-                | DataRequest::Relay { follows: true, .. } => {
-                    // The bytes come anyway: there is no way back to headers.
-                    let why = "this node takes no bytes unasked".to_owned();
-                    self.connection.send(&DataResponse::Failed { why: why.clone() })?;
-                    return Err(DataError::Lied(why));
-                }
-                DataRequest::Relay { name, root, size, rest, .. } => {
+                DataRequest::Relay { name, root, size, rest, follows } => {
                     let part = Part { name, root, size, rest };
-                    relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
+                    if follows {
+                        let connection = &mut self.connection;
+                        let answer =
+                            small::take_part(self.shared, self.runtime, connection, &part)?;
+                        connection.send(&answer)?;
+                    } else {
+                        relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
+                    }
                 }
-                DataRequest::Upload { name, root, size, overwrite, .. } => {
-                    self.upload(&Wanted { name, root, size, overwrite })?;
+                DataRequest::Upload { name, root, size, overwrite, follows } => {
+                    let wanted = Wanted { name, root, size, overwrite };
+                    if follows {
+                        let connection = &mut self.connection;
+                        let answer =
+                            small::take_upload(self.shared, self.runtime, connection, &wanted)?;
+                        connection.send(&answer)?;
+                    } else {
+                        self.upload(&wanted)?;
+                    }
                 }
             }
-            self.connection.wait_at_most(REQUEST_WAIT)?;
+            if !self.await_request()? {
+                return Ok(());
+            }
         }
+    }
+
+    /// Waits for a further request; `false`: none came.
+    fn await_request(&self) -> Result<bool, DataError> {
+        let since = Instant::now();
+        while !self.connection.await_more(CROWDED_LOOK)? {
+            if since.elapsed() > REQUEST_WAIT || (self.crowded)() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
@@ -128,8 +162,21 @@ impl Server<'_> {
             return self.connection.send(&DataResponse::Failed { why });
         }
         file.seek(SeekFrom::Start(offset))?;
-        self.connection.send(&DataResponse::Bytes { length })?;
         let transfer = self.transfer(root, size);
+        if length <= EAGER_BYTES {
+            let sent = small::serve(&mut self.connection, &file, length, &transfer)?;
+            if !sent {
+                return self.connection.send(&DataResponse::NotFound);
+            }
+            if length == size {
+                // The connection may be kept for another file.
+                transfer.end(Ok(()));
+            } else {
+                self.serving = Some((root, transfer));
+            }
+            return Ok(());
+        }
+        self.connection.send(&DataResponse::Bytes { length })?;
         self.connection.send_file(&file, length, &transfer)?;
         self.serving = Some((root, transfer));
         Ok(())
@@ -330,6 +377,6 @@ pub(super) fn commit(
     })
 }
 
-fn stopping() -> String {
+pub(super) fn stopping() -> String {
     "the node is stopping; try another member".to_owned()
 }

@@ -23,6 +23,8 @@ use crate::wire::{Frame, MeshMessage, Request, Response};
 use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
+use super::idle::Idle;
+use super::limits::Limits;
 use super::places::Place;
 use super::shares::Shares;
 use super::transfers::Transfers;
@@ -91,6 +93,10 @@ pub(super) struct Shared {
     pub(super) transfers: Transfers,
     /// Data connections in use, to be cut when the node stops.
     pub(super) cuts: Cuts,
+    /// Those of them that wait for a further request.
+    pub(super) idle: Idle,
+    /// How fast they may be, all together.
+    pub(super) limits: Limits,
     /// Where downloads go.
     pub(super) download_dir: PathBuf,
     /// Where the node keeps everything else.

@@ -180,19 +180,23 @@ impl Catalogue {
         })
     }
 
+    /// The records that refer to a content.
+    pub(super) fn referring(&self, root: &ContentHash) -> Result<Vec<Record>, StoreError> {
+        self.read(|database| {
+            let records = Records::open(database)?;
+            let mut found = Vec::new();
+            for name in database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)? {
+                found.extend(records.get(name?.value())?);
+            }
+            Ok(found)
+        })
+    }
+
     /// The name of a record that refers to a content.
     pub(super) fn one_referring(&self, root: &ContentHash) -> Result<Option<FileName>, StoreError> {
         self.read(|database| {
             let mut names = database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)?;
             names.next().transpose()?.map(|name| file_name(name.value())).transpose()
-        })
-    }
-
-    /// All names whose records refer to a content.
-    pub(super) fn all_referring(&self, root: &ContentHash) -> Result<Vec<FileName>, StoreError> {
-        self.read(|database| {
-            let names = database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)?;
-            names.map(|name| file_name(name?.value())).collect()
         })
     }
 

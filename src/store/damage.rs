@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::commit::Change;
 use super::error::StoreError;
-use super::{Shared, Store};
+use super::{Shared, Store, hash_open_file};
 use crate::record::{ContentHash, Record};
 use crate::transfer::manifest::{Manifest, PieceHasher, PieceIndex};
 
@@ -36,15 +36,13 @@ pub enum Verified {
 }
 
 /// Where the bytes of a damaged content went.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
     /// The records that named it; the store does not have them any more.
     pub records: Vec<Record>,
     /// Where the damaged bytes are kept; `None`: what is right of them is used
     /// when the content comes in again.
     pub kept: Option<PathBuf>,
-    /// The disk refused a part of it; the records above are gone all the same.
-    pub failure: Option<StoreError>,
 }
 
 impl Store {
@@ -63,64 +61,76 @@ impl Store {
     /// the look off.
     ///
     /// # Errors
-    /// The disk's, when the content cannot be opened. What cannot be read is
-    /// damaged.
+    /// The catalogue's, or the disk's when the content cannot be opened. What
+    /// cannot be read is damaged.
     pub fn verify(
         &self,
         root: &ContentHash,
         mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Verified, StoreError> {
         let Some(file) = self.open_blob(root)? else { return Ok(Verified::Gone) };
-        let manifest = match self.manifest(root) {
-            Ok(Some(manifest)) => manifest,
-            Ok(None) => return Ok(Verified::Gone),
-            Err(StoreError::Damaged { .. }) => {
-                return Ok(Verified::Damaged { bad: vec![PieceIndex(0)], pieces: 1 });
-            }
-            Err(error) => return Err(error),
+        let known = match self.shared.contents.manifest(root) {
+            Some(manifest) => Some(manifest),
+            None => self.shared.catalogue.manifest(root)?,
         };
-        Ok(compare(&file, &manifest, &mut step))
+        match known {
+            Some(manifest) => Ok(compare(&file, &manifest, &mut step)),
+            None => self.verify_anew(root, &file, &mut step),
+        }
+    }
+
+    /// Without the hashes of its pieces only the whole content can be judged.
+    fn verify_anew(
+        &self,
+        root: &ContentHash,
+        file: &File,
+        step: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Verified, StoreError> {
+        let mut stopped = false;
+        let hashed = hash_open_file(file, |bytes| {
+            let go_on = step(bytes);
+            stopped = go_on.is_break();
+            go_on
+        });
+        if stopped {
+            return Ok(Verified::Stopped);
+        }
+        match hashed {
+            Ok(manifest) if manifest.root() == *root => {
+                self.shared.catalogue.set_manifest(&manifest)?;
+                Ok(Verified::Whole)
+            }
+            _ => Ok(Verified::Damaged { bad: vec![PieceIndex(0)], pieces: 1 }),
+        }
     }
 
     /// Takes a damaged content out of the store, and with it the records that
     /// name it. What is right of its bytes need not come again; with `keep`
     /// all of them stay as they are in a directory of their own, for a person
-    /// who has nothing better. `None` when somebody is at work on the content:
-    /// nothing changed then.
+    /// who has nothing better. Those who commit the same content are waited
+    /// for. One that is not here gives no records.
     ///
     /// # Errors
-    /// The disk's, when nothing changed yet; see also [`SetAside::failure`].
-    pub fn set_aside(
-        &self,
-        root: &ContentHash,
-        keep: bool,
-    ) -> Result<Option<SetAside>, StoreError> {
+    /// After one the content is out of use, or not; calling again goes on.
+    pub fn set_aside(&self, root: &ContentHash, keep: bool) -> Result<SetAside, StoreError> {
         let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
-        let Some(_removal) = contents.take(*root) else { return Ok(None) };
-        let (mut records, mut kept, mut failure) = (Vec::new(), None, None);
-        for name in catalogue.all_referring(root)? {
-            let Some(record) = catalogue.record(&name)? else { continue };
-            if record.version.root == *root && !record.is_deleted() {
-                let change = Change::Forget { name, version: record.version };
-                match commits.change(change, blobs, catalogue) {
-                    Ok(_) => records.push(record),
-                    Err(error) => failure = Some(error),
-                }
+        let _removal = contents.exclude(*root);
+        // A record without a blob is what every start looks for, so the blob
+        // goes first.
+        let kept = match blobs.size(root)? {
+            Some(size) if keep => Some(blobs.keep_damaged(root, size)?),
+            Some(size) => {
+                blobs.set_aside(root, size)?;
+                None
             }
-        }
-        let moved = match blobs.size(root) {
-            // A record names it still: the next look tries again.
-            _ if failure.is_some() => Ok(None),
-            Ok(Some(_)) if keep => blobs.keep_damaged(root).map(Some),
-            Ok(Some(size)) => blobs.set_aside(root, size).map(|()| None),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
+            None => None,
         };
-        match moved {
-            Ok(path) => kept = path,
-            Err(error) => failure = Some(error),
+        let records = catalogue.referring(root)?;
+        for record in &records {
+            let (name, version) = (record.name.clone(), record.version);
+            commits.change(Change::Forget { name, version }, blobs, catalogue)?;
         }
-        Ok(Some(SetAside { records, kept, failure }))
+        Ok(SetAside { records, kept })
     }
 }
 
@@ -250,7 +260,7 @@ mod tests {
         let manifest = store.manifest(&root).expect("readable").expect("here");
         bytes[7] ^= 1;
         fs::write(blob(dir.path(), &root), &bytes).expect("writable");
-        let aside = store.set_aside(&root, false).expect("it works").expect("nobody uses it");
+        let aside = store.set_aside(&root, false).expect("it works");
         let names: Vec<&str> = aside.records.iter().map(|record| record.name.as_str()).collect();
         assert_eq!((names, aside.kept), (vec!["a", "b"], None));
         assert!(!store.holds(&root));
@@ -265,7 +275,7 @@ mod tests {
         let (store, root, mut bytes) = stored(dir.path());
         bytes[7] ^= 1;
         fs::write(blob(dir.path(), &root), &bytes).expect("writable");
-        let aside = store.set_aside(&root, true).expect("it works").expect("nobody uses it");
+        let aside = store.set_aside(&root, true).expect("it works");
         let kept = aside.kept.expect("a place");
         assert!(fs::read(&kept).expect("it is there") == bytes);
         drop(store);

@@ -6,6 +6,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::state::{App, Focus, Overlay, Panel};
+use crate::view::TransferState;
 
 /// What a key does in the panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Action {
     Copy,
     /// Stop the selected transfer.
     Cancel,
+    /// Have the selected transfer wait, or go on.
+    Pause,
     /// End the link with the selected peer.
     Disconnect,
     /// The results of the last search or scan once more.
@@ -254,6 +257,14 @@ pub const BINDINGS: &[Binding] = &[
         Scope::Panels,
         "cancel",
         "stop the selected transfer",
+    ),
+    binding(
+        "pause",
+        Action::Pause,
+        &[char('p')],
+        Scope::Panels,
+        "pause",
+        "pause the transfer, or resume it",
     ),
     binding(
         "disconnect",
@@ -464,7 +475,12 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     let shown = |binding: &&Binding| {
         !binding.hint.is_empty() && is_live(app, binding) && now(binding.action)
     };
-    let hint = |binding: &Binding| (binding.keys[0].show(), binding.hint);
+    let paused = app.selected_transfer().is_some_and(|row| row.state == TransferState::Paused);
+    let word = |binding: &Binding| match binding.action {
+        Action::Pause if paused => "resume",
+        _ => binding.hint,
+    };
+    let hint = |binding: &Binding| (binding.keys[0].show(), word(binding));
     let live = || BINDINGS.iter().filter(shown);
     let mut hints: Vec<_> = live().filter(own).chain(live().filter(anywhere)).map(hint).collect();
     hints.insert(0, key("1-7", "panel"));
@@ -497,7 +513,7 @@ fn results_hints(app: &App) -> Vec<(String, &'static str)> {
 const fn home(action: Action) -> Option<Panel> {
     match action {
         Action::Search | Action::Level | Action::Follow => Some(Panel::Events),
-        Action::Cancel => Some(Panel::Transfers),
+        Action::Cancel | Action::Pause => Some(Panel::Transfers),
         Action::Disconnect => Some(Panel::Peers),
         _ => None,
     }

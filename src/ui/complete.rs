@@ -356,7 +356,7 @@ mod tests {
             description("put"),
             "put PATH [--as NAME] [--overwrite]: store a file on the ring"
         );
-        assert_eq!(description("put "), "PATH: a file on this machine");
+        assert_eq!(description("put "), "PATH: a file or directory on this machine");
         assert_eq!(description("put a --as "), "--as NAME: the name on the ring");
         assert_eq!(
             description("put a --overwrite"),

@@ -99,6 +99,7 @@ pub const fn command(action: Action) -> Option<&'static str> {
         Action::Panel(Panel::Transfers) => "transfers",
         Action::Panel(Panel::Peers) => "peers",
         Action::Cancel => "cancel N",
+        Action::Pause => "pause N",
         Action::Disconnect => "disconnect PEER",
         Action::Export => "info --json",
         _ => return None,
@@ -116,7 +117,7 @@ mod tests {
         for binding in BINDINGS {
             let Some(line) = super::command(binding.action) else { continue };
             // The shell knows --json, the prompt has panels for it.
-            let line = line.replace("cancel N", "cancel 1").replace(" --json", "");
+            let line = line.replace(" N", " 1").replace(" --json", "");
             assert!(parse_line(&line).is_ok(), "{line}");
         }
     }

@@ -10,7 +10,7 @@ use crossterm::event::{
 use ratatui::layout::Position;
 
 use crate::view::command::{Command, quote};
-use crate::view::{Level, Snapshot, Standing, UiEvent};
+use crate::view::{Level, Snapshot, Standing, TransferRow, TransferState, UiEvent, transfers};
 
 use super::action::{self, Action};
 use super::explain;
@@ -341,7 +341,13 @@ impl App {
             Action::Level => self.next_level(),
             Action::Follow => (self.log.scrolled, self.log.unseen) = (0, 0),
             Action::Copy => return self.copy(),
-            Action::Cancel => return self.cancel(),
+            Action::Cancel => return self.steer(|_| "cancel"),
+            Action::Pause => {
+                return self.steer(|row| match row.state {
+                    TransferState::Paused => "resume",
+                    _ => "pause",
+                });
+            }
             Action::Disconnect => return self.disconnect(),
             Action::Results => self.reopen_results(),
             Action::Export => return self.export(),
@@ -457,7 +463,7 @@ impl App {
                 usize::from(snapshot.predecessor.is_some()) + snapshot.successors.len()
             }
             Panel::Files => snapshot.files.len(),
-            Panel::Transfers => snapshot.transfers.len(),
+            Panel::Transfers => transfers::listed(&snapshot.transfers).len(),
             Panel::Peers => snapshot.peers.len() + snapshot.registries.len(),
             Panel::Events => self.visible_events().count(),
         }
@@ -493,7 +499,7 @@ impl App {
                 all.nth(at).map(|neighbour| address(&neighbour.peer))
             }
             Panel::Files => snapshot.files.get(at).map(|file| quote(file.name.as_str())),
-            Panel::Transfers => snapshot.transfers.get(at).map(|row| quote(&row.name)),
+            Panel::Transfers => self.selected_transfer().map(|row| quote(&row.name)),
             Panel::Peers => match at.checked_sub(snapshot.peers.len()) {
                 None => snapshot.peers.get(at).map(|row| address(&row.peer)),
                 Some(at) => snapshot.registries.get(at).map(|row| row.address.to_string()),
@@ -504,11 +510,18 @@ impl App {
         }
     }
 
-    fn cancel(&mut self) -> Vec<Do> {
+    /// The transfer on which the keys of its panel act.
+    pub(super) fn selected_transfer(&self) -> Option<&TransferRow> {
         let at = self.tables[Panel::Transfers.index()].selected;
-        let selected = self.snapshot().transfers.get(at).filter(|_| self.panel == Panel::Transfers);
-        match selected.map(|row| row.number) {
-            Some(number) => self.run_confirmed(&format!("cancel {number}")),
+        let rows = transfers::listed(&self.snapshot().transfers);
+        rows.get(at).copied().filter(|_| self.panel == Panel::Transfers)
+    }
+
+    /// Carries out a command on the selected transfer.
+    fn steer(&mut self, command: impl Fn(&TransferRow) -> &'static str) -> Vec<Do> {
+        let line = self.selected_transfer().map(|row| format!("{} {}", command(row), row.number));
+        match line {
+            Some(line) => self.run_confirmed(&line),
             None => {
                 self.tell(Level::Warn, "select a transfer first: 5 shows them".to_owned());
                 Vec::new()

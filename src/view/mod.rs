@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod registry;
 pub mod target;
 pub mod text;
+pub mod transfers;
 
 pub use command::Command;
 pub use outcome::{CommandFailed, Outcome};
@@ -71,6 +72,9 @@ pub struct Snapshot {
     pub sharing: Sharing,
     /// Running and recently ended transfers, newest first.
     pub transfers: Vec<TransferRow>,
+    /// How fast they may be, all together.
+    #[serde(default)]
+    pub limits: RateLimits,
     /// The ring's health as far as this node can see.
     pub health: Health,
     /// The last lookup that somebody asked for, finished or not.
@@ -184,6 +188,43 @@ pub struct FileRow {
     pub copies: u8,
     /// Copies wanted: k, or all nodes when fewer. Of a shared file: 0.
     pub wanted: u8,
+}
+
+/// How safe a file is, by its copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CopyHealth {
+    /// As many copies as are wanted.
+    #[serde(rename = "ok")]
+    Ok,
+    /// Copies are missing; the ring makes new ones.
+    #[serde(rename = "repairing")]
+    Repairing,
+    /// The last copy, and more are wanted: one death more and it is lost.
+    #[serde(rename = "at risk")]
+    AtRisk,
+}
+
+impl CopyHealth {
+    /// In words for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            CopyHealth::Ok => "ok",
+            CopyHealth::Repairing => "repairing",
+            CopyHealth::AtRisk => "at risk",
+        }
+    }
+}
+
+impl FileRow {
+    /// How safe it is; `None`: a shared file, of which nobody makes copies.
+    pub const fn health(&self) -> Option<CopyHealth> {
+        match self.role {
+            Role::Shared => None,
+            Role::Owner | Role::Replica if self.copies >= self.wanted => Some(CopyHealth::Ok),
+            Role::Owner | Role::Replica if self.copies <= 1 => Some(CopyHealth::AtRisk),
+            Role::Owner | Role::Replica => Some(CopyHealth::Repairing),
+        }
+    }
 }
 
 /// A peer beyond the ring: a link, or somebody with a reputation.
@@ -348,6 +389,16 @@ pub struct Sharing {
     pub hashing: u32,
 }
 
+/// Bytes a second that may be moved, over all transfers together; `None`: as many
+/// as there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimits {
+    /// Sent.
+    pub up: Option<u64>,
+    /// Received.
+    pub down: Option<u64>,
+}
+
 /// A transfer of bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferRow {
@@ -430,6 +481,19 @@ pub enum TransferState {
     Cancelled,
 }
 
+impl TransferState {
+    /// Whether it has not ended: it moves, waits, or is being made safe.
+    pub const fn is_under_way(&self) -> bool {
+        matches!(
+            self,
+            TransferState::Queued
+                | TransferState::Running
+                | TransferState::Paused
+                | TransferState::Securing { .. }
+        )
+    }
+}
+
 /// Zave's ring properties as this node's census sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -453,6 +517,13 @@ impl Snapshot {
     /// The files that are held here for the ring; shared ones are their user's.
     pub fn kept(&self) -> usize {
         self.files.iter().filter(|file| file.role != Role::Shared).count()
+    }
+
+    /// The files held here that have too few copies: those that are being
+    /// repaired, and those at risk.
+    pub fn unwell(&self) -> (usize, usize) {
+        let count = |health| self.files.iter().filter(|f| f.health() == Some(health)).count();
+        (count(CopyHealth::Repairing), count(CopyHealth::AtRisk))
     }
 
     /// The members that died or left lately and are still shown.

@@ -144,6 +144,8 @@ pub enum Outcome {
     Transfers(Vec<TransferRow>),
     /// `put` of a directory.
     StoredAll {
+        /// The directory's name on the ring, with which those of its files begin.
+        name: FileName,
         /// Files of which all copies are made now.
         stored: u32,
         /// Files that were there already.
@@ -154,12 +156,18 @@ pub enum Outcome {
         millis: u64,
         /// What failed: the name or path, and why; in their order.
         failed: Vec<(String, String)>,
+        /// What is no regular file and was left out: the path, and what it is.
+        skipped: Vec<(String, String)>,
     },
     /// `get` of a directory.
     FetchedAll {
+        /// The directory's name on the ring, with which those of its files begin.
+        name: FileName,
         /// Files that were saved.
         fetched: u32,
-        /// Their bytes.
+        /// Files that were there already, with the same content.
+        already: u32,
+        /// Bytes of both.
         bytes: u64,
         /// Below this directory.
         path: PathBuf,
@@ -167,6 +175,9 @@ pub enum Outcome {
         millis: u64,
         /// What failed: the name, and why; in their order.
         failed: Vec<(String, String)>,
+        /// Members that did not say what they have: files that only they have
+        /// are missing.
+        silent: Vec<Peer>,
     },
     /// `pause`.
     Paused {

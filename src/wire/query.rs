@@ -91,6 +91,29 @@ pub enum Request {
         /// At most [`crate::limits::MAX_SAY_BYTES`].
         text: String,
     },
+    /// Your running and recent transfers. Answered to whoever is on the same
+    /// machine only, as is [`Request::Steer`].
+    Transfers,
+    /// Have one of your transfers stop, wait or go on.
+    Steer {
+        /// Its number.
+        number: u64,
+        /// What it shall do.
+        steering: Steering,
+    },
+    /// Whom do you remember as members that are none of your neighbours now?
+    Absent,
+}
+
+/// What somebody wants of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Steering {
+    /// To stop.
+    Cancel,
+    /// To wait.
+    Pause,
+    /// To go on.
+    Resume,
 }
 
 /// The answer to a [`Request`].
@@ -181,6 +204,21 @@ pub enum Response {
     Said {
         /// Links that it went out on.
         links: u32,
+    },
+    /// To [`Request::Transfers`].
+    Transfers {
+        /// The newest first, at most [`crate::limits::MAX_PAGE`].
+        rows: Vec<TransferInfo>,
+    },
+    /// To [`Request::Steer`]: done.
+    Steered {
+        /// What the transfer moves.
+        name: String,
+    },
+    /// To [`Request::Absent`].
+    Absent {
+        /// Dead, left, further away, or cut off: a few at the most.
+        peers: Vec<Peer>,
     },
     /// The question could not be answered: one sentence for a person.
     Failed {
@@ -295,6 +333,84 @@ pub struct RegistryInfo {
     pub heard_s: Option<u64>,
     /// What is wrong with it, if something is.
     pub note: Option<String>,
+}
+
+/// What a node says of one of its transfers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferInfo {
+    /// What [`Request::Steer`] takes.
+    pub number: u64,
+    /// What moves.
+    pub name: String,
+    /// Why.
+    pub kind: TransferKind,
+    /// How it stands.
+    pub state: TransferState,
+    /// Bytes moved and verified.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes a second, lately.
+    pub rate: u64,
+    /// The other sides with their bytes, at most [`TransferInfo::MAX_PEERS`].
+    pub peers: Vec<(std::net::SocketAddr, u64)>,
+    /// Milliseconds since the node's start, when it began.
+    pub started_ms: u64,
+    /// Likewise, when it ended.
+    pub ended_ms: Option<u64>,
+    /// Of a directory: files that ended well, that ended badly, and in all.
+    pub files: Option<(u32, u32, u32)>,
+    /// The directory's transfer that it belongs to.
+    pub part_of: Option<u64>,
+}
+
+impl TransferInfo {
+    /// Sides that are named: a page of transfers fits into a frame.
+    pub const MAX_PEERS: usize = 12;
+
+    /// Bytes of a name, and of the reason why it failed, at the most.
+    pub const MAX_TEXT: usize = 384;
+}
+
+/// Why bytes move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferKind {
+    /// A get of the node's user.
+    Download,
+    /// A put of the node's user.
+    Upload,
+    /// A copy that the node makes for the ring.
+    Copy,
+    /// Bytes for somebody who asked for them.
+    Serve,
+    /// Somebody else's put.
+    Receive,
+    /// A file is read and hashed.
+    Hash,
+}
+
+/// How a transfer stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferState {
+    /// It waits for its turn.
+    Queued,
+    /// Bytes move.
+    Running,
+    /// Its user has it wait.
+    Paused,
+    /// All bytes moved; copies are being made.
+    Securing {
+        /// So far.
+        copies: u8,
+        /// Of so many.
+        wanted: u8,
+    },
+    /// It ended well.
+    Done,
+    /// It ended badly: one sentence.
+    Failed(String),
+    /// Its user stopped it.
+    Cancelled,
 }
 
 /// How a lookup went.

@@ -230,6 +230,8 @@ fn an_upload_of_wrong_bytes_is_refused_with_the_reason() {
     raw.say(&upload("wrong", root, size));
     assert_eq!(raw.hear::<DataResponse>().expect("an answer"), DataResponse::Proceed);
     raw.0.write_all(&manifest).expect("it is taken");
+    let missing = raw.hear::<DataResponse>().expect("an answer");
+    assert_eq!(missing, DataResponse::Missing { have: vec![0] });
     raw.0.write_all(&vec![1; size as usize]).expect("all of it is taken");
     match raw.hear().expect("an answer") {
         DataResponse::Failed { why } => assert!(why.contains("damaged"), "{why}"),

@@ -111,3 +111,60 @@ fn where_nobody_listens_the_failure_names_the_address_and_a_remedy() {
     assert!(err.contains(&address), "{err}");
     assert!(err.contains(';'), "a remedy: {err}");
 }
+
+#[test]
+fn what_cannot_be_put_or_saved_is_one_sentence_and_leaves_nothing_behind() {
+    let home = tempfile::TempDir::new().expect("a directory");
+    let path = |name: &str| home.path().join(name).display().to_string();
+    std::fs::write(path("file"), b"a file").expect("a file");
+    std::fs::write(path("ab:c"), b"a file").expect("a file");
+    std::fs::create_dir(path("dir")).expect("a directory");
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("a socket");
+    let node = process::NodeProcess::start(&[]);
+    let via = node.address.to_string();
+    node.run(&["put", &path("file"), "--as", "stored"]);
+    node.run(&["put", &path("file"), "--as", "below/stored"]);
+    let long = "x".repeat(256);
+    for (words, parts) in [
+        (&["put", "missing"][..], &["missing", "No such file"][..]),
+        (&["put", "socket"], &["socket", "neither a file nor a directory"]),
+        (&["put", "file", "--as", &long], &["256 bytes"]),
+        (&["put", "file", "--as", "../up"], &["'../up'", "'..'"]),
+        (&["put", "file", "--as", "/abs"], &["absolute"]),
+        (&["put", "ab:c"], &["ab:c", "U+003A"]),
+        (&["put", "dir", "--as", "x\\y"], &["U+005C"]),
+        (&["put", "/", "--as", ""], &["name"]),
+        (&["put", "file", "--as", "below/stored/x/"], &["empty part"]),
+        (&["get", "a//b/"], &["'a//b/'", "empty part"]),
+        (&["get", "stored", "--to", "file/below"], &["file", "Not a directory"]),
+        (&["get", "below/", "--to", "file"], &["file is a file", "directory"]),
+        (&["get", "stored", "--to", "/proc/nowhere/x"], &["/proc/nowhere"]),
+    ] {
+        let output = chordal(&[words, &["--via", &via]].concat())
+            .current_dir(home.path())
+            .output()
+            .expect("the program runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{words:?}: {said}");
+        assert!(said.starts_with("error: "), "{words:?}: {said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{words:?}: {said}");
+    }
+    // For a part of a directory the same holds: all its files fail, one by one.
+    let output = chordal(&["get", "below/", "--to", "file/x", "--via", &via])
+        .current_dir(home.path())
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 file failed:\n  below/stored: "), "{said}");
+
+    let mut left: Vec<_> = std::fs::read_dir(home.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["ab:c", "dir", "file", "socket"]);
+    let listing = node.json(&["ls"]).expect("a listing");
+    assert_eq!(listing["files"].as_array().map(Vec::len), Some(2), "{listing}");
+}

@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chordal::id::Space;
-use chordal::name::FileName;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{NodeProcess, STABILIZE, describe, eventually, random_file, text, within};
+use crate::process::{
+    NodeProcess, STABILIZE, describe, eventually, order, random_file, text, within,
+};
 use crate::proxy::{Link, Network};
 
 /// Copies of each file.
@@ -65,18 +65,16 @@ impl World {
 
     /// Those who hold a name's copies when only these nodes are there.
     fn placed(&self, name: &str, side: &[usize]) -> Vec<usize> {
-        let place = |at: &usize| self.nodes[*at].id.parse::<u128>().expect("a number");
-        let name = FileName::new(name).expect("a name");
-        let key: u128 = Space::default().show(name.key(Space::default())).parse().expect("number");
-        let first = side.iter().position(|at| place(at) >= key).unwrap_or(0);
-        side.iter().cycle().skip(first).take(COPIES.min(side.len())).copied().collect()
+        let holders = order(name, side.iter().map(|at| &self.nodes[*at]));
+        let at = |holder| self.nodes.iter().position(|node| node.address == holder);
+        holders.into_iter().take(COPIES).filter_map(at).collect()
     }
 
     /// A name that belongs to this node when all are there.
     fn name_of(&self, owner: usize, word: &str) -> String {
         let all = self.all();
-        let names = (0..).map(|number| format!("{word} {number}"));
-        names.into_iter().find(|name| self.placed(name, &all)[0] == owner).expect("endless")
+        let mut names = (0..).map(|number| format!("{word} {number}"));
+        names.find(|name| self.placed(name, &all)[0] == owner).expect("there is no end of names")
     }
 
     /// Waits until each of these nodes sees a ring of exactly these.

@@ -6,6 +6,7 @@
 //! deadline. Every process that is started here is killed when its owner is
 //! dropped; nothing here sleeps for a fixed time or takes a fixed port.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use chordal::id::Space;
+use chordal::name::FileName;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -325,6 +328,25 @@ impl Ring {
     }
 }
 
+/// All these nodes in the order in which they would hold a name's copies: the
+/// owner first, then its successors.
+pub(crate) fn order<'a>(
+    name: &str,
+    nodes: impl IntoIterator<Item = &'a NodeProcess>,
+) -> Vec<SocketAddr> {
+    let space = Space::default();
+    let name = FileName::new(name).expect("a name");
+    let key: u128 = space.show(name.key(space)).parse().expect("a number");
+    let size = 1 << space.bits();
+    let mut order: Vec<(u128, SocketAddr)> = nodes
+        .into_iter()
+        .map(|node| (node.id.parse::<u128>().expect("a number"), node.address))
+        .map(|(place, address)| ((place + size - key) % size, address))
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, address)| address).collect()
+}
+
 /// The members in the JSON of `ring`: id and address.
 pub(crate) fn members(ring: &Value) -> Result<Vec<(u128, String)>, String> {
     let list = ring["members"].as_array().ok_or_else(|| format!("no members: {ring}"))?;
@@ -362,6 +384,19 @@ pub(crate) fn describe(output: &Output) -> String {
         let _ = write!(said, "; {stream}: {}", String::from_utf8_lossy(bytes).trim_end());
     }
     said
+}
+
+/// The pieces that the map of a file on its way in names; none when there is no
+/// map (yet).
+pub(crate) fn pieces_in(map: &Path) -> BTreeSet<u32> {
+    // What a map has before its bits.
+    const HEAD: usize = 16 + 32 + 8;
+    let bytes = std::fs::read(map).unwrap_or_default();
+    let bits = bytes.get(HEAD..).unwrap_or_default().iter().zip(0u32..);
+    let pieces = bits.flat_map(|(byte, at)| {
+        (0..8).filter(move |bit| byte & (1 << bit) != 0).map(move |bit| at * 8 + bit)
+    });
+    pieces.collect()
 }
 
 /// A path that a test made: always text.

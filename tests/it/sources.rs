@@ -47,10 +47,14 @@ impl Served {
     pub(crate) fn random(length: usize, seed: u64) -> Served {
         let mut bytes = vec![0; length];
         fastrand::Rng::with_seed(seed).fill(&mut bytes);
-        let mut builder = ManifestBuilder::new(length as u64);
-        builder.update(&bytes);
+        Served::of(&bytes)
+    }
+
+    pub(crate) fn of(bytes: &[u8]) -> Served {
+        let mut builder = ManifestBuilder::new(bytes.len() as u64);
+        builder.update(bytes);
         let manifest = builder.finish().expect("all bytes came");
-        Served { bytes: Arc::new(bytes), manifest }
+        Served { bytes: Arc::new(bytes.to_vec()), manifest }
     }
 
     pub(crate) fn root(&self) -> ContentHash {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::process::{
     DEADLINE, NodeProcess, Ring, SKY_SHIP, chordal, command, describe, eventually, free_address,
-    random_file, signal, text, with_sky_ship,
+    pieces_in, random_file, signal, text, with_sky_ship,
 };
 use crate::sources::{Conduct, Served, Source};
 
@@ -55,11 +55,9 @@ impl Home {
         self.get(name, &via.address.to_string()).wait_with_output().expect("its output")
     }
 
-    /// Whether bytes of an unfinished download are on the disk.
+    /// Whether pieces of an unfinished download are here.
     fn begun(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let entries = fs::read_dir(self.0.path()).expect("its directory").flatten();
-        entries.filter_map(|entry| entry.metadata().ok()).any(|file| file.blocks() > 1_000)
+        !pieces_in(&self.0.path().join(".fetched.part.map")).is_empty()
     }
 
     /// Nothing but, perhaps, the fetched file.
@@ -153,7 +151,8 @@ fn when_the_only_source_damages_a_piece_the_error_names_it() {
     let why = complained(&home.got(NAME, &owner));
     assert!(why.contains(&owner.address.to_string()), "{why}");
     assert!(why.contains("sent a damaged piece (1)"), "{why}");
-    assert!(home.is_tidy() && !home.fetched().exists(), "something half-written was left");
+    assert!(!home.fetched().exists(), "it has its name half-written");
+    assert!(why.contains("what has come is kept"), "{why}");
 }
 
 #[test]

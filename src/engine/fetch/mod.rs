@@ -24,7 +24,7 @@ use crate::wire::data::{DataRequest, DataResponse};
 
 use super::data::{DataConnection, DataError, DataPlane};
 use super::shared::Input;
-use super::transfers::Transfer;
+use super::transfers::{Cancelled, Transfer};
 use super::trust::{Conduct, Reputations};
 
 mod receive;
@@ -71,6 +71,12 @@ pub(super) enum FetchError {
     /// The user wants no more.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<Cancelled> for FetchError {
+    fn from(_: Cancelled) -> FetchError {
+        FetchError::Cancelled
+    }
 }
 
 /// Where pieces go, from several threads: it verifies each before it counts.
@@ -236,8 +242,19 @@ impl Fetcher {
         }
     }
 
+    /// The source that is trusted most; `None`: none may be used.
+    pub(super) fn first(&self, sources: &[Peer]) -> Option<Peer> {
+        self.in_order(sources).0.first().copied()
+    }
+
+    /// Whether a source that sent a damaged piece says that it has the content
+    /// still: see [`source::still_has`].
+    pub(super) fn still_has(&self, source: Peer, manifest: &Manifest) -> bool {
+        source::still_has(self, source, manifest)
+    }
+
     /// Takes note of what went wrong with a source.
-    fn blame(&self, source: Peer, error: &DataError) {
+    pub(super) fn blame(&self, source: Peer, error: &DataError) {
         match error {
             DataError::Io(_) => self.reputations.saw(source.address(), &Conduct::TimedOut),
             DataError::Lied(why) => {
@@ -249,7 +266,7 @@ impl Fetcher {
     }
 
     /// Takes note of a damaged piece.
-    fn blame_piece(&self, source: Peer, index: PieceIndex) {
+    pub(super) fn blame_piece(&self, source: Peer, index: PieceIndex) {
         self.reputations.saw(source.address(), &Conduct::BadPiece);
         self.tell(source, &format!("sent a damaged piece ({index})"));
     }
@@ -296,7 +313,8 @@ fn dial(plane: &DataPlane, source: Peer) -> Result<DataConnection, DataError> {
     Ok(connection)
 }
 
-fn unexpected(response: DataResponse) -> DataError {
+/// What an answer means that is not the one that was asked for.
+pub(super) fn unexpected(response: DataResponse) -> DataError {
     match response {
         DataResponse::NotFound => DataError::Peer("does not have the content".to_owned()),
         DataResponse::Failed { why } => DataError::Peer(why),

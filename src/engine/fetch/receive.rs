@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -12,11 +12,9 @@ use crate::limits::MAX_FILE_BYTES;
 use crate::record::ContentHash;
 use crate::transfer::manifest::{Manifest, PIECE_HASH_BYTES, PieceIndex, piece_count};
 
-use super::super::connection::ByteCounters;
 use super::super::data::{DataConnection, DataError};
 use super::super::transfers::Transfer;
 use super::BUFFER_BYTES;
-use super::swarm::MAX_SOURCES;
 
 /// Pieces received but not yet verified and written, at the most: what memory
 /// a connection takes beyond the one being received and the one being written.
@@ -63,22 +61,29 @@ pub(in crate::engine) fn receive_pieces<E: From<DataError>>(
 ) -> Result<(), E> {
     let mut reader = connection.reader().map_err(DataError::from)?;
     let (counters, arrived) = (connection.counters(), connection.arrived());
+    let count = |bytes: usize| {
+        counters.received(bytes);
+        arrived.fetch_add(bytes as u64, Ordering::Relaxed);
+        transfer.moved(bytes as u64);
+    };
     let length = |n: u32| manifest.len_of(PieceIndex(n)) as usize;
     if run.end.0 - run.start.0 == 1 {
         // Nothing comes behind it that could be received meanwhile.
         let mut piece = Vec::new();
-        read_piece(&mut reader, &mut piece, length(run.start.0), &counters, &arrived)
+        read_piece(&mut reader, &mut piece, length(run.start.0), &count)
             .map_err(DataError::from)?;
         return take(run.start, &piece);
     }
     let lengths: Vec<usize> = (run.start.0..run.end.0).map(length).collect();
-    let ahead = (BUFFER_BYTES / MAX_SOURCES as u64 / manifest.piece_size()).saturating_sub(2);
+    let ahead =
+        (BUFFER_BYTES / connection.beside() as u64 / manifest.piece_size()).saturating_sub(2);
     let ahead = ahead.clamp(1, PIECES_AHEAD) as usize;
     let (full, pieces) = sync_channel(ahead);
     let (empty, buffers) = sync_channel(ahead + 1);
     let result = thread::scope(|scope| {
-        let reading = thread::Builder::new().spawn_scoped(scope, move || {
-            read_pieces(&mut reader, &lengths, &full, &buffers, &counters, &arrived)
+        let reading = thread::Builder::new().spawn_scoped(scope, || {
+            let (mut reader, full, buffers) = (reader, full, buffers);
+            read_pieces(&mut reader, &lengths, &full, &buffers, &count)
         });
         let reading = reading.map_err(DataError::from)?;
         let result = take_pieces(run, &pieces, &empty, transfer, &mut take);
@@ -99,12 +104,11 @@ fn read_pieces(
     lengths: &[usize],
     full: &SyncSender<Vec<u8>>,
     buffers: &Receiver<Vec<u8>>,
-    counters: &ByteCounters,
-    arrived: &AtomicU64,
+    count: &impl Fn(usize),
 ) -> io::Result<()> {
     for length in lengths {
         let mut buffer = buffers.try_recv().unwrap_or_default();
-        read_piece(reader, &mut buffer, *length, counters, arrived)?;
+        read_piece(reader, &mut buffer, *length, count)?;
         if full.send(buffer).is_err() {
             break;
         }
@@ -117,8 +121,7 @@ fn read_piece(
     reader: &mut impl Read,
     buffer: &mut Vec<u8>,
     length: usize,
-    counters: &ByteCounters,
-    arrived: &AtomicU64,
+    count: &impl Fn(usize),
 ) -> io::Result<()> {
     let mut filled = 0;
     while filled < length {
@@ -129,10 +132,9 @@ fn read_piece(
         }
         match reader.read(&mut buffer[filled..end]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
-                filled += count;
-                counters.received(count);
-                arrived.fetch_add(count as u64, Ordering::Relaxed);
+            Ok(bytes) => {
+                filled += bytes;
+                count(bytes);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -26,10 +26,6 @@ use super::super::trust::Conduct;
 use super::source::{Ending, Work};
 use super::{BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, TICK, dial, words};
 
-/// Sources at work at once, at the most: more fill no link further, and each
-/// takes two threads and a share of the memory.
-pub(super) const MAX_SOURCES: usize = 8;
-
 /// Pieces that a source has in memory at least: one that is received, one that
 /// waits, one that is written.
 const LEAST_PIECES: u64 = 3;
@@ -46,6 +42,10 @@ const LOOK_SOON: Duration = Duration::from_millis(500);
 /// How long a download without any source goes on looking for new ones: the
 /// ring needs about this to re-create copies after a death.
 pub(in crate::engine) const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
+
+/// A loop that goes round ten times a second and takes this long once was stopped
+/// with its process.
+const STANDSTILL: Duration = Duration::from_secs(3);
 
 /// When nothing is left to ask for and somebody needs longer than this for what
 /// he owes, one more source is asked to relieve him.
@@ -67,6 +67,8 @@ struct Candidate {
     status: Status,
     /// It was far slower than the others.
     aside: bool,
+    /// When it last began to work.
+    began: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,8 @@ enum Why {
     Slow,
     /// So slow that nothing came at all.
     Silent,
+    /// The download is paused.
+    Paused,
 }
 
 /// See [`Fetcher::pieces`].
@@ -113,7 +117,9 @@ pub(super) fn run(
             failed: Vec::new(),
             finds: find.is_some(),
             starved: false,
-            at_once: at_once(&manifest),
+            looked: work.now(),
+            woke: None,
+            at_once: at_once(&manifest, fetcher.plane.limits.sources),
         };
         if let Some(find) = find {
             let (work, over) = (&work, &over);
@@ -133,10 +139,11 @@ pub(super) fn run(
     Ok(delivered)
 }
 
-/// Sources at once for a content: fewer when its pieces are large.
-fn at_once(manifest: &Manifest) -> usize {
+/// Sources at once for a content, of so many that may be: fewer when its pieces
+/// are large.
+fn at_once(manifest: &Manifest, most: usize) -> usize {
     let fit = BUFFER_BYTES / (LEAST_PIECES * manifest.piece_size());
-    usize::try_from(fit).unwrap_or(MAX_SOURCES).clamp(1, MAX_SOURCES)
+    usize::try_from(fit).unwrap_or(most).clamp(1, most)
 }
 
 /// Looks for sources until all is over.
@@ -154,9 +161,12 @@ fn look_out(
                 return;
             }
             let pause = if state.hungry { LOOK_SOON } else { LOOK_AGAIN };
-            let left = pause.saturating_sub(work.now().since(last));
+            let mut left = pause.saturating_sub(work.now().since(last));
             if left.is_zero() {
-                break;
+                if !work.transfer.is_held() {
+                    break;
+                }
+                left = LOOK_SOON;
             }
             let waited = work.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
@@ -179,6 +189,11 @@ struct Swarm<'scope, 'env, 'work> {
     finds: bool,
     /// Whoever looked found nobody who may be asked.
     starved: bool,
+    /// When the loop last went round.
+    looked: Time,
+    /// When the download last went on after a pause, or after its process stood
+    /// still.
+    woke: Option<Time>,
     at_once: usize,
 }
 
@@ -192,10 +207,17 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             if self.work.transfer.is_cancelled() {
                 return Err(FetchError::Cancelled);
             }
-            self.compare();
-            self.start_more();
-            self.despair()?;
+            self.notice_a_standstill();
+            let held = self.work.transfer.is_held();
+            if held {
+                self.let_go();
+            } else {
+                self.compare();
+                self.start_more();
+                self.despair()?;
+            }
             match happened.recv_timeout(TICK) {
+                Ok(Event::Dialled(source, Ok(_))) if held => self.set(source, Status::Ready),
                 Ok(Event::Dialled(source, Ok(connection))) => self.begin(source, connection),
                 Ok(Event::Dialled(source, Err(error))) => self.lost(source, &error),
                 Ok(Event::Ended(source, ending)) => self.ended(source, ending)?,
@@ -230,6 +252,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                     source: *source,
                     status: Status::Ready,
                     aside: false,
+                    began: Time::ZERO,
                 }),
                 None => {}
             }
@@ -246,7 +269,13 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             let _ = events.send(Event::Ended(source, work.fetch_from(source, connection)));
         });
         match thread {
-            Ok(_) => self.set(source, Status::Active),
+            Ok(_) => {
+                let now = self.work.now();
+                self.set(source, Status::Active);
+                if let Some(known) = self.known(source) {
+                    known.began = now;
+                }
+            }
             Err(error) => self.lost(source, &error.into()),
         }
     }
@@ -275,6 +304,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 Some(Status::Cut(why)) => self.was_cut(source, why),
                 // A connection that was cut is no fault of the source.
                 _ if self.work.transfer.is_cancelled() => {}
+                _ if self.slept_since(source) => self.dismiss(source, Status::Ready),
                 _ => self.lost(source, &error),
             },
             Ending::Idle | Ending::Complete => match status {
@@ -285,11 +315,17 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         Ok(())
     }
 
+    /// Whether the download stood still since a source began to work.
+    fn slept_since(&mut self, source: Peer) -> bool {
+        let woke = self.woke;
+        self.known(source).is_some_and(|known| woke.is_some_and(|woke| woke > known.began))
+    }
+
     fn was_cut(&mut self, source: Peer, why: Why) {
         if why == Why::Silent {
             self.work.fetcher.reputations.saw(source.address(), &Conduct::TimedOut);
         }
-        if why != Why::Relieved
+        if !matches!(why, Why::Relieved | Why::Paused)
             && let Some(known) = self.candidates.iter_mut().find(|known| known.source == source)
         {
             known.aside = true;
@@ -337,20 +373,57 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             let silent = state.speeds.rate(source) == Some(0);
             cut.push((source, if silent { Why::Silent } else { Why::Slow }));
         }
+        drop(guard);
         for (source, why) in cut {
-            state.plan.lost(source);
-            state.speeds.forget(source);
-            if let Some(worker) = state.workers.get_mut(&source) {
-                worker.busy = false;
-                worker.cutter.cut();
-            }
-            let known = self.candidates.iter_mut().find(|known| known.source == source);
-            if let Some(known) = known.filter(|known| known.status == Status::Active) {
-                tracing::debug!(%source, ?why, "a source is cut off");
-                known.status = Status::Cut(why);
-            }
-            self.work.changed.notify_all();
+            self.cut(source, why);
         }
+    }
+
+    /// Cuts a source off: what it owes goes back.
+    fn cut(&mut self, source: Peer, why: Why) {
+        let mut state = self.work.lock();
+        state.plan.lost(source);
+        state.speeds.forget(source);
+        if let Some(worker) = state.workers.get_mut(&source) {
+            worker.busy = false;
+            worker.cutter.cut();
+        }
+        drop(state);
+        let known = self.candidates.iter_mut().find(|known| known.source == source);
+        if let Some(known) = known.filter(|known| known.status == Status::Active) {
+            tracing::debug!(%source, ?why, "a source is cut off");
+            known.status = Status::Cut(why);
+        }
+        self.work.changed.notify_all();
+    }
+
+    /// The download is paused: nobody sends any more, and nobody is to blame.
+    fn let_go(&mut self) {
+        let working: Vec<Peer> = self.work.lock().workers.keys().copied().collect();
+        for source in working {
+            self.cut(source, Why::Paused);
+        }
+        self.work.lock().hungry = false;
+        self.goes_on();
+    }
+
+    /// What is past says nothing of what is to come: it was stopped.
+    fn goes_on(&mut self) {
+        let now = self.work.now();
+        self.work.lock().progress = now;
+        self.woke = Some(now);
+        self.starved = false;
+    }
+
+    /// Notices that the process stood still: its user stopped it, or the machine
+    /// slept. Whoever has hung up meanwhile is not to blame.
+    fn notice_a_standstill(&mut self) {
+        let now = self.work.now();
+        if now.since(self.looked) > STANDSTILL {
+            tracing::debug!("the process stood still");
+            self.goes_on();
+        }
+        self.looked = now;
     }
 
     /// Connects to further sources while the rest is worth it.
@@ -418,7 +491,9 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         }
         let progress = self.work.lock().progress;
         let waited = |since: Time| self.work.now().since(since) > NO_SOURCE_LIMIT;
-        if self.finds && !self.starved && !waited(progress) {
+        // Who has just woken up needs time to find anybody.
+        let waking = self.woke.is_some_and(|woke| !waited(woke));
+        if self.finds && (!self.starved || waking) && !waited(progress) {
             return Ok(());
         }
         let mut failed = std::mem::take(&mut self.failed);
@@ -450,8 +525,12 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     }
 
     fn set(&mut self, source: Peer, status: Status) {
-        if let Some(known) = self.candidates.iter_mut().find(|known| known.source == source) {
+        if let Some(known) = self.known(source) {
             known.status = status;
         }
+    }
+
+    fn known(&mut self, source: Peer) -> Option<&mut Candidate> {
+        self.candidates.iter_mut().find(|known| known.source == source)
     }
 }

@@ -114,7 +114,8 @@ impl Source<'_> {
                 items.extend(self.peers(typed));
                 items
             }
-            Kind::Transfer => self.transfers(typed),
+            Kind::Transfer => self.transfers(typed, TransferState::is_under_way),
+            Kind::Paused => self.transfers(typed, |state| *state == TransferState::Paused),
             Kind::Word => commands(typed),
         };
         distinct(items)
@@ -305,11 +306,8 @@ impl Source<'_> {
         self.directory.list(&at).iter().filter(wanted).take(MAX_CANDIDATES).map(item).collect()
     }
 
-    fn transfers(&self, typed: &str) -> Vec<Completion> {
-        let live = |state: &TransferState| {
-            matches!(state, TransferState::Running | TransferState::Securing { .. })
-        };
-        let rows = self.snapshot.transfers.iter().filter(|row| live(&row.state));
+    fn transfers(&self, typed: &str, wanted: impl Fn(&TransferState) -> bool) -> Vec<Completion> {
+        let rows = self.snapshot.transfers.iter().filter(|row| wanted(&row.state));
         rows.map(|row| {
             let share = row.done.saturating_mul(100).checked_div(row.total).unwrap_or(0);
             Completion { text: row.number.to_string(), help: format!("{} {share} %", row.name) }

@@ -2,17 +2,18 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
 use crate::ui::state::{Panel, TableState};
-use crate::view::{FileRow, Role};
+use crate::view::{CopyHealth, FileRow, Role};
 
 /// Cells of a bar of copies, at most.
 const BAR: u8 = 5;
 
-/// `12 files · 34 MB · 3 shared`.
+/// `12 files · 34 MB · 3 shared · 1 repairing`.
 pub(super) fn summary(scene: Scene) -> Line<'static> {
     let files = &scene.snapshot.files;
     if files.is_empty() {
@@ -27,7 +28,13 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
         // They are offered when they are hashed.
         (shared, more) => format!(" · {shared} shared, {more} hashing"),
     };
-    Line::styled(format!("{count} · {}{shared}", text::size(bytes)), scene.theme().dim)
+    let mut line =
+        Line::styled(format!("{count} · {}{shared}", text::size(bytes)), scene.theme().dim);
+    if let Some((words, style)) = unwell(scene) {
+        line.push_span(Span::raw(" · "));
+        line.push_span(Span::styled(words, style));
+    }
+    line
 }
 
 /// Draws one row for each file.
@@ -99,17 +106,30 @@ fn sources(scene: Scene, file: &FileRow, room: u16) -> Line<'static> {
     Line::from(vec![Span::styled(glyphs.up, theme.key), Span::raw(format!(" {word}"))])
 }
 
+fn style(scene: Scene, health: CopyHealth) -> Style {
+    match health {
+        CopyHealth::Ok => scene.theme().good,
+        CopyHealth::Repairing => scene.theme().warn,
+        CopyHealth::AtRisk => scene.theme().bad,
+    }
+}
+
+/// `2 repairing · 1 at risk`, and how bad that is; `None`: every file is well.
+pub(super) fn unwell(scene: Scene) -> Option<(String, Style)> {
+    let (repairing, at_risk) = scene.snapshot.unwell();
+    let words = [(repairing, CopyHealth::Repairing), (at_risk, CopyHealth::AtRisk)];
+    let words = words.into_iter().filter(|(files, _)| *files > 0);
+    let worst = words.clone().last()?.1;
+    let words: Vec<_> = words.map(|(files, health)| format!("{files} {}", health.word())).collect();
+    Some((words.join(" · "), style(scene, worst)))
+}
+
 /// `███ 3/3 ok`; without the word when there is no room.
 fn copies(scene: Scene, file: &FileRow, room: u16) -> Line<'static> {
-    let (theme, glyphs) = (scene.theme(), scene.glyphs());
+    let glyphs = scene.glyphs();
     let (have, wanted) = (file.copies, file.wanted.max(1));
-    let (word, style) = if have >= wanted {
-        ("ok", theme.good)
-    } else if have <= 1 {
-        ("at risk", theme.bad)
-    } else {
-        ("repairing", theme.warn)
-    };
+    let health = file.health().unwrap_or(CopyHealth::Ok);
+    let (word, style) = (health.word(), style(scene, health));
     let cells = wanted.min(BAR);
     let full = u16::from(have.min(wanted)) * u16::from(cells) / u16::from(wanted);
     let empty = u16::from(cells) - full;

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Scene, put, put_right, text};
+use super::{Scene, files, put, put_right, text};
 use crate::view::{Census, Health, Snapshot, Standing};
 
 /// One thing that the row says, in forms of falling length; the last to go is
@@ -185,6 +185,9 @@ fn segments(scene: Scene) -> Vec<Segment> {
     let shared = snapshot.sharing.files;
     let kept = (snapshot.files.len() as u64).saturating_sub(u64::from(shared));
     add(7, false, vec![(text::count(kept, "file"), theme.text)]);
+    if let Some(unwell) = files::unwell(scene) {
+        add(5, false, vec![unwell]);
+    }
     if shared > 0 {
         add(12, false, vec![(format!("{shared} shared"), theme.text)]);
     }

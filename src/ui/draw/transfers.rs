@@ -11,21 +11,50 @@ use ratatui::text::{Line, Span};
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put, put_empty, text};
 use crate::ui::state::{Panel, TableState};
-use crate::view::{TransferKind, TransferRow, TransferState};
+use crate::view::{FileCount, Snapshot, TransferKind, TransferRow, TransferState, transfers};
 
 /// Rows from which the selected transfer's sources are shown below the table.
 const DETAILED: u16 = 10;
 
+/// Milliseconds after its start from which a transfer whose rate is 0 stands
+/// still: before that it has hardly begun.
+const STALLED_MS: u64 = 3_000;
+
 /// Cells of the bar of a source's share.
 const SHARE_BAR: u16 = 20;
 
-/// `1 running`.
-pub(super) fn summary(scene: Scene) -> Line<'static> {
-    let running = scene.snapshot.transfers.iter().filter(|row| is_running(row)).count();
-    match running {
-        0 => Line::default(),
-        n => Line::styled(format!("{n} running"), scene.theme().dim),
-    }
+/// `1 running · 2 queued · 1 paused · at most ↓ 1.0 MB/s`, or less where there is no
+/// room.
+pub(super) fn summary(scene: Scene, room: usize) -> Line<'static> {
+    let rows = &scene.snapshot.transfers;
+    // A directory and its files at work are one.
+    let count = |wanted: fn(&TransferRow) -> bool| {
+        rows.iter().filter(|row| row.part_of.is_none() && wanted(row)).count()
+    };
+    let counts = [
+        (count(is_running), "running"),
+        (count(|row| row.state == TransferState::Queued), "queued"),
+        (count(|row| row.state == TransferState::Paused), "paused"),
+    ];
+    let words: Vec<String> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let (limits, glyphs) = (scene.snapshot.limits, scene.glyphs());
+    let ways = [(glyphs.up_arrow, limits.up), (glyphs.down_arrow, limits.down)];
+    let ways = ways.iter().filter_map(|(arrow, limit)| {
+        limit.map(|limit| format!("{arrow} {}", text::rate(limit).trim_start()))
+    });
+    let ways: Vec<String> = ways.collect();
+    let most = (!ways.is_empty()).then(|| ways.join(" "));
+    let with = |words: &[String], most: Option<String>| {
+        words.iter().cloned().chain(most).collect::<Vec<_>>().join(" · ")
+    };
+    let forms = [
+        with(&words, most.clone().map(|most| format!("at most {most}"))),
+        with(&words[..words.len().min(1)], most.map(|most| format!("at most {most}"))),
+        with(&words, None),
+    ];
+    let fits = forms.iter().position(|form| text::width(form) <= room).unwrap_or(forms.len() - 1);
+    Line::styled(forms[fits].clone(), scene.theme().dim)
 }
 
 /// Draws one row for each transfer; those that ended are dim.
@@ -36,7 +65,7 @@ pub(super) fn draw(
     state: &mut TableState,
 ) -> Option<Shown> {
     let (theme, snapshot) = (scene.theme(), scene.snapshot);
-    let transfers = &snapshot.transfers;
+    let transfers = transfers::listed(&snapshot.transfers);
     if transfers.is_empty() {
         put_empty(scene, buf, area, "No transfers", "put PATH and get NAME start one");
         return None;
@@ -56,12 +85,15 @@ pub(super) fn draw(
     let (area, below) = divide(scene, area, rows);
     let table = Table { focus: scene.has_focus(Panel::Transfers), columns: &columns, rows };
     let shown = table::draw(scene, buf, area, table, state, |i, widths| {
-        let row = &transfers[i];
-        let running = is_running(row);
+        let row = transfers[i];
+        let (running, waits) = (is_running(row), waits(row));
         let (glyph, style) = glyph(scene, row);
-        let name = usize::from(widths[1]).saturating_sub(2);
+        let indent = if row.part_of.is_some() { "  " } else { "" };
+        let name = usize::from(widths[1]).saturating_sub(2 + indent.len());
         let number = match row.state {
             TransferState::Running => text::rate(row.rate),
+            // Where there is no column for it.
+            TransferState::Queued | TransferState::Paused if widths[8] == 0 => word(snapshot, row),
             // The bytes are there; the copies are counted beside it.
             TransferState::Securing { .. } => "copies".to_owned(),
             _ => text::size(row.total),
@@ -70,6 +102,7 @@ pub(super) fn draw(
             cells: vec![
                 Line::styled(row.number.to_string(), theme.dim),
                 Line::from(vec![
+                    Span::raw(indent),
                     Span::styled(glyph, style),
                     Span::raw(" "),
                     Span::raw(text::middle(&row.name, name).into_owned()),
@@ -81,14 +114,14 @@ pub(super) fn draw(
                 Line::raw(if running { eta(row) } else { String::new() }),
                 Line::styled(peers(scene, row, usize::from(widths[7])), theme.dim),
                 Line::styled(
-                    text::end(&word(row), usize::from(widths[8])).into_owned(),
+                    text::end(&word(snapshot, row), usize::from(widths[8])).into_owned(),
                     if running { theme.text } else { style },
                 ),
             ],
-            dim: !running && !matches!(row.state, TransferState::Failed(_)),
+            dim: !running && !waits && !matches!(row.state, TransferState::Failed(_)),
         }
     });
-    if let (Some(below), Some(row)) = (below, transfers.get(state.selected)) {
+    if let (Some(below), Some(&row)) = (below, transfers.get(state.selected)) {
         draw_sources(scene, buf, below, row);
     }
     Some(shown)
@@ -152,6 +185,20 @@ fn share(row: &TransferRow, bytes: u64) -> u64 {
     (u128::from(bytes) * 100).checked_div(all).unwrap_or(0) as u64
 }
 
+/// Whether it waits: for its turn, or for its user.
+const fn waits(row: &TransferRow) -> bool {
+    matches!(row.state, TransferState::Queued | TransferState::Paused)
+}
+
+/// Whether it should move and does not.
+fn is_stalled(snapshot: &Snapshot, row: &TransferRow) -> bool {
+    let since = snapshot.uptime_ms.saturating_sub(row.started_ms);
+    row.state == TransferState::Running
+        && row.rate == 0
+        && row.done < row.total
+        && since >= STALLED_MS
+}
+
 /// Whether it goes on.
 pub(super) const fn is_running(row: &TransferRow) -> bool {
     matches!(row.state, TransferState::Running | TransferState::Securing { .. })
@@ -213,10 +260,23 @@ const fn kind(kind: TransferKind) -> &'static str {
     }
 }
 
-fn word(row: &TransferRow) -> String {
+/// `12/40 files, 1 failed`.
+fn file_count(files: FileCount) -> String {
+    let failed = match files.failed {
+        0 => String::new(),
+        n => format!(", {n} failed"),
+    };
+    format!("{}/{} files{failed}", files.done, files.total)
+}
+
+fn word(snapshot: &Snapshot, row: &TransferRow) -> String {
     match &row.state {
         TransferState::Queued => "queued".to_owned(),
-        TransferState::Running => "running".to_owned(),
+        TransferState::Running if is_stalled(snapshot, row) => "stalled".to_owned(),
+        TransferState::Running => row.files.map_or_else(|| "running".to_owned(), file_count),
+        TransferState::Done if row.files.is_some() => {
+            format!("{} in {}", row.files.map(file_count).unwrap_or_default(), took(row))
+        }
         TransferState::Paused => "paused".to_owned(),
         TransferState::Securing { copies, wanted } => format!("{copies}/{wanted} copies"),
         TransferState::Done => format!("done in {}", took(row)),

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::ui::state::MAX_EVENTS;
+use crate::view::TransferRow;
 
 #[test]
 fn digits_jump_and_tab_cycles_through_the_panels() {
@@ -55,6 +56,38 @@ fn c_stops_the_selected_transfer() {
     assert_eq!(submitted(&text(&mut app, "5c")), [(0, Command::Cancel { number: 4 })]);
     assert_eq!(submitted(&text(&mut app, "1c")), []);
     assert!(told(&app).contains("select a transfer"));
+}
+
+#[test]
+fn p_has_the_selected_transfer_wait_and_go_on() {
+    let mut snapshot = fixture::member();
+    snapshot.transfers[1].state = TransferState::Paused;
+    let mut app = of(snapshot);
+    app.focus = Focus::Panels;
+    let offered = |app: &App| {
+        let hints = crate::ui::action::hints(app);
+        hints.into_iter().find(|(key, _)| key == "p").map(|(_, what)| what)
+    };
+    assert_eq!(submitted(&text(&mut app, "5p")), [(0, Command::Pause { number: 4 })]);
+    assert_eq!(offered(&app), Some("pause"));
+    assert_eq!(submitted(&text(&mut app, "jp")), [(0, Command::Resume { number: 3 })]);
+    assert_eq!(offered(&app), Some("resume"));
+    assert_eq!(submitted(&text(&mut app, "1p")), []);
+    assert!(told(&app).contains("select a transfer"));
+    assert_eq!(offered(&app), None);
+}
+
+#[test]
+fn keys_act_on_the_row_that_is_seen_when_files_stand_below_their_directory() {
+    let mut snapshot = fixture::member();
+    let file = |number| TransferRow { number, part_of: Some(3), ..snapshot.transfers[0].clone() };
+    let (file, other) = (file(9), snapshot.transfers[0].clone());
+    let whole = TransferRow { state: TransferState::Running, ..snapshot.transfers[1].clone() };
+    snapshot.transfers = vec![file, other, whole];
+    let mut app = of(snapshot);
+    app.focus = Focus::Panels;
+    assert_eq!(submitted(&text(&mut app, "5Gc")), [(0, Command::Cancel { number: 9 })]);
+    assert_eq!(submitted(&text(&mut app, "kc")), [(0, Command::Cancel { number: 3 })]);
 }
 
 #[test]

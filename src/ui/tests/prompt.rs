@@ -331,7 +331,7 @@ fn a_line_of_the_table_describes_what_is_being_typed() {
     text(&mut app, "put");
     assert!(app.prompt.description.starts_with("put PATH"));
     text(&mut app, " ");
-    assert_eq!(app.prompt.description, "PATH: a file on this machine");
+    assert_eq!(app.prompt.description, "PATH: a file or directory on this machine");
     control(&mut app, 'u');
     assert_eq!(app.prompt.description, "");
 }

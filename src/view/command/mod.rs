@@ -270,7 +270,7 @@ pub fn nearest_of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> O
 }
 
 /// Edit distance in which a swap of neighbours counts as one step.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(32).collect();
     let b: Vec<char> = b.chars().collect();
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
@@ -389,14 +389,16 @@ impl Given {
             "ping" => Command::Ping { peer: optional().unwrap_or_default() },
             "id" => Command::Id { text: optional().unwrap_or_default() },
             "transfers" => Command::Transfers,
-            "cancel" => {
+            "cancel" | "pause" | "resume" => {
                 let word = optional().unwrap_or_default();
-                match word.parse() {
-                    Ok(number) => Command::Cancel { number },
-                    Err(_) => {
-                        let problem = format!("'{word}' is not the number of a transfer");
-                        return Err(ParseError::Usage { problem, spec, word: typed });
-                    }
+                let Ok(number) = word.parse() else {
+                    let problem = format!("'{word}' is not the number of a transfer");
+                    return Err(ParseError::Usage { problem, spec, word: typed });
+                };
+                match spec.name {
+                    "pause" => Command::Pause { number },
+                    "resume" => Command::Resume { number },
+                    _ => Command::Cancel { number },
                 }
             }
             "help" => Command::Help { command: optional() },

@@ -28,6 +28,8 @@ pub enum Kind {
     Text,
     /// The number of a transfer.
     Transfer,
+    /// The number of a paused transfer.
+    Paused,
     /// A command's name.
     Word,
 }
@@ -164,7 +166,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "put",
         aliases: &["upload"],
-        arguments: &[argument("PATH", Kind::LocalPath, "a file on this machine")],
+        arguments: &[argument("PATH", Kind::LocalPath, "a file or directory on this machine")],
         flags: &[
             Flag {
                 name: "--as",
@@ -176,7 +178,9 @@ pub const TABLE: &[Spec] = &[
         summary: "store a file on the ring",
         details: "Answers when all copies are on disk: the owner of the name's key and its next \
                   successors. Other content under the same name is refused without --overwrite. \
-                  Example: put SkyShip.jpg",
+                  Of a directory every file below it is stored as DIRECTORY/PATH, several at a \
+                  time, hidden ones as well; links and empty directories are left out, and what \
+                  fails is listed at the end. Example: put SkyShip.jpg",
         remote: true,
         reads: false,
     },
@@ -205,7 +209,8 @@ pub const TABLE: &[Spec] = &[
                   die. Every piece is verified; the file appears under its name only when it is \
                   whole, and never over another file: name (1).ext. When the name stands for several \
                   contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
-                  Example: get SkyShip.jpg",
+                  DIRECTORY/ fetches all files whose names begin so; those that are there already \
+                  are left as they are. Example: get SkyShip.jpg",
         remote: true,
         reads: false,
     },
@@ -424,8 +429,9 @@ pub const TABLE: &[Spec] = &[
         arguments: &[],
         flags: &[],
         summary: "list running and recent transfers",
-        details: "Each with its number, which cancel takes.",
-        remote: false,
+        details: "Each with its number, which cancel, pause and resume take. With --via: those of that \
+                  node, which answers on its own machine only.",
+        remote: true,
         reads: true,
     },
     Spec {
@@ -434,8 +440,31 @@ pub const TABLE: &[Spec] = &[
         arguments: &[argument("N", Kind::Transfer, "the number of a running transfer")],
         flags: &[],
         summary: "stop a running transfer",
-        details: "Nothing half-written is left behind. Example: cancel 3",
-        remote: false,
+        details: "Nothing half-written is left behind. With --via: one of that node, which obeys on its \
+                  own machine only. Example: cancel 3",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "pause",
+        aliases: &[],
+        arguments: &[argument("N", Kind::Transfer, "the number of a running put or get")],
+        flags: &[],
+        summary: "have a put or get wait",
+        details: "Its connections are closed, and what has come is kept. With --via: one of that node, \
+                  which obeys on its own machine only. Example: pause 3",
+        remote: true,
+        reads: false,
+    },
+    Spec {
+        name: "resume",
+        aliases: &[],
+        arguments: &[argument("N", Kind::Paused, "the number of a paused put or get")],
+        flags: &[],
+        summary: "have a paused put or get go on",
+        details: "It goes on where it was, at once or when it is its turn. With --via: one of that node, \
+                  which obeys on its own machine only. Example: resume 3",
+        remote: true,
         reads: false,
     },
     Spec {

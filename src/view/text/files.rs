@@ -3,6 +3,7 @@
 use crate::id::Space;
 use crate::peer::Peer;
 use crate::view::outcome::RingFile;
+use crate::view::transfers::listed;
 use crate::view::{FileRow, Role, TransferKind, TransferRow, TransferState};
 
 use super::format::{bytes, clean, count, peers, table};
@@ -21,7 +22,7 @@ pub(super) fn file_lines(rows: &[FileRow], space: Space) -> Vec<String> {
             version(file),
         ]
     });
-    table(&["NAME", "KEY", "SIZE", "ROLE", "COPIES", "VERSION"], &[1, 2, 4], cells.collect())
+    table(&["NAME", "KEY", "SIZE", "ROLE", "COPIES", "VERSION"], &[1, 2], cells.collect())
 }
 
 pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) -> Vec<String> {
@@ -40,7 +41,7 @@ pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) 
                 holders.join(" "),
             ]
         });
-        table(&["NAME", "KEY", "SIZE", "COPIES", "HOLDERS"], &[1, 2, 3], cells.collect())
+        table(&["NAME", "KEY", "SIZE", "COPIES", "HOLDERS"], &[1, 2], cells.collect())
     };
     if !silent.is_empty() {
         lines.push(format!(
@@ -52,11 +53,12 @@ pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) 
     lines
 }
 
-/// The copies of those wanted; who shares a file wants none.
+/// The copies of those wanted, and what that means; who shares a file wants
+/// none.
 fn copies(file: &FileRow) -> String {
-    match file.role {
-        Role::Shared => count(usize::from(file.copies), "source", "sources"),
-        Role::Owner | Role::Replica => format!("{}/{}", file.copies, file.wanted),
+    match file.health() {
+        None => count(usize::from(file.copies), "source", "sources"),
+        Some(health) => format!("{}/{} {}", file.copies, file.wanted, health.word()),
     }
 }
 
@@ -80,13 +82,23 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
     if rows.is_empty() {
         return vec!["no transfers".to_owned()];
     }
-    let cells = rows.iter().map(|row| {
+    let cells = listed(rows).into_iter().map(|row| {
         let state = match &row.state {
             TransferState::Queued => "waiting for its turn".to_owned(),
             TransferState::Paused => "paused".to_owned(),
             TransferState::Running => {
                 let share = (row.done.saturating_mul(100)).checked_div(row.total).unwrap_or(0);
-                format!("{share} %, {}/s", bytes(row.rate))
+                let left = match row.total.saturating_sub(row.done).checked_div(row.rate) {
+                    Some(left) if left > 0 => {
+                        let left = std::time::Duration::from_secs(left);
+                        format!(", {} left", humantime::format_duration(left))
+                    }
+                    _ => String::new(),
+                };
+                let files = row.files.map_or_else(String::new, |files| {
+                    format!(", {}/{} files, {} failed", files.done, files.total, files.failed)
+                });
+                format!("{share} %, {}/s{left}{files}", bytes(row.rate))
             }
             TransferState::Securing { copies, wanted } => {
                 format!("securing {copies}/{wanted} copies")
@@ -106,7 +118,7 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
         vec![
             row.number.to_string(),
             transfer_kind(row.kind).to_owned(),
-            clean(&row.name).into_owned(),
+            format!("{}{}", if row.part_of.is_some() { "  " } else { "" }, clean(&row.name)),
             bytes(row.total),
             with.join(" "),
             state,
@@ -115,7 +127,8 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
     table(&["N", "KIND", "NAME", "SIZE", "WITH", "STATE"], &[0, 3], cells.collect())
 }
 
-fn transfer_kind(kind: TransferKind) -> &'static str {
+/// The word for why bytes move.
+pub fn transfer_kind(kind: TransferKind) -> &'static str {
     match kind {
         TransferKind::Download => "get",
         TransferKind::Upload => "put",

@@ -13,9 +13,12 @@ mod found;
 mod help;
 mod peers;
 mod ring;
+mod tree;
 
+pub use files::transfer_kind;
 pub use format::{bytes, clean, duration, quoted};
 pub use help::help_lines;
+pub use tree::failures;
 
 use format::{count, show};
 
@@ -96,7 +99,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             vec![format!("{} has id {} (SHA-1 mod {space})", clean(text), space.show(*id))]
         }
         Outcome::Transfers(rows) => files::transfer_lines(rows),
-        Outcome::StoredAll { .. } | Outcome::FetchedAll { .. } => Vec::new(),
+        Outcome::StoredAll { .. } | Outcome::FetchedAll { .. } => tree::lines(outcome),
         Outcome::Paused { number, name } => {
             vec![format!("transfer {number} of {} paused; resume {number} goes on", clean(name))]
         }
@@ -180,8 +183,8 @@ mod tests {
             space: Space::default(),
         };
         let lines = lines(&outcome);
-        assert_eq!(lines[0], "NAME         KEY     SIZE  ROLE   COPIES  VERSION");
-        assert_eq!(lines[1], "SkyShip.jpg  189  85.0 kB  owner     2/3  2-abababab");
+        assert_eq!(lines[0], "NAME         KEY     SIZE  ROLE   COPIES         VERSION");
+        assert_eq!(lines[1], "SkyShip.jpg  189  85.0 kB  owner  2/3 repairing  2-abababab");
         assert_eq!(lines[0].find("SIZE").map(|at| at + 4), Some(25));
         assert_eq!(lines[2].split("7 B").next().map(|start| start.width()), Some(22));
     }
@@ -193,10 +196,25 @@ mod tests {
         assert_eq!(
             lines(&outcome),
             [
-                "NAME         KEY  SIZE  ROLE       COPIES  VERSION",
+                "NAME         KEY  SIZE  ROLE    COPIES     VERSION",
                 "SkyShip.jpg  189   7 B  shared  3 sources  abababab",
             ]
         );
+    }
+
+    #[test]
+    fn the_copies_of_a_file_say_how_safe_it_is() {
+        let health = |copies, wanted| {
+            let file = FileRow { copies, wanted, ..row("a", 7) };
+            let outcome = Outcome::Files { files: vec![file], space: Space::default() };
+            lines(&outcome)[1].split("  ").nth(4).map(str::to_owned)
+        };
+        assert_eq!(health(3, 3).as_deref(), Some("3/3 ok"));
+        assert_eq!(health(4, 3).as_deref(), Some("4/3 ok"));
+        assert_eq!(health(2, 3).as_deref(), Some("2/3 repairing"));
+        assert_eq!(health(1, 3).as_deref(), Some("1/3 at risk"));
+        assert_eq!(health(1, 2).as_deref(), Some("1/2 at risk"));
+        assert_eq!(health(1, 1).as_deref(), Some("1/1 ok"), "nobody else is there");
     }
 
     #[test]

@@ -1,0 +1,331 @@
+//! How far a command is, on standard error: a line for all and, of a directory,
+//! one for each file that is at work. Invisible unless that is a terminal.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unicode_width::UnicodeWidthChar;
+
+use crate::engine::client::Progress;
+use crate::view::text::{bytes, clean, duration};
+use crate::view::{TransferRow, TransferState};
+
+/// Lines for files at the most: a small terminal shows them all.
+const FILES_SHOWN: usize = 8;
+
+/// Cells of a name; of a longer one its end.
+const NAME_CELLS: usize = 32;
+
+/// Sources that are named with their share; of the others their number.
+const SOURCES_SHOWN: usize = 4;
+
+/// A transfer without a byte for this long is called stalled.
+const STALLED_AFTER: Duration = Duration::from_secs(3);
+
+/// How often what has no bytes to count shows that it lives.
+const TICK: Duration = Duration::from_millis(200);
+
+/// With a share of a whole, and without one.
+const WITH_BAR: &str = "{prefix} [{bar:20}] {percent:>3} % {wide_msg}";
+const WITHOUT_BAR: &str = "{spinner} {wide_msg}";
+
+/// The lines of one command.
+#[derive(Debug)]
+pub(super) struct Bars {
+    all: MultiProgress,
+    first: Bar,
+    files: BTreeMap<u64, Bar>,
+    /// When each transfer's bytes were counted last, and how many they were.
+    moved: BTreeMap<u64, (u64, Instant)>,
+}
+
+impl Bars {
+    /// Draws on standard error, if that is a terminal.
+    pub(super) fn new() -> Bars {
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Bars::on(target)
+    }
+
+    fn on(target: ProgressDrawTarget) -> Bars {
+        let all = MultiProgress::with_draw_target(target);
+        let first = Bar::new(&all);
+        Bars { all, first, files: BTreeMap::new(), moved: BTreeMap::new() }
+    }
+
+    /// Shows how far the command is.
+    pub(super) fn follow(&mut self, progress: &Progress, now: Instant) {
+        match &progress.transfer {
+            Some(row) => {
+                let words = self.words(row, &progress.phase, now);
+                self.first.show(row, words);
+            }
+            None => self.first.spin(progress.phase.clone()),
+        }
+        let shown: Vec<_> = progress.files.iter().take(FILES_SHOWN).collect();
+        self.files.retain(|number, bar| {
+            let stays = shown.iter().any(|(row, _)| row.number == *number);
+            if !stays {
+                bar.line.finish_and_clear();
+                self.all.remove(&bar.line);
+            }
+            stays
+        });
+        for (row, phase) in shown {
+            let words = self.words(row, phase, now);
+            let bar = self.files.entry(row.number).or_insert_with(|| Bar::new(&self.all));
+            bar.show(row, words);
+        }
+        let at_work = |number: &u64| {
+            let first = progress.transfer.as_ref().map(|row| row.number);
+            first == Some(*number) || progress.files.iter().any(|(row, _)| row.number == *number)
+        };
+        self.moved.retain(|number, _| at_work(number));
+    }
+
+    /// Takes all lines away.
+    pub(super) fn clear(&mut self) {
+        self.first.line.finish_and_clear();
+        self.files.values().for_each(|bar| bar.line.finish_and_clear());
+        self.files.clear();
+    }
+
+    fn words(&mut self, row: &TransferRow, phase: &str, now: Instant) -> String {
+        let (moved, since) = self.moved.entry(row.number).or_insert((row.done, now));
+        if *moved != row.done {
+            (*moved, *since) = (row.done, now);
+        }
+        words(row, phase, now.duration_since(*since))
+    }
+}
+
+/// One line.
+#[derive(Debug)]
+struct Bar {
+    line: ProgressBar,
+    counts: Option<bool>,
+}
+
+impl Bar {
+    fn new(all: &MultiProgress) -> Bar {
+        Bar { line: all.add(ProgressBar::new(0)), counts: None }
+    }
+
+    fn show(&mut self, row: &TransferRow, words: String) {
+        if row.total == 0 {
+            return self.spin(format!("{} {words}", name(row)));
+        }
+        self.style(true);
+        self.line.set_prefix(name(row));
+        self.line.set_length(row.total);
+        self.line.set_position(row.done.min(row.total));
+        self.line.set_message(words);
+    }
+
+    fn spin(&mut self, words: String) {
+        self.style(false);
+        self.line.set_message(words);
+    }
+
+    fn style(&mut self, counts: bool) {
+        if self.counts == Some(counts) {
+            return;
+        }
+        self.counts = Some(counts);
+        let template = if counts { WITH_BAR } else { WITHOUT_BAR };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.line.set_style(style.progress_chars("=> "));
+        }
+        if counts {
+            self.line.disable_steady_tick();
+        } else {
+            self.line.enable_steady_tick(TICK);
+        }
+    }
+}
+
+/// What is said behind a transfer's bar; `still`: how long no byte has come.
+fn words(row: &TransferRow, phase: &str, still: Duration) -> String {
+    let mut words = Vec::new();
+    if let Some(files) = row.files {
+        words.push(format!("{}/{} files", files.done, files.total));
+        if files.failed > 0 {
+            words.push(format!("{} failed", files.failed));
+        }
+    }
+    let moving = row.total > 0 && row.done < row.total;
+    match row.state {
+        TransferState::Queued => words.push("waiting for its turn".to_owned()),
+        TransferState::Paused => words.push("paused".to_owned()),
+        TransferState::Running if moving => {
+            if row.files.is_none() && phase == "hashing" {
+                words.push(phase.to_owned());
+            }
+            words.push(format!("{}/{}", bytes(row.done), bytes(row.total)));
+            if still >= STALLED_AFTER {
+                words.push("stalled".to_owned());
+            } else if row.rate > 0 {
+                words.push(format!("{}/s", bytes(row.rate)));
+                let seconds = (row.total - row.done).div_ceil(row.rate);
+                words.push(format!("{} left", duration(Duration::from_secs(seconds))));
+            }
+            let sources = sources(&row.peers);
+            if !sources.is_empty() {
+                words.push(sources);
+            }
+        }
+        _ if row.files.is_none() || row.total == 0 => words.push(phase.to_owned()),
+        _ => {}
+    }
+    words.join(", ")
+}
+
+/// `:2004 68% :2001 32%`: who delivers how much; with hosts where they differ.
+fn sources(peers: &[(SocketAddr, u64)]) -> String {
+    let sum: u64 = peers.iter().map(|(_, part)| part).sum();
+    let one_host = peers.windows(2).all(|pair| pair[0].0.ip() == pair[1].0.ip());
+    let mut order: Vec<_> = peers.iter().filter(|(_, part)| *part > 0).collect();
+    order.sort_by_key(|(address, part)| (std::cmp::Reverse(*part), *address));
+    let shown = order.iter().take(SOURCES_SHOWN).map(|(address, part)| {
+        let share = part.saturating_mul(100) / sum.max(1);
+        if one_host {
+            format!(":{} {share}%", address.port())
+        } else {
+            format!("{address} {share}%")
+        }
+    });
+    let mut words: Vec<String> = shown.collect();
+    if order.len() > SOURCES_SHOWN {
+        words.push(format!("+{}", order.len() - SOURCES_SHOWN));
+    }
+    words.join(" ")
+}
+
+/// A transfer's name: of a long one its end, which tells more.
+fn name(row: &TransferRow) -> String {
+    let text = clean(&row.name);
+    let cells = |c: char| c.width().unwrap_or(0);
+    let indent = if row.part_of.is_some() { "  " } else { "" };
+    if text.chars().map(cells).sum::<usize>() <= NAME_CELLS {
+        return format!("{indent}{text}");
+    }
+    let mut room = NAME_CELLS - 1;
+    let fits = |c: &char| {
+        let fits = cells(*c) <= room;
+        room = room.saturating_sub(cells(*c));
+        fits
+    };
+    let mut end: Vec<char> = text.chars().rev().take_while(fits).collect();
+    end.reverse();
+    format!("{indent}…{}", end.into_iter().collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::{FileCount, TransferKind};
+
+    fn row(number: u64, done: u64, total: u64) -> TransferRow {
+        TransferRow {
+            number,
+            name: format!("dir/{number}"),
+            kind: TransferKind::Download,
+            state: TransferState::Running,
+            done,
+            total,
+            rate: 0,
+            peers: Vec::new(),
+            started_ms: 0,
+            ended_ms: None,
+            files: None,
+            part_of: None,
+        }
+    }
+
+    fn at(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
+    #[test]
+    fn a_line_tells_bytes_rate_time_and_the_share_of_each_source() {
+        let peers = vec![(at(2001), 320), (at(2004), 680), (at(2007), 0)];
+        let row = TransferRow { rate: 500, peers, ..row(1, 1_000, 4_000) };
+        let said = words(&row, "receiving", Duration::ZERO);
+        assert_eq!(said, "1.0 kB/4.0 kB, 500 B/s, 6.0 s left, :2004 68% :2001 32%");
+        let elsewhere = [(at(2001), 1), (([10, 0, 0, 1], 2001).into(), 1)];
+        assert_eq!(sources(&elsewhere), "10.0.0.1:2001 50% 127.0.0.1:2001 50%");
+        let many: Vec<_> = (1..=7).map(|port| (at(port), 1)).collect();
+        assert!(sources(&many).ends_with(":4 14% +3"), "{}", sources(&many));
+    }
+
+    #[test]
+    fn a_line_tells_what_is_done_where_no_bytes_move() {
+        let still = Duration::from_secs(9);
+        let said = |row: &TransferRow, phase| words(row, phase, still);
+        assert_eq!(said(&row(1, 0, 0), "looking up"), "looking up");
+        assert_eq!(said(&row(1, 5, 10), "receiving"), "5 B/10 B, stalled");
+        let with = |state| TransferRow { state, ..row(1, 5, 10) };
+        assert_eq!(said(&with(TransferState::Paused), "sending"), "paused");
+        assert_eq!(said(&with(TransferState::Queued), ""), "waiting for its turn");
+        let securing = with(TransferState::Securing { copies: 2, wanted: 3 });
+        assert_eq!(said(&securing, "securing copies 2/3"), "securing copies 2/3");
+        let hashing = TransferRow { rate: 5, ..row(1, 5, 10) };
+        let said = words(&hashing, "hashing", Duration::ZERO);
+        assert_eq!(said, "hashing, 5 B/10 B, 5 B/s, 1.0 s left");
+    }
+
+    #[test]
+    fn a_directory_counts_its_files() {
+        let files = Some(FileCount { done: 12, failed: 1, total: 40 });
+        let row = TransferRow { files, rate: 10, ..row(1, 50, 100) };
+        let said = words(&row, "receiving", Duration::ZERO);
+        assert_eq!(said, "12/40 files, 1 failed, 50 B/100 B, 10 B/s, 5.0 s left");
+    }
+
+    #[test]
+    fn a_long_name_is_shown_by_its_end() {
+        let long = TransferRow { name: format!("{}/空.jpg", "d".repeat(60)), ..row(1, 0, 0) };
+        let shown = name(&long);
+        assert!(shown.starts_with("…d") && shown.ends_with("/空.jpg"), "{shown}");
+        let cells: usize = shown.chars().filter_map(UnicodeWidthChar::width).sum();
+        assert_eq!(cells, NAME_CELLS);
+        let part = TransferRow { part_of: Some(1), ..row(2, 0, 0) };
+        assert_eq!(name(&part), "  dir/2");
+    }
+
+    #[test]
+    fn each_file_at_work_has_a_line_as_long_as_it_is() {
+        let mut bars = Bars::on(ProgressDrawTarget::hidden());
+        let now = Instant::now();
+        let file = |number| (TransferRow { part_of: Some(1), ..row(number, 1, 4) }, String::new());
+        let mut progress = Progress {
+            phase: "receiving".into(),
+            transfer: Some(row(1, 2, 8)),
+            files: (2..30).map(file).collect(),
+        };
+        bars.follow(&progress, now);
+        assert_eq!(bars.files.len(), FILES_SHOWN);
+        assert_eq!((bars.first.line.position(), bars.first.line.length()), (2, Some(8)));
+        progress.files.drain(..26);
+        bars.follow(&progress, now);
+        assert_eq!(bars.files.keys().copied().collect::<Vec<_>>(), [28, 29]);
+        assert_eq!(bars.moved.len(), 3, "who ended is forgotten");
+        bars.clear();
+        assert!(bars.files.is_empty());
+    }
+
+    #[test]
+    fn a_search_counts_no_bytes_and_has_no_bar() {
+        let mut bars = Bars::on(ProgressDrawTarget::hidden());
+        let phase = "searching: 12 nodes, 3 files".to_owned();
+        bars.follow(&Progress { phase: phase.clone(), ..Progress::default() }, Instant::now());
+        assert_eq!(bars.first.line.message(), phase);
+        assert_eq!(bars.first.counts, Some(false));
+    }
+}

@@ -1,0 +1,284 @@
+//! Why a `get` finds nothing: names that are like it, that it was removed, or
+//! nodes that would have it and do not answer.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::chord::placement::placement;
+use crate::limits::MAX_PATTERN_BYTES;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::view::command::distance;
+use crate::view::text::quoted;
+use crate::wire::{Request, Response};
+
+use super::access::Access;
+use super::commands::members_of;
+use super::locate;
+
+/// How long names are looked for that are like a missing one: a person waits.
+const LOOK: Duration = Duration::from_millis(800);
+
+/// Members that are asked for their names: their neighbours have copies of
+/// most.
+const ASKED: usize = 16;
+
+/// Names that are compared, at the most.
+const MAX_NAMES: usize = 20_000;
+
+/// Names that are offered instead.
+const OFFERED: usize = 3;
+
+/// How long a node may take to show that it lives.
+const ALIVE: Duration = Duration::from_secs(1);
+
+/// Why there is nothing under a name: one sentence.
+pub(super) async fn why(access: &Access, text: &str) -> String {
+    let Ok(name) = FileName::new(text) else {
+        return format!("no file named {} is on the ring", quoted(text));
+    };
+    if locate::is_removed(access, &name).await {
+        return format!("{name} was removed from the ring; whoever still has it can put it again");
+    }
+    let members = members_of(access).await.unwrap_or_default();
+    let (names, absent) = tokio::join!(names(access, &members, &name), absent(access, &members));
+    let below = format!("{name}/");
+    if names.iter().any(|other| other.as_str().starts_with(&below)) {
+        return format!(
+            "no file named {name} is on the ring, but there are files below {below}; get {below} \
+             fetches them"
+        );
+    }
+    let mut why = format!("no file named {name} is on the ring");
+    let like = like(&name, &names);
+    let gone = missed(access, &name, &members, &absent);
+    if !like.is_empty() {
+        let like: Vec<_> = like.into_iter().map(quoted).collect();
+        why.push_str(&format!("; did you mean {}?", like.join(" or ")));
+    }
+    if !gone.is_empty() {
+        why.push_str(&format!(
+            "; should it have been there, start {} again, where it would be and which {} not answer",
+            listed(&gone),
+            if gone.len() == 1 { "does" } else { "do" },
+        ));
+    }
+    if why.ends_with("on the ring") {
+        why.push_str("; find PATTERN looks for names like it");
+    }
+    why
+}
+
+/// Why a file that the ring has a record of could not be fetched from anybody;
+/// `why`: the reason of each source.
+pub(super) async fn undelivered(
+    access: &Access,
+    name: &FileName,
+    sources: &[Peer],
+    why: &str,
+) -> String {
+    let mut asked = JoinSet::new();
+    for source in sources.iter().copied() {
+        let access = access.clone();
+        asked.spawn(async move {
+            let answer = timeout(ALIVE, access.request(source.address(), Request::Info)).await;
+            (source, matches!(answer, Ok(Ok(_))))
+        });
+    }
+    let answers: Vec<(Peer, bool)> = asked.join_all().await;
+    let mut silent: Vec<Peer> =
+        answers.iter().filter(|(_, lives)| !lives).map(|(peer, _)| *peer).collect();
+    silent.sort_by_key(|peer| (peer.address(), peer.index()));
+    match silent.len() {
+        0 => format!("{name} is recorded on the ring but nobody could deliver it: {why}"),
+        some if some == sources.len() => format!(
+            "{name} is recorded on the ring, but no node that has it answers; start {} again, \
+             then get {name} again",
+            listed(&silent)
+        ),
+        _ => format!(
+            "{name} is recorded on the ring but nobody could deliver it: {why}; start {} again, \
+             which may have it",
+            listed(&silent)
+        ),
+    }
+}
+
+fn listed(peers: &[Peer]) -> String {
+    let all: Vec<_> = peers.iter().map(|peer| peer.address().to_string()).collect();
+    match all.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        all => all.join(""),
+    }
+}
+
+/// Those that were members once, as far as this node knows, and are no more.
+async fn absent(access: &Access, members: &[Peer]) -> Vec<Peer> {
+    let answer = access.request(access.member().address(), Request::Absent).await;
+    let Ok(Response::Absent { peers }) = answer else { return Vec::new() };
+    peers.into_iter().filter(|peer| !members.contains(peer)).collect()
+}
+
+/// Which of those that are gone a file of this name would be at.
+fn missed(access: &Access, name: &FileName, members: &[Peer], absent: &[Peer]) -> Vec<Peer> {
+    let space = access.space();
+    let mut all: Vec<Peer> = members.iter().chain(absent).copied().collect();
+    all.sort_by_key(|peer| (peer.id(space), *peer));
+    all.dedup();
+    let mut at = placement(space, name.key(space), &all, access.params().replicas);
+    at.retain(|peer| absent.contains(peer));
+    at.sort_by_key(|peer| (peer.address(), peer.index()));
+    at
+}
+
+/// Names on the ring, as many as are heard of in time: those that hold the
+/// missing one first.
+async fn names(access: &Access, members: &[Peer], name: &FileName) -> BTreeSet<FileName> {
+    let heard = Arc::new(Mutex::new(BTreeSet::new()));
+    let mut asked = JoinSet::new();
+    for member in members.iter().copied().take(ASKED) {
+        let (access, name, heard) = (access.clone(), name.clone(), Arc::clone(&heard));
+        asked.spawn(async move {
+            let word: String = name.last().chars().take(MAX_PATTERN_BYTES / 4).collect();
+            for pattern in [word, String::new()] {
+                listen(&access, member, &pattern, &heard).await;
+            }
+        });
+    }
+    let all = async { while asked.join_next().await.is_some() {} };
+    // What was heard until then is compared.
+    let _ = timeout(LOOK, all).await;
+    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::take(&mut *heard)
+}
+
+/// Hears all names of one member that match.
+async fn listen(access: &Access, member: Peer, pattern: &str, heard: &Mutex<BTreeSet<FileName>>) {
+    let mut after: Option<FileName> = None;
+    loop {
+        let request = Request::Search { pattern: pattern.to_owned(), after: after.clone() };
+        let answer = access.request(member.address(), request).await;
+        let Ok(Response::Found { rows, more }) = answer else { return };
+        let last = rows.last().map(|row| row.name.clone());
+        {
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.extend(rows.into_iter().map(|row| row.name));
+            if heard.len() > MAX_NAMES {
+                return;
+            }
+        }
+        if !more || last <= after {
+            return;
+        }
+        after = last;
+    }
+}
+
+/// The names that somebody may have meant, the likeliest first.
+fn like<'a>(wanted: &FileName, names: &'a BTreeSet<FileName>) -> Vec<&'a str> {
+    let mut ranked: Vec<(usize, &str)> = names
+        .iter()
+        .filter_map(|name| Some((rank(wanted.as_str(), name.as_str())?, name.as_str())))
+        .collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(OFFERED).map(|(_, name)| name).collect()
+}
+
+/// How far a name is from the one that was asked for; `None`: too far.
+fn rank(wanted: &str, name: &str) -> Option<usize> {
+    let (wanted, name) = (wanted.to_lowercase(), name.to_lowercase());
+    if wanted == name {
+        return Some(0);
+    }
+    fn last(text: &str) -> &str {
+        text.rsplit('/').next().unwrap_or(text)
+    }
+    if last(&wanted) == last(&name) {
+        return Some(1);
+    }
+    if let Some(steps) = steps(&wanted, &name) {
+        return Some(1 + steps);
+    }
+    if let Some(steps) = steps(last(&wanted), last(&name)) {
+        return Some(3 + steps);
+    }
+    let stem = |text: &str| {
+        let (stem, _) = text.rsplit_once('.').unwrap_or((text, ""));
+        stem.to_owned()
+    };
+    if stem(&wanted).len() >= LEAST_ALIKE && stem(&wanted) == stem(&name) {
+        return Some(6);
+    }
+    let (short, long) = if wanted.len() < name.len() { (&wanted, &name) } else { (&name, &wanted) };
+    (short.len() >= LEAST_ALIKE && long.contains(short.as_str())).then_some(7)
+}
+
+/// Characters that two names have in common at the least to be alike.
+const LEAST_ALIKE: usize = 3;
+
+/// Mistakes of typing between two texts; `None`: more than two, or than a third
+/// of what was typed.
+fn steps(wanted: &str, name: &str) -> Option<usize> {
+    let most = (wanted.chars().count() / 3).min(2);
+    let (a, b): (Vec<char>, Vec<char>) = (wanted.chars().collect(), name.chars().collect());
+    if a.len().abs_diff(b.len()) > most {
+        return None;
+    }
+    // What is the same at both ends changes nothing, and most is.
+    let start = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[start..], &b[start..]);
+    let end = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[..a.len() - end], &b[..b.len() - end]);
+    if a.len().max(b.len()) > DIFFERENT_AT_MOST {
+        return None;
+    }
+    let (a, b): (String, String) = (a.iter().collect(), b.iter().collect());
+    Some(distance(&a, &b)).filter(|steps| *steps <= most)
+}
+
+/// Characters between the first and the last difference that are compared.
+const DIFFERENT_AT_MOST: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(wanted: &str, names: &[&str]) -> Vec<String> {
+        let name = |text: &str| FileName::new(text).expect("a name");
+        let names = names.iter().map(|text| name(text)).collect();
+        like(&name(wanted), &names).into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_mistyped_name_is_known_again() {
+        let names = ["SkyShip.jpg", "skyline.jpg", "holiday/SkyShop.jpg", "readme.txt"];
+        assert_eq!(offered("SkySihp.jpg", &names)[0], "SkyShip.jpg");
+        assert_eq!(offered("skyship.jpg", &names)[0], "SkyShip.jpg");
+        assert_eq!(offered("SkyShip.png", &names), ["SkyShip.jpg"]);
+        assert_eq!(offered("SkyShop.jpg", &names), ["holiday/SkyShop.jpg", "SkyShip.jpg"]);
+        assert_eq!(offered("readme", &names), ["readme.txt"]);
+        assert_eq!(offered("xyzzy", &names), [""; 0]);
+        assert_eq!(offered("a", &["b"]), [""; 0], "short names are not all alike");
+    }
+
+    #[test]
+    fn long_names_are_compared_where_they_differ() {
+        let long = |middle: &str| format!("{}{middle}{}", "a/".repeat(20), "b".repeat(200));
+        assert_eq!(offered(&long("xy"), &[&long("yx")]), [long("yx")]);
+        assert_eq!(offered(&"a".repeat(250), &[&"b".repeat(250)]), [""; 0]);
+    }
+
+    #[test]
+    fn nodes_are_listed_as_a_sentence_does() {
+        let peer = |port| Peer::new(([127, 0, 0, 1], port).into(), 0);
+        assert_eq!(listed(&[peer(1)]), "127.0.0.1:1");
+        assert_eq!(
+            listed(&[peer(1), peer(2), peer(3)]),
+            "127.0.0.1:1, 127.0.0.1:2 and 127.0.0.1:3"
+        );
+    }
+}

@@ -1,0 +1,510 @@
+//! Small files, of which there are many: the shortest way in and out.
+//!
+//! A content of at most one piece needs no manifest (its hash is the piece's)
+//! and no plan of who sends what: whoever wants it asks one source for the
+//! bytes, over a connection that is kept for the next file. Whatever goes wrong
+//! is left to the long way ([`super::fetch`]), which asks the others.
+//!
+//! One of at most [`EAGER_BYTES`] is put by a single message: header and bytes
+//! at once, without asking first. The owner sends the same on to the next holder
+//! before it writes its own copy, that one to the next, so that all disks work
+//! at the same time; the acknowledgements come back along the chain. As with
+//! every chain, a holder that was left out fetches its copy after the commit.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::chord::{Command, Reply, Standing, Upload};
+use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::ContentHash;
+use crate::store::{Download, IncomingError};
+use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex, piece_count};
+use crate::view::TransferKind;
+use crate::wire::data::{DataRequest, DataResponse};
+
+use super::access::Access;
+use super::data::{DataConnection, DataError, DataPlane, STALL_LIMIT, has_ended};
+use super::fetch::{self, FetchError, Fetcher};
+use super::relay::{self, Part};
+use super::serve_data::{self, Wanted};
+use super::shared::Shared;
+use super::transfers::Transfer;
+use super::trust::Conduct;
+
+/// How long the one source may be silent before the others are asked as well:
+/// long for a LAN, short for a person.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the next node of a chain may take nothing, and how long it and each
+/// one behind it may take to make the content durable. A paused process must not
+/// hold up a put: whoever is left out gets its copy after the commit.
+const BEHIND_LIMIT: Duration = Duration::from_secs(3);
+
+/// The manifest of a content of at most one piece; `None` when it has more, or
+/// when it is said to be empty and its hash is another one.
+pub(super) fn manifest(root: ContentHash, size: u64) -> Option<Manifest> {
+    let pieces = piece_count(size) as usize;
+    (pieces <= 1).then(|| Manifest::from_parts(root, size, vec![root.0; pieces]).ok()).flatten()
+}
+
+/// Fetches a content of at most one piece into `download`, which is new: from
+/// this node's own disk, or from the source that is trusted most. `None`: it
+/// was not to be had in this way. Blocks.
+///
+/// # Errors
+/// The disk's.
+pub(super) fn fetch(
+    access: &Access,
+    fetcher: &Fetcher,
+    sources: &[Peer],
+    download: &Download,
+    transfer: &Transfer,
+) -> Result<Option<Vec<(Peer, u64)>>, FetchError> {
+    let (root, size) = (download.manifest().root(), download.manifest().size());
+    if size == 0 {
+        return Ok(Some(Vec::new()));
+    }
+    let (source, bytes) = match access {
+        Access::Inside(shared) if let Some(bytes) = here(shared, &root, size) => {
+            (shared.me().me, bytes)
+        }
+        _ => {
+            let Some(source) = fetcher.first(sources) else { return Ok(None) };
+            transfer.with_peer(source.address());
+            match ask(&fetcher.plane, source, root, size) {
+                Ok(bytes) => (source, bytes),
+                Err(error) => {
+                    tracing::debug!(%source, %error, "a small file is looked for elsewhere");
+                    // Silence for so short a time says nothing about it.
+                    if let DataError::Lied(_) = error {
+                        fetcher.blame(source, &error);
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+    };
+    match download.write(PieceIndex(0), &bytes) {
+        Ok(()) => {}
+        Err(IncomingError::WrongPiece(index)) => {
+            if !matches!(access, Access::Inside(shared) if source == shared.me().me)
+                && fetcher.still_has(source, download.manifest())
+            {
+                fetcher.blame_piece(source, index);
+            }
+            return Ok(None);
+        }
+        Err(IncomingError::Disk(error)) => return Err(error.into()),
+    }
+    fetcher.reputations.saw(source.address(), &Conduct::Delivered(size));
+    transfer.advance_with(source.address(), size);
+    Ok(Some(vec![(source, size)]))
+}
+
+/// The bytes of a content that lies on this node's own disk.
+fn here(shared: &Shared, root: &ContentHash, size: u64) -> Option<Vec<u8>> {
+    let stored = shared.store.open_blob(root).ok().flatten();
+    let file = stored.or_else(|| shared.shares.open(root))?;
+    whole(file, size).ok()
+}
+
+/// All bytes of a file that has this many; an error when it has others.
+fn whole(file: File, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(size + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == size { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn ask(
+    plane: &DataPlane,
+    source: Peer,
+    root: ContentHash,
+    size: u64,
+) -> Result<Vec<u8>, DataError> {
+    plane.over(source.address(), PATIENCE, |connection| {
+        connection.send(&DataRequest::Bytes { root, offset: 0, length: size })?;
+        match connection.receive()? {
+            DataResponse::Bytes { length } if length == size => {}
+            other => return Err(fetch::unexpected(other)),
+        }
+        // At most one piece.
+        let mut bytes = vec![0; size as usize];
+        connection.receive_raw(&mut bytes)?;
+        Ok(bytes)
+    })
+}
+
+/// Sends bytes of a file that are few, with their header at once. `false`: the
+/// file has not so many, and nothing was sent.
+pub(super) fn serve(
+    connection: &mut DataConnection,
+    file: &File,
+    length: u64,
+    transfer: &Transfer,
+) -> Result<bool, DataError> {
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != length {
+        return Ok(false);
+    }
+    connection.send_with(&DataResponse::Bytes { length }, &bytes)?;
+    transfer.advance(length);
+    Ok(true)
+}
+
+/// A local file that is sent as one message.
+#[derive(Debug)]
+pub(super) struct Small {
+    /// What it is.
+    pub(super) manifest: Manifest,
+    /// All of it.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Small {
+    /// Reads a file that had `size` bytes a moment ago. Blocks.
+    ///
+    /// # Errors
+    /// The disk's; also when it has another size by now.
+    pub(super) fn read(path: &Path, size: u64) -> io::Result<Small> {
+        let bytes = whole(File::open(path)?, size)?;
+        let mut builder = ManifestBuilder::new(size);
+        builder.update(&bytes);
+        Ok(Small { manifest: builder.finish().map_err(io::Error::other)?, bytes })
+    }
+
+    /// Puts it to the owner of its name, and waits for the copies. `heard` is
+    /// told of them. Blocks.
+    pub(super) fn upload(
+        &self,
+        plane: &DataPlane,
+        owner: Peer,
+        wanted: &Wanted,
+        transfer: &Transfer,
+        mut heard: impl FnMut(u8, u8),
+    ) -> Result<DataResponse, DataError> {
+        transfer.with_peer(owner.address());
+        let Wanted { name, root, size, overwrite } = wanted.clone();
+        let request = DataRequest::Upload { name, root, size, overwrite, follows: true };
+        plane.over(owner.address(), STALL_LIMIT, |connection| {
+            connection.serves(transfer);
+            connection.send_with(&request, &self.bytes)?;
+            transfer.restart(size);
+            transfer.advance(size);
+            loop {
+                match connection.receive()? {
+                    DataResponse::Progress { copies, wanted } => heard(copies, wanted),
+                    answer => return Ok(answer),
+                }
+            }
+        })
+    }
+
+    /// Stores it under a name that this node owns: as an upload, without the
+    /// wire. Blocks.
+    pub(super) fn take_in(
+        &self,
+        shared: &Shared,
+        runtime: &Handle,
+        wanted: &Wanted,
+        transfer: &Transfer,
+        heard: impl FnMut(u8, u8) -> Result<(), DataError>,
+    ) -> Result<DataResponse, DataError> {
+        let chain = match begin(shared, runtime, wanted) {
+            Begun::Proceed(chain) => chain,
+            Begun::Refused(answer) => return Ok(answer),
+        };
+        if let Err(error) = self.pass(shared, &wanted.name, &chain) {
+            let why = relay::unwritten(shared, &wanted.name, error);
+            return Ok(DataResponse::Failed { why });
+        }
+        transfer.advance(wanted.size);
+        serve_data::commit(shared, runtime, wanted, heard)
+    }
+
+    /// Sends it to the first of `chain` that takes it, makes it durable here,
+    /// and waits for those behind; who they are.
+    fn pass(
+        &self,
+        shared: &Shared,
+        name: &FileName,
+        chain: &[Peer],
+    ) -> Result<Vec<Peer>, IncomingError> {
+        let plane = shared.data_plane();
+        let behind = Behind::send(&plane, chain, name, self);
+        // What is here under another name already is not written again.
+        if !shared.store.holds(&self.manifest.root()) {
+            let incoming = shared.store.begin(self.manifest.clone())?;
+            if !self.bytes.is_empty() {
+                incoming.write(PieceIndex(0), &self.bytes)?;
+            }
+            incoming.finish()?;
+        }
+        Ok(behind.map_or_else(Vec::new, Behind::finish))
+    }
+}
+
+/// How an upload begins.
+enum Begun {
+    /// It is wanted; these are to hold copies, too.
+    Proceed(Vec<Peer>),
+    /// It is not: the answer.
+    Refused(DataResponse),
+}
+
+/// Asks the core whether an upload is wanted, and who else is to hold it.
+fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
+    let Wanted { name, root, overwrite, .. } = wanted.clone();
+    let owned = wanted.name.clone();
+    let chain = shared.look(move |core| {
+        let params = core.params();
+        relay::chain(params.space, &owned, core.peer(), core.successors(), params.replicas)
+    });
+    let offer = shared.core(Command::Offer { name, root, overwrite });
+    let (offered, chain) = runtime.block_on(async { tokio::join!(offer, chain) });
+    match offered {
+        Some(Reply::Upload(Upload::Proceed)) => Begun::Proceed(chain.unwrap_or_default()),
+        Some(Reply::Upload(other)) => Begun::Refused(serve_data::refusal(wanted, other)),
+        _ => Begun::Refused(DataResponse::Failed { why: serve_data::stopping() }),
+    }
+}
+
+/// Takes in an upload whose bytes follow its header; the answer to it. Blocks.
+///
+/// # Errors
+/// The connection is of no use any more.
+pub(super) fn take_upload(
+    shared: &Shared,
+    runtime: &Handle,
+    connection: &mut DataConnection,
+    wanted: &Wanted,
+) -> Result<DataResponse, DataError> {
+    let small = match receive(connection, wanted.root, wanted.size)? {
+        Ok(small) => small,
+        Err(why) => return Ok(DataResponse::Failed { why }),
+    };
+    let transfer = shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
+    if let Some(remote) = connection.remote() {
+        transfer.with_peer(remote);
+    }
+    let answer = small.take_in(shared, runtime, wanted, &transfer, |copies, wanted| {
+        transfer.securing(copies, wanted);
+        connection.send(&DataResponse::Progress { copies, wanted })
+    });
+    match &answer {
+        // Nothing was received for good: the uploading side hears why.
+        Ok(DataResponse::NotOwner { .. } | DataResponse::Stored { already: true, .. }) => {
+            shared.transfers.forget(transfer);
+        }
+        Ok(DataResponse::Failed { why }) => transfer.end(Err(why.clone())),
+        Ok(_) => transfer.end(Ok(())),
+        Err(error) => transfer.end(Err(error.to_string())),
+    }
+    answer
+}
+
+/// Takes in a content from the node before in a chain whose bytes follow its
+/// header, and answers. Blocks.
+///
+/// # Errors
+/// The connection is of no use any more.
+pub(super) fn take_part(
+    shared: &Shared,
+    runtime: &Handle,
+    connection: &mut DataConnection,
+    part: &Part,
+) -> Result<DataResponse, DataError> {
+    let small = match receive(connection, part.root, part.size)? {
+        Ok(small) => small,
+        Err(why) => return Ok(DataResponse::Failed { why }),
+    };
+    let looked = runtime
+        .block_on(shared.look(|core| {
+            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
+        }));
+    let Some(successors) = looked.flatten() else {
+        return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
+    };
+    let mut rest = part.rest.clone();
+    relay::along_the_ring(&mut rest, &successors);
+    let transfer = shared.transfers.open(TransferKind::Copy, part.name.as_str(), part.size);
+    if let Some(remote) = connection.remote() {
+        transfer.with_peer(remote);
+    }
+    match small.pass(shared, &part.name, &rest) {
+        Ok(behind) => {
+            transfer.advance(part.size);
+            transfer.end(Ok(()));
+            relay::give_up_later(shared, part.root);
+            let holders = std::iter::once(shared.me().me).chain(behind).collect();
+            Ok(DataResponse::Relayed { holders })
+        }
+        Err(error) => {
+            let why = relay::unwritten(shared, &part.name, error);
+            transfer.end(Err(why.clone()));
+            Ok(DataResponse::Failed { why })
+        }
+    }
+}
+
+/// Receives the bytes that follow a header, and verifies them; `Ok(Err)` says
+/// what is wrong with them.
+///
+/// # Errors
+/// They are more than may come in this way: whoever sent them broke the rules,
+/// hears so, and is not listened to any further. Or the connection failed.
+fn receive(
+    connection: &mut DataConnection,
+    root: ContentHash,
+    size: u64,
+) -> Result<Result<Small, String>, DataError> {
+    if size > EAGER_BYTES {
+        let why = format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES}");
+        connection.send(&DataResponse::Failed { why: why.clone() })?;
+        return Err(DataError::Lied(why));
+    }
+    let mut bytes = vec![0; size as usize];
+    connection.receive_raw(&mut bytes)?;
+    let is_it = |manifest: &Manifest| size == 0 || manifest.verify(PieceIndex(0), &bytes);
+    Ok(match manifest(root, size).filter(is_it) {
+        Some(manifest) => Ok(Small { manifest, bytes }),
+        None => Err("it arrived damaged: the file changed while it was sent, or the network is \
+                     faulty; put it again"
+            .to_owned()),
+    })
+}
+
+/// The next node of a chain, which was sent a small content.
+struct Behind<'a> {
+    plane: &'a DataPlane,
+    peer: Peer,
+    request: DataRequest,
+    bytes: &'a [u8],
+    connection: DataConnection,
+    /// It served before, and may have ended without our knowledge.
+    kept: bool,
+    patience: Duration,
+}
+
+impl<'a> Behind<'a> {
+    /// Sends a content to the first of `chain` that can be reached; those before
+    /// it get their copy later.
+    fn send(
+        plane: &'a DataPlane,
+        chain: &[Peer],
+        name: &FileName,
+        small: &'a Small,
+    ) -> Option<Behind<'a>> {
+        let (root, size) = (small.manifest.root(), small.manifest.size());
+        for (at, peer) in chain.iter().enumerate() {
+            let (name, rest) = (name.clone(), chain[at + 1..].to_vec());
+            let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
+            let patience = (BEHIND_LIMIT * behind).min(STALL_LIMIT / 2);
+            let request = DataRequest::Relay { name, root, size, rest, follows: true };
+            match reach(plane, *peer, &request, &small.bytes) {
+                Ok((connection, kept)) => {
+                    let (peer, bytes) = (*peer, small.bytes.as_slice());
+                    return Some(Behind {
+                        plane,
+                        peer,
+                        request,
+                        bytes,
+                        connection,
+                        kept,
+                        patience,
+                    });
+                }
+                Err(error) => tracing::debug!(%peer, %error, "not part of the chain"),
+            }
+        }
+        None
+    }
+
+    /// Waits until those behind have made the content durable; who they are.
+    fn finish(mut self) -> Vec<Peer> {
+        let answer = match self.answer() {
+            Err(DataError::Io(error)) if self.kept && has_ended(&error) => {
+                let again = self.plane.dial(self.peer.address()).and_then(|mut connection| {
+                    push(&mut connection, &self.request, self.bytes)?;
+                    Ok(connection)
+                });
+                again.and_then(|connection| {
+                    self.connection = connection;
+                    self.answer()
+                })
+            }
+            answer => answer,
+        };
+        match answer {
+            Ok(DataResponse::Relayed { mut holders }) => {
+                self.plane.idle.keep(self.peer.address(), self.connection);
+                holders.truncate(usize::from(MAX_REPLICAS));
+                holders
+            }
+            Ok(other) => {
+                tracing::debug!(?other, "the chain of an upload ended without its content");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the chain of an upload broke");
+                Vec::new()
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Result<DataResponse, DataError> {
+        self.connection.wait_at_most(self.patience)?;
+        self.connection.receive()
+    }
+}
+
+/// Sends a header with its bytes over a kept connection or a new one; whether
+/// it was a kept one.
+fn reach(
+    plane: &DataPlane,
+    peer: Peer,
+    request: &DataRequest,
+    bytes: &[u8],
+) -> Result<(DataConnection, bool), DataError> {
+    if let Some(mut kept) = plane.idle.take(peer.address()) {
+        match push(&mut kept, request, bytes) {
+            Err(DataError::Io(error)) if has_ended(&error) => {}
+            result => return result.map(|()| (kept, true)),
+        }
+    }
+    let mut connection = plane.dial(peer.address())?;
+    push(&mut connection, request, bytes)?;
+    Ok((connection, false))
+}
+
+fn push(
+    connection: &mut DataConnection,
+    request: &DataRequest,
+    bytes: &[u8],
+) -> Result<(), DataError> {
+    connection.push_at_most(BEHIND_LIMIT)?;
+    connection.send_with(request, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_of_one_piece_follows_from_its_hash() {
+        for bytes in [&b""[..], b"x", &[7; 4096], &[1; 1 << 20]] {
+            let mut builder = ManifestBuilder::new(bytes.len() as u64);
+            builder.update(bytes);
+            let made = builder.finish().expect("all bytes came");
+            assert_eq!(manifest(made.root(), made.size()), Some(made));
+        }
+        assert_eq!(manifest(ContentHash([7; 32]), 0), None, "no bytes have one hash only");
+        assert_eq!(manifest(ContentHash([7; 32]), (1 << 20) + 1), None, "that is two pieces");
+    }
+}

@@ -1,0 +1,193 @@
+//! The files below a local directory, one after the other, with the names that
+//! they get on the ring. Nothing is kept but the listings of the directories
+//! that are open.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::name::{FileName, MAX_COMPONENTS};
+
+/// What lies below a directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A regular file.
+    File {
+        /// Where it lies.
+        path: PathBuf,
+        /// Its name on the ring.
+        name: FileName,
+        /// Its bytes, at the moment.
+        size: u64,
+    },
+    /// Something that cannot be stored, and why.
+    Bad(PathBuf, String),
+    /// Something that is no file, and what it is.
+    Skipped(PathBuf, &'static str),
+}
+
+/// Visits all that lies below a directory, in the order of names within each
+/// one, until `visit` breaks off. Links are not followed. `base` is what the
+/// names begin with.
+pub(super) fn walk(
+    root: &Path,
+    base: &str,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let entries = match listing(root) {
+        Ok(entries) => entries,
+        Err(error) => return visit(Entry::Bad(root.to_owned(), unreadable(&error))),
+    };
+    for (path, error) in entries {
+        let entry = match error {
+            Some(error) => Entry::Bad(path, unreadable(&error)),
+            None => match look(path, base) {
+                Looked::Directory(path, base) => {
+                    walk(&path, &base, visit)?;
+                    continue;
+                }
+                Looked::Other(entry) => entry,
+            },
+        };
+        visit(entry)?;
+    }
+    ControlFlow::Continue(())
+}
+
+enum Looked {
+    Directory(PathBuf, String),
+    Other(Entry),
+}
+
+fn look(path: PathBuf, base: &str) -> Looked {
+    let metadata = match fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) => return Looked::Other(Entry::Bad(path, unreadable(&error))),
+    };
+    if metadata.is_symlink() {
+        return Looked::Other(Entry::Skipped(path, "a symbolic link"));
+    }
+    if !metadata.is_dir() && !metadata.is_file() {
+        return Looked::Other(Entry::Skipped(path, "neither a file nor a directory"));
+    }
+    let Some(part) = path.file_name().and_then(|part| part.to_str()) else {
+        let why = "its name is no Unicode text; rename it".to_owned();
+        return Looked::Other(Entry::Bad(path, why));
+    };
+    let text = format!("{base}/{part}");
+    if metadata.is_dir() {
+        // No name is so deep; and so no tree, however deep, fills the stack.
+        if text.split('/').count() >= MAX_COMPONENTS {
+            let why = format!("a name on the ring has at most {MAX_COMPONENTS} parts");
+            return Looked::Other(Entry::Bad(path, why));
+        }
+        return Looked::Directory(path, text);
+    }
+    Looked::Other(match FileName::new(&text) {
+        Ok(name) => Entry::File { path, name, size: metadata.len() },
+        Err(error) => Entry::Bad(path, format!("it cannot be a name on the ring: {error}")),
+    })
+}
+
+/// What lies in one directory, in order; what cannot be read has the reason.
+fn listing(path: &Path) -> io::Result<Vec<(PathBuf, Option<io::Error>)>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        match entry {
+            Ok(entry) => entries.push((entry.path(), None)),
+            Err(error) => entries.push((path.to_owned(), Some(error))),
+        }
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(entries)
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("it cannot be read: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    /// What a walk visits: names of files, and the reasons of all else by the
+    /// last part of its path.
+    fn visited(root: &Path) -> Vec<String> {
+        let mut seen = Vec::new();
+        let last = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+        let _ = walk(root, "base", &mut |entry| {
+            seen.push(match entry {
+                Entry::File { name, size, .. } => format!("{name} {size}"),
+                Entry::Bad(path, why) => format!("{}! {why}", last(&path)),
+                Entry::Skipped(path, what) => format!("{}? {what}", last(&path)),
+            });
+            ControlFlow::Continue(())
+        });
+        seen
+    }
+
+    #[test]
+    fn every_regular_file_is_visited_under_its_relative_path_hidden_ones_too() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("b/c")).unwrap();
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        fs::write(dir.path().join("a"), b"1").unwrap();
+        fs::write(dir.path().join(".hidden"), b"").unwrap();
+        fs::write(dir.path().join("b/c/d"), b"22").unwrap();
+        assert_eq!(visited(dir.path()), ["base/.hidden 0", "base/a 1", "base/b/c/d 2"]);
+    }
+
+    #[test]
+    fn links_and_special_files_are_skipped_and_bad_names_are_failures_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("round")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        fs::write(dir.path().join("a:b"), b"1").unwrap();
+        fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"x\xFF")), b"1").unwrap();
+        fs::write(dir.path().join("fine"), b"1").unwrap();
+        let seen = visited(dir.path());
+        assert_eq!(
+            seen[..4],
+            [
+                "a:b! it cannot be a name on the ring: the name holds the character U+003A, \
+                 which is not allowed",
+                "base/fine 1",
+                "round? a symbolic link",
+                "socket? neither a file nor a directory",
+            ]
+        );
+        assert!(seen[4].ends_with("its name is no Unicode text; rename it"), "{}", seen[4]);
+        assert_eq!(seen.len(), 5);
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_name_is_left_where_names_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut path = dir.path().to_owned();
+        for _ in 0..MAX_COMPONENTS + 3 {
+            path.push("d");
+        }
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("deep"), b"1").unwrap();
+        let seen = visited(dir.path());
+        assert_eq!(seen.len(), 1);
+        assert!(seen[0].contains("at most 32 parts"), "{seen:?}");
+    }
+
+    #[test]
+    fn a_walk_ends_when_its_visitor_wants_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("x"), b"1").unwrap();
+        }
+        let mut count = 0;
+        let end = walk(dir.path(), "base", &mut |_| {
+            count += 1;
+            if count == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!((end, count), (ControlFlow::Break(()), 2));
+    }
+}

@@ -1,0 +1,158 @@
+//! Whole directories.
+
+use std::time::Duration;
+
+use crate::peer::Peer;
+use crate::view::Outcome;
+
+use super::format::{self, bytes, clean, count, duration};
+
+/// What became of a directory: one line for all, then what failed.
+pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::StoredAll { name, stored, already, bytes: sum, millis, failed, skipped } => {
+            let sum = Sum { moved: *stored, already: *already, bytes: *sum, millis: *millis };
+            let mut first = match stored + already {
+                0 => {
+                    format!("nothing stored as {name}/: the ring keeps files, no empty directories")
+                }
+                _ => format!("{name}/ {}", sum.words("stored")),
+            };
+            if !skipped.is_empty() {
+                first.push_str(&format!("; {} left out", skipped.len()));
+            }
+            let skipped =
+                skipped.iter().map(|(path, what)| format!("left out: {}: {what}", clean(path)));
+            std::iter::once(first).chain(skipped).chain(failures(failed)).collect()
+        }
+        Outcome::FetchedAll {
+            name,
+            fetched,
+            already,
+            bytes: sum,
+            path,
+            millis,
+            failed,
+            silent,
+        } => {
+            let sum = Sum { moved: *fetched, already: *already, bytes: *sum, millis: *millis };
+            let path = clean(&path.to_string_lossy()).into_owned();
+            let first = format!("{name}/ {}, saved in {path}", sum.words("fetched"));
+            let missing = (!silent.is_empty()).then(|| silence(silent));
+            std::iter::once(first).chain(missing).chain(failures(failed)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+struct Sum {
+    moved: u32,
+    already: u32,
+    bytes: u64,
+    millis: u64,
+}
+
+impl Sum {
+    fn words(&self, done: &str) -> String {
+        let already = match self.already {
+            0 => String::new(),
+            some => format!(" ({some} already there)"),
+        };
+        format!(
+            "{done}: {}{already}, {} in {}",
+            format::files((self.moved + self.already) as usize),
+            bytes(self.bytes),
+            duration(Duration::from_millis(self.millis)),
+        )
+    }
+}
+
+fn silence(silent: &[Peer]) -> String {
+    let peers: Vec<_> = silent.iter().map(ToString::to_string).collect();
+    format!(
+        "{} did not answer, so files that only they have are missing: {}",
+        count(silent.len(), "member", "members"),
+        peers.join(", ")
+    )
+}
+
+/// What failed of a directory, as lines: how many, then each with its reason;
+/// none when nothing did.
+pub fn failures(failed: &[(String, String)]) -> Vec<String> {
+    if failed.is_empty() {
+        return Vec::new();
+    }
+    let head = format!("{} failed:", format::files(failed.len()));
+    let each = failed.iter().map(|(what, why)| format!("  {}: {}", clean(what), clean(why)));
+    std::iter::once(head).chain(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::FileName;
+
+    fn name() -> FileName {
+        FileName::new("holiday").expect("a name")
+    }
+
+    #[test]
+    fn a_directory_is_one_line_and_one_for_each_that_failed() {
+        let stored = Outcome::StoredAll {
+            name: name(),
+            stored: 11,
+            already: 1,
+            bytes: 85_000,
+            millis: 1_250,
+            failed: vec![("holiday/a:b".into(), "it cannot be a name".into())],
+            skipped: vec![("holiday/link".into(), "a symbolic link".into())],
+        };
+        assert_eq!(
+            lines(&stored),
+            [
+                "holiday/ stored: 12 files (1 already there), 85.0 kB in 1.2 s; 1 left out",
+                "left out: holiday/link: a symbolic link",
+                "1 file failed:",
+                "  holiday/a:b: it cannot be a name",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_directory_is_said_to_be_one() {
+        let stored = Outcome::StoredAll {
+            name: name(),
+            stored: 0,
+            already: 0,
+            bytes: 0,
+            millis: 1,
+            failed: Vec::new(),
+            skipped: Vec::new(),
+        };
+        assert_eq!(
+            lines(&stored),
+            ["nothing stored as holiday/: the ring keeps files, no empty directories"]
+        );
+    }
+
+    #[test]
+    fn who_did_not_say_what_it_has_is_named() {
+        let fetched = Outcome::FetchedAll {
+            name: name(),
+            fetched: 2,
+            already: 0,
+            bytes: 7,
+            path: "here/holiday".into(),
+            millis: 12,
+            failed: Vec::new(),
+            silent: vec![Peer::new(([127, 0, 0, 1], 2000).into(), 0)],
+        };
+        assert_eq!(
+            lines(&fetched),
+            [
+                "holiday/ fetched: 2 files, 7 B in 12 ms, saved in here/holiday",
+                "1 member did not answer, so files that only they have are missing: 127.0.0.1:2000",
+            ]
+        );
+    }
+}

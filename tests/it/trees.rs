@@ -1,0 +1,173 @@
+//! Whole directories: `put DIR` and `get DIR/`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::process::{NodeProcess, Ring, describe, random_file, text};
+
+/// Every file below a directory, by its relative path, with its bytes.
+fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn gather(dir: &Path, base: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(dir).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let name = format!("{base}{}", entry.file_name().display());
+            if entry.file_type().expect("a kind").is_dir() {
+                gather(&entry.path(), &format!("{name}/"), found);
+            } else {
+                found.insert(name, fs::read(entry.path()).expect("a file"));
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    gather(dir, "", &mut found);
+    found
+}
+
+/// A directory with files of all sizes in it, hidden and empty ones too.
+fn album(home: &Path) {
+    let dir = home.join("album");
+    fs::create_dir_all(dir.join("2024/june")).expect("a directory");
+    fs::create_dir_all(dir.join("nothing")).expect("a directory");
+    for (seed, (name, size)) in
+        [("a.jpg", 5), (".hidden", 70_000), ("2024/june/b.jpg", 1_300_000), ("2024/empty", 0)]
+            .into_iter()
+            .enumerate()
+    {
+        random_file(&dir.join(name), size, seed as u64);
+    }
+    for number in 0..60 {
+        let path = dir.join(format!("2024/{number:02}.txt"));
+        fs::write(path, format!("file {number}")).expect("a file");
+    }
+}
+
+fn get(node: &NodeProcess, name: &str, to: &Path) -> Output {
+    node.attempt(&["get", name, "--to", text(to)])
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_directory_comes_back_as_it_was_and_asking_again_moves_nothing() {
+    let home = TempDir::new().expect("a directory");
+    album(home.path());
+    let ring = Ring::of(4);
+    let album = home.path().join("album");
+    let stored = ring.nodes[1].run(&["put", &format!("{}/", text(&album))]);
+    assert!(stored.starts_with("album/ stored: 64 files, 1.4 MB in "), "{stored}");
+    let again = ring.nodes[2].run(&["put", text(&album)]);
+    assert!(again.contains("64 files (64 already there)"), "{again}");
+
+    let to = home.path().join("fetched");
+    let fetched = get(&ring.nodes[3], "album/", &to);
+    assert!(
+        said(&fetched).starts_with("album/ fetched: 64 files, 1.4 MB"),
+        "{}",
+        describe(&fetched)
+    );
+    assert_eq!(contents(&to.join("album")), contents(&album));
+
+    // One is missing and one is another file since: that one is nobody's to replace.
+    fs::remove_file(to.join("album/a.jpg")).expect("it is there");
+    fs::write(to.join("album/2024/00.txt"), b"mine.!").expect("it is there");
+    let again = get(&ring.nodes[0], "album/", &to);
+    assert!(said(&again).contains("64 files (62 already there)"), "{}", describe(&again));
+    let now = contents(&to.join("album"));
+    assert_eq!(now.len(), 65);
+    assert_eq!(now["2024/00.txt"], b"mine.!");
+    assert_eq!(now["2024/00 (1).txt"], b"file 0");
+
+    // A part of it is a directory as well.
+    let part = get(&ring.nodes[0], "album/2024/june/", &home.path().join("part"));
+    assert!(part.status.success(), "{}", describe(&part));
+    assert_eq!(contents(&home.path().join("part")).len(), 1);
+}
+
+#[test]
+fn a_directory_has_the_name_that_its_user_or_its_place_gives_it() {
+    let home = TempDir::new().expect("a directory");
+    fs::create_dir(home.path().join("real")).expect("a directory");
+    fs::write(home.path().join("real/x"), b"1").expect("a file");
+    let node = NodeProcess::start(&[]);
+    let via = node.address.to_string();
+    let put = |words: &[&str]| {
+        let mut command = crate::process::command(&[&["put"], words, &["--via", &via]].concat());
+        let output = command.current_dir(home.path().join("real")).output().expect("it runs");
+        assert!(output.status.success(), "{}", describe(&output));
+        said(&output)
+    };
+    assert!(put(&["."]).starts_with("real/ stored: 1 file,"));
+    assert!(put(&["../real/", "--as", "other/place/"]).starts_with("other/place/ stored: 1 file,"));
+    let listing = node.json(&["ls", "--ring"]).expect("a listing");
+    let names: Vec<_> = listing["files"].as_array().expect("files").iter().collect();
+    assert_eq!(
+        names.iter().map(|file| &file["name"]).collect::<Vec<_>>(),
+        ["other/place/x", "real/x"]
+    );
+}
+
+#[test]
+fn what_fails_for_one_file_stops_no_other_and_is_told_at_the_end() {
+    let home = TempDir::new().expect("a directory");
+    let dir = home.path().join("mixed");
+    fs::create_dir(&dir).expect("a directory");
+    for name in ["a", "b:c", "d", "taken"] {
+        fs::write(dir.join(name), name).expect("a file");
+    }
+    std::os::unix::fs::symlink("a", dir.join("link")).expect("a link");
+    let node = NodeProcess::start(&[]);
+    let other = home.path().join("other");
+    fs::write(&other, b"something else").expect("a file");
+    node.run(&["put", text(&other), "--as", "mixed/taken"]);
+
+    let output = node.attempt(&["put", text(&dir)]);
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    let (out, err) = (said(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(out.starts_with("mixed/ stored: 2 files, 2 B in "), "{out}");
+    assert!(out.contains("left out: ") && out.contains("link: a symbolic link"), "{out}");
+    assert!(err.contains("2 files failed:"), "{err}");
+    let line = |part: &str| err.lines().find(|line| line.contains(part)).unwrap_or_default();
+    assert!(line("b:c").contains("U+003A"), "{err}");
+    assert!(line("mixed/taken").contains("--overwrite"), "{err}");
+
+    let output = node.attempt(&["put", text(&dir), "--overwrite"]);
+    assert!(said(&output).contains("3 files (2 already there)"), "{}", describe(&output));
+
+    // To be fetched over a directory that stands where a file belongs.
+    let to = home.path().join("to");
+    fs::create_dir_all(to.join("mixed")).expect("a directory");
+    fs::write(to.join("mixed/d"), b"mine").expect("a file");
+    let output = get(&node, "mixed/", &to);
+    assert!(output.status.success(), "{}", describe(&output));
+    assert_eq!(fs::read(to.join("mixed/d (1)")).expect("a second one"), b"d");
+}
+
+#[test]
+fn removed_files_are_no_part_of_a_directory_and_a_directory_of_none_is_an_error() {
+    let home = TempDir::new().expect("a directory");
+    let dir = home.path().join("few");
+    fs::create_dir(&dir).expect("a directory");
+    for name in ["a", "b"] {
+        fs::write(dir.join(name), name).expect("a file");
+    }
+    let ring = Ring::of(3);
+    ring.nodes[0].run(&["put", text(&dir)]);
+    ring.nodes[1].run(&["rm", "few/a"]);
+    let to = home.path().join("to");
+    let output = get(&ring.nodes[2], "few/", &to);
+    assert!(said(&output).starts_with("few/ fetched: 1 file,"), "{}", describe(&output));
+    assert_eq!(contents(&to.join("few")).into_keys().collect::<Vec<_>>(), ["b"]);
+
+    let output = get(&ring.nodes[2], "none/", &to);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(describe(&output).contains("begins with none/"), "{}", describe(&output));
+    fs::create_dir(home.path().join("empty")).expect("a directory");
+    let output = ring.nodes[2].run(&["put", text(&home.path().join("empty"))]);
+    assert!(output.contains("no empty directories"), "{output}");
+}
