@@ -103,12 +103,15 @@ async fn look(shared: &Shared, root: ContentHash) {
     let Ok(verified) = shared.tasks.spawn_blocking(verify).await else { return };
     match verified {
         Ok(Verified::Damaged { bad, pieces }) => restore(shared, root, &bad, pieces).await,
-        Ok(Verified::Whole | Verified::Gone | Verified::Stopped) => {}
+        // Given up since it was listed, as a rule: then no record names it.
+        Ok(Verified::Gone) => restore(shared, root, &[], 0).await,
+        Ok(Verified::Whole | Verified::Stopped) => {}
         Err(error) => shared.event(Level::Warn, format!("cannot look for damage: {error}")).await,
     }
 }
 
-/// Puts a damaged content aside and tells the core.
+/// Puts a damaged content, or what names one that is gone, aside and tells the
+/// core.
 async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces: u32) {
     // What nobody else has is kept: damaged bytes are better than none.
     let alone = {
@@ -130,7 +133,7 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
     for record in records {
         let mut text = sentence(&record.name, bad, pieces);
         if let Some(path) = &kept {
-            text.push_str(&format!("; what is left of it is kept as {}", path.display()));
+            text = format!("{text}; what is left of it is kept as {}", path.display());
         }
         shared.step(Step::Damaged, Level::Warn, text).await;
         let (name, version) = (record.name, record.version);
@@ -138,9 +141,11 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
     }
 }
 
-/// What people are told: pieces are counted from 1.
+/// What people are told: pieces are counted from 1; without any the bytes are
+/// gone.
 fn sentence(name: &FileName, bad: &[PieceIndex], pieces: u32) -> String {
     let which = match bad {
+        [] => return format!("{name} is missing from this disk"),
         _ if pieces == 1 => String::new(),
         [one] => format!(" (piece {} of {pieces})", one.0 + 1),
         few if few.len() <= NAMED => {
@@ -178,6 +183,7 @@ mod tests {
             sentence(&name, &bad, pieces)
         };
         assert_eq!(said(&[0], 1), "film.mkv is damaged on this disk");
+        assert_eq!(said(&[], 0), "film.mkv is missing from this disk");
         assert_eq!(said(&[2], 80), "film.mkv is damaged on this disk (piece 3 of 80)");
         assert_eq!(said(&[2, 4], 80), "film.mkv is damaged on this disk (pieces 3, 5 of 80)");
         assert_eq!(said(&[1, 2, 3, 4], 80), "film.mkv is damaged on this disk (4 of 80 pieces)");
