@@ -121,6 +121,15 @@ pub(super) struct NodeArgs {
         value_parser = humantime::parse_duration
     )]
     pub(super) scrub_every: Duration,
+    /// Bytes of files that this node stores for the ring at the most, like 500M or 20GiB; 0: as many as its disk holds
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "CHORDAL_QUOTA",
+        default_value = "0",
+        value_parser = amount::bytes
+    )]
+    pub(super) quota: u64,
     /// A registry that tells who there is and is told who is dead; give several
     #[arg(
         long = "seed",

@@ -91,7 +91,11 @@ impl Partials {
             root_of(file).is_some_and(of)
         };
         for path in found.iter().filter(|path| !keeps(path)) {
-            partials.disk.remove(path).map_err(on("remove", path))?;
+            match partials.disk.remove(path) {
+                // Not ours: somebody made it, it does no harm.
+                Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {}
+                removed => removed.map_err(on("remove", path))?,
+            }
         }
         Ok(partials)
     }
@@ -385,6 +389,16 @@ mod tests {
         }
         // The next one believes what is true by now.
         assert_eq!(fs::read(&map).unwrap().last(), Some(&0b1001));
+    }
+
+    #[test]
+    fn a_directory_that_somebody_made_there_keeps_nobody_from_opening() {
+        let dir = TempDir::new().unwrap();
+        let theirs = dir.path().join("partial").join("theirs");
+        fs::create_dir_all(theirs.join("deep")).unwrap();
+        fs::write(dir.path().join("partial").join("rubbish"), b"x").unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        assert_eq!(listing(dir.path()), [theirs]);
     }
 
     #[test]

