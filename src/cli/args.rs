@@ -700,9 +700,10 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
         via: given.get_one("via").copied().unwrap_or(address::DEFAULT),
         json,
         download_dir: given.try_get_one::<PathBuf>("download-dir").ok().flatten().cloned(),
-        transfers: match moves_files(spec) {
-            true => TransferArgs::from_arg_matches(given)?.limits(),
-            false => TransferLimits::default(),
+        transfers: if moves_files(spec) {
+            TransferArgs::from_arg_matches(given)?.limits()
+        } else {
+            TransferLimits::default()
         },
     }))
 }

@@ -116,7 +116,7 @@ impl Here {
     }
 
     /// Runs the program through this node, off its thread.
-    async fn from_outside(&self, words: &[&str]) -> Result<String, String> {
+    async fn outside(&self, words: &[&str]) -> Result<String, String> {
         let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         words.extend(["--via".to_owned(), self.node.address.to_string()]);
         let running = tokio::task::spawn_blocking(move || chordal(&words));
@@ -165,19 +165,19 @@ async fn a_paused_get_lets_its_source_go_and_goes_on_where_it_was() {
     let (row, end) = here.fetches("film.bin").await;
     let number = row.number.to_string();
 
-    let said = here.from_outside(&["pause", &number]).await.expect("it runs");
+    let said = here.outside(&["pause", &number]).await.expect("it runs");
     assert!(said.contains("paused") && said.contains(&format!("resume {number}")), "{said}");
     lets_go(&sharer, "serve").await;
     let paused = |row: &TransferRow| row.state == TransferState::Paused && row.rate == 0;
     let before = here.row("it waits", TransferKind::Download, paused).await;
     assert!(before.done < before.total);
-    let again = here.from_outside(&["pause", &number]).await.expect_err("it is paused");
+    let again = here.outside(&["pause", &number]).await.expect_err("it is paused");
     assert!(again.contains("paused already"), "{again}");
     assert_eq!(under_way(&sharer, "serve").await, Ok(0));
     let after = here.row("it still waits", TransferKind::Download, paused).await;
     assert_eq!(after.done, before.done, "nothing came");
 
-    let said = here.from_outside(&["resume", &number]).await.expect("it is paused");
+    let said = here.outside(&["resume", &number]).await.expect("it is paused");
     assert!(said.contains("goes on"), "{said}");
     match ended(end).await {
         Ok(Outcome::Fetched { path, .. }) => {
@@ -229,7 +229,7 @@ fn name_owned_by(node: &NodeProcess) -> String {
         let found = node.json(&["lookup", name]).expect("an owner")["owner"].to_string();
         found.contains(&node.address.to_string())
     };
-    (0..).map(|n| format!("film {n}")).find(owned).expect("there are many names")
+    (0..1_000).map(|n| format!("film {n}")).find(owned).expect("there are many names")
 }
 
 impl Here {
@@ -257,7 +257,7 @@ async fn one_at_a_time_means_that_the_next_waits_and_can_be_cancelled_while_it_d
     })
     .await;
     let waiting = here.row("it waits", TransferKind::Download, queued).await;
-    let said = here.from_outside(&["cancel", &waiting.number.to_string()]).await;
+    let said = here.outside(&["cancel", &waiting.number.to_string()]).await;
     assert!(said.as_ref().is_ok_and(|said| said.contains("cancelled")), "{said:?}");
     assert_eq!(ended(third).await.expect_err("it was cancelled"), "cancelled");
     // A paused one lets the next one run.
@@ -381,9 +381,8 @@ fn the_keys_of_the_transfers_panel_pause_resume_and_cancel() {
     let left: Vec<PathBuf> = fs::read_dir(dash.home.path().join("downloads"))
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default();
-    eventually("nothing is left behind", || match left.iter().all(|path| !path.exists()) {
-        true => Ok(()),
-        false => Err(format!("{left:?}")),
+    eventually("nothing is left behind", || {
+        if left.iter().all(|path| !path.exists()) { Ok(()) } else { Err(format!("{left:?}")) }
     });
     dash.screen.send(":");
     dash.quit();
