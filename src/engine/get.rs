@@ -376,12 +376,12 @@ impl Job<'_> {
 
     /// Makes the file, or goes on with what an earlier attempt left.
     fn begin(&self, manifest: &Manifest) -> Result<Download, FetchError> {
-        let looked = |_| match self.transfer.is_cancelled() {
-            true => ControlFlow::Break(()),
-            false => {
-                self.phases.phase("checking what is here");
-                ControlFlow::Continue(())
+        let looked = |_| {
+            if self.transfer.is_cancelled() {
+                return ControlFlow::Break(());
             }
+            self.phases.phase("checking what is here");
+            ControlFlow::Continue(())
         };
         let download = Download::resume(manifest.clone(), self.place, self.name, looked)?;
         let here: u64 = download.here().iter().map(|index| manifest.len_of(index)).sum();
