@@ -82,6 +82,11 @@ impl Node {
         self.replicas.best(name)
     }
 
+    /// Whether another node is known to hold what is held here under this name.
+    pub fn is_elsewhere(&self, name: &FileName) -> bool {
+        self.replicas.is_elsewhere(&self.ring_view(), name)
+    }
+
     /// Who holds the newest version known here durably, this node first.
     pub fn holders(&self, name: &FileName) -> Vec<Peer> {
         self.replicas.holders(&self.ring_view(), name)

@@ -112,6 +112,24 @@ pub(super) struct NodeArgs {
     /// Where downloads go; peer_PORT_downloads in the working directory by default
     #[arg(long, value_name = "DIR", env = "CHORDAL_DOWNLOAD_DIR", value_hint = ValueHint::DirPath)]
     pub(super) download_dir: Option<PathBuf>,
+    /// How often stored files are read again to find damage, such as 24h; 0s: never
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "CHORDAL_SCRUB_EVERY",
+        default_value = "24h",
+        value_parser = humantime::parse_duration
+    )]
+    pub(super) scrub_every: Duration,
+    /// Bytes of files that this node stores for the ring at the most, like 500M or 20GiB; 0: as many as its disk holds
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "CHORDAL_QUOTA",
+        default_value = "0",
+        value_parser = amount::bytes
+    )]
+    pub(super) quota: u64,
     /// A registry that tells who there is and is told who is dead; give several
     #[arg(
         long = "seed",

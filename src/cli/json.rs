@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::view::outcome::{Info, RingFile};
 use crate::view::{
     Behind, FileRow, Finger, FoundContent, Health, Hop, Liveness, Outcome, PeerRow, RegistryRow,
-    ScanRow, ScannedPort, SearchRow,
+    ScanRow, ScannedPort, SearchRow, TransferRow, TransferState, text,
 };
 
 /// The JSON of a reading command's outcome; `None` for a command that changes
@@ -51,7 +51,44 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
                 registries.iter().map(|row| registry(*uptime_ms, row)).collect();
             json!({ "node": node(*space, me), "peers": peers, "registries": registries })
         }
+        Outcome::Transfers(rows) => {
+            json!({ "transfers": rows.iter().map(transfer).collect::<Vec<_>>() })
+        }
         _ => return None,
+    })
+}
+
+fn transfer(row: &TransferRow) -> Value {
+    let (state, why, copies) = match &row.state {
+        TransferState::Queued => ("queued", None, None),
+        TransferState::Running => ("running", None, None),
+        TransferState::Paused => ("paused", None, None),
+        TransferState::Securing { copies, wanted } => ("securing", None, Some((copies, wanted))),
+        TransferState::Done => ("done", None, None),
+        TransferState::Failed(why) => ("failed", Some(why), None),
+        TransferState::Cancelled => ("cancelled", None, None),
+    };
+    let running = row.state == TransferState::Running;
+    let left = row.total.saturating_sub(row.done).checked_div(row.rate).filter(|_| running);
+    let side = |(address, bytes): &(std::net::SocketAddr, u64)| json!({ "address": address.to_string(), "bytes": bytes });
+    json!({
+        "number": row.number,
+        "name": row.name,
+        "kind": text::transfer_kind(row.kind),
+        "state": state,
+        "why": why,
+        "copies": copies.map(|(copies, wanted)| json!({ "made": copies, "wanted": wanted })),
+        "done": row.done,
+        "total": row.total,
+        "rate": row.rate,
+        "seconds_left": left,
+        "peers": row.peers.iter().map(side).collect::<Vec<_>>(),
+        "files": row.files.map(|files| {
+            json!({ "done": files.done, "failed": files.failed, "total": files.total })
+        }),
+        "part_of": row.part_of,
+        "started_ms": row.started_ms,
+        "ended_ms": row.ended_ms,
     })
 }
 
@@ -243,6 +280,36 @@ mod tests {
 
     fn shape(outcome: &Outcome) -> Value {
         value(outcome).expect("a reading command")
+    }
+
+    #[test]
+    fn a_transfer_says_how_it_stands() {
+        let mut row = TransferRow {
+            number: 4,
+            name: "a.iso".into(),
+            kind: crate::view::TransferKind::Download,
+            state: TransferState::Running,
+            done: 40,
+            total: 100,
+            rate: 20,
+            peers: vec![(peer(2001).address(), 40)],
+            started_ms: 5,
+            ended_ms: None,
+            files: None,
+            part_of: None,
+        };
+        let mut expected = json!({
+            "number": 4, "name": "a.iso", "kind": "get", "state": "running", "why": null,
+            "copies": null, "done": 40, "total": 100, "rate": 20, "seconds_left": 3,
+            "peers": [{ "address": "127.0.0.1:2001", "bytes": 40 }], "files": null,
+            "part_of": null, "started_ms": 5, "ended_ms": null,
+        });
+        let shown = |row: &TransferRow| shape(&Outcome::Transfers(vec![row.clone()]));
+        assert_eq!(shown(&row), json!({ "transfers": [expected] }));
+        row.state = TransferState::Failed("no source".into());
+        (expected["state"], expected["why"]) = (json!("failed"), json!("no source"));
+        expected["seconds_left"] = Value::Null;
+        assert_eq!(shown(&row), json!({ "transfers": [expected] }));
     }
 
     #[test]

@@ -58,7 +58,8 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         data_dir,
         download_dir: args.download_dir,
         transfers: args.transfers.limits(),
-        quota: None,
+        quota: Some(args.quota).filter(|bytes| *bytes > 0),
+        scrub: (!args.scrub_every.is_zero()).then_some(args.scrub_every),
     };
     let runtime = runtime()?;
     let end = runtime.block_on(carry(config, args.screen));

@@ -31,6 +31,10 @@ const MAX_MEMBERS: usize = 384;
 /// Data connections, those included that wait for a thread.
 const MAX_DATA: usize = 2 * MAX_DATA_CONNECTIONS;
 
+/// Threads of data connections that are kept free for new ones, by closing those
+/// on which nothing is asked.
+const FREE_THREADS: usize = MAX_DATA_CONNECTIONS / 4;
+
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -178,9 +182,10 @@ async fn serve_bytes(shared: &Shared, stream: TcpStream, limits: &Limits) {
     let Ok(thread) = Arc::clone(&limits.data_threads).acquire_owned().await else { return };
     let Ok(stream) = stream.into_std() else { return };
     let (shared, runtime) = (shared.clone(), Handle::current());
-    let tasks = shared.tasks.clone();
+    let (tasks, threads) = (shared.tasks.clone(), Arc::clone(&limits.data_threads));
     tasks.spawn_blocking(move || {
-        serve_data::serve(&shared, &runtime, stream);
+        let crowded = || threads.available_permits() < FREE_THREADS;
+        serve_data::serve(&shared, &runtime, stream, &crowded);
         drop((thread, place));
     });
 }

@@ -43,7 +43,11 @@ pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// memory.
 pub(super) const QUEUE_FRAMES: usize = 1_024;
 
-/// Time for a frame to leave once it is its turn.
+/// Frames written at once, at the most: what a small file's questions and
+/// answers are together, many times over.
+const BATCH_FRAMES: usize = 64;
+
+/// Time for frames to leave once it is their turn.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a connection came to nothing.
@@ -303,15 +307,8 @@ async fn write_frames(
             },
             () = closing.cancelled() => return Ending::Bye,
         };
-        let bytes = match codec::encode(&frame) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::error!(%error, "a message of this node does not fit into a frame");
-                continue;
-            }
-        };
-        counters.sent(bytes.len() + codec::PREFIX_BYTES);
-        match timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await {
+        match timeout(WRITE_LIMIT, write_waiting(&mut frames, frame, &mut outgoing, counters)).await
+        {
             Ok(Ok(())) => last_write = Instant::now(),
             Ok(Err(_)) | Err(_) => return Ending::Lost,
         }
@@ -320,6 +317,29 @@ async fn write_frames(
         let _ = timeout(WRITE_LIMIT, frames.send(Bytes::from(bytes))).await;
     }
     Ending::Bye
+}
+
+/// Writes a frame and those that wait behind it, up to [`BATCH_FRAMES`], so that
+/// the system is called once for all of them.
+async fn write_waiting(
+    frames: &mut FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    first: Frame,
+    outgoing: &mut mpsc::Receiver<Frame>,
+    counters: &ByteCounters,
+) -> std::io::Result<()> {
+    let waiting = (1..BATCH_FRAMES).map_while(|_| outgoing.try_recv().ok());
+    for frame in std::iter::once(first).chain(waiting) {
+        match codec::encode(&frame) {
+            Ok(bytes) => {
+                counters.sent(bytes.len() + codec::PREFIX_BYTES);
+                frames.feed(Bytes::from(bytes)).await?;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a message of this node does not fit into a frame");
+            }
+        }
+    }
+    SinkExt::<Bytes>::flush(frames).await
 }
 
 fn length_delimited() -> LengthDelimitedCodec {

@@ -164,6 +164,21 @@ impl DataConnection {
         Ok(self.stream.set_read_timeout(Some(limit))?)
     }
 
+    /// Waits until the other side says something more or closes, at most so
+    /// long; whether it did.
+    pub(super) fn await_more(&self, at_most: Duration) -> Result<bool, DataError> {
+        self.wait_at_most(at_most)?;
+        match self.stream.peek(&mut [0]) {
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted => Ok(false),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
     /// Sets how long the other side may take nothing.
     pub(super) fn push_at_most(&self, limit: Duration) -> Result<(), DataError> {
         Ok(self.stream.set_write_timeout(Some(limit))?)
@@ -248,7 +263,8 @@ impl DataConnection {
     }
 
     /// Whether the other side has said something, or has gone, while it was
-    /// being sent bytes.
+    /// being sent bytes. Not while somebody else reads or writes: the socket
+    /// does not wait for a moment.
     pub(super) fn has_answer(&self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
             return true;

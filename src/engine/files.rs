@@ -34,8 +34,12 @@ use super::serve_data::{self, Wanted};
 use super::small::Small;
 use super::transfers::Transfer;
 
-/// How long a put looks for an owner that takes it while nothing moves: the
-/// ring needs less to put another one in a dead one's place, and a node to
+/// Attempts of a put to find an owner that takes anything of it while the ring
+/// changes.
+const FIRST_PUT_ATTEMPTS: u32 = 6;
+
+/// How long a put that has moved bytes looks for an owner that takes the rest:
+/// the ring needs less to put another one in a dead one's place, and a node to
 /// restart. Each attempt goes on where the one before ended.
 const PUT_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -83,10 +87,11 @@ pub(super) async fn put(
     let space = access.space();
     let key = wanted.name.key(space);
     let mut last = String::new();
-    let mut moved = Instant::now();
+    let mut moved = None;
     for attempt in 0..MOST_PUT_ATTEMPTS {
         if attempt > 0 {
-            if moved.elapsed() > PUT_PATIENCE {
+            let worth_it = |moved: Instant| moved.elapsed() < PUT_PATIENCE;
+            if !moved.map_or(attempt < FIRST_PUT_ATTEMPTS, worth_it) {
                 break;
             }
             tokio::select! {
@@ -97,7 +102,7 @@ pub(super) async fn put(
         if transfer.is_held() {
             // Its user has it wait, which cut the connection.
             transfer.released().await.map_err(|_| CANCELLED.to_owned())?;
-            moved = Instant::now();
+            moved = Some(Instant::now());
         }
         if transfer.is_cancelled() {
             return Err(CANCELLED.to_owned());
@@ -114,7 +119,7 @@ pub(super) async fn put(
         let put = Put { access, path, manifest, wanted, small, transfer, phases };
         let sent = put.send(owner);
         if transfer.has_moved() {
-            moved = Instant::now();
+            moved = Some(Instant::now());
         }
         match sent {
             Ok(DataResponse::Stored { version, holders, wanted: copies, already }) => {

@@ -98,7 +98,11 @@ impl<'a> Forward<'a> {
                     self.asked.insert(next);
                     self.holders.extend(holders);
                 }
-                Ok(Sent::Idle) => self.wait(),
+                Ok(Sent::Idle) => {
+                    let name = self.passage.name;
+                    tracing::info!(peer = %next, "{name}: no more of it comes; the next node is let go until it does");
+                    self.wait();
+                }
                 Err(error) => {
                     self.asked.insert(next);
                     self.left_out += 1;

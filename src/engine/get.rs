@@ -103,6 +103,7 @@ pub(super) async fn fetch(
         Err(Failed::NoSource(why)) => {
             Err(format!("{name} is shared but nobody could deliver it: {why}"))
         }
+        Err(Failed::Half(why)) => Err(format!("nobody could deliver the rest of {name}: {why}")),
     }
 }
 
@@ -138,7 +139,7 @@ pub(super) async fn request(
     job.run(None).map_err(|error| match error {
         Failed::Cancelled => CANCELLED.to_owned(),
         Failed::Here(why) => why,
-        Failed::NoSource(why) => {
+        Failed::NoSource(why) | Failed::Half(why) => {
             format!("{name} could not be fetched from {}: {why}", peer.address())
         }
     })
@@ -305,6 +306,8 @@ enum Failed {
     Cancelled,
     Here(String),
     NoSource(String),
+    /// Some of it came, and is kept.
+    Half(String),
 }
 
 impl Job<'_> {
@@ -322,9 +325,8 @@ impl Job<'_> {
         let fetched = tokio::task::block_in_place(|| self.fetch(began, find));
         let (path, sources, manifest) = fetched.map_err(|error| match error {
             _ if self.transfer.is_cancelled() => Failed::Cancelled,
-            FetchError::NoSource(_) | FetchError::Interrupted(_) | FetchError::Shunned(_) => {
-                Failed::NoSource(error.to_string())
-            }
+            FetchError::NoSource(_) | FetchError::Shunned(_) => Failed::NoSource(error.to_string()),
+            FetchError::Interrupted(_) => Failed::Half(error.to_string()),
             FetchError::Local(_) => Failed::Here(error.to_string()),
             FetchError::Cancelled => Failed::Cancelled,
         })?;

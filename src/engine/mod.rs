@@ -83,6 +83,7 @@ mod relay;
 mod remembered;
 mod rtt;
 mod scan;
+mod scrub;
 mod search;
 mod seeds;
 mod serve;
@@ -128,6 +129,9 @@ pub struct Config {
     pub transfers: TransferLimits,
     /// Bytes that it stores for the ring at the most; `None`: as the disk holds.
     pub quota: Option<u64>,
+    /// What it stores is read again at most so often, to find damage; `None`:
+    /// never.
+    pub scrub: Option<Duration>,
 }
 
 /// How much transfers of bytes may take. Control traffic is not limited.
@@ -150,6 +154,9 @@ impl Default for TransferLimits {
     }
 }
 
+/// How often everything stored is read again unless somebody says otherwise.
+pub const SCRUB: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Config {
     /// A node at this address with every setting at its default.
     pub fn at(listen: SocketAddr) -> Config {
@@ -167,6 +174,7 @@ impl Config {
             download_dir: None,
             transfers: TransferLimits::default(),
             quota: None,
+            scrub: Some(SCRUB),
         }
     }
 }
@@ -232,6 +240,7 @@ impl Node {
                 .map_err(|error| StartError::Store(error.to_string()))?
                 .map_err(|error| StartError::Store(error.to_string()))?
         };
+        store.set_quota(config.quota);
         let params = remembered_params(&store, &recovery, &config.params);
         let core = chord::Node::new(
             chord::Config {
@@ -304,6 +313,7 @@ impl Node {
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
+        shared.tasks.spawn(scrub::run(shared.clone(), config.scrub));
         shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {

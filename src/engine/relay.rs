@@ -31,7 +31,7 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
 use crate::store::{Incoming, IncomingError, Store, StoreError};
-use crate::transfer::manifest::{Manifest, PieceIndex, piece_count};
+use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::pieces::PieceSet;
 use crate::view::TransferKind;
 use crate::wire::data::DataResponse;
@@ -40,6 +40,7 @@ use super::data::{DataConnection, DataError};
 use super::fetch;
 use super::forward::Forward;
 use super::shared::Shared;
+use super::small;
 use super::transfers::Transfer;
 
 /// A content that came over a chain and that no record names by then is given
@@ -53,18 +54,6 @@ const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Whoever waits for a node that verifies what it has, makes a content durable
 /// or waits for those behind it hears at least this often that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A next node that takes nothing for this long is left out: a paused process
-/// must not hold up a whole upload, whose client gives up itself after
-/// [`super::data::STALL_LIMIT`].
-pub(super) const PUSH_LIMIT: Duration = Duration::from_secs(6);
-
-/// How long each node behind may take to make the content durable, after which
-/// it gets its copy later. Whoever is nearer to the client waits longer, so that
-/// one silent node at the end does not cost the word of those before it.
-pub(super) const DURABLE_LIMIT: Duration = Duration::from_secs(8);
-
-/// All of them together: less than the client waits.
-pub(super) const CHAIN_LIMIT: Duration = Duration::from_secs(24);
 
 /// What somebody hears who sends a content to a node that is in no ring.
 pub(super) const NO_MEMBER: &str = "this node is not a member now";
@@ -169,11 +158,11 @@ pub(super) struct Part {
     pub(super) rest: Vec<Peer>,
 }
 
-/// Those of the rest of a chain that come behind this node: a chain runs along
-/// the ring, and nobody is sent bytes because a stranger says so.
-pub(super) fn along_the_ring(rest: &[Peer], successors: &[Peer]) -> Vec<Peer> {
-    let behind = rest.iter().filter(|peer| successors.contains(peer));
-    behind.take(usize::from(MAX_REPLICAS)).copied().collect()
+/// Leaves of the rest of a chain those that come behind this node: a chain runs
+/// along the ring, and nobody is sent bytes because a stranger says so.
+pub(super) fn along_the_ring(rest: &mut Vec<Peer>, successors: &[Peer]) {
+    rest.retain(|peer| successors.contains(peer));
+    rest.truncate(usize::from(MAX_REPLICAS));
 }
 
 /// Takes in a content from the node before in a chain, and answers. Blocks.
@@ -183,7 +172,7 @@ pub(super) fn take_part(
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
-    let Part { name, root, size, rest } = part;
+    let Part { name, root, size, mut rest } = part;
     let refuse =
         |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
@@ -196,7 +185,7 @@ pub(super) fn take_part(
     let Some(successors) = looked.flatten() else {
         return refuse(connection, NO_MEMBER.to_owned());
     };
-    let rest = along_the_ring(&rest, &successors);
+    along_the_ring(&mut rest, &successors);
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
     let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
@@ -229,11 +218,10 @@ pub(super) fn receive_manifest(
     root: ContentHash,
     size: u64,
 ) -> Result<Manifest, DataError> {
-    if piece_count(size) > 1 {
-        return fetch::receive_manifest(connection, root, size);
+    match small::manifest(root, size) {
+        Some(manifest) => Ok(manifest),
+        None => fetch::receive_manifest(connection, root, size),
     }
-    let only = vec![root.0; piece_count(size) as usize];
-    Manifest::from_parts(root, size, only).map_err(|error| DataError::Lied(error.to_string()))
 }
 
 /// Sends the manifest to whoever said to proceed with an upload; the pieces
@@ -351,10 +339,7 @@ impl Passage<'_> {
     /// Reads the pieces that are not here from a local file; who behind this
     /// node has the content durably, once it is durable here.
     pub(super) fn copy(&self, path: &Path, transfer: &Transfer) -> Result<Vec<Peer>, PassError> {
-        let beat = || match transfer.is_cancelled() {
-            true => Err(DataError::Cancelled),
-            false => Ok(()),
-        };
+        let beat = || if transfer.is_cancelled() { Err(DataError::Cancelled) } else { Ok(()) };
         let content = self.open(transfer, beat)?;
         let here = content.here();
         self.through(&content, beat, || {
@@ -463,18 +448,22 @@ impl Passage<'_> {
         })
     }
 
-    /// What somebody is told whose content could not be written here.
     fn unwritten(&self, error: IncomingError) -> String {
-        let me = self.shared.me().me.address();
-        match error {
-            IncomingError::WrongPiece(index) => format!(
-                "piece {index} arrived damaged: the file changed while it was sent, or the network is faulty; put it again"
-            ),
-            IncomingError::Disk(error) if error.is_full() => {
-                format!("{me} has no room for {}: {error}", self.name)
-            }
-            IncomingError::Disk(error) => format!("{me} could not store {}: {error}", self.name),
+        unwritten(self.shared, self.name, error)
+    }
+}
+
+/// What somebody is told whose content could not be written here.
+pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) -> String {
+    let me = shared.me().me.address();
+    match error {
+        IncomingError::WrongPiece(index) => format!(
+            "piece {index} arrived damaged: the file changed while it was sent, or the network is faulty; put it again"
+        ),
+        IncomingError::Disk(error) if error.is_full() => {
+            format!("{me} has no room for {name}: {error}")
         }
+        IncomingError::Disk(error) => format!("{me} could not store {name}: {error}"),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io::{self, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -36,15 +36,24 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Between two requests a connection holds its thread no longer than this; the
 /// first one comes within [`HELLO_LIMIT`] or not at all.
-const REQUEST_WAIT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Serves one data connection until the other side closes it. Blocks.
-pub(super) fn serve(shared: &Shared, runtime: &Handle, stream: TcpStream) {
-    let result = shared
-        .data_plane()
-        .accepted(stream)
-        .map_err(DataError::from)
-        .and_then(|connection| Server { shared, runtime, connection, serving: None }.run());
+/// How soon a connection on which nothing is asked gives its thread up when
+/// others need it.
+const CROWDED_LOOK: Duration = Duration::from_millis(250);
+
+/// Serves one data connection until the other side closes it. While `crowded`
+/// says that threads are short, one on which nothing is asked is closed. Blocks.
+pub(super) fn serve(
+    shared: &Shared,
+    runtime: &Handle,
+    stream: TcpStream,
+    crowded: &dyn Fn() -> bool,
+) {
+    let result =
+        shared.data_plane().accepted(stream).map_err(DataError::from).and_then(|connection| {
+            Server { shared, runtime, connection, serving: None, crowded }.run()
+        });
     if let Err(error) = result {
         tracing::debug!(%error, "a data connection ended");
     }
@@ -56,6 +65,8 @@ struct Server<'a> {
     connection: DataConnection,
     /// What this connection is being sent.
     serving: Option<(ContentHash, Transfer)>,
+    /// Whether threads are short.
+    crowded: &'a dyn Fn() -> bool,
 }
 
 impl Server<'_> {
@@ -105,8 +116,21 @@ impl Server<'_> {
                     }
                 }
             }
-            self.connection.wait_at_most(REQUEST_WAIT)?;
+            if !self.await_request()? {
+                return Ok(());
+            }
         }
+    }
+
+    /// Waits for a further request; `false`: none came.
+    fn await_request(&self) -> Result<bool, DataError> {
+        let since = Instant::now();
+        while !self.connection.await_more(CROWDED_LOOK)? {
+            if since.elapsed() > REQUEST_WAIT || (self.crowded)() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
@@ -141,8 +165,16 @@ impl Server<'_> {
         let transfer = self.transfer(root, size);
         if length <= EAGER_BYTES {
             let sent = small::serve(&mut self.connection, &file, length, &transfer)?;
-            self.serving = Some((root, transfer));
-            return if sent { Ok(()) } else { self.connection.send(&DataResponse::NotFound) };
+            if !sent {
+                return self.connection.send(&DataResponse::NotFound);
+            }
+            if length == size {
+                // The connection may be kept for another file.
+                transfer.end(Ok(()));
+            } else {
+                self.serving = Some((root, transfer));
+            }
+            return Ok(());
         }
         self.connection.send(&DataResponse::Bytes { length })?;
         self.connection.send_file(&file, length, &transfer)?;

@@ -23,7 +23,7 @@ use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
-use crate::store::{Download, IncomingError, StoreError};
+use crate::store::{Download, IncomingError};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex, piece_count};
 use crate::view::TransferKind;
 use crate::wire::data::{DataRequest, DataResponse};
@@ -31,7 +31,7 @@ use crate::wire::data::{DataRequest, DataResponse};
 use super::access::Access;
 use super::data::{DataConnection, DataError, DataPlane, STALL_LIMIT, has_ended};
 use super::fetch::{self, FetchError, Fetcher};
-use super::relay::{self, CHAIN_LIMIT, DURABLE_LIMIT, PUSH_LIMIT, Part};
+use super::relay::{self, Part};
 use super::serve_data::{self, Wanted};
 use super::shared::Shared;
 use super::transfers::Transfer;
@@ -40,6 +40,11 @@ use super::trust::Conduct;
 /// How long the one source may be silent before the others are asked as well:
 /// long for a LAN, short for a person.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the next node of a chain may take nothing, and how long it and each
+/// one behind it may take to make the content durable. A paused process must not
+/// hold up a put: whoever is left out gets its copy after the commit.
+const BEHIND_LIMIT: Duration = Duration::from_secs(3);
 
 /// The manifest of a content of at most one piece; `None` when it has more, or
 /// when it is said to be empty and its hash is another one.
@@ -216,7 +221,8 @@ impl Small {
             Begun::Refused(answer) => return Ok(answer),
         };
         if let Err(error) = self.pass(shared, &wanted.name, &chain) {
-            return Ok(DataResponse::Failed { why: error.to_string() });
+            let why = relay::unwritten(shared, &wanted.name, error);
+            return Ok(DataResponse::Failed { why });
         }
         transfer.advance(wanted.size);
         serve_data::commit(shared, runtime, wanted, heard)
@@ -229,19 +235,14 @@ impl Small {
         shared: &Shared,
         name: &FileName,
         chain: &[Peer],
-    ) -> Result<Vec<Peer>, StoreError> {
+    ) -> Result<Vec<Peer>, IncomingError> {
         let plane = shared.data_plane();
         let behind = Behind::send(&plane, chain, name, self);
-        let root = self.manifest.root();
         // What is here under another name already is not written again.
-        if !shared.store.holds(&root) {
+        if !shared.store.holds(&self.manifest.root()) {
             let incoming = shared.store.begin(self.manifest.clone())?;
             if !self.bytes.is_empty() {
-                incoming.write(PieceIndex(0), &self.bytes).map_err(|error| match error {
-                    IncomingError::Disk(error) => error,
-                    // It was verified when it came.
-                    IncomingError::WrongPiece(_) => StoreError::NoBlob(root),
-                })?;
+                incoming.write(PieceIndex(0), &self.bytes)?;
             }
             incoming.finish()?;
         }
@@ -330,7 +331,8 @@ pub(super) fn take_part(
     let Some(successors) = looked.flatten() else {
         return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
     };
-    let rest = relay::along_the_ring(&part.rest, &successors);
+    let mut rest = part.rest.clone();
+    relay::along_the_ring(&mut rest, &successors);
     let transfer = shared.transfers.open(TransferKind::Copy, part.name.as_str(), part.size);
     if let Some(remote) = connection.remote() {
         transfer.with_peer(remote);
@@ -344,8 +346,9 @@ pub(super) fn take_part(
             Ok(DataResponse::Relayed { holders })
         }
         Err(error) => {
-            transfer.end(Err(error.to_string()));
-            Ok(DataResponse::Failed { why: error.to_string() })
+            let why = relay::unwritten(shared, &part.name, error);
+            transfer.end(Err(why.clone()));
+            Ok(DataResponse::Failed { why })
         }
     }
 }
@@ -402,7 +405,7 @@ impl<'a> Behind<'a> {
         for (at, peer) in chain.iter().enumerate() {
             let (name, rest) = (name.clone(), chain[at + 1..].to_vec());
             let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
-            let patience = CHAIN_LIMIT.min(DURABLE_LIMIT * behind);
+            let patience = (BEHIND_LIMIT * behind).min(STALL_LIMIT / 2);
             let request = DataRequest::Relay { name, root, size, rest, follows: true };
             match reach(plane, *peer, &request, &small.bytes) {
                 Ok((connection, kept)) => {
@@ -485,7 +488,7 @@ fn push(
     request: &DataRequest,
     bytes: &[u8],
 ) -> Result<(), DataError> {
-    connection.push_at_most(PUSH_LIMIT)?;
+    connection.push_at_most(BEHIND_LIMIT)?;
     connection.send_with(request, bytes)
 }
 

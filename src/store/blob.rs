@@ -15,8 +15,10 @@ use super::disk::{Disk, create_dirs, parent};
 use super::error::{StoreError, on};
 use super::partial::Partial;
 use super::partials::Partials;
+use super::room::{self, Ledger, Room};
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
+use crate::transfer::manifest::Manifest;
 
 /// The extension of the sidecars of 0.2.0, which named the records of a blob.
 const SIDECAR: &str = "names";
@@ -29,6 +31,8 @@ pub(super) struct Blobs {
     /// The directories in `blobs/` that are there durably. Locked while one is
     /// made, so that nobody uses it before.
     shelves: Mutex<BTreeSet<PathBuf>>,
+    /// The bytes of all blobs.
+    pub(super) ledger: Ledger,
     /// Contents on their way in.
     pub(super) partials: Partials,
 }
@@ -59,7 +63,8 @@ impl Blobs {
             create_dirs(&*disk, dir).map_err(on("create", dir))?;
         }
         let partials = Partials::open(Arc::clone(&disk), partial)?;
-        Ok(Blobs { disk, contents, shelves: Mutex::default(), partials })
+        let (shelves, ledger) = (Mutex::default(), Ledger::default());
+        Ok(Blobs { disk, contents, shelves, ledger, partials })
     }
 
     /// Where a content lies or would lie.
@@ -110,8 +115,14 @@ impl Blobs {
     /// Moves a complete and fsynced partial file to its content's place.
     pub(super) fn place(&self, partial: &Partial) -> Result<(), StoreError> {
         let to = self.path(&partial.manifest().root());
-        self.make_shelf(parent(&to))?;
-        self.disk.rename(partial.path(), &to).map_err(on("move a file to", &to))
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_shelf(&mut shelves, parent(&to))?;
+        // Still locked: of two that place the same content only one counts.
+        let replaced = self.disk.size(&to).map_err(on("look at", &to))?;
+        self.disk.rename(partial.path(), &to).map_err(on("move a file to", &to))?;
+        self.ledger.add(partial.manifest().size());
+        self.ledger.subtract(replaced.unwrap_or_default());
+        Ok(())
     }
 
     /// Makes durable that these contents were placed.
@@ -128,13 +139,54 @@ impl Blobs {
     /// nobody needs, which the next start removes.
     pub(super) fn remove(&self, root: &ContentHash) -> Result<(), StoreError> {
         let path = self.path(root);
-        self.disk.remove(&path).map_err(on("remove", &path))
+        let size = self.size(root)?;
+        self.disk.remove(&path).map_err(on("remove", &path))?;
+        self.ledger.subtract(size.unwrap_or_default());
+        Ok(())
     }
 
     /// Makes a content's blob what is left of it, for whoever takes the content
     /// in again soon: every piece is looked at first.
     pub(super) fn set_aside(&self, root: &ContentHash, size: u64) -> Result<(), StoreError> {
-        self.partials.adopt(&self.path(root), root, size)
+        self.partials.adopt(&self.path(root), root, size)?;
+        self.ledger.subtract(size);
+        Ok(())
+    }
+
+    /// A file for a content, when there is room for it; what was left of others
+    /// goes if that helps.
+    pub(super) fn begin(&self, manifest: &Manifest) -> Result<Arc<Partial>, StoreError> {
+        loop {
+            let begun = self.partials.begin(manifest, |here, promised| {
+                let size = manifest.size();
+                self.ledger.fits(&*self.disk, &self.contents, size, here, promised)
+            });
+            match begun {
+                Err(StoreError::NoRoom { .. }) if self.partials.give_way() => {}
+                begun => return begun,
+            }
+        }
+    }
+
+    /// What is used and what is free.
+    pub(super) fn room(&self) -> Result<Room, StoreError> {
+        let used = self.ledger.kept() + self.partials.bytes();
+        let free = room::free(&*self.disk, &self.contents)?;
+        Ok(Room { used, free, quota: self.ledger.quota() })
+    }
+
+    /// Keeps the bytes of a damaged content where nothing touches them; where.
+    pub(super) fn keep_damaged(
+        &self,
+        root: &ContentHash,
+        size: u64,
+    ) -> Result<PathBuf, StoreError> {
+        let dir = self.contents.with_file_name("damaged");
+        create_dirs(&*self.disk, &dir).map_err(on("create", &dir))?;
+        let (from, to) = (self.path(root), dir.join(root.to_string()));
+        self.disk.rename(&from, &to).map_err(on("move a damaged file to", &to))?;
+        self.ledger.subtract(size);
+        Ok(to)
     }
 
     /// The records that a sidecar of 0.2.0 names.
@@ -150,8 +202,7 @@ impl Blobs {
     }
 
     /// Makes a directory of `blobs/`, durably, unless it is known to be there.
-    fn make_shelf(&self, dir: &Path) -> Result<(), StoreError> {
-        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+    fn make_shelf(&self, shelves: &mut BTreeSet<PathBuf>, dir: &Path) -> Result<(), StoreError> {
         if !shelves.contains(dir) {
             let made = match self.disk.size(dir).map_err(on("look at", dir))? {
                 None => self.disk.create_dir(dir),

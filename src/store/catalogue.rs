@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -133,7 +134,7 @@ impl Catalogue {
     pub(super) fn records(&self) -> Result<Vec<Record>, StoreError> {
         self.read(|database| {
             let mut records = Vec::new();
-            for record in Records::open(database)?.iter()? {
+            for record in Records::open(database)?.all()? {
                 records.push(record?);
             }
             Ok(records)
@@ -147,7 +148,7 @@ impl Catalogue {
     ) -> Result<(), StoreError> {
         // What `work` says is not the catalogue's failure.
         let worked = self.read(|database| {
-            for record in Records::open(database)?.iter()? {
+            for record in Records::open(database)?.all()? {
                 if let Err(why) = work(&record?) {
                     return Ok(Err(why));
                 }
@@ -179,11 +180,38 @@ impl Catalogue {
         })
     }
 
+    /// The records that refer to a content.
+    pub(super) fn referring(&self, root: &ContentHash) -> Result<Vec<Record>, StoreError> {
+        self.read(|database| {
+            let records = Records::open(database)?;
+            let mut found = Vec::new();
+            for name in database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)? {
+                found.extend(records.get(name?.value())?);
+            }
+            Ok(found)
+        })
+    }
+
     /// The name of a record that refers to a content.
     pub(super) fn one_referring(&self, root: &ContentHash) -> Result<Option<FileName>, StoreError> {
         self.read(|database| {
             let mut names = database.begin_read()?.open_multimap_table(NAMES)?.get(root.0)?;
             names.next().transpose()?.map(|name| file_name(name.value())).transpose()
+        })
+    }
+
+    /// At most `most` contents that records refer to, in the order of their
+    /// hashes, from behind `after`.
+    pub(super) fn contents(
+        &self,
+        after: Option<&ContentHash>,
+        most: usize,
+    ) -> Result<Vec<ContentHash>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.0));
+        self.read(|database| {
+            let names = database.begin_read()?.open_multimap_table(NAMES)?;
+            let contents = names.range::<[u8; 32]>((from, Bound::Unbounded))?;
+            contents.take(most).map(|entry| Ok(ContentHash(entry?.0.value()))).collect()
         })
     }
 
@@ -416,7 +444,7 @@ impl Records {
         row.map(|row| self.record(name, row)).transpose()
     }
 
-    fn iter(&self) -> Result<impl Iterator<Item = Result<Record, redb::Error>> + '_, redb::Error> {
+    fn all(&self) -> Result<impl Iterator<Item = Result<Record, redb::Error>> + '_, redb::Error> {
         Ok(self.records.iter()?.map(|entry| {
             let (name, row) = entry?;
             self.record(name.value(), row.value())

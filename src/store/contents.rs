@@ -16,7 +16,8 @@ use crate::transfer::manifest::Manifest;
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     map: Mutex<Map>,
-    removed: Condvar,
+    /// Told when a removal or a pin ends.
+    ended: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl Contents {
     pub(super) fn pin(&self, root: ContentHash) -> Pin<'_> {
         let mut map = self.lock();
         while map.entries.get(&root).is_some_and(|entry| entry.removing) {
-            map = self.removed.wait(map).unwrap_or_else(PoisonError::into_inner);
+            map = self.ended.wait(map).unwrap_or_else(PoisonError::into_inner);
         }
         map.entries.entry(root).or_default().pins += 1;
         Pin { contents: self, root }
@@ -55,6 +56,17 @@ impl Contents {
         }
         map.entries.insert(root, Entry { removing: true, ..Entry::default() });
         Some(Removal { contents: self, root })
+    }
+
+    /// As [`Contents::take`], for a content that is no good: that it was finished
+    /// counts for nothing, and whoever is at work on it is waited for.
+    pub(super) fn exclude(&self, root: ContentHash) -> Removal<'_> {
+        let mut map = self.lock();
+        while map.entries.get(&root).is_some_and(|entry| entry.pins > 0 || entry.removing) {
+            map = self.ended.wait(map).unwrap_or_else(PoisonError::into_inner);
+        }
+        map.entries.insert(root, Entry { removing: true, ..Entry::default() });
+        Removal { contents: self, root }
     }
 
     /// The manifest of a content that was finished and not committed.
@@ -133,6 +145,8 @@ impl Drop for Pin<'_> {
             entry.pins -= 1;
         }
         map.tidy(&self.root);
+        drop(map);
+        self.contents.ended.notify_all();
     }
 }
 
@@ -146,6 +160,6 @@ pub(super) struct Removal<'a> {
 impl Drop for Removal<'_> {
     fn drop(&mut self) {
         self.contents.lock().entries.remove(&self.root);
-        self.contents.removed.notify_all();
+        self.contents.ended.notify_all();
     }
 }

@@ -31,8 +31,19 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file; it is no error when there is none.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// What the file system of a directory has.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
     /// Makes what was created, renamed and removed in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// The bytes of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// That this process can still fill.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
 }
 
 /// A file that is being written.
@@ -112,6 +123,12 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         }
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(dir)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

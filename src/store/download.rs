@@ -116,7 +116,12 @@ impl Download {
     /// Verifies a piece and writes it. Pieces may come in any order and from
     /// several threads.
     pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
-        self.partial.write(index, bytes)
+        self.partial.write(index, bytes).inspect_err(|error| {
+            if matches!(error, IncomingError::Disk(_)) {
+                // What the disk is too full for is better not on it.
+                self.partial.spoil();
+            }
+        })
     }
 
     /// How many pieces are not here yet.

@@ -23,7 +23,7 @@ pub enum StoreError {
     },
     /// There is no room for so much: less is free on the disk, or left of the
     /// quota.
-    #[error("{needs} bytes do not fit into {}: {}", dir.display(), room(*free, *left))]
+    #[error("{} do not fit into {}: {}", size(*needs), dir.display(), room(*free, *left))]
     NoRoom {
         /// Where.
         dir: PathBuf,
@@ -131,9 +131,27 @@ impl StoreError {
 fn room(free: u64, left: Option<u64>) -> String {
     match left {
         Some(left) if left < free => {
-            format!("only {left} are left of its quota; --quota raises it")
+            format!("only {} are left of its quota; --quota raises it", size(left))
         }
-        _ => format!("only {free} are free on its disk; make room there"),
+        _ => format!("only {} are free on its disk; make room there", size(free)),
+    }
+}
+
+/// Bytes for people, as they are written everywhere else: `1.5 GB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = bytes as f64;
+    let mut unit = None;
+    // From 999.95 on one decimal would read "1000.0".
+    for next in UNITS {
+        if value < 999.95 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, Some(next));
+    }
+    match unit {
+        None => format!("{bytes} bytes"),
+        Some(unit) => format!("{value:.1} {unit}"),
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::disk::{Disk, DiskFile, RealDisk, parent};
+use super::disk::{Disk, DiskFile, RealDisk, Space, parent};
 
 /// What happens at the chosen call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ struct State {
     calls: u64,
     fault: Option<(u64, Fault)>,
     dead: bool,
+    /// What it says to have; `None`: what the real one has.
+    space: Option<Space>,
     /// How to take back what is not durable, oldest first.
     undo: Vec<Undo>,
 }
@@ -59,6 +61,11 @@ impl FaultyDisk {
     pub(super) fn arm(&self, call: u64, fault: Fault) {
         let mut state = self.state();
         state.fault = Some((state.calls + call, fault));
+    }
+
+    /// From now on the disk says to have that much space.
+    pub(super) fn set_space(&self, space: Space) {
+        self.state().space = Some(space);
     }
 
     /// Whether the fault was met.
@@ -181,6 +188,12 @@ impl Disk for FaultyDisk {
             self.note(Undo::Removed { path: path.to_owned(), bytes });
         }
         Ok(())
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        self.whole()?;
+        let space = self.state().space;
+        space.map_or_else(|| RealDisk.space(dir), Ok)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -51,7 +51,7 @@ impl<T, R> Group<T, R> {
         let mut queue = self.queue();
         queue.waiting.push_back((one, sender));
         if !queue.led {
-            self.pass(&mut queue);
+            queue.pass();
         }
         drop(queue);
         loop {
@@ -76,15 +76,17 @@ impl<T, R> Group<T, R> {
         }
     }
 
-    /// Tells the next to lead, if there is one.
-    fn pass(&self, queue: &mut Queue<T, R>) {
-        let next = queue.waiting.front();
-        queue.led = next.is_some_and(|(_, sender)| sender.send(Turn::Lead).is_ok());
-    }
-
     fn queue(&self) -> MutexGuard<'_, Queue<T, R>> {
         // It is whole between any two of its calls.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T, R> Queue<T, R> {
+    /// Tells the next to lead, if there is one.
+    fn pass(&mut self) {
+        let next = self.waiting.front();
+        self.led = next.is_some_and(|(_, sender)| sender.send(Turn::Lead).is_ok());
     }
 }
 
@@ -95,7 +97,7 @@ struct Passing<'a, T, R> {
 
 impl<T, R> Drop for Passing<'_, T, R> {
     fn drop(&mut self) {
-        self.group.pass(&mut self.group.queue());
+        self.group.queue().pass();
     }
 }
 

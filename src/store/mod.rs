@@ -8,6 +8,7 @@
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
 //! | `names.log` | the records again, a line each ([`log`]) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
+//! | `damaged/<hash>` | the bytes of a damaged content that nobody else had |
 //! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
 //! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
 //!
@@ -46,6 +47,7 @@ mod blob;
 mod catalogue;
 mod commit;
 mod contents;
+mod damage;
 mod disk;
 mod download;
 mod error;
@@ -54,6 +56,7 @@ mod log;
 mod partial;
 mod partials;
 mod recovery;
+mod room;
 mod stamp;
 
 #[cfg(test)]
@@ -71,11 +74,13 @@ use blob::Blobs;
 use catalogue::Catalogue;
 use commit::{Change, Commits, Outcome};
 use contents::{Contents, Pin};
-pub use disk::{Disk, DiskFile, RealDisk};
+pub use damage::{SetAside, Verified};
+pub use disk::{Disk, DiskFile, RealDisk, Space};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
 use partial::Partial;
 pub use recovery::lock;
+pub use room::Room;
 pub use stamp::Stamp;
 
 use crate::name::FileName;
@@ -246,6 +251,10 @@ impl Store {
     /// left of it. Several may take in the same content at once: they fill the
     /// same file. What a killed process left is read and verified first, which
     /// takes as long as reading it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRoom`] when the content does not fit on the disk or into
+    /// the quota; nothing was written then.
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
         self.resume(manifest, |_| ControlFlow::Continue(()))
     }
@@ -257,16 +266,44 @@ impl Store {
         manifest: Manifest,
         mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.partials.begin(&manifest)?;
+        let partial = self.shared.blobs.begin(&manifest)?;
         let incoming = Incoming { partial, store: self.clone() };
         incoming.partial.look(&mut step);
+        // A file of one piece is soon written: it takes what is kept in reserve
+        // if others were faster.
+        if manifest.count() > 1 {
+            incoming.partial.reserve()?;
+        }
         Ok(incoming)
+    }
+
+    /// Bytes on the disk of contents on their way in and of what unfinished
+    /// uploads left.
+    pub fn unfinished_bytes(&self) -> u64 {
+        self.shared.blobs.partials.bytes()
+    }
+
+    /// Makes room: removes what the unfinished upload left that was left
+    /// longest ago. Whether there was one.
+    pub fn give_way(&self) -> bool {
+        self.shared.blobs.partials.give_way()
     }
 
     /// Removes what unfinished uploads left too long ago, about an hour. How
     /// many these were.
     pub fn expire(&self) -> usize {
         self.shared.blobs.partials.expire(SystemTime::now())
+    }
+
+    /// What contents use, and what is free for them.
+    pub fn room(&self) -> Result<Room, StoreError> {
+        self.shared.blobs.room()
+    }
+
+    /// Bounds the bytes that contents may use in all; none are removed when
+    /// there are more already. Without it, the disk is the bound.
+    pub fn set_quota(&self, quota: Option<u64>) {
+        self.shared.blobs.ledger.set_quota(quota);
     }
 
     /// Which finish a content that is here and not committed came from, for
@@ -346,7 +383,17 @@ impl Incoming {
     /// Verifies a piece and writes it. Pieces may come in any order and from
     /// several threads; one that is already here changes nothing.
     pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
-        self.partial.write(index, bytes)
+        loop {
+            match self.partial.write(index, bytes) {
+                Err(IncomingError::Disk(error)) if error.is_full() && self.store.give_way() => {}
+                written => {
+                    if matches!(written, Err(IncomingError::Disk(_))) {
+                        self.partial.spoil();
+                    }
+                    return written;
+                }
+            }
+        }
     }
 
     /// How many pieces are not here yet.

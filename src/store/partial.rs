@@ -171,6 +171,7 @@ impl Partial {
 
     /// Verifies a piece and writes it. A piece that is here is not written
     /// again, unless two bring it at the same time: both bring the same bytes.
+    /// Whoever gives up because the disk is full says [`Partial::spoil`].
     pub(super) fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         if !self.manifest.verify(index, bytes) {
             return Err(IncomingError::WrongPiece(index));
@@ -180,8 +181,10 @@ impl Partial {
         }
         let offset = self.manifest.offset_of(index);
         if let Err(error) = self.file.write_at(offset, bytes) {
-            self.lock().spoiled = true;
-            return Err(on("write", &self.path)(error).into());
+            let error = on("write", &self.path)(error);
+            // On a full disk the caller may make room and try again.
+            self.lock().spoiled |= !error.is_full();
+            return Err(error.into());
         }
         let mut state = self.lock();
         state.here.insert(index);

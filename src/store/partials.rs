@@ -54,6 +54,18 @@ enum Entry {
     },
 }
 
+impl Entry {
+    /// Bytes that are or will be on the disk.
+    fn promised(&self) -> u64 {
+        match self {
+            // The blobs count it.
+            Entry::Held { partial, .. } if partial.is_moved() => 0,
+            Entry::Held { partial, .. } => partial.manifest().size(),
+            Entry::Left { bytes, .. } => *bytes,
+        }
+    }
+}
+
 impl Partials {
     /// Finds what earlier processes left; removes what is too old or of no
     /// use.
@@ -79,7 +91,11 @@ impl Partials {
             root_of(file).is_some_and(of)
         };
         for path in found.iter().filter(|path| !keeps(path)) {
-            partials.disk.remove(path).map_err(on("remove", path))?;
+            match partials.disk.remove(path) {
+                // Not ours: somebody made it, it does no harm.
+                Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {}
+                removed => removed.map_err(on("remove", path))?,
+            }
         }
         Ok(partials)
     }
@@ -88,7 +104,15 @@ impl Partials {
     /// that somebody left, or a new one. What was left by an earlier process
     /// is to be looked at first ([`Partial::look`]). For each call that
     /// succeeds, one of [`Partials::leave`] is due.
-    pub(super) fn begin(&self, manifest: &Manifest) -> Result<Arc<Partial>, StoreError> {
+    ///
+    /// Before a file is begun or gone on with, `fits` says whether there is room
+    /// for it: it hears how many of its bytes are on the disk, and how many are
+    /// promised to, or left of, other contents.
+    pub(super) fn begin(
+        &self,
+        manifest: &Manifest,
+        fits: impl FnOnce(u64, u64) -> Result<(), StoreError>,
+    ) -> Result<Arc<Partial>, StoreError> {
         let root = manifest.root();
         let mut known = self.lock();
         if let Some(Entry::Held { partial, users }) = known.get_mut(&root)
@@ -97,6 +121,9 @@ impl Partials {
             *users += 1;
             return Ok(Arc::clone(partial));
         }
+        let here = known.get(&root).map_or(0, Entry::promised);
+        let all: u64 = known.values().map(Entry::promised).sum();
+        fits(here, all - here)?;
         let path = self.path(&root);
         let disk = Arc::clone(&self.disk);
         let open = || self.disk.open(&path).map_err(on("open", &path));
@@ -261,6 +288,7 @@ fn root_of(path: &Path) -> Option<ContentHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::faulty::{Fault, FaultyDisk};
     use crate::store::{Incoming, Recovery, Store};
     use crate::transfer::manifest::{ManifestBuilder, PieceIndex};
     use std::path::Path;
@@ -364,8 +392,19 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_somebody_made_there_keeps_nobody_from_opening() {
+        let dir = TempDir::new().unwrap();
+        let theirs = dir.path().join("partial").join("theirs");
+        fs::create_dir_all(theirs.join("deep")).unwrap();
+        fs::write(dir.path().join("partial").join("rubbish"), b"x").unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        assert_eq!(listing(dir.path()), [theirs]);
+    }
+
+    #[test]
     fn rubbish_for_a_map_or_behind_the_last_piece_does_no_harm() {
-        for rubbish in [&b""[..], b"chordal pieces 1", &[0xFF; 100], &[7; 100_000]] {
+        let long = vec![7; 100_000];
+        for rubbish in [&b""[..], b"chordal pieces 1", &[0xFF; 100], &long] {
             let dir = TempDir::new().unwrap();
             let file = killed(dir.path(), &[0, 1]);
             fs::write(map_path(&file), rubbish).unwrap();
@@ -459,6 +498,27 @@ mod tests {
         let gone = |root: &ContentHash| !partials.path(root).exists();
         assert!(gone(&roots[0]) && gone(&roots[1]) && !gone(&roots[2]));
         while partials.give_way() {}
+        assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn what_was_left_gives_way_to_what_comes_in_on_a_full_disk() {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        let other = vec![7; PIECE + 1];
+        let left = store.begin(manifest(&other)).unwrap();
+        bring(&left, &other, &[0]);
+        drop(left);
+        let incoming = store.begin(manifest(&content())).unwrap();
+        disk.arm(1, Fault::Once(std::io::ErrorKind::StorageFull));
+        bring(&incoming, &content(), &[0, 1]);
+        assert_eq!(listing(dir.path()).len(), 2, "the other one is gone");
+        // Now nothing is left that could go: what came is not kept either.
+        disk.arm(1, Fault::Once(std::io::ErrorKind::StorageFull));
+        let piece = &content()[2 * PIECE..3 * PIECE];
+        assert!(incoming.write(PieceIndex(2), piece).is_err());
+        drop(incoming);
         assert_eq!(listing(dir.path()), Vec::<PathBuf>::new());
     }
 

@@ -45,6 +45,7 @@ pub(super) fn recover(
 ) -> Result<(Catalogue, NameLog, Recovery), StoreError> {
     let mut recovery = Recovery::default();
     let found = blobs.all()?;
+    blobs.ledger.add(found.blobs.values().sum());
     let is_here = |record: &Record| found.blobs.get(&record.version.root) == Some(&record.size());
     let mut log = NameLog::new(Arc::clone(&disk), dir);
     let mut replay = log.read(is_here)?;

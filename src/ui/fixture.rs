@@ -412,6 +412,49 @@ pub fn scan() -> ScanRow {
     }
 }
 
+/// The node of [`eight`] while directories are on their way, others wait, and it may
+/// not move more than so much.
+pub fn busy() -> App {
+    let mut app = eight();
+    let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
+    snapshot.limits = crate::view::RateLimits { up: Some(500_000), down: Some(12_000_000) };
+    let row = |number, name: &str, part_of, state, done, rate| TransferRow {
+        number,
+        name: name.to_owned(),
+        kind: TransferKind::Download,
+        state,
+        done,
+        total: 90_000_000,
+        rate,
+        peers: vec![(peer(2001).address(), done / 3), (peer(2004).address(), done / 3 * 2)],
+        started_ms: 40_000,
+        ended_ms: None,
+        files: None,
+        part_of,
+    };
+    use TransferState::{Failed, Paused, Queued, Running};
+    let part =
+        |number, name: &str, state, done, rate| row(number, name, Some(20), state, done, rate);
+    let files = Some(crate::view::FileCount { done: 12, failed: 1, total: 40 });
+    let gone = Failed("nobody could deliver it".to_owned());
+    snapshot.transfers = vec![
+        row(31, "thesis.tar", None, Queued, 0, 0),
+        part(30, "photos/2026/beach-5.raw", Queued, 0, 0),
+        part(29, "photos/2026/beach-4.raw", Running, 30_000_000, 5_600_000),
+        part(28, "photos/2026/beach-3.raw", Running, 60_000_000, 6_100_000),
+        part(27, "photos/2026/beach-2.raw", gone, 10_000_000, 0),
+        part(26, "photos/2026/beach-1.raw", TransferState::Done, 90_000_000, 0),
+        row(25, "backup.img", None, Paused, 45_000_000, 0),
+        row(24, "silent.bin", None, Running, 45_000_000, 0),
+        TransferRow {
+            files,
+            total: 3_600_000_000,
+            ..row(20, "photos", None, Running, 1_200_000_000, 11_700_000)
+        },
+    ];
+    app
+}
+
 fn transfers() -> Vec<TransferRow> {
     let row = |number, name: &str, kind, state, done, total, rate, ports: &[u16]| TransferRow {
         number,

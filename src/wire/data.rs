@@ -49,8 +49,8 @@ pub enum DataRequest {
     },
     /// A content on its way along a chain of nodes that are to hold copies of
     /// it: each sends on what it receives. Answered by [`DataResponse::Proceed`];
-    /// then the dialling side sends the manifest and all bytes, as in an
-    /// upload. Ends with [`DataResponse::Relayed`].
+    /// then the dialling side sends the manifest, is told what is missing and
+    /// sends that, as in an upload. Ends with [`DataResponse::Relayed`].
     Relay {
         /// Under this name.
         name: FileName,
@@ -90,7 +90,10 @@ pub enum DataResponse {
         /// lowest of the first byte; what lies behind the last byte is not here.
         have: Vec<u8>,
     },
-    /// The owner has the bytes; copies are being made. Sent as they come.
+    /// The owner has the bytes; copies are being made. Sent as they come. Also
+    /// says, to an upload and to a relay, that the other side is alive while it
+    /// looks at what it has, makes the content durable or waits for those
+    /// behind it: then both are 0.
     Progress {
         /// Durable copies so far.
         copies: u8,
@@ -121,7 +124,8 @@ pub enum DataResponse {
     },
     /// There is no such content here.
     NotFound,
-    /// It cannot be done: one sentence for a person.
+    /// It cannot be done: one sentence for a person. May come while bytes are
+    /// being sent: no more of them are wanted then.
     Failed {
         /// What failed, on what, what to do.
         why: String,

@@ -197,7 +197,7 @@ impl World {
                         let fetched = self.fetch(*at, name).expect("nothing is lost");
                         assert!(fetched == *bytes, "{name}: {} other bytes", fetched.len());
                     }
-                    None => self.fails(*at, &["get", name], "no file named"),
+                    None => self.fails(*at, &["get", name], "was removed"),
                 }
             }
         }

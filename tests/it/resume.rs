@@ -548,39 +548,77 @@ fn a_put_whose_owner_is_killed_and_comes_back_ends_well() {
     panic!("it never went on: {seen:?}");
 }
 
-#[test]
-fn a_holder_that_dies_in_the_middle_is_replaced_and_the_next_one_is_sent_what_it_lacks() {
-    const PIECES: u32 = 24;
+const PIECES: u32 = 24;
+
+/// Five nodes in their order on the ring, from the name's owner on; somebody
+/// uploads to that one, and a half of the pieces is on the first three.
+fn half_way(served: &Served) -> (Ring, Uploader) {
     let mut ring = Ring::of(5);
-    let served = Served::random(PIECES as usize * MIB as usize, 31);
     let order = ring.nodes[0].json(&["lookup", NAME]).expect("it is found");
     let owner = order["owner"]["address"].as_str().expect("an address").to_owned();
-    // The nodes in their order on the ring, from the owner on.
     let place = |node: &NodeProcess| node.id.parse::<u128>().expect("a number");
     let start = ring.nodes.iter().find(|node| node.address.to_string() == owner).map(place);
     let start = start.expect("the owner is one of them");
     ring.nodes.sort_by_key(|node| (place(node) + 1024 - start) % 1024);
 
-    let (mut client, have) = Uploader::begin(ring.nodes[0].address, &served);
+    let (mut client, have) = Uploader::begin(ring.nodes[0].address, served);
     assert!(have.is_empty());
-    client.send(&served, (0..PIECES / 2).map(PieceIndex));
+    client.send(served, (0..PIECES / 2).map(PieceIndex));
     for node in &ring.nodes[..3] {
-        await_pieces(&map_of(&part_of(node, &served)), PIECES as usize / 2);
+        await_pieces(&map_of(&part_of(node, served)), PIECES as usize / 2);
     }
-    assert!(!part_of(&ring.nodes[3], &served).exists(), "it is not one of three holders");
-    ring.crash(1);
-    client.send(&served, (PIECES / 2..PIECES).map(PieceIndex));
+    assert!(!part_of(&ring.nodes[3], served).exists(), "it is not one of three holders");
+    (ring, client)
+}
+
+/// Sends the other half; who holds the content in the end.
+fn other_half(mut client: Uploader, served: &Served) -> BTreeSet<String> {
+    client.send(served, (PIECES / 2..PIECES).map(PieceIndex));
     let stored = client.answer();
     let DataResponse::Stored { holders, wanted: 3, .. } = &stored else { panic!("{stored:?}") };
-    let named: BTreeSet<String> = holders.iter().map(|peer| peer.address().to_string()).collect();
+    holders.iter().map(|peer| peer.address().to_string()).collect()
+}
+
+#[test]
+fn a_holder_that_dies_in_the_middle_is_replaced_and_the_next_one_is_sent_what_it_lacks() {
+    let served = Served::random(PIECES as usize * MIB as usize, 31);
+    let (mut ring, client) = half_way(&served);
+    ring.crash(1);
     let expected = [0, 1, 2].map(|at: usize| ring.nodes[at].address.to_string());
-    assert_eq!(named, BTreeSet::from(expected), "the dead one's place is taken");
+    let holders = other_half(client, &served);
+    assert_eq!(holders, BTreeSet::from(expected), "the dead one's place is taken");
     // The third had a half of it from the dead one: only the rest was sent.
     let third = went_on_with(&ring.nodes[1], NAME);
     assert!(third.iter().any(|pieces| *pieces >= PIECES / 2), "it began anew: {third:?}");
     for node in &ring.nodes {
         assert!(node.fetch(NAME).expect("stored") == *served.bytes);
     }
+}
+
+#[test]
+fn a_holder_that_stalls_in_the_middle_is_passed_by() {
+    let served = Served::random(PIECES as usize * MIB as usize, 33);
+    let (ring, client) = half_way(&served);
+    ring.nodes[1].signal(Signal::STOP);
+    let holders = other_half(client, &served);
+    let third = went_on_with(&ring.nodes[2], NAME);
+    ring.nodes[1].signal(Signal::CONT);
+    assert!(third.iter().any(|pieces| *pieces >= PIECES / 2), "it was not asked: {third:?}");
+    assert_eq!(holders.len(), 3);
+}
+
+#[test]
+fn a_client_that_rests_for_a_while_costs_no_holder() {
+    let served = Served::random(PIECES as usize * MIB as usize, 34);
+    let (ring, client) = half_way(&served);
+    eventually("the next one is let go", || match ring.nodes[0].log() {
+        log if log.contains("let go until it does") => Ok(()),
+        log => Err(log),
+    });
+    let expected = [0, 1, 2].map(|at: usize| ring.nodes[at].address.to_string());
+    assert_eq!(other_half(client, &served), BTreeSet::from(expected));
+    let second = went_on_with(&ring.nodes[1], NAME);
+    assert_eq!(second, [PIECES / 2], "it goes on with the half that it has");
 }
 
 #[test]

@@ -77,6 +77,14 @@ impl Replicas {
         self.fetch(out);
     }
 
+    /// Whether another node is known to hold what is held here under this name:
+    /// its copies are counted, or its owner said that it is here.
+    pub(in super::super) fn is_elsewhere(&self, ring: &RingView<'_>, name: &FileName) -> bool {
+        let Some(held) = self.disk.get(name) else { return false };
+        let key = held.key(ring.space);
+        !held.holders.is_empty() || self.covers.values().any(|cover| cover.span.contains(key))
+    }
+
     /// A holder says that its copy is lost: it is not counted any more, and
     /// offered anew.
     pub(in super::super) fn lost_there(

@@ -58,3 +58,20 @@ fn copies_follow_the_ring_through_deaths_joins_and_leaves() {
         assert!(net.node(0).files_held().is_empty());
     }
 }
+
+#[test]
+fn once_a_death_is_noticed_full_copies_take_two_rounds_of_maintenance_at_most() {
+    for seed in 0..8 {
+        let mut net = Net::grown(seed, 16, 10, 8);
+        put(&mut net, 40);
+        net.run(SECOND * 10);
+        let dead = 1 + seed as u16 % 6;
+        let gone = net.node(dead).peer();
+        net.crash(dead);
+        let noticed = |net: &Net| net.nodes().all(|node| !node.successors().contains(&gone));
+        net.until(SECOND * 30, noticed).expect("the death is noticed");
+        let round = net.config.stabilize * 5;
+        let took = net.until(round * 2, |net| fewest(net, 40) >= 3);
+        assert!(took.is_some(), "seed {seed}: {} copies", fewest(&net, 40));
+    }
+}

@@ -188,7 +188,7 @@ impl<'a> Work<'a> {
                 return Err(Ending::Idle);
             }
             let now = self.now();
-            let run = state.assign(now, source, self.manifest.piece_size());
+            let run = state.assign(now, source, self.manifest.piece_size(), self.patience());
             let arrived = state.workers.get_mut(&source).map(|worker| {
                 worker.busy = run.is_some();
                 worker.arrived.load(Ordering::Relaxed)
@@ -201,6 +201,15 @@ impl<'a> Work<'a> {
             state.speeds.rests(source);
             let waited = self.changed.wait_timeout(state, IDLE_LOOK);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Beyond which time a source is relieved. Where the limit of this node is what
+    /// makes it slow, nobody else would be faster.
+    fn patience(&self) -> Duration {
+        match self.fetcher.plane.limits.down.slice() {
+            Some(_) => Duration::MAX,
+            None => RELIEVED_BEYOND,
         }
     }
 
@@ -279,8 +288,15 @@ pub(super) fn still_has(fetcher: &Fetcher, source: Peer, manifest: &Manifest) ->
 impl State {
     /// A run of pieces for a source: of those that nobody was asked for, as
     /// much as it delivers in a moment, but no more than leaves something for
-    /// the others; otherwise what others owe who would need longer for it.
-    fn assign(&mut self, now: Time, source: Peer, piece: u64) -> Option<Range<PieceIndex>> {
+    /// the others; otherwise what others owe who would need longer than
+    /// `patience` for it.
+    fn assign(
+        &mut self,
+        now: Time,
+        source: Peer,
+        piece: u64,
+        patience: Duration,
+    ) -> Option<Range<PieceIndex>> {
         let most = self.speeds.run(source, piece);
         let open = u32::try_from(self.plan.open()).unwrap_or(u32::MAX);
         let others = u32::try_from(self.expected.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -293,7 +309,7 @@ impl State {
         }
         self.owing(now, piece)
             .into_iter()
-            .filter(|(_, eta)| eta.is_none_or(|eta| eta > RELIEVED_BEYOND))
+            .filter(|(_, eta)| eta.is_none_or(|eta| eta > patience))
             .find_map(|(other, _)| self.plan.relieve(source, other, most))
     }
 

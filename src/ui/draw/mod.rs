@@ -326,7 +326,10 @@ fn draw_titles(
     // A shared lower border has the title of the panel below.
     let (right, below) = match position {
         Some(position) if joined => (position, None),
-        position => (summary(scene, panel), position),
+        position => {
+            let left = room.saturating_sub(title.width() + 4);
+            (summary(scene, panel, left), position)
+        }
     };
     if right.width() > 0 && title.width() + right.width() + 4 <= room {
         put_right(buf, corner, &spaced(right));
@@ -427,14 +430,15 @@ fn number(scene: Scene, panel: Panel) -> Option<usize> {
     (n > 0).then_some(n)
 }
 
-/// The right title: the panel in a few words.
-fn summary(scene: Scene, panel: Panel) -> Line<'static> {
+/// The right title: the panel in a few words, which fit into so many cells where
+/// there are shorter ones.
+fn summary(scene: Scene, panel: Panel, room: usize) -> Line<'static> {
     match panel {
         Panel::Ring => ring::summary(scene),
         Panel::Fingers => fingers::summary(scene),
         Panel::Neighbours => neighbours::summary(scene),
         Panel::Files => files::summary(scene),
-        Panel::Transfers => transfers::summary(scene),
+        Panel::Transfers => transfers::summary(scene, room),
         Panel::Peers => peers::summary(scene),
         Panel::Events => events::summary(scene),
     }

@@ -575,6 +575,18 @@ fn a_transfer_that_is_done_is_full_even_when_no_byte_had_to_move() {
 }
 
 #[test]
+fn directories_waiting_transfers_and_limits() {
+    for (width, height) in [(50, 12), (80, 24), (100, 30), (160, 45), (250, 80)] {
+        let mut app = in_panel(fixture::busy(), Panel::Transfers);
+        let text = picture(&mut app, width, height);
+        insta::assert_snapshot!(format!("busy-{width}x{height}"), text);
+        app.zoom = true;
+        let text = picture(&mut app, width, height);
+        insta::assert_snapshot!(format!("busy-zoom-{width}x{height}"), text);
+    }
+}
+
+#[test]
 fn a_transfer_of_nothing_yet_or_of_nothing_at_all_is_not_full() {
     let mut app = in_panel(fixture::eight(), Panel::Transfers);
     let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);

@@ -23,8 +23,9 @@ const STALLED_MS: u64 = 3_000;
 /// Cells of the bar of a source's share.
 const SHARE_BAR: u16 = 20;
 
-/// `1 running · 2 queued · 1 paused · at most ↓ 1.0 MB/s`.
-pub(super) fn summary(scene: Scene) -> Line<'static> {
+/// `1 running · 2 queued · 1 paused · at most ↓ 1.0 MB/s`, or less where there is no
+/// room.
+pub(super) fn summary(scene: Scene, room: usize) -> Line<'static> {
     let rows = &scene.snapshot.transfers;
     // A directory and its files at work are one.
     let count = |wanted: fn(&TransferRow) -> bool| {
@@ -35,7 +36,7 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
         (count(|row| row.state == TransferState::Queued), "queued"),
         (count(|row| row.state == TransferState::Paused), "paused"),
     ];
-    let mut words: Vec<String> =
+    let words: Vec<String> =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let (limits, glyphs) = (scene.snapshot.limits, scene.glyphs());
     let ways = [(glyphs.up_arrow, limits.up), (glyphs.down_arrow, limits.down)];
@@ -43,10 +44,17 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
         limit.map(|limit| format!("{arrow} {}", text::rate(limit).trim_start()))
     });
     let ways: Vec<String> = ways.collect();
-    if !ways.is_empty() {
-        words.push(format!("at most {}", ways.join(" ")));
-    }
-    Line::styled(words.join(" · "), scene.theme().dim)
+    let most = (!ways.is_empty()).then(|| ways.join(" "));
+    let with = |words: &[String], most: Option<String>| {
+        words.iter().cloned().chain(most).collect::<Vec<_>>().join(" · ")
+    };
+    let forms = [
+        with(&words, most.clone().map(|most| format!("at most {most}"))),
+        with(&words[..words.len().min(1)], most.map(|most| format!("at most {most}"))),
+        with(&words, None),
+    ];
+    let fits = forms.iter().position(|form| text::width(form) <= room).unwrap_or(forms.len() - 1);
+    Line::styled(forms[fits].clone(), scene.theme().dim)
 }
 
 /// Draws one row for each transfer; those that ended are dim.
@@ -84,6 +92,8 @@ pub(super) fn draw(
         let name = usize::from(widths[1]).saturating_sub(2 + indent.len());
         let number = match row.state {
             TransferState::Running => text::rate(row.rate),
+            // Where there is no column for it.
+            TransferState::Queued | TransferState::Paused if widths[8] == 0 => word(snapshot, row),
             // The bytes are there; the copies are counted beside it.
             TransferState::Securing { .. } => "copies".to_owned(),
             _ => text::size(row.total),

@@ -127,7 +127,8 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
     table(&["N", "KIND", "NAME", "SIZE", "WITH", "STATE"], &[0, 3], cells.collect())
 }
 
-fn transfer_kind(kind: TransferKind) -> &'static str {
+/// The word for why bytes move.
+pub fn transfer_kind(kind: TransferKind) -> &'static str {
     match kind {
         TransferKind::Download => "get",
         TransferKind::Upload => "put",

@@ -15,6 +15,7 @@ mod peers;
 mod ring;
 mod tree;
 
+pub use files::transfer_kind;
 pub use format::{bytes, clean, duration, quoted};
 pub use help::help_lines;
 pub use tree::failures;

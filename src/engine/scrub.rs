@@ -1,0 +1,198 @@
+//! Scrubbing: what lies on the disk is read again from time to time, so that a
+//! flipped bit is found while another holder still has the right bytes.
+//!
+//! One content after the other, at a rate that nobody notices. What is damaged
+//! is put aside, its records count as lost ([`crate::chord::Input::Lost`]), and
+//! the ring restores them.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crate::name::FileName;
+use crate::record::ContentHash;
+use crate::store::{SetAside, Verified};
+use crate::transfer::manifest::PieceIndex;
+use crate::view::{Level, Step};
+
+use super::shared::{Input, Shared};
+
+/// Bytes read a second: 345 GB a day, for a few thousandths of a core.
+const RATE: u64 = 4 * 1024 * 1024;
+
+/// What a small content counts at least, in bytes: looking it up costs as much
+/// time as reading so many.
+const LEAST: u64 = 128 * 1024;
+
+/// How long a node has run before it looks for the first time: its start is
+/// work enough, and whoever starts it is waiting.
+const FIRST: Duration = Duration::from_secs(10 * 60);
+
+/// Contents listed at once.
+const PAGE: usize = 64;
+
+/// The longest pause at a time: a node that stops does not wait for more.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Pieces that an event names; of more it tells how many.
+const NAMED: usize = 3;
+
+/// Reads everything again and again, a pass at most `every` so often; never
+/// without one.
+pub(super) async fn run(shared: Shared, every: Option<Duration>) {
+    let Some(every) = every else { return };
+    let mut pause = every.min(FIRST);
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let begun = Instant::now();
+        let mut after = None;
+        while let Some(root) = next(&shared, &mut after).await {
+            look(&shared, root).await;
+            if shared.stop.is_cancelled() {
+                return;
+            }
+        }
+        // Also after an empty pass there is a pause.
+        pause = every.saturating_sub(begun.elapsed()).max(NAP);
+    }
+}
+
+/// The contents of a page that are still to be looked at, last first, and the
+/// last of the page.
+type Page = (Vec<ContentHash>, ContentHash);
+
+/// The next content; `None` at the end of the pass.
+async fn next(shared: &Shared, page: &mut Option<Page>) -> Option<ContentHash> {
+    if let Some((left, _)) = page
+        && let Some(root) = left.pop()
+    {
+        return Some(root);
+    }
+    let after = page.as_ref().map(|(_, last)| *last);
+    let store = shared.store.clone();
+    let listed =
+        shared.tasks.spawn_blocking(move || store.contents(after.as_ref(), PAGE)).await.ok()?;
+    let mut listed = match listed {
+        Ok(listed) => listed,
+        Err(error) => {
+            tracing::warn!(%error, "the stored contents cannot be listed");
+            return None;
+        }
+    };
+    let last = *listed.last()?;
+    listed.reverse();
+    let root = listed.pop();
+    *page = Some((listed, last));
+    root
+}
+
+/// Looks at one content and has it restored if it is damaged.
+async fn look(shared: &Shared, root: ContentHash) {
+    let (store, stop) = (shared.store.clone(), shared.stop.clone());
+    let verify = move || {
+        let mut read = 0;
+        let verified = store.verify(&root, |bytes| {
+            read += bytes;
+            rest(bytes, || stop.is_cancelled())
+        });
+        let _ = rest(LEAST.saturating_sub(read), || stop.is_cancelled());
+        verified
+    };
+    let Ok(verified) = shared.tasks.spawn_blocking(verify).await else { return };
+    match verified {
+        Ok(Verified::Damaged { bad, pieces }) => restore(shared, root, &bad, pieces).await,
+        // Given up since it was listed, as a rule: then no record names it.
+        Ok(Verified::Gone) => restore(shared, root, &[], 0).await,
+        Ok(Verified::Whole | Verified::Stopped) => {}
+        Err(error) => shared.event(Level::Warn, format!("cannot look for damage: {error}")).await,
+    }
+}
+
+/// Puts a damaged content, or what names one that is gone, aside and tells the
+/// core.
+async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces: u32) {
+    // What nobody else has is kept: damaged bytes are better than none.
+    let alone = {
+        let names = shared.store.name_of(&root);
+        let look = move |core: &crate::chord::Node| names.is_none_or(|n| !core.is_elsewhere(&n));
+        shared.look(look).await.unwrap_or(true)
+    };
+    let store = shared.store.clone();
+    let aside = shared.tasks.spawn_blocking(move || store.set_aside(&root, alone)).await;
+    let SetAside { records, kept } = match aside {
+        Ok(Ok(aside)) => aside,
+        // The node stops.
+        Err(_) => return,
+        Ok(Err(error)) => {
+            let text = format!("a damaged file cannot be put aside: {error}");
+            return shared.event(Level::Error, text).await;
+        }
+    };
+    for record in records {
+        let mut text = sentence(&record.name, bad, pieces);
+        if let Some(path) = &kept {
+            text = format!("{text}; what is left of it is kept as {}", path.display());
+        }
+        shared.step(Step::Damaged, Level::Warn, text).await;
+        let (name, version) = (record.name, record.version);
+        let _ = shared.hub.send(Input::Lost { name, version }).await;
+    }
+}
+
+/// What people are told: pieces are counted from 1; without any the bytes are
+/// gone.
+fn sentence(name: &FileName, bad: &[PieceIndex], pieces: u32) -> String {
+    let which = match bad {
+        [] => return format!("{name} is missing from this disk"),
+        _ if pieces == 1 => String::new(),
+        [one] => format!(" (piece {} of {pieces})", one.0 + 1),
+        few if few.len() <= NAMED => {
+            let named: Vec<String> = few.iter().map(|piece| (piece.0 + 1).to_string()).collect();
+            format!(" (pieces {} of {pieces})", named.join(", "))
+        }
+        many => format!(" ({} of {pieces} pieces)", many.len()),
+    };
+    format!("{name} is damaged on this disk{which}")
+}
+
+/// Pauses as long as so many bytes may take.
+fn rest(bytes: u64, stopped: impl Fn() -> bool) -> ControlFlow<()> {
+    let mut left = Duration::from_secs(1).mul_f64(bytes as f64 / RATE as f64);
+    while !left.is_zero() {
+        if stopped() {
+            return ControlFlow::Break(());
+        }
+        let nap = left.min(NAP);
+        std::thread::sleep(nap);
+        left -= nap;
+    }
+    ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_counts_pieces_as_people_do() {
+        let name = FileName::new("film.mkv").expect("a name");
+        let said = |bad: &[u32], pieces| {
+            let bad: Vec<PieceIndex> = bad.iter().map(|at| PieceIndex(*at)).collect();
+            sentence(&name, &bad, pieces)
+        };
+        assert_eq!(said(&[0], 1), "film.mkv is damaged on this disk");
+        assert_eq!(said(&[], 0), "film.mkv is missing from this disk");
+        assert_eq!(said(&[2], 80), "film.mkv is damaged on this disk (piece 3 of 80)");
+        assert_eq!(said(&[2, 4], 80), "film.mkv is damaged on this disk (pieces 3, 5 of 80)");
+        assert_eq!(said(&[1, 2, 3, 4], 80), "film.mkv is damaged on this disk (4 of 80 pieces)");
+    }
+
+    #[test]
+    fn a_pause_ends_when_the_node_stops() {
+        assert!(rest(u64::MAX / 2, || true).is_break());
+        assert!(rest(0, || true).is_continue());
+        assert!(rest(1, || false).is_continue());
+    }
+}

@@ -1,0 +1,286 @@
+//! Contents whose bytes changed on the disk: found by reading them again, and
+//! put out of the way, so that nothing takes them for good.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::commit::Change;
+use super::error::StoreError;
+use super::{Shared, Store, hash_open_file};
+use crate::record::{ContentHash, Record};
+use crate::transfer::manifest::{Manifest, PieceHasher, PieceIndex};
+
+/// Bytes read at once: whoever looks for damage has time and shall not be
+/// noticed.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What was found of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// Every byte is as it was stored.
+    Whole,
+    /// It is not here any more.
+    Gone,
+    /// The look was broken off.
+    Stopped,
+    /// Some bytes are not what they were.
+    Damaged {
+        /// The pieces with such bytes, in order; all of them when the hashes of
+        /// the pieces are not known any more.
+        bad: Vec<PieceIndex>,
+        /// Pieces that the content has.
+        pieces: u32,
+    },
+}
+
+/// Where the bytes of a damaged content went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// The records that named it; the store does not have them any more.
+    pub records: Vec<Record>,
+    /// Where the damaged bytes are kept; `None`: what is right of them is used
+    /// when the content comes in again.
+    pub kept: Option<PathBuf>,
+}
+
+impl Store {
+    /// At most `most` contents that records name, in the order of their hashes,
+    /// from behind `after`.
+    pub fn contents(
+        &self,
+        after: Option<&ContentHash>,
+        most: usize,
+    ) -> Result<Vec<ContentHash>, StoreError> {
+        self.shared.catalogue.contents(after, most)
+    }
+
+    /// Reads a content and compares it with the hashes of its pieces. `step`
+    /// hears of the bytes as they are read: it may take its time, and may break
+    /// the look off.
+    ///
+    /// # Errors
+    /// The catalogue's, or the disk's when the content cannot be opened. What
+    /// cannot be read is damaged.
+    pub fn verify(
+        &self,
+        root: &ContentHash,
+        mut step: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Verified, StoreError> {
+        let Some(file) = self.open_blob(root)? else { return Ok(Verified::Gone) };
+        let known = match self.shared.contents.manifest(root) {
+            Some(manifest) => Some(manifest),
+            None => self.shared.catalogue.manifest(root)?,
+        };
+        match known {
+            Some(manifest) => Ok(compare(&file, &manifest, &mut step)),
+            None => self.verify_anew(root, &file, &mut step),
+        }
+    }
+
+    /// Without the hashes of its pieces only the whole content can be judged.
+    fn verify_anew(
+        &self,
+        root: &ContentHash,
+        file: &File,
+        step: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Verified, StoreError> {
+        let mut stopped = false;
+        let hashed = hash_open_file(file, |bytes| {
+            let go_on = step(bytes);
+            stopped = go_on.is_break();
+            go_on
+        });
+        if stopped {
+            return Ok(Verified::Stopped);
+        }
+        match hashed {
+            Ok(manifest) if manifest.root() == *root => {
+                self.shared.catalogue.set_manifest(&manifest)?;
+                Ok(Verified::Whole)
+            }
+            _ => Ok(Verified::Damaged { bad: vec![PieceIndex(0)], pieces: 1 }),
+        }
+    }
+
+    /// Takes a damaged content out of the store, and with it the records that
+    /// name it. What is right of its bytes need not come again; with `keep`
+    /// all of them stay as they are in a directory of their own, for a person
+    /// who has nothing better. Those who commit the same content are waited
+    /// for. One that is not here gives no records.
+    ///
+    /// # Errors
+    /// After one the content is out of use, or not; calling again goes on.
+    pub fn set_aside(&self, root: &ContentHash, keep: bool) -> Result<SetAside, StoreError> {
+        let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
+        let _removal = contents.exclude(*root);
+        // A record without a blob is what every start looks for, so the blob
+        // goes first.
+        let kept = match blobs.size(root)? {
+            Some(size) if keep => Some(blobs.keep_damaged(root, size)?),
+            Some(size) => {
+                blobs.set_aside(root, size)?;
+                None
+            }
+            None => None,
+        };
+        let records = catalogue.referring(root)?;
+        for record in &records {
+            let (name, version) = (record.name.clone(), record.version);
+            commits.change(Change::Forget { name, version }, blobs, catalogue)?;
+        }
+        Ok(SetAside { records, kept })
+    }
+}
+
+fn compare(
+    file: &File,
+    manifest: &Manifest,
+    step: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Verified {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut bad = Vec::new();
+    let mut file = file;
+    let mut readable = true;
+    for index in manifest.indices() {
+        let mut hasher = PieceHasher::new(manifest.size(), index);
+        while readable && hasher.missing() > 0 {
+            let most = hasher.missing().min(READ_BYTES as u64) as usize;
+            match file.read(&mut buffer[..most]) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                // Nothing behind it is where it belongs either.
+                Ok(0) | Err(_) => readable = false,
+                Ok(read) => {
+                    hasher.update(&buffer[..read]);
+                    if step(read as u64).is_break() {
+                        return Verified::Stopped;
+                    }
+                }
+            }
+        }
+        if !manifest.matches(index, hasher) {
+            bad.push(index);
+        }
+    }
+    // Bytes behind the last piece are as wrong as any.
+    let longer = file.metadata().is_ok_and(|found| found.len() > manifest.size());
+    if bad.is_empty() && longer {
+        bad.extend(manifest.indices().last().or(Some(PieceIndex(0))));
+    }
+    if bad.is_empty() {
+        Verified::Whole
+    } else {
+        Verified::Damaged { bad, pieces: manifest.count().max(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::hash_file;
+    use super::*;
+    use crate::name::FileName;
+    use crate::record::{Content, Version};
+
+    /// A store with one content of three pieces under two names.
+    fn stored(dir: &Path) -> (Store, ContentHash, Vec<u8>) {
+        let (store, _) = Store::open(&dir.join("data")).expect("a new store");
+        let bytes: Vec<u8> = (0..(2 << 20) + 5000_u32).map(|at| (at % 251) as u8).collect();
+        let path = dir.join("original");
+        fs::write(&path, &bytes).expect("a file");
+        let manifest = hash_file(&path, |_| ControlFlow::Continue(())).expect("it is readable");
+        let incoming = store.begin(manifest.clone()).expect("room");
+        for index in manifest.indices() {
+            let from = manifest.offset_of(index) as usize;
+            let piece = &bytes[from..from + manifest.len_of(index) as usize];
+            incoming.write(index, piece).expect("a right piece");
+        }
+        incoming.finish().expect("it is complete");
+        let root = manifest.root();
+        for name in ["a", "b"] {
+            let version = Version { counter: 1, root };
+            let content = Content::File { size: bytes.len() as u64 };
+            let name = FileName::new(name).expect("a name");
+            store.commit(&Record { name, version, content }).expect("it is here");
+        }
+        (store, root, bytes)
+    }
+
+    fn blob(dir: &Path, root: &ContentHash) -> PathBuf {
+        let hex = root.to_string();
+        dir.join("data/blobs").join(&hex[..2]).join(hex)
+    }
+
+    fn look(store: &Store, root: &ContentHash) -> Verified {
+        store.verify(root, |_| ControlFlow::Continue(())).expect("it can be opened")
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_in_its_piece() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, root, mut bytes) = stored(dir.path());
+        assert_eq!(look(&store, &root), Verified::Whole);
+        bytes[(1 << 20) + 7] ^= 4;
+        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
+        let damaged = Verified::Damaged { bad: vec![PieceIndex(1)], pieces: 3 };
+        assert_eq!(look(&store, &root), damaged);
+        let mut heard = 0;
+        let stopped = store.verify(&root, |read| {
+            heard += read;
+            ControlFlow::Break(())
+        });
+        assert_eq!(stopped.expect("readable"), Verified::Stopped);
+        assert_eq!(heard, READ_BYTES as u64);
+    }
+
+    #[test]
+    fn a_content_cut_short_or_grown_is_damaged() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, root, mut bytes) = stored(dir.path());
+        fs::write(blob(dir.path(), &root), &bytes[..1 << 20]).expect("writable");
+        let bad = vec![PieceIndex(1), PieceIndex(2)];
+        assert_eq!(look(&store, &root), Verified::Damaged { bad, pieces: 3 });
+        bytes.push(0);
+        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
+        let bad = vec![PieceIndex(2)];
+        assert_eq!(look(&store, &root), Verified::Damaged { bad, pieces: 3 });
+        fs::remove_file(blob(dir.path(), &root)).expect("it is there");
+        assert_eq!(look(&store, &root), Verified::Gone);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_here_any_more_and_its_right_pieces_are_used() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, root, mut bytes) = stored(dir.path());
+        assert_eq!(store.contents(None, 10).expect("a list"), [root]);
+        assert_eq!(store.contents(Some(&root), 10).expect("a list"), []);
+        let manifest = store.manifest(&root).expect("readable").expect("here");
+        bytes[7] ^= 1;
+        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
+        let aside = store.set_aside(&root, false).expect("it works");
+        let names: Vec<&str> = aside.records.iter().map(|record| record.name.as_str()).collect();
+        assert_eq!((names, aside.kept), (vec!["a", "b"], None));
+        assert!(!store.holds(&root));
+        assert_eq!(store.records().expect("readable"), []);
+        let again = store.begin(manifest).expect("room");
+        assert_eq!(again.here().iter().collect::<Vec<_>>(), [PieceIndex(1), PieceIndex(2)]);
+    }
+
+    #[test]
+    fn the_only_copy_is_kept_as_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, root, mut bytes) = stored(dir.path());
+        bytes[7] ^= 1;
+        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
+        let aside = store.set_aside(&root, true).expect("it works");
+        let kept = aside.kept.expect("a place");
+        assert!(fs::read(&kept).expect("it is there") == bytes);
+        drop(store);
+        let (store, recovery) = Store::open(&dir.path().join("data")).expect("it opens");
+        assert!(kept.exists() && !store.holds(&root));
+        assert_eq!(recovery.records, []);
+    }
+}

@@ -1,0 +1,129 @@
+//! What disks do to files over time, and how a ring makes up for it: flipped
+//! bits, and nodes that come back.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::process::{NodeProcess, Ring, eventually, random_file, text};
+
+/// Three nodes that look for damage all the time.
+fn watchful_ring() -> Ring {
+    let every = ["--scrub-every", "1s"];
+    let mut nodes = vec![NodeProcess::start(&every)];
+    let contact = nodes[0].address.to_string();
+    for _ in 0..2 {
+        nodes.push(NodeProcess::start(&["--join", &contact, every[0], every[1]]));
+    }
+    let ring = Ring { nodes };
+    ring.settled();
+    ring
+}
+
+/// The blobs on a node's disk: path, and inode with bytes.
+fn blobs(node: &NodeProcess) -> BTreeMap<PathBuf, (u64, u64)> {
+    let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+    let shelves = entries(&node.data_dir().join("blobs"));
+    let files = shelves.flat_map(|shelf| entries(&shelf.path()).collect::<Vec<_>>());
+    let found = files.filter_map(|file| Some((file.path(), file.metadata().ok()?)));
+    found.map(|(path, found)| (path, (found.ino(), found.size()))).collect()
+}
+
+/// Flips one bit of a file.
+fn flip(path: &Path, at: u64) {
+    let file = File::options().read(true).write(true).open(path).expect("a blob");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("so long");
+    file.write_all_at(&[byte[0] ^ 1], at).expect("writable");
+}
+
+fn says(node: &NodeProcess, what: &str) -> Result<(), String> {
+    let log = node.log();
+    if log.contains(what) { Ok(()) } else { Err(log) }
+}
+
+#[test]
+fn a_flipped_bit_is_found_and_the_bytes_come_anew_from_another_holder() {
+    let ring = watchful_ring();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("film.bin");
+    random_file(&path, (2 << 20) + 4321, 7);
+    let right = fs::read(&path).expect("just written");
+    ring.nodes[0].run(&["put", text(&path)]);
+    ring.secured("film.bin");
+    for damaged in &ring.nodes {
+        let blob = blobs(damaged).into_keys().next().expect("a copy is here");
+        flip(&blob, (1 << 20) + 99);
+        eventually("it is said", || {
+            says(damaged, "film.bin is damaged on this disk (piece 2 of 3)")?;
+            says(damaged, "film.bin was restored from")
+        });
+        assert!(fs::read(&blob).expect("it is back") == right);
+        ring.secured("film.bin");
+    }
+}
+
+#[test]
+fn the_only_copy_damaged_is_kept_and_not_served_until_it_is_put_again() {
+    let node = NodeProcess::start(&["--scrub-every", "1s"]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("film.bin");
+    random_file(&path, 50_000, 7);
+    let right = fs::read(&path).expect("just written");
+    node.run(&["put", text(&path)]);
+    let blob = blobs(&node).into_keys().next().expect("it is here");
+    flip(&blob, 99);
+    eventually("it is said", || {
+        says(&node, "film.bin is damaged on this disk; what is left of it is kept as")?;
+        says(&node, "film.bin: no other copy is known here")
+    });
+    let hash = blob.file_name().expect("a hash");
+    let kept = fs::read(node.data_dir().join("damaged").join(hash)).expect("it is kept");
+    let differ = kept.iter().zip(&right).filter(|(a, b)| a != b).count();
+    assert_eq!((kept.len(), differ), (right.len(), 1));
+    assert!(node.fetch("film.bin").is_err(), "nobody is given wrong bytes");
+    node.run(&["put", text(&path)]);
+    assert!(node.fetch("film.bin").expect("it is whole") == right);
+}
+
+#[test]
+fn of_what_a_returning_node_has_nothing_is_sent_again() {
+    let mut ring = Ring::of(4);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let files = |numbers: std::ops::Range<u64>| {
+        let path = |number| dir.path().join(format!("{number}.bin"));
+        numbers.map(path).collect::<Vec<PathBuf>>()
+    };
+    for (seed, path) in files(0..30).iter().enumerate() {
+        random_file(path, 40_000, seed as u64);
+        ring.nodes[0].run(&["put", text(path)]);
+    }
+    for number in 0..30 {
+        ring.secured(&format!("{number}.bin"));
+    }
+    let before = blobs(&ring.nodes[2]);
+    let mut away = ring.crash(2);
+    ring.settled();
+    // The others make good what it took with it, and go on.
+    for (seed, path) in files(30..31).iter().enumerate() {
+        random_file(path, 40_000, 30 + seed as u64);
+        ring.nodes[0].run(&["put", text(path)]);
+    }
+    for number in 0..31 {
+        ring.secured(&format!("{number}.bin"));
+    }
+    let contact = ring.nodes[0].address.to_string();
+    away.restart(&["--join", &contact]);
+    ring.nodes.push(away);
+    ring.settled();
+    for number in 0..31 {
+        ring.secured(&format!("{number}.bin"));
+    }
+    let after = blobs(&ring.nodes[3]);
+    let bytes = |blobs: &BTreeMap<PathBuf, (u64, u64)>| blobs.values().map(|b| b.1).sum::<u64>();
+    let moved: u64 =
+        after.iter().filter(|(path, found)| before.get(*path) != Some(found)).map(|b| b.1.1).sum();
+    assert!(bytes(&before) > 0);
+    assert!(moved * 10 <= bytes(&after), "{moved} of {} bytes moved", bytes(&after));
+}
