@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unicode_width::UnicodeWidthChar;
 
 use crate::engine::client::Progress;
+use crate::limits::EAGER_BYTES;
 use crate::view::text::{bytes, clean, duration};
 use crate::view::{TransferRow, TransferState};
 
@@ -24,6 +25,10 @@ const SOURCES_SHOWN: usize = 4;
 
 /// A transfer without a byte for this long is called stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
+
+/// A small file has a line only after so long: most are done before anybody can
+/// read their names.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// How often what has no bytes to count shows that it lives.
 const TICK: Duration = Duration::from_millis(200);
@@ -40,6 +45,8 @@ pub(super) struct Bars {
     files: BTreeMap<u64, Bar>,
     /// When each transfer's bytes were counted last, and how many they were.
     moved: BTreeMap<u64, (u64, Instant)>,
+    /// Since when each file has been at work.
+    seen: BTreeMap<u64, Instant>,
 }
 
 impl Bars {
@@ -56,7 +63,8 @@ impl Bars {
     fn on(target: ProgressDrawTarget) -> Bars {
         let all = MultiProgress::with_draw_target(target);
         let first = Bar::new(&all);
-        Bars { all, first, files: BTreeMap::new(), moved: BTreeMap::new() }
+        let (files, moved, seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Bars { all, first, files, moved, seen }
     }
 
     /// Shows how far the command is.
@@ -68,7 +76,15 @@ impl Bars {
             }
             None => self.first.spin(progress.phase.clone()),
         }
-        let shown: Vec<_> = progress.files.iter().take(FILES_SHOWN).collect();
+        for (row, _) in &progress.files {
+            self.seen.entry(row.number).or_insert(now);
+        }
+        let lasts = |row: &TransferRow| {
+            let since = self.seen.get(&row.number).copied().unwrap_or(now);
+            row.total > EAGER_BYTES || now.duration_since(since) >= SHOWN_AFTER
+        };
+        let shown: Vec<_> =
+            progress.files.iter().filter(|(row, _)| lasts(row)).take(FILES_SHOWN).collect();
         self.files.retain(|number, bar| {
             let stays = shown.iter().any(|(row, _)| row.number == *number);
             if !stays {
@@ -87,6 +103,7 @@ impl Bars {
             first == Some(*number) || progress.files.iter().any(|(row, _)| row.number == *number)
         };
         self.moved.retain(|number, _| at_work(number));
+        self.seen.retain(|number, _| at_work(number));
     }
 
     /// Takes all lines away.
@@ -303,7 +320,8 @@ mod tests {
     fn each_file_at_work_has_a_line_as_long_as_it_is() {
         let mut bars = Bars::on(ProgressDrawTarget::hidden());
         let now = Instant::now();
-        let file = |number| (TransferRow { part_of: Some(1), ..row(number, 1, 4) }, String::new());
+        let file =
+            |number| (TransferRow { part_of: Some(1), ..row(number, 1, 4 << 20) }, String::new());
         let mut progress = Progress {
             phase: "receiving".into(),
             transfer: Some(row(1, 2, 8)),
@@ -318,6 +336,22 @@ mod tests {
         assert_eq!(bars.moved.len(), 3, "who ended is forgotten");
         bars.clear();
         assert!(bars.files.is_empty());
+    }
+
+    #[test]
+    fn a_small_file_has_a_line_only_when_it_takes_long() {
+        let mut bars = Bars::on(ProgressDrawTarget::hidden());
+        let now = Instant::now();
+        let small = TransferRow { part_of: Some(1), ..row(2, 1, 4_096) };
+        let progress = Progress {
+            phase: "receiving".into(),
+            transfer: Some(row(1, 2, 8)),
+            files: vec![(small, String::new())],
+        };
+        bars.follow(&progress, now);
+        assert!(bars.files.is_empty());
+        bars.follow(&progress, now + SHOWN_AFTER);
+        assert_eq!(bars.files.len(), 1);
     }
 
     #[test]

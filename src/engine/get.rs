@@ -1,7 +1,7 @@
 //! `get` and `request`: a file from all who have it, or from exactly one peer.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
@@ -314,6 +314,12 @@ impl Job<'_> {
     /// Fetches it, from its sources and whoever else `find` names. Blocks.
     fn run(self, find: Option<&mut Finder<'_>>) -> Result<Got, Failed> {
         let began = Instant::now();
+        if let Some(file) = in_the_way(&self.place.target(self.name)) {
+            let (name, file) = (self.name, file.display());
+            return Err(Failed::Here(format!(
+                "{name} cannot be saved below {file}, which is a file; save it to another place"
+            )));
+        }
         self.transfer.restart(self.content.size);
         self.phases.phase("receiving");
         let fetched = tokio::task::block_in_place(|| self.fetch(began, find));
@@ -391,6 +397,12 @@ impl Job<'_> {
         self.phases.phase("receiving");
         Ok(download)
     }
+}
+
+/// What stands where a file's path needs a directory.
+fn in_the_way(path: &Path) -> Option<&Path> {
+    let nearest = path.ancestors().skip(1).find(|above| above.exists())?;
+    (!nearest.is_dir()).then_some(nearest)
 }
 
 #[cfg(test)]

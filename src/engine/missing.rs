@@ -2,6 +2,7 @@
 //! nodes that would have it and do not answer.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,14 +59,15 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
     let gone = missed(access, &name, &members, &absent);
     if !like.is_empty() {
         let like: Vec<_> = like.into_iter().map(quoted).collect();
-        why.push_str(&format!("; did you mean {}?", like.join(" or ")));
+        let _ = write!(why, "; did you mean {}?", like.join(" or "));
     }
     if !gone.is_empty() {
-        why.push_str(&format!(
+        let _ = write!(
+            why,
             "; should it have been there, start {} again, where it would be and which {} not answer",
             listed(&gone),
             if gone.len() == 1 { "does" } else { "do" },
-        ));
+        );
     }
     if why.ends_with("on the ring") {
         why.push_str("; find PATTERN looks for names like it");

@@ -136,7 +136,7 @@ fn what_cannot_be_put_or_saved_is_one_sentence_and_leaves_nothing_behind() {
         (&["put", "/", "--as", ""], &["name"]),
         (&["put", "file", "--as", "below/stored/x/"], &["empty part"]),
         (&["get", "a//b/"], &["'a//b/'", "empty part"]),
-        (&["get", "stored", "--to", "file/below"], &["file", "Not a directory"]),
+        (&["get", "stored", "--to", "file/below"], &["below file, which is a file"]),
         (&["get", "below/", "--to", "file"], &["file is a file", "directory"]),
         (&["get", "stored", "--to", "/proc/nowhere/x"], &["/proc/nowhere"]),
     ] {

@@ -108,7 +108,7 @@ impl Tree<'_> {
         let label = format!("{}/", source.base);
         let whole = Arc::new(self.transfers.open(TransferKind::Upload, &label, 0));
         let result = self.put_all(source, overwrite, &whole, began).await;
-        self.end(whole, result)
+        end(whole, result)
     }
 
     async fn put_all(
@@ -211,7 +211,7 @@ impl Tree<'_> {
         let whole =
             Arc::new(self.transfers.open(TransferKind::Download, &format!("{directory}/"), 0));
         let result = self.get_all(directory, below, offer, &whole, began).await;
-        self.end(whole, result)
+        end(whole, result)
     }
 
     async fn get_all(
@@ -281,25 +281,22 @@ impl Tree<'_> {
             silent: listing.silent,
         })
     }
+}
 
-    fn end(
-        &self,
-        whole: Arc<Transfer>,
-        result: Result<Outcome, String>,
-    ) -> Result<Outcome, String> {
-        let Some(whole) = Arc::into_inner(whole) else { return result };
-        match &result {
-            Ok(Outcome::StoredAll { failed, .. } | Outcome::FetchedAll { failed, .. })
-                if !failed.is_empty() =>
-            {
-                let files = if failed.len() == 1 { "file" } else { "files" };
-                whole.end(Err(format!("{} {files} failed", failed.len())));
-            }
-            Ok(_) => whole.end(Ok(())),
-            Err(why) => whole.end(Err(why.clone())),
+/// Ends the transfer of a directory as its files did.
+fn end(whole: Arc<Transfer>, result: Result<Outcome, String>) -> Result<Outcome, String> {
+    let Some(whole) = Arc::into_inner(whole) else { return result };
+    match &result {
+        Ok(Outcome::StoredAll { failed, .. } | Outcome::FetchedAll { failed, .. })
+            if !failed.is_empty() =>
+        {
+            let files = if failed.len() == 1 { "file" } else { "files" };
+            whole.end(Err(format!("{} {files} failed", failed.len())));
         }
-        result
+        Ok(_) => whole.end(Ok(())),
+        Err(why) => whole.end(Err(why.clone())),
     }
+    result
 }
 
 /// How many files and bytes there are, counted ahead of those who send them.
@@ -451,7 +448,7 @@ fn nothing_below(directory: &FileName, silent: &[crate::peer::Peer]) -> String {
         why.push_str("; ls --ring lists those that there are");
     } else {
         let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
-        why.push_str(&format!(", as far as is known: {} did not answer", silent.join(", ")));
+        why = format!("{why}, as far as is known: {} did not answer", silent.join(", "));
     }
     why
 }

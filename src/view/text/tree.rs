@@ -19,7 +19,7 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
                 _ => format!("{name}/ {}", sum.words("stored")),
             };
             if !skipped.is_empty() {
-                first.push_str(&format!("; {} left out", skipped.len()));
+                first = format!("{first}; {} left out", skipped.len());
             }
             let skipped =
                 skipped.iter().map(|(path, what)| format!("left out: {}: {what}", clean(path)));
