@@ -117,7 +117,7 @@ impl Client {
 
     /// Carries out one command, without telling of its progress.
     pub async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
-        self.carry_out(command, &Silent).await.map_err(CommandFailed)
+        Box::pin(self.carry_out(command, &Silent)).await.map_err(CommandFailed)
     }
 
     async fn carry_out(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
@@ -142,7 +142,7 @@ impl Client {
                 let place = files::place_for(to.as_ref(), download_dir);
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
                 let got = get::get(access, &name, &place, &transfer, &transfer);
-                let got = unless(interrupted, got).await;
+                let got = Box::pin(unless(interrupted, got)).await;
                 transfers.forget(transfer);
                 got.map(|got| got.outcome)
             }
@@ -150,11 +150,11 @@ impl Client {
                 let place = files::place_for(to.as_ref(), download_dir);
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
                 let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
-                let got = unless(interrupted, got).await;
+                let got = Box::pin(unless(interrupted, got)).await;
                 transfers.forget(transfer);
                 got.map(|got| got.outcome)
             }
-            other => unless(interrupted, rest(access, other, phases)).await,
+            other => Box::pin(unless(interrupted, rest(access, other, phases))).await,
         }
     }
 }
