@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chordal::engine::Node;
 use chordal::engine::client::{Client, Options};
+use chordal::engine::{Node, TransferLimits};
 use chordal::view::{Command, Outcome, Snapshot};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -142,7 +142,7 @@ async fn put_and_get(
     let options = Options {
         via: ring[0].address,
         download_dir: home.join("fetched"),
-        transfers: chordal::engine::TransferLimits::default(),
+        transfers: TransferLimits { at_once: callers, ..TransferLimits::default() },
         interrupted: CancellationToken::new(),
     };
     let client = Client::connect(&options).await.expect("a member answers");

@@ -2,7 +2,7 @@
 //!
 //! A blob appears under its name only when it is complete, verified and its
 //! bytes are fsynced; that its name is durable as well is
-//! [`Blobs::sync_names`]'s work, which many can share. Who places and who
+//! [`Blobs::sync_name`]'s work. Who places and who
 //! removes a content at the same time is settled above ([`super::contents`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,14 +125,13 @@ impl Blobs {
         Ok(())
     }
 
-    /// Makes durable that these contents were placed.
-    pub(super) fn sync_names<'a>(
-        &self,
-        roots: impl Iterator<Item = &'a ContentHash>,
-    ) -> Result<(), StoreError> {
-        let dirs: BTreeSet<PathBuf> =
-            roots.map(|root| parent(&self.path(root)).to_owned()).collect();
-        dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir).map_err(on("sync", dir)))
+    /// Makes durable that a content was placed. Not shared among many: contents
+    /// that come in at the same time seldom lie in one directory, and disks sync
+    /// several faster side by side than one after another.
+    pub(super) fn sync_name(&self, root: &ContentHash) -> Result<(), StoreError> {
+        let path = self.path(root);
+        let dir = parent(&path);
+        self.disk.sync_dir(dir).map_err(on("sync", dir))
     }
 
     /// Removes a content. It may come back if the power fails, as one that

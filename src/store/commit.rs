@@ -1,15 +1,14 @@
 //! Changes of records, many at once: what is waiting when the disk is free
 //! becomes durable together ([`super::group`]).
 //!
-//! A group is: the directories of its blobs → fsync, its lines in the log of
-//! names → fsync, one transaction of the catalogue. A group that fails fails
+//! A group is: its lines in the log of names → fsync, one transaction of the
+//! catalogue. A group that fails fails
 //! for all its members, except that names can be forgotten while nothing new
 //! can be kept.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::blob::Blobs;
 use super::catalogue::Catalogue;
 use super::error::{self, StoreError};
 use super::group::Group;
@@ -25,8 +24,7 @@ pub(super) enum Change {
     Keep {
         /// The record.
         record: Record,
-        /// The content's manifest, if it was finished and not committed: then
-        /// its name is not durable either.
+        /// The content's manifest, if it was finished and not committed.
         manifest: Option<Manifest>,
     },
     /// To forget a name, up to a version.
@@ -73,8 +71,8 @@ impl Commits {
     }
 
     /// Makes a change durable, together with those of other threads.
-    pub(super) fn change(&self, change: Change, blobs: &Blobs, catalogue: &Catalogue) -> Answer {
-        let work = |changes: Vec<Change>| self.perform(&changes, blobs, catalogue);
+    pub(super) fn change(&self, change: Change, catalogue: &Catalogue) -> Answer {
+        let work = |changes: Vec<Change>| self.perform(&changes, catalogue);
         self.group.join(change, work).unwrap_or_else(|| {
             let why = std::io::Error::other("the thread that wrote it for several broke down");
             Err(error::on("write", catalogue.path())(why))
@@ -82,12 +80,7 @@ impl Commits {
     }
 
     /// Makes changes durable; a result for each.
-    pub(super) fn perform(
-        &self,
-        changes: &[Change],
-        blobs: &Blobs,
-        catalogue: &Catalogue,
-    ) -> Vec<Answer> {
+    pub(super) fn perform(&self, changes: &[Change], catalogue: &Catalogue) -> Vec<Answer> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let present = match catalogue.versions(changes.iter().map(Change::name)) {
             Ok(present) => present,
@@ -95,7 +88,7 @@ impl Commits {
         };
         let mut due = due(changes, &present, |_| true);
         let mut failure = None;
-        if let Err(error) = secure(&mut log, changes, &due, blobs, catalogue) {
+        if let Err(error) = secure(&mut log, changes, &due, catalogue) {
             due = self::due(changes, &present, |change| matches!(change, Change::Forget { .. }));
             failure = Some(error);
         }
@@ -159,12 +152,11 @@ fn chosen<'a>(changes: &'a [Change], due: &'a [bool]) -> impl Iterator<Item = &'
     changes.iter().zip(due).filter(|(_, due)| **due).map(|(change, _)| change)
 }
 
-/// Makes the blobs' names and the lines of all that shall be kept durable.
+/// Makes the lines of all that shall be kept durable.
 fn secure(
     log: &mut NameLog,
     changes: &[Change],
     due: &[bool],
-    blobs: &Blobs,
     catalogue: &Catalogue,
 ) -> Result<(), StoreError> {
     let wants = |change: &Change| matches!(change, Change::Keep { .. });
@@ -173,16 +165,14 @@ fn secure(
     if !log.is_open() && changes.iter().any(wants) {
         log.rewrite(|push| catalogue.each_record(push))?;
     }
-    let kept: Vec<(&Record, bool)> = chosen(changes, due)
+    let kept: Vec<&Record> = chosen(changes, due)
         .filter_map(|change| match change {
-            Change::Keep { record, manifest } => Some((record, manifest.is_some())),
+            Change::Keep { record, .. } => Some(record),
             Change::Forget { .. } => None,
         })
         .collect();
     if kept.is_empty() {
         return Ok(());
     }
-    let placed = kept.iter().filter(|(_, placed)| *placed);
-    blobs.sync_names(placed.map(|(record, _)| &record.version.root))?;
-    log.append(kept.iter().map(|(record, _)| *record))
+    log.append(kept.into_iter())
 }

@@ -15,10 +15,10 @@
 //! `peers.toml` and `log/` beside them are not the store's.
 //!
 //! # The order that survives a crash
-//! - **In:** data → fsync → rename ([`Incoming::finish`]); then, for all who
-//!   commit at the same time together ([`commit`]), fsync of the blobs'
-//!   directories, lines in the log of names → fsync, and one transaction of the
-//!   catalogue. [`Store::commit`] returns after the last of them, so whatever it
+//! - **In:** data → fsync → rename → fsync of the directory
+//!   ([`Incoming::finish`]), of many contents side by side; then, for all who
+//!   commit at the same time together ([`commit`]), lines in the log of names →
+//!   fsync, and one transaction of the catalogue. [`Store::commit`] returns after the last of them, so whatever it
 //!   acknowledged has all of them.
 //! - **Out:** the catalogue, then the log, then the blob. Only the first is
 //!   waited for: what a crash leaves of the others nobody needs.
@@ -180,7 +180,7 @@ impl Store {
             }
         }
         let change = Change::Keep { record: record.clone(), manifest: pin.manifest() };
-        let outcome = commits.change(change, blobs, catalogue)?;
+        let outcome = commits.change(change, catalogue)?;
         pin.settle();
         Ok(outcome)
     }
@@ -189,9 +189,9 @@ impl Store {
     /// its content unless another record names it. A newer record stays; a
     /// name that is not here is no error.
     pub fn forget(&self, name: &FileName, version: &Version) -> Result<(), StoreError> {
-        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
+        let Shared { catalogue, commits, .. } = &*self.shared;
         let change = Change::Forget { name: name.clone(), version: *version };
-        if let Some(removed) = commits.change(change, blobs, catalogue)?.removed {
+        if let Some(removed) = commits.change(change, catalogue)?.removed {
             self.release(removed);
         }
         Ok(())
@@ -426,9 +426,8 @@ impl Incoming {
         self.partial.manifest()
     }
 
-    /// Puts the content under its hash, with durable bytes, unless somebody else
-    /// who took it in has done so; its name is durable with the record that
-    /// names it. [`Store::commit`] shall follow soon: the next start removes
+    /// Makes the content durable under its hash, unless somebody else who took
+    /// it in has done so. [`Store::commit`] shall follow soon: the next start removes
     /// what no record names.
     pub fn finish(&self) -> Result<(), StoreError> {
         let _turn = self.partial.finishing();
@@ -440,7 +439,8 @@ impl Incoming {
         let manifest = self.partial.manifest().clone();
         let root = manifest.root();
         let pin = contents.pin(root);
-        if let Err(error) = blobs.place(&self.partial) {
+        let placed = blobs.place(&self.partial).and_then(|()| blobs.sync_name(&root));
+        if let Err(error) = placed {
             // It may have its name already.
             drop(pin);
             self.partial.spoil();

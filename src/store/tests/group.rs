@@ -74,8 +74,8 @@ fn a_group_that_a_crash_meets_at_any_disk_call_is_there_as_a_whole_or_not_at_all
             let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
             disk.arm(call, Fault::Crash);
             let done = group_of_changes(&store).is_ok_and(|changes| {
-                let Shared { blobs, catalogue, commits, .. } = &*store.shared;
-                let answers = commits.perform(&changes, blobs, catalogue);
+                let Shared { catalogue, commits, .. } = &*store.shared;
+                let answers = commits.perform(&changes, catalogue);
                 assert_eq!(answers.len(), changes.len());
                 let done = answers.iter().filter(|answer| answer.is_ok()).count();
                 assert!(done == 0 || done == changes.len(), "call {call}: {answers:?}");
@@ -122,13 +122,13 @@ fn a_failed_group_fails_for_all_who_keep_and_can_be_done_again() {
         let disk = FaultyDisk::default();
         let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
         let changes = group_of_changes(&store).unwrap();
-        let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+        let Shared { catalogue, commits, .. } = &*store.shared;
         disk.arm(call, Fault::Once(std::io::ErrorKind::StorageFull));
-        let answers = commits.perform(&changes, blobs, catalogue);
+        let answers = commits.perform(&changes, catalogue);
         let failures: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
         assert!(failures.iter().all(|error| error.is_full()), "call {call}: {failures:?}");
         assert!([0, 5, 6].contains(&failures.len()), "call {call}: {failures:?}");
-        let again = commits.perform(&changes, blobs, catalogue);
+        let again = commits.perform(&changes, catalogue);
         assert!(again.iter().all(Result::is_ok), "call {call}: {again:?}");
         assert_eq!(store.records().unwrap(), after, "call {call}");
         drop(store);
