@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("mesh", &["wire"]),
     ("registry", &["wire"]),
     ("view", &[]),
-    ("store", &["transfer::manifest"]),
+    ("store", &["transfer::manifest", "transfer::pieces"]),
     ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "store"]),
     ("ui", &["view"]),
     ("cli", &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "ui"]),

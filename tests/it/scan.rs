@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chordal::engine::{Config, Node, client};
 use chordal::view::{Behind, Command, CommandFailed, Outcome, ScanRow};
-use chordal::wire::handshake::{Hello, MAGIC, Program, Purpose};
+use chordal::wire::handshake::{Hello, MAGIC, PROTOCOL_VERSION, Program, Purpose};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -137,7 +137,7 @@ fn whatever_else_listens_is_told_apart() {
     stranger(host, first + 2, b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
     stranger(host, first + 3, Vec::new());
     stranger(host, first + 4, impossible_hello());
-    let garbled = [&MAGIC[..], &2u16.to_be_bytes(), &[0, 0, 0, 2, 0xFF, 0xFF]].concat();
+    let garbled = [&MAGIC[..], &PROTOCOL_VERSION.to_be_bytes(), &[0, 0, 0, 2, 0xFF, 0xFF]].concat();
     stranger(host, first + 5, garbled);
 
     let value = scan_json(&[&host.to_string(), &format!("{first}-{}", first + 6)]);

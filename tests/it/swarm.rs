@@ -365,7 +365,7 @@ async fn what_was_replaced_or_removed_does_not_come_back_from_those_who_got_it()
     assert_eq!(fs::read(saved).expect("saved"), b"a better plan");
     run(&node, Command::Rm { name: "plan.txt".into() }).await.expect("it is removed");
     let gone = run(&node, get()).await.expect_err("it is removed");
-    assert!(gone.to_string().contains("no file named plan.txt"), "{gone}");
+    assert!(gone.to_string().contains("plan.txt was removed"), "{gone}");
     node.kill().await;
 }
 

@@ -1,0 +1,327 @@
+//! How the words of the command line are read.
+//!
+//! The subcommands that act through a ring member come out of [`TABLE`], which
+//! also feeds the prompt and the help, so that no word is described twice.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
+use clap_complete::Shell;
+
+use crate::engine::TransferLimits;
+use crate::id::{DEFAULT_BITS, Space};
+use crate::view::command::{self, Kind, Spec, TABLE};
+
+use super::super::{address, settings};
+use super::{
+    Invocation, LabArgs, NodeArgs, RemoteArgs, ScanArgs, SeedArgs, TmuxArgs, TransferArgs,
+};
+
+/// Why the words are no invocation.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum BadArgs {
+    /// Asked for help or the version, or used a word wrongly: clap says it.
+    #[error(transparent)]
+    Clap(#[from] clap::Error),
+    /// Anything else: one sentence.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// Reads the words of the command line, the program's name first.
+/// `defaults` puts the user's settings into the definition first.
+pub(in crate::cli) fn read(
+    words: Vec<OsString>,
+    defaults: impl FnOnce(Command, &[OsString]) -> Result<Command, String>,
+) -> Result<Invocation, BadArgs> {
+    if let Some(first) = words.get(1).and_then(|word| word.to_str())
+        && let Some(problem) = stray(first, words.get(2).and_then(|word| word.to_str()))
+    {
+        return Err(BadArgs::Wrong(problem));
+    }
+    // Somebody who asks for help gets it, whatever the file of settings says.
+    let asks = |word: &OsString| word == "--help" || word == "-h" || word == "--version";
+    let first = words.get(1).and_then(|word| word.to_str()).unwrap_or_default();
+    let command = if ["help", "config", "completions"].contains(&first) || words.iter().any(asks) {
+        command()
+    } else {
+        defaults(command(), &words).map_err(BadArgs::Wrong)?
+    };
+    let matches = command.try_get_matches_from(words)?;
+    let Some((word, given)) = matches.subcommand() else {
+        return Ok(Invocation::Node(Box::new(NodeArgs::from_arg_matches(&matches)?)));
+    };
+    match word {
+        "lab" => Ok(Invocation::Lab(Box::new(LabArgs::from_arg_matches(given)?))),
+        "tmux" => Ok(Invocation::Tmux(TmuxArgs::from_arg_matches(given)?)),
+        "seed" => Ok(Invocation::Seed(SeedArgs::from_arg_matches(given)?)),
+        "config" => Ok(Invocation::Config),
+        "completions" => {
+            let shell = given.get_one::<Shell>("SHELL").copied();
+            shell
+                .map(Invocation::Completions)
+                .ok_or_else(|| BadArgs::Wrong("completions needs a SHELL".to_owned()))
+        }
+        word => remote(word, given),
+    }
+}
+
+/// The whole command line, for parsing, help and completions.
+pub(in crate::cli) fn command() -> Command {
+    let styles = Styles::styled()
+        .header(AnsiColor::Green.on_default().bold())
+        .usage(AnsiColor::Green.on_default().bold())
+        .literal(AnsiColor::Cyan.on_default())
+        .placeholder(AnsiColor::Cyan.on_default());
+    let root = NodeArgs::augment_args(Command::new("chordal"))
+        .arg(settings::argument())
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A Chord ring that you can watch: every terminal is a node with a live dashboard.")
+        .override_usage(
+            "chordal [ADDR [PORT]] [--join ADDR]… [OPTIONS]\n       chordal COMMAND [ARGUMENTS]",
+        )
+        .after_help(SCENES)
+        .styles(styles)
+        .args_conflicts_with_subcommands(true)
+        .subcommand_help_heading("Commands");
+    let root = root
+        .subcommand(
+            LabArgs::augment_args(Command::new("lab"))
+                .about("run N real nodes in this process, one dashboard over all")
+                .after_help(
+                    "Keys in the dashboard switch the node that is shown, kill one, restart it or \
+                     add one.\nExample: chordal lab 5",
+                ),
+        )
+        .subcommand(
+            TmuxArgs::augment_args(Command::new("tmux"))
+                .about("run N nodes, each in a tmux pane of its own")
+                .after_help("Example: chordal tmux 3 -- --stabilize 500ms"),
+        )
+        .subcommand(
+            SeedArgs::augment_args(Command::new("seed"))
+                .about("run a registry: it tells nodes who there is; it is on no ring")
+                .after_help(
+                    "Nodes take its address with --seed. It prints 'ready registry ADDR' with \
+                     --headless.\nExample: chordal seed --count 3",
+                ),
+        );
+    let root =
+        TABLE.iter().filter(|spec| spec.remote).map(subcommand).fold(root, Command::subcommand);
+    let root = root.subcommand(
+        Command::new("config")
+            .about("print a template of the file of settings")
+            .after_help("Example: chordal config > ~/.config/chordal/config.toml"),
+    );
+    root.subcommand(
+        Command::new("completions")
+            .about("print a completion script for a shell")
+            .after_help("Example: chordal completions bash > ~/.local/share/bash-completion/completions/chordal")
+            .arg(
+                Arg::new("SHELL")
+                    .required(true)
+                    .value_parser(clap::value_parser!(Shell))
+                    .help("the shell"),
+            ),
+    )
+}
+
+const SCENES: &str = "\
+Scenes:
+  A classroom on one machine: the second node joins the first, files travel between them.
+    chordal                                   a node on 127.0.0.1:2000
+    chordal :2001 --join 127.0.0.1:2000       in a second terminal
+    then type in either: put SkyShip.jpg   get SkyShip.jpg   lookup SkyShip.jpg   ?
+    chordal lab                               eight nodes under one dashboard
+    chordal tmux 3                            three nodes in three panes
+    chordal seed --count 2                    two registries, on ports 5000 and 5001
+    chordal :2002 --seed :5000 --seed :5001   a node that finds the others through them
+  An office: machines share files without a server.
+    chordal 10.0.0.7:2000 --headless
+    chordal 10.0.0.8:2000 --join 10.0.0.7:2000
+    chordal scan 10.0.0.8                     which ports there have nodes behind them
+  A script: act through a member without joining.
+    chordal put report.pdf --via 10.0.0.7:2000
+    chordal ls --ring --json --via 10.0.0.7:2000
+
+Each option of a node can also be set by its CHORDAL_… variable or in config.toml.
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+/// The subcommand of a table's entry.
+fn subcommand(spec: &'static Spec) -> Command {
+    let mut command = Command::new(spec.name)
+        .about(spec.summary)
+        .after_help(spec.details)
+        .visible_aliases(spec.aliases);
+    for argument in spec.arguments {
+        command = command.arg(
+            Arg::new(argument.name)
+                .help(argument.help)
+                .required(!argument.optional)
+                .action(if argument.repeated { ArgAction::Append } else { ArgAction::Set })
+                .value_hint(hint(argument.kind)),
+        );
+    }
+    for flag in spec.flags {
+        let arg = Arg::new(flag.name).long(flag.name.trim_start_matches('-')).help(flag.help);
+        command = command.arg(match flag.value {
+            Some((value, kind)) => arg.value_name(value).value_hint(hint(kind)),
+            None => arg.action(ArgAction::SetTrue),
+        });
+    }
+    if spec.reads {
+        command = command
+            .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("answer as JSON"));
+    }
+    if moves_files(spec) {
+        command = TransferArgs::augment_args(command).next_help_heading(None::<&str>);
+    }
+    if spec.name == "get" {
+        command = command.arg(
+            Arg::new("download-dir")
+                .long("download-dir")
+                .value_name("DIR")
+                .env("CHORDAL_DOWNLOAD_DIR")
+                .value_parser(clap::value_parser!(PathBuf))
+                .value_hint(ValueHint::DirPath)
+                .help("where to save it without --to [default: the working directory]"),
+        );
+    }
+    if spec.name == "id" {
+        // Computed here: there is no member to ask how many bits its ring has.
+        return command.arg(
+            Arg::new("bits")
+                .long("bits")
+                .value_name("M")
+                .env("CHORDAL_BITS")
+                .value_parser(clap::value_parser!(u8).range(1..=128))
+                .help(format!("bits of an identifier, 1 to 128 [default: {DEFAULT_BITS}]")),
+        );
+    }
+    if spec.name == "scan" {
+        // It is for those who know no member yet.
+        return command;
+    }
+    command.arg(
+        Arg::new("via")
+            .long("via")
+            .value_name("ADDR")
+            .env("CHORDAL_VIA")
+            .default_value(address::DEFAULT_TEXT)
+            .value_parser(address::parse)
+            .help("the ring member to act through"),
+    )
+}
+
+/// Whether a command's own process moves the bytes of files.
+fn moves_files(spec: &Spec) -> bool {
+    ["put", "get", "request"].contains(&spec.name)
+}
+
+const fn hint(kind: Kind) -> ValueHint {
+    match kind {
+        Kind::LocalPath => ValueHint::AnyPath,
+        Kind::Host => ValueHint::Hostname,
+        Kind::Peer
+        | Kind::Linked
+        | Kind::Ports
+        | Kind::Content
+        | Kind::SharedFile
+        | Kind::RingFile
+        | Kind::KeyOrName
+        | Kind::Pattern
+        | Kind::Text
+        | Kind::Transfer
+        | Kind::Paused
+        | Kind::Word => ValueHint::Other,
+    }
+}
+
+/// Reads what clap found for a table's entry by the table's own parser, so that
+/// both languages mean the same.
+fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
+    let Some(spec) = command::spec(word) else {
+        return Err(BadArgs::Wrong(format!("unknown command '{word}'")));
+    };
+    let mut words = vec![spec.name.to_owned()];
+    for flag in spec.flags {
+        if flag.value.is_none() {
+            words.extend(given.get_flag(flag.name).then(|| flag.name.to_owned()));
+        } else if let Some(value) = given.get_one::<String>(flag.name) {
+            words.push(format!("{}={value}", flag.name));
+        }
+    }
+    words.push("--".to_owned());
+    for argument in spec.arguments {
+        words.extend(given.get_many::<String>(argument.name).into_iter().flatten().cloned());
+    }
+    let json = spec.reads && given.get_flag("json");
+    let command =
+        command::parse_words(&words).map_err(|error| BadArgs::Wrong(error.to_string()))?;
+    if let command::Command::Id { text } = command {
+        let space = given.get_one::<u8>("bits").and_then(|bits| Space::new(*bits));
+        return Ok(Invocation::Id { text, space: space.unwrap_or_default(), json });
+    }
+    if let command::Command::Scan { host, ports } = command {
+        return Ok(Invocation::Scan(ScanArgs { host, ports, json }));
+    }
+    Ok(Invocation::Remote(RemoteArgs {
+        command,
+        via: given.get_one("via").copied().unwrap_or(address::DEFAULT),
+        json,
+        download_dir: given.try_get_one::<PathBuf>("download-dir").ok().flatten().cloned(),
+        transfers: if moves_files(spec) {
+            TransferArgs::from_arg_matches(given)?.limits()
+        } else {
+            TransferLimits::default()
+        },
+    }))
+}
+
+/// What to say about a first word that is neither an option, nor a subcommand,
+/// nor an address: clap would take it for an address.
+fn stray(word: &str, next: Option<&str>) -> Option<String> {
+    if word.starts_with('-') || word == "help" || address::has_form(word) {
+        return None;
+    }
+    let root = command();
+    let mut known: Vec<&str> =
+        root.get_subcommands().flat_map(|sub| sub.get_name_and_visible_aliases()).collect();
+    if known.contains(&word) {
+        return None;
+    }
+    if let Some(advice) = prompt_only(word) {
+        return Some(format!("'{word}' {advice}"));
+    }
+    for word in TABLE.iter().flat_map(Spec::words) {
+        known.push(word);
+    }
+    if let Some(near) = command::nearest_of(word, known) {
+        if let Some(advice) = prompt_only(near) {
+            return Some(format!("unknown command '{word}', did you mean '{near}'? It {advice}"));
+        }
+        return Some(format!(
+            "unknown command '{word}', did you mean '{near}'? Try: chordal {near} --help"
+        ));
+    }
+    // A host's name and its port as two words.
+    if next.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    Some(format!(
+        "'{word}' is neither a command nor an address; see 'chordal --help', or give HOST:PORT"
+    ))
+}
+
+/// What to say about a word of the table that only a running node knows.
+fn prompt_only(word: &str) -> Option<String> {
+    let spec = command::spec(word).filter(|spec| !spec.remote)?;
+    let instead = match spec.name {
+        "join" => "start a node that joins with: chordal --join ADDR",
+        "share" => "start a node that shares with: chordal --share PATH",
+        _ => "start one with: chordal",
+    };
+    Some(format!("is typed at the prompt of a running node; {instead}"))
+}
