@@ -1,4 +1,5 @@
-//! `put`, `rm` and the lists, over any [`Access`]; `get` is in [`super::get`].
+//! `put` of a file, `rm` and the lists, over any [`Access`]; `get` is in
+//! [`super::get`], whole directories are in [`super::tree`].
 
 use std::collections::BTreeMap;
 use std::fs::File;

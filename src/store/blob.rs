@@ -2,8 +2,8 @@
 //!
 //! A blob appears under its name only when it is complete, verified and its
 //! bytes are fsynced; that its name is durable as well is
-//! [`Blobs::sync_name`]'s work. Who places and who
-//! removes a content at the same time is settled above ([`super::contents`]).
+//! [`Blobs::sync_name`]'s work. Who places and who removes a content at the same
+//! time is settled above ([`super::contents`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

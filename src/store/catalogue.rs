@@ -100,7 +100,7 @@ impl Catalogue {
         }));
         let database = match checked {
             Ok(Ok((database, true))) => database,
-            // Repaired from an older state: the sidecars know more.
+            // Repaired from an older state: the log of names knows more.
             Ok(Ok((_, false))) => return Err(Unopened::Damaged("its pages disagree".into())),
             Ok(Err(why)) => return Err(unopened(&path, why)),
             Err(_) => return Err(Unopened::Damaged("redb cannot make sense of it".into())),

@@ -2,9 +2,8 @@
 //! becomes durable together ([`super::group`]).
 //!
 //! A group is: its lines in the log of names → fsync, one transaction of the
-//! catalogue. A group that fails fails
-//! for all its members, except that names can be forgotten while nothing new
-//! can be kept.
+//! catalogue. A group that fails fails for all its members, except that names can
+//! be forgotten while nothing new can be kept.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

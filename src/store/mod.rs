@@ -18,8 +18,8 @@
 //! - **In:** data → fsync → rename → fsync of the directory
 //!   ([`Incoming::finish`]), of many contents side by side; then, for all who
 //!   commit at the same time together ([`commit`]), lines in the log of names →
-//!   fsync, and one transaction of the catalogue. [`Store::commit`] returns after the last of them, so whatever it
-//!   acknowledged has all of them.
+//!   fsync, and one transaction of the catalogue. [`Store::commit`] returns after
+//!   the last of them, so whatever it acknowledged has all of them.
 //! - **Out:** the catalogue, then the log, then the blob. Only the first is
 //!   waited for: what a crash leaves of the others nobody needs.
 //! - So after a crash at any point a blob that no record names was never

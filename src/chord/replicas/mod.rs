@@ -14,8 +14,9 @@
 //! - A copy is given up only with the consent of the key's owner, which gives
 //!   it only when every wanted holder, or a stand-in for each that has no room,
 //!   has the version durably; from then on the copy is no longer counted, and
-//!   an offer that comes before the consent makes it void. Whoever is on its way out acknowledges
-//!   nothing any more. So no change of membership lowers the number of copies.
+//!   an offer that comes before the consent makes it void. Whoever is on its way
+//!   out acknowledges nothing any more. So no change of membership lowers the
+//!   number of copies.
 //!
 //! The parts: [`owner`] (commands, acknowledgements, repair) with [`puts`]
 //! (commands that wait for copies) and [`standins`] (who keeps what another has

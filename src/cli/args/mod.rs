@@ -187,7 +187,7 @@ pub(super) struct TransferArgs {
         value_parser = amount::rate
     )]
     pub(super) limit_up: u64,
-    /// Likewise received
+    /// Bytes a second that are received at the most; 0: no limit
     #[arg(
         long,
         value_name = "RATE",

@@ -44,6 +44,8 @@ fn every_remote_word_of_the_table_is_a_subcommand_with_its_usage() {
         let Some(sub) = root.find_subcommand(spec.name).filter(|_| spec.remote) else {
             continue;
         };
+        let about = sub.get_about().map(ToString::to_string);
+        assert_eq!(about.as_deref(), Some(spec.summary), "{}", spec.name);
         for flag in spec.flags {
             assert!(sub.get_arguments().any(|arg| arg.get_id() == flag.name), "{}", flag.name);
         }

@@ -176,11 +176,12 @@ pub const TABLE: &[Spec] = &[
             Flag { name: "--overwrite", value: None, help: "replace other content under the name" },
         ],
         summary: "store a file on the ring",
-        details: "Answers when all copies are on disk: the owner of the name's key and its next \
+        details: "Answers when all copies are on disk: at the owner of the name's key and its next \
                   successors. Other content under the same name is refused without --overwrite. \
                   Of a directory every file below it is stored as DIRECTORY/PATH, several at a \
                   time, hidden ones as well; links and empty directories are left out, and what \
-                  fails is listed at the end. Example: put SkyShip.jpg",
+                  fails is listed at the end. Was it killed or did it fail, put the same again: \
+                  only what is missing is sent. Examples: put SkyShip.jpg   put album --as holidays",
         remote: true,
         reads: false,
     },
@@ -210,7 +211,8 @@ pub const TABLE: &[Spec] = &[
                   whole, and never over another file: name (1).ext. When the name stands for several \
                   contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
                   DIRECTORY/ fetches all files whose names begin so; those that are there already \
-                  are left as they are. Example: get SkyShip.jpg",
+                  are left as they are. Was it killed or did all sources fail, get the same again: \
+                  it goes on where it was. Examples: get SkyShip.jpg   get album/ --to /tmp",
         remote: true,
         reads: false,
     },
@@ -220,7 +222,8 @@ pub const TABLE: &[Spec] = &[
         arguments: &[argument("NAME", Kind::RingFile, "a file on the ring")],
         flags: &[],
         summary: "remove a file from the ring",
-        details: "Leaves a marker in its place that keeps old copies from coming back.",
+        details: "Leaves a marker in its place that keeps old copies from coming back, for a day. \
+                  Example: rm SkyShip.jpg",
         remote: true,
         reads: false,
     },
@@ -235,7 +238,8 @@ pub const TABLE: &[Spec] = &[
         flags: &[Flag { name: "--ring", value: None, help: "the files of the whole ring" }],
         summary: "list the files held here, or on the whole ring",
         details: "For each file: its key, size, this node's part (owner or replica) and the copies \
-                  that exist of those wanted. Example: ls '*.jpg' --ring",
+                  that exist of those wanted: 3/3 ok, 2/3 repairing, or 1/3 at risk, where one more \
+                  death would lose it. Example: ls '*.jpg' --ring",
         remote: true,
         reads: true,
     },
@@ -440,8 +444,9 @@ pub const TABLE: &[Spec] = &[
         arguments: &[argument("N", Kind::Transfer, "the number of a running transfer")],
         flags: &[],
         summary: "stop a running transfer",
-        details: "Nothing half-written is left behind. With --via: one of that node, which obeys on its \
-                  own machine only. Example: cancel 3",
+        details: "Nothing half-written is left behind where the file was to go. To have it wait \
+                  instead: pause. With --via: one of that node, which obeys on its own machine only. \
+                  Example: cancel 3",
         remote: true,
         reads: false,
     },
@@ -451,8 +456,8 @@ pub const TABLE: &[Spec] = &[
         arguments: &[argument("N", Kind::Transfer, "the number of a running put or get")],
         flags: &[],
         summary: "have a put or get wait",
-        details: "Its connections are closed, and what has come is kept. With --via: one of that node, \
-                  which obeys on its own machine only. Example: pause 3",
+        details: "Its connections are closed, and what has come is kept until resume or cancel. With \
+                  --via: one of that node, which obeys on its own machine only. Example: pause 3",
         remote: true,
         reads: false,
     },
