@@ -181,7 +181,7 @@ pub const TABLE: &[Spec] = &[
                   Of a directory every file below it is stored as DIRECTORY/PATH, several at a \
                   time, hidden ones as well; links and empty directories are left out, and what \
                   fails is listed at the end. Was it killed or did it fail, put the same again: \
-                  only what is missing is sent. Examples: put SkyShip.jpg   put album --as holidays",
+                  only what is missing is sent. Examples: put SkyShip.jpg; put album --as holidays",
         remote: true,
         reads: false,
     },
@@ -212,7 +212,7 @@ pub const TABLE: &[Spec] = &[
                   contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
                   DIRECTORY/ fetches all files whose names begin so; those that are there already \
                   are left as they are. Was it killed or did all sources fail, get the same again: \
-                  it goes on where it was. Examples: get SkyShip.jpg   get album/ --to /tmp",
+                  it goes on where it was. Examples: get SkyShip.jpg; get album/ --to /tmp",
         remote: true,
         reads: false,
     },
