@@ -18,9 +18,9 @@ pub struct Guards {
     /// A successor is adopted only from its own answer. Without: as soon as the
     /// first successor names it (the original paper's stabilize).
     pub own_answer: bool,
-    /// A list is assigned whole. Without: a new first successor takes the place
-    /// of the old one, and the rest follows in a later round (the original
-    /// paper's successor pointer and its list).
+    /// A list is assigned whole. Without: a new first successor comes alone,
+    /// and the rest of its list follows in the next round (the original paper
+    /// sets the pointer first and repairs the list later).
     pub atomic_list: bool,
     /// Self is never a live successor. Without: a list that runs round the ring
     /// ends in its owner, and one that would be empty is its owner.
@@ -87,10 +87,9 @@ impl Node {
         self.end_round(named, turn);
     }
 
-    /// The first entry gives way to one that answered; the others stay for now.
-    pub(super) fn list_replaced(&self, heard: &Heard) -> SuccessorList {
-        let rest = self.tables.successors.as_slice().iter().skip(1).copied();
-        self.list(std::iter::once(heard.from).chain(rest))
+    /// The first half of an assignment: the new first successor.
+    pub(super) fn first_only(&self, heard: &Heard) -> SuccessorList {
+        self.list([heard.from])
     }
 
     /// Word of a death is believed.

@@ -125,7 +125,7 @@ impl Node {
         }
         let list = match self.guards.atomic_list {
             true => self.list_behind(heard),
-            false => self.list_replaced(heard),
+            false => self.first_only(heard),
         };
         self.adopt(list, turn);
         self.end_round(heard.from, turn);
@@ -154,7 +154,13 @@ impl Node {
         if tables.predecessor == Some(successor) {
             tables.predecessor = None;
         }
-        self.stabilize(turn);
+        if self.tables.successors.is_empty() {
+            // Whoever is asked for a way now may name the same dead again, until
+            // it has found out for itself: not as fast as messages go.
+            self.stabilize_soon(turn);
+        } else {
+            self.stabilize(turn);
+        }
     }
 
     /// Brings the next round forward.
@@ -226,13 +232,14 @@ impl Node {
 
     /// The list of a node that goes in behind `heard.from`: that one's whole
     /// list, if its place is indeed before the first entry; otherwise the list
-    /// that begins with `heard.from`.
+    /// that begins with `heard.from`. That one ends the list in either case: it
+    /// has answered, and of the others each may be dead.
     fn list_after(&self, heard: &Heard) -> SuccessorList {
         let (space, home) = (self.space(), self.me.id(self.space()));
         let first = heard.successors.iter().find(|peer| **peer != self.me);
         match first {
             Some(first) if home.between(heard.from.id(space), first.id(space)) => {
-                self.list(heard.successors.iter().copied())
+                self.list(heard.successors.iter().copied().chain([heard.from]))
             }
             _ => self.list_behind(heard),
         }

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use chordal::chord::invariant::Members;
 use chordal::chord::{Standing, Timer};
 
-use crate::world::{Setting, World};
+use crate::world::{Question, Setting, World};
 
 /// How a ring comes to be ideal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,38 +37,45 @@ impl Healing {
         let mut world = world.clone();
         let mut path = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut known = None;
+        let mut stirred = BTreeSet::new();
+        let mut probed = BTreeSet::new();
         let mut probed_at = 0;
         let end = loop {
             let print = world.print();
             if let Some(end) = self.known.lock().expect("no panic").get(&print) {
-                known = Some(*end);
                 break *end;
             }
-            if !seen.insert(print) {
-                break Healed::Never;
-            }
             path.push(print);
-            if !arrives(setting, &mut world) {
+            if seen.insert(print) {
+                if arrives(setting, &mut world) {
+                    continue;
+                }
                 if is_ideal(setting, &world) {
                     break Healed::Maintenance;
                 }
-                if !round(setting, &mut world) {
-                    if !setting.memory {
-                        break Healed::Never;
-                    }
-                    probed_at = path.len();
-                    for place in world.members().collect::<Vec<_>>() {
-                        setting.fire(&mut world, place, Timer::Probe);
-                    }
+                round(setting, &mut world);
+            } else if stirred.insert(print) {
+                // Messages alone go in a circle, or rounds do: what is on its
+                // way arrives once, in turn, and a timer fires all the same.
+                seen.clear();
+                each_arrives(setting, &mut world);
+                round(setting, &mut world);
+            } else if setting.memory && probed.insert(print) {
+                // Rounds alone lead back to where the ring was.
+                probed_at = path.len();
+                seen.clear();
+                for place in world.members().collect::<Vec<_>>() {
+                    setting.fire(&mut world, place, Timer::Probe);
                 }
+            } else {
+                break Healed::Never;
             }
         };
-        let _ = known;
         let mut table = self.known.lock().expect("no panic");
         for (at, print) in path.iter().enumerate() {
             let by = if at < probed_at { end.max(Healed::Remembering) } else { end };
-            table.insert(*print, by);
+            // What is known of a world holds for its first time on the way.
+            table.entry(*print).or_insert(by);
         }
         path.first().and_then(|first| table.get(first)).copied().unwrap_or(end)
     }
@@ -86,20 +93,33 @@ fn arrives(setting: &Setting, world: &mut World) -> bool {
     if let Some(saying) = world.tells.pop_first() {
         setting.say(world, saying);
     } else if let Some(question) = world.questions.first().cloned() {
-        if question.answer.is_some() || world.is_up(question.to) {
-            setting.carry(world, question);
-        } else {
-            setting.silence(world, &question);
-        }
+        ends(setting, world, question);
     } else {
         return false;
     }
     true
 }
 
-/// All stabilize, and what comes of it arrives; whether anything changed.
-fn round(setting: &Setting, world: &mut World) -> bool {
-    let before = world.clone();
+/// Whatever is on its way now arrives.
+fn each_arrives(setting: &Setting, world: &mut World) {
+    for place in world.places() {
+        let of_it = |question: &&Question| question.from == place;
+        if let Some(question) = world.questions.iter().find(of_it).cloned() {
+            ends(setting, world, question);
+        }
+    }
+}
+
+fn ends(setting: &Setting, world: &mut World, question: Question) {
+    if question.answer.is_some() || world.is_up(question.to) && !question.arrived {
+        setting.carry(world, question);
+    } else {
+        setting.silence(world, &question);
+    }
+}
+
+/// All stabilize, and those who are on their way in try again.
+fn round(setting: &Setting, world: &mut World) {
     for place in world.places() {
         match world.standing(place) {
             Some(Standing::Joining) => setting.fire(world, place, Timer::Join),
@@ -107,12 +127,13 @@ fn round(setting: &Setting, world: &mut World) -> bool {
             _ => {}
         }
     }
-    while arrives(setting, world) {}
-    *world != before
 }
 
 /// Whether all who came in are the one ideal ring.
 fn is_ideal(setting: &Setting, world: &World) -> bool {
     let joining = world.places().any(|place| world.standing(place) == Some(Standing::Joining));
-    !joining && Members::new(setting.space(), &world.states()).ideal(setting.r)
+    let mut states = world.states();
+    // A node without the guard may name itself; what counts are the others.
+    states.iter_mut().for_each(|state| state.successors.retain(|peer| *peer != state.peer));
+    !joining && Members::new(setting.space(), &states).ideal(setting.r)
 }

@@ -39,6 +39,8 @@ pub(crate) struct Budget {
 pub(crate) enum Crashes {
     /// Zave's assumption: none that leaves a member without a live successor.
     Spared,
+    /// The same, but of two the one may die.
+    ToTheLast,
     /// All.
     Any,
 }
@@ -143,7 +145,9 @@ impl Ring {
         self.crashes == Crashes::Any || {
             let mut after = world.clone();
             self.setting.crash(&mut after, dying);
+            let alone = after.members().count() < 2;
             self.everyone_has_a_successor(&after)
+                && (!alone || self.crashes == Crashes::ToTheLast)
         }
     }
 
@@ -155,6 +159,46 @@ impl Ring {
             || states.iter().all(|state| {
                 state.successors.iter().any(|peer| lives(self.setting.place(*peer)))
             })
+    }
+
+    /// Whether the members' tables, taken together and followed both ways, lead
+    /// from every member to every other.
+    pub(crate) fn connected(&self, world: &World) -> bool {
+        let members: Vec<Place> = world.members().collect();
+        let Some(first) = members.first() else { return true };
+        let mut reached = BTreeSet::from([*first]);
+        loop {
+            let before = reached.len();
+            for place in &members {
+                let known = self.knows(world, *place);
+                let known: Vec<Place> = known.into_iter().filter(|p| world.is_member(*p)).collect();
+                if reached.contains(place) {
+                    reached.extend(known);
+                } else if known.iter().any(|other| reached.contains(other)) {
+                    reached.insert(*place);
+                }
+            }
+            if reached.len() == before {
+                return before == members.len();
+            }
+        }
+    }
+
+    /// Whether nobody waits for an answer of somebody who waits, and so on round
+    /// to the first.
+    pub(crate) fn nobody_waits_in_a_circle(&self, world: &World) -> bool {
+        let waits = |q: &&Question| q.arrived && q.answer.is_none() && world.is_up(q.to);
+        let mut edges: BTreeSet<(Place, Place)> =
+            world.questions.iter().filter(waits).map(|q| (q.from, q.to)).collect();
+        // Whoever waits for nobody frees those who wait for it.
+        loop {
+            let waiting: BTreeSet<Place> = edges.iter().map(|(from, _)| *from).collect();
+            let before = edges.len();
+            edges.retain(|(_, to)| waiting.contains(to));
+            if edges.len() == before {
+                return edges.is_empty();
+            }
+        }
     }
 
     fn knows(&self, world: &World, place: Place) -> BTreeSet<Place> {
@@ -218,7 +262,7 @@ impl Model for Ring {
             }
             if question.answer.is_some() {
                 steps.push(Step::Answered(question.clone()));
-            } else if world.is_up(question.to) {
+            } else if world.is_up(question.to) && !question.arrived {
                 steps.push(Step::Asked(question.clone()));
             }
         }

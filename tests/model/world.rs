@@ -84,7 +84,9 @@ pub(crate) struct Question {
     pub(crate) nonce: Nonce,
     pub(crate) to: Place,
     ask: Ask,
-    /// What comes back, from when the question has arrived.
+    /// It has reached the one asked.
+    pub(crate) arrived: bool,
+    /// What comes back.
     pub(crate) answer: Option<Answer>,
 }
 
@@ -205,6 +207,7 @@ impl Setting {
             let from = self.peer(question.to);
             self.give(world, question.from, Input::Received { from, message });
         } else {
+            world.questions[at].arrived = true;
             let message = Message::Ask { nonce: question.nonce, ask: question.ask };
             let from = self.peer(question.from);
             self.give(world, question.to, Input::Received { from, message });
@@ -265,7 +268,7 @@ impl Setting {
                     let to = self.place(to);
                     match message {
                         Message::Ask { nonce, ask } => {
-                            let question = Question { from: place, nonce, to, ask, answer: None };
+                            let question = Question { from: place, nonce, to, ask, arrived: false, answer: None };
                             world.questions.push(question);
                         }
                         Message::Answer { nonce, answer } => {
