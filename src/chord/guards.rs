@@ -60,7 +60,8 @@ impl Node {
         let mut round = false;
         for peer in peers {
             let distance = |peer: &Peer| space.distance(me.id(space), peer.id(space));
-            round = peer == me || others.last().is_some_and(|last| distance(&peer) <= distance(last));
+            round =
+                peer == me || others.last().is_some_and(|last| distance(&peer) <= distance(last));
             if round {
                 break;
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use chordal::chord::invariant::{Members, Report};
+use chordal::chord::invariant::{Members, NodeState, Report};
 use chordal::chord::{Standing, Timer};
 use chordal::wire::Tell;
 use stateright::{Model, Property};
@@ -104,7 +104,9 @@ impl fmt::Debug for Step {
             Step::Answered(q) => write!(f, "{} hears the answer of {}", q.from, q.to),
             Step::Silent(q) => write!(f, "{} gives up on {}", q.from, q.to),
             Step::Told(s) => write!(f, "{} hears {} of {}", s.to, said(s), s.from),
-            Step::ToldTwice(s) => write!(f, "{} hears {} of {}, not for the last time", s.to, said(s), s.from),
+            Step::ToldTwice(s) => {
+                write!(f, "{} hears {} of {}, not for the last time", s.to, said(s), s.from)
+            }
             Step::Lost(s) => write!(f, "{} of {} to {} is lost", said(s), s.from, s.to),
             Step::Broken(place, to) => write!(f, "{place} is told that {to} died"),
             Step::Crash(place) => write!(f, "{place} crashes"),
@@ -146,8 +148,7 @@ impl Ring {
             let mut after = world.clone();
             self.setting.crash(&mut after, dying);
             let alone = after.members().count() < 2;
-            self.everyone_has_a_successor(&after)
-                && (!alone || self.crashes == Crashes::ToTheLast)
+            self.everyone_has_a_successor(&after) && (!alone || self.crashes == Crashes::ToTheLast)
         }
     }
 
@@ -156,24 +157,28 @@ impl Ring {
         let states = world.states();
         let lives = |place| world.is_member(place);
         states.len() < 2
-            || states.iter().all(|state| {
-                state.successors.iter().any(|peer| lives(self.setting.place(*peer)))
-            })
+            || states
+                .iter()
+                .all(|state| state.successors.iter().any(|peer| lives(self.setting.place(*peer))))
     }
 
-    /// Whether the members' tables, taken together and followed both ways, lead
-    /// from every member to every other.
-    pub(crate) fn connected(&self, world: &World) -> bool {
-        let members: Vec<Place> = world.members().collect();
+    /// Whether whom members and joiners know or remember, taken together and followed
+    /// both ways, leads from each of them to every other.
+    pub(crate) fn linked(&self, world: &World) -> bool {
+        let in_or_coming = |place: &Place| {
+            matches!(world.standing(*place), Some(Standing::Member | Standing::Joining))
+        };
+        let members: BTreeSet<Place> = world.places().filter(in_or_coming).collect();
         let Some(first) = members.first() else { return true };
         let mut reached = BTreeSet::from([*first]);
         loop {
             let before = reached.len();
             for place in &members {
-                let known = self.knows(world, *place);
-                let known: Vec<Place> = known.into_iter().filter(|p| world.is_member(*p)).collect();
+                let remembered = world.remembered(*place);
+                let mut known = self.knows(world, *place);
+                known.extend(remembered.into_iter().map(|peer| self.setting.place(peer)));
                 if reached.contains(place) {
-                    reached.extend(known);
+                    reached.extend(known.intersection(&members));
                 } else if known.iter().any(|other| reached.contains(other)) {
                     reached.insert(*place);
                 }
@@ -182,6 +187,29 @@ impl Ring {
                 return before == members.len();
             }
         }
+    }
+
+    /// Joiners that are members now.
+    pub(crate) fn joined(&self, world: &World) -> impl Iterator<Item = Place> {
+        self.joiners.iter().copied().filter(|place| world.is_member(*place))
+    }
+
+    /// Whether an old member has this first successor.
+    pub(crate) fn follows_an_old_member(&self, world: &World, place: Place) -> bool {
+        let peer = self.setting.peer(place);
+        self.old(world).iter().any(|state| state.successors.first() == Some(&peer))
+    }
+
+    /// Whether an old member has this predecessor.
+    pub(crate) fn precedes_an_old_member(&self, world: &World, place: Place) -> bool {
+        let peer = self.setting.peer(place);
+        self.old(world).iter().any(|state| state.predecessor == Some(peer))
+    }
+
+    fn old(&self, world: &World) -> Vec<NodeState> {
+        let mut states = world.states();
+        states.retain(|state| self.members.contains(&self.setting.place(state.peer)));
+        states
     }
 
     /// Whether nobody waits for an answer of somebody who waits, and so on round

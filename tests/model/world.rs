@@ -268,11 +268,19 @@ impl Setting {
                     let to = self.place(to);
                     match message {
                         Message::Ask { nonce, ask } => {
-                            let question = Question { from: place, nonce, to, ask, arrived: false, answer: None };
+                            let question = Question {
+                                from: place,
+                                nonce,
+                                to,
+                                ask,
+                                arrived: false,
+                                answer: None,
+                            };
                             world.questions.push(question);
                         }
                         Message::Answer { nonce, answer } => {
-                            let asked = |q: &&mut Question| (q.from, q.nonce, q.to) == (to, nonce, place);
+                            let asked =
+                                |q: &&mut Question| (q.from, q.nonce, q.to) == (to, nonce, place);
                             let question = world.questions.iter_mut().find(asked);
                             question.expect("it was asked").answer = Some(answer);
                         }
@@ -359,7 +367,11 @@ impl World {
     /// The tables of all members.
     pub(crate) fn states(&self) -> Vec<NodeState> {
         let member = |node: &&Node| node.standing() == Standing::Member;
-        self.places().filter_map(|place| self.node(place)).filter(member).map(Node::ring_state).collect()
+        self.places()
+            .filter_map(|place| self.node(place))
+            .filter(member)
+            .map(Node::ring_state)
+            .collect()
     }
 
     pub(crate) fn remembered(&self, place: Place) -> Vec<Peer> {
