@@ -123,10 +123,8 @@ impl Node {
             }
             return self.end_round(successor, turn);
         }
-        let list = match self.guards.atomic_list {
-            true => self.list_behind(heard),
-            false => self.first_only(heard),
-        };
+        let list =
+            if self.guards.atomic_list { self.list_behind(heard) } else { self.first_only(heard) };
         self.adopt(list, turn);
         self.end_round(heard.from, turn);
     }

@@ -146,7 +146,7 @@ impl Ring {
     fn is_spared(&self, world: &World, dying: Place) -> bool {
         self.crashes == Crashes::Any || {
             let mut after = world.clone();
-            self.setting.crash(&mut after, dying);
+            after.crash(dying);
             let alone = after.members().count() < 2;
             self.everyone_has_a_successor(&after) && (!alone || self.crashes == Crashes::ToTheLast)
         }
@@ -210,23 +210,6 @@ impl Ring {
         let mut states = world.states();
         states.retain(|state| self.members.contains(&self.setting.place(state.peer)));
         states
-    }
-
-    /// Whether nobody waits for an answer of somebody who waits, and so on round
-    /// to the first.
-    pub(crate) fn nobody_waits_in_a_circle(&self, world: &World) -> bool {
-        let waits = |q: &&Question| q.arrived && q.answer.is_none() && world.is_up(q.to);
-        let mut edges: BTreeSet<(Place, Place)> =
-            world.questions.iter().filter(waits).map(|q| (q.from, q.to)).collect();
-        // Whoever waits for nobody frees those who wait for it.
-        loop {
-            let waiting: BTreeSet<Place> = edges.iter().map(|(from, _)| *from).collect();
-            let before = edges.len();
-            edges.retain(|(_, to)| waiting.contains(to));
-            if edges.len() == before {
-                return edges.is_empty();
-            }
-        }
     }
 
     fn knows(&self, world: &World, place: Place) -> BTreeSet<Place> {
@@ -349,7 +332,7 @@ impl Model for Ring {
             }
             Step::Crash(place) => {
                 spent.crashes += 1;
-                setting.crash(world, place);
+                world.crash(place);
                 if self.returns {
                     setting.come(world, place);
                 }

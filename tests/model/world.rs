@@ -166,13 +166,6 @@ impl Setting {
         debug_assert_eq!(world.standing(place), Some(Standing::Left));
     }
 
-    /// The process ends; what is on its way to it is lost.
-    pub(crate) fn crash(&self, world: &mut World, place: Place) {
-        world.processes[usize::from(place)] = None;
-        world.questions.retain(|question| question.from != place);
-        world.tells.retain(|saying| saying.to != place);
-    }
-
     pub(crate) fn join(&self, world: &mut World, place: Place, via: Place) {
         let command = Command::Join { contact: self.peer(via) };
         self.give(world, place, Input::Command { ticket: 0, command });
@@ -376,6 +369,30 @@ impl World {
 
     pub(crate) fn remembered(&self, place: Place) -> Vec<Peer> {
         self.node(place).map(Node::remembered).unwrap_or_default()
+    }
+
+    /// The process ends; what is on its way to it is lost.
+    pub(crate) fn crash(&mut self, place: Place) {
+        self.processes[usize::from(place)] = None;
+        self.questions.retain(|question| question.from != place);
+        self.tells.retain(|saying| saying.to != place);
+    }
+
+    /// Whether nobody waits for an answer of somebody who waits, and so on round
+    /// to the first.
+    pub(crate) fn nobody_waits_in_a_circle(&self) -> bool {
+        let waits = |q: &&Question| q.arrived && q.answer.is_none() && self.is_up(q.to);
+        let mut edges: BTreeSet<(Place, Place)> =
+            self.questions.iter().filter(waits).map(|q| (q.from, q.to)).collect();
+        // Whoever waits for nobody frees those who wait for it.
+        loop {
+            let waiting: BTreeSet<Place> = edges.iter().map(|(from, _)| *from).collect();
+            let before = edges.len();
+            edges.retain(|(_, to)| waiting.contains(to));
+            if edges.len() == before {
+                return edges.is_empty();
+            }
+        }
     }
 
     fn question_of(&self, place: Place) -> Option<Question> {
