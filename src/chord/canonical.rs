@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::peer::Peer;
 use crate::wire::Nonce;
 
 use super::census::Census;
@@ -43,10 +42,5 @@ impl Node {
     /// Forgets whom the node remembers: what is left is what maintenance knows.
     pub fn forget_remembered(&mut self) {
         self.remembered = Remembered::default();
-    }
-
-    /// Whom the node remembers that are no neighbours of it now.
-    pub fn remembered(&self) -> Vec<Peer> {
-        self.remembered.iter().collect()
     }
 }

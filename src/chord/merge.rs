@@ -63,11 +63,6 @@ impl Remembered {
         self.peers.retain(|peer| !gone(*peer));
     }
 
-    /// Who they are.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Peer> {
-        self.peers.iter().copied()
-    }
-
     /// The next to be probed, all in turn.
     fn next(&mut self) -> Option<Peer> {
         let next = self.peers.iter().find(|peer| self.last.is_none_or(|last| **peer > last));
