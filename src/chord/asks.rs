@@ -47,6 +47,21 @@ impl<P> Asks<P> {
         self.open.iter().map(|(nonce, (to, purpose))| (*nonce, *to, purpose))
     }
 
+    /// Numbers the open questions anew, in their order; what becomes of each
+    /// number. `P` may be changed on the way.
+    pub(super) fn renumber(&mut self, mut change: impl FnMut(&mut P)) -> BTreeMap<Nonce, Nonce> {
+        let open = std::mem::take(&mut self.open);
+        let mut renamed = BTreeMap::new();
+        self.next = 0;
+        for (old, (to, mut purpose)) in open {
+            change(&mut purpose);
+            self.open.insert(self.next, (to, purpose));
+            renamed.insert(old, self.next);
+            self.next += 1;
+        }
+        renamed
+    }
+
     /// Forgets every open question for which `drop` says so.
     pub(super) fn forget(&mut self, mut drop: impl FnMut(&P) -> bool) {
         self.open.retain(|_, (_, purpose)| !drop(purpose));

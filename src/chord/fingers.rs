@@ -39,6 +39,11 @@ impl Fingers {
         Fingers { beyond, next: 0, warm: true }
     }
 
+    /// A table without a shortcut, which is not in a hurry to find any.
+    pub(super) fn none() -> Fingers {
+        Fingers { warm: true, ..Fingers::default() }
+    }
+
     /// Whether every row has had its turn since the node joined.
     pub(super) const fn is_warm(&self) -> bool {
         self.warm

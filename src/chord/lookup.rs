@@ -51,6 +51,16 @@ impl Lookups {
     pub(super) fn any(&self, purpose: impl Fn(&Why) -> bool) -> bool {
         self.open.values().any(|lookup| purpose(&lookup.why))
     }
+
+    /// Numbers the open lookups anew, in their order; what becomes of each
+    /// number.
+    pub(super) fn renumber(&mut self) -> BTreeMap<u32, u32> {
+        let open = std::mem::take(&mut self.open);
+        let renamed = open.keys().copied().zip(0..).collect();
+        self.next = open.len() as u32;
+        self.open = (0..).zip(open.into_values()).collect();
+        renamed
+    }
 }
 
 /// One lookup.

@@ -36,8 +36,10 @@ use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
 mod asks;
+mod canonical;
 mod census;
 mod fingers;
+mod guards;
 mod inspect;
 pub mod invariant;
 mod join;
@@ -53,6 +55,7 @@ mod successors;
 #[cfg(test)]
 mod tests;
 
+pub use guards::Guards;
 pub use node::Node;
 
 pub use replicas::HeldRow;

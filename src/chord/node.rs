@@ -20,6 +20,7 @@ use crate::wire::{Answer, Ask, Message, Tell};
 use super::asks::Asks;
 use super::census::Census;
 use super::fingers::{self, Fingers};
+use super::guards::Guards;
 use super::invariant::NodeState;
 use super::join::Join;
 use super::lookup::Lookups;
@@ -36,6 +37,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     pub(super) config: Config,
+    pub(super) guards: Guards,
     pub(super) me: Peer,
     pub(super) standing: Standing,
     pub(super) tables: Tables,
@@ -173,6 +175,7 @@ impl Node {
     pub fn new(config: Config, address: SocketAddr) -> Node {
         Node {
             config,
+            guards: Guards::ALL,
             me: Peer::new(address, 0),
             standing: Standing::New,
             tables: Tables::default(),
@@ -224,8 +227,11 @@ impl Node {
                 if let Some(purpose) = self.asks.close(nonce, from) {
                     self.answered(from, purpose, None, &mut turn);
                     self.suspect(from, &mut turn);
+                } else if !self.guards.late_deaths_ignored {
+                    self.bury(from, &mut turn);
                 }
             }
+            Input::PeerLost(peer) if !self.guards.late_deaths_ignored => self.bury(peer, &mut turn),
             Input::PeerLost(peer) => self.suspect(peer, &mut turn),
             Input::Heard { peers } => self.heard_of(&peers, &mut turn),
             Input::Stored { ticket, result } => self.files(&mut turn, |files, ring, asks, out| {

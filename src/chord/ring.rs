@@ -37,7 +37,9 @@ impl Node {
         if self.round_runs() {
             return;
         }
-        if let Some(successor) = self.tables.successors.head() {
+        if self.tables.successors.head() == Some(self.me) {
+            self.ask_self(turn);
+        } else if let Some(successor) = self.tables.successors.head() {
             self.ask(successor, Ask::Neighbours, Purpose::Successor, turn);
         } else if let Some(predecessor) = self.tables.predecessor
             && self.standing == Standing::Member
@@ -64,6 +66,9 @@ impl Node {
 
     /// `⌈peers⌉r`
     pub(super) fn list(&self, peers: impl IntoIterator<Item = Peer>) -> SuccessorList {
+        if !self.guards.self_excluded {
+            return self.list_with_self(peers);
+        }
         SuccessorList::new(self.space(), self.me, peers, self.config.successors)
     }
 
@@ -92,10 +97,18 @@ impl Node {
                 self.place_lost(taken_by, successor, turn);
             }
             Some(p) if p.id(space).between(me.id(space), successor.id(space)) => {
-                self.ask(p, Ask::Neighbours, Purpose::Between { successor }, turn);
+                if self.guards.own_answer {
+                    self.ask_between(p, successor, turn);
+                } else {
+                    self.adopt_unheard(p, turn);
+                }
             }
             _ => self.end_round(successor, turn),
         }
+    }
+
+    pub(super) fn ask_between(&mut self, p: Peer, successor: Peer, turn: &mut Turn) {
+        self.ask(p, Ask::Neighbours, Purpose::Between { successor }, turn);
     }
 
     /// The node between this one and its first successor answered: it is the
@@ -110,14 +123,15 @@ impl Node {
             }
             return self.end_round(successor, turn);
         }
-        let list = self.list_behind(heard);
+        let list =
+            if self.guards.atomic_list { self.list_behind(heard) } else { self.first_only(heard) };
         self.adopt(list, turn);
         self.end_round(heard.from, turn);
     }
 
     /// Ends a round: tells the first successor about this node.
     pub(super) fn end_round(&mut self, successor: Peer, turn: &mut Turn) {
-        if self.standing == Standing::Member {
+        if self.standing == Standing::Member && successor != self.me {
             turn.tell(successor, Tell::Notify);
         }
         if std::mem::take(&mut self.pace.again) {
@@ -129,7 +143,8 @@ impl Node {
     pub(super) fn successor_silent(&mut self, successor: Peer, turn: &mut Turn) {
         if self.tables.successors.head() == Some(successor) {
             turn.notice(Notice::Dropped(successor));
-            let list = self.tables.successors.without_head();
+            let rest = self.tables.successors.as_slice().iter().skip(1).copied();
+            let list = self.list(rest);
             self.adopt(list, turn);
         }
         let tables = self.change(turn);
@@ -137,7 +152,13 @@ impl Node {
         if tables.predecessor == Some(successor) {
             tables.predecessor = None;
         }
-        self.stabilize(turn);
+        if self.tables.successors.is_empty() {
+            // Whoever is asked for a way now may name the same dead again, until
+            // it has found out for itself: not as fast as messages go.
+            self.stabilize_soon(turn);
+        } else {
+            self.stabilize(turn);
+        }
     }
 
     /// Brings the next round forward.
@@ -209,13 +230,14 @@ impl Node {
 
     /// The list of a node that goes in behind `heard.from`: that one's whole
     /// list, if its place is indeed before the first entry; otherwise the list
-    /// that begins with `heard.from`.
+    /// that begins with `heard.from`. That one ends the list in either case: it
+    /// has answered, and of the others each may be dead.
     fn list_after(&self, heard: &Heard) -> SuccessorList {
         let (space, home) = (self.space(), self.me.id(self.space()));
         let first = heard.successors.iter().find(|peer| **peer != self.me);
         match first {
             Some(first) if home.between(heard.from.id(space), first.id(space)) => {
-                self.list(heard.successors.iter().copied())
+                self.list(heard.successors.iter().copied().chain([heard.from]))
             }
             _ => self.list_behind(heard),
         }

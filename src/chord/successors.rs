@@ -36,6 +36,12 @@ impl SuccessorList {
         SuccessorList(ordered.take(r.clamp(1, MAX_SUCCESSORS)).collect())
     }
 
+    /// The first r of these as they are, for a node without a guard.
+    pub(super) fn unguarded(mut peers: Vec<Peer>, r: usize) -> SuccessorList {
+        peers.truncate(r.clamp(1, MAX_SUCCESSORS));
+        SuccessorList(peers)
+    }
+
     /// The first successor.
     pub(super) fn head(&self) -> Option<Peer> {
         self.0.first().copied()
@@ -49,11 +55,6 @@ impl SuccessorList {
     /// All entries, nearest first.
     pub(super) fn as_slice(&self) -> &[Peer] {
         &self.0
-    }
-
-    /// The list without its first entry.
-    pub(super) fn without_head(&self) -> SuccessorList {
-        SuccessorList(self.0.iter().skip(1).copied().collect())
     }
 
     /// Whether `peer` is an entry.

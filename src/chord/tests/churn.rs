@@ -219,3 +219,54 @@ fn word_of_a_death_that_comes_late_kills_nobody() {
         assert!(net.is_ideal(), "seed {seed}:\n{}", net.show());
     }
 }
+
+/// Found by the model checker (tests/model): of three, one dies while another
+/// joins. The two that are left name the dead one to each other: the one has it
+/// behind the other in its list, and the other, which has nobody else, asks the
+/// one for a way and hears of the dead again.
+#[test]
+fn two_survivors_do_not_hand_each_other_a_dead_node() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed, 2, 10);
+        net.refuse = seed % 2 == 0;
+        // Clockwise: 1 (48), 0 (466), 2 (495).
+        let tables = |predecessor: Option<u16>, list: &[u16]| (predecessor, list.to_vec());
+        for (number, (before, list)) in [(1, tables(None, &[0, 2])), (0, tables(Some(1), &[2]))] {
+            let mut node = crate::chord::Node::stabilized(
+                net.config.clone(),
+                peer(number),
+                &[peer(1), peer(0), peer(2)],
+            );
+            node.tables.predecessor = before.map(peer);
+            node.tables.successors = node.list(list.into_iter().map(peer));
+            net.insert(node);
+            net.wake(number);
+        }
+        net.settle(SECOND * 20);
+        assert_eq!(net.node(0).successors(), [peer(1)], "seed {seed}");
+        assert!(net.sent < 400, "seed {seed}: {} messages", net.sent);
+    }
+}
+
+/// Found by the model checker: as long as the predecessor has not found out
+/// itself, each question for a way brings the same list again, of a stranger and
+/// a dead node. That must not go round as fast as messages travel.
+#[test]
+fn a_node_without_a_successor_does_not_ask_for_a_way_without_a_pause() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed, 2, 10);
+        // Clockwise: 1 (48), 0 (466), 2 (495), 4 (833). 4 is dead; 2 has lost
+        // everybody; 1 goes on naming the two, since it does not stabilize.
+        let ring = [1, 0, 2, 4].map(peer);
+        for (number, list) in [(1, vec![2, 4]), (0, vec![4]), (2, vec![])] {
+            let mut node = crate::chord::Node::stabilized(net.config.clone(), peer(number), &ring);
+            node.tables.successors = node.list(list.into_iter().map(peer));
+            node.tables.predecessor = node.tables.predecessor.filter(|_| number != 2);
+            net.insert(node);
+        }
+        net.wake(0);
+        net.run(SECOND * 10);
+        // Twenty times a second, some twenty messages each.
+        assert!(net.sent < 10 * 20 * 30, "seed {seed}: {} messages", net.sent);
+    }
+}

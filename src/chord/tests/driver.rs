@@ -128,6 +128,12 @@ impl Net {
         self.slots.insert(at, Slot { node: Some(node), timers: BTreeMap::new(), life: 0 });
     }
 
+    /// Starts the timers of a node put in with [`Net::insert`].
+    pub(super) fn wake(&mut self, number: u16) {
+        let input = Input::Start { records: Vec::new(), remembered: Vec::new() };
+        self.input(address(number), input);
+    }
+
     /// Kills the process at an address; whoever talked to it notices.
     pub(super) fn crash(&mut self, number: u16) {
         let at = address(number);

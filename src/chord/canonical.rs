@@ -1,0 +1,46 @@
+//! One form for all states in which a node behaves alike.
+//!
+//! A model checker must know when it has been somewhere before. A node counts
+//! its questions and remembers its past, so that it never is where it was; what
+//! is here takes that away, between two inputs. No real driver calls it.
+
+use std::collections::BTreeMap;
+
+use crate::wire::Nonce;
+
+use super::census::Census;
+use super::fingers::Fingers;
+use super::merge::Remembered;
+use super::node::{Node, Purpose};
+use super::providers::Providers;
+use super::replicas::Replicas;
+
+impl Node {
+    /// Numbers the open questions from 0, in their order, and says what became
+    /// of each nonce: the driver renames those on the way. Answers to other
+    /// nonces it must drop, as the node would have.
+    pub fn renumber(&mut self) -> BTreeMap<Nonce, Nonce> {
+        let lookups = self.lookups.renumber();
+        self.asks.renumber(|purpose| {
+            // A question of a lookup that was given up keeps a number that none has.
+            if let Purpose::Step(lookup) = purpose {
+                *lookup = lookups.get(lookup).copied().unwrap_or(u32::MAX);
+            }
+        })
+    }
+
+    /// Forgets what changes no successor and no predecessor: fingers, the
+    /// census, and the keys that a node without files and without records of
+    /// sharers has answered for. For a node that has neither.
+    pub fn forget_shortcuts(&mut self) {
+        self.tables.fingers = Fingers::none();
+        self.census = Census::default();
+        self.replicas = Replicas::default();
+        self.providers = Providers::default();
+    }
+
+    /// Forgets whom the node remembers: what is left is what maintenance knows.
+    pub fn forget_remembered(&mut self) {
+        self.remembered = Remembered::default();
+    }
+}
