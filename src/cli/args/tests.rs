@@ -44,6 +44,7 @@ fn every_remote_word_of_the_table_is_a_subcommand_with_its_usage() {
         let Some(sub) = root.find_subcommand(spec.name).filter(|_| spec.remote) else {
             continue;
         };
+        assert_eq!(sub.get_about().map(ToString::to_string), Some(spec.summary.to_owned()));
         for flag in spec.flags {
             assert!(sub.get_arguments().any(|arg| arg.get_id() == flag.name), "{}", flag.name);
         }

@@ -176,7 +176,9 @@ fn subcommand(spec: &'static Spec) -> Command {
             .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("answer as JSON"));
     }
     if moves_files(spec) {
-        command = TransferArgs::augment_args(command).next_help_heading(None::<&str>);
+        // They bring a description of their own, which is not the command's.
+        command =
+            TransferArgs::augment_args(command).about(spec.summary).next_help_heading(None::<&str>);
     }
     if spec.name == "get" {
         command = command.arg(
