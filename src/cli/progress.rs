@@ -190,7 +190,7 @@ fn words(row: &TransferRow, phase: &str, still: Duration) -> String {
             } else if row.rate > 0 {
                 words.push(format!("{}/s", bytes(row.rate)));
                 let seconds = (row.total - row.done).div_ceil(row.rate);
-                words.push(format!("{} left", duration(Duration::from_secs(seconds))));
+                words.push(format!("{} left", remaining(seconds)));
             }
             let sources = sources(&row.peers);
             if !sources.is_empty() {
@@ -201,6 +201,14 @@ fn words(row: &TransferRow, phase: &str, still: Duration) -> String {
         _ => {}
     }
     words.join(", ")
+}
+
+/// An estimate in seconds, without the decimal that it does not have.
+fn remaining(seconds: u64) -> String {
+    if seconds < 60 {
+        return format!("{seconds} s");
+    }
+    duration(Duration::from_secs(seconds))
 }
 
 /// `:2004 68% :2001 32%`: who delivers how much; with hosts where they differ.
@@ -274,7 +282,7 @@ mod tests {
         let peers = vec![(at(2001), 320), (at(2004), 680), (at(2007), 0)];
         let row = TransferRow { rate: 500, peers, ..row(1, 1_000, 4_000) };
         let said = words(&row, "receiving", Duration::ZERO);
-        assert_eq!(said, "1.0 kB/4.0 kB, 500 B/s, 6.0 s left, :2004 68% :2001 32%");
+        assert_eq!(said, "1.0 kB/4.0 kB, 500 B/s, 6 s left, :2004 68% :2001 32%");
         let elsewhere = [(at(2001), 1), (([10, 0, 0, 1], 2001).into(), 1)];
         assert_eq!(sources(&elsewhere), "10.0.0.1:2001 50% 127.0.0.1:2001 50%");
         let many: Vec<_> = (1..=7).map(|port| (at(port), 1)).collect();
@@ -294,7 +302,7 @@ mod tests {
         assert_eq!(said(&securing, "securing copies 2/3"), "securing copies 2/3");
         let hashing = TransferRow { rate: 5, ..row(1, 5, 10) };
         let said = words(&hashing, "hashing", Duration::ZERO);
-        assert_eq!(said, "hashing, 5 B/10 B, 5 B/s, 1.0 s left");
+        assert_eq!(said, "hashing, 5 B/10 B, 5 B/s, 1 s left");
     }
 
     #[test]
@@ -302,7 +310,7 @@ mod tests {
         let files = Some(FileCount { done: 12, failed: 1, total: 40 });
         let row = TransferRow { files, rate: 10, ..row(1, 50, 100) };
         let said = words(&row, "receiving", Duration::ZERO);
-        assert_eq!(said, "12/40 files, 1 failed, 50 B/100 B, 10 B/s, 5.0 s left");
+        assert_eq!(said, "12/40 files, 1 failed, 50 B/100 B, 10 B/s, 5 s left");
     }
 
     #[test]

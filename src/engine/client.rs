@@ -139,7 +139,7 @@ impl Client {
                 if let Some(directory) = tree::directory(&name)? {
                     return tree.get(directory, to.as_ref(), download_dir, false).await;
                 }
-                let place = files::place_for(to.as_ref(), download_dir);
+                let place = files::place_for(to.as_ref(), download_dir)?;
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
                 let got = get::get(access, &name, &place, &transfer, &transfer);
                 let got = unless(interrupted, Box::pin(got)).await;
@@ -147,7 +147,7 @@ impl Client {
                 got.map(|got| got.outcome)
             }
             Command::Request { name, peer, to, .. } => {
-                let place = files::place_for(to.as_ref(), download_dir);
+                let place = files::place_for(to.as_ref(), download_dir)?;
                 let transfer = transfers.open(TransferKind::Download, &name, 0);
                 let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
                 let got = unless(interrupted, Box::pin(got)).await;

@@ -83,7 +83,7 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
                 let got = tree.get(directory, to.as_ref(), below, !no_reshare).await;
                 return changed(shared, got).await;
             }
-            let place = files::place_for(to.as_ref(), &shared.download_dir);
+            let place = files::place_for(to.as_ref(), &shared.download_dir)?;
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
             let get = async || {
                 transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
@@ -93,7 +93,7 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Request { name, peer, to, no_reshare } => {
-            let place = files::place_for(to.as_ref(), &shared.download_dir);
+            let place = files::place_for(to.as_ref(), &shared.download_dir)?;
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
             let get = async || {
                 transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;

@@ -448,7 +448,10 @@ pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, Stri
         Some(name) => name.to_owned(),
         None => match path.file_name() {
             Some(last) => last.to_string_lossy().into_owned(),
-            None => return Err(format!("{} has no file name; give one with --as", path.display())),
+            None => {
+                let path = quoted(&path.to_string_lossy());
+                return Err(format!("{path} has no file name; give one with --as"));
+            }
         },
     };
     FileName::new(&text)
@@ -456,10 +459,16 @@ pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, Stri
 }
 
 /// Where a get saves to: an explicit place, or below the download directory.
-pub(super) fn place_for(to: Option<&PathBuf>, download_dir: &Path) -> Place {
-    match to {
-        Some(path) => Place::of(path),
-        None => Place::Below(download_dir.to_owned()),
+///
+/// A device or a pipe is refused: a download arrives out of order in a file of
+/// its own, which would appear beside it as `null (1)`.
+pub(super) fn place_for(to: Option<&PathBuf>, download_dir: &Path) -> Result<Place, String> {
+    let Some(path) = to else { return Ok(Place::Below(download_dir.to_owned())) };
+    match path.metadata() {
+        Ok(there) if !there.is_file() && !there.is_dir() => {
+            Err(format!("{} is neither a file nor a directory; --to takes those", path.display()))
+        }
+        _ => Ok(Place::of(path)),
     }
 }
 
@@ -473,6 +482,19 @@ mod tests {
         assert_eq!(name_for(path, None).expect("a name").as_str(), "SkyShip.jpg");
         assert_eq!(name_for(path, Some("a/b")).expect("a name").as_str(), "a/b");
         assert!(name_for(path, Some("../b")).expect_err("refused").contains(".."));
+        let nameless = name_for(Path::new(""), None).expect_err("refused");
+        assert!(nameless.starts_with("'' has no file name"), "{nameless}");
         assert!(name_for(Path::new("/"), None).is_err());
+    }
+
+    #[test]
+    fn a_download_goes_to_a_file_or_a_directory_but_not_to_a_device() {
+        let below = Path::new("downloads");
+        let place = |to: &str| place_for(Some(&PathBuf::from(to)), below);
+        assert_eq!(place("no/such/file"), Ok(Place::At("no/such/file".into())));
+        assert_eq!(place("/"), Ok(Place::Below("/".into())));
+        assert_eq!(place_for(None, below), Ok(Place::Below(below.to_owned())));
+        let refused = place("/dev/null").expect_err("a device");
+        assert!(refused.starts_with("/dev/null is neither"), "{refused}");
     }
 }

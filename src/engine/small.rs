@@ -498,7 +498,7 @@ mod tests {
 
     #[test]
     fn the_manifest_of_one_piece_follows_from_its_hash() {
-        for bytes in [&b""[..], b"x", &[7; 4096], &[1; 1 << 20]] {
+        for bytes in [&b""[..], b"x", &[7; 4096], &vec![1; 1 << 20]] {
             let mut builder = ManifestBuilder::new(bytes.len() as u64);
             builder.update(bytes);
             let made = builder.finish().expect("all bytes came");

@@ -438,7 +438,10 @@ impl Replicas {
             } else {
                 let told = self.covers.values().find(|cover| cover.span.contains(key));
                 let wanted = known.min(usize::from(ring.replicas.max(1))) as u8;
-                (told.map_or(1, |cover| cover.copies), wanted)
+                // The owner's number is that of the worst of its files, while of
+                // this one there are at least the owner's copy and this one. An
+                // owner that came back begins to count at one.
+                (told.map_or(1, |cover| cover.copies.max(wanted.min(2))), wanted)
             };
             HeldRow { record: held.record.clone(), owner, copies, wanted }
         })

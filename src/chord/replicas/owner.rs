@@ -323,8 +323,12 @@ impl Replicas {
         asks.ask(peer, ask, purpose, out);
     }
 
-    fn fewest_copies(&self, ring: &RingView<'_>, span: Span) -> u8 {
+    /// A file that is being put lacks copies, but has lost none: one such would
+    /// look to a holder as if all were at risk.
+    pub(super) fn fewest_copies(&self, ring: &RingView<'_>, span: Span) -> u8 {
+        let put = self.put_names();
         let mine = self.disk.values().filter(|held| span.contains(held.key(ring.space)));
+        let mine = mine.filter(|held| !put.contains(&held.record.name));
         mine.map(Durable::copies).min().unwrap_or(ring.wanted())
     }
 

@@ -587,6 +587,17 @@ fn directories_waiting_transfers_and_limits() {
 }
 
 #[test]
+fn the_number_of_a_transfer_is_never_cut() {
+    let mut app = in_panel(fixture::eight(), Panel::Transfers);
+    app.zoom = true;
+    Arc::make_mut(&mut app.nodes[0].snapshot).transfers[0].number = 12_345;
+    for (width, height) in [(80, 24), (100, 30), (160, 45)] {
+        let text = picture(&mut app, width, height);
+        assert!(text.contains(" 12345 ") || text.contains("▌12345 "), "{text}");
+    }
+}
+
+#[test]
 fn a_transfer_of_nothing_yet_or_of_nothing_at_all_is_not_full() {
     let mut app = in_panel(fixture::eight(), Panel::Transfers);
     let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);

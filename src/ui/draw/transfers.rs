@@ -70,8 +70,10 @@ pub(super) fn draw(
         put_empty(scene, buf, area, "No transfers", "put PATH and get NAME start one");
         return None;
     }
+    // A number that is cut cannot be typed.
+    let digits = transfers.iter().map(|row| row.number.to_string().len()).max().unwrap_or(0) as u16;
     let columns = [
-        Column::new("#", 2, 3, 7).right(),
+        Column::new("#", digits.max(2), digits.max(3), 7).right(),
         Column::new("name", 12, 18, 0).grows(),
         Column::new("what", 7, 7, 5),
         Column::new("", 5, 12, 3),
