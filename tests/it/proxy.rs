@@ -611,12 +611,21 @@ mod tests {
         let network = Network::new();
         let (door, one) = (echo(&network), free_address());
         let mut open = dial(door, one).expect("a connection");
+        // Bytes are counted a moment after they have arrived.
+        let before = hello(one).len() as u64;
+        eventually("the greeting is counted", || {
+            let carried = (network.carried(one, door), network.carried(door, one));
+            if carried == (before, before) { Ok(()) } else { Err(format!("{carried:?}")) }
+        });
         network.set_one_way(door, one, Link::SILENT);
-        let before = network.carried(door, one);
         open.write_all(b"are you there?").expect("nothing says that it is not");
         eventually("it hears the question", || {
             let heard = network.carried(one, door);
-            if heard == before + 14 { Ok(()) } else { Err(format!("{heard} bytes")) }
+            if heard == before + 14 {
+                Ok(())
+            } else {
+                Err(format!("{heard} of {before} + 14 bytes"))
+            }
         });
         let mut new = TcpStream::connect(door).expect("a door is open");
         new.write_all(&hello(one)).expect("nothing says that it is not");
