@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `lock` | nothing; locked while a process uses the directory |
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
-//! | `names.log` | the records again, a line each ([`log`]) |
+//! | `names.log` | the records again, a line each (`log`) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
 //! | `damaged/<hash>` | the bytes of a damaged content that nobody else had |
 //! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
@@ -17,7 +17,7 @@
 //! # The order that survives a crash
 //! - **In:** data → fsync → rename → fsync of the directory
 //!   ([`Incoming::finish`]), of many contents side by side; then, for all who
-//!   commit at the same time together ([`commit`]), lines in the log of names →
+//!   commit at the same time together (`commit`), lines in the log of names →
 //!   fsync, and one transaction of the catalogue. [`Store::commit`] returns after
 //!   the last of them, so whatever it acknowledged has all of them.
 //! - **Out:** the catalogue, then the log, then the blob. Only the first is
