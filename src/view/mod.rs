@@ -457,6 +457,16 @@ pub enum TransferKind {
     Hash,
 }
 
+impl TransferKind {
+    /// Whether the node's own user began it.
+    pub const fn is_the_users(self) -> bool {
+        match self {
+            TransferKind::Download | TransferKind::Upload | TransferKind::Hash => true,
+            TransferKind::Copy | TransferKind::Serve | TransferKind::Receive => false,
+        }
+    }
+}
+
 /// How a transfer stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferState {

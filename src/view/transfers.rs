@@ -8,8 +8,9 @@ use super::{TransferRow, TransferState};
 /// those that failed. What they are part of says how many there are.
 pub const PARTS: usize = 4;
 
-/// The transfers as they are listed: as they come, but each file of a directory
-/// below that, and no more of them than tell something.
+/// The transfers as they are listed: as they come, but what the user began and is
+/// not over first, however many copies a ring makes meanwhile; and each file of a
+/// directory below that, no more of them than tell something.
 pub fn listed(rows: &[TransferRow]) -> Vec<&TransferRow> {
     let there: BTreeSet<u64> = rows.iter().map(|row| row.number).collect();
     let whole = |row: &TransferRow| row.part_of.filter(|whole| there.contains(whole));
@@ -20,7 +21,10 @@ pub fn listed(rows: &[TransferRow]) -> Vec<&TransferRow> {
         }
     }
     let mut listed = Vec::with_capacity(rows.len());
-    for row in rows.iter().filter(|row| whole(row).is_none()) {
+    let mut tops: Vec<&TransferRow> = rows.iter().filter(|row| whole(row).is_none()).collect();
+    // Stable: otherwise they stay in their order.
+    tops.sort_by_key(|row| !(row.kind.is_the_users() && row.state.is_under_way()));
+    for row in tops {
         listed.push(row);
         let parts = parts.remove(&row.number).unwrap_or_default();
         let at_work = parts.iter().filter(|row| row.state.is_under_way());
@@ -69,6 +73,21 @@ mod tests {
             row(2, None, Running),
         ];
         assert_eq!(order(&rows), [8, 4, 2, 9, 5, 6], "1 is not there any more");
+    }
+
+    #[test]
+    fn what_the_user_waits_for_stands_above_the_copies_of_the_ring() {
+        use TransferState::{Done, Running};
+        let copy =
+            |number, state| TransferRow { kind: TransferKind::Copy, ..row(number, None, state) };
+        let rows = [
+            copy(9, Running),
+            row(8, None, Done),
+            copy(7, Done),
+            row(3, None, Running),
+            row(2, None, Running),
+        ];
+        assert_eq!(order(&rows), [3, 2, 9, 8, 7]);
     }
 
     #[test]

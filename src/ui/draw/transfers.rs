@@ -135,8 +135,13 @@ fn divide(scene: Scene, area: Rect, rows: usize) -> (Rect, Option<Rect>) {
     if !scene.app.zoom || area.height < DETAILED {
         return (area, None);
     }
-    let wanted = u16::try_from(rows + 1).unwrap_or(u16::MAX).max(table::TITLED);
-    let table = wanted.min(area.height / 2);
+    let lines = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+    // As many as any transfer has, so that the table keeps its height while one
+    // row after the other is looked at.
+    let sides = scene.snapshot.transfers.iter().map(|row| row.peers.len()).max();
+    // A line between them, and the title.
+    let details = lines(sides.unwrap_or(0).max(1)).saturating_add(2).min(area.height / 2);
+    let table = lines(rows + 1).max(table::TITLED).min(area.height - details);
     let below = Rect {
         x: area.x + 1,
         width: area.width.saturating_sub(2),
