@@ -14,8 +14,8 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use chordal::id::Space;
@@ -65,14 +65,28 @@ pub(crate) fn within<T>(
     }
 }
 
-/// An address of the loopback network that no other test uses, with a free
-/// port. Where only 127.0.0.1 exists, the port alone has to make it unique.
+/// An address that no other test and no other call gets. The port is told
+/// off, not found by listening there for a moment: a child that another test
+/// starts in that moment holds the listener until it runs its own program, and
+/// whoever is to have the address is told that it is in use.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((loopback(), 0))
-        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .expect("the loopback network has free ports");
+    static NEXT: AtomicU16 = AtomicU16::new(FIRST_PORT);
+    static OWN_HOSTS: OnceLock<bool> = OnceLock::new();
+    let port = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(port < EPHEMERAL_PORTS, "the tests have no more ports");
+    if *OWN_HOSTS.get_or_init(|| TcpListener::bind((loopback(), 0)).is_ok()) {
+        return SocketAddr::from((loopback(), port));
+    }
+    // Only 127.0.0.1 exists: other programs may have the port.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound listener has an address")
 }
+
+/// The first port that [`free_address`] gives; labs and scans have those below.
+const FIRST_PORT: u16 = 12_000;
+
+/// From here on a system gives ports to whoever connects.
+const EPHEMERAL_PORTS: u16 = 32_768;
 
 /// A loopback host of this test's own, so that even fixed ports never collide
 /// with those of another test or process.
