@@ -54,6 +54,7 @@ mod address;
 mod board;
 mod bursts;
 pub mod client;
+mod clock;
 mod commands;
 mod connection;
 mod control;

@@ -159,10 +159,15 @@ pub(super) struct Part {
 }
 
 /// Leaves of the rest of a chain those that come behind this node: a chain runs
-/// along the ring, and nobody is sent bytes because a stranger says so.
-pub(super) fn along_the_ring(rest: &mut Vec<Peer>, successors: &[Peer]) {
+/// along the ring, and nobody is sent bytes because a stranger says so. `None`:
+/// this node is in no ring.
+pub(super) async fn along_the_ring(shared: &Shared, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
+    let looked = shared
+        .look(|core| (core.standing() == Standing::Member).then(|| core.successors().to_vec()));
+    let successors = looked.await??;
     rest.retain(|peer| successors.contains(peer));
     rest.truncate(usize::from(MAX_REPLICAS));
+    Some(rest)
 }
 
 /// Takes in a content from the node before in a chain, and answers. Blocks.
@@ -172,28 +177,19 @@ pub(super) fn take_part(
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
-    let Part { name, root, size, mut rest } = part;
+    let Part { name, root, size, rest } = part;
     let refuse =
         |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
         return refuse(connection, error.to_string());
     }
-    let looked = runtime
-        .block_on(shared.look(|core| {
-            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
-        }));
-    let Some(successors) = looked.flatten() else {
+    let Some(chain) = runtime.block_on(along_the_ring(shared, rest)) else {
         return refuse(connection, NO_MEMBER.to_owned());
     };
-    along_the_ring(&mut rest, &successors);
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
-    let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
-    connection.serves(&transfer);
-    if let Some(remote) = connection.remote() {
-        transfer.with_peer(remote);
-    }
-    let passage = Passage { shared, runtime, name: &name, manifest: &manifest, chain: rest };
+    let transfer = connection.opens(shared, TransferKind::Copy, name.as_str(), size);
+    let passage = Passage { shared, runtime, name: &name, manifest: &manifest, chain };
     let passed = passage.receive(connection, &transfer);
     let (answer, end) = match passed {
         Ok(behind) => {
