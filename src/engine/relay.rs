@@ -42,10 +42,7 @@ use super::forward::Forward;
 use super::shared::Shared;
 use super::small;
 use super::transfers::Transfer;
-
-/// A content that came over a chain and that no record names by then is given
-/// up: its owner died before it could commit, or somebody filled disks.
-const UNCLAIMED: Duration = Duration::from_secs(120);
+use super::unclaimed;
 
 /// How often it is looked for what unfinished uploads left too long ago: it may
 /// stay this much longer.
@@ -194,7 +191,7 @@ pub(super) fn take_part(
     let (answer, end) = match passed {
         Ok(behind) => {
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
-            give_up_later(shared, root);
+            shared.unclaimed.add(&shared.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
         Err(PassError::Failed(why)) => (DataResponse::Failed { why: why.clone() }, Err(why)),
@@ -463,29 +460,27 @@ pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) 
     }
 }
 
-/// Removes what unfinished uploads left, once it is too old.
+/// Removes what unfinished uploads left, once it is too old, and contents that
+/// no record has come to name.
 pub(super) async fn tidy(shared: Shared) {
+    let mut expired = Instant::now();
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(TIDY_EVERY) => {}
+            () = tokio::time::sleep(unclaimed::LOOK_EVERY) => {}
         }
-        let store = shared.store.clone();
-        let _ = shared.tasks.spawn_blocking(move || store.expire()).await;
+        let now = Instant::now();
+        let expires = now.duration_since(expired) >= TIDY_EVERY;
+        if expires {
+            expired = now;
+        }
+        let (store, unclaimed) = (shared.store.clone(), shared.unclaimed.clone());
+        let work = move || {
+            unclaimed.look(&store, now);
+            if expires {
+                store.expire();
+            }
+        };
+        let _ = shared.tasks.spawn_blocking(work).await;
     }
-}
-
-/// Gives a content up after a while, unless a record names it by then.
-pub(super) fn give_up_later(shared: &Shared, root: ContentHash) {
-    let Some(claim) = shared.store.claim(&root) else { return };
-    let shared = shared.clone();
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(UNCLAIMED) => {}
-        }
-        let store = shared.store.clone();
-        shared.tasks.spawn_blocking(move || store.give_up(&root, claim));
-    });
 }

@@ -14,7 +14,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -324,7 +324,7 @@ pub(super) fn take_part(
         Ok(behind) => {
             transfer.advance(part.size);
             transfer.end(Ok(()));
-            relay::give_up_later(shared, part.root);
+            shared.unclaimed.add(&shared.store, part.root, Instant::now());
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
             Ok(DataResponse::Relayed { holders })
         }
