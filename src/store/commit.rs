@@ -7,12 +7,13 @@
 //! fails fails for all its members, except that names can be forgotten while
 //! nothing new can be kept.
 //!
-//! A file of the journal that is full is retired by a member of the group that
-//! filled it, after all have their answers; meanwhile groups go on in the next
-//! one. When that is full as well, they wait.
+//! A file of the journal that is full is retired by a thread that lives for
+//! that; meanwhile groups go on in the next one. When that is full as well,
+//! they wait.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::blob::Blobs;
@@ -67,6 +68,10 @@ pub(super) struct Commits {
     /// Locked meanwhile; also by who has locked the logs, never the other way
     /// round.
     full: Mutex<Option<Segment>>,
+    /// The thread that retired the last full file, or does so; `None`: there
+    /// was none, or callers do it.
+    retiring: Mutex<Option<JoinHandle<()>>>,
+    aside: bool,
 }
 
 /// What a group is appended to.
@@ -89,8 +94,10 @@ impl Commits {
     /// With a log that was read and, if need be, written anew, and an empty
     /// journal.
     pub(super) fn new(names: NameLog, journal: Journal) -> Commits {
+        let aside = journal.is_aside();
         let logs = Mutex::new(Logs { names, journal });
-        Commits { group: Group::default(), logs, full: Mutex::default() }
+        let (group, full, retiring) = (Group::default(), Mutex::default(), Mutex::default());
+        Commits { group, logs, full, retiring, aside }
     }
 
     /// Makes a change durable, together with those of other threads.
@@ -146,16 +153,41 @@ impl Commits {
         answers.collect()
     }
 
-    /// Retires a full file of the journal, if there is one and nobody is at it.
-    pub(super) fn retire(&self, blobs: &Blobs) {
+    /// Has a full file of the journal retired, if there is one and nobody is at
+    /// it.
+    pub(super) fn tidy(self: &Arc<Commits>, blobs: &Arc<Blobs>) {
+        if !self.aside {
+            return self.retire(blobs);
+        }
+        let due = self.full.try_lock().is_ok_and(|full| full.as_ref().is_some_and(is_fresh));
+        let mut retiring = self.retiring();
+        if !due || retiring.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let (commits, blobs) = (Arc::clone(self), Arc::clone(blobs));
+        let thread = Builder::new().name("journal".into());
+        // Without a thread whoever needs the room does it.
+        *retiring = thread.spawn(move || commits.retire(&blobs)).ok();
+    }
+
+    /// Retires the whole journal, and waits for the thread that did so: nobody
+    /// is at work any more.
+    pub(super) fn close(&self, blobs: &Blobs) -> Result<(), StoreError> {
+        let thread = self.retiring().take();
+        if let Some(thread) = thread {
+            // Should it have panicked: what it left is done now.
+            let _ = thread.join();
+        }
+        self.rest(Duration::ZERO, blobs)
+    }
+
+    fn retire(&self, blobs: &Blobs) {
         let mut full = match self.full.try_lock() {
             Ok(full) => full,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        // One that failed is tried again when its room is needed: a disk that
-        // refuses is not asked with every commit.
-        let Some(segment) = full.as_mut().filter(|segment| !segment.has_failed()) else { return };
+        let Some(segment) = full.as_mut().filter(|segment| is_fresh(segment)) else { return };
         match segment.retire(blobs) {
             Ok(()) => *full = None,
             Err(error) => tracing::warn!(%error, "recent files stay in the journal"),
@@ -239,9 +271,19 @@ impl Commits {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn retiring(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.retiring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn full(&self) -> MutexGuard<'_, Option<Segment>> {
         self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One that failed is tried again when its room is needed: a disk that refuses
+/// is not asked with every commit.
+const fn is_fresh(segment: &Segment) -> bool {
+    !segment.has_failed()
 }
 
 fn retire(full: &mut Option<Segment>, blobs: &Blobs) -> Result<(), StoreError> {

@@ -51,13 +51,16 @@ pub(super) struct Bounds {
     /// So many contents are written once more, rather than to have everything
     /// synced that others are just writing to the same disk.
     pub(super) few: usize,
+    /// A thread retires full files, so that no caller waits for that: it takes
+    /// as long as everything takes that others wrote to the same disk.
+    pub(super) aside: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
         // Two thousand files of 4 KiB: they are retired about once a second at
         // the rate at which disks take them, and put back in a blink.
-        Bounds { bytes: 8 * 1024 * 1024, few: 8 }
+        Bounds { bytes: 8 * 1024 * 1024, few: 8, aside: true }
     }
 }
 
@@ -168,6 +171,11 @@ impl Journal {
     /// Whether nothing was appended for so long to a file that has something.
     pub(super) fn rests(&self, at_least: Duration) -> bool {
         self.open.as_ref().is_some_and(|open| open.used.elapsed() >= at_least)
+    }
+
+    /// Whether a thread retires full files.
+    pub(super) const fn is_aside(&self) -> bool {
+        self.bounds.aside
     }
 
     /// Ends the file: whatever comes goes to the next one.

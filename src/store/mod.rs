@@ -126,9 +126,9 @@ pub struct Recovery {
 
 #[derive(Debug)]
 struct Shared {
-    blobs: Blobs,
+    blobs: Arc<Blobs>,
     catalogue: Catalogue,
-    commits: Commits,
+    commits: Arc<Commits>,
     contents: Contents,
     /// Locked as long as it is open.
     _lock: File,
@@ -160,7 +160,8 @@ impl Store {
         let blobs = Blobs::open(Arc::clone(&disk), dir)?;
         let journal = Journal::open(Arc::clone(&disk), dir, bounds)?;
         let (catalogue, log, recovery) = recovery::recover(dir, disk, &blobs, &journal, now_s())?;
-        let (commits, contents) = (Commits::new(log, journal), Contents::default());
+        let (blobs, commits) = (Arc::new(blobs), Arc::new(Commits::new(log, journal)));
+        let contents = Contents::default();
         let shared = Shared { blobs, catalogue, commits, contents, _lock: lock };
         Ok((Store { shared: Arc::new(shared) }, recovery))
     }
@@ -186,7 +187,7 @@ impl Store {
         if let Some(removed) = removed {
             self.release(removed);
         }
-        self.shared.commits.retire(&self.shared.blobs);
+        self.shared.commits.tidy(&self.shared.blobs);
         Ok(())
     }
 
@@ -395,7 +396,7 @@ impl Store {
 impl Drop for Shared {
     fn drop(&mut self) {
         // What fails here is done by the next start.
-        if let Err(error) = self.commits.rest(Duration::ZERO, &self.blobs) {
+        if let Err(error) = self.commits.close(&self.blobs) {
             tracing::debug!(%error, "recent files stay in the journal");
         }
     }

@@ -72,10 +72,13 @@ fn open(dir: &Path) -> (Store, Recovery) {
 /// Journals that are retired all the time: at once for all contents, and
 /// content by content; and one that is not until the store is closed.
 const JOURNALS: [Bounds; 3] = [
-    Bounds { bytes: 1, few: 0 },
-    Bounds { bytes: 2500, few: 100 },
-    Bounds { bytes: 1 << 20, few: 0 },
+    Bounds { bytes: 1, few: 0, aside: false },
+    Bounds { bytes: 1, few: 100, aside: false },
+    Bounds { bytes: 1 << 20, few: 0, aside: false },
 ];
+
+/// The same as others have it: in a thread of its own.
+const ASIDE: Bounds = Bounds { bytes: 2500, few: 0, aside: true };
 
 fn blob_path(dir: &Path, root: &ContentHash) -> std::path::PathBuf {
     let hex = root.to_string();

@@ -245,7 +245,7 @@ proptest! {
 fn threads_that_share_contents_never_leave_a_record_without_its_bytes() {
     let dir = TempDir::new().unwrap();
     let disk = Arc::new(FaultyDisk::default());
-    let (store, _) = Store::open_with(dir.path(), disk, JOURNALS[1]).unwrap();
+    let (store, _) = Store::open_with(dir.path(), disk, ASIDE).unwrap();
     std::thread::scope(|scope| {
         for who in 0..4u8 {
             let store = &store;

@@ -149,7 +149,7 @@ fn what_threads_were_told_is_kept_survives_a_crash_in_the_middle_of_their_groups
     {
         let dir = TempDir::new().unwrap();
         let disk = FaultyDisk::default();
-        let bounds = JOURNALS[call as usize % 3];
+        let bounds = [&JOURNALS[..], &[ASIDE]].concat()[call as usize % 4];
         let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
         disk.arm(call, Fault::Crash);
         let lives = std::thread::scope(|scope| {
