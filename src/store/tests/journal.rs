@@ -180,3 +180,35 @@ fn a_content_whose_blob_was_lost_is_durable_again_when_its_record_is_committed_a
     assert_eq!(recovery.records.len(), 3);
     assert_sound(dir.path(), &store);
 }
+
+#[test]
+fn names_outlive_the_journal_that_said_them_and_the_catalogue() {
+    for bounds in JOURNALS {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
+        let records = [1, 2, 4, 5, 6].map(|seed| put(&store, &format!("n{seed}"), 1, seed));
+        disk.lose_power();
+        drop(store);
+        fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery.records, records);
+        assert_sound(dir.path(), &store);
+    }
+}
+
+#[test]
+fn what_is_durable_is_not_replaced_by_what_is_not() {
+    let dir = TempDir::new().unwrap();
+    let record = put(&open(dir.path()).0, "a", 1, 1);
+    let disk = FaultyDisk::default();
+    let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+    take_in(&store, &bytes(1)).unwrap();
+    // The directory becomes durable with some other content.
+    store.shared.blobs.sync_name(&record.version.root).unwrap();
+    disk.lose_power();
+    drop(store);
+    let (store, recovery) = open(dir.path());
+    assert_eq!(recovery, Recovery { records: vec![record], ..Recovery::default() });
+    assert_sound(dir.path(), &store);
+}
