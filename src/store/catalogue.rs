@@ -228,7 +228,7 @@ impl Catalogue {
         self.write(|transaction| {
             let mut tables = Tables::open(transaction)?;
             let one = |change: &&Change| match change {
-                Change::Keep { record, manifest } => {
+                Change::Keep { record, manifest, .. } => {
                     if let Some(manifest) = manifest {
                         insert_manifest(&mut tables.manifests, manifest)?;
                     }

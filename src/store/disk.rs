@@ -64,6 +64,10 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     }
     /// Makes its bytes and its length durable.
     fn sync(&self) -> io::Result<()>;
+    /// Makes everything durable that was written, created, renamed and removed
+    /// on the file system of this file. It fails also when something was lost
+    /// there since this file was opened, or where the system has no such call.
+    fn sync_file_system(&self) -> io::Result<()>;
 }
 
 /// Bytes handed to the system at once. For longer writes Linux takes long runs
@@ -177,6 +181,13 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return Ok(rustix::fs::syncfs(self)?);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -123,6 +123,23 @@ impl FaultyDisk {
         self.state().undo.push(undo);
     }
 
+    /// What would be left of a file's bytes without power.
+    fn durable(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(path).ok()?;
+        let inode = fs::metadata(path).ok()?.ino();
+        for undo in self.state().undo.iter().rev() {
+            if let Undo::Bytes { file, offset, old, len } = undo
+                && file.metadata().is_ok_and(|found| found.ino() == inode)
+            {
+                let from = *offset as usize;
+                bytes.resize(bytes.len().max(from + old.len()), 0);
+                bytes[from..from + old.len()].copy_from_slice(old);
+                bytes.resize(*len as usize, 0);
+            }
+        }
+        Some(bytes)
+    }
+
     fn wrap(&self, path: &Path, existed: bool) -> io::Result<Box<dyn DiskFile>> {
         let file = File::options().read(true).write(true).open(path)?;
         if !existed {
@@ -175,7 +192,7 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.whole()?;
-        let replaced = fs::read(to).ok();
+        let replaced = self.durable(to);
         RealDisk.rename(from, to)?;
         self.note(Undo::Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
         Ok(())
@@ -183,7 +200,7 @@ impl Disk for FaultyDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.whole()?;
-        if let Ok(bytes) = fs::read(path) {
+        if let Some(bytes) = self.durable(path) {
             RealDisk.remove(path)?;
             self.note(Undo::Removed { path: path.to_owned(), bytes });
         }
@@ -262,6 +279,12 @@ impl DiskFile for FaultyFile {
             Undo::Bytes { file, .. } => file.metadata().map_or(true, |found| found.ino() != inode),
             _ => true,
         });
+        Ok(())
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        self.disk.whole()?;
+        self.disk.state().undo.clear();
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::disk::{Disk, Space};
 use super::error::{StoreError, on};
 
 /// Bytes of the disk that are never filled with contents: the catalogue, its
-/// log and whatever else lives there go on, and names can still be removed.
+/// log, the journal and whatever else lives there go on, and names can still be removed.
 const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// On a small disk only this part of it is kept free.
