@@ -72,6 +72,11 @@ impl Blobs {
         Ok(Blobs { disk, contents, shelves, loose, ledger, partials })
     }
 
+    /// Where the contents lie.
+    pub(super) fn dir(&self) -> &Path {
+        &self.contents
+    }
+
     /// Where a content lies or would lie.
     pub(super) fn path(&self, root: &ContentHash) -> PathBuf {
         let hex = root.to_string();
@@ -258,17 +263,29 @@ impl Blobs {
         Ok(())
     }
 
-    /// A file for a content, when there is room for it; what was left of others
-    /// goes if that helps.
-    pub(super) fn begin(&self, manifest: &Manifest) -> Result<Arc<Partial>, StoreError> {
+    /// A file for a content, when there is room for it; the journal (`retire` has
+    /// it go) and what was left of others go if that helps.
+    pub(super) fn begin(
+        &self,
+        manifest: &Manifest,
+        retire: impl Fn(),
+    ) -> Result<Arc<Partial>, StoreError> {
         loop {
             let begun = self.partials.begin(manifest, |here, promised| {
                 let size = manifest.size();
                 self.ledger.fits(&*self.disk, &self.contents, size, here, promised)
             });
-            match begun {
-                Err(StoreError::NoRoom { .. }) if self.partials.give_way() => {}
-                begun => return begun,
+            let Err(StoreError::NoRoom { needs, free, left, .. }) = begun else { return begun };
+            let recent = self.ledger.recent();
+            let fits = |left: u64| needs <= left.saturating_add(recent);
+            if recent > 0 && fits(free) && left.is_none_or(fits) {
+                retire();
+                if self.ledger.recent() < recent {
+                    continue;
+                }
+            }
+            if !self.partials.give_way() {
+                return begun;
             }
         }
     }

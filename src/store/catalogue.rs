@@ -114,8 +114,15 @@ impl Catalogue {
     }
 
     /// Whether the file holds a catalogue that was completely made.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Newer`] for one whose layout is not known here.
     pub(super) fn is_made(&self) -> Result<bool, StoreError> {
-        Ok(self.meta(FORMAT)?.is_some_and(|format| format == FORMAT_1))
+        match self.meta(FORMAT)?.as_deref() {
+            None => Ok(false),
+            Some(FORMAT_1) => Ok(true),
+            Some(_) => Err(StoreError::Newer { path: self.path.clone() }),
+        }
     }
 
     /// Makes the tables with their first records, all in one transaction.

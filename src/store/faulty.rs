@@ -36,6 +36,8 @@ struct State {
     dead: bool,
     /// What it says to have; `None`: what the real one has.
     space: Option<Space>,
+    /// The journal lies on a file system of its own.
+    split: bool,
     /// How to take back what is not durable, oldest first.
     undo: Vec<Undo>,
 }
@@ -66,6 +68,11 @@ impl FaultyDisk {
     /// From now on the disk says to have that much space.
     pub(super) fn set_space(&self, space: Space) {
         self.state().space = Some(space);
+    }
+
+    /// From now on `recent/` is said to lie on another file system than the rest.
+    pub(super) fn split(&self) {
+        self.state().split = true;
     }
 
     /// Whether the fault was met.
@@ -185,6 +192,11 @@ impl Disk for FaultyDisk {
         RealDisk.size(path)
     }
 
+    fn file_system(&self, path: &Path) -> io::Result<u64> {
+        self.whole()?;
+        Ok(u64::from(self.state().split && path.ends_with("recent")))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         self.whole()?;
         RealDisk.list(dir)
@@ -284,7 +296,10 @@ impl DiskFile for FaultyFile {
 
     fn sync_file_system(&self) -> io::Result<()> {
         self.disk.whole()?;
-        self.disk.state().undo.clear();
+        let mut state = self.disk.state();
+        if !state.split {
+            state.undo.clear();
+        }
         Ok(())
     }
 }

@@ -13,14 +13,18 @@
 //! such a file has and `blobs/` has not is put back before anything else looks
 //! there.
 //!
-//! An entry is a line of the log of names ([`super::log`]), or
-//! `check⇥content⇥bytes⇥root` followed by so many bytes. What is torn ends the
-//! file: nothing behind it was ever acknowledged.
+//! A file begins with `check⇥journal⇥1`, the version of what follows. An entry
+//! is a line of the log of names ([`super::log`]), or `check⇥content⇥bytes⇥root`
+//! followed by so many bytes. A damaged line ends the file: where it was torn,
+//! nothing behind it was ever acknowledged. (What lies behind is not searched for
+//! further entries: contents are anybody's, and may look like some.) A damaged
+//! content whose line is whole counts for nothing, and the next entry is read.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::blob::Blobs;
@@ -38,6 +42,9 @@ const EXTENSION: &str = "log";
 
 /// What a content is written anew as.
 const NEW: &str = "content.new";
+
+/// The version of the entries.
+const VERSION: u32 = 1;
 
 /// Bytes gathered before they are read or written.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -70,6 +77,8 @@ pub(super) struct Journal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     bounds: Bounds,
+    /// Of all its files.
+    bytes: Arc<AtomicU64>,
     /// The number of the next file.
     next: u64,
     open: Option<Segment>,
@@ -84,6 +93,8 @@ pub(super) struct Segment {
     /// from then on, it says here.
     file: Box<dyn DiskFile>,
     end: u64,
+    /// Of all files of the journal.
+    bytes: Arc<AtomicU64>,
     contents: usize,
     few: usize,
     /// When it last grew.
@@ -106,11 +117,18 @@ impl Journal {
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        bounds: Bounds,
+        mut bounds: Bounds,
+        blobs: &Blobs,
     ) -> Result<Journal, StoreError> {
         let dir = dir.join(DIR);
         create_dirs(&*disk, &dir).map_err(on("create", &dir))?;
-        Ok(Journal { disk, dir, bounds, next: 1, open: None })
+        let lies_on = |path: &Path| disk.file_system(path).map_err(on("look at", path));
+        if lies_on(&dir)? != lies_on(blobs.dir())? {
+            // Somebody moved one of them: what is synced here is not all.
+            bounds.few = usize::MAX;
+        }
+        let bytes = Arc::clone(&blobs.ledger.recent);
+        Ok(Journal { disk, dir, bounds, bytes, next: 1, open: None })
     }
 
     /// The files that an earlier process left, oldest first.
@@ -124,7 +142,7 @@ impl Journal {
         numbered.sort();
         let segment = |(_, path): (u64, PathBuf)| {
             let file = self.disk.open(&path).map_err(on("open", &path))?;
-            Ok(Segment::new(&self.disk, path, file, self.bounds))
+            Ok(self.segment(path, file))
         };
         numbered.into_iter().map(segment).collect()
     }
@@ -187,33 +205,33 @@ impl Journal {
         let path = self.dir.join(format!("{}.{EXTENSION}", self.next));
         self.next += 1;
         let file = self.disk.create(&path).map_err(on("create", &path))?;
-        let segment = Segment::new(&self.disk, path, file, self.bounds);
+        let segment = self.segment(path, file);
         if let Err(why) = self.disk.sync_dir(&self.dir) {
             let _ = self.disk.remove(&segment.path);
             return Err(on("sync", &self.dir)(why));
         }
         Ok(segment)
     }
+
+    fn segment(&self, path: PathBuf, file: Box<dyn DiskFile>) -> Segment {
+        let (disk, bytes) = (Arc::clone(&self.disk), Arc::clone(&self.bytes));
+        let (few, used) = (self.bounds.few, Instant::now());
+        let (end, contents, broken, failed) = (0, 0, false, false);
+        Segment { disk, path, file, end, bytes, contents, few, used, broken, failed }
+    }
 }
 
 impl Segment {
-    fn new(
-        disk: &Arc<dyn Disk>,
-        path: PathBuf,
-        file: Box<dyn DiskFile>,
-        bounds: Bounds,
-    ) -> Segment {
-        let (disk, few, used) = (Arc::clone(disk), bounds.few, Instant::now());
-        let (end, contents, broken, failed) = (0, 0, false, false);
-        Segment { disk, path, file, end, contents, few, used, broken, failed }
-    }
-
     fn append(
         &mut self,
         contents: &[(&ContentHash, &[u8])],
         lines: &str,
     ) -> Result<(), StoreError> {
+        let begins = self.end == 0;
         let mut text = Text::new(self);
+        if begins {
+            text.push(version_line(VERSION).as_bytes())?;
+        }
         for (root, bytes) in contents {
             text.push(content_line(root, bytes.len()).as_bytes())?;
             text.push(bytes)?;
@@ -265,6 +283,9 @@ impl Segment {
             .secure(blobs)
             .and_then(|()| self.disk.remove(&self.path).map_err(on("remove", &self.path)));
         self.failed = retired.is_err();
+        if retired.is_ok() {
+            self.bytes.fetch_sub(std::mem::take(&mut self.end), Ordering::Relaxed);
+        }
         retired
     }
 
@@ -294,11 +315,21 @@ impl Segment {
         let file = self.disk.reader(&self.path).map_err(on("open", &self.path))?;
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
         let mut entry = Vec::new();
+        reader.read_until(b'\n', &mut entry).map_err(on("read", &self.path))?;
+        match parse_version(&entry) {
+            Some(VERSION) => {}
+            Some(_) => return Err(StoreError::Newer { path: self.path.clone() }),
+            // It was just begun.
+            None => return Ok(()),
+        }
         while let Some(known) = next(&mut reader, &mut entry).map_err(on("read", &self.path))? {
-            visit(match known {
-                Next::Line(said) => Entry::Line(said),
-                Next::Content(root) => Entry::Content(root, &entry),
-            })?;
+            match known {
+                Next::Line(said) => visit(Entry::Line(said))?,
+                Next::Content(root) => visit(Entry::Content(root, &entry))?,
+                Next::Damaged(root) => {
+                    tracing::warn!(content = %root, path = %self.path.display(), "a recent content is damaged in the journal");
+                }
+            }
         }
         Ok(())
     }
@@ -330,7 +361,9 @@ impl Text<'_> {
             segment.broken = true;
             return Err(on("append to", &segment.path)(why));
         }
-        segment.end += self.bytes.len() as u64;
+        let written = self.bytes.len() as u64;
+        segment.end += written;
+        segment.bytes.fetch_add(written, Ordering::Relaxed);
         self.bytes.clear();
         Ok(())
     }
@@ -341,6 +374,8 @@ enum Next {
     Line(Said),
     /// Its bytes are in the buffer.
     Content(ContentHash),
+    /// What is in the buffer are not its bytes.
+    Damaged(ContentHash),
 }
 
 /// Reads the next entry into a buffer; `None` at the end, or where it is torn.
@@ -357,7 +392,19 @@ fn next(reader: &mut BufReader<File>, entry: &mut Vec<u8>) -> io::Result<Option<
         Err(why) => return Err(why),
     }
     let whole = *blake3::hash(entry).as_bytes() == root.0;
-    Ok(whole.then_some(Next::Content(root)))
+    Ok(Some(if whole { Next::Content(root) } else { Next::Damaged(root) }))
+}
+
+fn version_line(version: u32) -> String {
+    let rest = format!("journal\t{version}");
+    format!("{}\t{rest}\n", log::check(&rest))
+}
+
+fn parse_version(line: &[u8]) -> Option<u32> {
+    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (digits, rest) = line.split_once('\t')?;
+    let version = rest.strip_prefix("journal\t")?.parse().ok()?;
+    (digits == log::check(rest)).then_some(version)
 }
 
 fn content_line(root: &ContentHash, size: usize) -> String {

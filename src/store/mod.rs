@@ -158,7 +158,7 @@ impl Store {
         disk::create_dirs(&*disk, dir).map_err(error::on("create", dir))?;
         let lock = recovery::lock(dir)?;
         let blobs = Blobs::open(Arc::clone(&disk), dir)?;
-        let journal = Journal::open(Arc::clone(&disk), dir, bounds)?;
+        let journal = Journal::open(Arc::clone(&disk), dir, bounds, &blobs)?;
         let (catalogue, log, recovery) = recovery::recover(dir, disk, &blobs, &journal, now_s())?;
         let (blobs, commits) = (Arc::new(blobs), Arc::new(Commits::new(log, journal)));
         let contents = Contents::default();
@@ -290,7 +290,12 @@ impl Store {
         manifest: Manifest,
         mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.begin(&manifest)?;
+        let Shared { blobs, commits, .. } = &*self.shared;
+        let partial = blobs.begin(&manifest, || {
+            if let Err(error) = commits.rest(Duration::ZERO, blobs) {
+                tracing::warn!(%error, "recent files stay in the journal");
+            }
+        })?;
         let incoming = Incoming { partial, store: self.clone() };
         incoming.partial.look(&mut step);
         // A file of one piece is soon written: it takes what is kept in reserve

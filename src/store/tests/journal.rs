@@ -49,12 +49,13 @@ fn a_blob_that_a_power_failure_filled_with_zeros_is_put_back() {
 }
 
 #[test]
-fn a_journal_torn_anywhere_counts_up_to_there() {
+fn a_journal_torn_anywhere_counts_up_to_there_and_a_damaged_content_alone_does_not() {
     let template = TempDir::new().unwrap();
     let records = without_power(template.path(), &[1, 2]);
     let log = files(template.path()).remove(0);
     let whole = fs::read(&log).unwrap();
     let second = whole.windows(1002).position(|found| found == bytes(2)).unwrap();
+    let first = whole.windows(1001).position(|found| found == bytes(1)).unwrap();
     let begin = whole[..second - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     let torn = (0..whole.len()).step_by(97).chain(begin - 2..begin + 3).chain([whole.len() - 1]);
     for at in torn {
@@ -70,8 +71,10 @@ fn a_journal_torn_anywhere_counts_up_to_there() {
             fs::write(dir.path().join("recent/1.log"), bytes).unwrap();
             fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
             let (store, recovery) = open(dir.path());
-            let intact = usize::from(at >= begin);
-            assert_eq!(recovery.records, records[..intact], "at {at}, cut: {cut}");
+            // The second is read although the first is damaged, not more.
+            let damaged = !cut && (first..first + 1001).contains(&at);
+            let intact = if damaged { &records[1..] } else { &records[..usize::from(at >= begin)] };
+            assert_eq!(recovery.records, intact, "at {at}, cut: {cut}");
             assert_sound(dir.path(), &store);
         }
     }
@@ -210,5 +213,100 @@ fn what_is_durable_is_not_replaced_by_what_is_not() {
     drop(store);
     let (store, recovery) = open(dir.path());
     assert_eq!(recovery, Recovery { records: vec![record], ..Recovery::default() });
+    assert_sound(dir.path(), &store);
+}
+
+#[test]
+fn what_a_content_looks_like_is_never_taken_for_an_entry() {
+    let dir = TempDir::new().unwrap();
+    // Somebody puts a file that has the lines of another in it.
+    let forged = file("forged", 9, &bytes(1));
+    let hostile = [b"\n".to_vec(), log::lines([&forged].into_iter()).into_bytes()].concat();
+    let disk = FaultyDisk::default();
+    let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+    put(&store, "a", 1, 1);
+    take_in(&store, &hostile).unwrap();
+    store.commit(&file("hostile", 1, &hostile)).unwrap();
+    disk.lose_power();
+    drop(store);
+    let path = files(dir.path()).remove(0);
+    let whole = fs::read(&path).unwrap();
+    let begin = whole.windows(hostile.len()).position(|found| found == hostile).unwrap();
+    for at in begin - 80..begin + hostile.len() {
+        let copy = TempDir::new().unwrap();
+        drop(open(copy.path()));
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(copy.path().join("recent/1.log"), bytes).unwrap();
+        fs::remove_file(copy.path().join("catalogue.redb")).unwrap();
+        let (_, recovery) = open(copy.path());
+        let names: Vec<&str> = recovery.records.iter().map(|known| known.name.as_str()).collect();
+        assert!(!names.contains(&"forged"), "changed at {at}: {names:?}");
+    }
+}
+
+#[test]
+fn contents_on_another_file_system_than_the_journal_are_synced_one_by_one() {
+    for bounds in [JOURNALS[0], ASIDE] {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        disk.split();
+        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
+        let records = [1, 2, 4, 5, 6].map(|seed| put(&store, &format!("n{seed}"), 1, seed));
+        let Shared { blobs, commits, .. } = &*store.shared;
+        commits.rest(Duration::ZERO, blobs).unwrap();
+        assert_eq!(files(dir.path()).len(), 0);
+        disk.lose_power();
+        drop(store);
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery.records, records);
+        assert_sound(dir.path(), &store);
+    }
+}
+
+#[test]
+fn a_directory_of_a_newer_version_is_refused_and_stays_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let records = without_power(dir.path(), &[1]);
+    let path = files(dir.path()).remove(0);
+    let ours = fs::read(&path).unwrap();
+    let rest = "journal\t2";
+    let newer = format!("{}\t{rest}\nwhatever", log::check(rest));
+    fs::write(&path, &newer).unwrap();
+    let refused = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("recent/1.log was written by a newer chordal"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+    fs::write(&path, ours).unwrap();
+    let (store, recovery) = open(dir.path());
+    assert_eq!(recovery.records, records);
+    store.set_meta("chordal.format", &[99]).unwrap();
+    drop(store);
+    let refused = Store::open(dir.path()).unwrap_err();
+    assert!(refused.to_string().contains("catalogue.redb was written by a newer chordal"));
+}
+
+#[test]
+fn the_journal_counts_and_gives_way_to_what_fits_without_it() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    put(&store, "a", 1, 1);
+    let recent = fs::metadata(files(dir.path()).remove(0)).unwrap().len();
+    assert_eq!(store.shared.blobs.ledger.recent(), recent);
+    // It stays where it does not matter, and where it would not help.
+    store.set_quota(Some(1001 + recent + 1002));
+    take_in(&store, &bytes(2)).unwrap();
+    assert!(store.begin(manifest_of(&bytes(3))).unwrap_err().is_full());
+    assert_eq!(files(dir.path()).len(), 1);
+    store.commit(&file("b", 1, &bytes(2))).unwrap();
+    store.set_quota(Some(1001 + 1002 + 1004));
+    let third = put(&store, "c", 1, 4);
+    let recent = fs::metadata(files(dir.path()).remove(0)).unwrap().len();
+    assert_eq!(store.shared.blobs.ledger.recent(), recent, "only the last is in it");
+    assert!(store.begin(manifest_of(&bytes(5))).unwrap_err().is_full());
+    assert_eq!(store.record(&third.name).unwrap(), Some(third));
+    drop(store);
+    let (store, recovery) = open(dir.path());
+    assert_eq!((recovery.records.len(), store.shared.blobs.ledger.recent()), (3, 0));
     assert_sound(dir.path(), &store);
 }
