@@ -178,10 +178,9 @@ pub(super) fn take_part(
     if let Err(error) = fetch::check_size(size) {
         return refuse(connection, error.to_string());
     }
-    let looked = runtime
-        .block_on(shared.look(|core| {
-            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
-        }));
+    let looked = runtime.block_on(
+        shared.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood())),
+    );
     let Some(successors) = looked.flatten() else {
         return refuse(connection, NO_MEMBER.to_owned());
     };

@@ -304,7 +304,10 @@ fn chain(shared: &Shared, runtime: &Handle, name: &FileName) -> Vec<Peer> {
     let name = name.clone();
     let looked = runtime.block_on(shared.look(move |core| {
         let params = core.params();
-        relay::chain(params.space, &name, core.peer(), core.successors(), params.replicas)
+        {
+            let node = core.responsible_node(name.key(params.space));
+            relay::chain(params.space, &name, node.peer(), node.successors(), params.replicas)
+        }
     }));
     looked.unwrap_or_default()
 }

@@ -264,7 +264,10 @@ fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
     let owned = wanted.name.clone();
     let chain = shared.look(move |core| {
         let params = core.params();
-        relay::chain(params.space, &owned, core.peer(), core.successors(), params.replicas)
+        {
+            let node = core.responsible_node(owned.key(params.space));
+            relay::chain(params.space, &owned, node.peer(), node.successors(), params.replicas)
+        }
     });
     let offer = shared.core(Command::Offer { name, root, overwrite });
     let (offered, chain) = runtime.block_on(async { tokio::join!(offer, chain) });
@@ -324,10 +327,9 @@ pub(super) fn take_part(
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
-    let looked = runtime
-        .block_on(shared.look(|core| {
-            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
-        }));
+    let looked = runtime.block_on(
+        shared.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood())),
+    );
     let Some(successors) = looked.flatten() else {
         return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
     };
