@@ -244,6 +244,11 @@ async fn info(access: &Access) -> Result<Outcome, String> {
             predecessor: node.predecessor,
             successors: node.successors,
             version: node.version,
+            positions: node
+                .positions
+                .iter()
+                .map(|index| Peer::new(node.peer.address(), *index))
+                .collect(),
         })),
         other => Err(unexpected(other)),
     }
@@ -272,7 +277,7 @@ async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
     let members = members_of(access).await?;
     let member = access.member();
     let peer = address::resolve(text, member.address(), access.space(), &members).await?;
-    if peer == member {
+    if peer.address() == member.address() {
         let began = Instant::now();
         access.request(member.address(), Request::Info).await?;
         return Ok(Outcome::Pong { peer, micros: began.elapsed().as_micros() as u64 });
@@ -298,7 +303,8 @@ async fn walk(access: &Access) -> Result<Vec<NodeState>, String> {
     let mut asked = 0;
     while let Some(&peer) = known.get(asked) {
         asked += 1;
-        if let Ok(Response::Info(node)) = access.request(peer.address(), Request::Info).await
+        let request = Request::Position { index: peer.index() };
+        if let Ok(Response::Info(node)) = access.request(peer.address(), request).await
             && node.member
             && node.peer == peer
         {

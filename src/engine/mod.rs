@@ -120,6 +120,9 @@ pub struct Config {
     pub params: Params,
     /// Entries in the successor list.
     pub successors: usize,
+    /// Places on the ring that it holds, at least one, at most
+    /// [`crate::limits::MAX_VNODES`]: the more, the more evenly keys fall on hosts.
+    pub vnodes: u16,
     /// Time between stabilizations.
     pub stabilize: Duration,
     /// Where catalogue, blobs, peers and logs live. `None`: the default for
@@ -172,6 +175,7 @@ impl Config {
             reshare: true,
             params: Params { ring: "chordal".to_owned(), space: Space::default(), replicas: 3 },
             successors: 16,
+            vnodes: 1,
             stabilize: Duration::from_secs(1),
             data_dir: None,
             download_dir: None,
@@ -245,13 +249,14 @@ impl Node {
         };
         store.set_quota(config.quota);
         let params = remembered_params(&store, &recovery, &config.params);
-        let core = chord::Node::new(
-            chord::Config {
+        let core = chord::Host::new(
+            &chord::Config {
                 params: params.clone(),
                 successors: config.successors,
                 stabilize: config.stabilize,
             },
             address,
+            config.vnodes,
         );
         let me = core.peer();
         let (identity, identities) = watch::channel(Identity { me, params });

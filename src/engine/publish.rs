@@ -157,7 +157,7 @@ impl Publisher {
     }
 
     /// Takes in what the core noticed, and tells it.
-    pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
+    pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Host, shared: &Shared) {
         let now = Instant::now();
         if self.bursts.shows(notice, now) {
             let (level, step, text) = events::describe(notice, core.params().space);
@@ -196,6 +196,23 @@ impl Publisher {
         }
     }
 
+    /// The tables of a position besides the first one changed: files may have
+    /// another role now.
+    pub(super) fn moved(&mut self, notice: &Notice, position: Option<Peer>, core: &chord::Host) {
+        let space = core.params().space;
+        if let (Notice::Joined { .. }, Some(peer)) = (notice, position) {
+            let (id, at, of) = (space.show(peer.id(space)), core.positions().len(), core.vnodes());
+            let text = format!("this node holds place {id} ({peer}) as well: {at} of {of}");
+            self.line(Level::Info, Some(Step::Joined), text);
+        }
+        if let Notice::Renamed { .. } = notice {
+            let (level, step, text) = events::describe(notice, space);
+            self.line(level, Some(step), text);
+        }
+        self.files_changed = true;
+        self.touch();
+    }
+
     /// A lookup that somebody watches begins.
     pub(super) fn lookup_begins(&mut self, ticket: Ticket, text: String, key: Id) {
         self.lookups += 1;
@@ -225,7 +242,7 @@ impl Publisher {
     pub(super) fn publish_if_due(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         shared: &Shared,
     ) {
@@ -245,7 +262,7 @@ impl Publisher {
     pub(super) fn publish_now(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         shared: &Shared,
     ) {
@@ -270,7 +287,7 @@ impl Publisher {
     fn snapshot(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         shared: &Shared,
         before: &Snapshot,
@@ -286,6 +303,7 @@ impl Publisher {
         Snapshot {
             uptime_ms: now.saturating_duration_since(self.started).as_millis() as u64,
             me: core.peer(),
+            positions: core.positions(),
             ring: params.ring.clone(),
             space: params.space,
             replicas: params.replicas,
@@ -322,7 +340,7 @@ impl Publisher {
         &mut self,
         now: Instant,
         known: &[Peer],
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         before: &[Member],
     ) -> Vec<Member> {
@@ -344,7 +362,11 @@ impl Publisher {
             .iter()
             .map(|&peer| Member {
                 peer,
-                liveness: if peer == me { Liveness::Up } else { links.liveness(peer.address()) },
+                liveness: if peer.address() == me.address() {
+                    Liveness::Up
+                } else {
+                    links.liveness(peer.address())
+                },
             })
             .chain(gone.map(|&peer| Member { peer, liveness: Liveness::Dead }))
             .collect();
@@ -355,7 +377,7 @@ impl Publisher {
 
     /// Zave's properties over what the census has seen of every member; until
     /// it has seen all of them, the last result stands.
-    fn health(&mut self, core: &chord::Node, known: &[Peer]) -> Health {
+    fn health(&mut self, core: &chord::Host, known: &[Peer]) -> Health {
         let states = core.observed();
         let seen = |peer: &Peer| states.iter().any(|state| state.peer == *peer);
         if known.iter().all(seen) {
@@ -367,7 +389,7 @@ impl Publisher {
     fn files(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         shared: &Arc<Vec<FileRow>>,
         before: &Snapshot,
     ) -> Arc<Vec<FileRow>> {
@@ -413,7 +435,7 @@ impl Publisher {
 }
 
 /// The files held here as the dashboard and `ls` show them, by name.
-pub(super) fn file_rows(core: &chord::Node) -> Vec<FileRow> {
+pub(super) fn file_rows(core: &chord::Host) -> Vec<FileRow> {
     let space = core.params().space;
     core.files_held()
         .into_iter()
@@ -430,7 +452,7 @@ pub(super) fn file_rows(core: &chord::Node) -> Vec<FileRow> {
 }
 
 /// The finger table as the view shows it.
-pub(super) fn finger_rows(core: &chord::Node) -> Vec<Finger> {
+pub(super) fn finger_rows(core: &chord::Host) -> Vec<Finger> {
     core.fingers()
         .into_iter()
         .map(|row| Finger { index: row.index, start: row.start, node: row.node })
@@ -449,7 +471,7 @@ pub(super) fn summarise(report: &Report) -> Health {
     }
 }
 
-fn standing(core: &chord::Node) -> Standing {
+fn standing(core: &chord::Host) -> Standing {
     match core.standing() {
         chord::Standing::New | chord::Standing::Joining => Standing::Joining,
         chord::Standing::Member if core.successors().is_empty() => Standing::Alone,
@@ -460,12 +482,13 @@ fn standing(core: &chord::Node) -> Standing {
 }
 
 /// The snapshot of a node that has not started yet.
-pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
+pub(super) fn first_snapshot(core: &chord::Host) -> Snapshot {
     let params = core.params();
     let me = core.peer();
     Snapshot {
         uptime_ms: 0,
         me,
+        positions: vec![me],
         ring: params.ring.clone(),
         space: params.space,
         replicas: params.replicas,
@@ -499,6 +522,7 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
     let same_files = Arc::ptr_eq(&before.files, &after.files) || before.files == after.files;
     !(same_files
         && before.me == after.me
+        && before.positions == after.positions
         && before.ring == after.ring
         && before.space == after.space
         && before.replicas == after.replicas

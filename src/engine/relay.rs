@@ -159,8 +159,8 @@ pub(super) struct Part {
 /// along the ring, and nobody is sent bytes because a stranger says so. `None`:
 /// this node is in no ring.
 pub(super) async fn along_the_ring(shared: &Shared, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
-    let looked = shared
-        .look(|core| (core.standing() == Standing::Member).then(|| core.successors().to_vec()));
+    let looked =
+        shared.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood()));
     let successors = looked.await??;
     rest.retain(|peer| successors.contains(peer));
     rest.truncate(usize::from(MAX_REPLICAS));

@@ -295,7 +295,8 @@ pub(super) async fn chain(shared: &Shared, name: &FileName) -> Vec<Peer> {
     let name = name.clone();
     let looked = shared.look(move |core| {
         let params = core.params();
-        relay::chain(params.space, &name, core.peer(), core.successors(), params.replicas)
+        let node = core.responsible_node(name.key(params.space));
+        relay::chain(params.space, &name, node.peer(), node.successors(), params.replicas)
     });
     looked.await.unwrap_or_default()
 }

@@ -175,6 +175,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
     Snapshot {
         uptime_ms: 60_000,
         me,
+        positions: vec![me],
         ring: "chordal".to_owned(),
         space,
         replicas: COPIES,

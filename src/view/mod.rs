@@ -31,8 +31,10 @@ pub use outcome::{CommandFailed, Outcome};
 pub struct Snapshot {
     /// Milliseconds since the node's start, at the moment of the snapshot.
     pub uptime_ms: u64,
-    /// The node.
+    /// The node, at the first of its places.
     pub me: Peer,
+    /// All places that it holds on the ring, that one first.
+    pub positions: Vec<Peer>,
     /// Its ring's name.
     pub ring: String,
     /// Its ring's size.

@@ -34,4 +34,5 @@ mod sources;
 mod swarm;
 mod tape;
 mod trees;
+mod vnodes;
 mod wire;

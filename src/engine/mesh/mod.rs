@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::chord::placement::others;
 use crate::chord::{CensusState, Command, Reply, Standing};
 use crate::limits::MAX_SAY_BYTES;
 use crate::mesh::bucket::{Bucket, Rate};
@@ -461,7 +462,7 @@ impl Driver {
 /// known, the owners of random keys: each member is as likely as its range is
 /// wide, wherever it is.
 async fn candidates(shared: &Shared) -> Vec<Peer> {
-    let look = |core: &crate::chord::Node| {
+    let look = |core: &crate::chord::Host| {
         (core.standing() == Standing::Member).then(|| (core.members(), core.params().space))
     };
     let Some(Some(((mut members, census), space))) = shared.look(look).await else {
@@ -478,7 +479,8 @@ async fn candidates(shared: &Shared) -> Vec<Peer> {
         members = owners;
     }
     fastrand::shuffle(&mut members);
-    members
+    // Links are between hosts.
+    others(shared.me().me, members).collect()
 }
 
 #[cfg(test)]

@@ -247,7 +247,12 @@ impl<'a> Diagram<'a> {
         single.sort_by_key(|(_, liveness)| *liveness as u8);
         for (peer, liveness) in single {
             let Some(cell) = self.circle.cell(self.on_rim(peer)) else { continue };
-            set(buf, cell, glyphs.liveness(liveness), theme.liveness(liveness));
+            if snapshot.positions.contains(&peer) {
+                // Another place of this node.
+                set(buf, cell, glyphs.me, theme.accent);
+            } else {
+                set(buf, cell, glyphs.liveness(liveness), theme.liveness(liveness));
+            }
             self.taken.push(Rect::new(cell.x, cell.y, 1, 1));
         }
         if let Some(cell) = self.circle.cell(self.on_rim(snapshot.me)) {
@@ -327,7 +332,7 @@ impl<'a> Diagram<'a> {
             let id = space.show(peer.id(space));
             let id = text::middle(&id, 8).into_owned();
             let address = text::short_address(peer, &snapshot.me);
-            let is_me = *peer == snapshot.me;
+            let is_me = snapshot.positions.contains(peer);
             let chosen = matches!(self.selected, Some(Selected::Node(p)) if p == *peer);
             let style = match (is_me || chosen, self.on_path(*peer)) {
                 (true, _) => theme.focus,

@@ -134,6 +134,10 @@ fn segments(scene: Scene) -> Vec<Segment> {
     );
     let short = format!(":{}", snapshot.me.address().port());
     add(1, false, vec![(snapshot.me.to_string(), theme.text), (short, theme.text)]);
+    if snapshot.positions.len() > 1 {
+        let n = snapshot.positions.len().to_string();
+        add(4, false, vec![(format!("{n} places"), theme.text)]);
+    }
     if app.nodes.len() > 1 || app.lab {
         let n = format!("{}/{}", app.shown + 1, app.nodes.len());
         add(4, false, vec![(format!("node {n}"), theme.accent), (n, theme.accent)]);
