@@ -26,6 +26,8 @@ mod operation;
 mod queue;
 mod scenario;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod turn;
 mod world;
