@@ -288,13 +288,13 @@ impl Replicas {
     ) {
         let Some(span) = ring.range() else { return };
         for peer in ring.partners() {
-            if is_open(asks, *peer, compares) {
+            if is_open(asks, peer, compares) {
                 continue;
             }
-            if let Some(partner) = self.partners.get_mut(peer).filter(|partner| which(partner)) {
+            if let Some(partner) = self.partners.get_mut(&peer).filter(|partner| which(partner)) {
                 partner.to_compare = vec![Branch::ALL];
                 partner.moved = false;
-                self.compare_next(ring, *peer, span, asks, out);
+                self.compare_next(ring, peer, span, asks, out);
             }
         }
     }
@@ -521,7 +521,7 @@ impl Replicas {
             }
         }
         for peer in wanted {
-            self.partners.entry(*peer).or_default();
+            self.partners.entry(peer).or_default();
         }
         if let Some(range) = ring.range()
             && self.range != Some(range)
