@@ -302,6 +302,23 @@ impl Replicas {
         }
     }
 
+    /// The node was built as a member of a settled ring ([`super::Node::stabilized`]):
+    /// without a record here, its partners hold none of its range either.
+    pub(super) fn built(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if self.disk.is_empty() {
+            self.range = ring.range();
+            let partners = ring.partners().iter();
+            self.partners = partners.map(|peer| (*peer, Partner::settled())).collect();
+        } else {
+            self.regroup(ring, asks, out);
+        }
+    }
+
     /// Answers a question of another node.
     pub(super) fn ask(
         &mut self,

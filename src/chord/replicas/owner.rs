@@ -35,6 +35,13 @@ pub(super) struct Partner {
     pub(super) retried: BTreeSet<FileName>,
 }
 
+impl Partner {
+    /// One that has been compared with and held the same.
+    pub(super) fn settled() -> Partner {
+        Partner { settled: true, same: true, ..Partner::default() }
+    }
+}
+
 /// A holder's answer to a comparison.
 #[derive(Debug)]
 pub(super) struct Compared {
