@@ -34,6 +34,8 @@ pub(super) struct TestNode {
     /// Whether its disk has no room for files.
     pub(super) no_room: bool,
     disk: BTreeMap<FileName, Record>,
+    /// Contents that came over a chain and that no record names yet.
+    unclaimed: BTreeSet<ContentHash>,
     /// Its commands; they die with it.
     commands: Vec<Ticket>,
 }
@@ -126,6 +128,7 @@ impl Cluster {
             full: false,
             no_room: false,
             disk: BTreeMap::new(),
+            unclaimed: BTreeSet::new(),
             commands: Vec::new(),
         };
         self.nodes.insert(peer, node);
@@ -178,6 +181,7 @@ impl Cluster {
             }
         }
         self.node(peer).disk.clear();
+        self.node(peer).unclaimed.clear();
     }
 
     /// The crashed node starts again with its disk.
@@ -270,6 +274,8 @@ impl Cluster {
         for node in self.nodes.values_mut() {
             node.full = false;
             node.no_room = false;
+            // Their time is over.
+            node.unclaimed.clear();
         }
         self.notice();
         self.collect_all();
@@ -418,7 +424,20 @@ impl Cluster {
 
     pub(super) fn begin_put(&mut self, at: Peer, file: &str, byte: u8, overwrite: bool) -> Ticket {
         let (name, root) = (name(file), content(byte));
-        self.command(at, Command::Commit { name, root, size: 100, overwrite })
+        let elsewhere = if self.nodes[&at].no_room { self.chain(at, root) } else { Vec::new() };
+        self.command(at, Command::Commit { name, root, size: 100, overwrite, elsewhere })
+    }
+
+    /// The bytes for which a node has no room go to the next ones that have; to
+    /// which.
+    pub(super) fn chain(&mut self, at: Peer, root: ContentHash) -> Vec<Peer> {
+        let next = self.nodes[&at].successors.iter();
+        let with_room = next.filter(|peer| self.nodes[peer].alive && !self.nodes[peer].no_room);
+        let chain: Vec<Peer> = with_room.take(usize::from(self.replicas)).copied().collect();
+        for peer in &chain {
+            self.node(*peer).unclaimed.insert(root);
+        }
+        chain
     }
 
     pub(super) fn offer(&mut self, file: &str, byte: u8, overwrite: bool) -> Option<Reply> {
@@ -593,7 +612,9 @@ impl Cluster {
                 assert_ne!(to, at, "a node writes to itself");
                 self.sent += 1;
                 self.sent_bytes += codec::encode(&message).expect("it fits").len();
-                if let Message::Ask { ask: Ask::Offer { records }, .. } = &message {
+                if let Message::Ask { ask: Ask::Offer { records }, .. }
+                | Message::Ask { ask: Ask::Entrust { records, .. }, .. } = &message
+                {
                     self.longest_page = self.longest_page.max(records.len());
                 }
                 self.events.push(Event::Deliver { from: at, to, message });
@@ -612,8 +633,9 @@ impl Cluster {
                 let (name, answered) = self.commands.get_mut(&ticket).expect("a command");
                 assert_eq!(answered.replace(reply.clone()), None, "one reply to a command");
                 let name = name.clone();
-                if let Reply::Stored { version, wanted, holders } = reply {
-                    assert_eq!(holders[0], at);
+                if let Reply::Stored { version, wanted, holders, full } = reply {
+                    assert_eq!(holders.contains(&at), !full.contains(&at));
+                    assert_eq!(holders[0] == at, holders.contains(&at), "the owner first");
                     assert_eq!(holders.len(), usize::from(wanted));
                     self.promise(name, version, holders.len());
                 }

@@ -15,7 +15,7 @@ use cluster::{Cluster, content, name};
 /// The end of a put that everybody expects to work.
 fn stored(reply: Option<Reply>) -> (Version, Vec<Peer>, u8) {
     match reply {
-        Some(Reply::Stored { version, holders, wanted }) => (version, holders, wanted),
+        Some(Reply::Stored { version, holders, wanted, .. }) => (version, holders, wanted),
         other => panic!("not stored: {other:?}"),
     }
 }
