@@ -45,7 +45,7 @@ use super::super::{Effect, Effects, Failure, Notice, Reply, Standing, StoreOp, T
 use super::holder::{Job, Wish};
 use super::puts::copies_wait;
 use super::standins::FULL_ROUNDS;
-use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice};
+use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
 
 /// Names that an owner without room answers for: a bound on memory (about 32 MiB
 /// with ordinary names). Beyond it puts are refused, and repair finds the names
@@ -89,23 +89,30 @@ impl Replicas {
         let known = |peer: &&Peer| there.contains(peer);
         let asked: BTreeSet<Peer> = ring.successors.iter().filter(known).copied().collect();
         if asked.is_empty() || self.disk.count_elsewhere() >= MAX_ELSEWHERE {
-            let failure = nobody(ring, Vec::new());
+            let failure = nobody(ring, &[]);
             return out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });
         }
         let (timer, after) = (Timer::Copies(command), copies_wait(record.size()));
         out.push(Effect::Arm { timer, after });
-        let key = record.key(ring.space);
-        let span = Span { from: key, to: key };
-        for peer in &asked {
-            let page = vec![(record.name.clone(), record.version)];
-            let (why, branch) = (Why::Place, Branch::ALL);
-            let purpose = FileAsk::Offer { why, peer: *peer, span, branch, records: page };
-            let ask = Ask::Entrust { records: vec![record.clone()], holders: there.clone() };
-            asks.ask(*peer, ask, Purpose::Files(purpose), out);
-        }
         let placing = Placing { record, command, asked, full: Vec::new(), there };
+        entrust(ring, &placing, asks, out);
         let ticket = self.ticket();
         self.occupy(ticket, Job::Place(placing));
+    }
+
+    /// The periodic round: those that have not said whether they hold a new record
+    /// are asked again, for their word may be lost.
+    pub(super) fn ask_placing(
+        &self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        for job in self.jobs.values() {
+            if let Job::Place(placing) = job {
+                entrust(ring, placing, asks, out);
+            }
+        }
     }
 
     /// Whether this peer may say that it holds this version of a name, of which
@@ -227,7 +234,7 @@ impl Replicas {
         out: &mut Effects,
     ) {
         if let Some(placing) = self.end_placing(name) {
-            refuse(placing.command, nobody(ring, placing.full), out);
+            refuse(placing.command, nobody(ring, &placing.full), out);
         }
         self.advance(ring, name, false, asks, out);
         self.fetch(out);
@@ -382,9 +389,27 @@ impl Replicas {
     }
 }
 
+/// Entrusts a new record to those that have not been asked or not answered.
+fn entrust(ring: &RingView<'_>, placing: &Placing, asks: &mut Asks<Purpose>, out: &mut Effects) {
+    let Placing { record, asked, there, .. } = placing;
+    let key = record.key(ring.space);
+    let span = Span { from: key, to: key };
+    let page = vec![(record.name.clone(), record.version)];
+    let open = |ask: &FileAsk| matches!(ask, FileAsk::Offer { why: Why::Place, records, .. } if *records == page);
+    let free = |peer: &&Peer| !is_open(asks, **peer, open);
+    let asked: Vec<Peer> = asked.iter().filter(free).copied().collect();
+    for peer in asked {
+        let (why, branch) = (Why::Place, Branch::ALL);
+        let purpose = FileAsk::Offer { why, peer, span, branch, records: page.clone() };
+        let ask = Ask::Entrust { records: vec![record.clone()], holders: there.clone() };
+        asks.ask(peer, ask, Purpose::Files(purpose), out);
+    }
+}
+
 /// Nobody has room for what this node has none for.
-fn nobody(ring: &RingView<'_>, others: Vec<Peer>) -> Failure {
-    let full = std::iter::once(ring.me).chain(others).collect();
+fn nobody(ring: &RingView<'_>, others: &[Peer]) -> Failure {
+    let others = ring.successors.iter().filter(|peer| others.contains(peer));
+    let full = std::iter::once(ring.me).chain(others.copied()).collect();
     Failure::TooFewCopies { holders: Vec::new(), wanted: ring.wanted(), full }
 }
 

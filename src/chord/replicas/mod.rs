@@ -372,7 +372,9 @@ impl Replicas {
                     _ => {
                         match why {
                             Why::Handover => self.next_stray(ring, asks, out),
-                            Why::Place => self.place_answered(ring, from, &records, None, asks, out),
+                            Why::Place => {
+                                self.place_answered(ring, from, &records, None, asks, out)
+                            }
                             Why::Put | Why::Repair | Why::Return => {}
                         }
                         return;
@@ -430,6 +432,7 @@ impl Replicas {
             self.bring_home(ring, out);
             self.inspect(ring, |_| true, asks, out);
             self.offer_puts(ring, asks, out);
+            self.ask_placing(ring, asks, out);
             self.fetch_absent(ring, out);
         }
         self.hand_over(ring, asks, out);

@@ -213,11 +213,7 @@ impl Replicas {
         let wished = self.wishes.get(name).map(|wish| &wish.record);
         let absent = self.absent.get(name).map(|absent| &absent.record);
         let durable = self.disk.get(name).map(|held| &held.record);
-        durable
-            .into_iter()
-            .chain(wished)
-            .chain(absent)
-            .max_by_key(|record| record.version)
+        durable.into_iter().chain(wished).chain(absent).max_by_key(|record| record.version)
     }
 
     /// Whether any record of this name is here or on its way.

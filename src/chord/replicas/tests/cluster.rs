@@ -196,6 +196,14 @@ impl Cluster {
         self.look(peer);
     }
 
+    /// The node starts again before anybody has noticed that it was away.
+    pub(super) fn kill_and_revive(&mut self, peer: Peer) {
+        let promised = self.promised.clone();
+        self.kill(peer);
+        self.revive(peer);
+        self.promised = promised;
+    }
+
     pub(super) fn begin_leave(&mut self, peer: Peer) {
         self.node(peer).standing = Standing::Leaving;
         self.lower();
@@ -279,6 +287,13 @@ impl Cluster {
         }
         self.notice();
         self.collect_all();
+        self.run();
+        // So is that of puts that wait for them.
+        for ticket in self.waiting() {
+            self.everywhere(|replicas, ring, asks, out| {
+                replicas.place_late(ring, ticket, asks, out);
+            });
+        }
         self.rounds(rounds);
         self.assert_in_place();
         let wanted = self.members().len().min(usize::from(self.replicas));
@@ -388,21 +403,29 @@ impl Cluster {
 
     /// The time of all waiting commands is over.
     pub(super) fn fire_copies(&mut self) {
-        let tickets: Vec<Ticket> = self
-            .armed
-            .iter()
-            .filter_map(|timer| match timer {
-                Timer::Copies(ticket) => Some(*ticket),
-                _ => None,
-            })
-            .collect();
-        for ticket in tickets {
+        for ticket in self.waiting() {
             self.armed.remove(&Timer::Copies(ticket));
-            for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
-                self.with(peer, |replicas, ring, asks, out| {
-                    replicas.copies_late(ring, ticket, asks, out);
-                });
-            }
+            self.everywhere(|replicas, ring, asks, out| {
+                replicas.copies_late(ring, ticket, asks, out);
+            });
+        }
+    }
+
+    /// Commands that wait for copies.
+    fn waiting(&self) -> Vec<Ticket> {
+        let tickets = self.armed.iter().filter_map(|timer| match timer {
+            Timer::Copies(ticket) => Some(*ticket),
+            _ => None,
+        });
+        tickets.collect()
+    }
+
+    fn everywhere(
+        &mut self,
+        call: impl Fn(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects),
+    ) {
+        for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.with(peer, &call);
         }
     }
 
@@ -426,6 +449,13 @@ impl Cluster {
         let (name, root) = (name(file), content(byte));
         let elsewhere = if self.nodes[&at].no_room { self.chain(at, root) } else { Vec::new() };
         self.command(at, Command::Commit { name, root, size: 100, overwrite, elsewhere })
+    }
+
+    /// A command, until nothing more happens.
+    pub(super) fn commit(&mut self, at: Peer, commit: Command) -> Option<Reply> {
+        let ticket = self.command(at, commit);
+        self.run();
+        self.reply(ticket)
     }
 
     /// The bytes for which a node has no room go to the next ones that have; to
@@ -667,16 +697,21 @@ impl Cluster {
         self.lower();
     }
 
-    /// More copies than there are members are not promised.
+    /// More copies than there are members are not promised, and none on an owner
+    /// that has no room.
     fn lower(&mut self) {
-        let members = self.members().len().max(1);
-        for (_, floor) in self.promised.values_mut() {
-            *floor = (*floor).min(members);
+        let members = self.members();
+        for (name, (_, floor)) in &mut self.promised {
+            let placed = placement(self.space, name.key(self.space), &members, 1);
+            let owner = placed.first().map(|owner| &self.nodes[owner].replicas);
+            let full = owner.and_then(|owner| owner.disk.get(name)).is_some_and(|held| !held.here);
+            *floor = (*floor).min((members.len() - usize::from(full)).max(1));
         }
     }
 
     /// What must hold after every step.
     fn check(&mut self, at: Peer) {
+        self.lower();
         for (name, (version, floor)) in &self.promised {
             let copies = durable(&self.nodes, name, *version);
             assert!(copies >= *floor, "{name}: {copies} of {floor} copies, after a step of {at}");
