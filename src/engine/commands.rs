@@ -68,11 +68,8 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             }
             let name = files::name_for(&path, name.as_deref())?;
             let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
-            let put = async || {
-                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                files::put(&access, &path, name, overwrite, &transfer, &transfer).await
-            };
-            let result = put().await;
+            let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
+            let result = in_turn(&transfer, Box::pin(put)).await;
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
@@ -85,21 +82,15 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             }
             let place = files::place_for(to.as_ref(), &shared.download_dir)?;
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let get = async || {
-                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                get::get(&access, &name, &place, &transfer, &transfer).await
-            };
-            let got = get().await;
+            let get = get::get(&access, &name, &place, &transfer, &transfer);
+            let got = in_turn(&transfer, Box::pin(get)).await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Request { name, peer, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir)?;
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let get = async || {
-                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                get::request(&access, &name, &peer, &place, &transfer, &transfer).await
-            };
-            let got = get().await;
+            let get = get::request(&access, &name, &peer, &place, &transfer, &transfer);
+            let got = in_turn(&transfer, Box::pin(get)).await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
@@ -116,6 +107,15 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
     }
+}
+
+/// Some work, once it is the turn of its transfer.
+async fn in_turn<T>(
+    transfer: &Transfer,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+    work.await
 }
 
 /// What a directory is put and got with.

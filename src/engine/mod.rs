@@ -47,6 +47,7 @@ use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
 use transfers::Transfers;
 use trust::Reputations;
+use unclaimed::Unclaimed;
 
 mod accept;
 mod access;
@@ -54,6 +55,7 @@ mod address;
 mod board;
 mod bursts;
 pub mod client;
+mod clock;
 mod commands;
 mod connection;
 mod control;
@@ -96,6 +98,7 @@ mod tombstones;
 mod transfers;
 mod tree;
 mod trust;
+mod unclaimed;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -285,6 +288,7 @@ impl Node {
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
             remembering: Arc::default(),
+            unclaimed: Unclaimed::default(),
             dropping: Arc::new(Semaphore::new(DROPS_AT_ONCE)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

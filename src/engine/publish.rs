@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -21,6 +21,7 @@ use crate::view::{
 };
 
 use super::bursts::Notices;
+use super::clock::unix_ms;
 use super::events;
 use super::links::Links;
 use super::remembered;
@@ -137,9 +138,8 @@ impl Publisher {
     }
 
     fn line(&mut self, level: Level, step: Option<Step>, text: String) {
-        let unix_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
-        if self.events.try_send(UiEvent { unix_ms, level, step, text: clean(text) }).is_err() {
+        let event = UiEvent { unix_ms: unix_ms(), level, step, text: clean(text) };
+        if self.events.try_send(event).is_err() {
             self.dropped += 1;
             self.touch();
         }
