@@ -339,7 +339,8 @@ pub(super) fn commit(
     mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
 ) -> Result<DataResponse, DataError> {
     let Wanted { name, root, size, overwrite } = wanted.clone();
-    let command = Command::Commit { name, root, size, overwrite };
+    let elsewhere = Vec::new();
+    let command = Command::Commit { name, root, size, overwrite, elsewhere };
     let (tell, mut heard) = mpsc::unbounded_channel();
     let shared = shared.clone();
     let reply = runtime.spawn(async move { shared.core_watched(command, Some(tell), None).await });
@@ -356,7 +357,7 @@ pub(super) fn commit(
     }
     let reply = runtime.block_on(reply).ok().flatten();
     Ok(match reply {
-        Some(Reply::Stored { version, holders, wanted }) => {
+        Some(Reply::Stored { version, holders, wanted, .. }) => {
             DataResponse::Stored { version, holders, wanted, already: false }
         }
         Some(Reply::Upload(upload)) => refusal(wanted, upload),

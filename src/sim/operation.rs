@@ -458,7 +458,7 @@ impl World {
         self.hosts[spot.host as usize].extra_mut().disk.take_in(root, size);
         self.enter_stage(id, Stage::Committed(owner, life), WORD);
         let ticket = self.ticket(Wait::Owner(id, number));
-        let command = Command::Commit { name, root, size, overwrite: true };
+        let command = Command::Commit { name, root, size, overwrite: true, elsewhere: Vec::new() };
         self.feed(spot, Input::Command { ticket, command }, None);
     }
 
@@ -492,7 +492,7 @@ impl World {
                 self.enter_stage(id, Stage::Sending(owner, life), way);
             }
             Reply::Upload(Upload::Already { version, holders, wanted })
-            | Reply::Stored { version, holders, wanted } => {
+            | Reply::Stored { version, holders, wanted, .. } => {
                 let outcome = match action {
                     Action::Remove => Outcome::Removed { version },
                     _ => Outcome::Stored { version, holders, wanted },
