@@ -96,12 +96,21 @@ impl User {
         } else {
             format!("user {}/{}", self.number, self.random.usize(0..OWN_NAMES))
         };
+        if self.made < OWN_NAMES {
+            // First there must be something.
+            return self.put(&name).await;
+        }
         match self.random.u32(0..100) {
             0..40 => self.put(&name).await,
             40..50 => self.remove(&name).await,
             50..54 => self.put_directory().await,
             54..58 => self.get_directory().await,
             58..63 => self.get_shared().await,
+            63..94 => {
+                let names = self.world.history.names();
+                let name = self.random.choice(names).unwrap_or(name);
+                self.get(&name).await;
+            }
             _ => self.get(&name).await,
         }
     }

@@ -420,7 +420,7 @@ impl Conductor {
         }
         let dirs: Vec<(SocketAddr, PathBuf)> =
             up.iter().map(|address| (*address, self.data_dir(*address))).collect();
-        for what in disks::examine(&dirs, &settled, &self.world.history.unacknowledged(), strict) {
+        for what in disks::examine(&dirs, &settled, strict) {
             self.world.history.wrong(what);
         }
         Ok(())

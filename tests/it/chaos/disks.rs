@@ -23,35 +23,45 @@ const KNOWN: [&str; 9] = [
 ];
 
 /// Everything that is wrong with the directories of nodes that were in a settled
-/// state when they were killed. `unacknowledged`: contents whose bytes a broken
-/// put may have left, up to the next start. `strict`: every node has what belongs
-/// to it and nothing else.
+/// state when they were killed. Opening them is what a start does: what a broken
+/// put or a copy on its way out left is gone after it. `strict`: every node has
+/// what belongs to it and nothing else; otherwise all have enough of it together.
 pub(crate) fn examine(
     dirs: &[(SocketAddr, PathBuf)],
     settled: &Settled,
-    unacknowledged: &BTreeSet<ContentHash>,
     strict: bool,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
+    let mut copies: BTreeMap<String, usize> = BTreeMap::new();
     for (address, dir) in dirs {
         let mut found = Vec::new();
-        if let Err(why) = one(dir, *address, settled, unacknowledged, strict, &mut found) {
-            found.push(why);
+        match one(dir, &mut found) {
+            Ok(records) => {
+                for (name, record) in &records {
+                    let newest = settled.records.get(name);
+                    if newest.is_some_and(|newest| newest.version == record.version) {
+                        *copies.entry(name.clone()).or_default() += 1;
+                    }
+                }
+                if strict {
+                    misplaced(*address, &records, settled, &mut found);
+                }
+            }
+            Err(why) => found.push(why),
         }
         wrong.extend(found.into_iter().map(|what| format!("the disk of {address}: {what}")));
+    }
+    for (name, record) in &settled.records {
+        let (here, wanted) = (copies.get(name).copied().unwrap_or(0), settled.copies);
+        if here < wanted {
+            wrong.push(format!("{here} of {wanted} disks have {record:?}"));
+        }
     }
     wrong
 }
 
-fn one(
-    dir: &Path,
-    address: SocketAddr,
-    settled: &Settled,
-    unacknowledged: &BTreeSet<ContentHash>,
-    strict: bool,
-    wrong: &mut Vec<String>,
-) -> Result<(), String> {
-    let before = blobs(dir)?;
+/// What is wrong with one directory by itself, and its records.
+fn one(dir: &Path, wrong: &mut Vec<String>) -> Result<BTreeMap<String, Record>, String> {
     let (store, recovery) = Store::open(dir).map_err(|error| error.to_string())?;
     if recovery.rebuilt || !recovery.notes.is_empty() {
         wrong.push(format!("after SIGKILL: {:?}", recovery.notes));
@@ -60,9 +70,6 @@ fn one(
         recovery.records.iter().map(|record| (record.name.to_string(), record.clone())).collect();
     let live = records.values().filter(|record| !record.is_deleted());
     let named: BTreeSet<ContentHash> = live.map(|record| record.version.root).collect();
-    for orphan in before.difference(&named).filter(|root| !unacknowledged.contains(*root)) {
-        wrong.push(format!("{orphan} is nobody's"));
-    }
     let after = blobs(dir)?;
     if after != named {
         wrong.push(format!("blobs are {after:?}, records name {named:?}"));
@@ -75,22 +82,6 @@ fn one(
             Ok(manifest) if manifest.root() == *root => {}
             other => wrong.push(format!("{}: {other:?}", path.display())),
         }
-    }
-    for (name, record) in &settled.records {
-        let belongs = settled.holders.get(name).is_some_and(|holders| holders.contains(&address));
-        match records.get(name) {
-            Some(here) if here.version == record.version => {}
-            Some(here) if strict || belongs => wrong.push(format!("{here:?}, not {record:?}")),
-            None if belongs => wrong.push(format!("no {record:?}")),
-            _ => {}
-        }
-    }
-    let all = records.keys().filter(|name| {
-        let holders = settled.holders.get(*name);
-        !holders.is_some_and(|holders| holders.contains(&address))
-    });
-    for name in all.filter(|_| strict) {
-        wrong.push(format!("{name} does not belong here: {:?}", records[name]));
     }
     // What broken uploads left goes within the hour, or when room is needed.
     while store.give_way() {}
@@ -107,7 +98,26 @@ fn one(
             wrong.push(format!("what is {}?", entry.display()));
         }
     }
-    Ok(())
+    Ok(records)
+}
+
+/// What is not where it belongs.
+fn misplaced(
+    address: SocketAddr,
+    records: &BTreeMap<String, Record>,
+    settled: &Settled,
+    wrong: &mut Vec<String>,
+) {
+    let belongs =
+        |name: &String| settled.holders.get(name).is_some_and(|holders| holders.contains(&address));
+    for (name, record) in settled.records.iter().filter(|(name, _)| belongs(name)) {
+        if records.get(name).map(|here| here.version) != Some(record.version) {
+            wrong.push(format!("{:?}, not {record:?}", records.get(name)));
+        }
+    }
+    for (name, record) in records.iter().filter(|(name, _)| !belongs(name)) {
+        wrong.push(format!("{name} does not belong here: {record:?}"));
+    }
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, String> {

@@ -24,7 +24,7 @@
 //! were destroyed at once are *forgiven*: what was acknowledged before does not
 //! bind them any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -284,19 +284,6 @@ impl History {
     /// Every name that was ever put.
     pub(crate) fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
-    }
-
-    /// Contents of which some put was not acknowledged, or that were replaced:
-    /// a crash may leave their bytes.
-    pub(crate) fn unacknowledged(&self) -> BTreeSet<ContentHash> {
-        let state = self.state();
-        let operations = state.names.values().flat_map(|name| &name.operations);
-        let open = operations.filter(|operation| operation.end.is_none());
-        open.filter_map(|operation| match operation.value {
-            Value::Content(root) => Some(root),
-            Value::Nothing => None,
-        })
-        .collect()
     }
 }
 

@@ -73,6 +73,8 @@ pub(crate) struct Settled {
     pub(crate) records: BTreeMap<String, Record>,
     /// Who has it on the disk.
     pub(crate) holders: BTreeMap<String, Vec<SocketAddr>>,
+    /// How many these are at the least.
+    pub(crate) copies: usize,
 }
 
 /// Checks that these are one ordered ring and that every name has its copies, in
@@ -94,7 +96,11 @@ pub(crate) fn settled(seen: &[Seen], names: &[String], strict: bool) -> Result<S
             ));
         }
     }
-    let mut settled = Settled { records: BTreeMap::new(), holders: BTreeMap::new() };
+    let mut settled = Settled {
+        records: BTreeMap::new(),
+        holders: BTreeMap::new(),
+        copies: peers.len().min(usize::from(COPIES)),
+    };
     for name in names {
         let versions = ring.iter().filter_map(|seen| seen.known.get(name));
         let Some(newest) = versions.max_by_key(|record| record.version) else { continue };
