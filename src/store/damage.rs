@@ -128,7 +128,7 @@ impl Store {
         let records = catalogue.referring(root)?;
         for record in &records {
             let (name, version) = (record.name.clone(), record.version);
-            commits.change(Change::Forget { name, version }, catalogue)?;
+            commits.change(Change::Forget { name, version }, catalogue, blobs)?;
         }
         Ok(SetAside { records, kept })
     }

@@ -36,6 +36,8 @@ struct State {
     dead: bool,
     /// What it says to have; `None`: what the real one has.
     space: Option<Space>,
+    /// The journal lies on a file system of its own.
+    split: bool,
     /// How to take back what is not durable, oldest first.
     undo: Vec<Undo>,
 }
@@ -66,6 +68,11 @@ impl FaultyDisk {
     /// From now on the disk says to have that much space.
     pub(super) fn set_space(&self, space: Space) {
         self.state().space = Some(space);
+    }
+
+    /// From now on `recent/` is said to lie on another file system than the rest.
+    pub(super) fn split(&self) {
+        self.state().split = true;
     }
 
     /// Whether the fault was met.
@@ -123,6 +130,23 @@ impl FaultyDisk {
         self.state().undo.push(undo);
     }
 
+    /// What would be left of a file's bytes without power.
+    fn durable(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(path).ok()?;
+        let inode = fs::metadata(path).ok()?.ino();
+        for undo in self.state().undo.iter().rev() {
+            if let Undo::Bytes { file, offset, old, len } = undo
+                && file.metadata().is_ok_and(|found| found.ino() == inode)
+            {
+                let from = *offset as usize;
+                bytes.resize(bytes.len().max(from + old.len()), 0);
+                bytes[from..from + old.len()].copy_from_slice(old);
+                bytes.resize(*len as usize, 0);
+            }
+        }
+        Some(bytes)
+    }
+
     fn wrap(&self, path: &Path, existed: bool) -> io::Result<Box<dyn DiskFile>> {
         let file = File::options().read(true).write(true).open(path)?;
         if !existed {
@@ -168,6 +192,11 @@ impl Disk for FaultyDisk {
         RealDisk.size(path)
     }
 
+    fn file_system(&self, path: &Path) -> io::Result<u64> {
+        self.whole()?;
+        Ok(u64::from(self.state().split && path.ends_with("recent")))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         self.whole()?;
         RealDisk.list(dir)
@@ -175,7 +204,7 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.whole()?;
-        let replaced = fs::read(to).ok();
+        let replaced = self.durable(to);
         RealDisk.rename(from, to)?;
         self.note(Undo::Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
         Ok(())
@@ -183,7 +212,7 @@ impl Disk for FaultyDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.whole()?;
-        if let Ok(bytes) = fs::read(path) {
+        if let Some(bytes) = self.durable(path) {
             RealDisk.remove(path)?;
             self.note(Undo::Removed { path: path.to_owned(), bytes });
         }
@@ -262,6 +291,15 @@ impl DiskFile for FaultyFile {
             Undo::Bytes { file, .. } => file.metadata().map_or(true, |found| found.ino() != inode),
             _ => true,
         });
+        Ok(())
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        self.disk.whole()?;
+        let mut state = self.disk.state();
+        if !state.split {
+            state.undo.clear();
+        }
         Ok(())
     }
 }
