@@ -38,6 +38,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// Nodes that also share a file from where it lies.
 const SHARERS: usize = 2;
 
+/// Members of which a new node is told.
+const CONTACTS: usize = 3;
+
 /// One node over its whole life.
 struct Slot {
     node: NodeProcess,
@@ -183,7 +186,8 @@ impl Conductor {
     fn start(&mut self) {
         let number = self.slots.len();
         let mut arguments: Vec<String> = Vec::new();
-        if let Some(contact) = self.contact(number) {
+        // Two of these may die before it has heard of anybody else.
+        for contact in self.contacts(number) {
             arguments.extend(["--join".to_owned(), contact.to_string()]);
         }
         if let Some((_, quota)) = self.plan.small.filter(|(node, _)| *node == number) {
@@ -221,14 +225,15 @@ impl Conductor {
         (0..self.slots.len()).filter(|at| self.slots[*at].state == State::Up)
     }
 
-    /// A member for this node to join through: not always the same.
-    fn contact(&self, node: usize) -> Option<SocketAddr> {
+    /// Members for this node to join through: not always the same.
+    fn contacts(&self, node: usize) -> Vec<SocketAddr> {
         let up: Vec<usize> = self.up().filter(|other| *other != node).collect();
         let known: Vec<usize> =
             up.iter().copied().filter(|other| !self.coming.contains(other)).collect();
-        let from = if known.is_empty() { &up } else { &known };
-        let at = (self.plan.seed as usize).wrapping_add(self.slots.len()) % from.len().max(1);
-        from.get(at).map(|other| self.address(*other))
+        let mut from = if known.is_empty() { up } else { known };
+        let turn = (self.plan.seed as usize).wrapping_add(self.slots.len()) % from.len().max(1);
+        from.rotate_left(turn);
+        from.into_iter().take(CONTACTS).map(|other| self.address(other)).collect()
     }
 
     /// Tells the clients of nodes that have come to be on the ring.
@@ -278,9 +283,10 @@ impl Conductor {
             Step::Kill(node) | Step::Wipe(node) => self.kill(node),
             Step::Restart { node, told } => {
                 self.left();
-                let contact = self.contact(node).filter(|_| told).map(|at| at.to_string());
+                let contacts = if told { self.contacts(node) } else { Vec::new() };
+                let contacts: Vec<String> = contacts.iter().map(ToString::to_string).collect();
                 let more: Vec<&str> =
-                    contact.iter().flat_map(|contact| ["--join", contact.as_str()]).collect();
+                    contacts.iter().flat_map(|contact| ["--join", contact.as_str()]).collect();
                 self.slots[node].node.restart(&more);
                 self.slots[node].state = State::Up;
                 self.coming.insert(node);

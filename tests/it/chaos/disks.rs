@@ -19,7 +19,7 @@ const KNOWN: [&str; 9] = [
     "damaged",
     "peers.toml",
     "log",
-    "journal",
+    "recent",
 ];
 
 /// Everything that is wrong with the directories of nodes that were in a settled
@@ -115,8 +115,11 @@ fn misplaced(
             wrong.push(format!("{:?}, not {record:?}", records.get(name)));
         }
     }
+    // A copy that the node was about to give up may still be there, as it was.
     for (name, record) in records.iter().filter(|(name, _)| !belongs(name)) {
-        wrong.push(format!("{name} does not belong here: {record:?}"));
+        if settled.records.get(name).map(|settled| settled.version) != Some(record.version) {
+            wrong.push(format!("{name} does not belong here: {record:?}"));
+        }
     }
 }
 
