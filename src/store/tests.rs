@@ -2,6 +2,7 @@
 
 mod check;
 mod crash;
+mod faults;
 mod group;
 mod journal;
 mod opening;
@@ -11,7 +12,7 @@ use std::io::Read;
 
 use tempfile::TempDir;
 
-use super::faulty::{Fault, FaultyDisk};
+use super::faulty::{Fault, FaultyDisk, Part};
 use super::*;
 use crate::record::Content;
 

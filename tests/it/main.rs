@@ -3,6 +3,7 @@
 
 mod attack;
 mod chain;
+mod chaos;
 mod cli;
 mod cluster;
 mod dashboard;

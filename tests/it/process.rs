@@ -213,6 +213,12 @@ impl NodeProcess {
         self.home.path().join("data")
     }
 
+    /// Its directories stay when it is dropped: where they are.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.home.disable_cleanup(true);
+        self.home.path()
+    }
+
     /// What the process wrote to its standard error so far, over all restarts.
     pub(crate) fn log(&self) -> String {
         log(self.home.path())

@@ -15,7 +15,7 @@ pub(super) enum Deed {
 }
 
 /// The records that should be there, and the next version's counter.
-type Model = BTreeMap<FileName, Record>;
+pub(super) type Model = BTreeMap<FileName, Record>;
 
 pub(super) fn record_of(deed: &Deed, counter: u64) -> Option<Record> {
     match deed {
@@ -25,7 +25,7 @@ pub(super) fn record_of(deed: &Deed, counter: u64) -> Option<Record> {
     }
 }
 
-fn after(model: &Model, deed: &Deed, counter: u64) -> Model {
+pub(super) fn after(model: &Model, deed: &Deed, counter: u64) -> Model {
     let mut model = model.clone();
     match (deed, record_of(deed, counter)) {
         (_, Some(record)) => drop(model.insert(record.name.clone(), record)),
@@ -50,7 +50,7 @@ pub(super) fn perform(store: &Store, deed: &Deed, counter: u64) -> Result<(), In
     Ok(())
 }
 
-fn model_of(store: &Store) -> Model {
+pub(super) fn model_of(store: &Store) -> Model {
     store.records().unwrap().into_iter().map(|record| (record.name.clone(), record)).collect()
 }
 
