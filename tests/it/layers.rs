@@ -36,8 +36,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("view", &[]),
     ("store", &["transfer::manifest", "transfer::pieces"]),
     ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "store"]),
+    ("sim", &["wire", "chord", "transfer", "view"]),
     ("ui", &["view"]),
-    ("cli", &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "ui"]),
+    (
+        "cli",
+        &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "sim", "ui"],
+    ),
 ];
 
 /// Files that open a pure module, which bans clocks, random numbers, I/O and
@@ -54,6 +58,7 @@ const PURE: &[&str] = &[
     "transfer/mod.rs",
     "mesh/mod.rs",
     "registry/mod.rs",
+    "sim/mod.rs",
 ];
 
 /// The line that switches those bans on.
