@@ -286,7 +286,12 @@ impl Bars {
             match glyphs {
                 Glyphs::Unicode => {
                     line.extend(std::iter::repeat_n(EIGHTHS[7], eighths / 8));
-                    line.extend(eighths.checked_rem(8).filter(|rest| *rest > 0).map(|rest| EIGHTHS[rest - 1]));
+                    line.extend(
+                        eighths
+                            .checked_rem(8)
+                            .filter(|rest| *rest > 0)
+                            .map(|rest| EIGHTHS[rest - 1]),
+                    );
                 }
                 Glyphs::Ascii => line.extend(std::iter::repeat_n('#', (eighths + 4) / 8)),
             }
@@ -404,9 +409,13 @@ contacts
 
     #[test]
     fn numbers_of_a_scale_are_short() {
-        for (value, text) in
-            [(1_048_576.0, "1 048 576"), (0.5, "0.50"), (0.001, "0.001"), (-1_000.0, "-1 000"), (7.0, "7")]
-        {
+        for (value, text) in [
+            (1_048_576.0, "1 048 576"),
+            (0.5, "0.50"),
+            (0.001, "0.001"),
+            (-1_000.0, "-1 000"),
+            (7.0, "7"),
+        ] {
             assert_eq!(short(value), text);
         }
     }

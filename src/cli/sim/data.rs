@@ -118,7 +118,12 @@ mod tests {
             key,
             columns: columns.iter().map(|&(key, title)| Column { key, title }).collect(),
             rows: vec![
-                vec![Cell::Count(7), Cell::Share(1.0 / 3.0, 1), Cell::Word("a, \"b\"".into()), Cell::Met(true)],
+                vec![
+                    Cell::Count(7),
+                    Cell::Share(1.0 / 3.0, 1),
+                    Cell::Word("a, \"b\"".into()),
+                    Cell::Met(true),
+                ],
                 vec![Cell::Count(8), Cell::None, Cell::Word("c".into()), Cell::Met(false)],
             ],
         };
@@ -143,7 +148,10 @@ mod tests {
                 { "n": 8, "share": null, "word": "c", "met": false },
             ])
         );
-        assert_eq!((&value["seed"], &value["met"], &value["trace"]), (&json!(9), &json!(false), &json!("ab")));
+        assert_eq!(
+            (&value["seed"], &value["met"], &value["trace"]),
+            (&json!(9), &json!(false), &json!("ab"))
+        );
         assert_eq!(value["targets"][0]["met"], json!(false));
     }
 

@@ -134,5 +134,8 @@ fn judge(report: &Report) -> Result<(), Failure> {
 
 /// What to say when a file cannot be written.
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!("cannot write {}: {error}; check the path and the room", path.display()))
+    Failure::Failed(format!(
+        "cannot write {}: {error}; check the path and the room",
+        path.display()
+    ))
 }

@@ -50,7 +50,11 @@ fn table_lines(table: &Table, look: Look) -> Vec<String> {
             let gap = " ".repeat(widths[at].saturating_sub(cell.width()));
             let lead = if at > 0 { "  " } else { "" };
             line.push_str(lead);
-            line.push_str(&if is_word(at) { format!("{cell}{gap}") } else { format!("{gap}{cell}") });
+            line.push_str(&if is_word(at) {
+                format!("{cell}{gap}")
+            } else {
+                format!("{gap}{cell}")
+            });
         }
         line.trim_end().to_owned()
     };

@@ -27,7 +27,7 @@ use super::report::{Cell, Cost, Report, Table, Target, columns};
 use super::{About, part_seed};
 
 /// What people are told of it.
-pub const ABOUT: About = About {
+pub(super) const ABOUT: About = About {
     name: "churn",
     summary: "lookups while nodes come and go",
     details: "\
@@ -46,10 +46,10 @@ paper's nodes leave, these crash. Rings: the same experiment by another implemen
 
 /// A ring that is smaller has more churn for each node than it can live with;
 /// above, the run takes longer than anybody waits.
-pub const LIMITS: RangeInclusive<u64> = 200..=10_000;
+pub(super) const LIMITS: RangeInclusive<u64> = 200..=10_000;
 
 /// Nodes without `--nodes`, as in the paper.
-pub const NODES: u64 = 1_000;
+pub(super) const NODES: u64 = 1_000;
 
 /// Entries of each successor list, as in the paper.
 const SUCCESSORS: usize = 20;
@@ -76,7 +76,7 @@ const MOST: [(u32, u64); 2] = [(5, 1), (40, 15)];
 
 /// Lookups under churn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Churn {
+pub(super) struct Churn {
     nodes: u64,
     seed: u64,
     lookups: u64,
@@ -136,12 +136,12 @@ impl Plan {
 
 impl Churn {
     /// On a ring of about so many nodes.
-    pub const fn new(nodes: u64, seed: u64) -> Churn {
+    pub(super) const fn new(nodes: u64, seed: u64) -> Churn {
         Churn { nodes, seed, lookups: LOOKUPS }
     }
 
     /// Carries it out.
-    pub fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, told: Told<'_>) -> Report {
         let steps = Steps::new(paper::CHURN.len() as u64 * self.lookups, told);
         let rows = crew::each(&paper::CHURN, |&published| self.row(published, &steps));
         self.report(&rows)
@@ -205,7 +205,9 @@ impl Churn {
 
     fn report(&self, rows: &[Row]) -> Report {
         let most = |row: &Row| {
-            MOST.iter().find(|(percent, _)| *percent == row.published.percent).map(|(_, most)| *most)
+            MOST.iter()
+                .find(|(percent, _)| *percent == row.published.percent)
+                .map(|(_, most)| *most)
         };
         let met = |row: &Row, most: u64| {
             row.judged.counted() > 0 && row.judged.failed_per(LOOKUPS) <= most as f64

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub type Told<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Counts the steps of all parts together.
-pub struct Steps<'a> {
+pub(super) struct Steps<'a> {
     told: Told<'a>,
     done: AtomicU64,
     of: u64,
@@ -21,13 +21,13 @@ pub struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// None of `of` is done.
-    pub fn new(of: u64, told: Told<'a>) -> Steps<'a> {
+    pub(super) fn new(of: u64, told: Told<'a>) -> Steps<'a> {
         told(0, of);
         Steps { told, done: AtomicU64::new(0), of }
     }
 
     /// So many more are done.
-    pub fn add(&self, steps: u64) {
+    pub(super) fn add(&self, steps: u64) {
         let done = self.done.fetch_add(steps, Ordering::Relaxed) + steps;
         (self.told)(done.min(self.of), self.of);
     }
@@ -41,7 +41,10 @@ impl std::fmt::Debug for Steps<'_> {
 
 /// Carries out every part, as many at a time as the machine has processors. The
 /// last part is begun first: experiments name their largest part last.
-pub fn each<Part: Sync, End: Send>(parts: &[Part], work: impl Fn(&Part) -> End + Sync) -> Vec<End> {
+pub(super) fn each<Part: Sync, End: Send>(
+    parts: &[Part],
+    work: impl Fn(&Part) -> End + Sync,
+) -> Vec<End> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(parts.len());
     let ends: Vec<Mutex<Option<End>>> = parts.iter().map(|_| Mutex::new(None)).collect();
     let left = AtomicUsize::new(parts.len());

@@ -30,7 +30,7 @@ use super::stats::Sample;
 use super::{About, part_seed};
 
 /// What people are told of it.
-pub const ABOUT: About = About {
+pub(super) const ABOUT: About = About {
     name: "durability",
     summary: "files lost against p^k, and while hosts come and go",
     details: "\
@@ -48,10 +48,10 @@ Source: DHash (CFS, SOSP 2001; Sit, 2008) and Carbonite (NSDI 2006).",
 
 /// Fewer hosts than twice the successor list know each other all; above, the
 /// run takes longer than anybody waits.
-pub const LIMITS: RangeInclusive<u64> = 40..=1_000;
+pub(super) const LIMITS: RangeInclusive<u64> = 40..=1_000;
 
 /// Hosts without `--nodes`.
-pub const HOSTS: u64 = 100;
+pub(super) const HOSTS: u64 = 100;
 
 /// Numbers of copies.
 const COPIES: [u8; 4] = [1, 2, 3, 4];
@@ -94,7 +94,7 @@ const REPAIR: Duration = Duration::from_secs(40);
 
 /// Files lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Durability {
+pub(super) struct Durability {
     hosts: u64,
     seed: u64,
     rings: u64,
@@ -127,12 +127,12 @@ struct Loss {
 
 impl Durability {
     /// On rings of so many hosts.
-    pub const fn new(hosts: u64, seed: u64) -> Durability {
+    pub(super) const fn new(hosts: u64, seed: u64) -> Durability {
         Durability { hosts, seed, rings: RINGS, churned: CHURNED_RINGS }
     }
 
     /// Carries it out.
-    pub fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, told: Told<'_>) -> Report {
         let mut parts = Vec::new();
         for copies in COPIES {
             for percent in SHARES {
@@ -161,8 +161,7 @@ impl Durability {
     }
 
     fn world(&self, copies: u8, seed: u64) -> World {
-        let setup =
-            Setup { seed, hosts: self.hosts as u32, replicas: copies, ..Setup::default() };
+        let setup = Setup { seed, hosts: self.hosts as u32, replicas: copies, ..Setup::default() };
         World::settled(&setup, &mut |_, _| {})
     }
 
@@ -176,8 +175,7 @@ impl Durability {
 
         let hosts: Vec<HostId> = world.hosts().collect();
         let p = f64::from(percent) / 100.0;
-        let dead: Vec<HostId> =
-            hosts.into_iter().filter(|_| world.chance().happens(p)).collect();
+        let dead: Vec<HostId> = hosts.into_iter().filter(|_| world.chance().happens(p)).collect();
         dead.iter().for_each(|host| world.crash(*host));
         let step = Duration::from_secs(1);
         let whole = |world: &World| files::is_whole(world, world.hosts());
@@ -232,8 +230,7 @@ impl Durability {
         world.until(WHOLE_WITHIN, step, whole);
         world.run(REPAIR);
         let names: Vec<FileName> = stored.keys().cloned().collect();
-        let lives =
-            |name: &FileName| !files::holders(&world, name, stored[name]).is_empty();
+        let lives = |name: &FileName| !files::holders(&world, name, stored[name]).is_empty();
         let lives: Vec<bool> = names.iter().map(lives).collect();
         let read = files::get(&mut world, &names, &[]);
         let beyond =
@@ -252,7 +249,12 @@ impl Durability {
 
     fn report(&self, parts: &[Part], losses: &[Loss]) -> Report {
         let of = |wanted: &dyn Fn(&Part) -> bool| -> Vec<&Loss> {
-            parts.iter().zip(losses).filter(|(part, _)| wanted(part)).map(|(_, loss)| loss).collect()
+            parts
+                .iter()
+                .zip(losses)
+                .filter(|(part, _)| wanted(part))
+                .map(|(_, loss)| loss)
+                .collect()
         };
         let mut at_once = Vec::new();
         for copies in COPIES {

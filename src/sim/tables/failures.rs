@@ -19,7 +19,7 @@ use super::report::{Cell, Cost, Report, Table, Target, columns};
 use super::{About, part_seed};
 
 /// What people are told of it.
-pub const ABOUT: About = About {
+pub(super) const ABOUT: About = About {
     name: "failures",
     summary: "lookups after up to half of all nodes failed at once",
     details: "\
@@ -34,10 +34,10 @@ N = 1000, r = 20.",
 };
 
 /// With fewer nodes, lists of 20 know everybody.
-pub const LIMITS: RangeInclusive<u64> = 100..=100_000;
+pub(super) const LIMITS: RangeInclusive<u64> = 100..=100_000;
 
 /// Nodes without `--nodes`, as in the paper.
-pub const NODES: u64 = 1_000;
+pub(super) const NODES: u64 = 1_000;
 
 /// Entries of each successor list, as in the paper.
 const SUCCESSORS: usize = 20;
@@ -47,7 +47,7 @@ const LOOKUPS: u64 = 10_000;
 
 /// Lookups after many failures at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failures {
+pub(super) struct Failures {
     nodes: u64,
     seed: u64,
     lookups: u64,
@@ -63,12 +63,12 @@ struct Row {
 
 impl Failures {
     /// On a ring of so many nodes.
-    pub const fn new(nodes: u64, seed: u64) -> Failures {
+    pub(super) const fn new(nodes: u64, seed: u64) -> Failures {
         Failures { nodes, seed, lookups: LOOKUPS }
     }
 
     /// Carries it out.
-    pub fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, told: Told<'_>) -> Report {
         let parts = paper::FAILURES.len() as u64;
         let steps = Steps::new(parts * (self.nodes + self.lookups), told);
         let rows = crew::each(&paper::FAILURES, |&paper| self.row(paper, &steps));

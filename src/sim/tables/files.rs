@@ -25,13 +25,13 @@ const LOOK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The names of so many files.
-pub fn names(prefix: &str, count: u64) -> Vec<FileName> {
+pub(super) fn names(prefix: &str, count: u64) -> Vec<FileName> {
     (0..count).filter_map(|number| FileName::new(&format!("{prefix}-{number}")).ok()).collect()
 }
 
 /// Stores every name from a random one of these hosts (of all without any): the
 /// versions that were acknowledged.
-pub fn put(
+pub(super) fn put(
     world: &mut World,
     names: &[FileName],
     from: &[HostId],
@@ -46,7 +46,7 @@ pub fn put(
 
 /// Reads every name from a random one of these hosts (of all without any): the
 /// versions that came; a name that could not be read is not among them.
-pub fn get(
+pub(super) fn get(
     world: &mut World,
     names: &[FileName],
     from: &[HostId],
@@ -93,7 +93,7 @@ fn each(
 }
 
 /// The living hosts whose disks hold this version of a name, or a newer one.
-pub fn holders(world: &World, name: &FileName, version: Version) -> Vec<HostId> {
+pub(super) fn holders(world: &World, name: &FileName, version: Version) -> Vec<HostId> {
     let holds = |host: &HostId| {
         let disk = world.host(*host).and_then(|host| host.disk());
         let record = disk.and_then(|disk| disk.newest(name));
@@ -104,7 +104,7 @@ pub fn holders(world: &World, name: &FileName, version: Version) -> Vec<HostId> 
 
 /// Whether these hosts are one ring, and it is ideal: every node a member, every
 /// list and predecessor right.
-pub fn is_whole(world: &World, hosts: impl IntoIterator<Item = HostId>) -> bool {
+pub(super) fn is_whole(world: &World, hosts: impl IntoIterator<Item = HostId>) -> bool {
     let nodes = hosts.into_iter().filter_map(|host| world.host(host)).flat_map(|host| host.nodes());
     let mut states: Vec<NodeState> = Vec::new();
     for node in nodes {

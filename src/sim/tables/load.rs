@@ -22,7 +22,7 @@ use super::report::{Cell, Cost, Report, Table, Target, columns};
 use super::stats::Tally;
 
 /// What people are told of it.
-pub const ABOUT: About = About {
+pub(super) const ABOUT: About = About {
     name: "load",
     summary: "how evenly keys fall on hosts with 1 to 20 virtual nodes",
     details: "\
@@ -37,10 +37,10 @@ Source: Chord (Stoica et al., IEEE/ACM ToN 2003), section on load balance.",
 
 /// Few hosts have no percentiles; more than these, with 20 places each, take
 /// longer than anybody waits.
-pub const LIMITS: RangeInclusive<u64> = 100..=100_000;
+pub(super) const LIMITS: RangeInclusive<u64> = 100..=100_000;
 
 /// Hosts without `--nodes`, as in the paper.
-pub const HOSTS: u64 = 10_000;
+pub(super) const HOSTS: u64 = 10_000;
 
 /// Keys to each host, as in the paper (10⁶ keys on 10⁴ hosts).
 const KEYS_PER_HOST: u64 = 100;
@@ -57,7 +57,7 @@ const BITS: u8 = 128;
 
 /// Keys on hosts, by how many virtual nodes each has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
+pub(super) struct Load {
     /// Hosts.
     pub hosts: u64,
     /// The seed of their addresses and of the keys.
@@ -74,7 +74,7 @@ struct Row {
 
 impl Load {
     /// Carries it out.
-    pub fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, told: Told<'_>) -> Report {
         let steps = Steps::new(paper::LOAD.len() as u64 * self.hosts * KEYS_PER_HOST, told);
         let rows = crew::each(&paper::LOAD, |&(vnodes, published)| {
             let keys = self.row(vnodes, &steps);
@@ -221,7 +221,8 @@ mod tests {
 
         let space = Space::new(BITS).expect("128 is allowed");
         let mut chance = Chance::new(3);
-        let ring: Vec<Peer> = (0..50).map(|host| Peer::new(address(host, &mut chance), 0)).collect();
+        let ring: Vec<Peer> =
+            (0..50).map(|host| Peer::new(address(host, &mut chance), 0)).collect();
         let mut sorted: Vec<Id> = ring.iter().map(|peer| peer.id(space)).collect();
         sorted.sort_unstable();
         for _ in 0..200 {

@@ -11,7 +11,7 @@ const BATCH: u64 = 500;
 
 /// How lookups ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub(super) struct Judged {
     /// Contacts that answered, the owner included, of those that ended right.
     pub path: Tally,
     /// Contacts that did not answer, of the same.
@@ -27,17 +27,17 @@ pub struct Judged {
 
 impl Judged {
     /// Lookups that count.
-    pub fn counted(&self) -> u64 {
+    pub(super) fn counted(&self) -> u64 {
         self.path.total() + self.failed()
     }
 
     /// Lookups that failed: answered wrong, or not at all.
-    pub const fn failed(&self) -> u64 {
+    pub(super) const fn failed(&self) -> u64 {
         self.wrong + self.unanswered
     }
 
     /// Of so many lookups, how many would have failed.
-    pub fn failed_per(&self, lookups: u64) -> f64 {
+    pub(super) fn failed_per(&self, lookups: u64) -> f64 {
         if self.counted() == 0 {
             return 0.0;
         }
@@ -45,7 +45,7 @@ impl Judged {
     }
 
     /// One more has ended.
-    pub fn count(&mut self, ended: &Ended) {
+    pub(super) fn count(&mut self, ended: &Ended) {
         match &ended.outcome {
             Outcome::Found(owner) if ended.truth == Some(*owner) => {
                 self.path.add(ended.contacts as usize);
@@ -62,7 +62,7 @@ impl Judged {
 const TRIES: usize = 32;
 
 /// A random host that is a member; `None`: none was found.
-pub fn some_member(world: &mut World) -> Option<HostId> {
+pub(super) fn some_member(world: &mut World) -> Option<HostId> {
     for _ in 0..TRIES {
         let host = world.some_host()?;
         let mut nodes = world.host(host)?.nodes();
@@ -74,7 +74,7 @@ pub fn some_member(world: &mut World) -> Option<HostId> {
 }
 
 /// Begins the lookup of a random key at a random member. `false`: there is none.
-pub fn begin(world: &mut World) -> bool {
+pub(super) fn begin(world: &mut World) -> bool {
     let Some(from) = some_member(world) else { return false };
     let wide = world.chance().wide();
     let key = world.space().id(wide);
@@ -83,7 +83,7 @@ pub fn begin(world: &mut World) -> bool {
 }
 
 /// So many lookups on a ring on which nothing else happens.
-pub fn at_rest(world: &mut World, lookups: u64, steps: &Steps<'_>) -> Judged {
+pub(super) fn at_rest(world: &mut World, lookups: u64, steps: &Steps<'_>) -> Judged {
     let mut judged = Judged::default();
     let mut left = lookups;
     while left > 0 {

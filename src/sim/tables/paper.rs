@@ -9,7 +9,7 @@ use super::stats::log2;
 /// A row of the paper's table on simultaneous failures (N = 1000, r = 20,
 /// 10 000 lookups, no repair).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Failed {
+pub(super) struct Failed {
     /// Nodes that failed, in percent.
     pub percent: u32,
     /// Mean path.
@@ -19,7 +19,7 @@ pub struct Failed {
 }
 
 /// The paper's table on simultaneous failures. No lookup failed in any row.
-pub const FAILURES: [Failed; 6] = [
+pub(super) const FAILURES: [Failed; 6] = [
     Failed { percent: 0, path: 3.84, timeouts: 0.0 },
     Failed { percent: 10, path: 4.03, timeouts: 0.60 },
     Failed { percent: 20, path: 4.22, timeouts: 1.17 },
@@ -30,7 +30,7 @@ pub const FAILURES: [Failed; 6] = [
 
 /// A row of the paper's table on churn (about 1000 nodes, r = 20).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Churned {
+pub(super) struct Churned {
     /// Joins, and as many leaves, in 100 seconds.
     pub percent: u32,
     /// Failed lookups of 10 000, the paper.
@@ -42,7 +42,7 @@ pub struct Churned {
 
 /// The paper's table on churn, and the same experiment by another
 /// implementation.
-pub const CHURN: [Churned; 5] = [
+pub(super) const CHURN: [Churned; 5] = [
     Churned { percent: 5, paper: 0, rings: 6 },
     Churned { percent: 10, paper: 0, rings: 17 },
     Churned { percent: 20, paper: 5, rings: 36 },
@@ -52,18 +52,18 @@ pub const CHURN: [Churned; 5] = [
 
 /// Keys of the 99th percentile of hosts as a multiple of the mean, by virtual
 /// nodes (10⁴ hosts): what a static ring measures.
-pub const LOAD: [(u16, f64); 5] = [(1, 4.6), (2, 3.3), (5, 2.4), (10, 1.9), (20, 1.65)];
+pub(super) const LOAD: [(u16, f64); 5] = [(1, 4.6), (2, 3.3), (5, 2.4), (10, 1.9), (20, 1.65)];
 
 /// Mean contacts of a lookup in a settled ring of `nodes` with lists of
 /// `successors`, the owner included and the lists consulted:
 /// ½·log₂N − ½·log₂r + 1.
-pub fn path(nodes: u64, successors: u64) -> f64 {
+pub(super) fn path(nodes: u64, successors: u64) -> f64 {
     (log2(nodes) - log2(successors)) / 2.0 + 1.0
 }
 
 /// Mean contacts measured on a static ring, with their 99th percentile: rows of
 /// the number of nodes, for r = 1 and for r = 2·log₂N.
-pub const PATHS: [(u64, [(f64, u64); 2]); 4] = [
+pub(super) const PATHS: [(u64, [(f64, u64); 2]); 4] = [
     (128, [(4.30, 7), (2.56, 4)]),
     (1_024, [(5.84, 9), (3.84, 6)]),
     (4_096, [(6.85, 10), (4.71, 8)]),

@@ -25,7 +25,7 @@ use super::report::{Cell, Cost, Report, Table, Target, columns};
 use super::{About, part_seed};
 
 /// What people are told of it.
-pub const ABOUT: About = About {
+pub(super) const ABOUT: About = About {
     name: "partition",
     summary: "two halves that serve apart and become one ring again",
     details: "\
@@ -43,10 +43,10 @@ Source: how a Chord ring is to merge is open in the papers; see ARCHITECTURE.md,
 
 /// Below, a half is smaller than a successor list needs; above, the run takes
 /// longer than anybody waits.
-pub const LIMITS: RangeInclusive<u64> = 20..=2_000;
+pub(super) const LIMITS: RangeInclusive<u64> = 20..=2_000;
 
 /// Hosts without `--nodes`.
-pub const HOSTS: u64 = 100;
+pub(super) const HOSTS: u64 = 100;
 
 /// Partitions, each of a ring of its own.
 const RUNS: u64 = 8;
@@ -81,7 +81,7 @@ const REPLACED: usize = 10;
 
 /// Rings cut in two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Partition {
+pub(super) struct Partition {
     hosts: u64,
     seed: u64,
     runs: u64,
@@ -129,12 +129,12 @@ impl Run {
 
 impl Partition {
     /// Of rings of so many hosts.
-    pub const fn new(hosts: u64, seed: u64) -> Partition {
+    pub(super) const fn new(hosts: u64, seed: u64) -> Partition {
         Partition { hosts, seed, runs: RUNS }
     }
 
     /// Carries it out.
-    pub fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, told: Told<'_>) -> Report {
         let steps = Steps::new(self.runs, told);
         let numbers: Vec<u64> = (0..self.runs).collect();
         let runs = crew::each(&numbers, |number| {
@@ -214,9 +214,8 @@ impl Partition {
     }
 
     fn report(&self, runs: &[Run]) -> Report {
-        let seconds = |span: Option<Duration>| {
-            Cell::of(span, |span| Cell::Number(span.as_secs_f64(), 1))
-        };
+        let seconds =
+            |span: Option<Duration>| Cell::of(span, |span| Cell::Number(span.as_secs_f64(), 1));
         let share = |(of, all): (u64, u64)| Cell::Share(of as f64 / all.max(1) as f64, 1);
         let table = Table {
             key: "partition",
@@ -294,9 +293,10 @@ fn agree(world: &World, newest: &BTreeMap<FileName, Version>) -> bool {
 }
 
 fn targets(runs: &[Run]) -> Vec<Target> {
-    let slowest = runs.iter().map(Run::rounds).fold(Some(0.0), |most: Option<f64>, rounds| {
-        Some(most?.max(rounds?))
-    });
+    let slowest = runs
+        .iter()
+        .map(Run::rounds)
+        .fold(Some(0.0), |most: Option<f64>, rounds| Some(most?.max(rounds?)));
     let lost: u64 = runs.iter().map(|run| run.lost).sum();
     let unequal: u64 = runs.iter().map(|run| run.unequal).sum();
     let apart = runs.iter().filter(|run| run.agreed.is_none()).count();

@@ -21,7 +21,7 @@ use super::stats::log2;
 use super::{About, part_seed};
 
 /// What people are told of it.
-pub const ABOUT: About = About {
+pub(super) const ABOUT: About = About {
     name: "paths",
     summary: "contacts of a lookup against the number of nodes",
     details: "\
@@ -38,10 +38,10 @@ take several GiB.",
 
 /// Below the first size there is nothing to compare; above, a machine's memory
 /// ends.
-pub const LIMITS: RangeInclusive<u64> = SMALLEST..=1 << 20;
+pub(super) const LIMITS: RangeInclusive<u64> = SMALLEST..=1 << 20;
 
 /// The largest ring without `--nodes`.
-pub const NODES: u64 = 1 << 14;
+pub(super) const NODES: u64 = 1 << 14;
 
 /// The smallest ring.
 const SMALLEST: u64 = 1 << 7;
@@ -63,7 +63,7 @@ const DISTRIBUTION: u64 = 1 << 12;
 
 /// Contacts of lookups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paths {
+pub(super) struct Paths {
     /// Nodes of the largest ring.
     nodes: u64,
     seed: u64,
@@ -82,12 +82,12 @@ struct Ring {
 
 impl Paths {
     /// Rings of up to so many nodes.
-    pub const fn new(nodes: u64, seed: u64) -> Paths {
+    pub(super) const fn new(nodes: u64, seed: u64) -> Paths {
         Paths { nodes, seed, lookups: LOOKUPS }
     }
 
     /// Carries it out.
-    pub fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, told: Told<'_>) -> Report {
         let sizes = self.sizes();
         let cost = |nodes: &u64| 2 * (nodes + self.lookups);
         let steps = Steps::new(sizes.iter().map(cost).sum(), told);
@@ -165,7 +165,9 @@ impl Paths {
             let what = if r == 1 { "static rings' mean" } else { "formula" };
             let mean = ring.judged.path.mean();
             Some(Target::new(
-                format!("mean within {TOLERANCE} of the {what} {expected:.2} at {nodes} nodes, r = {r}"),
+                format!(
+                    "mean within {TOLERANCE} of the {what} {expected:.2} at {nodes} nodes, r = {r}"
+                ),
                 match ring.judged.failed() {
                     0 => format!("{mean:.2}"),
                     failed => format!("{mean:.2}, and {failed} lookups failed"),
@@ -293,10 +295,14 @@ mod tests {
         assert_eq!(report.targets.len(), 2, "1 024 nodes, with and without lists");
         assert_eq!(report.missed().count(), 0, "{:#?}", report.targets);
         assert_eq!(report.tables[0].rows.len(), 8, "128 to 1 024 nodes");
-        let shares: f64 = report.tables[1].rows.iter().map(|row| match row[3] {
-            Cell::Share(share, _) => share,
-            ref other => panic!("{other:?}"),
-        }).sum();
+        let shares: f64 = report.tables[1]
+            .rows
+            .iter()
+            .map(|row| match row[3] {
+                Cell::Share(share, _) => share,
+                ref other => panic!("{other:?}"),
+            })
+            .sum();
         assert!((shares - 1.0).abs() < 1e-9, "a distribution: {shares}");
     }
 

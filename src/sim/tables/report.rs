@@ -50,7 +50,7 @@ pub struct Column {
 }
 
 /// Columns by their keys and titles.
-pub fn columns(list: &[(&'static str, &'static str)]) -> Vec<Column> {
+pub(super) fn columns(list: &[(&'static str, &'static str)]) -> Vec<Column> {
     list.iter().map(|&(key, title)| Column { key, title }).collect()
 }
 
@@ -73,12 +73,12 @@ pub enum Cell {
 
 impl Cell {
     /// A measurement with two decimals.
-    pub const fn two(value: f64) -> Cell {
+    pub(super) const fn two(value: f64) -> Cell {
         Cell::Number(value, 2)
     }
 
     /// The same where there may be none.
-    pub fn of<T>(value: Option<T>, cell: impl Fn(T) -> Cell) -> Cell {
+    pub(super) fn of<T>(value: Option<T>, cell: impl Fn(T) -> Cell) -> Cell {
         value.map_or(Cell::None, cell)
     }
 }
@@ -96,7 +96,7 @@ pub struct Target {
 
 impl Target {
     /// `what` was wanted, `found` came out.
-    pub fn new(what: impl Into<String>, found: impl Into<String>, met: bool) -> Target {
+    pub(super) fn new(what: impl Into<String>, found: impl Into<String>, met: bool) -> Target {
         Target { what: what.into(), found: found.into(), met }
     }
 }
