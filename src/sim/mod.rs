@@ -28,6 +28,8 @@ mod queue;
 mod scenario;
 mod setup;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod turn;
 mod world;
