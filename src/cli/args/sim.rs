@@ -74,7 +74,8 @@ pub(super) fn command() -> Command {
                     .help("the scenario, in TOML"),
             )
             .arg(seed().help("instead of the seed in the file"))
-            .arg(json()),
+            .arg(json())
+            .arg(csv()),
     )
 }
 
@@ -96,14 +97,7 @@ fn table(experiment: Experiment) -> Command {
         )
         .arg(seed().default_value(SEED.to_string()).help("where all chance comes from"))
         .arg(json())
-        .arg(
-            Arg::new("csv")
-                .long("csv")
-                .value_name("FILE")
-                .value_parser(clap::value_parser!(PathBuf))
-                .value_hint(ValueHint::FilePath)
-                .help("write the table to this file too, and further tables beside it"),
-        )
+        .arg(csv())
 }
 
 fn seed() -> Arg {
@@ -112,6 +106,15 @@ fn seed() -> Arg {
 
 fn json() -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help("answer as JSON")
+}
+
+fn csv() -> Arg {
+    Arg::new("csv")
+        .long("csv")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help("write the table to this file too, and further tables beside it")
 }
 
 /// A summary as the beginning of a text.
@@ -126,17 +129,14 @@ pub(super) fn read(given: &ArgMatches) -> Result<SimArgs, BadArgs> {
     let (word, given) = given.subcommand().ok_or_else(missing)?;
     let seed = given.get_one::<u64>("seed").copied();
     let json = given.get_flag("json");
+    let csv = given.get_one::<PathBuf>("csv").cloned();
     if word == "run" {
         let file = given.get_one::<PathBuf>("file").cloned().ok_or_else(missing)?;
-        return Ok(SimArgs { what: What::Run { file, seed }, json, csv: None });
+        return Ok(SimArgs { what: What::Run { file, seed }, json, csv });
     }
     let all = Experiment::ALL.into_iter();
     let experiment = all.into_iter().find(|one| one.about().name == word).ok_or_else(missing)?;
     let nodes = given.get_one("nodes").copied().unwrap_or(experiment.nodes());
     let seed = seed.unwrap_or(SEED);
-    Ok(SimArgs {
-        what: What::Table { experiment, nodes, seed },
-        json,
-        csv: given.get_one::<PathBuf>("csv").cloned(),
-    })
+    Ok(SimArgs { what: What::Table { experiment, nodes, seed }, json, csv })
 }
