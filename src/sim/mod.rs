@@ -23,9 +23,11 @@ mod files;
 mod host;
 mod network;
 mod operation;
+pub mod plot;
 mod queue;
 mod scenario;
 mod setup;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 mod trace;
