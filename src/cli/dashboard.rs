@@ -95,16 +95,35 @@ pub(super) async fn run(
 ) -> Result<ui::Ended, Failure> {
     // A lab ends as a whole: its nodes have nobody to hand files to.
     let leave_deadline = if lab.is_some() { Duration::ZERO } else { LEAVE_DEADLINE };
+    let options = ui::Options { leave_deadline, lab, ..options(screen) };
+    ui::run(feeds, options).await.map_err(blamed)
+}
+
+/// Shows one node of a simulation after the other, likewise.
+pub(super) async fn run_simulation(
+    feed: ui::Feed,
+    screen: ScreenArgs,
+    simulation: mpsc::Sender<ui::SimulationRequest>,
+    first_message: String,
+) -> Result<ui::Ended, Failure> {
     let options = ui::Options {
+        leave_deadline: Duration::ZERO,
+        simulation: Some(simulation),
+        first_message: Some(first_message),
+        ..options(screen)
+    };
+    ui::run(vec![feed], options).await.map_err(blamed)
+}
+
+/// What all dashboards have in common.
+fn options(screen: ScreenArgs) -> ui::Options {
+    ui::Options {
         ascii: screen.ascii.then_some(true),
         theme: theme(screen.theme),
         history: places::history(),
-        leave_deadline,
         log_dir: log::directory().map(ToOwned::to_owned),
-        lab,
-        first_message: None,
-    };
-    ui::run(feeds, options).await.map_err(blamed)
+        ..ui::Options::default()
+    }
 }
 
 /// Shows the dashboard of registries, likewise.

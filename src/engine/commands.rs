@@ -11,6 +11,7 @@ use crate::id::{Id, Space};
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
+use crate::picture;
 use crate::view::outcome::Info;
 use crate::view::text::quoted;
 use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind};
@@ -26,7 +27,6 @@ use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
 use super::provide;
-use super::publish;
 use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
@@ -152,7 +152,7 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Fingers => fingers(access).await,
         Command::Ring => {
             let states = walk(access).await?;
-            let health = publish::summarise(&Members::new(space, &states).report());
+            let health = picture::health(&Members::new(space, &states).report());
             let members = states.into_iter().map(|state| state.peer).collect();
             Ok(Outcome::Ring { members, health, space })
         }

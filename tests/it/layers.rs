@@ -35,7 +35,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("registry", &["wire"]),
     ("view", &[]),
     ("store", &["transfer::manifest", "transfer::pieces"]),
-    ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "store"]),
+    ("picture", &["chord", "view"]),
+    ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "picture", "store"]),
     ("ui", &["view"]),
     ("cli", &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "ui"]),
 ];
@@ -54,6 +55,7 @@ const PURE: &[&str] = &[
     "transfer/mod.rs",
     "mesh/mod.rs",
     "registry/mod.rs",
+    "picture/mod.rs",
 ];
 
 /// The line that switches those bans on.

@@ -34,7 +34,9 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
         };
         parts.push(Span::styled(unseen, theme.accent));
     } else {
-        parts.push(Span::styled("UTC · following", theme.dim));
+        let simulated = scene.snapshot.simulation.is_some();
+        let following = if simulated { "simulated · following" } else { "UTC · following" };
+        parts.push(Span::styled(following, theme.dim));
     }
     Line::from(join(parts, Span::styled(" · ", theme.dim)))
 }
