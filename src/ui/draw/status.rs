@@ -263,11 +263,7 @@ fn simulated(
     if simulation.parts > 1 {
         let parts = simulation.parts;
         let chip = |text: String| (text, theme.chip);
-        add(
-            3,
-            false,
-            vec![chip(format!(" CUT IN {parts} PARTS ")), chip(format!(" {parts} PARTS "))],
-        );
+        add(3, false, vec![chip(format!(" CUT IN {parts} "))]);
     }
     let hosts = text::count(u64::from(simulation.hosts), "host");
     let mut forms = vec![(hosts, theme.text)];
