@@ -51,6 +51,7 @@ pub mod placement;
 mod providers;
 mod replicas;
 mod ring;
+pub mod rtt;
 mod successors;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! - Control frames travel over one multiplexed connection per pair of peers
-//!   (`links`, `connection`); silence beyond a peer's adaptive limit (`rtt`)
+//!   (`links`, `connection`); silence beyond a peer's adaptive limit ([`crate::chord::rtt`])
 //!   and broken connections become the core's "no answer".
 //! - Bulk bytes travel over connections of their own, moved by blocking calls
 //!   on threads (`data`, `fetch`, `serve_data`).
@@ -80,7 +80,6 @@ mod publish;
 pub mod registry;
 mod relay;
 mod remembered;
-mod rtt;
 mod scan;
 mod scrub;
 mod search;

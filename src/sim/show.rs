@@ -133,12 +133,11 @@ impl Show {
         let space = world.space();
         let place = |peer: Peer| (peer.id(space), peer);
         let me = place(self.peer(world));
-        let mut places = world.nodes().map(|node| place(node.peer()));
+        let places = || world.nodes().map(|node| place(node.peer()));
         let next = if backwards {
-            let before = world.nodes().rev().map(|node| place(node.peer()));
-            before.clone().find(|other| *other < me).or_else(|| before.clone().next())
+            places().rev().find(|other| *other < me).or_else(|| places().next_back())
         } else {
-            places.clone().find(|other| *other > me).or_else(|| places.next())
+            places().find(|other| *other > me).or_else(|| places().next())
         };
         if let Some((_, peer)) = next {
             self.visit(world, peer);

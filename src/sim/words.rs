@@ -124,9 +124,7 @@ impl Words {
     /// An operation has ended: the number and the end of its command, if one waits
     /// for it.
     pub fn ended(&mut self, world: &World, operation: OpId, ended: &Ended) -> Option<(u64, End)> {
-        let waits = |(_, waits): &(u64, Waits)| {
-            matches!(waits, Waits::Operation { id, .. } if *id == operation)
-        };
+        let waits = |(_, waits): &(u64, Waits)| matches!(waits, Waits::Operation { id, .. } if *id == operation);
         let at = self.waiting.iter().position(waits)?;
         let (number, Waits::Operation { text, size, .. }) = self.waiting.swap_remove(at) else {
             return None;
@@ -202,9 +200,9 @@ fn left(world: &World, host: HostId, files: usize) -> Option<End> {
     match found.state() {
         State::Up | State::Paused => None,
         State::Left => {
-            let kept = found.disk().map_or(0, |disk| {
-                disk.records().filter(|record| !record.is_deleted()).count()
-            });
+            let kept = found
+                .disk()
+                .map_or(0, |disk| disk.records().filter(|record| !record.is_deleted()).count());
             Some(Ok(Outcome::Left { handed: files.saturating_sub(kept), kept }))
         }
         State::Crashed => Some(failed("the host died before it had left".to_owned())),

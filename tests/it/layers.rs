@@ -37,8 +37,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["transfer::manifest", "transfer::pieces"]),
     ("picture", &["chord", "view"]),
     ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "picture", "store"]),
+    ("sim", &["wire", "chord", "transfer", "mesh", "view", "picture"]),
     ("ui", &["view"]),
-    ("cli", &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "ui"]),
+    (
+        "cli",
+        &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "sim", "ui"],
+    ),
 ];
 
 /// Files that open a pure module, which bans clocks, random numbers, I/O and
@@ -56,6 +60,7 @@ const PURE: &[&str] = &[
     "mesh/mod.rs",
     "registry/mod.rs",
     "picture/mod.rs",
+    "sim/mod.rs",
 ];
 
 /// The line that switches those bans on.

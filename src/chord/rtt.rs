@@ -1,7 +1,8 @@
 //! Per-peer time limits from measured round trips.
 //!
 //! Jacobson's estimator as Bamboo uses it (USENIX'04, §4): mean + 4 · mean
-//! deviation. Silence beyond the limit is what the core hears as "no answer".
+//! deviation. Silence beyond the limit is what the core hears as "no answer". The
+//! core itself measures nothing: this is for its drivers, which all wait alike.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const GREATEST_LIMIT: Duration = Duration::from_secs(3);
 
 /// What is known about the round trips to one peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RoundTrips {
+pub struct RoundTrips {
     measured: Option<Measured>,
 }
 
@@ -29,7 +30,7 @@ struct Measured {
 
 impl RoundTrips {
     /// Takes a measured round trip in.
-    pub(super) fn sample(&mut self, trip: Duration) {
+    pub fn sample(&mut self, trip: Duration) {
         self.measured = Some(match self.measured {
             None => Measured { mean: trip, deviation: trip / 2 },
             Some(Measured { mean, deviation }) => Measured {
@@ -40,12 +41,12 @@ impl RoundTrips {
     }
 
     /// The smoothed round trip.
-    pub(super) fn mean(&self) -> Option<Duration> {
+    pub fn mean(&self) -> Option<Duration> {
         self.measured.map(|m| m.mean)
     }
 
     /// How long to wait for an answer.
-    pub(super) fn limit(&self) -> Duration {
+    pub fn limit(&self) -> Duration {
         match self.measured {
             None => FIRST_LIMIT,
             Some(m) => (m.mean + m.deviation * 4).clamp(LEAST_LIMIT, GREATEST_LIMIT),

@@ -1,0 +1,206 @@
+//! One event, and what follows from it: the only place that calls the core.
+
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use crate::chord::{Effect, Input, Notice, Reply, Standing, Timer};
+
+use super::World;
+use super::event::{Arrival, Event, Spot};
+use super::host::{HostId, State, kind};
+use super::network::Asker;
+
+/// Events kept for a host that is stopped: what comes beyond that is lost, as
+/// when its socket buffers are full.
+const MAX_HELD: usize = 10_000;
+
+impl World {
+    /// Lets one event happen.
+    pub(super) fn happen(&mut self, event: Event) {
+        self.record(&event);
+        match event {
+            Event::Deliver(parcel) => self.deliver(*parcel),
+            Event::Fire { spot, kind, generation } => self.fire(spot, kind, generation),
+            Event::Late { spot, life, host, index, nonce } => {
+                if self.is_at_work(spot, life, &event) {
+                    let from = self.peer_of(host, index);
+                    self.feed(spot, Input::NoAnswer { from, nonce }, None);
+                }
+            }
+            Event::Broken { spot, life, host, index } => {
+                if self.is_at_work(spot, life, &event) {
+                    let peer = self.peer_of(host, index);
+                    self.feed(spot, Input::PeerLost(peer), None);
+                }
+            }
+            Event::Work { job } => self.work(job),
+            Event::Step { operation, stage } => self.step_operation(operation, stage),
+            Event::Retry { spot, life } => self.retry(spot, life),
+            Event::Churn { what, generation } => self.churned(what, generation),
+            Event::Operate { what, generation } => self.operate(what, generation),
+            Event::Fault { number } => self.fault(number),
+        }
+    }
+
+    /// Puts an event into the trace.
+    fn record(&mut self, event: &Event) {
+        let trace = &mut self.trace;
+        trace.write_u64(self.now.as_micros());
+        let mut words = |kind: u8, parts: [u64; 3]| {
+            trace.write_u8(kind);
+            parts.into_iter().for_each(|part| trace.write_u64(part));
+        };
+        let at = |spot: &Spot| u64::from(spot.host) << 16 | u64::from(spot.position);
+        match event {
+            Event::Deliver(parcel) => {
+                parcel.from.hash(trace);
+                parcel.to.hash(trace);
+                parcel.message.hash(trace);
+            }
+            Event::Fire { spot, kind, generation } => {
+                words(1, [at(spot), (*kind).into(), (*generation).into()]);
+            }
+            Event::Late { spot, host, index, nonce, .. } => {
+                let peer = u64::from(*host) << 16 | u64::from(*index);
+                words(2, [at(spot), peer, (*nonce).into()]);
+            }
+            Event::Broken { spot, host, index, .. } => {
+                words(3, [at(spot), (*host).into(), (*index).into()]);
+            }
+            Event::Work { job } => words(4, [(*job).into(), 0, 0]),
+            Event::Step { operation, stage } => words(5, [*operation, (*stage).into(), 0]),
+            Event::Retry { spot, .. } => words(6, [at(spot), 0, 0]),
+            Event::Churn { what, .. } => match what {
+                Arrival::Join => words(7, [0; 3]),
+                Arrival::Leave => words(8, [0; 3]),
+                Arrival::End(host, life) => words(9, [(*host).into(), (*life).into(), 0]),
+            },
+            Event::Operate { what, .. } => words(10, [(*what).into(), 0, 0]),
+            Event::Fault { number } => words(11, [(*number).into(), 0, 0]),
+        }
+    }
+
+    /// Whether the process of this life runs; what happens to a stopped one is
+    /// kept for it.
+    fn is_at_work(&mut self, spot: Spot, life: u32, event: &Event) -> bool {
+        let Some(host) = self.hosts.get(spot.host as usize) else { return false };
+        if host.life != life {
+            return false;
+        }
+        match (host.state, event) {
+            (State::Up, _) => true,
+            (State::Paused, Event::Late { spot, life, host, index, nonce }) => {
+                let (host, index, nonce, life) = (*host, *index, *nonce, *life);
+                self.hold(spot.host, Event::Late { spot: *spot, life, host, index, nonce });
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Keeps an event for a host that is stopped.
+    pub(super) fn hold(&mut self, host: HostId, event: Event) {
+        if let Some(host) = self.hosts.get_mut(host as usize) {
+            let held = &mut host.extra_mut().held;
+            if held.len() < MAX_HELD {
+                held.push(event);
+            }
+        }
+    }
+
+    fn fire(&mut self, spot: Spot, kind: u8, generation: u32) {
+        let Some(host) = self.hosts.get_mut(spot.host as usize) else { return };
+        if host.state == State::Paused {
+            return self.hold(spot.host, Event::Fire { spot, kind, generation });
+        }
+        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
+        if let Some(timer) = position.fire(kind, generation) {
+            self.feed(spot, Input::Fired(timer), None);
+        }
+    }
+
+    /// Hands an input to a core and carries out what it says.
+    pub(super) fn feed(&mut self, spot: Spot, input: Input, asker: Option<&Asker>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(spot.host as usize) else { return };
+        let clock = host.clock(now);
+        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
+        position.node.handle(clock, input, &mut effects);
+        self.list(spot);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send { to, message } => {
+                    if let Some(from) = self.node(spot).map(crate::chord::Node::peer) {
+                        self.send(from, spot, to, message, asker);
+                    }
+                }
+                Effect::Arm { timer, after } => self.arm(spot, timer, after.start, after.end),
+                Effect::Disarm(timer) => {
+                    let host = &mut self.hosts[spot.host as usize];
+                    if let Some(position) = host.positions.get_mut(usize::from(spot.position)) {
+                        position.disarm(timer);
+                    }
+                }
+                Effect::Store { ticket, op } => self.store(spot, ticket, op),
+                Effect::Reply { ticket, reply } => self.reply(spot, ticket, reply),
+                Effect::Notice(notice) => {
+                    self.noticed(spot, &notice);
+                    self.notice(spot, notice);
+                }
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn arm(&mut self, spot: Spot, timer: Timer, least: Duration, most: Duration) {
+        let periodic = matches!(
+            timer,
+            Timer::Stabilize | Timer::FixFingers | Timer::Repair | Timer::Probe | Timer::Census
+        );
+        if periodic && !self.maintained {
+            return;
+        }
+        let micros = |span: Duration| span.as_micros() as u64;
+        let wait = self.chance.within(micros(least)..=micros(most));
+        let host = &mut self.hosts[spot.host as usize];
+        let wait = host.world_micros(wait);
+        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
+        let generation = position.arm(timer);
+        let event = Event::Fire { spot, kind: kind(timer), generation };
+        self.queue.push(self.now + Duration::from_micros(wait), event);
+    }
+
+    /// What the world itself learns from a notice.
+    fn noticed(&mut self, spot: Spot, notice: &Notice) {
+        match notice {
+            Notice::Joined { .. } => self.entered(spot),
+            Notice::Alone => self.found_itself_alone(spot),
+            _ => {}
+        }
+    }
+
+    fn reply(&mut self, spot: Spot, ticket: crate::chord::Ticket, reply: Reply) {
+        if let Some(wait) = self.waiting.remove(&ticket) {
+            self.replied(spot, wait, reply);
+        }
+    }
+
+    /// Keeps the list of members true for this position.
+    pub(super) fn list(&mut self, spot: Spot) {
+        let space = self.space;
+        let Some(host) = self.hosts.get_mut(spot.host as usize) else { return };
+        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
+        let member = position.entered && position.node.standing() == Standing::Member;
+        let place = member.then(|| position.node.peer().id(space));
+        if position.listed != place {
+            let old = std::mem::replace(&mut position.listed, place);
+            if let Some(old) = old {
+                self.members.remove(&(old, spot.host));
+            }
+            if let Some(place) = place {
+                self.members.insert((place, spot.host), spot.position);
+            }
+        }
+    }
+}
