@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::peer::Peer;
 use crate::time::Time;
-use crate::wire::Message;
+use crate::wire::{Ask, Message};
 
 use super::World;
 use super::event::{Event, Parcel, Spot};
@@ -60,6 +60,10 @@ impl World {
         asked_by: Option<&Asker>,
     ) {
         let Some(target) = host_at(to.address()).filter(|host| self.is_host(*host)) else { return };
+        // The answer would be a repair: on a static ring nobody hears it.
+        if !self.maintained && matches!(message, Message::Ask { ask: Ask::Neighbours, .. }) {
+            return;
+        }
         let host = &self.hosts[spot.host as usize];
         let from_life = host.life;
         let mut asked = self.now;
