@@ -29,6 +29,7 @@ mod scenario;
 mod setup;
 mod show;
 pub mod tables;
+mod tell;
 mod trace;
 mod turn;
 mod words;

@@ -144,6 +144,26 @@ impl Show {
         }
     }
 
+    /// The hosts in two halves of the ring, the first from the shown node on. Those
+    /// that are not on the ring are in either.
+    pub fn halves(&self, world: &World) -> [Vec<HostId>; 2] {
+        let space = world.space();
+        let me = (self.peer(world).id(space), self.peer(world));
+        let place = |peer: Peer| (peer.id(space), peer);
+        let nodes = || world.nodes().map(chord::Node::peer);
+        let behind = nodes().filter(|peer| place(*peer) >= me);
+        let around = behind.chain(nodes().filter(|peer| place(*peer) < me));
+        let mut seen = BTreeSet::new();
+        let mut hosts: Vec<HostId> = around.filter_map(|peer| host_at(peer.address())).collect();
+        hosts.retain(|host| seen.insert(*host));
+        let mut first = hosts;
+        let mut second = first.split_off(first.len().div_ceil(2));
+        for host in world.all_hosts().iter().map(Host::number).filter(|host| !seen.contains(host)) {
+            if host % 2 == 0 { first.push(host) } else { second.push(host) }
+        }
+        [first, second]
+    }
+
     /// A lookup that somebody typed for the node shown has begun: its hops are
     /// drawn.
     pub fn lookup_begins(&mut self, operation: OpId, text: String, key: Id) {

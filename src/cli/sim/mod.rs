@@ -19,6 +19,7 @@ use super::{Failure, print};
 mod data;
 mod scenario;
 mod text;
+mod watch;
 
 /// Cells of a line when nobody can say how wide the terminal is.
 const WIDTH: usize = 80;
@@ -28,6 +29,7 @@ pub(super) fn run(args: &SimArgs) -> Result<(), Failure> {
     match &args.what {
         What::Table { experiment, nodes, seed } => table(*experiment, *nodes, *seed, args),
         What::Run { file, seed } => scenario::run(file, *seed, args.json),
+        What::Watch(watch) => watch::begin(watch),
     }
 }
 
