@@ -305,15 +305,18 @@ impl Show {
         seen.successors.iter_mut().for_each(now);
         seen.predecessor.iter_mut().for_each(now);
         if standing == Standing::Left {
-            // It knows nobody any more.
+            // It knows nobody any more, and gave away what it held.
             (seen.predecessor, seen.successors) = (None, Vec::new());
+            seen.fingers.iter_mut().for_each(|finger| finger.node = None);
         }
         Snapshot { standing, ..seen }
     }
 
     fn files(&self, world: &World) -> Arc<Vec<FileRow>> {
         let before = self.last.as_ref().map(|last| Arc::clone(&last.files)).unwrap_or_default();
+        let left = world.host(self.host).is_some_and(|host| host.state() == State::Left);
         match self.node(world) {
+            None if left => Arc::default(),
             Some(node) if self.due(before.len(), LISTED_AT_ONCE) => {
                 let rows = picture::files(node);
                 if *before == rows { before } else { Arc::new(rows) }

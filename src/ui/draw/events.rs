@@ -114,9 +114,10 @@ fn event_line(scene: Scene, width: u16, event: &UiEvent) -> Line<'static> {
         Level::Warn => theme.warn,
         Level::Error => theme.bad,
     };
-    let clock = text::clock(event.unix_ms);
+    let simulated = scene.snapshot.simulation.is_some();
+    let clock = if simulated { text::stopwatch(event.unix_ms) } else { text::clock(event.unix_ms) };
     // The seconds and the glyph go before the sentence does.
-    let clock = if width < NARROW { &clock[..5] } else { clock.as_str() };
+    let clock = if width < NARROW && !simulated { &clock[..5] } else { clock.as_str() };
     let mut spans = vec![
         Span::raw(" "),
         Span::styled(clock.to_owned(), theme.dim),

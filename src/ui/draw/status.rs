@@ -95,7 +95,9 @@ pub(super) fn health_words(health: &Health) -> Vec<String> {
 /// The light: its glyph, one word and its style.
 pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
     let (theme, glyphs, health) = (scene.theme(), scene.glyphs(), &scene.snapshot.health);
-    if scene.snapshot.standing == Standing::Down {
+    // A simulation knows how the ring fares without this node.
+    let watched = scene.snapshot.simulation.is_some();
+    if scene.snapshot.standing == Standing::Down && !watched {
         (glyphs.dead, "down", theme.bad)
     } else if !health.is_good() {
         (glyphs.alert, "repairing", theme.warn)
