@@ -12,6 +12,16 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 /// every answer and must stay far below a frame.
 pub const MAX_SUCCESSORS: usize = 64;
 
+/// Entries in a successor list as it travels: it goes beyond
+/// [`MAX_SUCCESSORS`] where the first ones are positions of few hosts. With
+/// [`MAX_VNODES`] positions each, 192 entries reach three other hosts in the worst
+/// case; 256 are 6 KiB at the most.
+pub const MAX_LIST: usize = 256;
+
+/// Positions of one host on the ring: the load of 20 is even to within a factor
+/// of two already, and each costs a node's maintenance.
+pub const MAX_VNODES: u16 = 64;
+
 /// Copies of a file at the most: a put waits for each.
 pub const MAX_REPLICAS: u8 = 16;
 

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::id::Space;
-use crate::limits::{MAX_CENSUS, MAX_SUCCESSORS};
+use crate::limits::{MAX_CENSUS, MAX_LIST};
 use crate::peer::Peer;
 use crate::wire::Ask;
 
@@ -169,7 +169,7 @@ impl Node {
 
     /// A member told its neighbours to the census.
     pub(super) fn census_heard(&mut self, mut state: NodeState) {
-        state.successors.truncate(MAX_SUCCESSORS);
+        state.successors.truncate(MAX_LIST);
         let (space, me) = (self.space(), self.me);
         self.census.heard(space, me, state);
         if self.tables.knows_everyone() {

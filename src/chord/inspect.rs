@@ -71,6 +71,11 @@ impl Node {
         self.replicas.rows(&self.ring_view(), after).take(most).collect()
     }
 
+    /// All durable records, tombstones included, in the order of their names.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.replicas.records()
+    }
+
     /// The durable record under this name, which may be a tombstone.
     pub fn record(&self, name: &FileName) -> Option<&Record> {
         self.replicas.record(name)

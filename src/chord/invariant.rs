@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use crate::id::Space;
 use crate::peer::Peer;
 
+use super::Config;
+use super::successors::Reach;
+
 /// One live member's tables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeState {
@@ -156,15 +159,27 @@ impl<'a> Members<'a> {
 
     /// *Ideal*: every list is exactly the next `r` members (all others, when
     /// fewer), and every predecessor the one member before.
+    ///
+    /// For rings of hosts with one position each; see [`Members::is_ideal`].
     pub fn ideal(&self, r: usize) -> bool {
+        self.all_reach(Reach::new(r, 0))
+    }
+
+    /// The same as the members' configuration has it: lists are longer where
+    /// their entries are positions of few hosts.
+    pub fn is_ideal(&self, config: &Config) -> bool {
+        self.all_reach(config.reach())
+    }
+
+    fn all_reach(&self, reach: Reach) -> bool {
         let mut order: Vec<Peer> = self.states.keys().copied().collect();
         order.sort_by_key(|peer| peer.id(self.space));
         let count = order.len();
         order.iter().enumerate().all(|(at, peer)| {
             let Some(state) = self.states.get(peer) else { return false };
             let before = (count > 1).then(|| order[(at + count - 1) % count]);
-            let after = (1..count).map(|step| order[(at + step) % count]).take(r);
-            state.predecessor == before && after.eq(state.successors.iter().copied())
+            let after = (1..count).map(|step| order[(at + step) % count]);
+            state.predecessor == before && reach.cut(*peer, after) == state.successors
         })
     }
 

@@ -47,17 +47,21 @@ impl Node {
     pub(super) fn start(&mut self, records: Vec<Record>, remembered: Vec<Peer>, turn: &mut Turn) {
         self.replicas.start(records);
         let address = self.me.address();
-        for peer in remembered.iter().filter(|peer| peer.address() != address) {
+        let known = |peer: &Peer| peer.address() != address || self.is_sibling(*peer);
+        let remembered: Vec<Peer> = remembered.into_iter().filter(known).collect();
+        for peer in &remembered {
             self.remembered.insert(*peer, self.me);
         }
         match self.standing {
             Standing::New => {}
             // Built as a member.
-            Standing::Member => return self.arm_all(turn),
+            Standing::Member => {
+                self.files(turn, |files, ring, asks, out| files.built(ring, asks, out));
+                return self.arm_all(turn);
+            }
             Standing::Joining | Standing::Leaving | Standing::Left => return,
         }
-        let mut others: Vec<Peer> =
-            remembered.into_iter().filter(|peer| peer.address() != address).rev().collect();
+        let mut others: Vec<Peer> = remembered.into_iter().rev().collect();
         match others.pop() {
             Some(contact) => {
                 let before = Standing::Member;
@@ -72,7 +76,7 @@ impl Node {
 
     /// [`super::Command::Join`]
     pub(super) fn command_join(&mut self, ticket: Ticket, contact: Peer, turn: &mut Turn) {
-        if contact.address() == self.me.address() {
+        if contact.address() == self.me.address() && !self.is_sibling(contact) {
             return turn.fail(ticket, Failure::AlreadyMember(contact.address()));
         }
         match self.standing {
@@ -171,7 +175,7 @@ impl Node {
     }
 
     fn try_next_place(&mut self, taken_by: Peer, turn: &mut Turn) {
-        if self.me.index() >= PLACES {
+        if self.me.index() / self.positions >= PLACES {
             return self.join_failed(true, turn);
         }
         self.rename(taken_by, turn);
@@ -183,7 +187,8 @@ impl Node {
 
     fn rename(&mut self, taken_by: Peer, turn: &mut Turn) {
         let from = self.me;
-        self.me = Peer::new(from.address(), from.index().saturating_add(1));
+        // The next of its own: those between belong to the host's other positions.
+        self.me = Peer::new(from.address(), from.index().saturating_add(self.positions));
         turn.notice(Notice::Renamed { from, to: self.me, taken_by });
     }
 

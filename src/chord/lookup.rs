@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::id::{Id, Space};
-use crate::limits::{MAX_CLOSER, MAX_SUCCESSORS};
+use crate::limits::{MAX_CLOSER, MAX_LIST};
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::{Answer, Ask};
@@ -284,7 +284,7 @@ impl Node {
             if let Some((_, asked, took)) = lookup.hops.iter_mut().find(|(p, ..)| *p == from) {
                 *took = Some(turn.now - *asked);
             }
-            successors.truncate(MAX_SUCCESSORS);
+            successors.truncate(MAX_LIST);
             closer.truncate(MAX_CLOSER);
             let tables = Tables { peer: from, owner, predecessor, successors };
             if lookup.is_stranger(&tables, self.me) {

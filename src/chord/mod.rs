@@ -35,11 +35,14 @@ use crate::record::{ContentHash, Provider, Record, Version};
 use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
+use successors::Reach;
+
 mod asks;
 mod canonical;
 mod census;
 mod fingers;
 mod guards;
+mod host;
 mod inspect;
 pub mod invariant;
 mod join;
@@ -57,6 +60,7 @@ mod successors;
 mod tests;
 
 pub use guards::Guards;
+pub use host::{Host, Slot};
 pub use node::Node;
 
 pub use replicas::HeldRow;
@@ -70,7 +74,8 @@ pub type Ticket = u64;
 pub struct Config {
     /// The ring's name, size and replica count. A lonely node may adopt others.
     pub params: Params,
-    /// Entries in the successor list, r.
+    /// Entries in the successor list, r; more where they are positions of few
+    /// hosts (ARCHITECTURE.md, "Positions").
     pub successors: usize,
     /// Time between stabilizations; the other periods follow from it.
     pub stabilize: Duration,
@@ -127,6 +132,9 @@ pub enum Input {
         /// The version that was held.
         version: Version,
     },
+    /// Another position of this host has made this record durable, and what this
+    /// one held under the name went with it: they have one disk.
+    Replaced(Record),
     /// Time passes: tombstones from before this may go. Right after the start,
     /// and every minute or so.
     Collect {
@@ -616,10 +624,15 @@ pub enum CensusState {
     Estimate(u64),
 }
 
-/// Space in which this configuration's identifiers live.
+/// What follows from a configuration.
 impl Config {
     /// The identifier space.
     pub const fn space(&self) -> Space {
         self.params.space
+    }
+
+    /// How far successor lists reach.
+    fn reach(&self) -> Reach {
+        Reach::new(self.successors, usize::from(self.params.replicas))
     }
 }

@@ -39,6 +39,9 @@ pub struct Node {
     pub(super) config: Config,
     pub(super) guards: Guards,
     pub(super) me: Peer,
+    /// Positions of this host, of which this node is one; it goes by every
+    /// so-manieth index.
+    pub(super) positions: u16,
     pub(super) standing: Standing,
     pub(super) tables: Tables,
     pub(super) asks: Asks<Purpose>,
@@ -171,12 +174,21 @@ impl Turn<'_> {
 }
 
 impl Node {
-    /// A node that has not started: it waits for [`Input::Start`].
+    /// A node that has not started: it waits for [`Input::Start`]. The only one
+    /// of its host.
     pub fn new(config: Config, address: SocketAddr) -> Node {
+        Node::one_of(config, address, 0, 1)
+    }
+
+    /// The same, as one of `positions` of a host (see [`super::Host`]): the one
+    /// that goes by the index `slot`, or by that plus a multiple of `positions`
+    /// where its place is taken.
+    pub fn one_of(config: Config, address: SocketAddr, slot: u16, positions: u16) -> Node {
         Node {
             config,
             guards: Guards::ALL,
-            me: Peer::new(address, 0),
+            me: Peer::new(address, slot),
+            positions: positions.max(1),
             standing: Standing::New,
             tables: Tables::default(),
             asks: Asks::default(),
@@ -201,7 +213,7 @@ impl Node {
         let home = me.id(space);
         let at = ring.partition_point(|peer| peer.id(space) < home);
         let after = (1..ring.len()).map(|step| ring[(at + step) % ring.len()]);
-        let successors = SuccessorList::new(space, me, after, config.successors);
+        let successors = SuccessorList::new(space, me, after, config.reach());
         let predecessor = (ring.len() > 1).then(|| ring[(at + ring.len() - 1) % ring.len()]);
         let mut tables = Tables { predecessor, successors, fingers: Fingers::default() };
         if !tables.knows_everyone() {
@@ -238,12 +250,19 @@ impl Node {
                 files.stored(ring, ticket, result, asks, out);
             }),
             Input::Command { ticket, command } => self.command(ticket, command, &mut turn),
+            Input::Replaced(record) => self.replicas.replaced(record, turn.out),
             Input::Collect { before_s } => self.replicas.collect(before_s, turn.out),
             Input::Lost { name, version } => self.files(&mut turn, |files, ring, asks, out| {
                 files.lost(ring, &name, version, asks, out);
             }),
         }
         self.settle(&mut turn);
+    }
+
+    /// Whether a peer is another position of this host.
+    pub(super) fn is_sibling(&self, peer: Peer) -> bool {
+        peer.address() == self.me.address()
+            && peer.index() % self.positions != self.me.index() % self.positions
     }
 
     pub(super) fn ring_view(&self) -> RingView<'_> {

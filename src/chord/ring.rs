@@ -69,7 +69,7 @@ impl Node {
         if !self.guards.self_excluded {
             return self.list_with_self(peers);
         }
-        SuccessorList::new(self.space(), self.me, peers, self.config.successors)
+        SuccessorList::new(self.space(), self.me, peers, self.config.reach())
     }
 
     /// `⌈head : its list⌉r`

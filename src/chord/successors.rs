@@ -4,17 +4,59 @@
 //! neither the owner nor a duplicate and has at most r entries, whatever a
 //! peer sent. An empty list means that its owner knows of nobody else: self
 //! never stands in for a successor.
+//!
+//! Several positions of one host die together. So r entries are not enough where
+//! they belong to few hosts: a list goes on until it has named as many *other
+//! hosts* as a record has copies ([`Reach`]), or comes round. Whoever loses
+//! k−1 hosts at once then still knows a live node, as it still knows a copy of
+//! each record. Where every host has one position a list has r entries. A list
+//! made of a neighbour and its whole list reaches as far as that one's did, so
+//! the rules of the ring need no other change (ARCHITECTURE.md, "Positions").
+
+use std::net::SocketAddr;
 
 use crate::id::Space;
-use crate::limits::MAX_SUCCESSORS;
+use crate::limits::{MAX_LIST, MAX_SUCCESSORS};
 use crate::peer::Peer;
+
+/// How far a list reaches: to whichever of the two is further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    entries: usize,
+    hosts: usize,
+}
+
+impl Reach {
+    /// r entries, and this many hosts other than the list's owner's: no more than r.
+    pub(super) fn new(r: usize, hosts: usize) -> Reach {
+        let entries = r.clamp(1, MAX_SUCCESSORS);
+        Reach { entries, hosts: hosts.min(entries) }
+    }
+
+    /// The first of these, nearest first, as far as a list of `me` reaches.
+    pub(super) fn cut(self, me: Peer, peers: impl Iterator<Item = Peer>) -> Vec<Peer> {
+        let mut hosts: Vec<SocketAddr> = Vec::with_capacity(self.hosts);
+        let mut list = Vec::new();
+        for peer in peers.take(MAX_LIST) {
+            if list.len() >= self.entries && hosts.len() >= self.hosts {
+                break;
+            }
+            let host = peer.address();
+            if hosts.len() < self.hosts && host != me.address() && !hosts.contains(&host) {
+                hosts.push(host);
+            }
+            list.push(peer);
+        }
+        list
+    }
+}
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct SuccessorList(Vec<Peer>);
 
 impl SuccessorList {
-    /// `⌈peers⌉r` as `me` may hold it.
+    /// `⌈peers⌉` as `me` may hold it.
     ///
     /// A neighbour's list runs on past `me` once the ring is small; what comes
     /// after that is nearer than what went before and is left out, so that the
@@ -23,7 +65,7 @@ impl SuccessorList {
         space: Space,
         me: Peer,
         peers: impl IntoIterator<Item = Peer>,
-        r: usize,
+        reach: Reach,
     ) -> SuccessorList {
         let home = me.id(space);
         let mut reached = 0;
@@ -33,7 +75,7 @@ impl SuccessorList {
             reached = reached.max(distance);
             further
         });
-        SuccessorList(ordered.take(r.clamp(1, MAX_SUCCESSORS)).collect())
+        SuccessorList(reach.cut(me, ordered))
     }
 
     /// The first r of these as they are, for a node without a guard.
@@ -82,13 +124,39 @@ mod tests {
         Peer::new(([127, 0, 0, 1], port).into(), 0)
     }
 
+    fn reach(r: usize) -> Reach {
+        Reach::new(r, 3)
+    }
+
+    #[test]
+    fn a_list_of_one_hosts_positions_goes_on_to_other_hosts() {
+        let space = Space::new(32).expect("in range");
+        let position = |port, index| Peer::new(peer(port).address(), index);
+        let mut ring: Vec<Peer> = (0..40).map(|index| position(2000, index)).collect();
+        ring.extend([2001, 2002, 2003, 2004].map(peer));
+        for me in ring.clone() {
+            ring.sort_by_key(|peer| space.distance(me.id(space), peer.id(space)));
+            let list = SuccessorList::new(space, me, ring[1..].iter().copied(), Reach::new(4, 3));
+            let hosts = |list: &[Peer]| {
+                let mut hosts: Vec<SocketAddr> = list.iter().map(Peer::address).collect();
+                hosts.sort_unstable();
+                hosts.dedup();
+                hosts.iter().filter(|host| **host != me.address()).count()
+            };
+            let (list, all) = (list.as_slice(), hosts(&ring[1..]));
+            assert!(list.len() >= 4 && hosts(list) >= all.min(3), "{me}: {list:?}");
+            assert!(list.len() == 4 || hosts(&list[..list.len() - 1]) < 3, "no further than that");
+        }
+    }
+
     #[test]
     fn a_list_that_runs_past_its_new_owner_ends_there() {
         // Ids: 2001 → 48, 2000 → 466, 2002 → 495.
         let space = Space::default();
-        let list = SuccessorList::new(space, peer(2000), [2002, 2001, 2000, 2002].map(peer), 16);
+        let list =
+            SuccessorList::new(space, peer(2000), [2002, 2001, 2000, 2002].map(peer), reach(16));
         assert_eq!(list.as_slice(), [peer(2002), peer(2001)]);
-        let list = SuccessorList::new(space, peer(2001), [2002, 2001, 2000].map(peer), 16);
+        let list = SuccessorList::new(space, peer(2001), [2002, 2001, 2000].map(peer), reach(16));
         assert_eq!(list.as_slice(), [peer(2002)], "2000 lies before 2002 as seen from 2001");
     }
 
@@ -100,7 +168,8 @@ mod tests {
             r in 0usize..100,
         ) {
             let space = Space::default();
-            let list = SuccessorList::new(space, peer(me), ports.into_iter().map(peer), r);
+            let list =
+                SuccessorList::new(space, peer(me), ports.into_iter().map(peer), reach(r));
             let home = peer(me).id(space);
             let distances: Vec<u128> =
                 list.as_slice().iter().map(|p| space.distance(home, p.id(space))).collect();

@@ -29,7 +29,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::id::{Id, Space};
-use crate::limits::{MAX_PAGE, MAX_RESULTS, MAX_RESULTS_PER_NODE, MAX_SILENT, MAX_SUCCESSORS};
+use crate::limits::{MAX_LIST, MAX_PAGE, MAX_RESULTS, MAX_RESULTS_PER_NODE, MAX_SILENT};
 use crate::mesh::pattern::Pattern;
 use crate::peer::Peer;
 use crate::wire::mesh::{FoundRow, SearchId, SearchMessage};
@@ -48,7 +48,7 @@ const MAX_PARENTS: usize = 4;
 
 /// Children of one node in one search: a whole successor list, every finger of
 /// the widest space, and a retry for each. Beyond that somebody makes up nodes.
-const MAX_CHILDREN: usize = 2 * (MAX_SUCCESSORS + 128);
+const MAX_CHILDREN: usize = 2 * (MAX_LIST + 128);
 
 /// What a node's part in a search wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]

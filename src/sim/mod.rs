@@ -30,6 +30,8 @@ mod setup;
 mod show;
 pub mod tables;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod turn;
 mod words;

@@ -127,6 +127,13 @@ impl World {
         let clock = host.clock(now);
         let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
         position.node.handle(clock, input, &mut effects);
+        if !position.entered
+            && position.node.standing() == Standing::Member
+            && !position.node.successors().is_empty()
+        {
+            // It has joined, or somebody has taken it in.
+            self.entered(spot);
+        }
         self.list(spot);
         for effect in effects.drain(..) {
             match effect {
@@ -173,10 +180,8 @@ impl World {
 
     /// What the world itself learns from a notice.
     fn noticed(&mut self, spot: Spot, notice: &Notice) {
-        match notice {
-            Notice::Joined { .. } => self.entered(spot),
-            Notice::Alone => self.found_itself_alone(spot),
-            _ => {}
+        if *notice == Notice::Alone {
+            self.found_itself_alone(spot);
         }
     }
 

@@ -188,7 +188,7 @@ impl Providers {
         {
             self.hand_over(predecessor, old, range);
         }
-        for &to in partners {
+        for to in partners {
             if self.told.get(&to) == Some(&range) {
                 continue;
             }
@@ -237,7 +237,7 @@ impl Providers {
     /// The node is on its way out: its successor, the next owner, hears what it
     /// has not been told yet.
     fn leave(&mut self, ring: &RingView<'_>, now: Time, out: &mut Effects) {
-        if let (Some(&to), Some(range)) = (ring.successors.first(), self.range)
+        if let (Some(to), Some(range)) = (ring.heir(), self.range)
             && !self.told.contains_key(&to)
         {
             let telling = Telling { to, partner: true, keys: range, except: None, after: None };

@@ -82,10 +82,11 @@ impl Replicas {
         let span =
             range.filter(|span| span.contains(key)).unwrap_or(Span { from: just_below, to: key });
         let leaving = ring.standing == Standing::Leaving;
-        if found.owner == ring.me {
-            match ring.successors.first() {
+        let here = found.owner.address() == ring.me.address();
+        if found.owner == ring.me || here && leaving {
+            match ring.heir() {
                 // The lookup has not noticed that this node is going.
-                Some(next) if leaving => self.hand_to(ring, *next, span, asks, out),
+                Some(next) if leaving => self.hand_to(ring, next, span, asks, out),
                 _ => {
                     self.tried.push(span);
                     self.next_stray(ring, asks, out);
@@ -108,7 +109,7 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        self.leaving = Some(Leave { handed: 0, alone: ring.successors.is_empty() });
+        self.leaving = Some(Leave { handed: 0, alone: ring.heir().is_none() });
         self.wishes.clear();
         self.absent.clear();
         self.covers.clear();
@@ -151,7 +152,7 @@ impl Replicas {
             return;
         }
         if let Some(leave) = &mut self.leaving {
-            leave.alone = ring.successors.is_empty();
+            leave.alone = ring.heir().is_none();
         }
         match self.lookup {
             Lookup::Running(key, rounds) if rounds < LOOKUP_ROUNDS => {
@@ -191,10 +192,10 @@ impl Replicas {
             return;
         };
         let own = ring.span().filter(|span| span.contains(key));
-        match (own, ring.successors.first()) {
+        match (own, ring.heir()) {
             // Only a leaver regards its own records as out of place: its
-            // first successor owns them from now on.
-            (Some(span), Some(next)) => self.hand_to(ring, *next, span, asks, out),
+            // first successor that stays owns them from now on.
+            (Some(span), Some(next)) => self.hand_to(ring, next, span, asks, out),
             _ => self.lookup = Lookup::Wanted(key),
         }
     }
@@ -203,7 +204,7 @@ impl Replicas {
     pub(super) fn is_stray(&self, ring: &RingView<'_>, held: &Durable) -> bool {
         let key = held.key(ring.space);
         match ring.standing {
-            Standing::Leaving => !ring.successors.is_empty() && !self.is_put(&held.record.name),
+            Standing::Leaving => ring.heir().is_some() && !self.is_put(&held.record.name),
             Standing::Member => {
                 ring.range().is_some_and(|range| !range.contains(key))
                     && !self.covers.values().any(|cover| cover.span.contains(key))

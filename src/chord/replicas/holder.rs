@@ -161,6 +161,16 @@ impl Replicas {
         self.fetch(out);
     }
 
+    /// Another position of this host made this record durable, and an older one
+    /// went with it.
+    pub(in super::super) fn replaced(&mut self, record: Record, out: &mut Effects) {
+        let (name, version) = (record.name.clone(), record.version);
+        if self.disk.get(&name).is_some_and(|held| held.record.version < version) {
+            self.disk.insert(Durable::new(record));
+            self.supersede(&name, version, out);
+        }
+    }
+
     /// An owner compares a part of its range with what is held here.
     #[allow(clippy::too_many_arguments, reason = "they are the question's own fields")]
     pub(super) fn inventory(

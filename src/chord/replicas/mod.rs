@@ -37,6 +37,7 @@ use crate::wire::{Answer, Ask, Message, Tell};
 
 use super::asks::Asks;
 use super::node::Purpose;
+use super::placement::others;
 use super::{Command, Effect, Effects, Notice, Standing, Ticket};
 
 mod absent;
@@ -98,11 +99,20 @@ impl RingView<'_> {
         self.standing == Standing::Member && self.span().is_none_or(|span| span.contains(key))
     }
 
+    /// The next hosts, each by its first position behind this node.
+    pub(super) fn others(&self) -> impl Iterator<Item = Peer> + use<'_> {
+        others(self.me, self.successors.iter().copied())
+    }
+
     /// The others that hold copies of what this node owns: by
-    /// [`super::placement::placement`], the first k−1 successors.
-    pub(super) fn partners(&self) -> &[Peer] {
-        let others = usize::from(self.replicas.saturating_sub(1));
-        &self.successors[..others.min(self.successors.len())]
+    /// [`super::placement::placement`], the next k−1 hosts.
+    pub(super) fn partners(&self) -> Vec<Peer> {
+        self.others().take(usize::from(self.replicas.saturating_sub(1))).collect()
+    }
+
+    /// The next node that does not leave with this one: of another host.
+    pub(super) fn heir(&self) -> Option<Peer> {
+        self.others().next()
     }
 
     /// Copies wanted of a record that this node owns.
@@ -292,6 +302,23 @@ impl Replicas {
         }
     }
 
+    /// The node was built as a member of a settled ring ([`super::Node::stabilized`]):
+    /// without a record here, its partners hold none of its range either.
+    pub(super) fn built(
+        &mut self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if self.disk.is_empty() {
+            self.range = ring.range();
+            let partners = ring.partners().iter();
+            self.partners = partners.map(|peer| (*peer, Partner::settled())).collect();
+        } else {
+            self.regroup(ring, asks, out);
+        }
+    }
+
     /// Answers a question of another node.
     pub(super) fn ask(
         &mut self,
@@ -426,15 +453,15 @@ impl Replicas {
         after: Option<&FileName>,
     ) -> impl Iterator<Item = HeldRow> + use<'a> {
         let owned = ring.range();
-        let known = {
-            let before = ring.predecessor.filter(|peer| !ring.successors.contains(peer));
-            1 + ring.successors.len() + usize::from(before.is_some())
-        };
+        let known = 1 + others(ring.me, ring.successors.iter().copied().chain(ring.predecessor))
+            .take(usize::from(ring.replicas))
+            .count();
+        let owners = ring.wanted();
         self.disk.behind(after).filter(|held| !held.record.is_deleted()).map(move |held| {
             let key = held.key(ring.space);
             let owner = owned.is_some_and(|span| span.contains(key));
             let (copies, wanted) = if owner {
-                (held.copies(), ring.wanted())
+                (held.copies(), owners)
             } else {
                 let told = self.covers.values().find(|cover| cover.span.contains(key));
                 let wanted = known.min(usize::from(ring.replicas.max(1))) as u8;
@@ -445,6 +472,11 @@ impl Replicas {
             };
             HeldRow { record: held.record.clone(), owner, copies, wanted }
         })
+    }
+
+    /// All durable records.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.disk.values().map(|held| &held.record)
     }
 
     /// The durable record under this name, which may be a tombstone.

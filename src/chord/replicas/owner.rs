@@ -35,6 +35,13 @@ pub(super) struct Partner {
     pub(super) retried: BTreeSet<FileName>,
 }
 
+impl Partner {
+    /// One that has been compared with and held the same.
+    pub(super) fn settled() -> Partner {
+        Partner { settled: true, same: true, ..Partner::default() }
+    }
+}
+
 /// A holder's answer to a comparison.
 #[derive(Debug)]
 pub(super) struct Compared {
@@ -281,13 +288,13 @@ impl Replicas {
     ) {
         let Some(span) = ring.range() else { return };
         for peer in ring.partners() {
-            if is_open(asks, *peer, compares) {
+            if is_open(asks, peer, compares) {
                 continue;
             }
-            if let Some(partner) = self.partners.get_mut(peer).filter(|partner| which(partner)) {
+            if let Some(partner) = self.partners.get_mut(&peer).filter(|partner| which(partner)) {
                 partner.to_compare = vec![Branch::ALL];
                 partner.moved = false;
-                self.compare_next(ring, *peer, span, asks, out);
+                self.compare_next(ring, peer, span, asks, out);
             }
         }
     }
@@ -514,7 +521,7 @@ impl Replicas {
             }
         }
         for peer in wanted {
-            self.partners.entry(*peer).or_default();
+            self.partners.entry(peer).or_default();
         }
         if let Some(range) = ring.range()
             && self.range != Some(range)

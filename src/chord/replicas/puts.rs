@@ -95,7 +95,8 @@ impl Replicas {
         let Some(held) = self.disk.get(name) else { return };
         let record = held.record.clone();
         let key = held.key(ring.space);
-        let wanted = ring.partners().iter().filter(|peer| !held.full.contains(peer));
+        let partners = ring.partners();
+        let wanted = partners.iter().filter(|peer| !held.full.contains(peer));
         let missing = wanted.chain(&held.stand_ins).filter(|peer| !held.holders.contains(peer));
         let offered = |ask: &FileAsk| {
             matches!(ask, FileAsk::Offer { why: Why::Put, records, .. }

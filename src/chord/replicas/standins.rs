@@ -112,12 +112,12 @@ impl Replicas {
             forget(asks, |ask| is_offer(ask, peer, name));
         }
         let mut chosen = Vec::new();
-        for peer in &ring.successors[ring.partners().len()..] {
+        for peer in ring.others().skip(ring.partners().len()) {
             if held.stand_ins.len() >= refused {
                 break;
             }
-            if !held.full.contains(peer) && held.stand_ins.insert(*peer) {
-                chosen.push(*peer);
+            if !held.full.contains(&peer) && held.stand_ins.insert(peer) {
+                chosen.push(peer);
             }
         }
         let (record, key) = (held.record.clone(), held.key(ring.space));
@@ -190,14 +190,14 @@ impl Replicas {
         out: &mut Effects,
     ) {
         let mut names = Vec::new();
+        let (partners, known) = (ring.partners(), ring.others().collect::<Vec<Peer>>());
         for held in self.disk.values_mut() {
             if held.full.is_empty() && held.stand_ins.is_empty() {
                 continue;
             }
-            held.stand_ins.retain(|peer| !ring.partners().contains(peer));
+            held.stand_ins.retain(|peer| !partners.contains(peer));
             let others = held.full.iter().chain(&held.stand_ins);
-            let gone: Vec<Peer> =
-                others.filter(|peer| !ring.successors.contains(peer)).copied().collect();
+            let gone: Vec<Peer> = others.filter(|peer| !known.contains(peer)).copied().collect();
             for peer in gone {
                 if held.forget(&peer) {
                     out.push(copies_notice(None, held, ring.wanted()));

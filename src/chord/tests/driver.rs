@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use crate::chord::invariant::{Members, NodeState};
 use crate::chord::{
-    Command, Config, Effect, Input, Node, Notice, Reply, Standing, StoreOp, Ticket, Timer,
+    Command, Config, Effect, Host, Input, Node, Notice, Reply, Slot, Standing, StoreFailure,
+    StoreOp, Ticket, Timer,
 };
 use crate::id::Space;
+use crate::name::FileName;
 use crate::peer::Peer;
+use crate::record::Record;
 use crate::time::Time;
 use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce, Tell};
@@ -21,8 +24,10 @@ pub(super) struct Net {
     rng: fastrand::Rng,
     queue: BTreeMap<(Time, u64), Event>,
     seq: u64,
-    slots: BTreeMap<SocketAddr, Slot>,
+    processes: BTreeMap<SocketAddr, Process>,
     pub(super) config: Config,
+    /// Positions of each process that is started from now on.
+    pub(super) positions: u16,
     /// Of 1 000 messages, so many are lost.
     pub(super) loss: u16,
     /// Of 1 000 messages, so many arrive twice.
@@ -45,18 +50,28 @@ pub(super) struct Net {
 }
 
 /// A process that runs, or ran, at an address.
-struct Slot {
-    node: Option<Node>,
-    timers: BTreeMap<Timer, u64>,
+struct Process {
+    host: Option<Host>,
+    timers: BTreeMap<(Slot, Timer), u64>,
+    /// What is durable; stays when it dies.
+    disk: BTreeMap<FileName, Record>,
+    life: u32,
+}
+
+/// Who sent a message: a position of a life of a process.
+#[derive(Clone, Copy)]
+struct Sender {
+    peer: Peer,
+    slot: Slot,
     life: u32,
 }
 
 enum Event {
-    Deliver { from: Peer, from_life: u32, to: Peer, to_life: Option<u32>, message: Message },
-    Fire { at: SocketAddr, timer: Timer },
-    Late { at: SocketAddr, life: u32, from: Peer, nonce: Nonce },
+    Deliver { from: Sender, to: Peer, to_life: Option<u32>, message: Message },
+    Fire { at: SocketAddr, slot: Slot, timer: Timer },
+    Late { at: SocketAddr, life: u32, slot: Slot, from: Peer, nonce: Nonce },
     Lost { at: SocketAddr, life: u32, peer: Peer },
-    Input { at: SocketAddr, life: u32, input: Input },
+    Disk { at: SocketAddr, life: u32, slot: Slot, ticket: Ticket, op: StoreOp },
 }
 
 pub(super) fn address(number: u16) -> SocketAddr {
@@ -75,7 +90,8 @@ impl Net {
             rng: fastrand::Rng::with_seed(seed),
             queue: BTreeMap::new(),
             seq: 0,
-            slots: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            positions: 1,
             config: Config {
                 params: Params {
                     ring: "test".into(),
@@ -101,7 +117,13 @@ impl Net {
 
     /// A settled ring of the nodes 0 to `count`−1, grown one by one.
     pub(super) fn grown(seed: u64, r: usize, bits: u8, count: u16) -> Net {
+        Net::of_hosts(seed, r, bits, count, 1)
+    }
+
+    /// The same of processes with so many positions.
+    pub(super) fn of_hosts(seed: u64, r: usize, bits: u8, count: u16, positions: u16) -> Net {
         let mut net = Net::new(seed, r, bits);
+        net.positions = positions;
         net.start(0, &[]);
         for number in 1..count {
             net.start(number, &[]);
@@ -114,18 +136,31 @@ impl Net {
 
     /// Starts (or restarts) the process at an address.
     pub(super) fn start(&mut self, number: u16, remembered: &[u16]) {
+        self.process(number, BTreeMap::new(), remembered);
+    }
+
+    /// Restarts the process at an address with the disk that it had.
+    pub(super) fn restart(&mut self, number: u16, remembered: &[u16]) {
+        let disk = self.processes[&address(number)].disk.clone();
+        self.process(number, disk, remembered);
+    }
+
+    fn process(&mut self, number: u16, disk: BTreeMap<FileName, Record>, remembered: &[u16]) {
         let at = address(number);
-        let life = self.slots.get(&at).map_or(0, |slot| slot.life + 1);
-        let node = Some(Node::new(self.config.clone(), at));
-        self.slots.insert(at, Slot { node, timers: BTreeMap::new(), life });
+        let life = self.processes.get(&at).map_or(0, |process| process.life + 1);
+        let host = Some(Host::new(&self.config, at, self.positions));
+        let records = disk.values().cloned().collect();
+        self.processes.insert(at, Process { host, timers: BTreeMap::new(), disk, life });
         let remembered = remembered.iter().map(|n| peer(*n)).collect();
-        self.input(at, Input::Start { records: Vec::new(), remembered });
+        self.input(at, Input::Start { records, remembered });
     }
 
     /// Puts a node in that was built elsewhere.
     pub(super) fn insert(&mut self, node: Node) {
         let at = node.peer().address();
-        self.slots.insert(at, Slot { node: Some(node), timers: BTreeMap::new(), life: 0 });
+        let host = Some(Host::of(vec![node]));
+        let (timers, disk) = (BTreeMap::new(), BTreeMap::new());
+        self.processes.insert(at, Process { host, timers, disk, life: 0 });
     }
 
     /// Starts the timers of a node put in with [`Net::insert`].
@@ -137,19 +172,18 @@ impl Net {
     /// Kills the process at an address; whoever talked to it notices.
     pub(super) fn crash(&mut self, number: u16) {
         let at = address(number);
-        let slot = self.slots.get_mut(&at).expect("it ran");
-        let Some(node) = slot.node.take() else { return };
+        let process = self.processes.get_mut(&at).expect("it ran");
+        let Some(host) = process.host.take() else { return };
         if !self.refuse {
             return;
         }
-        let near: Vec<SocketAddr> = self
-            .nodes()
-            .filter(|other| knows(other, node.peer()))
-            .map(|n| n.peer().address())
-            .collect();
-        for other in near {
-            let life = self.slots[&other].life;
-            self.later(Event::Lost { at: other, life, peer: node.peer() });
+        for peer in host.positions() {
+            let near = self.nodes().filter(|other| knows(other, peer));
+            let near: BTreeSet<SocketAddr> = near.map(|n| n.peer().address()).collect();
+            for other in near {
+                let life = self.processes[&other].life;
+                self.later(Event::Lost { at: other, life, peer });
+            }
         }
     }
 
@@ -176,10 +210,10 @@ impl Net {
 
     pub(super) fn join(&mut self, number: u16, contact: u16) -> Ticket {
         let contact = self
-            .slots
+            .processes
             .get(&address(contact))
-            .and_then(|slot| slot.node.as_ref())
-            .map_or(peer(contact), Node::peer);
+            .and_then(|process| process.host.as_ref())
+            .map_or(peer(contact), Host::peer);
         self.command(number, Command::Join { contact })
     }
 
@@ -232,12 +266,43 @@ impl Net {
         took
     }
 
+    /// All positions of all hosts, but those that have not started.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.slots.values().filter_map(|slot| slot.node.as_ref())
+        let nodes = self.hosts().flat_map(|host| host.nodes().iter().enumerate());
+        nodes
+            .filter(|(slot, node)| *slot == 0 || node.standing() != Standing::New)
+            .map(|(_, node)| node)
+    }
+
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.processes.values().filter_map(|process| process.host.as_ref())
+    }
+
+    pub(super) fn host(&self, number: u16) -> &Host {
+        self.processes[&address(number)].host.as_ref().expect("it runs")
     }
 
     pub(super) fn node(&self, number: u16) -> &Node {
-        self.slots[&address(number)].node.as_ref().expect("it runs")
+        &self.host(number).nodes()[0]
+    }
+
+    /// The processes that run and have this version of a name, or a newer one, on
+    /// their disks.
+    pub(super) fn disks_with(&self, record: &Record) -> usize {
+        let has = |process: &&Process| {
+            let held = process.disk.get(&record.name);
+            process.host.is_some() && held.is_some_and(|held| held.version >= record.version)
+        };
+        self.processes.values().filter(has).count()
+    }
+
+    /// Whether every position holds only what is on its host's disk.
+    pub(super) fn disks_agree(&self) -> bool {
+        self.processes.values().all(|process| {
+            let nodes = process.host.iter().flat_map(|host| host.nodes());
+            let mut held = nodes.flat_map(|node| node.records());
+            held.all(|record| process.disk.get(&record.name) == Some(record))
+        })
     }
 
     fn states(&self) -> Vec<NodeState> {
@@ -252,7 +317,7 @@ impl Net {
     pub(super) fn is_ideal(&self) -> bool {
         let standing = |n: &Node| matches!(n.standing(), Standing::Member | Standing::Left);
         self.nodes().all(standing)
-            && Members::new(self.config.space(), &self.states()).ideal(self.config.successors)
+            && Members::new(self.config.space(), &self.states()).is_ideal(&self.config)
     }
 
     /// Whether every finger is the first member at or after its start.
@@ -290,93 +355,133 @@ impl Net {
     }
 
     fn life(&self, at: SocketAddr) -> u32 {
-        self.slots.get(&at).map_or(0, |slot| slot.life)
+        self.processes.get(&at).map_or(0, |process| process.life)
     }
 
     fn happen(&mut self, seq: u64, event: Event) {
         match event {
-            Event::Fire { at, timer } => {
-                let slot = self.slots.get_mut(&at).expect("armed it");
-                if slot.timers.get(&timer) == Some(&seq) {
-                    slot.timers.remove(&timer);
-                    self.input(at, Input::Fired(timer));
+            Event::Fire { at, slot, timer } => {
+                let process = self.processes.get_mut(&at).expect("armed it");
+                if process.timers.get(&(slot, timer)) == Some(&seq) {
+                    process.timers.remove(&(slot, timer));
+                    self.turn(at, Some(slot), Input::Fired(timer), None);
                 }
             }
-            Event::Late { at, life, from, nonce } if life == self.life(at) => {
-                self.input(at, Input::NoAnswer { from, nonce });
+            Event::Late { at, life, slot, from, nonce } if life == self.life(at) => {
+                self.turn(at, Some(slot), Input::NoAnswer { from, nonce }, None);
             }
             Event::Lost { at, life, peer } if life == self.life(at) => {
                 self.input(at, Input::PeerLost(peer));
             }
-            Event::Input { at, life, input } if life == self.life(at) => self.input(at, input),
-            Event::Deliver { from, from_life, to, to_life, message } => {
-                self.deliver(from, from_life, to, to_life, message);
+            Event::Disk { at, life, slot, ticket, op } if life == self.life(at) => {
+                let result = self.work(at, op);
+                self.turn(at, Some(slot), Input::Stored { ticket, result }, None);
+            }
+            Event::Deliver { from, to, to_life, message } => {
+                self.deliver(from, to, to_life, message);
             }
             _ => {}
         }
     }
 
-    fn deliver(
-        &mut self,
-        from: Peer,
-        from_life: u32,
-        to: Peer,
-        to_life: Option<u32>,
-        message: Message,
-    ) {
-        if self.apart.contains(&from.address()) != self.apart.contains(&to.address()) {
+    /// What the disk of a process does.
+    fn work(&mut self, at: SocketAddr, op: StoreOp) -> Result<(), StoreFailure> {
+        let process = self.processes.get(&at).filter(|process| process.host.is_some());
+        let Some(process) = process else { return Ok(()) };
+        let mut disk = process.disk.clone();
+        match op {
+            StoreOp::Keep { record, sources } => {
+                let has = |peer: &Peer| {
+                    let source = self.processes.get(&peer.address());
+                    let source = source.filter(|source| source.host.is_some());
+                    let bytes = |held: &Record| held.version.root == record.version.root;
+                    source.is_some_and(|source| source.disk.values().any(bytes))
+                };
+                let here = disk.values().any(|held| held.version.root == record.version.root);
+                let reached =
+                    sources.iter().any(|peer| !self.is_apart(at, peer.address()) && has(peer));
+                if !(sources.is_empty() || here || record.is_deleted() || reached) {
+                    return Err(StoreFailure::NoSource);
+                }
+                let newer =
+                    disk.get(&record.name).is_some_and(|held| held.version > record.version);
+                if !newer {
+                    disk.insert(record.name.clone(), record);
+                }
+            }
+            StoreOp::Drop { name, version } => {
+                if disk.get(&name).is_some_and(|held| held.version == version) {
+                    disk.remove(&name);
+                }
+            }
+        }
+        self.processes.get_mut(&at).expect("it runs").disk = disk;
+        Ok(())
+    }
+
+    fn is_apart(&self, one: SocketAddr, other: SocketAddr) -> bool {
+        self.apart.contains(&one) != self.apart.contains(&other)
+    }
+
+    fn deliver(&mut self, from: Sender, to: Peer, to_life: Option<u32>, message: Message) {
+        if self.is_apart(from.peer.address(), to.address()) {
             return;
         }
         let at = to.address();
-        let there = self.slots.get(&at).and_then(|slot| slot.node.as_ref());
-        if there.is_none() {
+        let there = self.processes.get(&at).and_then(|process| process.host.as_ref());
+        let Some(there) = there else {
             if self.refuse {
-                let (at, life) = (from.address(), from_life);
+                let Sender { peer, slot, life } = from;
+                let at = peer.address();
                 self.later(Event::Lost { at, life, peer: to });
                 if let Message::Ask { nonce, .. } = message {
-                    self.later(Event::Late { at, life, from: to, nonce });
+                    self.later(Event::Late { at, life, slot, from: to, nonce });
                 }
             }
             return;
-        }
+        };
         // An answer comes on the connection of its question, which ends with
         // the process; a message for another index finds nobody.
         if to_life.is_some_and(|life| life != self.life(at)) {
             return;
         }
-        if there.is_some_and(|node| node.peer() == to) {
-            self.turn(at, Input::Received { from, message }, Some((from, from_life)));
+        if let Some(slot) = there.slot_of(to.index()) {
+            let input = Input::Received { from: from.peer, message };
+            self.turn(at, Some(slot), input, Some(from));
         }
     }
 
     fn input(&mut self, at: SocketAddr, input: Input) {
-        self.turn(at, input, None);
+        self.turn(at, None, input, None);
     }
 
-    fn turn(&mut self, at: SocketAddr, input: Input, asker: Option<(Peer, u32)>) {
+    fn turn(&mut self, at: SocketAddr, to: Option<Slot>, input: Input, asker: Option<Sender>) {
         let mut out = Vec::new();
         let now = self.now;
-        let slot = self.slots.get_mut(&at).expect("there is a process");
-        let life = slot.life;
-        let Some(node) = slot.node.as_mut() else { return };
-        node.handle(now, input, &mut out);
-        let me = node.peer();
-        for effect in out {
+        let process = self.processes.get_mut(&at).expect("there is a process");
+        let life = process.life;
+        let Some(host) = process.host.as_mut() else { return };
+        host.handle(now, to, input, &mut out);
+        for (slot, effect) in out {
+            let host = self.processes[&at].host.as_ref().expect("it runs");
+            let me = host.node(slot).expect("one of its positions").peer();
             match effect {
-                Effect::Send { to, message } => self.send(me, life, to, message, asker),
+                Effect::Send { to, message } => {
+                    self.send(Sender { peer: me, slot, life }, to, message, asker);
+                }
                 Effect::Arm { timer, after } => {
                     let (low, high) = (after.start.as_micros(), after.end.as_micros());
                     let wait = self.rng.u64(low as u64..=high as u64);
-                    let seq = self.at(now + Duration::from_micros(wait), Event::Fire { at, timer });
-                    self.slots.get_mut(&at).expect("runs").timers.insert(timer, seq);
+                    let fire = Event::Fire { at, slot, timer };
+                    let seq = self.at(now + Duration::from_micros(wait), fire);
+                    let process = self.processes.get_mut(&at).expect("runs");
+                    process.timers.insert((slot, timer), seq);
                 }
                 Effect::Disarm(timer) => {
-                    self.slots.get_mut(&at).expect("runs").timers.remove(&timer);
+                    self.processes.get_mut(&at).expect("runs").timers.remove(&(slot, timer));
                 }
                 Effect::Store { ticket, op } => {
-                    let (StoreOp::Keep { .. } | StoreOp::Drop { .. }) = op;
-                    let input = Input::Stored { ticket, result: Ok(()) };
-                    self.later(Event::Input { at, life, input });
+                    self.later(Event::Disk { at, life, slot, ticket, op });
                 }
                 Effect::Reply { ticket, reply } => {
                     let old = self.replies.insert(ticket, reply);
@@ -387,25 +492,20 @@ impl Net {
         }
     }
 
-    fn send(
-        &mut self,
-        from: Peer,
-        life: u32,
-        to: Peer,
-        message: Message,
-        asker: Option<(Peer, u32)>,
-    ) {
-        assert_ne!(from, to, "{from} sends {message:?} to itself");
+    fn send(&mut self, from: Sender, to: Peer, message: Message, asker: Option<Sender>) {
+        assert_ne!(from.peer.address(), to.address(), "{} sends {message:?} to itself", from.peer);
         self.sent += 1;
         if let Message::Tell(Tell::Provided { providers }) = &message {
             self.told += providers.len();
         }
         if let Message::Ask { nonce, .. } = message {
-            let at = from.address();
-            self.at(self.now + self.patience, Event::Late { at, life, from: to, nonce });
+            let Sender { peer, slot, life } = from;
+            let late = Event::Late { at: peer.address(), life, slot, from: to, nonce };
+            self.at(self.now + self.patience, late);
         }
         let to_life = match message {
-            Message::Answer { .. } => asker.map(|(_, life)| life),
+            // Over the connection of its question, whose other end may have ended.
+            Message::Answer { .. } => asker.map(|asker| asker.life),
             _ => None,
         };
         if self.rng.u16(0..1000) < self.loss {
@@ -414,7 +514,7 @@ impl Net {
         let copies = 1 + u8::from(self.rng.u16(0..1000) < self.twice);
         for _ in 0..copies {
             let message = message.clone();
-            self.later(Event::Deliver { from, from_life: life, to, to_life, message });
+            self.later(Event::Deliver { from, to, to_life, message });
         }
     }
 }

@@ -8,6 +8,7 @@ mod churn;
 mod driver;
 mod files;
 mod growing;
+mod hosts;
 mod lookups;
 mod merging;
 mod providers;

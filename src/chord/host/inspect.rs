@@ -1,0 +1,177 @@
+//! What a driver may see of a host. Nothing here changes anything.
+//!
+//! What only one position can have (its neighbours, its fingers) is that of the
+//! first one, by which a host is known; files are those of all.
+
+use std::collections::BTreeMap;
+
+use crate::id::Id;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Provider, Record};
+use crate::time::Time;
+use crate::wire::handshake::Params;
+
+use super::super::invariant::NodeState;
+use super::super::{CensusState, Config, FingerRow, HeldRow, Node, Standing};
+use super::{Host, Slot};
+
+impl Host {
+    /// Its first position: who it is to people.
+    pub fn peer(&self) -> Peer {
+        self.first().peer()
+    }
+
+    /// All its positions that are on the ring or on their way, by slot.
+    pub fn positions(&self) -> Vec<Peer> {
+        let off = |node: &&Node| matches!(node.standing(), Standing::New | Standing::Left);
+        let on = self.nodes.iter().skip(1).filter(|node| !off(node)).map(Node::peer);
+        std::iter::once(self.peer()).chain(on).collect()
+    }
+
+    /// How many positions it may have.
+    pub fn vnodes(&self) -> u16 {
+        self.count()
+    }
+
+    /// The nodes of its positions, by slot.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node of a position.
+    pub fn node(&self, slot: Slot) -> Option<&Node> {
+        self.nodes.get(usize::from(slot))
+    }
+
+    /// What it is told to be.
+    pub fn config(&self) -> &Config {
+        self.first().config()
+    }
+
+    /// What it shares with the other members of its ring.
+    pub fn params(&self) -> &Params {
+        self.first().params()
+    }
+
+    /// What its first position is to the ring.
+    pub fn standing(&self) -> Standing {
+        self.first().standing()
+    }
+
+    /// The node before the first position, where known.
+    pub fn predecessor(&self) -> Option<Peer> {
+        self.first().predecessor()
+    }
+
+    /// The nodes after the first position, nearest first.
+    pub fn successors(&self) -> &[Peer] {
+        self.first().successors()
+    }
+
+    /// Peers once seen on the ring that are not neighbours now.
+    pub fn remembered(&self) -> Vec<Peer> {
+        self.first().remembered()
+    }
+
+    /// The finger table of the first position.
+    pub fn fingers(&self) -> Vec<FingerRow> {
+        self.first().fingers()
+    }
+
+    /// All members known, and how much of the ring they are: by the census of the
+    /// first position, and its own ones.
+    pub fn members(&self) -> (Vec<Peer>, CensusState) {
+        let (mut members, state) = self.first().members();
+        let space = self.params().space;
+        let joined = self.nodes.iter().skip(1).filter(|n| n.standing() == Standing::Member);
+        // One that lost its ring is no member of this one.
+        members.extend(joined.filter(|n| !n.successors().is_empty()).map(Node::peer));
+        members.sort_by_key(|peer| (peer.id(space), *peer));
+        members.dedup();
+        (members, state)
+    }
+
+    /// The first position and what the other members last said of their neighbours.
+    pub fn observed(&self) -> Vec<NodeState> {
+        self.first().observed()
+    }
+
+    /// The position that answers for a key, or would.
+    pub fn responsible(&self, key: Id) -> Slot {
+        let space = self.params().space;
+        let on_the_ring = |(slot, node): &(Slot, &Node)| {
+            *slot == 0 || node.standing() == Standing::Member && !node.successors().is_empty()
+        };
+        let nodes = (0..).zip(&self.nodes).filter(on_the_ring);
+        let nearest = nodes.min_by_key(|(_, node)| space.distance(key, node.peer().id(space)));
+        nearest.map_or(0, |(slot, _)| slot)
+    }
+
+    /// The node of that position.
+    pub fn responsible_node(&self, key: Id) -> &Node {
+        &self.nodes[usize::from(self.responsible(key))]
+    }
+
+    /// Files held here.
+    pub(super) fn len(&self) -> usize {
+        self.files_held().len()
+    }
+
+    /// The files held here, in the order of their names, each once.
+    pub fn files_held(&self) -> Vec<HeldRow> {
+        self.files_page(None, usize::MAX)
+    }
+
+    /// At most `most` of [`Host::files_held`], from behind a name.
+    pub fn files_page(&self, after: Option<&FileName>, most: usize) -> Vec<HeldRow> {
+        if let [only] = &self.nodes[..] {
+            return only.files_page(after, most);
+        }
+        let mut rows: BTreeMap<FileName, HeldRow> = BTreeMap::new();
+        for row in self.nodes.iter().flat_map(|node| node.files_page(after, most)) {
+            // Between two positions a record may be at both for a while.
+            let rank = |row: &HeldRow| (row.record.version, row.owner, row.copies);
+            if rows.get(&row.record.name).is_none_or(|known| rank(known) < rank(&row)) {
+                rows.insert(row.record.name.clone(), row);
+            }
+        }
+        rows.into_values().take(most).collect()
+    }
+
+    /// The durable record under this name, which may be a tombstone.
+    pub fn record(&self, name: &FileName) -> Option<&Record> {
+        let records = self.nodes.iter().filter_map(|node| node.record(name));
+        records.max_by_key(|record| record.version)
+    }
+
+    /// The same; without one, the record whose bytes this host has yet to get.
+    pub fn known_record(&self, name: &FileName) -> Option<&Record> {
+        let known = || self.nodes.iter().filter_map(|node| node.known_record(name));
+        self.record(name).or_else(|| known().max_by_key(|record| record.version))
+    }
+
+    /// Whether another host is known to hold what is held here under this name.
+    pub fn is_elsewhere(&self, name: &FileName) -> bool {
+        self.nodes.iter().any(|node| node.is_elsewhere(name))
+    }
+
+    /// Who holds the newest version known here durably, this host first.
+    pub fn holders(&self, name: &FileName) -> Vec<Peer> {
+        let responsible = self.responsible_node(name.key(self.params().space));
+        let newest = self.known_record(name).map(|record| record.version);
+        let knows = |node: &&Node| node.known_record(name).map(|record| record.version) == newest;
+        let node = Some(responsible).filter(knows).or_else(|| self.nodes.iter().find(knows));
+        node.map_or_else(Vec::new, |node| node.holders(name))
+    }
+
+    /// Who shares this name, as far as this host has been told.
+    pub fn providers(&self, name: &FileName, now: Time) -> Vec<Provider> {
+        let known = self.nodes.iter().map(|node| node.providers(name, now));
+        known.max_by_key(Vec::len).unwrap_or_default()
+    }
+
+    fn first(&self) -> &Node {
+        &self.nodes[0]
+    }
+}

@@ -1,0 +1,431 @@
+//! A host: one process, one address, one disk, and one or more positions on the
+//! ring ("virtual nodes", CFS §4.4). Each position is a [`Node`] of its own with
+//! its own index; to the rest of the ring they are nodes like any, but copies are
+//! counted by host ([`super::placement`]).
+//!
+//! A host of one position is that node, input by input. Of more it owns what they
+//! have in common, and nothing else:
+//!
+//! - **Who is meant.** Every effect names the position (its [`Slot`]) that wants
+//!   it, and what belongs to a position comes back with that slot. A command goes
+//!   to the position that answers for its key, others to the first one.
+//! - **Messages among them** are handed over here, in their order, and never
+//!   reach the driver.
+//! - **One disk.** See [`disk`]: a copy that another position holds is there at
+//!   once, and one that another position holds is not deleted.
+//! - **The way in and out.** The first position starts and joins as a node does.
+//!   Once it has met another host the others follow, one after the other; a host
+//!   that is alone holds one place, since there is nobody to share the load with.
+//!   All leave together, and hand their records to other hosts.
+//!
+//! A record of this host belongs to its first position at or after the key: that
+//! follows from placement, whoever else is on the ring. After a start the first
+//! position has what the disk holds; one that follows begins with its share of
+//! that, before it knows its neighbours, and the first one gives it up in its
+//! rounds, when the owners of the keys consent.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use crate::id::Id;
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::Record;
+use crate::time::Time;
+use crate::wire::handshake::Params;
+use crate::wire::{Message, Nonce};
+
+use super::placement::others;
+use super::{
+    Command, Config, Effect, Effects, Failure, Input, Node, Notice, Reply, Standing, StoreOp,
+    Ticket,
+};
+
+use disk::{Disk, Order};
+
+mod disk;
+mod inspect;
+
+/// A position of a host: 0 is the first one. Its node goes by this index, or by
+/// this and a multiple of the number of positions.
+pub type Slot = u16;
+
+/// Tickets from here on are the host's own: no driver counts so far.
+const OWN: Ticket = 1 << 63;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Host {
+    /// By slot, never empty.
+    nodes: Vec<Node>,
+    disk: Disk,
+    /// Inputs for positions that came about here.
+    todo: VecDeque<(Slot, Input)>,
+    /// The next ticket of the host's own.
+    own: Ticket,
+    /// Set while all positions leave.
+    leaving: Option<Leaving>,
+    /// A position could not follow: no other tries before this.
+    rest_until: Time,
+    /// Of [`Input::Collect`], the last one.
+    before_s: Option<u64>,
+    /// A name whose bytes are lost: no position has them, whatever it still says.
+    lost: Option<FileName>,
+    effects: Effects,
+}
+
+/// A leave of all positions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Leaving {
+    /// The command's.
+    ticket: Ticket,
+    /// Those of the positions that have not left.
+    open: BTreeSet<Ticket>,
+    handed: usize,
+    kept: usize,
+}
+
+impl Host {
+    /// A host of so many positions (at least one) that has not started.
+    pub fn new(config: &Config, address: SocketAddr, positions: u16) -> Host {
+        let positions = positions.max(1);
+        let node = |slot| Node::one_of(config.clone(), address, slot, positions);
+        Host::of((0..positions).map(node).collect())
+    }
+
+    /// A host of these nodes: its positions by slot, at least one. For simulators,
+    /// which start large rings this way (see [`Node::stabilized`]).
+    pub fn of(nodes: Vec<Node>) -> Host {
+        assert!(!nodes.is_empty(), "a host has at least one position");
+        Host {
+            nodes,
+            disk: Disk::default(),
+            todo: VecDeque::new(),
+            own: OWN,
+            leaving: None,
+            rest_until: Time::ZERO,
+            before_s: None,
+            lost: None,
+            effects: Effects::new(),
+        }
+    }
+
+    /// Takes one input at the time `now` and appends what follows from it, each
+    /// effect with the position that wants it.
+    ///
+    /// `to` is the position that the input belongs to: that of the effect to which
+    /// it is the answer, or the one that a message names ([`Host::slot_of`]).
+    /// Without one the input is for the host.
+    pub fn handle(
+        &mut self,
+        now: Time,
+        to: Option<Slot>,
+        input: Input,
+        out: &mut Vec<(Slot, Effect)>,
+    ) {
+        if self.nodes.len() == 1 {
+            return self.alone(now, input, out);
+        }
+        match (to, input) {
+            (Some(slot), input) => self.todo.push_back((slot, input)),
+            (None, Input::Command { ticket, command }) => self.command(ticket, command, out),
+            (None, Input::Lost { name, version }) => {
+                self.lost = Some(name.clone());
+                for slot in self.holding(&name) {
+                    let input = Input::Lost { name: name.clone(), version };
+                    self.turn(now, slot, input, out);
+                }
+                self.lost = None;
+            }
+            (None, Input::Collect { before_s }) => {
+                self.before_s = Some(before_s);
+                self.tell_all(&Input::Collect { before_s });
+            }
+            (None, input @ Input::PeerLost(_)) => self.tell_all(&input),
+            (None, input) => self.todo.push_back((0, input)),
+        }
+        self.work(now, out);
+        while self.muster(now) {
+            self.work(now, out);
+        }
+    }
+
+    /// The position that goes by this index, if any does.
+    pub fn slot_of(&self, index: u16) -> Option<Slot> {
+        let slot = index % self.count();
+        (self.nodes[usize::from(slot)].peer().index() == index).then_some(slot)
+    }
+
+    /// A host of one position: nothing is to be shared.
+    fn alone(&mut self, now: Time, input: Input, out: &mut Vec<(Slot, Effect)>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.nodes[0].handle(now, input, &mut effects);
+        out.extend(effects.drain(..).map(|effect| (0, effect)));
+        self.effects = effects;
+    }
+
+    fn work(&mut self, now: Time, out: &mut Vec<(Slot, Effect)>) {
+        while let Some((slot, input)) = self.todo.pop_front() {
+            self.turn(now, slot, input, out);
+        }
+    }
+
+    /// One input of one position.
+    fn turn(&mut self, now: Time, slot: Slot, input: Input, out: &mut Vec<(Slot, Effect)>) {
+        let mut done = None;
+        if let Input::Stored { ticket, result } = &input {
+            done = self.disk.ended(slot, *ticket).map(|op| (op, result.is_ok()));
+            if done.is_none() {
+                // Said twice.
+                return;
+            }
+        }
+        let Some(node) = self.nodes.get_mut(usize::from(slot)) else { return };
+        let mut effects = std::mem::take(&mut self.effects);
+        node.handle(now, input, &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(now, slot, effect, out);
+        }
+        self.effects = effects;
+        if let Some((op, well)) = done {
+            self.stored(now, &op, well, out);
+        }
+    }
+
+    fn carry_out(&mut self, now: Time, slot: Slot, effect: Effect, out: &mut Vec<(Slot, Effect)>) {
+        match effect {
+            Effect::Send { to, message } if to.address() == self.peer().address() => {
+                self.pass(slot, to, message);
+            }
+            Effect::Store { ticket, op } => {
+                if let Some(order) = self.disk.order(Order { slot, ticket, op }) {
+                    self.begin(order, out);
+                }
+            }
+            Effect::Reply { ticket, reply } if ticket >= OWN => {
+                self.replied(now, slot, ticket, &reply, out);
+            }
+            Effect::Notice(Notice::Adopted(params)) if slot == 0 => {
+                self.adopt(&params);
+                out.push((slot, Effect::Notice(Notice::Adopted(params))));
+            }
+            effect => out.push((slot, effect)),
+        }
+    }
+
+    /// A message from one position to another.
+    fn pass(&mut self, slot: Slot, to: Peer, message: Message) {
+        let from = self.nodes[usize::from(slot)].peer();
+        let there = self.slot_of(to.index());
+        let started = |slot: &Slot| self.nodes[usize::from(*slot)].standing() != Standing::New;
+        match (there.filter(started), message) {
+            (Some(there), message) => {
+                self.todo.push_back((there, Input::Received { from, message }));
+            }
+            (None, Message::Ask { nonce, .. }) => self.unanswered(slot, to, nonce),
+            (None, _) => {}
+        }
+    }
+
+    fn unanswered(&mut self, slot: Slot, from: Peer, nonce: Nonce) {
+        self.todo.push_back((slot, Input::NoAnswer { from, nonce }));
+    }
+
+    fn tell_all(&mut self, input: &Input) {
+        for (slot, node) in (0..).zip(&self.nodes) {
+            if node.standing() != Standing::New {
+                self.todo.push_back((slot, input.clone()));
+            }
+        }
+    }
+
+    /// Positions on this host.
+    fn count(&self) -> Slot {
+        Slot::try_from(self.nodes.len()).unwrap_or(Slot::MAX)
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.own = self.own.wrapping_add(1) | OWN;
+        self.own
+    }
+}
+
+/// The way in and out.
+impl Host {
+    /// The position at which this host holds the copy of a key, if it holds one.
+    fn home(&self, key: Id) -> Slot {
+        let space = self.params().space;
+        let distance = |node: &Node| space.distance(key, node.peer().id(space));
+        (0..).zip(&self.nodes).min_by_key(|(_, node)| distance(node)).map_or(0, |(slot, _)| slot)
+    }
+
+    /// Has the next position follow the first one onto its ring; whether one does.
+    fn muster(&mut self, now: Time) -> bool {
+        let idle = |node: &Node| matches!(node.standing(), Standing::New | Standing::Left);
+        let Some((slot, node)) = (0..).zip(&self.nodes).find(|(_, node)| idle(node)) else {
+            return false;
+        };
+        let first = &self.nodes[0];
+        let contact = first.peer();
+        let met = || others(contact, first.successors().iter().copied()).next().is_some();
+        let on_its_way = |node: &Node| node.standing() == Standing::Joining;
+        if first.standing() != Standing::Member
+            || self.leaving.is_some()
+            || now < self.rest_until
+            || self.nodes.iter().any(on_its_way)
+            || !met()
+        {
+            return false;
+        }
+        if node.standing() == Standing::Left {
+            let (ticket, command) = (self.ticket(), Command::Join { contact });
+            self.todo.push_back((slot, Input::Command { ticket, command }));
+            return true;
+        }
+        let space = self.params().space;
+        let own = |record: &&Record| self.home(record.key(space)) == slot;
+        let records = first.records().filter(own).cloned().collect();
+        self.todo.push_back((slot, Input::Start { records, remembered: vec![contact] }));
+        if let Some(before_s) = self.before_s {
+            self.todo.push_back((slot, Input::Collect { before_s }));
+        }
+        true
+    }
+
+    fn command(&mut self, ticket: Ticket, command: Command, out: &mut Vec<(Slot, Effect)>) {
+        let space = self.params().space;
+        let slot = match &command {
+            Command::Leave => return self.leave(ticket),
+            Command::Adopt { params } if params != self.params() => {
+                // The first position counts its own.
+                let first = self.nodes[0].files_held().len();
+                let files = self.len();
+                if files > first {
+                    let reply = Reply::Failed(Failure::HasFiles(files));
+                    return out.push((0, Effect::Reply { ticket, reply }));
+                }
+                0
+            }
+            Command::Offer { name, .. }
+            | Command::Commit { name, .. }
+            | Command::Remove { name, .. } => self.responsible(name.key(space)),
+            Command::Provide { providers } => {
+                providers.first().map_or(0, |one| self.responsible(one.name.key(space)))
+            }
+            _ => 0,
+        };
+        self.todo.push_back((slot, Input::Command { ticket, command }));
+    }
+
+    fn leave(&mut self, ticket: Ticket) {
+        let here = |node: &Node| matches!(node.standing(), Standing::Member | Standing::Joining);
+        if self.leaving.is_some() || !here(&self.nodes[0]) {
+            let command = Command::Leave;
+            return self.todo.push_back((0, Input::Command { ticket, command }));
+        }
+        let slots: Vec<Slot> =
+            (0..).zip(&self.nodes).filter(|(_, node)| here(node)).map(|(slot, _)| slot).collect();
+        let mut open = BTreeSet::new();
+        for slot in slots {
+            let (ticket, command) = (self.ticket(), Command::Leave);
+            open.insert(ticket);
+            self.todo.push_back((slot, Input::Command { ticket, command }));
+        }
+        self.leaving = Some(Leaving { ticket, open, handed: 0, kept: 0 });
+    }
+
+    /// The end of a command of the host's own.
+    fn replied(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        ticket: Ticket,
+        reply: &Reply,
+        out: &mut Vec<(Slot, Effect)>,
+    ) {
+        if let Some(leaving) = &mut self.leaving
+            && leaving.open.remove(&ticket)
+        {
+            if let Reply::Left { handed, kept } = reply {
+                leaving.handed += handed;
+                leaving.kept += kept;
+            }
+            if leaving.open.is_empty() {
+                let Leaving { ticket, handed, kept, .. } = *leaving;
+                self.leaving = None;
+                out.push((0, Effect::Reply { ticket, reply: Reply::Left { handed, kept } }));
+            }
+        } else if matches!(reply, Reply::Failed(_)) && slot > 0 {
+            self.rest_until = now + self.nodes[0].config().stabilize;
+        }
+    }
+
+    /// The first position has taken other parameters over: it was alone, so the
+    /// others are on no ring.
+    fn adopt(&mut self, params: &Params) {
+        let (address, count) = (self.peer().address(), self.count());
+        let config = self.nodes[0].config().clone();
+        for slot in 1..count {
+            let node = &mut self.nodes[usize::from(slot)];
+            if node.standing() == Standing::New {
+                *node = Node::one_of(config.clone(), address, slot, count);
+            } else {
+                let (ticket, params) = (self.ticket(), params.clone());
+                let command = Command::Adopt { params };
+                self.todo.push_back((slot, Input::Command { ticket, command }));
+            }
+        }
+    }
+}
+
+/// The disk.
+impl Host {
+    /// Has the disk do what an order says, or says at once that it is done.
+    fn begin(&mut self, order: Order, out: &mut Vec<(Slot, Effect)>) {
+        let Order { slot, ticket, mut op } = order;
+        let name = disk::name(&op);
+        let elsewhere = (0..)
+            .zip(&self.nodes)
+            .filter(|(other, _)| *other != slot && self.lost.as_ref() != Some(name))
+            .filter_map(|(_, node)| node.record(name))
+            .map(|record| record.version)
+            .max();
+        let done = match &op {
+            StoreOp::Keep { record, .. } => elsewhere.is_some_and(|there| there >= record.version),
+            StoreOp::Drop { .. } => elsewhere.is_some() || self.disk.is_wanted(name),
+        };
+        if done {
+            return self.todo.push_back((slot, Input::Stored { ticket, result: Ok(()) }));
+        }
+        if let StoreOp::Keep { sources, .. } = &mut op {
+            let here = self.nodes[0].peer().address();
+            sources.retain(|peer| peer.address() != here);
+        }
+        out.push((slot, Effect::Store { ticket, op }));
+    }
+
+    /// An operation of the disk ended, and its position knows.
+    fn stored(&mut self, now: Time, op: &StoreOp, well: bool, out: &mut Vec<(Slot, Effect)>) {
+        let name = disk::name(op);
+        if well && let StoreOp::Keep { record, .. } = op {
+            // A disk holds the newest record of a name, whoever asked for which.
+            let held = self.nodes.iter().filter_map(|node| node.record(name));
+            let newest = held.max_by_key(|held| held.version).unwrap_or(record).clone();
+            for slot in self.holding(name) {
+                let held = self.nodes[usize::from(slot)].record(name);
+                if held.is_some_and(|held| held.version < newest.version) {
+                    self.turn(now, slot, Input::Replaced(newest.clone()), out);
+                }
+            }
+        }
+        if let Some(order) = self.disk.next(name) {
+            self.begin(order, out);
+        }
+    }
+
+    /// The positions that hold a record of this name.
+    fn holding(&self, name: &FileName) -> Vec<Slot> {
+        let held = (0..).zip(&self.nodes).filter(|(_, node)| node.record(name).is_some());
+        held.map(|(slot, _)| slot).collect()
+    }
+}
