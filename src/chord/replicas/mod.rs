@@ -312,8 +312,8 @@ impl Replicas {
     ) {
         if self.disk.is_empty() {
             self.range = ring.range();
-            let partners = ring.partners().iter();
-            self.partners = partners.map(|peer| (*peer, Partner::settled())).collect();
+            let partners = ring.partners().into_iter();
+            self.partners = partners.map(|peer| (peer, Partner::settled())).collect();
         } else {
             self.regroup(ring, asks, out);
         }
