@@ -34,4 +34,5 @@ mod sources;
 mod swarm;
 mod tape;
 mod trees;
+mod watch;
 mod wire;
