@@ -61,7 +61,6 @@ mod connection;
 mod control;
 mod cuts;
 mod data;
-mod events;
 mod fetch;
 mod files;
 mod forward;

@@ -27,11 +27,14 @@ pub mod plot;
 mod queue;
 mod scenario;
 mod setup;
+mod show;
 pub mod tables;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod turn;
+mod words;
 mod world;
 
 pub use chance::Chance;
@@ -41,5 +44,7 @@ pub use host::{Disk, Host, HostId, State, address, host_at};
 pub use operation::{Action, Ended, OpId, Outcome, Why};
 pub use scenario::Fault;
 pub use setup::{Latency, MAX_HOSTS, MAX_VNODES, Setup, Unfit};
+pub use show::Show;
 pub use trace::TraceHash;
+pub use words::{End, Words};
 pub use world::{Counts, Follow, World};

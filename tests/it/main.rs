@@ -37,4 +37,5 @@ mod swarm;
 mod tape;
 mod trees;
 mod vnodes;
+mod watch;
 mod wire;

@@ -336,6 +336,15 @@ pub(super) struct ScreenArgs {
     /// How --headless logs
     #[arg(long, value_name = "FORMAT", env = "CHORDAL_LOG_FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
+    /// The look.
+    #[command(flatten)]
+    pub(super) look: LookArgs,
+}
+
+/// What a dashboard looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Screen")]
+pub(super) struct LookArgs {
     /// Colours of the dashboard [default: standard, or mono when NO_COLOR is set]
     #[arg(
         long,

@@ -19,6 +19,7 @@ use super::{Failure, print};
 mod data;
 mod scenario;
 mod text;
+mod watch;
 
 /// Cells of a line when nobody can say how wide the terminal is.
 const WIDTH: usize = 80;
@@ -34,6 +35,7 @@ pub(super) fn run(args: &SimArgs) -> Result<(), Failure> {
             let scenario = scenario::read(file, *seed)?;
             carry_out("run", scenario.setup.seed, args, |told| play(&scenario, told))
         }
+        What::Watch(watch) => watch::begin(watch),
     }
 }
 
