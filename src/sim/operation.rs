@@ -644,6 +644,15 @@ impl World {
         for id in dead {
             self.end(id, Outcome::Failed(Why::Died));
         }
+        // No core will reply to these any more.
+        let operations = &self.operations;
+        self.waiting.retain(|_, wait| match wait {
+            Wait::Join(at) | Wait::Leave(at) => *at != host,
+            Wait::Found(id) => operations.contains_key(id),
+            Wait::Owner(id, number) => {
+                operations.get(id).is_some_and(|operation| operation.number == *number)
+            }
+        });
         if !self.setup.refuse {
             return;
         }
