@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::Space;
+use crate::id::{Id, Space};
 use crate::peer::Peer;
 
 use super::Config;
@@ -116,18 +116,24 @@ impl<'a> Members<'a> {
     /// successor.
     pub fn ordered_ring(&self) -> bool {
         let id = |peer: &Peer| peer.id(self.space);
+        let mut places: Vec<Id> = self.ring.iter().map(id).collect();
+        places.sort_unstable();
+        places.dedup();
+        // If anybody lies between, the next one does.
+        let next = |place: Id| {
+            let after = places.partition_point(|other| *other <= place);
+            places.get(after).or(places.first()).copied().filter(|next| *next != place)
+        };
         self.ring.iter().all(|from| {
             let Some(to) = self.best.get(from) else { return false };
-            !self.ring.iter().any(|peer| peer != to && id(peer).between(id(from), id(to)))
+            next(id(from)).is_none_or(|next| !next.between(id(from), id(to)))
         })
     }
 
     /// *ConnectedAppendages*: from every member a ring member is reachable.
     pub fn connected_appendages(&self) -> bool {
-        // Best successors lead on until they come round or end.
-        self.states.keys().all(|peer| {
-            self.follow(*peer).last().is_some_and(|end| self.ring.binary_search(end).is_ok())
-        })
+        // Best successors lead on until they come round, unless they end somewhere.
+        self.states.keys().all(|peer| self.best.contains_key(peer))
     }
 
     /// *OrderedSuccessorLists*, *NoDuplicates*: along each list, its owner put
@@ -201,15 +207,28 @@ impl<'a> Members<'a> {
 
     /// Every member that is reachable from itself, sorted.
     fn on_a_ring(&self) -> Vec<Peer> {
-        // As many steps as there are members end on a ring, if anywhere: what
-        // they reach from all members together is all that lies on rings.
-        let mut ends: Vec<Peer> = self.states.keys().copied().collect();
-        for _ in 0..self.states.len() {
-            ends = ends.iter().filter_map(|peer| self.best.get(peer)).copied().collect();
-            ends.sort_unstable();
-            ends.dedup();
+        let mut found = Vec::new();
+        let mut walked: BTreeMap<Peer, usize> = BTreeMap::new();
+        for (walk, start) in self.states.keys().enumerate() {
+            let mut next = Some(*start);
+            while let Some(at) = next {
+                match walked.get(&at) {
+                    None => {
+                        walked.insert(at, walk);
+                        next = self.best.get(&at).copied();
+                    }
+                    // Round once: a ring that no walk has met before.
+                    Some(by) if *by == walk => {
+                        found.extend(self.follow(at));
+                        break;
+                    }
+                    // From here on all is known.
+                    Some(_) => break,
+                }
+            }
         }
-        ends
+        found.sort_unstable();
+        found
     }
 }
 
@@ -306,5 +325,43 @@ mod tests {
         let mut states = good();
         states[0].successors.reverse();
         assert!(!report(&states).valid_lists);
+    }
+
+    /// The definitions to the letter, whatever they cost.
+    fn to_the_letter(members: &Members<'_>) -> (Vec<Peer>, bool, bool) {
+        let id = |peer: &Peer| peer.id(members.space);
+        let returns = |start: &&Peer| {
+            let mut at = members.best.get(start);
+            for _ in 0..members.states.len() {
+                if at == Some(start) {
+                    return true;
+                }
+                at = at.and_then(|peer| members.best.get(peer));
+            }
+            false
+        };
+        let ring: Vec<Peer> = members.states.keys().filter(returns).copied().collect();
+        let between = |from: &Peer, to: &Peer| {
+            ring.iter().any(|peer| peer != to && id(peer).between(id(from), id(to)))
+        };
+        let ordered = ring.iter().all(|from| !between(from, &members.best[from]));
+        let reaches = |start: &Peer| members.follow(*start).iter().any(|peer| ring.contains(peer));
+        let connected = members.states.keys().all(reaches);
+        (ring, ordered, connected)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn large_rings_are_judged_as_the_definitions_say(
+            lists in proptest::collection::vec(proptest::collection::vec(0u16..9, 0..3), 0..9),
+        ) {
+            let states: Vec<NodeState> =
+                (0..).zip(&lists).map(|(digit, list)| state(digit, 0, list)).collect();
+            let members = Members::new(Space::default(), &states);
+            let (ring, ordered, connected) = to_the_letter(&members);
+            proptest::prop_assert_eq!(&members.ring, &ring);
+            proptest::prop_assert_eq!(members.ordered_ring(), ordered);
+            proptest::prop_assert_eq!(members.connected_appendages(), connected);
+        }
     }
 }
