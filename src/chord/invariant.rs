@@ -108,32 +108,42 @@ impl<'a> Members<'a> {
     /// *AtMostOneRing*: from any ring member every ring member is reachable.
     pub fn at_most_one_ring(&self) -> bool {
         let Some(first) = self.ring.first() else { return true };
-        let reached = self.follow(*first);
-        self.ring.iter().all(|peer| reached.contains(peer))
+        let mut reached = self.follow(*first);
+        reached.sort_unstable();
+        self.ring.iter().all(|peer| reached.binary_search(peer).is_ok())
     }
 
     /// *OrderedRing*: no ring member lies between a ring member and its best
     /// successor.
     pub fn ordered_ring(&self) -> bool {
-        let id = |peer: &Peer| peer.id(self.space);
-        let mut places: Vec<Id> = self.ring.iter().map(id).collect();
+        let mut places: Vec<Id> = self.ring.iter().map(|peer| peer.id(self.space)).collect();
         places.sort_unstable();
         places.dedup();
-        // If anybody lies between, the next one does.
-        let next = |place: Id| {
-            let after = places.partition_point(|other| *other <= place);
-            places.get(after).or(places.first()).copied().filter(|next| *next != place)
-        };
         self.ring.iter().all(|from| {
             let Some(to) = self.best.get(from) else { return false };
-            next(id(from)).is_none_or(|next| !next.between(id(from), id(to)))
+            let (from, to) = (from.id(self.space), to.id(self.space));
+            // If any lies between the two, the next one does.
+            let next = places.partition_point(|place| *place <= from) % places.len();
+            !places[next].between(from, to)
         })
     }
 
     /// *ConnectedAppendages*: from every member a ring member is reachable.
     pub fn connected_appendages(&self) -> bool {
-        // Best successors lead on until they come round, unless they end somewhere.
-        self.states.keys().all(|peer| self.best.contains_key(peer))
+        let mut known: BTreeMap<Peer, bool> = self.ring.iter().map(|peer| (*peer, true)).collect();
+        self.states.keys().all(|start| {
+            let (mut way, mut at) = (Vec::new(), Some(*start));
+            let reaches = loop {
+                let Some(peer) = at else { break false };
+                if let Some(reaches) = known.get(&peer) {
+                    break *reaches;
+                }
+                way.push(peer);
+                at = self.best.get(&peer).copied();
+            };
+            known.extend(way.into_iter().map(|peer| (peer, reaches)));
+            reaches
+        })
     }
 
     /// *OrderedSuccessorLists*, *NoDuplicates*: along each list, its owner put
@@ -207,28 +217,27 @@ impl<'a> Members<'a> {
 
     /// Every member that is reachable from itself, sorted.
     fn on_a_ring(&self) -> Vec<Peer> {
-        let mut found = Vec::new();
+        // Where a walk along best successors meets itself, there is a ring.
         let mut walked: BTreeMap<Peer, usize> = BTreeMap::new();
+        let mut ring = Vec::new();
         for (walk, start) in self.states.keys().enumerate() {
-            let mut next = Some(*start);
-            while let Some(at) = next {
-                match walked.get(&at) {
-                    None => {
-                        walked.insert(at, walk);
-                        next = self.best.get(&at).copied();
-                    }
-                    // Round once: a ring that no walk has met before.
-                    Some(by) if *by == walk => {
-                        found.extend(self.follow(at));
-                        break;
-                    }
-                    // From here on all is known.
-                    Some(_) => break,
+            let mut at = *start;
+            let meets = loop {
+                if let Some(earlier) = walked.get(&at) {
+                    break *earlier == walk;
                 }
+                walked.insert(at, walk);
+                match self.best.get(&at) {
+                    Some(next) => at = *next,
+                    None => break false,
+                }
+            };
+            if meets {
+                ring.extend(self.follow(at));
             }
         }
-        found.sort_unstable();
-        found
+        ring.sort_unstable();
+        ring
     }
 }
 
