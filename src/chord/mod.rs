@@ -40,6 +40,7 @@ use successors::Reach;
 mod asks;
 mod canonical;
 mod census;
+mod few;
 mod fingers;
 mod guards;
 mod host;

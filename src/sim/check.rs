@@ -1,7 +1,7 @@
 //! Whether the ring is as it should be, at any moment.
 
+use crate::chord::Node;
 use crate::chord::invariant::{Members, NodeState, Report};
-use crate::chord::{Node, Standing};
 
 use super::World;
 
@@ -15,12 +15,11 @@ impl World {
         Members::new(self.space, &self.states()).report()
     }
 
-    /// Whether the ring is ideal: every living host is a member, and each list
-    /// and predecessor is what the members say that it should be.
+    /// Whether the ring is ideal: all positions of all living hosts are members,
+    /// and each list and predecessor is what the members say that it should be.
     pub fn is_ideal(&self) -> bool {
-        let positions = self.hosts.iter().filter(|host| host.lives());
-        let mut nodes = positions.flat_map(|host| &host.positions);
-        nodes.all(|position| position.entered && position.node.standing() == Standing::Member)
-            && Members::new(self.space, &self.states()).ideal(self.setup.successors)
+        let living = self.hosts.iter().filter(|host| host.lives());
+        living.flat_map(|host| &host.positions).all(|position| position.listed.is_some())
+            && Members::new(self.space, &self.states()).is_ideal(&self.config)
     }
 }

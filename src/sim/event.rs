@@ -1,6 +1,6 @@
 //! What can happen in a world.
 
-use crate::chord::{StoreFailure, Ticket};
+use crate::chord::{Slot, StoreFailure, StoreOp, Ticket};
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::{Message, Nonce};
@@ -11,7 +11,7 @@ use super::host::HostId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
     pub(super) host: HostId,
-    pub(super) position: u16,
+    pub(super) slot: Slot,
 }
 
 /// One event. Kept small: a million nodes have five million of them ahead.
@@ -24,13 +24,13 @@ pub(super) enum Event {
     /// A question has not been answered in time, or could not be delivered.
     Late { spot: Spot, life: u32, host: HostId, index: u16, nonce: Nonce },
     /// A connection broke.
-    Broken { spot: Spot, life: u32, host: HostId, index: u16 },
+    Broken { at: HostId, life: u32, host: HostId, index: u16 },
     /// A step of a disk's work.
     Work { job: u32 },
     /// A step of somebody's operation.
     Step { operation: u64, stage: u32 },
     /// A host that could not enter the ring tries again.
-    Retry { spot: Spot, life: u32 },
+    Retry { host: HostId, life: u32 },
     /// Something of the churn, if that is still the same.
     Churn { what: Arrival, generation: u32 },
     /// The next operation of the workload, if that is still the same.
@@ -70,7 +70,7 @@ pub(super) struct Job {
     pub(super) spot: Spot,
     pub(super) life: u32,
     pub(super) ticket: Ticket,
-    pub(super) op: crate::chord::StoreOp,
+    pub(super) op: StoreOp,
     /// From whom the bytes come just now, and its life when it began to send.
     pub(super) source: Option<(HostId, u32)>,
     /// How many of the sources have been tried.

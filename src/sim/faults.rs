@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::chord::{Command, Input, Node, Reply, Standing};
+use crate::chord::{self, Command, Input, Node, Reply};
 use crate::peer::Peer;
-use crate::record::Record;
 
 use super::World;
 use super::event::{Event, Spot};
@@ -34,7 +33,7 @@ impl World {
     pub fn crash(&mut self, host: HostId) {
         let Some(found) = self.hosts.get(host as usize).filter(|host| host.lives()) else { return };
         let life = found.life;
-        let peers: Vec<Peer> = found.nodes().map(Node::peer).collect();
+        let peers: Vec<Peer> = found.nodes().iter().map(Node::peer).collect();
         let mut remembered = BTreeSet::new();
         for node in found.nodes() {
             remembered.extend(node.predecessor());
@@ -48,30 +47,32 @@ impl World {
         extra.remembered = remembered;
         extra.peers = peers;
         self.end_process(host, State::Crashed);
-        for (spot, index) in witnesses {
-            let life = self.hosts[spot.host as usize].life;
-            let at = self.now + self.delay(host, spot.host);
-            self.queue.push(at, Event::Broken { spot, life, host, index });
+        for (at, index) in witnesses {
+            let life = self.hosts[at as usize].life;
+            let when = self.now + self.delay(host, at);
+            self.queue.push(when, Event::Broken { at, life, host, index });
         }
         self.host_gone(host, life);
     }
 
     /// Those that surely have a connection to this host: whose neighbour it is.
-    fn witnesses(&self, host: HostId) -> Vec<(Spot, u16)> {
+    fn witnesses(&self, host: HostId) -> Vec<(HostId, u16)> {
+        // Lists go on where their entries are positions of one host.
+        let reach = (self.setup.successors + 1) * usize::from(self.setup.vnodes);
         let mut found = Vec::new();
         for node in self.hosts[host as usize].nodes() {
             let peer = node.peer();
             let place = (peer.id(self.space), host);
             let before = self.members.range(..place).rev();
             let before = before.chain(self.members.range(place..).rev());
-            let before = before.take(self.setup.successors + 1);
+            let before = before.take(reach);
             let after = self.members.range(place..).chain(self.members.range(..place)).skip(1);
-            for ((_, other), position) in before.chain(after.take(1)) {
-                let spot = Spot { host: *other, position: *position };
+            for ((_, other), slot) in before.chain(after.take(1)) {
+                let spot = Spot { host: *other, slot: *slot };
                 let knows = |other: &Node| {
                     other.predecessor() == Some(peer) || other.successors().contains(&peer)
                 };
-                let entry = (spot, peer.index());
+                let entry = (*other, peer.index());
                 if *other != host
                     && self.is_connected(host, *other)
                     && self.node(spot).is_some_and(knows)
@@ -89,6 +90,8 @@ impl World {
         let found = &mut self.hosts[host as usize];
         found.state = state;
         found.life += 1;
+        found.core = None;
+        found.entered = false;
         let positions = std::mem::take(&mut found.positions);
         if let Some(extra) = &mut found.extra {
             extra.held = Vec::new();
@@ -115,150 +118,104 @@ impl World {
 
     /// Starts a process.
     pub(super) fn start(&mut self, host: HostId, remembered: Vec<Peer>) {
-        let config = self.config.clone();
         let vnodes = self.setup.vnodes;
         let found = &mut self.hosts[host as usize];
         found.state = State::Up;
         found.life += 1;
-        found.positions = (0..vnodes)
-            .map(|index| {
-                let peer = Peer::new(address(host), index);
-                let node = match index {
-                    0 => Node::new(config.clone(), peer.address()),
-                    _ => Node::stabilized(config.clone(), peer, &[peer]),
-                };
-                Position::new(node, false)
-            })
-            .collect();
+        found.core = Some(chord::Host::new(&self.config, address(host), vnodes));
+        found.positions = (0..vnodes).map(|_| Position::default()).collect();
+        let records = found.disk().map_or_else(Vec::new, |disk| disk.records().cloned().collect());
         self.alive.insert(host);
         let finds_back = !remembered.is_empty();
-        self.wake(host, remembered);
+        self.feed(host, None, Input::Start { records, remembered }, None);
         if !finds_back {
-            self.enter(Spot { host, position: 0 });
+            self.enter(host);
         }
     }
 
-    /// Gives every position of a host its first input.
-    pub(super) fn wake(&mut self, host: HostId, remembered: Vec<Peer>) {
-        for position in 0..self.hosts[host as usize].positions.len() as u16 {
-            let remembered = if position == 0 { remembered.clone() } else { Vec::new() };
-            let records = self.durable(host, position);
-            self.feed(Spot { host, position }, Input::Start { records, remembered }, None);
-        }
-    }
-
-    fn durable(&self, host: HostId, position: u16) -> Vec<Record> {
-        let Some(disk) = self.hosts[host as usize].disk() else { return Vec::new() };
-        let own = disk.records.iter().filter(|((at, _), _)| *at == position);
-        own.map(|(_, record)| record.clone()).collect()
-    }
-
-    /// Has a position join through a member chosen by chance, or be the first.
-    fn enter(&mut self, spot: Spot) {
-        let contact = self.contact(spot.host);
-        match contact {
+    /// Has a host join through a member chosen by chance, or be the first.
+    fn enter(&mut self, host: HostId) {
+        match self.contact(host) {
             Some(contact) => {
-                self.tickets += 1;
-                let ticket = self.tickets;
-                self.waiting.insert(ticket, Wait::Join(spot));
-                let command = Command::Join { contact };
-                self.feed(spot, Input::Command { ticket, command }, None);
+                let ticket = self.ticket(Wait::Join(host));
+                self.order(host, ticket, Command::Join { contact });
             }
-            None if self.members.is_empty() => self.entered(spot),
-            None => self.retry_later(spot),
+            None if self.members.is_empty() => self.be_first(host),
+            None => self.retry_later(host),
         }
     }
 
-    /// A member of another host, or of this one when it is the only one.
+    /// A host is a ring of its own, since there is no other.
+    fn be_first(&mut self, host: HostId) {
+        self.hosts[host as usize].entered = true;
+        self.list(host);
+        self.came_in(host);
+    }
+
+    /// A host has come into the ring.
+    pub(super) fn came_in(&mut self, host: HostId) {
+        self.counts.joined += 1;
+        self.session_begins(host);
+    }
+
+    /// A member on another host.
     fn contact(&mut self, host: HostId) -> Option<Peer> {
-        /// Choices before the next best one is taken.
+        /// Choices before the first one that fits is taken.
         const TRIES: usize = 16;
+        let member = |world: &World, other: HostId| {
+            let fits = other != host && world.is_connected(host, other);
+            let found = &world.hosts[other as usize];
+            let listed = (0..).zip(&found.positions).find(|(_, at)| at.listed.is_some());
+            let (slot, _) = listed.filter(|_| fits)?;
+            world.node(Spot { host: other, slot }).map(Node::peer)
+        };
         for _ in 0..TRIES {
             let Some(other) = self.some_host() else { break };
-            if other != host && self.is_connected(host, other) {
-                let listed = |position: &&Position| position.listed.is_some();
-                let found = self.hosts[other as usize].positions.iter().find(listed);
-                if let Some(position) = found {
-                    return Some(position.node.peer());
-                }
+            if let Some(contact) = member(self, other) {
+                return Some(contact);
             }
         }
-        let own = |(_, at): &(crate::id::Id, HostId)| *at == host;
-        let near = |key: &(crate::id::Id, HostId)| self.is_connected(host, key.1);
-        let mut others = self.members.keys().filter(|key| !own(key) && near(key));
-        let (_, other) = others.next().or_else(|| self.members.keys().find(|key| own(key)))?;
-        let positions = &self.hosts[*other as usize].positions;
-        positions.iter().find(|position| position.listed.is_some()).map(|p| p.node.peer())
+        self.members.keys().find_map(|(_, other)| member(self, *other))
     }
 
-    /// A position is on the ring.
-    pub(super) fn entered(&mut self, spot: Spot) {
-        let host = &mut self.hosts[spot.host as usize];
-        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
-        let first = !std::mem::replace(&mut position.entered, true);
-        self.list(spot);
-        if first {
-            self.counts.joined += u64::from(spot.position == 0);
-            self.session_begins(spot.host);
-            self.next_position(spot);
-        }
-    }
-
-    /// The positions of a host enter one after the other.
-    fn next_position(&mut self, spot: Spot) {
-        let next = Spot { position: spot.position + 1, ..spot };
-        let waits = |position: &Position| !position.entered;
-        let host = &self.hosts[spot.host as usize];
-        if host.positions.get(usize::from(next.position)).is_some_and(waits) {
-            let life = host.life;
-            self.queue.push(self.now, Event::Retry { spot: next, life });
-        }
-    }
-
-    /// A position knows nobody else any more, or has found nobody.
-    pub(super) fn found_itself_alone(&mut self, spot: Spot) {
-        let host = &self.hosts[spot.host as usize];
-        let position = host.positions.get(usize::from(spot.position));
-        if position.is_some_and(|position| !position.entered) {
+    /// A host knows nobody else any more, or has found nobody.
+    pub(super) fn found_itself_alone(&mut self, host: HostId) {
+        if !self.hosts[host as usize].entered {
             if self.members.is_empty() {
-                self.entered(spot);
+                self.be_first(host);
             } else {
-                self.retry_later(spot);
+                self.retry_later(host);
             }
         }
     }
 
-    pub(super) fn retry_later(&mut self, spot: Spot) {
-        let life = self.hosts[spot.host as usize].life;
+    pub(super) fn retry_later(&mut self, host: HostId) {
+        let life = self.hosts[host as usize].life;
         let micros = self.setup.stabilize.as_micros() as u64;
         let wait = self.chance.within(micros / 2..=micros * 3 / 2);
         let at = self.now + Duration::from_micros(wait);
-        self.queue.push(at, Event::Retry { spot, life });
+        self.queue.push(at, Event::Retry { host, life });
     }
 
     /// [`Event::Retry`]
-    pub(super) fn retry(&mut self, spot: Spot, life: u32) {
-        let host = &self.hosts[spot.host as usize];
-        if host.life != life {
+    pub(super) fn retry(&mut self, host: HostId, life: u32) {
+        let found = &self.hosts[host as usize];
+        if found.life != life {
             return;
         }
-        if !host.lives() {
+        match found.state {
             // It was only planned so far.
-            return self.start(spot.host, Vec::new());
-        }
-        if host.state == State::Paused {
-            return self.retry_later(spot);
-        }
-        let position = host.positions.get(usize::from(spot.position));
-        if position.is_some_and(|position| !position.entered) {
-            self.enter(spot);
+            State::Crashed | State::Left => self.start(host, Vec::new()),
+            State::Paused => self.retry_later(host),
+            State::Up if !found.entered => self.enter(host),
+            State::Up => {}
         }
     }
 
     /// A join has ended.
-    pub(super) fn join_replied(&mut self, spot: Spot, reply: &Reply) {
+    pub(super) fn join_replied(&mut self, host: HostId, reply: &Reply) {
         if !matches!(reply, Reply::Joined { .. }) {
-            self.retry_later(spot);
+            self.retry_later(host);
         }
     }
 
@@ -290,23 +247,16 @@ impl World {
         if found.state != State::Up {
             return;
         }
-        for position in 0..found.positions.len() as u16 {
-            let spot = Spot { host, position };
-            self.tickets += 1;
-            let ticket = self.tickets;
-            self.waiting.insert(ticket, Wait::Leave(spot));
-            self.feed(spot, Input::Command { ticket, command: Command::Leave }, None);
-        }
+        let ticket = self.ticket(Wait::Leave(host));
+        self.order(host, ticket, Command::Leave);
     }
 
-    /// A position has left.
-    pub(super) fn left(&mut self, spot: Spot) {
-        let host = &self.hosts[spot.host as usize];
-        let out = |node: &Node| !matches!(node.standing(), Standing::Member | Standing::Leaving);
-        if host.lives() && host.nodes().all(out) {
-            let life = host.life;
-            self.end_process(spot.host, State::Left);
-            self.host_gone(spot.host, life);
+    /// A leave has ended.
+    pub(super) fn left(&mut self, host: HostId, reply: &Reply) {
+        if matches!(reply, Reply::Left { .. }) && self.hosts[host as usize].lives() {
+            let life = self.hosts[host as usize].life;
+            self.end_process(host, State::Left);
+            self.host_gone(host, life);
         }
     }
 

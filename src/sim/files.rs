@@ -1,6 +1,6 @@
 //! The disks at work, what the ring has promised, and whether it keeps it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::chord::{Input, StoreFailure, StoreOp, Ticket};
@@ -10,7 +10,7 @@ use crate::record::{ContentHash, Version};
 
 use super::World;
 use super::event::{Event, Job, Spot};
-use super::host::{Disk, HostId, State};
+use super::host::{Disk, Host, HostId, State};
 
 /// What was acknowledged to anybody.
 #[derive(Clone, Debug, Default)]
@@ -124,12 +124,12 @@ impl World {
         from: &mut Option<(HostId, u32)>,
     ) -> Duration {
         match self.reach(host, source) {
-            Ok(spot) => {
-                let way = self.delay(host, spot.host) + self.delay(spot.host, host);
-                if !self.has(spot.host, root) {
+            Ok(there) => {
+                let way = self.delay(host, there) + self.delay(there, host);
+                if !self.has(there, root) {
                     return way;
                 }
-                *from = Some((spot.host, self.hosts[spot.host as usize].life));
+                *from = Some((there, self.hosts[there as usize].life));
                 way + self.transfer_time(size)
             }
             Err(wait) => wait,
@@ -167,13 +167,12 @@ impl World {
         };
         let disk = &mut self.hosts[job.spot.host as usize].extra_mut().disk;
         match (&result, job.op) {
-            (Ok(()), StoreOp::Keep { record, .. }) => disk.keep(job.spot.position, record),
-            (Ok(()), StoreOp::Drop { name, version }) => {
-                disk.forget(job.spot.position, &name, version);
-            }
+            (Ok(()), StoreOp::Keep { record, .. }) => disk.keep(record),
+            (Ok(()), StoreOp::Drop { name, version }) => disk.forget(&name, version),
             (Err(_), _) => {}
         }
-        self.feed(job.spot, Input::Stored { ticket: job.ticket, result }, None);
+        let input = Input::Stored { ticket: job.ticket, result };
+        self.feed(job.spot.host, Some(job.spot.slot), input, None);
     }
 
     /// Kills a host's process and destroys its disk. Files that were on no other
@@ -183,11 +182,10 @@ impl World {
         let Some(found) = self.hosts.get_mut(host as usize) else { return };
         let Some(extra) = &mut found.extra else { return };
         let disk = std::mem::take(&mut extra.disk);
-        let names: BTreeSet<&FileName> = disk.records.keys().map(|(_, name)| name).collect();
-        for name in names {
+        for name in disk.records.keys() {
             let Some(promise) = self.ledger.promises.get(name).copied() else { continue };
-            let kept = self.hosts.iter().filter_map(|host| host.disk());
-            let mut kept = kept.flat_map(|disk| disk.named(name));
+            let kept = self.hosts.iter().filter_map(Host::disk);
+            let mut kept = kept.filter_map(|disk| disk.record(name));
             if !kept.any(|record| record.version >= promise.version)
                 && let Some(promise) = self.ledger.promises.get_mut(name)
             {
@@ -243,19 +241,16 @@ impl World {
 }
 
 fn look_at<'a>(disk: &'a Disk, lives: bool, seen: &mut BTreeMap<&'a FileName, Seen>) {
-    // Once for each name, however many positions hold it.
-    let mut newest: BTreeMap<&FileName, Version> = BTreeMap::new();
-    for ((_, name), record) in &disk.records {
+    for (name, record) in &disk.records {
+        let version = record.version;
         let seen = seen.entry(name).or_default();
         if record.is_deleted() {
-            seen.tombstone = seen.tombstone.max(Some(record.version));
-        } else if disk.has(&record.version.root) {
-            let version = newest.entry(name).or_insert(record.version);
-            *version = (*version).max(record.version);
+            seen.tombstone = seen.tombstone.max(Some(version));
+            continue;
         }
-    }
-    for (name, version) in newest {
-        let seen = seen.entry(name).or_default();
+        if !disk.has(&version.root) {
+            continue;
+        }
         seen.anywhere = seen.anywhere.max(Some(version));
         if !lives || seen.best > Some(version) {
             continue;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::chord::{Node, Ticket, Timer};
+use crate::chord::{self, Node, Slot, Ticket, Timer};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Record};
+use crate::record::{ContentHash, Record, Version};
 use crate::time::Time;
 
 use super::network::RoundTrips;
@@ -60,7 +60,12 @@ pub struct Host {
     /// Where it is, for [`super::Latency::Space3d`]: parts of the edge in
     /// 65 536ths.
     pub(super) place: [u16; 3],
+    /// The core, while there is a process.
+    pub(super) core: Option<chord::Host>,
+    /// What the world keeps of each of its positions.
     pub(super) positions: Vec<Position>,
+    /// Whether it has been on the ring: built on it, joined, or taken in.
+    pub(super) entered: bool,
     /// Boxed, since most hosts of a large ring have nothing of it.
     pub(super) extra: Option<Box<Extra>>,
 }
@@ -81,18 +86,15 @@ pub(super) struct Extra {
     pub(super) trips: BTreeMap<HostId, RoundTrips>,
 }
 
-/// One place on the ring that a host holds.
-#[derive(Debug)]
+/// What the world keeps of one ring position.
+#[derive(Debug, Default)]
 pub(super) struct Position {
-    pub(super) node: Node,
     /// The generation of each periodic timer that is armed; 0: it is not.
     pub(super) armed: [u32; KINDS],
     /// The timers of puts that are armed.
     pub(super) copies: Vec<(Ticket, u32)>,
     /// Timers armed so far.
     pub(super) generation: u32,
-    /// Whether it has been on the ring: built on it, or joined.
-    pub(super) entered: bool,
     /// Where the world has it listed as a member.
     pub(super) listed: Option<Id>,
 }
@@ -115,11 +117,6 @@ pub(super) const fn kind(timer: Timer) -> u8 {
 }
 
 impl Position {
-    pub(super) fn new(node: Node, entered: bool) -> Position {
-        let (armed, copies) = ([0; KINDS], Vec::new());
-        Position { node, armed, copies, generation: 0, entered, listed: None }
-    }
-
     /// Arms a timer: the generation with which it fires.
     pub(super) fn arm(&mut self, timer: Timer) -> u32 {
         self.generation = self.generation.wrapping_add(1).max(1);
@@ -177,14 +174,14 @@ pub(super) struct Clock {
 /// What a host keeps over the death of its process.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
-    /// By position and name.
-    pub(super) records: BTreeMap<(u16, FileName), Record>,
+    /// By name.
+    pub(super) records: BTreeMap<FileName, Record>,
     /// Contents, with their bytes and how many records need them.
     pub(super) contents: BTreeMap<ContentHash, (u64, u32)>,
 }
 
 impl Disk {
-    /// The durable records, of all ring positions.
+    /// The durable records, in the order of their names.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()
     }
@@ -199,42 +196,29 @@ impl Disk {
         self.contents.values().map(|(size, _)| size).sum()
     }
 
-    /// The newest record of this name whose content, if it has any, is here.
-    pub fn newest(&self, name: &FileName) -> Option<&Record> {
-        let own = self.records.values().filter(|record| record.name == *name);
-        own.max_by_key(|record| record.version)
-    }
-
-    /// The records of one name, of all positions.
-    pub(super) fn named(&self, name: &FileName) -> impl Iterator<Item = &Record> {
-        self.records.iter().filter(move |((_, own), _)| own == name).map(|(_, record)| record)
+    /// The record of this name.
+    pub fn record(&self, name: &FileName) -> Option<&Record> {
+        self.records.get(name)
     }
 
     /// Makes a record durable, whose content has been taken in.
-    pub(super) fn keep(&mut self, position: u16, record: Record) {
-        let key = (position, record.name.clone());
-        if self.records.get(&key).is_some_and(|old| old.version > record.version) {
+    pub(super) fn keep(&mut self, record: Record) {
+        if self.records.get(&record.name).is_some_and(|old| old.version > record.version) {
             return;
         }
         if !record.is_deleted() {
             let size = record.size();
             self.contents.entry(record.version.root).or_insert((size, 0)).1 += 1;
         }
-        if let Some(old) = self.records.insert(key, record) {
+        if let Some(old) = self.records.insert(record.name.clone(), record) {
             self.release(&old);
         }
     }
 
     /// Forgets a record, and its content when no other needs it.
-    pub(super) fn forget(
-        &mut self,
-        position: u16,
-        name: &FileName,
-        version: crate::record::Version,
-    ) {
-        let key = (position, name.clone());
-        if self.records.get(&key).is_some_and(|old| old.version == version)
-            && let Some(old) = self.records.remove(&key)
+    pub(super) fn forget(&mut self, name: &FileName, version: Version) {
+        if self.records.get(name).is_some_and(|old| old.version == version)
+            && let Some(old) = self.records.remove(name)
         {
             self.release(&old);
         }
@@ -284,9 +268,14 @@ impl Host {
         matches!(self.state, State::Up | State::Paused)
     }
 
-    /// Its ring positions; none without a process.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.positions.iter().map(|position| &position.node)
+    /// Its core; `None` without a process.
+    pub const fn core(&self) -> Option<&chord::Host> {
+        self.core.as_ref()
+    }
+
+    /// Its ring positions, by slot; none without a process.
+    pub fn nodes(&self) -> &[Node] {
+        self.core.as_ref().map_or(&[], chord::Host::nodes)
     }
 
     /// Its disk; `None` while nothing was ever written to it.
@@ -302,10 +291,9 @@ impl Host {
         self.extra.as_deref()
     }
 
-    /// Its number of the position that goes by this identity now.
-    pub(super) fn position_of(&self, peer: Peer) -> Option<u16> {
-        let found = self.positions.iter().position(|position| position.node.peer() == peer);
-        found.map(|at| at as u16)
+    /// The slot of the position that goes by this index, if any does.
+    pub(super) fn slot_of(&self, index: u16) -> Option<Slot> {
+        self.core.as_ref()?.slot_of(index)
     }
 
     /// What the host's clock shows.

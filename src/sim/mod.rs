@@ -1,6 +1,7 @@
-//! A discrete-event simulator of whole rings, around the unchanged core.
+//! A discrete-event simulator of whole rings, around the unchanged
+//! core.
 //!
-//! A [`World`] drives [`crate::chord::Node`]s as the engine does, by inputs and
+//! A [`World`] drives [`crate::chord::Host`]s as the engine does, by inputs and
 //! effects, with a network, disks and clocks that are events in a queue. No
 //! real time passes and nothing is left to chance but what the seed says: the
 //! same [`Setup`] gives the same run, event for event, which its [`TraceHash`]
@@ -39,7 +40,9 @@ pub use churn::{Churn, Going, Sessions, Workload};
 pub use files::FileReport;
 pub use host::{Disk, Host, HostId, State, address, host_at};
 pub use operation::{Action, Ended, OpId, Outcome, Why};
-pub use scenario::Fault;
-pub use setup::{Latency, MAX_HOSTS, MAX_VNODES, Setup, Unfit};
+pub use scenario::{
+    BadScenario, Deed, Ends, Expect, Fault, Percent, Scenario, Tally, Verdict, Whom,
+};
+pub use setup::{Latency, MAX_HOSTS, Setup, Unfit};
 pub use trace::TraceHash;
 pub use world::{Counts, Follow, World};

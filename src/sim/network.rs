@@ -133,13 +133,13 @@ impl World {
             return;
         }
         // What is for an identity that the host has not got finds nobody.
-        let Some(position) = host.position_of(to) else { return };
+        let Some(slot) = host.slot_of(to.index()) else { return };
         if matches!(message, Message::Answer { .. }) && self.setup.adaptive {
             self.measured(target, source, asked);
         }
         let asker = Asker { peer: from, life: from_life, asked };
         let input = crate::chord::Input::Received { from, message };
-        self.feed(Spot { host: target, position }, input, Some(&asker));
+        self.feed(target, Some(slot), input, Some(&asker));
     }
 
     /// There is no process to take a connection.
@@ -147,14 +147,14 @@ impl World {
         if !self.setup.refuse {
             return;
         }
-        let Some(position) = self.hosts[source as usize].position_of(from) else { return };
-        let spot = Spot { host: source, position };
+        let Some(slot) = self.hosts[source as usize].slot_of(from.index()) else { return };
+        let spot = Spot { host: source, slot };
         let Some(host) = host_at(to.address()) else { return };
         let index = to.index();
-        let at = self.now + self.delay(host, source);
-        self.queue.push(at, Event::Broken { spot, life, host, index });
+        let when = self.now + self.delay(host, source);
+        self.queue.push(when, Event::Broken { at: source, life, host, index });
         if let Message::Ask { nonce, .. } = *message {
-            self.queue.push(at, Event::Late { spot, life, host, index, nonce });
+            self.queue.push(when, Event::Late { spot, life, host, index, nonce });
         }
     }
 
@@ -170,7 +170,7 @@ impl World {
     /// The identity that a host has, or had, at this index.
     pub(super) fn peer_of(&self, host: HostId, index: u16) -> Peer {
         let known = |host: &Host| {
-            let live = host.positions.iter().map(|position| position.node.peer());
+            let live = host.nodes().iter().map(crate::chord::Node::peer);
             let old = host.extra().into_iter().flat_map(|extra| extra.peers.iter().copied());
             live.chain(old).find(|peer| peer.index() == index)
         };

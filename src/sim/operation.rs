@@ -15,7 +15,7 @@ use crate::record::{ContentHash, Record, Version};
 use crate::time::Time;
 
 use super::World;
-use super::event::{Event, Spot};
+use super::event::Event;
 use super::host::{HostId, State, host_at};
 
 /// Attempts of an operation at a ring that changes under it, as a real client's.
@@ -154,10 +154,10 @@ pub enum Why {
 /// Who waits for the reply to a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wait {
-    /// A position that joins,
-    Join(Spot),
+    /// A host that joins,
+    Join(HostId),
     /// or leaves.
-    Leave(Spot),
+    Leave(HostId),
     /// An operation: its own lookup,
     Found(u64),
     /// or what it asked of an owner, in this attempt.
@@ -293,33 +293,27 @@ impl World {
             return self.end(id, Outcome::Failed(Why::Died));
         }
         let ticket = self.ticket(Wait::Found(id));
-        let spot = Spot { host, position: self.nearest_position(host, key) };
-        let input = Input::Command { ticket, command: Command::Lookup { key } };
-        self.feed(spot, input, None);
+        self.order(host, ticket, Command::Lookup { key });
     }
 
-    /// The position of a host from which a key is the shortest way off.
-    fn nearest_position(&self, host: HostId, key: Id) -> u16 {
-        let positions = &self.hosts[host as usize].positions;
-        let listed = (0u16..).zip(positions).filter(|(_, position)| position.listed.is_some());
-        let before = |place: Id| self.space.distance(place, key);
-        let nearest = listed.min_by_key(|(_, position)| position.listed.map_or(u128::MAX, before));
-        nearest.map_or(0, |(at, _)| at)
+    /// Gives a command to the core of a host.
+    pub(super) fn order(&mut self, host: HostId, ticket: Ticket, command: Command) {
+        self.feed(host, None, Input::Command { ticket, command }, None);
     }
 
-    fn ticket(&mut self, wait: Wait) -> Ticket {
+    pub(super) fn ticket(&mut self, wait: Wait) -> Ticket {
         self.tickets += 1;
         self.waiting.insert(self.tickets, wait);
         self.tickets
     }
 
     /// A core has answered a command.
-    pub(super) fn replied(&mut self, spot: Spot, wait: Wait, reply: Reply) {
+    pub(super) fn replied(&mut self, host: HostId, wait: Wait, reply: Reply) {
         match wait {
             Wait::Join(joining) => self.join_replied(joining, &reply),
-            Wait::Leave(leaving) => self.left(leaving),
+            Wait::Leave(leaving) => self.left(leaving, &reply),
             Wait::Found(id) => self.looked_up(id, reply),
-            Wait::Owner(id, number) => self.owner_said(spot, id, number, reply),
+            Wait::Owner(id, number) => self.owner_said(host, id, number, reply),
         }
     }
 
@@ -376,7 +370,7 @@ impl World {
 
     /// Whether a host can be talked to from another; if not, how long it takes
     /// to know.
-    pub(super) fn reach(&mut self, from: HostId, to: Peer) -> Result<Spot, Duration> {
+    pub(super) fn reach(&mut self, from: HostId, to: Peer) -> Result<HostId, Duration> {
         let silence = self.setup.patience;
         let Some(host) = host_at(to.address()).filter(|host| self.is_host(*host)) else {
             return Err(silence);
@@ -385,8 +379,8 @@ impl World {
             return Err(silence);
         }
         match self.hosts[host as usize].state {
-            State::Up => match self.hosts[host as usize].position_of(to) {
-                Some(position) => Ok(Spot { host, position }),
+            State::Up => match self.hosts[host as usize].slot_of(to.index()) {
+                Some(_) => Ok(host),
                 None => Err(self.delay(host, from)),
             },
             State::Crashed | State::Left if self.setup.refuse => Err(self.delay(host, from)),
@@ -423,15 +417,15 @@ impl World {
         let Some(operation) = self.operations.get(&id) else { return };
         let (host, number) = (operation.host, operation.number + 1);
         let (Some(name), content) = (operation.name.clone(), operation.content) else { return };
-        let spot = match self.reach(host, owner) {
-            Ok(spot) => spot,
+        let there = match self.reach(host, owner) {
+            Ok(there) => there,
             Err(wait) => return self.wait(id, Why::Unreachable, wait + PAUSE),
         };
         let command = match content {
             Some((root, _)) => Command::Offer { name, root, overwrite: true },
             None => Command::Remove { name, at_s: EPOCH_S + self.now.as_micros() / 1_000_000 },
         };
-        let life = self.hosts[spot.host as usize].life;
+        let life = self.hosts[there as usize].life;
         let stage = if content.is_some() {
             Stage::Asked(owner, life)
         } else {
@@ -439,7 +433,7 @@ impl World {
         };
         self.enter_stage(id, stage, WORD);
         let ticket = self.ticket(Wait::Owner(id, number));
-        self.feed(spot, Input::Command { ticket, command }, None);
+        self.order(there, ticket, command);
     }
 
     /// All bytes are with the owner.
@@ -450,20 +444,19 @@ impl World {
             return;
         };
         let reached = self.reach(host, owner);
-        let spot = match reached {
-            Ok(spot) if self.hosts[spot.host as usize].life == life => spot,
+        let there = match reached {
+            Ok(there) if self.hosts[there as usize].life == life => there,
             Ok(_) => return self.wait(id, Why::Unreachable, PAUSE),
             Err(wait) => return self.wait(id, Why::Unreachable, wait + PAUSE),
         };
-        self.hosts[spot.host as usize].extra_mut().disk.take_in(root, size);
+        self.hosts[there as usize].extra_mut().disk.take_in(root, size);
         self.enter_stage(id, Stage::Committed(owner, life), WORD);
         let ticket = self.ticket(Wait::Owner(id, number));
-        let command = Command::Commit { name, root, size, overwrite: true };
-        self.feed(spot, Input::Command { ticket, command }, None);
+        self.order(there, ticket, Command::Commit { name, root, size, overwrite: true });
     }
 
     /// The owner has replied to an operation that is, or was, at this stage.
-    fn owner_said(&mut self, spot: Spot, id: u64, number: u32, reply: Reply) {
+    fn owner_said(&mut self, there: HostId, id: u64, number: u32, reply: Reply) {
         let acknowledged = match &reply {
             Reply::Stored { version, .. } | Reply::Upload(Upload::Already { version, .. }) => {
                 Some(*version)
@@ -475,20 +468,24 @@ impl World {
             return;
         }
         let (host, content, action) = (operation.host, operation.content, operation.action);
-        let life = self.hosts[spot.host as usize].life;
-        let delay = self.delay(spot.host, host);
+        let asked = match operation.stage {
+            Stage::Asked(owner, _) => Some(owner),
+            _ => None,
+        };
+        let life = self.hosts[there as usize].life;
+        let delay = self.delay(there, host);
         if let (Some((root, _)), None) = (content, acknowledged)
             && !matches!(reply, Reply::Upload(Upload::Proceed))
-            && let Some(extra) = &mut self.hosts[spot.host as usize].extra
+            && let Some(extra) = &mut self.hosts[there as usize].extra
         {
             extra.disk.tidy(&root);
         }
-        let Some(owner) = self.node(spot).map(crate::chord::Node::peer) else { return };
         match reply {
             Reply::Upload(Upload::Proceed) => {
                 let size = content.map_or(0, |(_, size)| size);
                 // The word goes back, then the bytes come.
                 let way = delay * 2 + self.transfer_time(size) + self.setup.disk;
+                let Some(owner) = asked else { return };
                 self.enter_stage(id, Stage::Sending(owner, life), way);
             }
             Reply::Upload(Upload::Already { version, holders, wanted })
@@ -527,21 +524,21 @@ impl World {
             };
         }
         let peer = left.remove(0);
-        let spot = match self.reach(host, peer) {
-            Ok(spot) => spot,
+        let there = match self.reach(host, peer) {
+            Ok(there) => there,
             Err(wait) => return self.enter_stage(id, Stage::Asking { left, answered }, wait),
         };
         answered = true;
-        let back = self.delay(spot.host, host);
-        let Some(node) = self.node(spot) else { return };
-        match node.known_record(&name) {
+        let back = self.delay(there, host);
+        let Some(core) = self.hosts[there as usize].core() else { return };
+        match core.known_record(&name) {
             None => self.enter_stage(id, Stage::Asking { left, answered }, back * 2),
             Some(record) if record.is_deleted() => {
                 self.enter_stage(id, Stage::Returning(Outcome::Missing), back);
             }
             Some(record) => {
                 let record = record.clone();
-                let holders = node.holders(&name);
+                let holders = core.holders(&name);
                 self.read_from(id, record, holders, left, back);
             }
         }
@@ -560,14 +557,14 @@ impl World {
         while !holders.is_empty() {
             let from = holders.remove(0);
             match self.reach(host, from) {
-                Ok(spot) if self.has(spot.host, &record.version.root) => {
-                    let life = self.hosts[spot.host as usize].life;
-                    let way = self.delay(host, spot.host) + self.delay(spot.host, host);
+                Ok(there) if self.has(there, &record.version.root) => {
+                    let life = self.hosts[there as usize].life;
+                    let way = self.delay(host, there) + self.delay(there, host);
                     after += way + self.transfer_time(record.size());
                     let stage = Stage::Reading { record, from, life, holders, left };
                     return self.enter_stage(id, stage, after);
                 }
-                Ok(spot) => after += self.delay(host, spot.host) * 2,
+                Ok(there) => after += self.delay(host, there) * 2,
                 Err(wait) => after += wait,
             }
         }
@@ -587,7 +584,7 @@ impl World {
     ) {
         let Some(host) = self.operations.get(&id).map(|operation| operation.host) else { return };
         match self.reach(host, from) {
-            Ok(spot) if self.hosts[spot.host as usize].life == life => {
+            Ok(there) if self.hosts[there as usize].life == life => {
                 let (version, size) = (record.version, record.size());
                 self.end(id, Outcome::Got { version, size, from });
             }

@@ -7,14 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::chord::Config;
 use crate::id::Space;
-use crate::limits::{MAX_REPLICAS, MAX_SUCCESSORS};
+use crate::limits::{MAX_REPLICAS, MAX_SUCCESSORS, MAX_VNODES};
 use crate::wire::handshake::Params;
 
 /// Hosts of one world: their addresses are those of one network, 10.0.0.0/8.
 pub const MAX_HOSTS: u32 = (1 << 24) - 2;
-
-/// Ring positions of one host.
-pub const MAX_VNODES: u16 = 64;
 
 /// What a world is made of. Durations are texts such as `"500ms"` in files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use crate::chord::{Effect, Input, Notice, Reply, Standing, Timer};
+use crate::chord::{Effect, Input, Node, Notice, Slot, Standing, Timer};
 
 use super::World;
 use super::event::{Arrival, Event, Spot};
@@ -22,20 +22,20 @@ impl World {
             Event::Deliver(parcel) => self.deliver(*parcel),
             Event::Fire { spot, kind, generation } => self.fire(spot, kind, generation),
             Event::Late { spot, life, host, index, nonce } => {
-                if self.is_at_work(spot, life, &event) {
+                if self.is_at_work(spot.host, life, &event) {
                     let from = self.peer_of(host, index);
-                    self.feed(spot, Input::NoAnswer { from, nonce }, None);
+                    self.feed(spot.host, Some(spot.slot), Input::NoAnswer { from, nonce }, None);
                 }
             }
-            Event::Broken { spot, life, host, index } => {
-                if self.is_at_work(spot, life, &event) {
+            Event::Broken { at, life, host, index } => {
+                if self.is_at_work(at, life, &event) {
                     let peer = self.peer_of(host, index);
-                    self.feed(spot, Input::PeerLost(peer), None);
+                    self.feed(at, None, Input::PeerLost(peer), None);
                 }
             }
             Event::Work { job } => self.work(job),
             Event::Step { operation, stage } => self.step_operation(operation, stage),
-            Event::Retry { spot, life } => self.retry(spot, life),
+            Event::Retry { host, life } => self.retry(host, life),
             Event::Churn { what, generation } => self.churned(what, generation),
             Event::Operate { what, generation } => self.operate(what, generation),
             Event::Fault { number } => self.fault(number),
@@ -50,7 +50,7 @@ impl World {
             trace.write_u8(kind);
             parts.into_iter().for_each(|part| trace.write_u64(part));
         };
-        let at = |spot: &Spot| u64::from(spot.host) << 16 | u64::from(spot.position);
+        let at = |spot: &Spot| u64::from(spot.host) << 16 | u64::from(spot.slot);
         match event {
             Event::Deliver(parcel) => {
                 parcel.from.hash(trace);
@@ -64,12 +64,12 @@ impl World {
                 let peer = u64::from(*host) << 16 | u64::from(*index);
                 words(2, [at(spot), peer, (*nonce).into()]);
             }
-            Event::Broken { spot, host, index, .. } => {
-                words(3, [at(spot), (*host).into(), (*index).into()]);
+            Event::Broken { at, host, index, .. } => {
+                words(3, [(*at).into(), (*host).into(), (*index).into()]);
             }
             Event::Work { job } => words(4, [(*job).into(), 0, 0]),
             Event::Step { operation, stage } => words(5, [*operation, (*stage).into(), 0]),
-            Event::Retry { spot, .. } => words(6, [at(spot), 0, 0]),
+            Event::Retry { host, .. } => words(6, [(*host).into(), 0, 0]),
             Event::Churn { what, .. } => match what {
                 Arrival::Join => words(7, [0; 3]),
                 Arrival::Leave => words(8, [0; 3]),
@@ -82,8 +82,8 @@ impl World {
 
     /// Whether the process of this life runs; what happens to a stopped one is
     /// kept for it.
-    fn is_at_work(&mut self, spot: Spot, life: u32, event: &Event) -> bool {
-        let Some(host) = self.hosts.get(spot.host as usize) else { return false };
+    fn is_at_work(&mut self, host: HostId, life: u32, event: &Event) -> bool {
+        let Some(host) = self.hosts.get(host as usize) else { return false };
         if host.life != life {
             return false;
         }
@@ -113,46 +113,51 @@ impl World {
         if host.state == State::Paused {
             return self.hold(spot.host, Event::Fire { spot, kind, generation });
         }
-        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
+        let Some(position) = host.positions.get_mut(usize::from(spot.slot)) else { return };
         if let Some(timer) = position.fire(kind, generation) {
-            self.feed(spot, Input::Fired(timer), None);
+            self.feed(spot.host, Some(spot.slot), Input::Fired(timer), None);
         }
     }
 
     /// Hands an input to a core and carries out what it says.
-    pub(super) fn feed(&mut self, spot: Spot, input: Input, asker: Option<&Asker>) {
+    pub(super) fn feed(
+        &mut self,
+        number: HostId,
+        slot: Option<Slot>,
+        input: Input,
+        asker: Option<&Asker>,
+    ) {
+        let Some(host) = self.hosts.get_mut(number as usize) else { return };
+        let clock = host.clock(self.now);
+        let Some(core) = &mut host.core else { return };
         let mut effects = std::mem::take(&mut self.effects);
-        let now = self.now;
-        let Some(host) = self.hosts.get_mut(spot.host as usize) else { return };
-        let clock = host.clock(now);
-        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
-        position.node.handle(clock, input, &mut effects);
-        if !position.entered
-            && position.node.standing() == Standing::Member
-            && !position.node.successors().is_empty()
-        {
-            // It has joined, or somebody has taken it in.
-            self.entered(spot);
-        }
-        self.list(spot);
-        for effect in effects.drain(..) {
+        core.handle(clock, slot, input, &mut effects);
+        self.list(number);
+        for (slot, effect) in effects.drain(..) {
+            let spot = Spot { host: number, slot };
             match effect {
                 Effect::Send { to, message } => {
-                    if let Some(from) = self.node(spot).map(crate::chord::Node::peer) {
+                    if let Some(from) = self.node(spot).map(Node::peer) {
                         self.send(from, spot, to, message, asker);
                     }
                 }
                 Effect::Arm { timer, after } => self.arm(spot, timer, after.start, after.end),
                 Effect::Disarm(timer) => {
-                    let host = &mut self.hosts[spot.host as usize];
-                    if let Some(position) = host.positions.get_mut(usize::from(spot.position)) {
+                    let host = &mut self.hosts[number as usize];
+                    if let Some(position) = host.positions.get_mut(usize::from(slot)) {
                         position.disarm(timer);
                     }
                 }
                 Effect::Store { ticket, op } => self.store(spot, ticket, op),
-                Effect::Reply { ticket, reply } => self.reply(spot, ticket, reply),
+                Effect::Reply { ticket, reply } => {
+                    if let Some(wait) = self.waiting.remove(&ticket) {
+                        self.replied(number, wait, reply);
+                    }
+                }
                 Effect::Notice(notice) => {
-                    self.noticed(spot, &notice);
+                    if notice == Notice::Alone && slot == 0 {
+                        self.found_itself_alone(number);
+                    }
                     self.notice(spot, notice);
                 }
             }
@@ -172,40 +177,35 @@ impl World {
         let wait = self.chance.within(micros(least)..=micros(most));
         let host = &mut self.hosts[spot.host as usize];
         let wait = host.world_micros(wait);
-        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
+        let Some(position) = host.positions.get_mut(usize::from(spot.slot)) else { return };
         let generation = position.arm(timer);
         let event = Event::Fire { spot, kind: kind(timer), generation };
         self.queue.push(self.now + Duration::from_micros(wait), event);
     }
 
-    /// What the world itself learns from a notice.
-    fn noticed(&mut self, spot: Spot, notice: &Notice) {
-        if *notice == Notice::Alone {
-            self.found_itself_alone(spot);
-        }
-    }
-
-    fn reply(&mut self, spot: Spot, ticket: crate::chord::Ticket, reply: Reply) {
-        if let Some(wait) = self.waiting.remove(&ticket) {
-            self.replied(spot, wait, reply);
-        }
-    }
-
-    /// Keeps the list of members true for this position.
-    pub(super) fn list(&mut self, spot: Spot) {
+    /// Keeps the list of members true for a host.
+    pub(super) fn list(&mut self, number: HostId) {
         let space = self.space;
-        let Some(host) = self.hosts.get_mut(spot.host as usize) else { return };
-        let Some(position) = host.positions.get_mut(usize::from(spot.position)) else { return };
-        let member = position.entered && position.node.standing() == Standing::Member;
-        let place = member.then(|| position.node.peer().id(space));
-        if position.listed != place {
-            let old = std::mem::replace(&mut position.listed, place);
-            if let Some(old) = old {
-                self.members.remove(&(old, spot.host));
+        let host = &mut self.hosts[number as usize];
+        let Some(core) = &host.core else { return };
+        let met =
+            |node: &Node| node.standing() == Standing::Member && !node.successors().is_empty();
+        let came_in = !host.entered && core.nodes().iter().any(met);
+        host.entered |= came_in;
+        for (slot, (node, position)) in (0..).zip(core.nodes().iter().zip(&mut host.positions)) {
+            let member = host.entered && node.standing() == Standing::Member;
+            let place = member.then(|| node.peer().id(space));
+            if position.listed != place {
+                if let Some(old) = std::mem::replace(&mut position.listed, place) {
+                    self.members.remove(&(old, number));
+                }
+                if let Some(place) = place {
+                    self.members.insert((place, number), slot);
+                }
             }
-            if let Some(place) = place {
-                self.members.insert((place, spot.host), spot.position);
-            }
+        }
+        if came_in {
+            self.came_in(number);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A world: hosts, the network between them, the time, and what is to happen.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chord::{Config, Effects, Node, Notice, Ticket};
+use crate::chord::{self, Config, Effect, Input, Node, Notice, Slot, Ticket};
 use crate::id::{Id, Space};
 use crate::peer::Peer;
 use crate::time::Time;
@@ -54,7 +55,8 @@ pub enum Follow {
 #[derive(Debug)]
 pub struct World {
     pub(super) setup: Setup,
-    pub(super) config: Config,
+    /// One for all nodes.
+    pub(super) config: Arc<Config>,
     pub(super) space: Space,
     pub(super) now: Time,
     pub(super) events: u64,
@@ -65,12 +67,12 @@ pub struct World {
     /// Hosts with a process, for choices among them.
     pub(super) alive: Alive,
     /// The members by their places: the truth.
-    pub(super) members: BTreeMap<(Id, HostId), u16>,
+    pub(super) members: BTreeMap<(Id, HostId), Slot>,
     /// Whether maintenance timers run.
     pub(super) maintained: bool,
     pub(super) counts: Counts,
     /// Kept for the next turn, so that none allocates.
-    pub(super) effects: Effects,
+    pub(super) effects: Vec<(Slot, Effect)>,
     pub(super) tickets: Ticket,
     /// Who waits for a core's reply.
     pub(super) waiting: BTreeMap<Ticket, Wait>,
@@ -92,7 +94,7 @@ pub struct World {
 
 impl World {
     fn empty(setup: &Setup) -> World {
-        let config = setup.config();
+        let config = Arc::new(setup.config());
         World {
             space: config.space(),
             config,
@@ -141,7 +143,7 @@ impl World {
             world.add_host(number);
             for position in 0..setup.vnodes {
                 let peer = Peer::new(address(number), position);
-                ring.push((peer, Spot { host: number, position }));
+                ring.push((peer, Spot { host: number, slot: position }));
             }
         }
         world.settle_places(&mut ring);
@@ -149,19 +151,27 @@ impl World {
         // In the order of hosts and positions, so that each finds its own.
         let mut order: Vec<u32> = (0..ring.len() as u32).collect();
         order.sort_unstable_by_key(|at| ring[*at as usize].1);
+        let mut nodes = Vec::new();
         for (done, at) in (0..).zip(order) {
             if done % STEP == 0 {
                 progress(done, positions);
             }
             let (peer, spot) = ring[at as usize];
-            let node = Node::stabilized(world.config.clone(), peer, &peers);
+            nodes.push(Node::stabilized(Arc::clone(&world.config), peer, &peers));
             let host = &mut world.hosts[spot.host as usize];
-            host.positions.push(Position::new(node, true));
+            host.positions.push(Position::default());
+            if host.positions.len() == usize::from(setup.vnodes) {
+                host.core = Some(chord::Host::of(std::mem::take(&mut nodes)));
+                host.entered = true;
+            }
         }
         progress(positions, positions);
         drop((ring, peers));
         for number in 0..setup.hosts {
-            world.wake(number, Vec::new());
+            for slot in 0..setup.vnodes {
+                let input = Input::Start { records: Vec::new(), remembered: Vec::new() };
+                world.feed(number, Some(slot), input, None);
+            }
         }
         world
     }
@@ -201,9 +211,8 @@ impl World {
             let number = world.add_host(number);
             world.hosts[number as usize].state = State::Left;
             world.alive.remove(number);
-            let spot = Spot { host: number, position: 0 };
             let life = world.hosts[number as usize].life;
-            world.queue.push(Time::ZERO + at, Event::Retry { spot, life });
+            world.queue.push(Time::ZERO + at, Event::Retry { host: number, life });
         }
         world
     }
@@ -225,7 +234,9 @@ impl World {
             life: 0,
             group: 0,
             place: [part(0), part(1), part(2)],
+            core: None,
             positions: Vec::new(),
+            entered: false,
             extra: None,
         });
         self.alive.insert(number);
@@ -347,9 +358,9 @@ impl World {
 
     /// The members of the ring, in the order of their places.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Node> + '_ {
-        self.members.iter().filter_map(|((_, host), position)| {
-            self.node(Spot { host: *host, position: *position })
-        })
+        self.members
+            .iter()
+            .filter_map(|((_, host), slot)| self.node(Spot { host: *host, slot: *slot }))
     }
 
     /// How many ring positions are members.
@@ -372,13 +383,12 @@ impl World {
         let near = |at: &HostId| host.is_none_or(|host| self.is_connected(host, *at));
         let after = self.members.range((key, 0)..).chain(self.members.range(..(key, 0)));
         let mut found = after.filter(|((_, at), _)| near(at));
-        let ((_, host), position) = found.next()?;
-        self.node(Spot { host: *host, position: *position }).map(Node::peer)
+        let ((_, host), slot) = found.next()?;
+        self.node(Spot { host: *host, slot: *slot }).map(Node::peer)
     }
 
     pub(super) fn node(&self, spot: Spot) -> Option<&Node> {
-        let host = self.hosts.get(spot.host as usize)?;
-        host.positions.get(usize::from(spot.position)).map(|position| &position.node)
+        self.hosts.get(spot.host as usize)?.core.as_ref()?.node(spot.slot)
     }
 
     /// Keeps the notices of these from now on, for [`World::notices`].

@@ -25,6 +25,7 @@ mod registry;
 mod registry_dashboard;
 mod resume;
 mod scan;
+mod scenarios;
 mod search;
 mod sessions;
 mod shares;

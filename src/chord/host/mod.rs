@@ -26,6 +26,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::id::Id;
 use crate::name::FileName;
@@ -71,7 +72,6 @@ pub struct Host {
     before_s: Option<u64>,
     /// A name whose bytes are lost: no position has them, whatever it still says.
     lost: Option<FileName>,
-    effects: Effects,
 }
 
 /// A leave of all positions.
@@ -89,14 +89,17 @@ impl Host {
     /// A host of so many positions (at least one) that has not started.
     pub fn new(config: &Config, address: SocketAddr, positions: u16) -> Host {
         let positions = positions.max(1);
-        let node = |slot| Node::one_of(config.clone(), address, slot, positions);
+        let config = Arc::new(config.clone());
+        let node = |slot| Node::one_of(Arc::clone(&config), address, slot, positions);
         Host::of((0..positions).map(node).collect())
     }
 
     /// A host of these nodes: its positions by slot, at least one. For simulators,
     /// which start large rings this way (see [`Node::stabilized`]).
-    pub fn of(nodes: Vec<Node>) -> Host {
+    pub fn of(mut nodes: Vec<Node>) -> Host {
         assert!(!nodes.is_empty(), "a host has at least one position");
+        let count = nodes.len() as Slot;
+        nodes.iter_mut().for_each(|node| node.positions = count);
         Host {
             nodes,
             disk: Disk::default(),
@@ -106,7 +109,6 @@ impl Host {
             rest_until: Time::ZERO,
             before_s: None,
             lost: None,
-            effects: Effects::new(),
         }
     }
 
@@ -158,10 +160,9 @@ impl Host {
 
     /// A host of one position: nothing is to be shared.
     fn alone(&mut self, now: Time, input: Input, out: &mut Vec<(Slot, Effect)>) {
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects = Effects::new();
         self.nodes[0].handle(now, input, &mut effects);
-        out.extend(effects.drain(..).map(|effect| (0, effect)));
-        self.effects = effects;
+        out.extend(effects.into_iter().map(|effect| (0, effect)));
     }
 
     fn work(&mut self, now: Time, out: &mut Vec<(Slot, Effect)>) {
@@ -181,12 +182,11 @@ impl Host {
             }
         }
         let Some(node) = self.nodes.get_mut(usize::from(slot)) else { return };
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects = Effects::new();
         node.handle(now, input, &mut effects);
-        for effect in effects.drain(..) {
+        for effect in effects {
             self.carry_out(now, slot, effect, out);
         }
-        self.effects = effects;
         if let Some((op, well)) = done {
             self.stored(now, &op, well, out);
         }

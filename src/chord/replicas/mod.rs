@@ -36,6 +36,7 @@ use crate::wire::message::Branch;
 use crate::wire::{Answer, Ask, Message, Tell};
 
 use super::asks::Asks;
+use super::few::Few;
 use super::node::Purpose;
 use super::placement::others;
 use super::{Command, Effect, Effects, Notice, Standing, Ticket};
@@ -267,7 +268,7 @@ pub(super) struct Replicas {
     /// The range that the partners' state below is about.
     range: Option<Span>,
     /// The other wanted holders of this node's range.
-    partners: BTreeMap<Peer, Partner>,
+    partners: Few<Peer, Partner>,
     /// Commands that wait for their name.
     queue: BTreeMap<FileName, VecDeque<(Ticket, Command)>>,
     /// Names about which partners have been asked, and who has yet to answer.
@@ -312,8 +313,8 @@ impl Replicas {
     ) {
         if self.disk.is_empty() {
             self.range = ring.range();
-            let partners = ring.partners().iter();
-            self.partners = partners.map(|peer| (*peer, Partner::settled())).collect();
+            let partners = ring.partners().into_iter();
+            self.partners = partners.map(|peer| (peer, Partner::settled())).collect();
         } else {
             self.regroup(ring, asks, out);
         }

@@ -521,7 +521,7 @@ impl Replicas {
             }
         }
         for peer in wanted {
-            self.partners.entry(peer).or_default();
+            self.partners.or_default(peer);
         }
         if let Some(range) = ring.range()
             && self.range != Some(range)

@@ -70,12 +70,12 @@ fn hosts_hold_several_places() {
     assert_eq!(world.size(), 96);
     heal(&mut world);
     let mut places: Vec<u16> =
-        world.host(7).expect("there").nodes().map(|n| n.peer().index()).collect();
+        world.host(7).expect("there").nodes().iter().map(|n| n.peer().index()).collect();
     places.sort_unstable();
     assert_eq!(places, [0, 1, 2, 3]);
     let newcomer = world.join();
     let all_in = |world: &World| {
-        world.host(newcomer).is_some_and(|h| h.nodes().count() == 4) && world.size() == 100
+        world.host(newcomer).is_some_and(|h| h.nodes().len() == 4) && world.size() == 100
     };
     assert!(world.until(seconds(60), seconds(1), all_in).is_some());
     heal(&mut world);
