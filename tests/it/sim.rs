@@ -42,7 +42,9 @@ fn json_is_one_value_and_csv_one_row_for_each_of_its_rows() {
     assert_eq!(code, Some(0), "{err}");
     assert!(err.starts_with("chordal sim load, seed 1\n"), "{err}");
     let value: Value = serde_json::from_str(&out).expect("one JSON value");
-    for key in ["experiment", "seed", "setting", "tables", "targets", "met", "trace", "events", "nodes"] {
+    for key in
+        ["experiment", "seed", "setting", "tables", "targets", "met", "trace", "events", "nodes"]
+    {
         assert!(!value[key].is_null(), "{key}: {out}");
     }
     let rows = value["tables"]["load"].as_array().expect("rows");
@@ -99,7 +101,9 @@ fn a_scenario_that_holds_ends_with_zero_and_one_that_does_not_with_one() {
 fn help_says_what_is_measured_and_where_it_was_published() {
     let (code, out, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
-    for word in ["paths", "load", "failures", "churn", "durability", "partition", "run", "Examples:"] {
+    for word in
+        ["paths", "load", "failures", "churn", "durability", "partition", "run", "Examples:"]
+    {
         assert!(out.contains(word), "{word}: {out}");
     }
     for word in ["paths", "load", "failures", "churn", "durability", "partition"] {

@@ -309,7 +309,8 @@ fn agree(world: &World, newest: &BTreeMap<FileName, Version>) -> bool {
     newest.iter().all(|(name, version)| {
         let wanted = placement(world.space(), name.key(world.space()), &ring, COPIES);
         let holders = files::holders(world, name, *version);
-        let held = |peer: &Peer| host_at(peer.address()).is_some_and(|host| holders.contains(&host));
+        let held =
+            |peer: &Peer| host_at(peer.address()).is_some_and(|host| holders.contains(&host));
         wanted.iter().all(held)
     })
 }

@@ -73,7 +73,7 @@ pub enum Cell {
 
 impl Cell {
     /// A measurement with two decimals.
-    pub(super) const fn two(value: f64) -> Cell {
+    pub const fn two(value: f64) -> Cell {
         Cell::Number(value, 2)
     }
 
@@ -96,7 +96,7 @@ pub struct Target {
 
 impl Target {
     /// `what` was wanted, `found` came out.
-    pub(super) fn new(what: impl Into<String>, found: impl Into<String>, met: bool) -> Target {
+    pub fn new(what: impl Into<String>, found: impl Into<String>, met: bool) -> Target {
         Target { what: what.into(), found: found.into(), met }
     }
 }
