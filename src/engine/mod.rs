@@ -61,6 +61,7 @@ mod connection;
 mod control;
 mod cuts;
 mod data;
+mod elsewhere;
 mod events;
 mod fetch;
 mod files;

@@ -8,10 +8,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
-use crate::process::{NodeProcess, Ring, describe, eventually, order, random_file, text};
+use crate::process::{
+    NodeProcess, Ring, command, describe, eventually, order, pieces_in, random_file, text,
+};
 
 const MB: usize = 1_000_000;
 
@@ -58,9 +61,14 @@ fn file(dir: &TempDir, bytes: usize, seed: u64) -> PathBuf {
 
 /// A ring of so many nodes whose second one has little room.
 fn with_a_small_one(count: usize) -> (Ring, SocketAddr) {
+    with_one_of(QUOTA, count)
+}
+
+/// A ring of so many nodes whose second one has this quota.
+fn with_one_of(quota: &str, count: usize) -> (Ring, SocketAddr) {
     let mut ring = Ring { nodes: vec![NodeProcess::start(&[])] };
     let contact = ring.nodes[0].address.to_string();
-    ring.nodes.push(NodeProcess::start(&["--quota", QUOTA, "--join", &contact]));
+    ring.nodes.push(NodeProcess::start(&["--quota", quota, "--join", &contact]));
     while ring.nodes.len() < count {
         ring.grow();
     }
@@ -71,7 +79,11 @@ fn with_a_small_one(count: usize) -> (Ring, SocketAddr) {
 
 /// A name of which the node is to hold this copy, counted from the owner's.
 fn name_at(ring: &Ring, node: SocketAddr, copy: usize) -> String {
-    let mut names = (0..).map(|number| format!("name {number}"));
+    name_like("name", ring, node, copy)
+}
+
+fn name_like(word: &str, ring: &Ring, node: SocketAddr, copy: usize) -> String {
+    let mut names = (0..).map(|number| format!("{word} {number}"));
     names.find(|name| order(name, &ring.nodes)[copy] == node).expect("there is no end of names")
 }
 
@@ -122,12 +134,6 @@ fn the_next_node_takes_the_copy_for_which_a_full_one_has_no_room() {
             assert!(node.fetch(&name).expect("it is there") == expected, "{name}");
         }
     }
-    // The owner itself cannot answer for what it does not have.
-    let name = name_at(&ring, small, 0);
-    let output = ring.nodes[0].attempt(&["put", text(&file(&dir, TOO_LARGE, 5)), "--as", &name]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains(&small.to_string()), "{}", describe(&output));
-    holds_at_most(&ring.nodes[1], 0);
     // It is a holder like others of what fits.
     let name = name_at(&ring, small, 1);
     let path = file(&dir, MB, 9);
@@ -154,4 +160,167 @@ fn repair_passes_a_full_node_over_and_does_not_fetch_for_it_again_and_again() {
     holds_at_most(small, 0);
     let tries = small.log().matches("could not be copied here").count();
     assert!(tries <= 3, "{tries} times:\n{}", small.log());
+}
+
+/// The nodes that hold a name whose owner is full, when all others have room.
+fn behind(name: &str, ring: &Ring) -> Vec<SocketAddr> {
+    order(name, &ring.nodes)[1..4].to_vec()
+}
+
+/// Waits until these and no others hold all copies of the name.
+fn held_by(ring: &Ring, name: &str, expected: &[SocketAddr]) {
+    let mut expected = expected.to_vec();
+    expected.sort();
+    eventually("the copies are where they are to be", || {
+        let mut holders = ring.secured(name);
+        holders.sort();
+        if holders == expected { Ok(()) } else { Err(format!("{holders:?}, not {expected:?}")) }
+    });
+}
+
+/// Every node gives the file.
+fn readable(ring: &Ring, name: &str, path: &Path) {
+    let expected = std::fs::read(path).expect("just written");
+    for node in &ring.nodes {
+        assert!(node.fetch(name).expect("it is there") == expected, "{name} at {}", node.address);
+    }
+}
+
+#[test]
+fn a_full_owner_answers_for_files_that_the_next_nodes_hold() {
+    // One file goes piece by piece, the other one at once.
+    for (quota, sizes) in [(QUOTA, [TOO_LARGE, 25 * MB]), ("10000", [50_000, 60_000])] {
+        let (ring, small) = with_one_of(quota, 5);
+        let dir = TempDir::new().expect("a temporary directory");
+        let name = name_at(&ring, small, 0);
+        let path = file(&dir, sizes[0], 1);
+        let said = ring.nodes[0].run(&["put", text(&path), "--as", &name]);
+        let told: Vec<&str> = said.lines().collect();
+        assert!(told.len() == 2 && told[0].contains("3/3"), "{said}");
+        let stand_in = behind(&name, &ring)[2];
+        let line = format!("{small} has no room for it: {stand_in} holds the copy instead");
+        assert_eq!(told[1], line);
+        held_by(&ring, &name, &behind(&name, &ring));
+        holds_at_most(&ring.nodes[1], 0);
+        readable(&ring, &name, &path);
+        // The name is taken, may be overwritten, and goes.
+        let other = file(&dir, sizes[1], 2);
+        let refused = ring.nodes[2].attempt(&["put", text(&other), "--as", &name]);
+        let why = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && why.contains("other content"), "{why}");
+        ring.nodes[2].run(&["put", text(&other), "--as", &name, "--overwrite"]);
+        readable(&ring, &name, &other);
+        ring.nodes[3].run(&["rm", &name]);
+        let gone = ring.nodes[0].fetch(&name).expect_err("it was removed");
+        assert!(gone.contains(&name), "{gone}");
+    }
+}
+
+#[test]
+fn the_copy_of_a_full_owner_comes_home_when_it_has_room() {
+    let (ring, small) = with_a_small_one(5);
+    let dir = TempDir::new().expect("a temporary directory");
+    let filler = name_like("filler", &ring, small, 0);
+    ring.nodes[0].run(&["put", text(&file(&dir, 15 * MB, 1)), "--as", &filler]);
+    let name = name_at(&ring, small, 0);
+    let path = file(&dir, 10 * MB, 2);
+    let said = ring.nodes[0].run(&["put", text(&path), "--as", &name]);
+    assert!(said.contains("has no room"), "{said}");
+    held_by(&ring, &name, &behind(&name, &ring));
+    ring.nodes[0].run(&["rm", &filler]);
+    held_by(&ring, &name, &order(&name, &ring.nodes)[..3]);
+    readable(&ring, &name, &path);
+}
+
+#[test]
+fn the_file_of_a_full_owner_survives_two_deaths_and_everybodys_restart() {
+    let (mut ring, small) = with_a_small_one(6);
+    let dir = TempDir::new().expect("a temporary directory");
+    let name = name_at(&ring, small, 0);
+    let path = file(&dir, TOO_LARGE, 1);
+    ring.nodes[0].run(&["put", text(&path), "--as", &name]);
+    for node in &mut ring.nodes {
+        node.kill();
+    }
+    for node in &mut ring.nodes {
+        node.restart(&[]);
+    }
+    ring.settled();
+    held_by(&ring, &name, &behind(&name, &ring));
+    let other = file(&dir, MB, 2);
+    let refused = ring.nodes[0].attempt(&["put", text(&other), "--as", &name]);
+    assert!(!refused.status.success(), "the name is taken: {}", describe(&refused));
+    // Two of its three holders at once.
+    for holder in &behind(&name, &ring)[..2] {
+        let dead = ring.nodes.iter().position(|node| node.address == *holder);
+        ring.crash(dead.expect("a member"));
+    }
+    ring.settled();
+    held_by(&ring, &name, &behind(&name, &ring));
+    readable(&ring, &name, &path);
+}
+
+#[test]
+fn what_nobody_has_room_for_is_refused_at_once_and_leaves_nothing() {
+    let first = NodeProcess::start(&["--quota", QUOTA]);
+    let contact = first.address.to_string();
+    let other = || NodeProcess::start(&["--quota", QUOTA, "--join", &contact]);
+    let (second, third) = (other(), other());
+    let ring = Ring { nodes: vec![first, second, third] };
+    ring.settled();
+    let dir = TempDir::new().expect("a temporary directory");
+    let refused = ring.nodes[0].attempt(&["put", text(&file(&dir, TOO_LARGE, 1)), "--as", "a"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{}", describe(&refused));
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    for node in &ring.nodes {
+        assert!(said.contains(&node.address.to_string()), "{said}");
+        holds_at_most(node, 0);
+    }
+    let listed = ring.nodes[0].run(&["ls", "--ring"]);
+    assert!(!listed.contains(".bin"), "{listed}");
+    // The name is free for what fits.
+    ring.nodes[0].run(&["put", text(&file(&dir, MB, 2)), "--as", "a"]);
+}
+
+#[test]
+fn an_owner_that_comes_back_without_room_in_the_middle_of_a_put_is_passed_over() {
+    const SIZE: usize = 120 * MB;
+    let mut ring = Ring::of(5);
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = file(&dir, SIZE, 1);
+    let name = "film.bin";
+    let order = order(name, &ring.nodes);
+    let at = |address: SocketAddr, ring: &Ring| {
+        ring.nodes.iter().position(|node| node.address == address).expect("a member")
+    };
+    let (owner, next) = (at(order[0], &ring), at(order[1], &ring));
+    let via = ring.nodes[at(order[4], &ring)].address.to_string();
+    let partial = ring.nodes[next].data_dir().join("partial");
+    let limit = (SIZE / 6).to_string();
+    let put = ["put", text(&path), "--as", name, "--via", &via, "--limit-up", &limit];
+    let client = command(&put).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let client = client.expect("the program starts");
+    eventually("some of it has reached the second node", || {
+        let files = std::fs::read_dir(&partial).into_iter().flatten().flatten();
+        let maps =
+            files.map(|file| file.path()).filter(|path| path.extension() == Some("map".as_ref()));
+        let pieces: usize = maps.map(|map| pieces_in(&map).len()).sum();
+        if pieces >= 8 { Ok(()) } else { Err(format!("{pieces} pieces")) }
+    });
+    ring.nodes[owner].kill();
+    ring.nodes[owner].restart(&["--quota", QUOTA]);
+    let output = client.wait_with_output().expect("its output");
+    assert!(output.status.success(), "{}", describe(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("3/3"), "{said}");
+    // The next node went on with what had reached it.
+    let log = ring.nodes[next].log();
+    let number = |line: &str| line.split("goes on with ").nth(1)?.split(' ').next()?.parse().ok();
+    let went_on = log.lines().filter_map(number).max().unwrap_or(0u32);
+    assert!(went_on >= 8, "it began anew:\n{log}");
+    ring.settled();
+    readable(&ring, name, &path);
+    held_by(&ring, name, &order[1..4]);
+    holds_at_most(&ring.nodes[owner], 0);
 }
