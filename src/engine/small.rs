@@ -9,7 +9,9 @@
 //! at once, without asking first. The owner sends the same on to the next holder
 //! before it writes its own copy, that one to the next, so that all disks work
 //! at the same time; the acknowledgements come back along the chain. As with
-//! every chain, a holder that was left out fetches its copy after the commit.
+//! every chain, a holder that was left out fetches its copy after the commit. An
+//! owner without room commits what those behind it have, or sends it on until one
+//! of them takes it ([`super::elsewhere`]).
 
 use std::fs::File;
 use std::io::{self, Read};
