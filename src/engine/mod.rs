@@ -61,6 +61,7 @@ mod connection;
 mod control;
 mod cuts;
 mod data;
+mod elsewhere;
 mod fetch;
 mod files;
 mod forward;

@@ -85,9 +85,11 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let there: Vec<Peer> = there.iter().copied().take(usize::from(MAX_REPLICAS)).collect();
+        // Nobody is sent to strangers for bytes because a stranger says so.
         let known = |peer: &&Peer| there.contains(peer);
-        let asked: BTreeSet<Peer> = ring.successors.iter().filter(known).copied().collect();
+        let there = ring.successors.iter().filter(known).take(usize::from(MAX_REPLICAS));
+        let there: Vec<Peer> = there.copied().collect();
+        let asked: BTreeSet<Peer> = there.iter().copied().collect();
         if asked.is_empty() || self.disk.count_elsewhere() >= MAX_ELSEWHERE {
             let failure = nobody(ring, &[]);
             return out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });

@@ -401,7 +401,7 @@ impl Replicas {
                         match why {
                             Why::Handover => self.next_stray(ring, asks, out),
                             Why::Place => {
-                                self.place_answered(ring, from, &records, None, asks, out)
+                                self.place_answered(ring, from, &records, None, asks, out);
                             }
                             Why::Put | Why::Repair | Why::Return => {}
                         }
