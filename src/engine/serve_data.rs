@@ -17,6 +17,7 @@ use crate::record::ContentHash;
 use crate::store::StoreError;
 use crate::transfer::manifest::Manifest;
 use crate::view::TransferKind;
+use crate::view::text::bytes as show_bytes;
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::connection::HELLO_LIMIT;
@@ -73,7 +74,11 @@ impl Server<'_> {
     fn run(mut self) -> Result<(), DataError> {
         let result = self.requests();
         if let Some((_, transfer)) = self.serving.take() {
-            transfer.end(result.as_ref().map(|&()| ()).map_err(ToString::to_string));
+            match &result {
+                Err(error) if !error.is_hang_up() => transfer.end(Err(fetch::words(error))),
+                // Whoever is served hangs up when he has what he wants.
+                _ => transfer.end(Ok(())),
+            }
         }
         result
     }
@@ -136,7 +141,7 @@ impl Server<'_> {
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
         let stored = match self.shared.store.manifest(&root) {
             Ok(stored) => stored,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(root, &error),
         };
         match stored.or_else(|| self.shared.shares.manifest(&root)) {
             Some(manifest) => {
@@ -150,36 +155,52 @@ impl Server<'_> {
     fn bytes(&mut self, root: ContentHash, offset: u64, length: u64) -> Result<(), DataError> {
         let stored = match self.shared.store.open_blob(&root) {
             Ok(stored) => stored,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(root, &error),
         };
+        let ours = stored.is_some();
         // What the user shares is served from where it lies.
         let Some(mut file) = stored.or_else(|| self.shared.shares.open(&root)) else {
             return self.connection.send(&DataResponse::NotFound);
         };
         let size = file.metadata()?.len();
-        if offset.checked_add(length).is_none_or(|end| end > size) {
+        let beyond = offset.checked_add(length).is_none_or(|end| end > size);
+        if ours && (beyond || length == 1 && size > 1) {
+            // It was longer once, or somebody was sent a damaged piece; or so he
+            // says.
+            self.shared.doubts.heard(root, Instant::now());
+        }
+        if beyond {
             let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
             return self.connection.send(&DataResponse::Failed { why });
         }
         file.seek(SeekFrom::Start(offset))?;
         let transfer = self.transfer(root, size);
         if length <= EAGER_BYTES {
-            let sent = small::serve(&mut self.connection, &file, length, &transfer)?;
-            if !sent {
-                return self.connection.send(&DataResponse::NotFound);
-            }
-            if length == size {
+            let whole = (length == size).then_some(root);
+            let sent = small::serve(&mut self.connection, &file, length, whole, &transfer);
+            match sent {
+                Ok(false) => {
+                    if ours {
+                        self.shared.doubts.met(root);
+                    }
+                    self.shared.transfers.forget(transfer);
+                    return self.connection.send(&DataResponse::NotFound);
+                }
                 // The connection may be kept for another file.
-                transfer.end(Ok(()));
-            } else {
-                self.serving = Some((root, transfer));
+                Ok(true) if length == size => transfer.end(Ok(())),
+                _ => self.serving = Some((root, transfer)),
             }
-            return Ok(());
+            return sent.map(drop);
         }
-        self.connection.send(&DataResponse::Bytes { length })?;
-        self.connection.send_file(&file, length, &transfer)?;
+        let sent = self
+            .connection
+            .send(&DataResponse::Bytes { length })
+            .and_then(|()| self.connection.send_file(&file, length, &transfer));
+        if ours && sent.as_ref().is_err_and(DataError::is_the_files) {
+            self.shared.doubts.met(root);
+        }
         self.serving = Some((root, transfer));
-        Ok(())
+        sent
     }
 
     /// The running transfer of this content, or a new one.
@@ -211,13 +232,21 @@ impl Server<'_> {
         let last = match received {
             Ok(()) => {
                 let connection = &mut self.connection;
-                commit(self.shared, self.runtime, wanted, |copies, wanted| {
+                let committed = commit(self.shared, self.runtime, wanted, |copies, wanted| {
                     transfer.securing(copies, wanted);
                     connection.send(&DataResponse::Progress { copies, wanted })
-                })?
+                });
+                match committed {
+                    Ok(last) => last,
+                    Err(error) => {
+                        // All of it is here, and is stored whoever waits for that.
+                        transfer.end(Ok(()));
+                        return Err(error);
+                    }
+                }
             }
             Err(PassError::Data(error)) => {
-                transfer.end(Err(error.to_string()));
+                transfer.broke(&error);
                 return Err(error);
             }
             Err(PassError::Failed(why)) => DataResponse::Failed { why },
@@ -229,8 +258,10 @@ impl Server<'_> {
         self.connection.send(&last)
     }
 
-    fn failed(&mut self, error: &StoreError) -> Result<(), DataError> {
+    /// A content that should be here cannot be read, so it is looked at.
+    fn failed(&mut self, root: ContentHash, error: &StoreError) -> Result<(), DataError> {
         tracing::warn!(%error, "a request for content failed");
+        self.shared.doubts.met(root);
         self.connection.send(&DataResponse::Failed { why: error.to_string() })
     }
 }
@@ -266,8 +297,9 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
         }
         Upload::Exists { version, size } => DataResponse::Failed {
             why: format!(
-                "{} exists with other content ({size} bytes, version {version}); --overwrite replaces it",
-                wanted.name
+                "{} exists with other content ({}, version {version}); --overwrite replaces it",
+                wanted.name,
+                show_bytes(size)
             ),
         },
         Upload::NotOwner { owner } => DataResponse::NotOwner { owner },

@@ -89,7 +89,7 @@ impl Ledger {
         let free = free(disk, dir)?;
         let left = self.quota().map(|quota| quota.saturating_sub(self.kept() + promised));
         if left.is_some_and(|left| left < size) || free < size.saturating_sub(here) {
-            return Err(StoreError::NoRoom { dir: dir.to_owned(), needs: size, free, left });
+            return Err(StoreError::NoRoom { needs: size, free, left });
         }
         Ok(())
     }
