@@ -58,22 +58,26 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
              fetches them"
         );
     }
-    let mut why = format!("no file named {name} is on the ring");
-    let like = like(&name, &names);
     let gone = missed(access, &name, &members, &absent);
-    if !like.is_empty() {
-        let like: Vec<_> = like.into_iter().map(quoted).collect();
-        let _ = write!(why, "; did you mean {}?", like.join(" or "));
-    }
+    unknown(&name, &gone, &like(&name, &names))
+}
+
+/// Nobody knows a name: the members that it would be at and that are gone first,
+/// which is the likelier reason, then names that are like it.
+fn unknown(name: &FileName, gone: &[Peer], like: &[&str]) -> String {
+    let mut why = format!("no file named {name} is on the ring");
     if !gone.is_empty() {
+        let (gone, do_not) = (listed(gone), if gone.len() == 1 { "does not" } else { "do not" });
         let _ = write!(
             why,
-            "; should it have been there, start {} again, where it would be and which {} not answer",
-            listed(&gone),
-            if gone.len() == 1 { "does" } else { "do" },
+            ", but {gone}, where it would be, {do_not} answer: start {gone} again, then get {name} \
+             again"
         );
     }
-    if why.ends_with("on the ring") {
+    if !like.is_empty() {
+        let like: Vec<_> = like.iter().map(|name| quoted(name)).collect();
+        let _ = write!(why, "; did you mean {}?", like.join(" or "));
+    } else if gone.is_empty() {
         why.push_str("; find PATTERN looks for names like it");
     }
     why
@@ -287,9 +291,29 @@ mod tests {
         assert_eq!(offered(&"a".repeat(250), &[&"b".repeat(250)]), [""; 0]);
     }
 
+    fn peer(port: u16) -> Peer {
+        Peer::new(([127, 0, 0, 1], port).into(), 0)
+    }
+
+    #[test]
+    fn members_that_are_gone_are_named_before_names_that_are_alike() {
+        let name = FileName::new("film.mkv").expect("a name");
+        assert_eq!(
+            unknown(&name, &[peer(1)], &["film.mp4"]),
+            "no file named film.mkv is on the ring, but 127.0.0.1:1, where it would be, does not \
+             answer: start 127.0.0.1:1 again, then get film.mkv again; did you mean 'film.mp4'?"
+        );
+        assert_eq!(
+            unknown(&name, &[], &["film.mp4", "a.mkv"]),
+            "no file named film.mkv is on the ring; did you mean 'film.mp4' or 'a.mkv'?"
+        );
+        let two = unknown(&name, &[peer(1), peer(2)], &[]);
+        assert!(two.contains("127.0.0.1:1 and 127.0.0.1:2, where it would be, do not"), "{two}");
+        assert!(unknown(&name, &[], &[]).ends_with("; find PATTERN looks for names like it"));
+    }
+
     #[test]
     fn nodes_are_listed_as_a_sentence_does() {
-        let peer = |port| Peer::new(([127, 0, 0, 1], port).into(), 0);
         assert_eq!(listed(&[peer(1)]), "127.0.0.1:1");
         assert_eq!(
             listed(&[peer(1), peer(2), peer(3)]),

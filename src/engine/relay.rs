@@ -200,7 +200,7 @@ pub(super) fn take_part(
             (DataResponse::Failed { why: why.clone() }, Err(why))
         }
         Err(PassError::Data(error)) => {
-            transfer.end(Err(error.to_string()));
+            transfer.broke(&error);
             return Err(error);
         }
     };

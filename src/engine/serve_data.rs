@@ -17,6 +17,7 @@ use crate::record::ContentHash;
 use crate::store::StoreError;
 use crate::transfer::manifest::Manifest;
 use crate::view::TransferKind;
+use crate::view::text::bytes as show_bytes;
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::connection::HELLO_LIMIT;
@@ -74,7 +75,11 @@ impl Server<'_> {
     fn run(mut self) -> Result<(), DataError> {
         let result = self.requests();
         if let Some((_, transfer)) = self.serving.take() {
-            transfer.end(result.as_ref().map(|&()| ()).map_err(ToString::to_string));
+            match &result {
+                Err(error) if !error.is_hang_up() => transfer.end(Err(fetch::words(error))),
+                // Whoever is served hangs up when he has what he wants.
+                _ => transfer.end(Ok(())),
+            }
         }
         result
     }
@@ -140,7 +145,7 @@ impl Server<'_> {
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
         let stored = match self.shared.store.manifest(&root) {
             Ok(stored) => stored,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(root, &error),
         };
         match stored.or_else(|| self.shared.shares.manifest(&root)) {
             Some(manifest) => {
@@ -154,36 +159,52 @@ impl Server<'_> {
     fn bytes(&mut self, root: ContentHash, offset: u64, length: u64) -> Result<(), DataError> {
         let stored = match self.shared.store.open_blob(&root) {
             Ok(stored) => stored,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(root, &error),
         };
+        let ours = stored.is_some();
         // What the user shares is served from where it lies.
         let Some(mut file) = stored.or_else(|| self.shared.shares.open(&root)) else {
             return self.connection.send(&DataResponse::NotFound);
         };
         let size = file.metadata()?.len();
-        if offset.checked_add(length).is_none_or(|end| end > size) {
+        let beyond = offset.checked_add(length).is_none_or(|end| end > size);
+        if ours && (beyond || length == 1 && size > 1) {
+            // It was longer once, or somebody was sent a damaged piece; or so he
+            // says.
+            self.shared.doubts.heard(root, Instant::now());
+        }
+        if beyond {
             let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
             return self.connection.send(&DataResponse::Failed { why });
         }
         file.seek(SeekFrom::Start(offset))?;
         let transfer = self.transfer(root, size);
         if length <= EAGER_BYTES {
-            let sent = small::serve(&mut self.connection, &file, length, &transfer)?;
-            if !sent {
-                return self.connection.send(&DataResponse::NotFound);
-            }
-            if length == size {
+            let whole = (length == size).then_some(root);
+            let sent = small::serve(&mut self.connection, &file, length, whole, &transfer);
+            match sent {
+                Ok(false) => {
+                    if ours {
+                        self.shared.doubts.met(root);
+                    }
+                    self.shared.transfers.forget(transfer);
+                    return self.connection.send(&DataResponse::NotFound);
+                }
                 // The connection may be kept for another file.
-                transfer.end(Ok(()));
-            } else {
-                self.serving = Some((root, transfer));
+                Ok(true) if length == size => transfer.end(Ok(())),
+                _ => self.serving = Some((root, transfer)),
             }
-            return Ok(());
+            return sent.map(drop);
         }
-        self.connection.send(&DataResponse::Bytes { length })?;
-        self.connection.send_file(&file, length, &transfer)?;
+        let sent = self
+            .connection
+            .send(&DataResponse::Bytes { length })
+            .and_then(|()| self.connection.send_file(&file, length, &transfer));
+        if ours && sent.as_ref().is_err_and(DataError::is_the_files) {
+            self.shared.doubts.met(root);
+        }
         self.serving = Some((root, transfer));
-        Ok(())
+        sent
     }
 
     /// The running transfer of this content, or a new one.
@@ -211,31 +232,51 @@ impl Server<'_> {
         }
         let (name, size) = (wanted.name.as_str(), wanted.size);
         let transfer = self.connection.opens(self.shared, TransferKind::Receive, name, size);
-        let last = self.receive(wanted, &transfer);
-        transfer.end(match &last {
-            Ok(DataResponse::Failed { why } | DataResponse::Full { why, .. }) => Err(why.clone()),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        });
-        self.connection.send(&last?)
+        let last = self.receive(wanted, transfer)?;
+        self.connection.send(&last)
     }
 
     /// Receives manifest and bytes of an upload, makes them durable, sends them
-    /// along the chain of those who are to hold copies, and commits.
-    fn receive(&mut self, wanted: &Wanted, transfer: &Transfer) -> Result<DataResponse, DataError> {
+    /// along the chain of those who are to hold copies, and commits. Ends the
+    /// transfer.
+    fn receive(&mut self, wanted: &Wanted, transfer: Transfer) -> Result<DataResponse, DataError> {
         let Server { shared, runtime, connection, .. } = self;
-        let manifest = relay::receive_manifest(connection, wanted.root, wanted.size)?;
+        let manifest = match relay::receive_manifest(connection, wanted.root, wanted.size) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                transfer.broke(&error);
+                return Err(error);
+            }
+        };
         let chain = runtime.block_on(chain(shared, &wanted.name));
         let (name, manifest) = (&wanted.name, &manifest);
         let passage = Passage { shared, runtime, name, manifest, chain, owned: true };
-        match passage.receive(connection, transfer) {
-            Ok(_) => commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
-                transfer.securing(copies, wanted);
-                connection.send(&DataResponse::Progress { copies, wanted })
-            }),
-            Err(PassError::Data(error)) => Err(error),
-            Err(error) => Ok(passage.refusal(error).1),
-        }
+        let last = match passage.receive(connection, &transfer) {
+            Ok(_) => {
+                let committed = commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
+                    transfer.securing(copies, wanted);
+                    connection.send(&DataResponse::Progress { copies, wanted })
+                });
+                match committed {
+                    Ok(last) => last,
+                    Err(error) => {
+                        // All of it is here, and is stored whoever waits for that.
+                        transfer.end(Ok(()));
+                        return Err(error);
+                    }
+                }
+            }
+            Err(PassError::Data(error)) => {
+                transfer.broke(&error);
+                return Err(error);
+            }
+            Err(error) => passage.refusal(error).1,
+        };
+        transfer.end(match &last {
+            DataResponse::Failed { why } | DataResponse::Full { why, .. } => Err(why.clone()),
+            _ => Ok(()),
+        });
+        Ok(last)
     }
 
     /// The bytes of an upload are on other nodes.
@@ -262,8 +303,10 @@ impl Server<'_> {
         connection.send(&answer)
     }
 
-    fn failed(&mut self, error: &StoreError) -> Result<(), DataError> {
+    /// A content that should be here cannot be read, so it is looked at.
+    fn failed(&mut self, root: ContentHash, error: &StoreError) -> Result<(), DataError> {
         tracing::warn!(%error, "a request for content failed");
+        self.shared.doubts.met(root);
         self.connection.send(&DataResponse::Failed { why: error.to_string() })
     }
 }
@@ -300,8 +343,9 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
         }
         Upload::Exists { version, size } => DataResponse::Failed {
             why: format!(
-                "{} exists with other content ({size} bytes, version {version}); --overwrite replaces it",
-                wanted.name
+                "{} exists with other content ({}, version {version}); --overwrite replaces it",
+                wanted.name,
+                show_bytes(size)
             ),
         },
         Upload::NotOwner { owner } => DataResponse::NotOwner { owner },

@@ -96,10 +96,12 @@ pub(super) fn fetch(
     match download.write(PieceIndex(0), &bytes) {
         Ok(()) => {}
         Err(IncomingError::WrongPiece(index)) => {
-            if !matches!(access, Access::Inside(shared) if source == shared.me().me)
-                && fetcher.still_has(source, download.manifest())
-            {
-                fetcher.blame_piece(source, index);
+            match access {
+                Access::Inside(shared) if source == shared.me().me => shared.doubts.met(root),
+                _ if fetcher.still_has(source, download.manifest()) => {
+                    fetcher.blame_piece(source, index);
+                }
+                _ => {}
             }
             return Ok(None);
         }
@@ -143,17 +145,22 @@ fn ask(
     })
 }
 
-/// Sends bytes of a file that are few, with their header at once. `false`: the
+/// Sends bytes of a file that are few, with their header at once; where they are
+/// the `whole` of a content, only if they are right. `false`: they are not, or the
 /// file has not so many, and nothing was sent.
 pub(super) fn serve(
     connection: &mut DataConnection,
     file: &File,
     length: u64,
+    whole: Option<ContentHash>,
     transfer: &Transfer,
 ) -> Result<bool, DataError> {
     let mut bytes = Vec::with_capacity(length as usize);
-    file.take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 != length {
+    if file.take(length).read_to_end(&mut bytes).is_err() || bytes.len() as u64 != length {
+        return Ok(false);
+    }
+    let right = |root| manifest(root, length).is_some_and(|it| is_it(&it, &bytes));
+    if !whole.is_none_or(right) {
         return Ok(false);
     }
     connection.send_with(&DataResponse::Bytes { length }, &bytes)?;
@@ -344,7 +351,8 @@ pub(super) fn take_upload(
         }
         Ok(DataResponse::Failed { why }) => transfer.end(Err(why.clone())),
         Ok(_) => transfer.end(Ok(())),
-        Err(error) => transfer.end(Err(error.to_string())),
+        // All of it is here, and is stored whoever waits for that.
+        Err(_) => transfer.end(Ok(())),
     }
     answer
 }
@@ -400,19 +408,25 @@ fn receive(
     size: u64,
 ) -> Result<Result<Small, String>, DataError> {
     if size > EAGER_BYTES {
-        let why = format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES}");
+        let why =
+            format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES} are");
         connection.send(&DataResponse::Failed { why: why.clone() })?;
         return Err(DataError::Lied(why));
     }
     let mut bytes = vec![0; size as usize];
     connection.receive_raw(&mut bytes)?;
-    let is_it = |manifest: &Manifest| size == 0 || manifest.verify(PieceIndex(0), &bytes);
-    Ok(match manifest(root, size).filter(is_it) {
+    Ok(match manifest(root, size).filter(|manifest| is_it(manifest, &bytes)) {
         Some(manifest) => Ok(Small { manifest, bytes }),
         None => Err("it arrived damaged: the file changed while it was sent, or the network is \
                      faulty; put it again"
             .to_owned()),
     })
+}
+
+/// Whether these are the bytes of a content of at most one piece.
+fn is_it(manifest: &Manifest, bytes: &[u8]) -> bool {
+    manifest.size() == bytes.len() as u64
+        && (bytes.is_empty() || manifest.verify(PieceIndex(0), bytes))
 }
 
 /// The next node of a chain, which was sent a small content.

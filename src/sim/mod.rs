@@ -46,7 +46,7 @@ pub use operation::{Action, Ended, OpId, Outcome, Why};
 pub use scenario::{
     BadScenario, Deed, Ends, Expect, Fault, Percent, Scenario, Tally, Verdict, Whom,
 };
-pub use setup::{Latency, MAX_HOSTS, MAX_VNODES, Setup, Unfit};
+pub use setup::{Latency, MAX_HOSTS, Setup, Unfit};
 pub use show::Show;
 pub use trace::TraceHash;
 pub use words::{End, Words};

@@ -65,6 +65,9 @@ pub enum Outcome {
         name: FileName,
         /// Bytes.
         size: u64,
+        /// Of these, bytes that an earlier attempt left and that were good.
+        #[serde(default)]
+        there: u64,
         /// Where it was saved.
         path: PathBuf,
         /// Who delivered it, with bytes; each once, the most first.

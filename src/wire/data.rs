@@ -20,7 +20,8 @@ pub enum DataRequest {
         root: ContentHash,
     },
     /// Bytes of a content. Answered by [`DataResponse::Bytes`], then `length`
-    /// raw bytes.
+    /// raw bytes. A single byte of many is asked for by whoever was sent a
+    /// damaged piece, and wants to know whether the content is there still.
     Bytes {
         /// The content.
         root: ContentHash,

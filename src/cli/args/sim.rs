@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
-use crate::sim::MAX_VNODES;
+use crate::limits::MAX_VNODES;
 use crate::sim::tables::Experiment;
 
 use super::LookArgs;

@@ -55,7 +55,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             lines.extend(passed_over(passed));
             lines
         }
-        Outcome::Fetched { name, size, path, sources, millis } => {
+        Outcome::Fetched { name, size, there, path, sources, millis } => {
             let sources: Vec<_> = sources
                 .iter()
                 .map(|(peer, part)| match sources.len() {
@@ -63,12 +63,17 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
                     _ => format!("{peer} ({})", bytes(*part)),
                 })
                 .collect();
+            // Nothing came from anybody when it is empty or was there already.
             let from = match sources.as_slice() {
-                [] => "this node".to_owned(),
-                some => some.join(", "),
+                [] => String::new(),
+                some => format!(" from {}", some.join(", ")),
+            };
+            let there = match there {
+                0 => String::new(),
+                some => format!(" ({} were there)", bytes(*some)),
             };
             vec![format!(
-                "{name} fetched: {} in {} from {from}, saved to {}",
+                "{name} fetched: {}{there} in {}{from}, saved to {}",
                 bytes(*size),
                 duration(Duration::from_millis(*millis)),
                 clean(&path.to_string_lossy()),
@@ -141,6 +146,13 @@ fn passed_over(passed: &[PassedOver]) -> Option<String> {
     });
     let said: Vec<String> = said.collect();
     (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// What is said when a transfer goes on with `there` of its bytes, which an
+/// earlier attempt left.
+pub fn goes_on(name: &str, there: u64, total: u64) -> String {
+    let share = u128::from(there) * 100 / u128::from(total.max(1));
+    format!("{} goes on at {share} %, {} were there", clean(name), bytes(there))
 }
 
 #[cfg(test)]
@@ -303,6 +315,7 @@ mod tests {
         let outcome = |sources| Outcome::Fetched {
             name: name("a.iso"),
             size: 2_000_000,
+            there: 0,
             path: "peer_2000_downloads/a.iso".into(),
             sources,
             millis: 1_250,
@@ -315,5 +328,27 @@ mod tests {
         );
         let both = lines(&outcome(vec![(peer(2001), 500_000), (peer(2002), 1_500_000)]));
         assert!(both[0].contains("127.0.0.1:2001 (500.0 kB), 127.0.0.1:2002 (1.5 MB)"));
+        let Outcome::Fetched { name, path, millis, .. } = outcome(Vec::new()) else {
+            unreachable!("it is one")
+        };
+        let (empty, sources) = (0, Vec::new());
+        let empty = Outcome::Fetched { name, size: empty, there: 0, path, sources, millis };
+        assert!(lines(&empty)[0].starts_with("a.iso fetched: 0 B in 1.2 s, saved to"));
+    }
+
+    #[test]
+    fn a_get_that_went_on_says_how_much_was_there() {
+        let resumed = Outcome::Fetched {
+            name: name("a.iso"),
+            size: 2_000_000,
+            there: 860_000,
+            path: "a.iso".into(),
+            sources: vec![(peer(2001), 1_140_000)],
+            millis: 1_250,
+        };
+        let said = &lines(&resumed)[0];
+        assert!(said.contains(": 2.0 MB (860.0 kB were there) in 1.2 s from 127"), "{said}");
+        let text = goes_on("a.iso", 860_000, 2_000_000);
+        assert_eq!(text, "a.iso goes on at 43 %, 860.0 kB were there");
     }
 }
