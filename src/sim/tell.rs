@@ -39,12 +39,14 @@ impl World {
             Event::Late { spot, host: other, .. } => {
                 format!("{} waits no longer for {}, unless it answered", own(spot), host(*other))
             }
-            Event::Broken { spot, host: other, .. } => {
-                format!("{} loses its connection with {}", own(spot), host(*other))
+            Event::Broken { at, host: other, .. } => {
+                format!("{} loses its connection with {}", host(*at), host(*other))
             }
             Event::Work { .. } => "a disk goes on with its work".to_owned(),
             Event::Step { .. } => "an operation goes on".to_owned(),
-            Event::Retry { spot, .. } => format!("{} tries to enter the ring", host(spot.host)),
+            Event::Retry { host: number, .. } => {
+                format!("{} tries to enter the ring", host(*number))
+            }
             Event::Churn { what: Arrival::Join, .. } => "a new host comes".to_owned(),
             Event::Churn { what: Arrival::Leave, .. } => "a host goes".to_owned(),
             Event::Churn { what: Arrival::End(number, _), .. } => {

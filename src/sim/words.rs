@@ -184,7 +184,7 @@ fn joined(world: &World, host: HostId) -> Option<End> {
     if !found.lives() {
         return Some(failed("the host ended before it was on the ring".to_owned()));
     }
-    let node = found.nodes().find(|node| node.standing() == Standing::Member)?;
+    let node = found.nodes().iter().find(|node| node.standing() == Standing::Member)?;
     let successor = node.successors().first().copied()?;
     Some(Ok(Outcome::Joined {
         me: node.peer(),
@@ -310,7 +310,7 @@ fn ring_files(world: &World, named: &Pattern) -> Outcome {
 /// What a node holds under a name, if it runs.
 fn record<'a>(world: &'a World, peer: Peer, name: &FileName) -> Option<&'a Record> {
     let host = world.host(host_at(peer.address())?)?;
-    host.nodes().find(|node| node.peer() == peer)?.record(name)
+    host.nodes().iter().find(|node| node.peer() == peer)?.record(name)
 }
 
 /// The end of an operation in the words of the command.

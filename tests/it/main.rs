@@ -29,6 +29,7 @@ mod scenarios;
 mod search;
 mod sessions;
 mod shares;
+mod sim;
 mod sizes;
 mod small;
 mod sources;

@@ -10,14 +10,16 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::sim::plot::Glyphs;
-use crate::sim::tables::{Experiment, Report};
+use crate::sim::tables::{Report, Told, play};
 use crate::view::text::duration;
 
-use super::args::sim::{SimArgs, What};
+use super::args::LookArgs;
+use super::args::sim::{MAX_WATCHED, SimArgs, What};
 use super::{Failure, print};
 
 mod data;
 mod scenario;
+mod staged;
 mod text;
 mod watch;
 
@@ -26,23 +28,49 @@ const WIDTH: usize = 80;
 
 /// Simulates, and prints what came out. A missed target is a failure.
 pub(super) fn run(args: &SimArgs) -> Result<(), Failure> {
+    if let Some(look) = &args.watch {
+        return watched(&args.what, look.clone());
+    }
     match &args.what {
-        What::Table { experiment, nodes, seed } => table(*experiment, *nodes, *seed, args),
-        What::Run { file, seed } => scenario::run(file, *seed, args.json),
-        What::Watch(watch) => watch::begin(watch),
+        What::Table { experiment, nodes, seed } => {
+            let name = experiment.about().name;
+            carry_out(name, *seed, args, |told| experiment.run(*nodes, *seed, told))
+        }
+        What::Run { file, seed } => {
+            let scenario = scenario::read(file, *seed)?;
+            carry_out("run", scenario.setup.seed, args, |told| play(&scenario, told))
+        }
+        What::Watch(watch) => watch::run(staged::ring(watch)?, watch.paused, watch.look.clone()),
     }
 }
 
-fn table(experiment: Experiment, nodes: u64, seed: u64, args: &SimArgs) -> Result<(), Failure> {
+/// The same under the dashboard.
+fn watched(what: &What, look: LookArgs) -> Result<(), Failure> {
+    let scenario = match what {
+        What::Table { experiment, nodes, seed } => {
+            let hosts = u32::try_from(*nodes).unwrap_or(u32::MAX).min(MAX_WATCHED);
+            staged::experiment(*experiment, hosts, *seed)
+        }
+        What::Run { file, seed } => scenario::read(file, *seed)?,
+        What::Watch(watch) => staged::ring(watch)?,
+    };
+    watch::run(scenario, false, look)
+}
+
+fn carry_out(
+    name: &'static str,
+    seed: u64,
+    args: &SimArgs,
+    work: impl FnOnce(Told<'_>) -> Report,
+) -> Result<(), Failure> {
     let started = Instant::now();
-    let name = experiment.about().name;
     begin(name, seed, args.json)?;
     if let Some(path) = &args.csv {
         // Rather now than after a minute of simulation.
         data::writable(path)?;
     }
     let bar = bar(name);
-    let report = experiment.run(nodes, seed, &|done, of| {
+    let report = work(&|done, of| {
         bar.set_length(of);
         bar.set_position(done);
     });

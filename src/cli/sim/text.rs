@@ -31,7 +31,28 @@ pub(super) fn lines(report: &Report, look: Look) -> Vec<String> {
         grouped(cost.nodes)
     ));
     lines.push(String::new());
-    lines
+    match look.glyphs {
+        Glyphs::Unicode => lines,
+        Glyphs::Ascii => lines.iter().map(|line| ascii(line)).collect(),
+    }
+}
+
+/// A line without the signs that a plain terminal does not know.
+fn ascii(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    for sign in line.chars() {
+        match sign {
+            '×' => plain.push('x'),
+            '·' => plain.push('*'),
+            '–' | '−' => plain.push('-'),
+            '½' => plain.push_str("1/2"),
+            '₂' => plain.push('2'),
+            '⁴' => plain.push_str("^4"),
+            sign if sign.is_ascii() => plain.push(sign),
+            _ => plain.push('?'),
+        }
+    }
+    plain
 }
 
 /// The columns of a table, numbers to the right; the first line names them.
@@ -173,6 +194,11 @@ MISSED within 0.1: 0.3 off
 trace 00ff, 1 234 567 events, 12 nodes
 "
         );
+    }
+
+    #[test]
+    fn a_plain_terminal_gets_plain_signs() {
+        assert_eq!(ascii("p99 × mean, ½·log₂N, 10⁴ – ok"), "p99 x mean, 1/2*log2N, 10^4 - ok");
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn each(
 pub(super) fn holders(world: &World, name: &FileName, version: Version) -> Vec<HostId> {
     let holds = |host: &HostId| {
         let disk = world.host(*host).and_then(|host| host.disk());
-        let record = disk.and_then(|disk| disk.newest(name));
+        let record = disk.and_then(|disk| disk.record(name));
         record.is_some_and(|record| record.version >= version && !record.is_deleted())
     };
     world.hosts().filter(holds).collect()

@@ -20,10 +20,12 @@ mod lookups;
 mod paper;
 mod partition;
 mod paths;
+mod played;
 mod report;
 mod stats;
 
 pub use crew::Told;
+pub use played::play;
 pub use report::{Cell, Column, Cost, Report, Table, Target};
 
 /// Something to be measured.

@@ -13,11 +13,14 @@ use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::chord::Node;
+use crate::chord::placement::placement;
 use crate::name::FileName;
+use crate::peer::Peer;
 use crate::record::Version;
 use crate::sim::plot::{Bar, Bars, Plot};
 use crate::sim::trace::{Trace, TraceHash};
-use crate::sim::{HostId, Setup, World};
+use crate::sim::{HostId, Setup, World, host_at};
 
 use super::crew::{self, Steps, Told};
 use super::files;
@@ -33,8 +36,9 @@ Stores files on a ring of N hosts, cuts the network into two random halves for f
 lets both go on: each reads the old files, stores new ones and replaces old ones, some of them on \
 both sides. Then the cut ends. Counted: the old files that each half can still read (of k = 3 \
 copies at least one is on a given side in 87.5 % of cases), the rounds of probing until there is \
-one ring, with every list and predecessor right, and what every name reads as from both sides \
-afterwards.
+one ring, with every list and predecessor right, how many names read right at that moment, the \
+time until all copies are where they belong and agree, and what every name reads as from both \
+sides then.
 Target: one ring within 10 rounds of probing (a round is five stabilizations), the same version of \
 every name from everywhere, no acknowledged file lost.
 Source: how a Chord ring is to merge is open in the papers; see ARCHITECTURE.md, 'merge'.",
@@ -69,8 +73,11 @@ const MOST_ROUNDS: f64 = 10.0;
 /// After that the copies get so long to agree.
 const AGREE_WITHIN: Duration = Duration::from_secs(120);
 
-/// How finely times are measured.
-const STEP: Duration = Duration::from_millis(250);
+/// How finely it is measured when there is one ring.
+const STEP: Duration = Duration::from_millis(100);
+
+/// How finely it is measured when the copies agree.
+const ROUGHLY: Duration = Duration::from_secs(1);
 
 /// Old files for each host.
 const FILES_PER_HOST: u64 = 2;
@@ -99,7 +106,9 @@ struct Run {
     conflicts: u64,
     /// Until there was one ring; `None`: not in time.
     whole: Option<Duration>,
-    /// From then until all copies agreed; `None`: not in time.
+    /// Names that read as they should right then, before any repair.
+    at_once: u64,
+    /// From the heal until all copies agreed; `None`: not in time.
     agreed: Option<Duration>,
     names: u64,
     /// Names that could not be read from somewhere, or not as new as
@@ -188,10 +197,15 @@ impl Partition {
         world.run_until((cut + CUT).max(world.now()));
 
         world.heal();
+        let healed_at = world.now();
         let limit = setup.stabilize * ROUND * (4.0 * MOST_ROUNDS) as u32;
         let whole = world.until(limit, STEP, |world| files::is_whole(world, world.hosts()));
-        let agreed = world.until(AGREE_WITHIN, STEP, |world| agree(world, &newest));
         let names: Vec<FileName> = newest.keys().cloned().collect();
+        let read = files::get(&mut world, &names, &[]);
+        let newer = |(name, version): (&FileName, &Version)| *version >= newest[name];
+        let at_once = read.iter().filter(|read| newer(*read)).count() as u64;
+        let agreed = world.until(AGREE_WITHIN, ROUGHLY, |world| agree(world, &newest));
+        let agreed = agreed.map(|_| world.now() - healed_at);
         let reads = sides.each_ref().map(|side| files::get(&mut world, &names, side));
         let lost = |name: &&FileName| {
             reads.iter().any(|read| read.get(*name).is_none_or(|version| *version < newest[*name]))
@@ -203,6 +217,7 @@ impl Partition {
             written,
             conflicts,
             whole,
+            at_once,
             agreed,
             names: names.len() as u64,
             lost: names.iter().filter(lost).count() as u64,
@@ -227,6 +242,7 @@ impl Partition {
                 ("conflicts", "conflicts"),
                 ("one_ring_s", "one ring, s"),
                 ("rounds", "rounds"),
+                ("at_once", "right at once"),
                 ("agreed_s", "copies agree, s"),
                 ("names", "names"),
                 ("lost", "lost"),
@@ -244,6 +260,7 @@ impl Partition {
                         Cell::Count(run.conflicts),
                         seconds(run.whole),
                         Cell::of(run.rounds(), |rounds| Cell::Number(rounds, 1)),
+                        share((run.at_once, run.names)),
                         seconds(run.agreed),
                         Cell::Count(run.names),
                         Cell::Count(run.lost),
@@ -285,11 +302,17 @@ impl Partition {
     }
 }
 
-/// Whether every name has all its copies, and all of them of its newest version
+/// Whether every name is held by all who should hold it, in its newest version
 /// or a newer one.
 fn agree(world: &World, newest: &BTreeMap<FileName, Version>) -> bool {
-    let copies = usize::from(COPIES);
-    newest.iter().all(|(name, version)| files::holders(world, name, *version).len() >= copies)
+    let ring: Vec<Peer> = world.nodes().map(Node::peer).collect();
+    newest.iter().all(|(name, version)| {
+        let wanted = placement(world.space(), name.key(world.space()), &ring, COPIES);
+        let holders = files::holders(world, name, *version);
+        let held =
+            |peer: &Peer| host_at(peer.address()).is_some_and(|host| holders.contains(&host));
+        wanted.iter().all(held)
+    })
 }
 
 fn targets(runs: &[Run]) -> Vec<Target> {
@@ -341,6 +364,7 @@ mod tests {
             written: (10, 10),
             conflicts: 1,
             whole: None,
+            at_once: 90,
             agreed: Some(Duration::ZERO),
             names: 100,
             lost: 1,
