@@ -118,7 +118,7 @@ impl Show {
         };
         let by_peer = host.nodes().iter().position(|node| node.peer() == peer);
         (self.host, self.position) = (host.number(), by_peer.unwrap_or(peer.index().into()));
-        if host.lives() && host.nodes().get(self.position).is_none() {
+        if host.lives() && host.nodes().len() <= self.position {
             self.position = 0;
         }
         (self.last, self.lookup) = (None, None);
