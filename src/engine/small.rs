@@ -8,10 +8,12 @@
 //! One of at most [`EAGER_BYTES`] is put by a single message: header and bytes
 //! at once, without asking first. The owner sends the same on to the next holder
 //! before it writes its own copy, that one to the next, so that all disks work
-//! at the same time; the acknowledgements come back along the chain. As with
-//! every chain, a holder that was left out fetches its copy after the commit. An
-//! owner without room commits what those behind it have, or sends it on until one
-//! of them takes it ([`super::elsewhere`]).
+//! at the same time; the acknowledgements come back along the chain. They say
+//! that the bytes are there, not that they are durable: that is the work of the
+//! commit, which every holder makes of its own record, and only whoever did so
+//! counts as a copy. As with every chain, a holder that was left out fetches its
+//! copy after the commit. An owner without room commits what those behind it have,
+//! or sends it on until one of them takes it ([`super::elsewhere`]).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -45,7 +47,7 @@ use super::trust::Conduct;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the next node of a chain may take nothing, and how long it and each
-/// one behind it may take to make the content durable. A paused process must not
+/// one behind it may take to write the content. A paused process must not
 /// hold up a put: whoever is left out gets its copy after the commit.
 const BEHIND_LIMIT: Duration = Duration::from_secs(3);
 
@@ -277,8 +279,8 @@ impl Small {
         elsewhere::Past { why, instead, copies }.send(relay, |_| shared.stop.is_cancelled())
     }
 
-    /// Sends it to the first of `chain` that takes it, makes it durable here,
-    /// and waits for those behind: whether it is here, and who they are.
+    /// Sends it to the first of `chain` that takes it, writes it here, not durably
+    /// yet, and waits for those behind: whether it is here, and who they are.
     fn pass(
         &self,
         shared: &Shared,
@@ -479,7 +481,7 @@ impl<'a> Behind<'a> {
         Ok(Behind { plane, peer, request, bytes, connection, kept, patience })
     }
 
-    /// Waits until those behind have made the content durable; who they are.
+    /// Waits until those behind have written the content; who they are.
     fn finish(mut self) -> Vec<Peer> {
         match self.answer() {
             Ok(DataResponse::Relayed { mut holders }) => {

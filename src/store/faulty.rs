@@ -68,6 +68,8 @@ struct State {
     dead: bool,
     /// What it says to have; `None`: what the real one has.
     space: Option<Space>,
+    /// Files and directories that were synced, one by one.
+    syncs: u64,
     /// The journal lies on a file system of its own.
     split: bool,
     /// How to take back what is not durable, oldest first.
@@ -110,6 +112,11 @@ impl FaultyDisk {
     /// From now on the disk says to have that much space.
     pub(super) fn set_space(&self, space: Space) {
         self.state().space = Some(space);
+    }
+
+    /// How often something was synced, without whole file systems.
+    pub(super) fn syncs(&self) -> u64 {
+        self.state().syncs
     }
 
     /// From now on `recent/` is said to lie on another file system than the rest.
@@ -280,6 +287,7 @@ impl Disk for FaultyDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.whole()?;
+        self.state().syncs += 1;
         self.state().undo.retain(|undo| match undo {
             Undo::Created(path) | Undo::CreatedDir(path) | Undo::Removed { path, .. } => {
                 parent(path) != dir
@@ -341,6 +349,7 @@ impl DiskFile for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.whole()?;
+        self.disk.state().syncs += 1;
         let inode = self.file.metadata()?.ino();
         self.disk.state().undo.retain(|undo| match undo {
             Undo::Bytes { file, .. } => file.metadata().map_or(true, |found| found.ino() != inode),
