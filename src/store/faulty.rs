@@ -20,9 +20,9 @@ pub(super) enum Fault {
     Once(io::ErrorKind),
     /// That one call fails, and a write has done a part of its work.
     Short(io::ErrorKind),
-    /// That call and every later one that changes something fail, until
-    /// [`FaultyDisk::mend`]; a write has done a part of its work.
-    Forever(io::ErrorKind),
+    /// From that call on the disk is full, until [`FaultyDisk::mend`]: what needs
+    /// more room than there is fails.
+    Full,
     /// The process dies there: that call does a part of its work at most and
     /// nothing works any more.
     Crash,
@@ -156,7 +156,7 @@ impl FaultyDisk {
 
     /// Counts a call. `Err` when it shall fail, with how much of a write may be
     /// done all the same.
-    fn call(&self, changes: bool) -> Result<(), (io::Error, Part)> {
+    fn call(&self, grows: bool) -> Result<(), (io::Error, Part)> {
         let mut state = self.state();
         if state.dead {
             return Err((io::Error::other("the process is dead"), Part::None));
@@ -166,8 +166,8 @@ impl FaultyDisk {
         match state.fault {
             Some((call, Fault::Once(kind))) if call == calls => Err((kind.into(), Part::None)),
             Some((call, Fault::Short(kind))) if call == calls => Err((kind.into(), part)),
-            Some((call, Fault::Forever(kind))) if call <= calls && changes => {
-                Err((kind.into(), part))
+            Some((call, Fault::Full)) if call <= calls && grows => {
+                Err((io::ErrorKind::StorageFull.into(), part))
             }
             Some((call, Fault::Crash)) if call == calls => {
                 state.dead = true;
@@ -328,7 +328,8 @@ impl DiskFile for FaultyFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let (bytes, result) = match self.disk.call(true) {
+        let grows = offset + bytes.len() as u64 > self.file.metadata()?.len();
+        let (bytes, result) = match self.disk.call(grows) {
             Ok(()) => (bytes, Ok(())),
             Err((error, part)) => (part.of(bytes), Err(error)),
         };
@@ -341,8 +342,8 @@ impl DiskFile for FaultyFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.grows()?;
         let now = self.file.metadata()?.len();
+        self.disk.call(len > now).map_err(|(error, _)| error)?;
         self.note(len.min(now), now.saturating_sub(len) as usize)?;
         File::set_len(&self.file, len)
     }
