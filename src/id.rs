@@ -18,15 +18,20 @@ pub const DEFAULT_BITS: u8 = 10;
 
 /// The low 128 bits of a SHA-1 digest: an identifier before `m` is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Point(u128);
+pub struct Point {
+    // Two words instead of one: a peer holds a point and is aligned like it.
+    high: u64,
+    low: u64,
+}
 
 impl Point {
     /// Hashes a text: `ip:port` of a node, the name of a file.
     pub fn of(text: &str) -> Point {
         let digest = Sha1::digest(text.as_bytes());
-        let mut low = [0u8; 16];
-        low.copy_from_slice(&digest[4..20]);
-        Point(u128::from_be_bytes(low))
+        let mut last = [0u8; 16];
+        last.copy_from_slice(&digest[4..20]);
+        let whole = u128::from_be_bytes(last);
+        Point { high: (whole >> 64) as u64, low: whole as u64 }
     }
 }
 
@@ -102,7 +107,7 @@ impl Space {
 
     /// The place of a point.
     pub const fn at(self, point: Point) -> Id {
-        self.id(point.0)
+        self.id((point.high as u128) << 64 | point.low as u128)
     }
 
     /// The place of a text: `SHA-1(text) mod 2^m`.

@@ -8,11 +8,13 @@
 //! | 1 | [`wire`] | 0 |
 //! | 2 | [`chord`], [`transfer`], [`mesh`], [`registry`] | 0, 1 |
 //! | 3 | [`view`] (0 only), [`store`] (0, `transfer::manifest`) | as named |
-//! | 4 | [`engine`] | 0–3 |
+//! | 3 | [`picture`] | 0, [`chord`], [`view`] |
+//! | 4 | [`engine`], [`sim`] | 0–3 |
 //! | 5 | [`ui`] | 0, [`view`] |
 //! | 6 | [`cli`] | all |
 //!
 //! Layers 0–2 are pure: no I/O, no clock, no random numbers, no hash-ordered maps.
+//! So is [`sim`], but for random numbers of its own.
 
 pub mod id;
 pub mod limits;
@@ -31,7 +33,10 @@ pub mod transfer;
 pub mod store;
 pub mod view;
 
+pub mod picture;
+
 pub mod engine;
+pub mod sim;
 
 pub mod ui;
 

@@ -5,19 +5,18 @@
 //! up, each distinct node once: O(log N − log r) of them. Fingers play no part
 //! in correctness.
 
-use std::collections::BTreeMap;
-
 use crate::id::{Id, Space};
 use crate::peer::Peer;
 
 use super::FingerRow;
+use super::few::Few;
 use super::node::Tables;
 
 /// The rows that start beyond the successor list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Fingers {
     /// By index. The node itself where the interval wraps to it.
-    beyond: BTreeMap<u8, Peer>,
+    beyond: Few<u8, Peer>,
     /// The row to look up next.
     next: u8,
     /// Whether every row has had its turn since the node joined.
@@ -52,7 +51,7 @@ impl Fingers {
     /// Forgets rows that the successor list answers now.
     pub(super) fn prune(&mut self, space: Space, me: Peer, last: Option<Peer>) {
         let first = first_beyond(space, me, last);
-        self.beyond.retain(|&index, _| index >= first);
+        self.beyond.retain(|index, _| *index >= first);
     }
 
     /// The next row to look up, and from where.
@@ -162,7 +161,7 @@ mod tests {
         // 466 → 48 is 606 away: the rows 5 (32) to 9 (512).
         fingers.found(space, me, 5, far);
         assert!(!fingers.is_warm());
-        assert_eq!(fingers.beyond.len(), 5);
+        assert_eq!(fingers.beyond.keys().count(), 5);
         assert_eq!(fingers.due(space, me, last).map(|(index, _)| index), Some(5), "a new pass");
         assert!(fingers.is_warm());
         assert_eq!(fingers.closer(space, me, Id::new(49)), [far]);

@@ -17,12 +17,12 @@ impl Node {
     }
 
     /// What it is told to be.
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.config
     }
 
     /// What it shares with the other members of its ring.
-    pub const fn params(&self) -> &Params {
+    pub fn params(&self) -> &Params {
         &self.config.params
     }
 

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::Space;
+use crate::id::{Id, Space};
 use crate::peer::Peer;
 
 use super::Config;
@@ -108,25 +108,41 @@ impl<'a> Members<'a> {
     /// *AtMostOneRing*: from any ring member every ring member is reachable.
     pub fn at_most_one_ring(&self) -> bool {
         let Some(first) = self.ring.first() else { return true };
-        let reached = self.follow(*first);
-        self.ring.iter().all(|peer| reached.contains(peer))
+        let mut reached = self.follow(*first);
+        reached.sort_unstable();
+        self.ring.iter().all(|peer| reached.binary_search(peer).is_ok())
     }
 
     /// *OrderedRing*: no ring member lies between a ring member and its best
     /// successor.
     pub fn ordered_ring(&self) -> bool {
-        let id = |peer: &Peer| peer.id(self.space);
+        let mut places: Vec<Id> = self.ring.iter().map(|peer| peer.id(self.space)).collect();
+        places.sort_unstable();
+        places.dedup();
         self.ring.iter().all(|from| {
             let Some(to) = self.best.get(from) else { return false };
-            !self.ring.iter().any(|peer| peer != to && id(peer).between(id(from), id(to)))
+            let (from, to) = (from.id(self.space), to.id(self.space));
+            // If any lies between the two, the next one does.
+            let next = places.partition_point(|place| *place <= from) % places.len();
+            !places[next].between(from, to)
         })
     }
 
     /// *ConnectedAppendages*: from every member a ring member is reachable.
     pub fn connected_appendages(&self) -> bool {
-        // Best successors lead on until they come round or end.
-        self.states.keys().all(|peer| {
-            self.follow(*peer).last().is_some_and(|end| self.ring.binary_search(end).is_ok())
+        let mut known: BTreeMap<Peer, bool> = self.ring.iter().map(|peer| (*peer, true)).collect();
+        self.states.keys().all(|start| {
+            let (mut way, mut at) = (Vec::new(), Some(*start));
+            let reaches = loop {
+                let Some(peer) = at else { break false };
+                if let Some(reaches) = known.get(&peer) {
+                    break *reaches;
+                }
+                way.push(peer);
+                at = self.best.get(&peer).copied();
+            };
+            known.extend(way.into_iter().map(|peer| (peer, reaches)));
+            reaches
         })
     }
 
@@ -201,15 +217,27 @@ impl<'a> Members<'a> {
 
     /// Every member that is reachable from itself, sorted.
     fn on_a_ring(&self) -> Vec<Peer> {
-        // As many steps as there are members end on a ring, if anywhere: what
-        // they reach from all members together is all that lies on rings.
-        let mut ends: Vec<Peer> = self.states.keys().copied().collect();
-        for _ in 0..self.states.len() {
-            ends = ends.iter().filter_map(|peer| self.best.get(peer)).copied().collect();
-            ends.sort_unstable();
-            ends.dedup();
+        // Where a walk along best successors meets itself, there is a ring.
+        let mut walked: BTreeMap<Peer, usize> = BTreeMap::new();
+        let mut ring = Vec::new();
+        for (walk, start) in self.states.keys().enumerate() {
+            let mut at = *start;
+            let meets = loop {
+                if let Some(earlier) = walked.get(&at) {
+                    break *earlier == walk;
+                }
+                walked.insert(at, walk);
+                match self.best.get(&at) {
+                    Some(next) => at = *next,
+                    None => break false,
+                }
+            };
+            if meets {
+                ring.extend(self.follow(at));
+            }
         }
-        ends
+        ring.sort_unstable();
+        ring
     }
 }
 
@@ -306,5 +334,43 @@ mod tests {
         let mut states = good();
         states[0].successors.reverse();
         assert!(!report(&states).valid_lists);
+    }
+
+    /// The definitions to the letter, whatever they cost.
+    fn to_the_letter(members: &Members<'_>) -> (Vec<Peer>, bool, bool) {
+        let id = |peer: &Peer| peer.id(members.space);
+        let returns = |start: &&Peer| {
+            let mut at = members.best.get(start);
+            for _ in 0..members.states.len() {
+                if at == Some(start) {
+                    return true;
+                }
+                at = at.and_then(|peer| members.best.get(peer));
+            }
+            false
+        };
+        let ring: Vec<Peer> = members.states.keys().filter(returns).copied().collect();
+        let between = |from: &Peer, to: &Peer| {
+            ring.iter().any(|peer| peer != to && id(peer).between(id(from), id(to)))
+        };
+        let ordered = ring.iter().all(|from| !between(from, &members.best[from]));
+        let reaches = |start: &Peer| members.follow(*start).iter().any(|peer| ring.contains(peer));
+        let connected = members.states.keys().all(reaches);
+        (ring, ordered, connected)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn large_rings_are_judged_as_the_definitions_say(
+            lists in proptest::collection::vec(proptest::collection::vec(0u16..9, 0..3), 0..9),
+        ) {
+            let states: Vec<NodeState> =
+                (0..).zip(&lists).map(|(digit, list)| state(digit, 0, list)).collect();
+            let members = Members::new(Space::default(), &states);
+            let (ring, ordered, connected) = to_the_letter(&members);
+            proptest::prop_assert_eq!(&members.ring, &ring);
+            proptest::prop_assert_eq!(members.ordered_ring(), ordered);
+            proptest::prop_assert_eq!(members.connected_appendages(), connected);
+        }
     }
 }

@@ -55,7 +55,10 @@ impl Node {
         match self.standing {
             Standing::New => {}
             // Built as a member.
-            Standing::Member => return self.arm_all(turn),
+            Standing::Member => {
+                self.files(turn, |files, ring, asks, out| files.built(ring, asks, out));
+                return self.arm_all(turn);
+            }
             Standing::Joining | Standing::Leaving | Standing::Left => return,
         }
         let mut others: Vec<Peer> = remembered.into_iter().rev().collect();

@@ -1,5 +1,7 @@
 //! Going in order, and taking over another ring's parameters.
 
+use std::sync::Arc;
+
 use crate::wire::Tell;
 use crate::wire::handshake::Params;
 
@@ -84,7 +86,7 @@ impl Node {
             if self.replicas.len() > 0 {
                 return turn.fail(ticket, Failure::HasFiles(self.replicas.len()));
             }
-            self.config.params = params.clone();
+            Arc::make_mut(&mut self.config).params = params.clone();
             self.forget_ring(turn);
             // They are members of a ring that this node cannot speak to now.
             self.remembered.forget(|_| true);

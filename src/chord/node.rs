@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::Space;
@@ -36,7 +37,8 @@ use super::{
 /// One node of a ring, as a pure state machine (see [`super`]).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
-    pub(super) config: Config,
+    /// Shared: a simulator's nodes all have the same.
+    pub(super) config: Arc<Config>,
     pub(super) guards: Guards,
     pub(super) me: Peer,
     /// Positions of this host, of which this node is one; it goes by every
@@ -176,16 +178,21 @@ impl Turn<'_> {
 impl Node {
     /// A node that has not started: it waits for [`Input::Start`]. The only one
     /// of its host.
-    pub fn new(config: Config, address: SocketAddr) -> Node {
+    pub fn new(config: impl Into<Arc<Config>>, address: SocketAddr) -> Node {
         Node::one_of(config, address, 0, 1)
     }
 
     /// The same, as one of `positions` of a host (see [`super::Host`]): the one
     /// that goes by the index `slot`, or by that plus a multiple of `positions`
     /// where its place is taken.
-    pub fn one_of(config: Config, address: SocketAddr, slot: u16, positions: u16) -> Node {
+    pub fn one_of(
+        config: impl Into<Arc<Config>>,
+        address: SocketAddr,
+        slot: u16,
+        positions: u16,
+    ) -> Node {
         Node {
-            config,
+            config: config.into(),
             guards: Guards::ALL,
             me: Peer::new(address, slot),
             positions: positions.max(1),
@@ -208,7 +215,8 @@ impl Node {
     /// order of their identifiers, `me` among them, no two at one place. For
     /// simulators, which start large rings this way. Its timers run from
     /// [`Input::Start`] on, like everyone's.
-    pub fn stabilized(config: Config, me: Peer, ring: &[Peer]) -> Node {
+    pub fn stabilized(config: impl Into<Arc<Config>>, me: Peer, ring: &[Peer]) -> Node {
+        let config = config.into();
         let space = config.space();
         let home = me.id(space);
         let at = ring.partition_point(|peer| peer.id(space) < home);
@@ -269,7 +277,7 @@ impl Node {
         self.tables.view(&self.config, self.me, self.standing)
     }
 
-    pub(super) const fn space(&self) -> Space {
+    pub(super) fn space(&self) -> Space {
         self.config.space()
     }
 
@@ -335,7 +343,10 @@ impl Node {
                 successors: self.tables.successors.as_slice().to_vec(),
             },
             Ask::Next { key } if self.standing == Standing::Member => self.next_step(*key),
-            Ask::Inventory { .. } | Ask::Offer { .. } | Ask::MayDrop { .. }
+            Ask::Inventory { .. }
+            | Ask::Offer { .. }
+            | Ask::Entrust { .. }
+            | Ask::MayDrop { .. }
                 if matches!(self.standing, Standing::Member | Standing::Leaving) =>
             {
                 self.files(turn, |files, ring, asks, out| files.ask(ring, from, ask, asks, out))

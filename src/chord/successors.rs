@@ -36,7 +36,7 @@ impl Reach {
     /// The first of these, nearest first, as far as a list of `me` reaches.
     pub(super) fn cut(self, me: Peer, peers: impl Iterator<Item = Peer>) -> Vec<Peer> {
         let mut hosts: Vec<SocketAddr> = Vec::with_capacity(self.hosts);
-        let mut list = Vec::new();
+        let mut list = Vec::with_capacity(self.entries);
         for peer in peers.take(MAX_LIST) {
             if list.len() >= self.entries && hosts.len() >= self.hosts {
                 break;
@@ -47,6 +47,7 @@ impl Reach {
             }
             list.push(peer);
         }
+        list.shrink_to_fit();
         list
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
@@ -18,6 +18,7 @@ use crate::time::Time;
 use crate::wire::handshake::Purpose;
 use crate::wire::{Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
 
+use super::clock::unix_s;
 use super::connection::{self, ConnectError, Ending};
 use super::keep;
 use super::links::{Links, Sent};
@@ -193,7 +194,7 @@ impl Hub {
 
     /// Ends the tombstones whose day is over, and looks again in a while.
     fn collect(&mut self) {
-        if let Some(input) = tombstones::collect(SystemTime::now()) {
+        if let Some(input) = tombstones::collect(unix_s()) {
             self.handle(None, input);
         }
         self.timers.arm(Alarm::Collect, Instant::now() + tombstones::EVERY);

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::chord::rtt::RoundTrips;
 use crate::view::Liveness;
 use crate::wire::Frame;
 
 use super::connection::Connection;
-use super::rtt::RoundTrips;
 
 /// Frames kept for a peer while its connection is being made.
 const WAITING_FRAMES: usize = 256;

@@ -34,6 +34,9 @@ const MAX_NAMES: usize = 20_000;
 /// Names that are offered instead.
 const OFFERED: usize = 3;
 
+/// Nodes that are gone and may have had a file, as many as are named.
+const NAMED_GONE: usize = 5;
+
 /// How long a node may take to show that it lives.
 const ALIVE: Duration = Duration::from_secs(1);
 
@@ -95,14 +98,23 @@ pub(super) async fn undelivered(
     let answers: Vec<(Peer, bool)> = asked.join_all().await;
     let mut silent: Vec<Peer> =
         answers.iter().filter(|(_, lives)| !lives).map(|(peer, _)| *peer).collect();
+    if silent.is_empty() {
+        // Whoever had it may be gone for so long that nobody names it.
+        let members = members_of(access).await.unwrap_or_default();
+        silent = absent(access, &members).await;
+        silent.retain(|peer| !sources.contains(peer));
+        silent.truncate(NAMED_GONE);
+    }
     silent.sort_by_key(|peer| (peer.address(), peer.index()));
     match silent.len() {
         0 => format!("{name} is recorded on the ring but nobody could deliver it: {why}"),
-        some if some == sources.len() => format!(
-            "{name} is recorded on the ring, but no node that has it answers; start {} again, \
+        some if some == sources.len() && sources.iter().all(|peer| silent.contains(peer)) => {
+            format!(
+                "{name} is recorded on the ring, but no node that has it answers; start {} again, \
              then get {name} again",
-            listed(&silent)
-        ),
+                listed(&silent)
+            )
+        }
         _ => format!(
             "{name} is recorded on the ring but nobody could deliver it: {why}; start {} again, \
              which may have it",

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! - Control frames travel over one multiplexed connection per pair of peers
-//!   (`links`, `connection`); silence beyond a peer's adaptive limit (`rtt`)
+//!   (`links`, `connection`); silence beyond a peer's adaptive limit ([`crate::chord::rtt`])
 //!   and broken connections become the core's "no answer".
 //! - Bulk bytes travel over connections of their own, moved by blocking calls
 //!   on threads (`data`, `fetch`, `serve_data`).
@@ -47,6 +47,7 @@ use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
 use transfers::Transfers;
 use trust::Reputations;
+use unclaimed::Unclaimed;
 
 mod accept;
 mod access;
@@ -54,12 +55,13 @@ mod address;
 mod board;
 mod bursts;
 pub mod client;
+mod clock;
 mod commands;
 mod connection;
 mod control;
 mod cuts;
 mod data;
-mod events;
+mod elsewhere;
 mod fetch;
 mod files;
 mod forward;
@@ -81,7 +83,6 @@ mod publish;
 pub mod registry;
 mod relay;
 mod remembered;
-mod rtt;
 mod scan;
 mod scrub;
 mod search;
@@ -96,6 +97,7 @@ mod tombstones;
 mod transfers;
 mod tree;
 mod trust;
+mod unclaimed;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -290,6 +292,7 @@ impl Node {
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
             remembering: Arc::default(),
+            unclaimed: Unclaimed::default(),
             dropping: Arc::new(Semaphore::new(DROPS_AT_ONCE)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

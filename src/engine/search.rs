@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::chord::rtt::RoundTrips;
 use crate::chord::{self, Reply, Standing};
 use crate::id::{Id, Space};
 use crate::limits::MAX_RESULTS_PER_NODE;
@@ -25,7 +26,6 @@ use crate::peer::Peer;
 use crate::wire::MeshMessage;
 use crate::wire::mesh::{FoundRow, SearchId, SearchMessage};
 
-use super::rtt::RoundTrips;
 use super::shared::{self, Shared};
 
 use find::{Finds, Watched};

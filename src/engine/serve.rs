@@ -11,6 +11,7 @@ use crate::record::Provider;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
+use super::clock::unix_s;
 use super::control;
 use super::hub::Hub;
 use super::mesh::words;
@@ -135,8 +136,7 @@ pub(super) fn answer(
             }
         }),
         Request::Remove { name } => later(hub, respond, move |shared| async move {
-            let at_s = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_secs());
-            match shared.core(Command::Remove { name, at_s }).await {
+            match shared.core(Command::Remove { name, at_s: unix_s() }).await {
                 Some(Reply::Stored { holders, .. }) => {
                     Response::Removed { copies: holders.len() as u8 }
                 }

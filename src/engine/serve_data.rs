@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::chord::{Command, Reply, Upload};
-use crate::limits::EAGER_BYTES;
+use crate::chord::{Command, Failure, Reply, StoreFailure, Upload};
+use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
@@ -21,6 +21,7 @@ use crate::wire::data::{DataRequest, DataResponse};
 
 use super::connection::HELLO_LIMIT;
 use super::data::{DataConnection, DataError, STALL_LIMIT};
+use super::elsewhere;
 use super::fetch;
 use super::relay::{self, Part, PassError, Passage};
 use super::shared::Shared;
@@ -103,6 +104,9 @@ impl Server<'_> {
                     } else {
                         relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
                     }
+                }
+                DataRequest::Commit { name, root, size, overwrite, holders } => {
+                    self.commit(&Wanted { name, root, size, overwrite }, holders)?;
                 }
                 DataRequest::Upload { name, root, size, overwrite, follows } => {
                     let wanted = Wanted { name, root, size, overwrite };
@@ -193,49 +197,69 @@ impl Server<'_> {
         let stored = self.shared.store.name_of(&root);
         let name = stored.or_else(|| self.shared.shares.with_content(&root).map(|file| file.name));
         let name = name.map_or_else(|| root.short(), String::from);
-        let transfer = self.shared.transfers.open(TransferKind::Serve, &name, size);
-        self.connection.serves(&transfer);
-        if let Some(remote) = self.connection.remote() {
-            transfer.with_peer(remote);
-        }
-        transfer
+        self.connection.opens(self.shared, TransferKind::Serve, &name, size)
     }
 
     fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {
         if let Err(error) = fetch::check_size(wanted.size) {
             return self.connection.send(&DataResponse::Failed { why: error.to_string() });
         }
-        match offer(self.shared, self.runtime, wanted) {
+        match self.runtime.block_on(offer(self.shared, wanted)) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
             Some(other) => return self.connection.send(&refusal(wanted, other)),
             None => return self.connection.send(&DataResponse::Failed { why: stopping() }),
         }
-        let transfer =
-            self.shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
-        self.connection.serves(&transfer);
-        if let Some(remote) = self.connection.remote() {
-            transfer.with_peer(remote);
-        }
-        let received = receive(self.shared, self.runtime, &mut self.connection, wanted, &transfer);
-        let last = match received {
-            Ok(()) => {
-                let connection = &mut self.connection;
-                commit(self.shared, self.runtime, wanted, |copies, wanted| {
-                    transfer.securing(copies, wanted);
-                    connection.send(&DataResponse::Progress { copies, wanted })
-                })?
-            }
-            Err(PassError::Data(error)) => {
-                transfer.end(Err(error.to_string()));
-                return Err(error);
-            }
-            Err(PassError::Failed(why)) => DataResponse::Failed { why },
-        };
+        let (name, size) = (wanted.name.as_str(), wanted.size);
+        let transfer = self.connection.opens(self.shared, TransferKind::Receive, name, size);
+        let last = self.receive(wanted, &transfer);
         transfer.end(match &last {
-            DataResponse::Failed { why } => Err(why.clone()),
-            _ => Ok(()),
+            Ok(DataResponse::Failed { why } | DataResponse::Full { why, .. }) => Err(why.clone()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
         });
-        self.connection.send(&last)
+        self.connection.send(&last?)
+    }
+
+    /// Receives manifest and bytes of an upload, makes them durable, sends them
+    /// along the chain of those who are to hold copies, and commits.
+    fn receive(&mut self, wanted: &Wanted, transfer: &Transfer) -> Result<DataResponse, DataError> {
+        let Server { shared, runtime, connection, .. } = self;
+        let manifest = relay::receive_manifest(connection, wanted.root, wanted.size)?;
+        let chain = runtime.block_on(chain(shared, &wanted.name));
+        let (name, manifest) = (&wanted.name, &manifest);
+        let passage = Passage { shared, runtime, name, manifest, chain, owned: true };
+        match passage.receive(connection, transfer) {
+            Ok(_) => commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
+                transfer.securing(copies, wanted);
+                connection.send(&DataResponse::Progress { copies, wanted })
+            }),
+            Err(PassError::Data(error)) => Err(error),
+            Err(error) => Ok(passage.refusal(error).1),
+        }
+    }
+
+    /// The bytes of an upload are on other nodes.
+    fn commit(&mut self, wanted: &Wanted, mut holders: Vec<Peer>) -> Result<(), DataError> {
+        let Server { shared, runtime, connection, .. } = self;
+        holders.truncate(usize::from(MAX_REPLICAS));
+        let here = shared.store.holds(&wanted.root);
+        let answer = if let Err(error) = fetch::check_size(wanted.size) {
+            DataResponse::Failed { why: error.to_string() }
+        } else if holders.is_empty() && !here {
+            DataResponse::Failed { why: format!("nobody is said to have {}", wanted.name) }
+        } else {
+            match runtime.block_on(offer(shared, wanted)) {
+                Some(Upload::Proceed) => {
+                    let elsewhere = if here { Vec::new() } else { holders };
+                    commit(shared, runtime, wanted, elsewhere, |copies, wanted| {
+                        connection.send(&DataResponse::Progress { copies, wanted })
+                    })?
+                }
+                Some(other) => refusal(wanted, other),
+                None => DataResponse::Failed { why: stopping() },
+            }
+        };
+        connection.send(&answer)
     }
 
     fn failed(&mut self, error: &StoreError) -> Result<(), DataError> {
@@ -258,9 +282,9 @@ pub(super) struct Wanted {
 }
 
 /// Asks the core whether this upload may begin; `None`: the node is stopping.
-pub(super) fn offer(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Option<Upload> {
+pub(super) async fn offer(shared: &Shared, wanted: &Wanted) -> Option<Upload> {
     let Wanted { name, root, overwrite, .. } = wanted.clone();
-    match runtime.block_on(shared.core(Command::Offer { name, root, overwrite }))? {
+    match shared.core(Command::Offer { name, root, overwrite }).await? {
         Reply::Upload(upload) => Some(upload),
         _ => None,
     }
@@ -271,7 +295,8 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
     match upload {
         Upload::Proceed => DataResponse::Proceed,
         Upload::Already { version, holders, wanted } => {
-            DataResponse::Stored { version, holders, wanted, already: true }
+            let passed = Vec::new();
+            DataResponse::Stored { version, holders, wanted, already: true, passed }
         }
         Upload::Exists { version, size } => DataResponse::Failed {
             why: format!(
@@ -283,33 +308,15 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
     }
 }
 
-/// Receives manifest and bytes of an upload, makes them durable, and sends them
-/// along the chain of those who are to hold copies.
-fn receive(
-    shared: &Shared,
-    runtime: &Handle,
-    connection: &mut DataConnection,
-    wanted: &Wanted,
-    transfer: &Transfer,
-) -> Result<(), PassError> {
-    let manifest = relay::receive_manifest(connection, wanted.root, wanted.size)?;
-    let chain = chain(shared, runtime, &wanted.name);
-    let (name, manifest) = (&wanted.name, &manifest);
-    Passage { shared, runtime, name, manifest, chain }.receive(connection, transfer)?;
-    Ok(())
-}
-
 /// Who is to hold copies of a name of this node.
-fn chain(shared: &Shared, runtime: &Handle, name: &FileName) -> Vec<Peer> {
+pub(super) async fn chain(shared: &Shared, name: &FileName) -> Vec<Peer> {
     let name = name.clone();
-    let looked = runtime.block_on(shared.look(move |core| {
+    let looked = shared.look(move |core| {
         let params = core.params();
-        {
-            let node = core.responsible_node(name.key(params.space));
-            relay::chain(params.space, &name, node.peer(), node.successors(), params.replicas)
-        }
-    }));
-    looked.unwrap_or_default()
+        let node = core.responsible_node(name.key(params.space));
+        relay::chain(params.space, &name, node.peer(), node.successors(), params.replicas)
+    });
+    looked.await.unwrap_or_default()
 }
 
 /// Stores a local file whose name this node owns: as an upload, without the
@@ -322,38 +329,38 @@ pub(super) fn take_in(
     wanted: &Wanted,
     transfer: &Transfer,
 ) -> Result<DataResponse, DataError> {
-    match offer(shared, runtime, wanted) {
+    match runtime.block_on(offer(shared, wanted)) {
         Some(Upload::Proceed) => {}
         Some(other) => return Ok(refusal(wanted, other)),
         None => return Ok(DataResponse::Failed { why: stopping() }),
     }
-    let chain = chain(shared, runtime, &wanted.name);
-    let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain };
-    if let Err(error) = passage.copy(path, transfer) {
-        return match error {
-            PassError::Data(error) => Err(error),
-            PassError::Failed(why) => Ok(DataResponse::Failed { why }),
-        };
+    let chain = runtime.block_on(chain(shared, &wanted.name));
+    let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain, owned: true };
+    match passage.copy(path, transfer) {
+        Ok(_) => {}
+        Err(PassError::Data(error)) => return Err(error),
+        Err(error) => return Ok(passage.refusal(error).1),
     }
-    commit(shared, runtime, wanted, |copies, wanted| {
+    commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
         transfer.securing(copies, wanted);
         Ok(())
     })
 }
 
-/// Has the core commit an upload whose bytes are durable here, and waits for
-/// the copies; `progress` hears of each.
+/// Has the core commit an upload whose bytes are durable here, or, if it says
+/// who has them, elsewhere, and waits for the copies; `progress` hears of each.
 pub(super) fn commit(
     shared: &Shared,
     runtime: &Handle,
     wanted: &Wanted,
+    elsewhere: Vec<Peer>,
     mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
 ) -> Result<DataResponse, DataError> {
     let Wanted { name, root, size, overwrite } = wanted.clone();
-    let command = Command::Commit { name, root, size, overwrite };
+    let command = Command::Commit { name, root, size, overwrite, elsewhere };
     let (tell, mut heard) = mpsc::unbounded_channel();
-    let shared = shared.clone();
-    let reply = runtime.spawn(async move { shared.core_watched(command, Some(tell), None).await });
+    let core = shared.clone();
+    let reply = runtime.spawn(async move { core.core_watched(command, Some(tell), None).await });
     let mut last = (0, 0);
     loop {
         let next = runtime.block_on(async { tokio::time::timeout(HEARTBEAT, heard.recv()).await });
@@ -367,12 +374,13 @@ pub(super) fn commit(
     }
     let reply = runtime.block_on(reply).ok().flatten();
     Ok(match reply {
-        Some(Reply::Stored { version, holders, wanted }) => {
-            DataResponse::Stored { version, holders, wanted, already: false }
+        Some(Reply::Stored { version, holders, wanted, passed }) => {
+            DataResponse::Stored { version, holders, wanted, already: false, passed }
         }
         Some(Reply::Upload(upload)) => refusal(wanted, upload),
-        Some(Reply::Failed(crate::chord::Failure::NotOwner)) => {
-            DataResponse::NotOwner { owner: None }
+        Some(Reply::Failed(Failure::NotOwner)) => DataResponse::NotOwner { owner: None },
+        Some(Reply::Failed(Failure::Store(StoreFailure::Full(why)))) => {
+            runtime.block_on(elsewhere::refusal(shared, why))
         }
         Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
         Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },

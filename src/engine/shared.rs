@@ -29,6 +29,7 @@ use super::places::Place;
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::trust::Reputations;
+use super::unclaimed::Unclaimed;
 use super::{mesh, provide, search};
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
@@ -103,6 +104,8 @@ pub(super) struct Shared {
     pub(super) data_dir: PathBuf,
     /// Held by whoever writes the known peers.
     pub(super) remembering: Arc<Mutex<()>>,
+    /// Contents that came over a chain and wait for a record.
+    pub(super) unclaimed: Unclaimed,
     /// Turns for copies that are being given up.
     pub(super) dropping: Arc<Semaphore>,
     /// Cancelled when the node stops: everything ends at once.

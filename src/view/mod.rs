@@ -19,12 +19,14 @@ use crate::record::{ContentHash, Version};
 pub mod command;
 pub mod outcome;
 pub mod registry;
+pub mod simulation;
 pub mod target;
 pub mod text;
 pub mod transfers;
 
 pub use command::Command;
 pub use outcome::{CommandFailed, Outcome};
+pub use simulation::{SimulationRow, Speed};
 
 /// The whole visible state of one node at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,6 +89,9 @@ pub struct Snapshot {
     pub events_dropped: u64,
     /// A background task failed: what to show in a red banner.
     pub fault: Option<String>,
+    /// The simulation that the node is part of, if it is.
+    #[serde(default)]
+    pub simulation: Option<SimulationRow>,
 }
 
 /// What a node is to its ring.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Version};
+use crate::record::{ContentHash, PassedOver, Version};
 
 /// What the dialling side wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,20 @@ pub enum DataRequest {
         /// As in [`DataRequest::Upload`].
         follows: bool,
     },
+    /// To the owner of a name that said [`DataResponse::Full`]: the bytes are on
+    /// other nodes now. Answered as the end of an upload.
+    Commit {
+        /// Under this name.
+        name: FileName,
+        /// The content.
+        root: ContentHash,
+        /// Its bytes.
+        size: u64,
+        /// Whether other content under the name may be replaced.
+        overwrite: bool,
+        /// Who has the bytes durably; at most [`crate::limits::MAX_REPLICAS`].
+        holders: Vec<Peer>,
+    },
 }
 
 /// What the accepting side answers.
@@ -110,6 +124,8 @@ pub enum DataResponse {
         wanted: u8,
         /// The same content was there already.
         already: bool,
+        /// Who should hold it and has no room.
+        passed: Vec<PassedOver>,
     },
     /// To [`DataRequest::Relay`]: the bytes are durable on these nodes of the
     /// chain, the answering one first.
@@ -129,5 +145,16 @@ pub enum DataResponse {
     Failed {
         /// What failed, on what, what to do.
         why: String,
+    },
+    /// To an upload: its owner has no room. Send the content to the others named
+    /// here, as [`DataRequest::Relay`], and then [`DataRequest::Commit`] to the
+    /// owner. May come while bytes are being sent: no more of them are wanted then.
+    Full {
+        /// What does not fit where: one sentence for a person.
+        why: String,
+        /// Who may take it, the nearest first.
+        instead: Vec<Peer>,
+        /// How many of them are to hold it.
+        copies: u8,
     },
 }

@@ -35,9 +35,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("registry", &["wire"]),
     ("view", &[]),
     ("store", &["transfer::manifest", "transfer::pieces"]),
-    ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "store"]),
+    ("picture", &["chord", "view"]),
+    ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "picture", "store"]),
+    ("sim", &["wire", "chord", "transfer", "mesh", "view", "picture"]),
     ("ui", &["view"]),
-    ("cli", &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "ui"]),
+    (
+        "cli",
+        &["wire", "chord", "transfer", "mesh", "registry", "view", "store", "engine", "sim", "ui"],
+    ),
 ];
 
 /// Files that open a pure module, which bans clocks, random numbers, I/O and
@@ -54,6 +59,8 @@ const PURE: &[&str] = &[
     "transfer/mod.rs",
     "mesh/mod.rs",
     "registry/mod.rs",
+    "picture/mod.rs",
+    "sim/mod.rs",
 ];
 
 /// The line that switches those bans on.

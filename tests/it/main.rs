@@ -3,6 +3,7 @@
 
 mod attack;
 mod chain;
+mod chaos;
 mod cli;
 mod cluster;
 mod dashboard;
@@ -25,9 +26,11 @@ mod registry;
 mod registry_dashboard;
 mod resume;
 mod scan;
+mod scenarios;
 mod search;
 mod sessions;
 mod shares;
+mod sim;
 mod sizes;
 mod small;
 mod sources;
@@ -35,4 +38,5 @@ mod swarm;
 mod tape;
 mod trees;
 mod vnodes;
+mod watch;
 mod wire;

@@ -26,6 +26,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::id::Id;
 use crate::name::FileName;
@@ -71,7 +72,6 @@ pub struct Host {
     before_s: Option<u64>,
     /// A name whose bytes are lost: no position has them, whatever it still says.
     lost: Option<FileName>,
-    effects: Effects,
 }
 
 /// A leave of all positions.
@@ -89,7 +89,8 @@ impl Host {
     /// A host of so many positions (at least one) that has not started.
     pub fn new(config: &Config, address: SocketAddr, positions: u16) -> Host {
         let positions = positions.max(1);
-        let node = |slot| Node::one_of(config.clone(), address, slot, positions);
+        let config = Arc::new(config.clone());
+        let node = |slot| Node::one_of(Arc::clone(&config), address, slot, positions);
         Host::of((0..positions).map(node).collect())
     }
 
@@ -112,7 +113,6 @@ impl Host {
             rest_until: Time::ZERO,
             before_s: None,
             lost: None,
-            effects: Effects::new(),
         }
     }
 
@@ -165,10 +165,9 @@ impl Host {
 
     /// A host of one position: nothing is to be shared.
     fn alone(&mut self, now: Time, input: Input, out: &mut Vec<(Slot, Effect)>) {
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects = Effects::new();
         self.nodes[0].handle(now, input, &mut effects);
-        out.extend(effects.drain(..).map(|effect| (0, effect)));
-        self.effects = effects;
+        out.extend(effects.into_iter().map(|effect| (0, effect)));
     }
 
     fn work(&mut self, now: Time, out: &mut Vec<(Slot, Effect)>) {
@@ -189,16 +188,15 @@ impl Host {
             }
         }
         let Some(node) = self.nodes.get_mut(usize::from(slot)) else { return };
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects = Effects::new();
         node.handle(now, input, &mut effects);
-        for effect in effects.drain(..) {
+        for effect in effects {
             // From one position to another: nothing came or went.
             let moved = matches!(effect, Effect::Notice(Notice::Kept(_) | Notice::Given(_)));
             if !(idle && moved) {
                 self.carry_out(now, slot, effect, out);
             }
         }
-        self.effects = effects;
         if let Some((op, well)) = done {
             self.stored(now, &op, well, out);
         }

@@ -17,7 +17,7 @@
 //! What is told in one turn is bounded; the rest follows with the next
 //! stabilizations. A node with nothing to tell sends nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::id::Id;
 use crate::limits::MAX_PAGE;
@@ -27,6 +27,7 @@ use crate::record::Provider;
 use crate::time::Time;
 use crate::wire::{Message, Tell};
 
+use super::few::Few;
 use super::node::{Node, Turn};
 use super::replicas::{RingView, Span};
 use super::{Effect, Effects, Failure, Reply, Standing, Ticket};
@@ -57,7 +58,7 @@ pub(super) struct Providers {
     range: Option<Span>,
     /// The partners, and of which keys each has been told everything, or is
     /// being told by a telling under way.
-    told: BTreeMap<Peer, Span>,
+    told: Few<Peer, Span>,
     /// Under way, the first one first.
     tellings: VecDeque<Telling>,
 }

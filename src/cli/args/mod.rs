@@ -1,5 +1,6 @@
 //! What may stand on the command line: here, what the process-level words (a
-//! node, `lab`, `tmux`, `seed`) take; in [`words`], how all words are read.
+//! node, `lab`, `tmux`, `seed`) take; in [`sim`], what `sim` takes; in [`words`],
+//! how all words are read.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::wire::handshake::is_ring_name;
 
 use super::{address, amount};
 
+pub(super) mod sim;
 mod words;
 
 pub(super) use words::{BadArgs, command, read};
@@ -77,6 +79,8 @@ pub(super) enum Invocation {
     },
     /// Look which ports of a host have nodes behind them, from here.
     Scan(ScanArgs),
+    /// Simulate rings.
+    Sim(sim::SimArgs),
     /// Print a template of the file of settings.
     Config,
     /// Write a shell's completion script.
@@ -332,6 +336,15 @@ pub(super) struct ScreenArgs {
     /// How --headless logs
     #[arg(long, value_name = "FORMAT", env = "CHORDAL_LOG_FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
+    /// The look.
+    #[command(flatten)]
+    pub(super) look: LookArgs,
+}
+
+/// What a dashboard looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Screen")]
+pub(super) struct LookArgs {
     /// Colours of the dashboard [default: standard, or mono when NO_COLOR is set]
     #[arg(
         long,

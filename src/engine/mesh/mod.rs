@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,6 +26,7 @@ use crate::wire::MeshMessage;
 use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
 
+use super::clock::unix_ms;
 use super::provide;
 use super::shared::{self, Shared};
 
@@ -333,10 +334,8 @@ impl Driver {
 
     /// Begins a piece of gossip; over how many links it went out.
     fn begin(&mut self, body: GossipBody) -> Result<u32, gossip::TooMuch> {
-        let unix_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
         let (now, me) = (self.now(), self.shared.me().me);
-        let piece = self.gossip.begin(now, fastrand::u128(..), me, unix_ms, body)?;
+        let piece = self.gossip.begin(now, fastrand::u128(..), me, unix_ms(), body)?;
         Ok(self.pass_on(&piece, None))
     }
 

@@ -164,7 +164,9 @@ impl<'a> Diagram<'a> {
             let (what, next) = neighbours::nobody(snapshot.standing, self.scene.app.lab);
             add(what, theme.text);
             add(next, theme.dim);
-        } else {
+        }
+        let watched = snapshot.simulation.is_some() && !self.nodes.is_empty();
+        if watched || (!self.nodes.is_empty() && snapshot.standing == Standing::Member) {
             add(&status::node_count(snapshot), theme.text);
             if snapshot.gone() > 0 {
                 add(&format!("{} {} gone", self.scene.glyphs().dead, snapshot.gone()), theme.bad);

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use crate::record::PassedOver;
 
 mod files;
 mod format;
@@ -42,15 +43,17 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             "left the ring; {} handed over, {kept} kept on this disk only",
             format::files(*handed)
         )],
-        Outcome::Stored { name, key, size, holders, wanted, already, space, .. } => {
+        Outcome::Stored { name, key, size, holders, wanted, already, passed, space, .. } => {
             let word = if *already { "already stored" } else { "stored" };
-            vec![format!(
+            let mut lines = vec![format!(
                 "{name} {word}: {}, key {}, {}/{wanted} copies on {}",
                 bytes(*size),
                 space.show(*key),
                 holders.len(),
                 format::peers(*space, holders),
-            )]
+            )];
+            lines.extend(passed_over(passed));
+            lines
         }
         Outcome::Fetched { name, size, path, sources, millis } => {
             let sources: Vec<_> = sources
@@ -128,6 +131,18 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     }
 }
 
+/// Who should hold a file and has no room for it, in one line.
+fn passed_over(passed: &[PassedOver]) -> Option<String> {
+    let said = passed.iter().map(|PassedOver { full, stand_in }| match stand_in {
+        Some(peer) => format!("{full} has no room for it: {peer} holds the copy instead"),
+        None => {
+            format!("{full} has no room for it, and no other node is there to hold the copy")
+        }
+    });
+    let said: Vec<String> = said.collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use unicode_width::UnicodeWidthStr;
@@ -136,7 +151,7 @@ mod tests {
     use crate::id::{Id, Space};
     use crate::name::FileName;
     use crate::peer::Peer;
-    use crate::record::{ContentHash, Version};
+    use crate::record::{ContentHash, PassedOver, Version};
     use crate::view::{FileRow, Health, Hop, Role};
 
     fn peer(port: u16) -> Peer {
@@ -167,12 +182,29 @@ mod tests {
             holders: vec![peer(2000), peer(2002), peer(2001)],
             wanted: 3,
             already: false,
+            passed: Vec::new(),
             space: Space::default(),
         };
         assert_eq!(
             lines(&stored),
             ["SkyShip.jpg stored: 85.0 kB, key 189, 3/3 copies on 466 127.0.0.1:2000, \
               495 127.0.0.1:2002, 48 127.0.0.1:2001"]
+        );
+    }
+
+    #[test]
+    fn a_put_tells_in_one_line_who_has_no_room_and_who_holds_the_copy_instead() {
+        let passed = |full, stand_in: Option<u16>| PassedOver {
+            full: peer(full),
+            stand_in: stand_in.map(peer),
+        };
+        assert_eq!(passed_over(&[]), None);
+        assert_eq!(
+            passed_over(&[passed(2000, Some(2003)), passed(2002, None)]).as_deref(),
+            Some(
+                "127.0.0.1:2000 has no room for it: 127.0.0.1:2003 holds the copy instead; \
+                 127.0.0.1:2002 has no room for it, and no other node is there to hold the copy"
+            )
         );
     }
 

@@ -1,7 +1,8 @@
 //! Per-peer time limits from measured round trips.
 //!
 //! Jacobson's estimator as Bamboo uses it (USENIX'04, §4): mean + 4 · mean
-//! deviation. Silence beyond the limit is what the core hears as "no answer".
+//! deviation. Silence beyond the limit is what the core hears as "no answer". The
+//! core itself measures nothing: this is for its drivers, which all wait alike.
 
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ const FIRST_LIMIT: Duration = Duration::from_millis(1_500);
 /// for tens of milliseconds; suspecting it then would cost more than waiting.
 const LEAST_LIMIT: Duration = Duration::from_millis(500);
 
+/// Added to the mean at the least: round trips that never vary would otherwise
+/// leave no time at all for the one that does (RFC 6298 adds its clock's grain).
+const LEAST_SLACK: Duration = Duration::from_millis(200);
+
 /// Beyond this a person regards the peer as gone.
 const GREATEST_LIMIT: Duration = Duration::from_secs(3);
 
 /// What is known about the round trips to one peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RoundTrips {
+pub struct RoundTrips {
     measured: Option<Measured>,
 }
 
@@ -29,7 +34,7 @@ struct Measured {
 
 impl RoundTrips {
     /// Takes a measured round trip in.
-    pub(super) fn sample(&mut self, trip: Duration) {
+    pub fn sample(&mut self, trip: Duration) {
         self.measured = Some(match self.measured {
             None => Measured { mean: trip, deviation: trip / 2 },
             Some(Measured { mean, deviation }) => Measured {
@@ -40,15 +45,18 @@ impl RoundTrips {
     }
 
     /// The smoothed round trip.
-    pub(super) fn mean(&self) -> Option<Duration> {
+    pub fn mean(&self) -> Option<Duration> {
         self.measured.map(|m| m.mean)
     }
 
     /// How long to wait for an answer.
-    pub(super) fn limit(&self) -> Duration {
+    pub fn limit(&self) -> Duration {
         match self.measured {
             None => FIRST_LIMIT,
-            Some(m) => (m.mean + m.deviation * 4).clamp(LEAST_LIMIT, GREATEST_LIMIT),
+            Some(m) => {
+                let slack = (m.deviation * 4).max(LEAST_SLACK);
+                (m.mean + slack).clamp(LEAST_LIMIT, GREATEST_LIMIT)
+            }
         }
     }
 }
@@ -63,6 +71,9 @@ mod tests {
         assert_eq!(steady.limit(), FIRST_LIMIT);
         (0..50).for_each(|_| steady.sample(Duration::from_millis(1)));
         assert_eq!(steady.limit(), LEAST_LIMIT);
+        let mut far = RoundTrips::default();
+        (0..500).for_each(|_| far.sample(Duration::from_millis(800)));
+        assert_eq!(far.limit(), Duration::from_millis(1_000), "not 800 ms to the microsecond");
         let mut wild = RoundTrips::default();
         (0..50).for_each(|n| wild.sample(Duration::from_millis(100 + 400 * (n % 2))));
         assert!(wild.limit() > Duration::from_millis(800), "{:?}", wild.limit());
