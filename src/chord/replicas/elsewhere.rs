@@ -86,9 +86,10 @@ impl Replicas {
         out: &mut Effects,
     ) {
         // Nobody is sent to strangers for bytes because a stranger says so.
-        let known = |peer: &&Peer| there.contains(peer);
-        let there = ring.successors.iter().filter(known).take(usize::from(MAX_REPLICAS));
-        let there: Vec<Peer> = there.copied().collect();
+        // Who has them names its host, of which one position is meant here.
+        let known = |peer: &Peer| there.iter().any(|one| one.address() == peer.address());
+        let there = ring.others().filter(known).take(usize::from(MAX_REPLICAS));
+        let there: Vec<Peer> = there.collect();
         let asked: BTreeSet<Peer> = there.iter().copied().collect();
         if asked.is_empty() || self.disk.count_elsewhere() >= MAX_ELSEWHERE {
             let failure = nobody(ring, &[]);
@@ -167,7 +168,7 @@ impl Replicas {
         if owned && self.know(ring, &record) {
             self.supersede(name, version, out);
             // Those that have the bytes first, and of them who holds the record.
-            let behind = &ring.successors[ring.partners().len()..];
+            let behind = ring.behind();
             let holder = behind.iter().filter(|peer| **peer == from);
             let others = behind.iter().filter(|peer| there.contains(peer));
             if let Some(held) = self.disk.get_mut(name) {
@@ -310,7 +311,7 @@ impl Replicas {
         if held.here || held.record.version != record.version || held.holders.contains(&from) {
             return;
         }
-        let behind = ring.successors[ring.partners().len()..].contains(&from);
+        let behind = ring.behind().contains(&from);
         if behind && held.stand_ins.len() < held.missing(ring) {
             held.full.remove(&from);
             held.stand_ins.insert(from);
