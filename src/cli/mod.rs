@@ -32,6 +32,7 @@ mod scan;
 mod seed;
 mod settings;
 mod signals;
+mod sim;
 mod tmux;
 
 use args::{BadArgs, Invocation};
@@ -86,6 +87,7 @@ fn run() -> ExitCode {
         Invocation::Remote(args) => remote::run(args),
         Invocation::Id { text, space, json } => id(text, space, json),
         Invocation::Scan(args) => scan::run(&args),
+        Invocation::Sim(args) => sim::run(&args),
         Invocation::Config => print(settings::template(&args::command()).as_bytes()),
         Invocation::Completions(shell) => completions(shell),
     };

@@ -28,7 +28,8 @@ use super::transfers::Transfers;
 use super::tree::{self, Source, Tree};
 use super::trust::Reputations;
 
-/// How often `progress` is called while bytes move.
+/// How often `progress` is called while bytes move, and how often those are
+/// stopped that begin after an interruption.
 const PROGRESS: Duration = Duration::from_millis(100);
 
 /// How far a command has come, for progress bars.
@@ -96,7 +97,6 @@ pub async fn scan(
 #[derive(Clone, Debug)]
 pub struct Client {
     access: Access,
-    cuts: Cuts,
     transfers: Transfers,
     download_dir: PathBuf,
     interrupted: CancellationToken,
@@ -190,21 +190,26 @@ async fn enter(options: &Options) -> Result<Client, String> {
     let over = CancellationToken::new();
     tokio::spawn({
         let (over, interrupted) = (over.clone(), options.interrupted.clone());
-        let (transfers, cuts) = (transfers.clone(), cuts.clone());
+        let transfers = transfers.clone();
         async move {
-            tokio::select! {
-                () = over.cancelled() => {}
-                () = interrupted.cancelled() => {
-                    // Nothing else reaches a thread that waits for bytes.
+            let stop = async {
+                interrupted.cancelled().await;
+                loop {
+                    // Nothing else reaches a thread that waits for bytes. Again
+                    // and again: a transfer may have begun since.
                     transfers.cancel_all();
                     cuts.cut_all();
+                    tokio::time::sleep(PROGRESS).await;
                 }
+            };
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = stop => {}
             }
         }
     });
     Ok(Client {
         access,
-        cuts,
         transfers,
         download_dir: options.download_dir.clone(),
         interrupted: options.interrupted.clone(),
@@ -244,11 +249,6 @@ async fn act(
             while stopped.recv_timeout(PROGRESS) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
             {
                 report();
-                if options.interrupted.is_cancelled() {
-                    // Again and again: a transfer may have begun since.
-                    client.transfers.cancel_all();
-                    client.cuts.cut_all();
-                }
             }
             report();
         });

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::chord::Failure;
+use crate::chord::placement::hosts;
 use crate::limits::EAGER_BYTES;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
@@ -206,7 +207,7 @@ impl Put<'_> {
     fn send(&self, owner: Peer) -> Result<DataResponse, DataError> {
         let runtime = Handle::current();
         tokio::task::block_in_place(|| match self.access {
-            Access::Inside(shared) if owner == shared.me().me => {
+            Access::Inside(shared) if owner.address() == shared.me().me.address() => {
                 self.phases.phase("storing");
                 let Put { path, manifest, wanted, transfer, .. } = *self;
                 if let Some(small) = self.small {
@@ -397,7 +398,8 @@ pub(super) async fn ring_files(
     let named = Pattern::new(pattern.unwrap_or_default());
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
     let mut silent = Vec::new();
-    for member in members {
+    let members = hosts(members);
+    for member in &members {
         let Ok(files) = files_of(access, *member).await else {
             silent.push(*member);
             continue;

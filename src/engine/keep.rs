@@ -1,7 +1,7 @@
 //! The core's store operations, carried out: a record made durable here, its
 //! content fetched first where need be; a record given up.
 
-use crate::chord::{StoreFailure, StoreOp, Ticket};
+use crate::chord::{Slot, StoreFailure, StoreOp, Ticket};
 use crate::peer::Peer;
 use crate::record::Record;
 use crate::store::StoreError;
@@ -13,7 +13,7 @@ use super::shared::{Input, Shared};
 use crate::wire::handshake::Purpose;
 
 /// Starts an operation on a thread of its own; its end is an input of the hub.
-pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
+pub(super) fn start(shared: &Shared, slot: Slot, ticket: Ticket, op: StoreOp) {
     let shared = shared.clone();
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
@@ -29,7 +29,7 @@ pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
             .await
             .unwrap_or_else(|_| Err(StoreFailure::Disk("the store operation was cut off".into())));
         drop(turn);
-        let _ = shared.hub.send(Input::Stored { ticket, result }).await;
+        let _ = shared.hub.send(Input::Stored { slot, ticket, result }).await;
     });
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::chord::placement::placement;
+use crate::chord::placement::{hosts, placement};
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -46,7 +46,8 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
         return format!("{name} was removed from the ring; whoever still has it can put it again");
     }
     let members = members_of(access).await.unwrap_or_default();
-    let (names, absent) = tokio::join!(names(access, &members, &name), absent(access, &members));
+    let hosts = hosts(&members);
+    let (names, absent) = tokio::join!(names(access, &hosts, &name), absent(access, &members));
     let below = format!("{name}/");
     if names.iter().any(|other| other.as_str().starts_with(&below)) {
         return format!(

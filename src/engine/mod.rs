@@ -47,6 +47,7 @@ use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
 use transfers::Transfers;
 use trust::Reputations;
+use unclaimed::Unclaimed;
 
 mod accept;
 mod access;
@@ -54,12 +55,12 @@ mod address;
 mod board;
 mod bursts;
 pub mod client;
+mod clock;
 mod commands;
 mod connection;
 mod control;
 mod cuts;
 mod data;
-mod events;
 mod fetch;
 mod files;
 mod forward;
@@ -95,6 +96,7 @@ mod tombstones;
 mod transfers;
 mod tree;
 mod trust;
+mod unclaimed;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -116,6 +118,9 @@ pub struct Config {
     pub params: Params,
     /// Entries in the successor list.
     pub successors: usize,
+    /// Places on the ring that it holds, at least one, at most
+    /// [`crate::limits::MAX_VNODES`]: the more, the more evenly keys fall on hosts.
+    pub vnodes: u16,
     /// Time between stabilizations.
     pub stabilize: Duration,
     /// Where catalogue, blobs, peers and logs live. `None`: the default for
@@ -168,6 +173,7 @@ impl Config {
             reshare: true,
             params: Params { ring: "chordal".to_owned(), space: Space::default(), replicas: 3 },
             successors: 16,
+            vnodes: 1,
             stabilize: Duration::from_secs(1),
             data_dir: None,
             download_dir: None,
@@ -241,13 +247,14 @@ impl Node {
         };
         store.set_quota(config.quota);
         let params = remembered_params(&store, &recovery, &config.params);
-        let core = chord::Node::new(
-            chord::Config {
+        let core = chord::Host::new(
+            &chord::Config {
                 params: params.clone(),
                 successors: config.successors,
                 stabilize: config.stabilize,
             },
             address,
+            config.vnodes,
         );
         let me = core.peer();
         let (identity, identities) = watch::channel(Identity { me, params });
@@ -284,6 +291,7 @@ impl Node {
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
             remembering: Arc::default(),
+            unclaimed: Unclaimed::default(),
             dropping: Arc::new(Semaphore::new(DROPS_AT_ONCE)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

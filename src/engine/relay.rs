@@ -42,10 +42,7 @@ use super::forward::Forward;
 use super::shared::Shared;
 use super::small;
 use super::transfers::Transfer;
-
-/// A content that came over a chain and that no record names by then is given
-/// up: its owner died before it could commit, or somebody filled disks.
-const UNCLAIMED: Duration = Duration::from_secs(120);
+use super::unclaimed;
 
 /// How often it is looked for what unfinished uploads left too long ago: it may
 /// stay this much longer.
@@ -159,10 +156,15 @@ pub(super) struct Part {
 }
 
 /// Leaves of the rest of a chain those that come behind this node: a chain runs
-/// along the ring, and nobody is sent bytes because a stranger says so.
-pub(super) fn along_the_ring(rest: &mut Vec<Peer>, successors: &[Peer]) {
+/// along the ring, and nobody is sent bytes because a stranger says so. `None`:
+/// this node is in no ring.
+pub(super) async fn along_the_ring(shared: &Shared, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
+    let looked =
+        shared.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood()));
+    let successors = looked.await??;
     rest.retain(|peer| successors.contains(peer));
     rest.truncate(usize::from(MAX_REPLICAS));
+    Some(rest)
 }
 
 /// Takes in a content from the node before in a chain, and answers. Blocks.
@@ -172,33 +174,24 @@ pub(super) fn take_part(
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
-    let Part { name, root, size, mut rest } = part;
+    let Part { name, root, size, rest } = part;
     let refuse =
         |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
         return refuse(connection, error.to_string());
     }
-    let looked = runtime
-        .block_on(shared.look(|core| {
-            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
-        }));
-    let Some(successors) = looked.flatten() else {
+    let Some(chain) = runtime.block_on(along_the_ring(shared, rest)) else {
         return refuse(connection, NO_MEMBER.to_owned());
     };
-    along_the_ring(&mut rest, &successors);
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
-    let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
-    connection.serves(&transfer);
-    if let Some(remote) = connection.remote() {
-        transfer.with_peer(remote);
-    }
-    let passage = Passage { shared, runtime, name: &name, manifest: &manifest, chain: rest };
+    let transfer = connection.opens(shared, TransferKind::Copy, name.as_str(), size);
+    let passage = Passage { shared, runtime, name: &name, manifest: &manifest, chain };
     let passed = passage.receive(connection, &transfer);
     let (answer, end) = match passed {
         Ok(behind) => {
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
-            give_up_later(shared, root);
+            shared.unclaimed.add(&shared.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
         Err(PassError::Failed(why)) => (DataResponse::Failed { why: why.clone() }, Err(why)),
@@ -467,29 +460,27 @@ pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) 
     }
 }
 
-/// Removes what unfinished uploads left, once it is too old.
+/// Removes what unfinished uploads left, once it is too old, and contents that
+/// no record has come to name.
 pub(super) async fn tidy(shared: Shared) {
+    let mut expired = Instant::now();
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(TIDY_EVERY) => {}
+            () = tokio::time::sleep(unclaimed::LOOK_EVERY) => {}
         }
-        let store = shared.store.clone();
-        let _ = shared.tasks.spawn_blocking(move || store.expire()).await;
+        let now = Instant::now();
+        let expires = now.duration_since(expired) >= TIDY_EVERY;
+        if expires {
+            expired = now;
+        }
+        let (store, unclaimed) = (shared.store.clone(), shared.unclaimed.clone());
+        let work = move || {
+            unclaimed.look(&store, now);
+            if expires {
+                store.expire();
+            }
+        };
+        let _ = shared.tasks.spawn_blocking(work).await;
     }
-}
-
-/// Gives a content up after a while, unless a record names it by then.
-pub(super) fn give_up_later(shared: &Shared, root: ContentHash) {
-    let Some(claim) = shared.store.claim(&root) else { return };
-    let shared = shared.clone();
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(UNCLAIMED) => {}
-        }
-        let store = shared.store.clone();
-        shared.tasks.spawn_blocking(move || store.give_up(&root, claim));
-    });
 }

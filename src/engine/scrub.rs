@@ -116,7 +116,7 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
     // What nobody else has is kept: damaged bytes are better than none.
     let alone = {
         let names = shared.store.name_of(&root);
-        let look = move |core: &crate::chord::Node| names.is_none_or(|n| !core.is_elsewhere(&n));
+        let look = move |core: &crate::chord::Host| names.is_none_or(|n| !core.is_elsewhere(&n));
         shared.look(look).await.unwrap_or(true)
     };
     let store = shared.store.clone();

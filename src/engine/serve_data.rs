@@ -193,29 +193,20 @@ impl Server<'_> {
         let stored = self.shared.store.name_of(&root);
         let name = stored.or_else(|| self.shared.shares.with_content(&root).map(|file| file.name));
         let name = name.map_or_else(|| root.short(), String::from);
-        let transfer = self.shared.transfers.open(TransferKind::Serve, &name, size);
-        self.connection.serves(&transfer);
-        if let Some(remote) = self.connection.remote() {
-            transfer.with_peer(remote);
-        }
-        transfer
+        self.connection.opens(self.shared, TransferKind::Serve, &name, size)
     }
 
     fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {
         if let Err(error) = fetch::check_size(wanted.size) {
             return self.connection.send(&DataResponse::Failed { why: error.to_string() });
         }
-        match offer(self.shared, self.runtime, wanted) {
+        match self.runtime.block_on(offer(self.shared, wanted)) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
             Some(other) => return self.connection.send(&refusal(wanted, other)),
             None => return self.connection.send(&DataResponse::Failed { why: stopping() }),
         }
-        let transfer =
-            self.shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
-        self.connection.serves(&transfer);
-        if let Some(remote) = self.connection.remote() {
-            transfer.with_peer(remote);
-        }
+        let (name, size) = (wanted.name.as_str(), wanted.size);
+        let transfer = self.connection.opens(self.shared, TransferKind::Receive, name, size);
         let received = receive(self.shared, self.runtime, &mut self.connection, wanted, &transfer);
         let last = match received {
             Ok(()) => {
@@ -258,9 +249,9 @@ pub(super) struct Wanted {
 }
 
 /// Asks the core whether this upload may begin; `None`: the node is stopping.
-pub(super) fn offer(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Option<Upload> {
+pub(super) async fn offer(shared: &Shared, wanted: &Wanted) -> Option<Upload> {
     let Wanted { name, root, overwrite, .. } = wanted.clone();
-    match runtime.block_on(shared.core(Command::Offer { name, root, overwrite }))? {
+    match shared.core(Command::Offer { name, root, overwrite }).await? {
         Reply::Upload(upload) => Some(upload),
         _ => None,
     }
@@ -293,20 +284,21 @@ fn receive(
     transfer: &Transfer,
 ) -> Result<(), PassError> {
     let manifest = relay::receive_manifest(connection, wanted.root, wanted.size)?;
-    let chain = chain(shared, runtime, &wanted.name);
+    let chain = runtime.block_on(chain(shared, &wanted.name));
     let (name, manifest) = (&wanted.name, &manifest);
     Passage { shared, runtime, name, manifest, chain }.receive(connection, transfer)?;
     Ok(())
 }
 
 /// Who is to hold copies of a name of this node.
-fn chain(shared: &Shared, runtime: &Handle, name: &FileName) -> Vec<Peer> {
+pub(super) async fn chain(shared: &Shared, name: &FileName) -> Vec<Peer> {
     let name = name.clone();
-    let looked = runtime.block_on(shared.look(move |core| {
+    let looked = shared.look(move |core| {
         let params = core.params();
-        relay::chain(params.space, &name, core.peer(), core.successors(), params.replicas)
-    }));
-    looked.unwrap_or_default()
+        let node = core.responsible_node(name.key(params.space));
+        relay::chain(params.space, &name, node.peer(), node.successors(), params.replicas)
+    });
+    looked.await.unwrap_or_default()
 }
 
 /// Stores a local file whose name this node owns: as an upload, without the
@@ -319,12 +311,12 @@ pub(super) fn take_in(
     wanted: &Wanted,
     transfer: &Transfer,
 ) -> Result<DataResponse, DataError> {
-    match offer(shared, runtime, wanted) {
+    match runtime.block_on(offer(shared, wanted)) {
         Some(Upload::Proceed) => {}
         Some(other) => return Ok(refusal(wanted, other)),
         None => return Ok(DataResponse::Failed { why: stopping() }),
     }
-    let chain = chain(shared, runtime, &wanted.name);
+    let chain = runtime.block_on(chain(shared, &wanted.name));
     let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain };
     if let Err(error) = passage.copy(path, transfer) {
         return match error {
@@ -347,7 +339,8 @@ pub(super) fn commit(
     mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
 ) -> Result<DataResponse, DataError> {
     let Wanted { name, root, size, overwrite } = wanted.clone();
-    let command = Command::Commit { name, root, size, overwrite };
+    let elsewhere = Vec::new();
+    let command = Command::Commit { name, root, size, overwrite, elsewhere };
     let (tell, mut heard) = mpsc::unbounded_channel();
     let shared = shared.clone();
     let reply = runtime.spawn(async move { shared.core_watched(command, Some(tell), None).await });
@@ -364,7 +357,7 @@ pub(super) fn commit(
     }
     let reply = runtime.block_on(reply).ok().flatten();
     Ok(match reply {
-        Some(Reply::Stored { version, holders, wanted }) => {
+        Some(Reply::Stored { version, holders, wanted, .. }) => {
             DataResponse::Stored { version, holders, wanted, already: false }
         }
         Some(Reply::Upload(upload)) => refusal(wanted, upload),

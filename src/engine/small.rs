@@ -14,11 +14,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::chord::{Command, Reply, Standing, Upload};
+use crate::chord::Upload;
 use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -260,18 +260,12 @@ enum Begun {
 
 /// Asks the core whether an upload is wanted, and who else is to hold it.
 fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
-    let Wanted { name, root, overwrite, .. } = wanted.clone();
-    let owned = wanted.name.clone();
-    let chain = shared.look(move |core| {
-        let params = core.params();
-        relay::chain(params.space, &owned, core.peer(), core.successors(), params.replicas)
-    });
-    let offer = shared.core(Command::Offer { name, root, overwrite });
-    let (offered, chain) = runtime.block_on(async { tokio::join!(offer, chain) });
-    match offered {
-        Some(Reply::Upload(Upload::Proceed)) => Begun::Proceed(chain.unwrap_or_default()),
-        Some(Reply::Upload(other)) => Begun::Refused(serve_data::refusal(wanted, other)),
-        _ => Begun::Refused(DataResponse::Failed { why: serve_data::stopping() }),
+    let (offer, chain) =
+        (serve_data::offer(shared, wanted), serve_data::chain(shared, &wanted.name));
+    match runtime.block_on(async { tokio::join!(offer, chain) }) {
+        (Some(Upload::Proceed), chain) => Begun::Proceed(chain),
+        (Some(other), _) => Begun::Refused(serve_data::refusal(wanted, other)),
+        (None, _) => Begun::Refused(DataResponse::Failed { why: serve_data::stopping() }),
     }
 }
 
@@ -289,10 +283,8 @@ pub(super) fn take_upload(
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
-    let transfer = shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
-    if let Some(remote) = connection.remote() {
-        transfer.with_peer(remote);
-    }
+    let (name, size) = (wanted.name.as_str(), wanted.size);
+    let transfer = connection.opens(shared, TransferKind::Receive, name, size);
     let answer = small.take_in(shared, runtime, wanted, &transfer, |copies, wanted| {
         transfer.securing(copies, wanted);
         connection.send(&DataResponse::Progress { copies, wanted })
@@ -324,24 +316,15 @@ pub(super) fn take_part(
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
-    let looked = runtime
-        .block_on(shared.look(|core| {
-            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
-        }));
-    let Some(successors) = looked.flatten() else {
+    let Some(rest) = runtime.block_on(relay::along_the_ring(shared, part.rest.clone())) else {
         return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
     };
-    let mut rest = part.rest.clone();
-    relay::along_the_ring(&mut rest, &successors);
-    let transfer = shared.transfers.open(TransferKind::Copy, part.name.as_str(), part.size);
-    if let Some(remote) = connection.remote() {
-        transfer.with_peer(remote);
-    }
+    let transfer = connection.opens(shared, TransferKind::Copy, part.name.as_str(), part.size);
     match small.pass(shared, &part.name, &rest) {
         Ok(behind) => {
             transfer.advance(part.size);
             transfer.end(Ok(()));
-            relay::give_up_later(shared, part.root);
+            shared.unclaimed.add(&shared.store, part.root, Instant::now());
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
             Ok(DataResponse::Relayed { holders })
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::peer::Peer;
 use crate::time::Time;
-use crate::wire::Message;
+use crate::wire::{Ask, Message};
 
 use super::World;
 use super::event::{Event, Parcel, Spot};
@@ -60,6 +60,10 @@ impl World {
         asked_by: Option<&Asker>,
     ) {
         let Some(target) = host_at(to.address()).filter(|host| self.is_host(*host)) else { return };
+        // The answer would be a repair: on a static ring nobody hears it.
+        if !self.maintained && matches!(message, Message::Ask { ask: Ask::Neighbours, .. }) {
+            return;
+        }
         let host = &self.hosts[spot.host as usize];
         let from_life = host.life;
         let mut asked = self.now;
@@ -166,7 +170,7 @@ impl World {
     /// The identity that a host has, or had, at this index.
     pub(super) fn peer_of(&self, host: HostId, index: u16) -> Peer {
         let known = |host: &Host| {
-            let live = host.nodes().iter().map(crate::chord::Node::peer);
+            let live = host.nodes().map(crate::chord::Node::peer);
             let old = host.extra().into_iter().flat_map(|extra| extra.peers.iter().copied());
             live.chain(old).find(|peer| peer.index() == index)
         };

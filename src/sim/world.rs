@@ -243,9 +243,9 @@ impl World {
         number
     }
 
-    /// Maintenance timers do not run from now on: the ring stays as it is but
-    /// for what commands and losses make of it. For measurements on a static
-    /// ring.
+    /// Maintenance timers do not run from now on, and nobody asks whether a
+    /// neighbour lives: the ring stays as it is but for what commands and losses
+    /// make of it. For measurements on a static ring.
     pub fn quiet(&mut self) {
         self.maintained = false;
     }

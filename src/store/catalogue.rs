@@ -114,8 +114,15 @@ impl Catalogue {
     }
 
     /// Whether the file holds a catalogue that was completely made.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Newer`] for one whose layout is not known here.
     pub(super) fn is_made(&self) -> Result<bool, StoreError> {
-        Ok(self.meta(FORMAT)?.is_some_and(|format| format == FORMAT_1))
+        match self.meta(FORMAT)?.as_deref() {
+            None => Ok(false),
+            Some(FORMAT_1) => Ok(true),
+            Some(_) => Err(StoreError::Newer { path: self.path.clone() }),
+        }
     }
 
     /// Makes the tables with their first records, all in one transaction.
@@ -228,7 +235,7 @@ impl Catalogue {
         self.write(|transaction| {
             let mut tables = Tables::open(transaction)?;
             let one = |change: &&Change| match change {
-                Change::Keep { record, manifest } => {
+                Change::Keep { record, manifest, .. } => {
                     if let Some(manifest) = manifest {
                         insert_manifest(&mut tables.manifests, manifest)?;
                     }

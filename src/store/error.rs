@@ -43,6 +43,16 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
+    /// A newer chordal wrote the directory, in a way that this one does not know.
+    /// Nothing was changed.
+    #[error(
+        "{} was written by a newer chordal; use that one, or choose another directory with --data-dir",
+        path.display()
+    )]
+    Newer {
+        /// What it wrote.
+        path: PathBuf,
+    },
     /// The catalogue could not be read or written. Whether the last change
     /// took place is known after the next call, which opens it anew.
     #[error("the catalogue {} failed: {why}; check the disk's space and health, then restart", path.display())]
@@ -103,6 +113,7 @@ impl StoreError {
                 StoreError::NoRoom { dir: dir.clone(), needs, free, left }
             }
             StoreError::InUse { dir } => StoreError::InUse { dir: dir.clone() },
+            StoreError::Newer { path } => StoreError::Newer { path: path.clone() },
             StoreError::Catalogue { path, why } => {
                 StoreError::Catalogue { path: path.clone(), why: Arc::clone(why) }
             }

@@ -11,6 +11,7 @@ use super::blob::{Blobs, Found};
 use super::catalogue::{Catalogue, UNDATED_S, Unopened};
 use super::disk::Disk;
 use super::error::{StoreError, on};
+use super::journal::Journal;
 use super::log::{NameLog, Replay};
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record};
@@ -41,21 +42,31 @@ pub(super) fn recover(
     dir: &Path,
     disk: Arc<dyn Disk>,
     blobs: &Blobs,
+    journal: &Journal,
     now_s: u64,
 ) -> Result<(Catalogue, NameLog, Recovery), StoreError> {
     let mut recovery = Recovery::default();
+    journal.clear()?;
+    let mut recent = journal.left()?;
+    for segment in &mut recent {
+        segment.restore(blobs)?;
+    }
     let found = blobs.all()?;
     blobs.ledger.add(found.blobs.values().sum());
     let is_here = |record: &Record| found.blobs.get(&record.version.root) == Some(&record.size());
     let mut log = NameLog::new(Arc::clone(&disk), dir);
-    let mut replay = log.read(is_here)?;
-    let named = replay.there || !found.sidecars.is_empty();
+    let replay = log.read(is_here)?;
+    let named = replay.there || !recent.is_empty() || !found.sidecars.is_empty();
     let catalogue = open(dir, &disk, &mut recovery)?;
     if !catalogue.is_made()? {
+        let mut replay = replay.clone();
         for sidecar in &found.sidecars {
             for record in blobs.named_in(sidecar)? {
                 replay.offer(record, is_here);
             }
+        }
+        for segment in &recent {
+            segment.replay(|said| replay.add(said, is_here))?;
         }
         rebuild(&catalogue, &replay, &found, &mut recovery)?;
         disk.sync_dir(dir).map_err(on("sync", dir))?;
@@ -77,6 +88,13 @@ pub(super) fn recover(
     }
     for sidecar in &found.sidecars {
         blobs.remove_sidecar(sidecar)?;
+    }
+    if !recent.is_empty() {
+        // What it says of names is to be found here from now on.
+        log.sync()?;
+    }
+    for segment in &mut recent {
+        segment.retire(blobs)?;
     }
     recovery.records = records.into_values().collect();
     Ok((catalogue, log, recovery))
@@ -119,7 +137,7 @@ fn rebuild(
     recovery: &mut Recovery,
 ) -> Result<(), StoreError> {
     catalogue.make(replay.records.values())?;
-    if replay.there || !found.blobs.is_empty() {
+    if replay.there || !replay.records.is_empty() || !found.blobs.is_empty() {
         recovery.rebuilt = true;
         recovery.notes.push(format!(
             "the catalogue was made anew from {} blobs: {} records came back; names that were just forgotten may come back with them",

@@ -2,7 +2,9 @@
 
 mod check;
 mod crash;
+mod faults;
 mod group;
+mod journal;
 mod opening;
 mod room;
 
@@ -10,7 +12,7 @@ use std::io::Read;
 
 use tempfile::TempDir;
 
-use super::faulty::{Fault, FaultyDisk};
+use super::faulty::{Fault, FaultyDisk, Part};
 use super::*;
 use crate::record::Content;
 
@@ -68,6 +70,17 @@ fn open(dir: &Path) -> (Store, Recovery) {
     Store::open_on(dir, Arc::new(FaultyDisk::default())).unwrap()
 }
 
+/// Journals that are retired all the time: at once for all contents, and
+/// content by content; and one that is not until the store is closed.
+const JOURNALS: [Bounds; 3] = [
+    Bounds { bytes: 1, few: 0, aside: false },
+    Bounds { bytes: 1, few: 100, aside: false },
+    Bounds { bytes: 1 << 20, few: 0, aside: false },
+];
+
+/// The same as others have it: in a thread of its own.
+const ASIDE: Bounds = Bounds { bytes: 2500, few: 0, aside: true };
+
 fn blob_path(dir: &Path, root: &ContentHash) -> std::path::PathBuf {
     let hex = root.to_string();
     dir.join("blobs").join(&hex[..2]).join(hex)
@@ -90,6 +103,7 @@ fn assert_sound(dir: &Path, store: &Store) {
     let log = log::NameLog::new(Arc::new(RealDisk), dir);
     let logged = log.read(|record| store.holds(&record.version.root)).unwrap().records;
     assert_eq!(logged.into_values().collect::<Vec<_>>(), records);
+    assert!(RealDisk.list(&dir.join("recent")).unwrap().len() <= 2);
     // What an attempt left has a map, and nothing else is there.
     for path in RealDisk.list(&dir.join("partial")).unwrap() {
         let text = path.display().to_string();

@@ -19,20 +19,24 @@ use crate::record::{ContentHash, Version};
 pub mod command;
 pub mod outcome;
 pub mod registry;
+pub mod simulation;
 pub mod target;
 pub mod text;
 pub mod transfers;
 
 pub use command::Command;
 pub use outcome::{CommandFailed, Outcome};
+pub use simulation::{SimulationRow, Speed};
 
 /// The whole visible state of one node at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Milliseconds since the node's start, at the moment of the snapshot.
     pub uptime_ms: u64,
-    /// The node.
+    /// The node, at the first of its places.
     pub me: Peer,
+    /// All places that it holds on the ring, that one first.
+    pub positions: Vec<Peer>,
     /// Its ring's name.
     pub ring: String,
     /// Its ring's size.
@@ -85,6 +89,9 @@ pub struct Snapshot {
     pub events_dropped: u64,
     /// A background task failed: what to show in a red banner.
     pub fault: Option<String>,
+    /// The simulation that the node is part of, if it is.
+    #[serde(default)]
+    pub simulation: Option<SimulationRow>,
 }
 
 /// What a node is to its ring.

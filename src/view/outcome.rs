@@ -278,6 +278,8 @@ pub struct Info {
     pub successors: Vec<Peer>,
     /// The program's version.
     pub version: String,
+    /// All places that the node's host holds on the ring.
+    pub positions: Vec<Peer>,
 }
 
 /// A file of the whole ring.

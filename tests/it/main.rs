@@ -3,6 +3,7 @@
 
 mod attack;
 mod chain;
+mod chaos;
 mod cli;
 mod cluster;
 mod dashboard;
@@ -29,10 +30,13 @@ mod scenarios;
 mod search;
 mod sessions;
 mod shares;
+mod sim;
 mod sizes;
 mod small;
 mod sources;
 mod swarm;
 mod tape;
 mod trees;
+mod vnodes;
+mod watch;
 mod wire;

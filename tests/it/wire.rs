@@ -171,6 +171,7 @@ fn responses() -> Vec<Response> {
             predecessor: Some(peer(2001, 0)),
             successors: vec![peer(2002, 0)],
             version: "0.1.0".into(),
+            positions: vec![0, 4],
         }),
         Response::Fingers(vec![Some(peer(2002, 0)), None]),
         Response::Lookup(LookupTrace {

@@ -173,9 +173,10 @@ impl Host {
 
     /// One input of one position.
     fn turn(&mut self, now: Time, slot: Slot, input: Input, out: &mut Vec<(Slot, Effect)>) {
-        let mut done = None;
+        let (mut done, mut idle) = (None, false);
         if let Input::Stored { ticket, result } = &input {
             done = self.disk.ended(slot, *ticket).map(|op| (op, result.is_ok()));
+            idle = self.disk.was_idle(slot, *ticket);
             if done.is_none() {
                 // Said twice.
                 return;
@@ -185,7 +186,11 @@ impl Host {
         let mut effects = Effects::new();
         node.handle(now, input, &mut effects);
         for effect in effects {
-            self.carry_out(now, slot, effect, out);
+            // From one position to another: nothing came or went.
+            let moved = matches!(effect, Effect::Notice(Notice::Kept(_) | Notice::Given(_)));
+            if !(idle && moved) {
+                self.carry_out(now, slot, effect, out);
+            }
         }
         if let Some((op, well)) = done {
             self.stored(now, &op, well, out);
@@ -395,6 +400,7 @@ impl Host {
             StoreOp::Drop { .. } => elsewhere.is_some() || self.disk.is_wanted(name),
         };
         if done {
+            self.disk.is_idle(slot, ticket);
             return self.todo.push_back((slot, Input::Stored { ticket, result: Ok(()) }));
         }
         if let StoreOp::Keep { sources, .. } = &mut op {

@@ -17,6 +17,10 @@ use super::holder::Job;
 use super::puts::copies_wait;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget, is_open};
 
+/// Repair rounds in which every node offers what it holds out of place to the
+/// owner: until then a new one may not know of all stand-ins.
+const SETTLING_ROUNDS: u8 = 2;
+
 /// Another wanted holder of this node's range, since it became one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Partner {
@@ -83,7 +87,7 @@ impl Replicas {
             return;
         };
         let name = name.clone();
-        if matches!(command, Command::Offer { .. }) && !self.needs_probe(&name) {
+        if matches!(command, Command::Offer { .. }) && !self.needs_probe(ring, &name) {
             return self.run(ring, ticket, command, asks, out);
         }
         self.queue.entry(name.clone()).or_default().push_back((ticket, command));
@@ -101,8 +105,8 @@ impl Replicas {
         out: &mut Effects,
     ) {
         while !self.busy.contains_key(name) && self.queue.contains_key(name) {
-            if ring.standing == Standing::Member && !probed && self.needs_probe(name) {
-                return self.probe(name, asks, out);
+            if ring.standing == Standing::Member && !probed && self.needs_probe(ring, name) {
+                return self.probe(ring, name, asks, out);
             }
             let next = self.queue.get_mut(name).and_then(|queue| queue.pop_front());
             match next {
@@ -134,7 +138,7 @@ impl Replicas {
             {
                 out.push(failed(Failure::NotOwner));
             }
-            Command::Commit { name, root, size, overwrite } => {
+            Command::Commit { name, root, size, overwrite, elsewhere } => {
                 let live = self.known(&name).filter(|record| !record.is_deleted());
                 if let Some(record) = live.filter(|record| record.version.root == root) {
                     if self.record(&name) == Some(record) {
@@ -142,7 +146,10 @@ impl Replicas {
                     }
                     // Known from others so far; now its bytes are here too.
                     let record = record.clone();
-                    let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.sources);
+                    if !elsewhere.is_empty() {
+                        return self.place(ring, ticket, record, &elsewhere, asks, out);
+                    }
+                    let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.tell);
                     return self.keep(record, Vec::new(), tell, Some(ticket), out);
                 }
                 if live.is_some() && !overwrite {
@@ -150,6 +157,9 @@ impl Replicas {
                 }
                 let version = Version { counter: self.next_counter(&name), root };
                 let record = Record { name, version, content: Content::File { size } };
+                if !elsewhere.is_empty() {
+                    return self.place(ring, ticket, record, &elsewhere, asks, out);
+                }
                 self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
             }
             Command::Remove { name, at_s } => {
@@ -195,30 +205,28 @@ impl Replicas {
             };
         }
         match self.disk.get(name) {
-            Some(held) if held.record == *record && held.copies() >= ring.wanted() => {
-                let holders = self.holders(ring, name);
-                Upload::Already { version: record.version, holders, wanted: ring.wanted() }
+            Some(held) if held.record == *record && held.copies() >= held.needed(ring) => {
+                let (holders, wanted) = (self.holders(ring, name), held.needed(ring));
+                Upload::Already { version: record.version, holders, wanted }
             }
             // The promise is copies, not a record: the commit waits for them.
             _ => Upload::Proceed,
         }
     }
 
-    /// The newest record known under this name, durable here or not yet.
+    /// The newest record known under this name, durable here, elsewhere or not
+    /// yet.
     fn known(&self, name: &FileName) -> Option<&Record> {
         let wished = self.wishes.get(name).map(|wish| &wish.record);
         let absent = self.absent.get(name).map(|absent| &absent.record);
-        self.record(name)
-            .into_iter()
-            .chain(wished)
-            .chain(absent)
-            .max_by_key(|record| record.version)
+        let durable = self.disk.get(name).map(|held| &held.record);
+        durable.into_iter().chain(wished).chain(absent).max_by_key(|record| record.version)
     }
 
     /// Whether any record of this name is here or on its way.
     pub(super) fn has_heard_of(&self, name: &FileName) -> bool {
         let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
-        self.known(name).is_some() || matches!(job, Some(Job::Keep { .. }))
+        self.known(name).is_some() || matches!(job, Some(Job::Keep { .. } | Job::Place(_)))
     }
 
     fn next_counter(&self, name: &FileName) -> u64 {
@@ -226,22 +234,38 @@ impl Replicas {
         last.max(self.expiry.floor()).saturating_add(1)
     }
 
-    /// Whether a name that is unknown here may be known to a partner: this
-    /// node may own it only since a moment ago.
-    fn needs_probe(&self, name: &FileName) -> bool {
+    /// Whether a name that is unknown here may be known to a partner, or to who
+    /// stands in for one and for this node: it may own it only since a moment ago.
+    fn needs_probe(&self, ring: &RingView<'_>, name: &FileName) -> bool {
         self.known(name).is_none()
             && !self.busy.contains_key(name)
-            && self.partners.values().any(|partner| !partner.same)
+            && !self.doubtful(ring).is_empty()
     }
 
-    /// Asks the partners for a name: an offer of version 0, which nobody
-    /// takes, and to which whoever knows the name answers with its record.
-    fn probe(&mut self, name: &FileName, asks: &mut Asks<Purpose>, out: &mut Effects) {
+    /// Whom this node has to ask before it takes a name for unknown.
+    fn doubtful(&self, ring: &RingView<'_>) -> BTreeSet<Peer> {
+        let partners = self.partners.iter().filter(|(_, partner)| !partner.same);
+        let mut peers: BTreeSet<Peer> = partners.map(|(peer, _)| *peer).collect();
+        if self.settling > 0 {
+            let behind = &ring.successors[ring.partners().len()..];
+            peers.extend(behind.iter().take(usize::from(ring.replicas)));
+        }
+        peers
+    }
+
+    /// Asks others for a name: an offer of version 0, which nobody takes, and to
+    /// which whoever knows the name answers with its record.
+    fn probe(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
         if self.probes.contains_key(name) {
             return;
         }
-        let doubtful = self.partners.iter().filter(|(_, partner)| !partner.same);
-        let peers: BTreeSet<Peer> = doubtful.map(|(peer, _)| *peer).collect();
+        let peers = self.doubtful(ring);
         for peer in &peers {
             let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
             asks.ask(*peer, question(name), purpose, out);
@@ -249,7 +273,7 @@ impl Replicas {
         self.probes.insert(name.clone(), peers);
     }
 
-    /// A partner said what it knows of a name, or nothing.
+    /// A node that was asked said what it knows of a name, or nothing.
     pub(super) fn probed(
         &mut self,
         ring: &RingView<'_>,
@@ -420,7 +444,7 @@ impl Replicas {
                 // If it is no longer awaited, the statement that it is held
                 // overtook this answer.
                 Verdict::Wanted => held.awaited.contains(&from),
-                Verdict::Newer(_) | Verdict::Later => {
+                Verdict::Newer(_) | Verdict::Later | Verdict::Known => {
                     held.awaited.remove(&from);
                     true
                 }
@@ -451,6 +475,7 @@ impl Replicas {
             self.has_room(from);
         }
         self.stand_in(ring, name, asks, out);
+        self.shed(ring, name, out);
         let Some(held) = self.disk.get(name) else { return };
         let wait = copies_wait(held.record.size());
         let waiting = self.tickets(name);
@@ -495,7 +520,7 @@ impl Replicas {
                     && !held.stand_ins.contains(&from)
                     && partners.iter().all(has)
                     // As many copies as wanted, those of stand-ins included.
-                    && held.copies() >= ring.wanted()
+                    && held.copies() >= held.needed(ring)
             })
     }
 
@@ -527,6 +552,8 @@ impl Replicas {
             && self.range != Some(range)
         {
             self.range = Some(range);
+            self.settling = SETTLING_ROUNDS;
+            self.prune_elsewhere(Some(ring), out);
             forget(asks, compares);
             self.partners.values_mut().for_each(|partner| *partner = Partner::default());
             let waiting = self.put_names();

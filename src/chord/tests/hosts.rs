@@ -49,10 +49,11 @@ fn put(net: &mut Net, by: u16, number: u16, byte: u8, overwrite: bool) -> Record
     let reply = net.reply(ticket);
     let Reply::Found(found) = reply else { panic!("no owner: {reply:?}") };
     let root = ContentHash([byte; 32]);
-    let commit = Command::Commit { name: name.clone(), root, size: 1, overwrite };
+    let commit =
+        Command::Commit { name: name.clone(), root, size: 1, overwrite, elsewhere: Vec::new() };
     let ticket = net.command(number_of(found.owner), commit);
     match net.reply(ticket) {
-        Reply::Stored { version, holders, wanted } => {
+        Reply::Stored { version, holders, wanted, .. } => {
             assert_eq!(holders.len(), usize::from(wanted), "{holders:?}");
             assert_eq!(addresses(&holders).len(), holders.len(), "{holders:?}");
             assert_eq!(holders.len(), net.hosts().count().min(3));

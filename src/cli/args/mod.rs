@@ -1,5 +1,6 @@
 //! What may stand on the command line: here, what the process-level words (a
-//! node, `lab`, `tmux`, `seed`) take; in [`words`], how all words are read.
+//! node, `lab`, `tmux`, `seed`) take; in [`sim`], what `sim` takes; in [`words`],
+//! how all words are read.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,13 +12,14 @@ use clap_complete::Shell;
 
 use crate::engine::TransferLimits;
 use crate::id::Space;
-use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS};
+use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS, MAX_VNODES};
 use crate::ui::theme::ThemeChoice;
 use crate::view::command;
 use crate::wire::handshake::is_ring_name;
 
 use super::{address, amount};
 
+pub(super) mod sim;
 mod words;
 
 pub(super) use words::{BadArgs, command, read};
@@ -77,6 +79,8 @@ pub(super) enum Invocation {
     },
     /// Look which ports of a host have nodes behind them, from here.
     Scan(ScanArgs),
+    /// Simulate rings.
+    Sim(sim::SimArgs),
     /// Print a template of the file of settings.
     Config,
     /// Write a shell's completion script.
@@ -228,6 +232,9 @@ impl TransferArgs {
     }
 }
 
+/// A host takes at most one in so many of all places: others want some, too.
+const CROWDED: u128 = 8;
+
 /// What all nodes of one ring agree on, and how a node keeps its place.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Ring")]
@@ -259,6 +266,15 @@ pub(super) struct RingArgs {
         value_parser = clap::value_parser!(u8).range(1..=MAX_SUCCESSORS as i64)
     )]
     pub(super) successors: u8,
+    /// Places on the ring for this host, 1 to 64: more of them share the load more evenly
+    #[arg(
+        long,
+        value_name = "V",
+        env = "CHORDAL_VNODES",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_VNODES))
+    )]
+    pub(super) vnodes: u16,
     /// Time between stabilizations, such as 500ms or 2s
     #[arg(
         long,
@@ -284,6 +300,30 @@ impl RingArgs {
     pub(super) fn space(&self) -> Space {
         Space::new(self.bits).unwrap_or_default()
     }
+
+    /// Checks what no single setting can: whether several places fit together with
+    /// the rest.
+    ///
+    /// # Errors
+    /// Which do not, and what to do.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let RingArgs { bits, replicas, successors, vnodes, .. } = *self;
+        if vnodes > 1 && successors < replicas {
+            return Err(format!(
+                "--successors {successors} is too few for --vnodes {vnodes} with --replicas \
+                 {replicas}: a list must name a node of as many hosts as there are copies; give \
+                 --successors {replicas} or more"
+            ));
+        }
+        let places = 1u128 << bits.min(127);
+        if vnodes > 1 && u128::from(vnodes) * CROWDED > places {
+            return Err(format!(
+                "--vnodes {vnodes} is too many for the {places} places of --bits {bits}: hosts \
+                 would find most of them taken; give fewer, or more bits"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// How a node shows itself.
@@ -296,6 +336,15 @@ pub(super) struct ScreenArgs {
     /// How --headless logs
     #[arg(long, value_name = "FORMAT", env = "CHORDAL_LOG_FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
+    /// The look.
+    #[command(flatten)]
+    pub(super) look: LookArgs,
+}
+
+/// What a dashboard looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Screen")]
+pub(super) struct LookArgs {
     /// Colours of the dashboard [default: standard, or mono when NO_COLOR is set]
     #[arg(
         long,

@@ -16,7 +16,7 @@ use crate::view::command::{self, Kind, Spec, TABLE};
 
 use super::super::{address, settings};
 use super::{
-    Invocation, LabArgs, NodeArgs, RemoteArgs, ScanArgs, SeedArgs, TmuxArgs, TransferArgs,
+    Invocation, LabArgs, NodeArgs, RemoteArgs, ScanArgs, SeedArgs, TmuxArgs, TransferArgs, sim,
 };
 
 /// Why the words are no invocation.
@@ -57,6 +57,7 @@ pub(in crate::cli) fn read(
         "lab" => Ok(Invocation::Lab(Box::new(LabArgs::from_arg_matches(given)?))),
         "tmux" => Ok(Invocation::Tmux(TmuxArgs::from_arg_matches(given)?)),
         "seed" => Ok(Invocation::Seed(SeedArgs::from_arg_matches(given)?)),
+        "sim" => Ok(Invocation::Sim(sim::read(given)?)),
         "config" => Ok(Invocation::Config),
         "completions" => {
             let shell = given.get_one::<Shell>("SHELL").copied();
@@ -110,7 +111,7 @@ pub(in crate::cli) fn command() -> Command {
         );
     let root =
         TABLE.iter().filter(|spec| spec.remote).map(subcommand).fold(root, Command::subcommand);
-    let root = root.subcommand(
+    let root = root.subcommand(sim::command()).subcommand(
         Command::new("config")
             .about("print a template of the file of settings")
             .after_help("Example: chordal config > ~/.config/chordal/config.toml"),
@@ -145,6 +146,9 @@ Scenes:
   A script: act through a member without joining.
     chordal put report.pdf --via 10.0.0.7:2000
     chordal ls --ring --json --via 10.0.0.7:2000
+  A laboratory: rings of up to a million simulated nodes, beside the papers' tables.
+    chordal sim failures
+    chordal sim paths --nodes 1048576
 
 Each option of a node can also be set by its CHORDAL_… variable or in config.toml.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";

@@ -47,13 +47,11 @@ pub(super) fn draw(
     let (theme, snapshot) = (scene.theme(), scene.snapshot);
     let files = &snapshot.files;
     if files.is_empty() {
-        put_empty(
-            scene,
-            buf,
-            area,
-            "No files here yet",
-            "put PATH stores one on the ring, share PATH offers one from here",
-        );
+        let next = match scene.snapshot.simulation {
+            None => "put PATH stores one on the ring, share PATH offers one from here",
+            Some(_) => "put NAME stores a made-up one on the simulated ring",
+        };
+        put_empty(scene, buf, area, "No files here yet", next);
         return None;
     }
     let ids = (text::width(&snapshot.space.show(snapshot.space.last())) as u16).min(16);

@@ -1,0 +1,128 @@
+//! The tables of the papers, from this simulator: each experiment builds its
+//! rings from one seed, measures, and judges what came out against a target.
+//!
+//! Everything in a [`Report`] follows from the experiment, the number of nodes
+//! and the seed: the same three give the same report, byte for byte, on one
+//! thread or many. How long it took is the caller's business.
+
+use std::hash::Hasher;
+use std::ops::RangeInclusive;
+
+use super::trace::Trace;
+
+mod churn;
+mod crew;
+mod durability;
+mod failures;
+mod files;
+mod load;
+mod lookups;
+mod paper;
+mod partition;
+mod paths;
+mod played;
+mod report;
+mod stats;
+
+pub use crew::Told;
+pub use played::play;
+pub use report::{Cell, Column, Cost, Report, Table, Target};
+
+/// Something to be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Experiment {
+    /// Contacts of a lookup against the number of nodes.
+    Paths,
+    /// Keys of a host against virtual nodes.
+    Load,
+    /// Lookups after many nodes failed at once.
+    Failures,
+    /// Lookups while nodes come and go.
+    Churn,
+    /// Files lost against p^k, and while hosts come and go.
+    Durability,
+    /// Two halves that serve apart and become one again.
+    Partition,
+}
+
+/// What people are told of an experiment.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// In one line.
+    pub summary: &'static str,
+    /// What is measured, how it counts, where it was published.
+    pub details: &'static str,
+    /// What `--nodes` means here.
+    pub nodes_are: &'static str,
+}
+
+impl Experiment {
+    /// All of them.
+    pub const ALL: [Experiment; 6] = [
+        Experiment::Paths,
+        Experiment::Load,
+        Experiment::Failures,
+        Experiment::Churn,
+        Experiment::Durability,
+        Experiment::Partition,
+    ];
+
+    /// What people are told of it.
+    pub const fn about(self) -> About {
+        match self {
+            Experiment::Paths => paths::ABOUT,
+            Experiment::Load => load::ABOUT,
+            Experiment::Failures => failures::ABOUT,
+            Experiment::Churn => churn::ABOUT,
+            Experiment::Durability => durability::ABOUT,
+            Experiment::Partition => partition::ABOUT,
+        }
+    }
+
+    /// How many nodes it takes when nobody says.
+    pub const fn nodes(self) -> u64 {
+        match self {
+            Experiment::Paths => paths::NODES,
+            Experiment::Load => load::HOSTS,
+            Experiment::Failures => failures::NODES,
+            Experiment::Churn => churn::NODES,
+            Experiment::Durability => durability::HOSTS,
+            Experiment::Partition => partition::HOSTS,
+        }
+    }
+
+    /// How few and how many it can take.
+    pub const fn limits(self) -> RangeInclusive<u64> {
+        match self {
+            Experiment::Paths => paths::LIMITS,
+            Experiment::Load => load::LIMITS,
+            Experiment::Failures => failures::LIMITS,
+            Experiment::Churn => churn::LIMITS,
+            Experiment::Durability => durability::LIMITS,
+            Experiment::Partition => partition::LIMITS,
+        }
+    }
+
+    /// Carries it out; `told` hears how far it is. `nodes` is within
+    /// [`Experiment::limits`].
+    pub fn run(self, nodes: u64, seed: u64, told: Told<'_>) -> Report {
+        match self {
+            Experiment::Paths => paths::Paths::new(nodes, seed).run(told),
+            Experiment::Load => load::Load { hosts: nodes, seed }.run(told),
+            Experiment::Failures => failures::Failures::new(nodes, seed).run(told),
+            Experiment::Churn => churn::Churn::new(nodes, seed).run(told),
+            Experiment::Durability => durability::Durability::new(nodes, seed).run(told),
+            Experiment::Partition => partition::Partition::new(nodes, seed).run(told),
+        }
+    }
+}
+
+/// The seed of one part of an experiment: parts do not share their chance.
+fn part_seed(seed: u64, part: &[u64]) -> u64 {
+    let mut mixed = Trace::new();
+    mixed.write_u64(seed);
+    part.iter().for_each(|word| mixed.write_u64(*word));
+    mixed.finish()
+}
