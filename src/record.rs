@@ -125,6 +125,15 @@ impl Record {
     }
 }
 
+/// A node that should hold a copy and has no room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Who.
+    pub full: Peer,
+    /// Who holds the copy in its place; `None`: no other node is there for that.
+    pub stand_in: Option<Peer>,
+}
+
 /// A file that a node shares from its own disk, as the ring remembers it.
 ///
 /// There is one for each name and sharer; the larger serial replaces the

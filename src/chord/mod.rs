@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Provider, Record, Version};
+use crate::record::{ContentHash, PassedOver, Provider, Record, Version};
 use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
@@ -318,8 +318,8 @@ pub enum Reply {
         /// Copies wanted: of a node without room for it none, if no other one
         /// is there in its place.
         wanted: u8,
-        /// Who should hold it and has no room; others do in their place.
-        full: Vec<Peer>,
+        /// Who should hold it and has no room, the owner first.
+        passed: Vec<PassedOver>,
     },
     /// The answer to [`Command::Provide`], for each record in order: how many
     /// share that content under that name now.

@@ -11,7 +11,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::engine::client::Progress;
 use crate::limits::EAGER_BYTES;
-use crate::view::text::{bytes, clean, duration};
+use crate::view::text::{bytes, clean, duration, goes_on};
 use crate::view::{TransferKind, TransferRow, TransferState};
 
 /// Lines for files at the most: a small terminal shows them all.
@@ -56,6 +56,8 @@ pub(super) struct Bars {
     moved: BTreeMap<u64, (u64, Instant)>,
     /// Since when each file has been at work.
     seen: BTreeMap<u64, Instant>,
+    /// It was said that the command goes on where an earlier attempt ended.
+    went_on: bool,
 }
 
 impl Bars {
@@ -73,12 +75,19 @@ impl Bars {
         let all = MultiProgress::with_draw_target(target);
         let first = Bar::new(&all);
         let (files, moved, seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Bars { all, first, files, moved, seen }
+        Bars { all, first, files, moved, seen, went_on: false }
     }
 
     /// Shows how far the command is.
     pub(super) fn follow(&mut self, progress: &Progress, now: Instant) {
         let cells = crossterm::terminal::size().map_or(CELLS, |(columns, _)| columns.into());
+        if let Some(row) = progress.transfer.as_ref().filter(|_| progress.there > 0)
+            && !self.went_on
+        {
+            self.went_on = true;
+            // Without a terminal there is nowhere to say it; the outcome does.
+            let _ = self.all.println(goes_on(&row.name, progress.there, row.total));
+        }
         match &progress.transfer {
             Some(row) => {
                 let words = self.words(row, &progress.phase, now);
@@ -456,6 +465,7 @@ mod tests {
         let mut progress = Progress {
             phase: "receiving".into(),
             transfer: Some(row(1, 2, 8)),
+            there: 1,
             files: (2..30).map(file).collect(),
         };
         bars.follow(&progress, now);
@@ -477,6 +487,7 @@ mod tests {
         let progress = Progress {
             phase: "receiving".into(),
             transfer: Some(row(1, 2, 8)),
+            there: 0,
             files: vec![(small, String::new())],
         };
         bars.follow(&progress, now);

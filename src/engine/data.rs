@@ -339,6 +339,26 @@ impl DataConnection {
     }
 }
 
+impl DataError {
+    /// Whether the other side hung up, as it does when it wants no more.
+    pub(super) fn is_hang_up(&self) -> bool {
+        matches!(self, DataError::Io(error) if has_ended(error))
+    }
+
+    /// Whether a file that was sent is to blame: it is shorter than it was, or
+    /// cannot be read.
+    pub(super) fn is_the_files(&self) -> bool {
+        match self {
+            DataError::Changed => true,
+            #[cfg(unix)]
+            DataError::Io(error) => {
+                error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Whether the other side has closed the connection.
 pub(super) fn has_ended(error: &io::Error) -> bool {
     matches!(

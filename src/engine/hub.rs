@@ -435,8 +435,10 @@ impl Hub {
     /// others concern the host. Whoever sends more than is worked off loses the
     /// rest.
     fn mesh_says(&self, from: Peer, to: u16, message: MeshMessage) {
-        let Some(to) = self.core.slot_of(to).and_then(|slot| self.core.node(slot)) else { return };
-        let (shared, to) = (&self.shared, to.peer());
+        if self.core.slot_of(to).is_none() {
+            return;
+        }
+        let shared = &self.shared;
         let taken = match message {
             MeshMessage::Link(message) => {
                 shared.mesh.try_send(mesh::Input::Link { from, message }).is_ok()

@@ -66,8 +66,23 @@ fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
     }
 }
 
+/// What does not fit is not asked for, and nobody is shown its attempts: on a
+/// full disk they are made again and again. What unfinished uploads left can give
+/// way; then the attempt shows whether there is room.
+fn has_no_room(shared: &Shared, size: u64) -> Option<StoreFailure> {
+    let room = shared.store.room().ok()?;
+    if room.left() >= size || shared.store.unfinished_bytes() > 0 {
+        return None;
+    }
+    let (me, left) = (shared.me().me.address(), room.left());
+    Some(StoreFailure::Full(format!("{me} has no room: {size} bytes do not fit into {left}")))
+}
+
 fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
     let size = record.size();
+    if let Some(why) = has_no_room(shared, size) {
+        return Err(why);
+    }
     let transfer = shared.transfers.open(TransferKind::Copy, record.name.as_str(), size);
     let result = (|| {
         // A ring's copies matter more than who is trusted: whatever comes is

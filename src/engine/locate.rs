@@ -131,7 +131,9 @@ impl Known {
     fn hear(&mut self, node: Peer, wanted: &[Peer], answer: Option<(Record, Vec<Peer>)>) {
         let Some((record, holders)) = answer else { return };
         if self.record.as_ref().is_none_or(|(known, _)| known.version < record.version) {
-            let mut sources = vec![node];
+            // An owner without room has the record and not the bytes.
+            let has = holders.is_empty() || holders.contains(&node);
+            let mut sources = if has { vec![node] } else { Vec::new() };
             for peer in holders.iter().chain(wanted) {
                 if !sources.contains(peer) {
                     sources.push(*peer);

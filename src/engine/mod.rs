@@ -39,6 +39,7 @@ use crate::wire::handshake::Params;
 
 use board::Board;
 use cuts::Cuts;
+use doubts::Doubts;
 use hub::Hub;
 use idle::Idle;
 use limits::Limits;
@@ -61,6 +62,8 @@ mod connection;
 mod control;
 mod cuts;
 mod data;
+mod doubts;
+mod elsewhere;
 mod fetch;
 mod files;
 mod forward;
@@ -262,6 +265,7 @@ impl Node {
         let (snapshot_tx, snapshots) = watch::channel(Arc::new(publish::first_snapshot(&core)));
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
+        let (doubts, doubted) = Doubts::new();
         let (mesh, mesh_inputs) = mpsc::channel(mesh::QUEUE);
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
@@ -291,6 +295,7 @@ impl Node {
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
             remembering: Arc::default(),
+            doubts,
             unclaimed: Unclaimed::default(),
             dropping: Arc::new(Semaphore::new(DROPS_AT_ONCE)),
             stop: CancellationToken::new(),
@@ -320,6 +325,7 @@ impl Node {
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
+        shared.tasks.spawn(doubts::run(shared.clone(), doubted));
         shared.tasks.spawn(scrub::run(shared.clone(), config.scrub));
         shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));

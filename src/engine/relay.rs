@@ -37,6 +37,7 @@ use crate::view::TransferKind;
 use crate::wire::data::DataResponse;
 
 use super::data::{DataConnection, DataError};
+use super::elsewhere;
 use super::fetch;
 use super::forward::Forward;
 use super::shared::Shared;
@@ -186,7 +187,8 @@ pub(super) fn take_part(
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
     let transfer = connection.opens(shared, TransferKind::Copy, name.as_str(), size);
-    let passage = Passage { shared, runtime, name: &name, manifest: &manifest, chain };
+    let (name, manifest) = (&name, &manifest);
+    let passage = Passage { shared, runtime, name, manifest, chain, owned: false };
     let passed = passage.receive(connection, &transfer);
     let (answer, end) = match passed {
         Ok(behind) => {
@@ -194,9 +196,11 @@ pub(super) fn take_part(
             shared.unclaimed.add(&shared.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
-        Err(PassError::Failed(why)) => (DataResponse::Failed { why: why.clone() }, Err(why)),
+        Err(PassError::Failed(why) | PassError::Full(why)) => {
+            (DataResponse::Failed { why: why.clone() }, Err(why))
+        }
         Err(PassError::Data(error)) => {
-            transfer.end(Err(error.to_string()));
+            transfer.broke(&error);
             return Err(error);
         }
     };
@@ -255,6 +259,8 @@ pub(super) enum PassError {
     Data(DataError),
     /// It failed here; the other side can be told.
     Failed(String),
+    /// There is no room for it here; the other side can be told.
+    Full(String),
 }
 
 impl From<DataError> for PassError {
@@ -275,6 +281,8 @@ pub(super) struct Passage<'a> {
     pub(super) manifest: &'a Manifest,
     /// Who is to have it behind this node, the nearest first.
     pub(super) chain: Vec<Peer>,
+    /// This node owns the name: without room, it says who else may take it.
+    pub(super) owned: bool,
 }
 
 impl Passage<'_> {
@@ -311,10 +319,10 @@ impl Passage<'_> {
                         if failed.is_none()
                             && let Err(error) = content.write(index, bytes)
                         {
-                            let why = self.unwritten(error);
+                            let (why, answer) = self.refusal(self.failed(error));
                             // Whoever sends looks for this from time to time, and
                             // sends no more; until then the bytes are let go.
-                            connection.send(&DataResponse::Failed { why: why.clone() })?;
+                            connection.send(&answer)?;
                             failed = Some(why);
                         }
                         Ok::<(), DataError>(())
@@ -351,7 +359,7 @@ impl Passage<'_> {
                     file.read_exact(&mut piece).map_err(unreadable)?;
                     content.write(index, &piece).map_err(|error| match error {
                         IncomingError::WrongPiece(_) => PassError::Data(DataError::Changed),
-                        error @ IncomingError::Disk(_) => PassError::Failed(self.unwritten(error)),
+                        error @ IncomingError::Disk(_) => self.failed(error),
                     })?;
                     transfer.advance(piece.len() as u64);
                 }
@@ -378,7 +386,7 @@ impl Passage<'_> {
         if let Some(error) = cut {
             return Err(error.into());
         }
-        let content = content.map_err(|error| PassError::Failed(self.unwritten(error.into())))?;
+        let content = content.map_err(|error| self.failed(error.into()))?;
         let there = content.here();
         let here = there.iter().map(|index| self.manifest.len_of(index)).sum();
         transfer.goes_on(self.manifest.size(), here);
@@ -426,9 +434,7 @@ impl Passage<'_> {
                     beat()?;
                 }
                 match sealing.or_else(thread::ScopedJoinHandle::join) {
-                    Ok(sealed) => {
-                        sealed.map_err(|error| PassError::Failed(self.unwritten(error.into())))
-                    }
+                    Ok(sealed) => sealed.map_err(|error| self.failed(error.into())),
                     Err(_) => Err(PassError::Failed("the node failed at its end".to_owned())),
                 }
             });
@@ -441,9 +447,33 @@ impl Passage<'_> {
         })
     }
 
-    fn unwritten(&self, error: IncomingError) -> String {
-        unwritten(self.shared, self.name, error)
+    fn failed(&self, error: IncomingError) -> PassError {
+        let full = is_full(&error);
+        let why = unwritten(self.shared, self.name, error);
+        if full { PassError::Full(why) } else { PassError::Failed(why) }
     }
+
+    /// What went wrong, and what the sending side is told of it.
+    pub(super) fn refusal(&self, error: PassError) -> (String, DataResponse) {
+        match error {
+            PassError::Full(why) if self.owned => {
+                let answer = elsewhere::refusal(self.shared, why.clone());
+                (why, self.runtime.block_on(answer))
+            }
+            PassError::Full(why) | PassError::Failed(why) => {
+                (why.clone(), DataResponse::Failed { why })
+            }
+            PassError::Data(error) => {
+                let why = error.to_string();
+                (why.clone(), DataResponse::Failed { why })
+            }
+        }
+    }
+}
+
+/// Whether a content could not be written for lack of room.
+pub(super) fn is_full(error: &IncomingError) -> bool {
+    matches!(error, IncomingError::Disk(error) if error.is_full())
 }
 
 /// What somebody is told whose content could not be written here.

@@ -83,8 +83,8 @@ pub(super) enum Input {
     Message {
         /// Who.
         from: Peer,
-        /// To which position of this host.
-        to: Peer,
+        /// To which position of this host: its index.
+        to: u16,
         /// What.
         message: SearchMessage,
     },
@@ -192,7 +192,10 @@ struct Around {
 impl Searches {
     async fn take(&mut self, input: Input) {
         match input {
-            Input::Message { from, to, message } => self.message(from, to, message).await,
+            Input::Message { from, to, message } => {
+                let to = Peer::new(self.shared.me().me.address(), to);
+                self.message(from, to, message).await;
+            }
             Input::Gone { address } => {
                 let parts: Vec<PartId> = self.parts.keys().copied().collect();
                 for part in parts {

@@ -23,6 +23,7 @@ use crate::wire::{Frame, MeshMessage, Request, Response};
 use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
+use super::doubts::Doubts;
 use super::idle::Idle;
 use super::limits::Limits;
 use super::places::Place;
@@ -104,6 +105,8 @@ pub(super) struct Shared {
     pub(super) data_dir: PathBuf,
     /// Held by whoever writes the known peers.
     pub(super) remembering: Arc<Mutex<()>>,
+    /// Contents that seem to be damaged here.
+    pub(super) doubts: Doubts,
     /// Contents that came over a chain and wait for a record.
     pub(super) unclaimed: Unclaimed,
     /// Turns for copies that are being given up.

@@ -11,7 +11,8 @@
 //! key, what was promised to whom. Each operation ends with it ([`Ended`]),
 //! and [`World::ring`] and [`World::files`] judge the whole.
 //!
-//! It never looks at a clock, has no threads and does no I/O.
+//! It never looks at a clock and does no I/O. A world lives on one thread; only
+//! [`tables`] play several at a time.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

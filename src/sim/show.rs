@@ -101,7 +101,7 @@ impl Show {
 
     /// The node that is shown, while its process exists.
     pub fn node<'a>(&self, world: &'a World) -> Option<&'a chord::Node> {
-        world.host(self.host)?.nodes().nth(self.position)
+        world.host(self.host)?.nodes().get(self.position)
     }
 
     /// Who is shown, also when its process is dead.
@@ -116,9 +116,9 @@ impl Show {
         let Some(host) = host_at(peer.address()).and_then(|number| world.host(number)) else {
             return false;
         };
-        let by_peer = host.nodes().position(|node| node.peer() == peer);
+        let by_peer = host.nodes().iter().position(|node| node.peer() == peer);
         (self.host, self.position) = (host.number(), by_peer.unwrap_or(peer.index().into()));
-        if host.lives() && host.nodes().nth(self.position).is_none() {
+        if host.lives() && host.nodes().len() <= self.position {
             self.position = 0;
         }
         (self.last, self.lookup) = (None, None);

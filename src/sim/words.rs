@@ -184,7 +184,7 @@ fn joined(world: &World, host: HostId) -> Option<End> {
     if !found.lives() {
         return Some(failed("the host ended before it was on the ring".to_owned()));
     }
-    let node = found.nodes().find(|node| node.standing() == Standing::Member)?;
+    let node = found.nodes().iter().find(|node| node.standing() == Standing::Member)?;
     let successor = node.successors().first().copied()?;
     Some(Ok(Outcome::Joined {
         me: node.peer(),
@@ -311,7 +311,7 @@ fn ring_files(world: &World, named: &Pattern) -> Outcome {
 /// What a node holds under a name, if it runs.
 fn record<'a>(world: &'a World, peer: Peer, name: &FileName) -> Option<&'a Record> {
     let host = world.host(host_at(peer.address())?)?;
-    host.nodes().find(|node| node.peer() == peer)?.record(name)
+    host.nodes().iter().find(|node| node.peer() == peer)?.record(name)
 }
 
 /// The end of an operation in the words of the command.
@@ -336,11 +336,13 @@ fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
             holders: holders.clone(),
             wanted: *wanted,
             already: false,
+            passed: Vec::new(),
             space,
         }),
         super::Outcome::Got { size, from, .. } => Ok(Outcome::Fetched {
             name: name()?,
             size: *size,
+            there: 0,
             path: "its simulated disk".into(),
             sources: vec![(*from, *size)],
             millis: ended.took.as_millis() as u64,

@@ -3,8 +3,8 @@
 //!
 //! A group is: its lines in the log of names and, with the bytes of contents
 //! that are loose, in the journal ([`super::journal`]) → one fsync, of the
-//! journal or else of the log; one transaction of the catalogue. A group that
-//! fails fails for all its members, except that names can be forgotten while
+//! journal or else of the log; one transaction of the catalogue, which is synced
+//! unless the journal has all of it. A group that fails fails for all its members, except that names can be forgotten while
 //! nothing new can be kept.
 //!
 //! A file of the journal that is full is retired by a thread that lives for
@@ -123,12 +123,16 @@ impl Commits {
         };
         let mut due = due(changes, &present, |_| true);
         let mut failure = None;
-        if let Err(error) = self.secure(&mut logs, changes, &due, catalogue, blobs) {
+        let secured = self.secure(&mut logs, changes, &due, catalogue, blobs);
+        let journaled = secured.unwrap_or_else(|error| {
             due = self::due(changes, &present, |change| matches!(change, Change::Forget { .. }));
             failure = Some(error);
-        }
+            false
+        });
         let chosen: Vec<&Change> = chosen(changes, &due).collect();
-        let removed = match catalogue.change(&chosen) {
+        // Lines of forgotten names are not synced.
+        let journaled = journaled && chosen.iter().all(|one| matches!(one, Change::Keep { .. }));
+        let removed = match catalogue.change(&chosen, logs.journal.mark(), journaled) {
             Ok(removed) => removed,
             Err(error) => {
                 // Whether the catalogue has what the log has is not known.
@@ -172,13 +176,15 @@ impl Commits {
 
     /// Retires the whole journal, and waits for the thread that did so: nobody
     /// is at work any more.
-    pub(super) fn close(&self, blobs: &Blobs) -> Result<(), StoreError> {
+    pub(super) fn close(&self, catalogue: &Catalogue, blobs: &Blobs) -> Result<(), StoreError> {
         let thread = self.retiring().take();
         if let Some(thread) = thread {
             // Should it have panicked: what it left is done now.
             let _ = thread.join();
         }
-        self.rest(Duration::ZERO, blobs)
+        self.rest(Duration::ZERO, catalogue, blobs)?;
+        let nothing_left = self.logs().journal.mark().is_none();
+        if nothing_left { catalogue.settle(true) } else { Ok(()) }
     }
 
     fn retire(&self, blobs: &Blobs) {
@@ -195,18 +201,23 @@ impl Commits {
     }
 
     /// Retires the whole journal, if nothing was appended for so long.
-    pub(super) fn rest(&self, at_least: Duration, blobs: &Blobs) -> Result<(), StoreError> {
+    pub(super) fn rest(
+        &self,
+        at_least: Duration,
+        catalogue: &Catalogue,
+        blobs: &Blobs,
+    ) -> Result<(), StoreError> {
         let mut logs = self.logs();
         // A log that must be written anew has less than the journal.
         if logs.journal.rests(at_least) && logs.names.is_open() {
-            self.turn_over(&mut logs, blobs)?;
+            self.turn_over(&mut logs, catalogue, blobs)?;
         }
         drop(logs);
         retire(&mut self.full(), blobs)
     }
 
     /// Makes the lines of all that shall be kept durable, and their contents
-    /// where these are not.
+    /// where these are not; whether the journal has all these lines.
     fn secure(
         &self,
         logs: &mut Logs,
@@ -214,9 +225,9 @@ impl Commits {
         due: &[bool],
         catalogue: &Catalogue,
         blobs: &Blobs,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if !changes.iter().any(|change| matches!(change, Change::Keep { .. })) {
-            return Ok(());
+            return Ok(false);
         }
         // Also for a record that is there already: a commit of it may have failed
         // between the catalogue and the log.
@@ -224,7 +235,7 @@ impl Commits {
             logs.names.rewrite(|push| catalogue.each_record(push))?;
         }
         if logs.journal.is_full() {
-            self.turn_over(logs, blobs)?;
+            self.turn_over(logs, catalogue, blobs)?;
         }
         let kept = chosen(changes, due).filter_map(|change| match change {
             Change::Keep { record, .. } => Some(record),
@@ -243,7 +254,10 @@ impl Commits {
             .filter(|(root, _)| blobs.is_loose(root))
             .collect();
         if loose.is_empty() {
-            return if lines.is_empty() { Ok(()) } else { logs.names.append(&lines) };
+            if !lines.is_empty() {
+                logs.names.append(&lines)?;
+            }
+            return Ok(false);
         }
         logs.names.append_ahead(&lines)?;
         let contents: Vec<(&ContentHash, &[u8])> = loose.into_iter().collect();
@@ -253,14 +267,20 @@ impl Commits {
             return Err(error);
         }
         contents.iter().for_each(|(root, _)| blobs.fasten(root));
-        Ok(())
+        Ok(true)
     }
 
     /// Ends the file of the journal that grows. Waits for the one before to be
     /// retired.
-    fn turn_over(&self, logs: &mut Logs, blobs: &Blobs) -> Result<(), StoreError> {
-        // What the journal said of names is to be found here from now on.
+    fn turn_over(
+        &self,
+        logs: &mut Logs,
+        catalogue: &Catalogue,
+        blobs: &Blobs,
+    ) -> Result<(), StoreError> {
+        // What the journal said of names is to be found there from now on.
         logs.names.sync()?;
+        catalogue.settle(false)?;
         let mut full = self.full();
         retire(&mut full, blobs)?;
         *full = logs.journal.take();

@@ -20,9 +20,9 @@ pub(super) enum Fault {
     Once(io::ErrorKind),
     /// That one call fails, and a write has done a part of its work.
     Short(io::ErrorKind),
-    /// That call and every later one that changes something fail, until
-    /// [`FaultyDisk::mend`]; a write has done a part of its work.
-    Forever(io::ErrorKind),
+    /// From that call on the disk is full, until [`FaultyDisk::mend`]: what needs
+    /// more room than there is fails.
+    Full,
     /// The process dies there: that call does a part of its work at most and
     /// nothing works any more.
     Crash,
@@ -68,6 +68,8 @@ struct State {
     dead: bool,
     /// What it says to have; `None`: what the real one has.
     space: Option<Space>,
+    /// Files and directories that were synced, one by one.
+    syncs: u64,
     /// The journal lies on a file system of its own.
     split: bool,
     /// How to take back what is not durable, oldest first.
@@ -112,6 +114,11 @@ impl FaultyDisk {
         self.state().space = Some(space);
     }
 
+    /// How often something was synced, without whole file systems.
+    pub(super) fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
     /// From now on `recent/` is said to lie on another file system than the rest.
     pub(super) fn split(&self) {
         self.state().split = true;
@@ -149,7 +156,7 @@ impl FaultyDisk {
 
     /// Counts a call. `Err` when it shall fail, with how much of a write may be
     /// done all the same.
-    fn call(&self, changes: bool) -> Result<(), (io::Error, Part)> {
+    fn call(&self, grows: bool) -> Result<(), (io::Error, Part)> {
         let mut state = self.state();
         if state.dead {
             return Err((io::Error::other("the process is dead"), Part::None));
@@ -159,8 +166,8 @@ impl FaultyDisk {
         match state.fault {
             Some((call, Fault::Once(kind))) if call == calls => Err((kind.into(), Part::None)),
             Some((call, Fault::Short(kind))) if call == calls => Err((kind.into(), part)),
-            Some((call, Fault::Forever(kind))) if call <= calls && changes => {
-                Err((kind.into(), part))
+            Some((call, Fault::Full)) if call <= calls && grows => {
+                Err((io::ErrorKind::StorageFull.into(), part))
             }
             Some((call, Fault::Crash)) if call == calls => {
                 state.dead = true;
@@ -280,6 +287,7 @@ impl Disk for FaultyDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.whole()?;
+        self.state().syncs += 1;
         self.state().undo.retain(|undo| match undo {
             Undo::Created(path) | Undo::CreatedDir(path) | Undo::Removed { path, .. } => {
                 parent(path) != dir
@@ -320,7 +328,8 @@ impl DiskFile for FaultyFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let (bytes, result) = match self.disk.call(true) {
+        let grows = offset + bytes.len() as u64 > self.file.metadata()?.len();
+        let (bytes, result) = match self.disk.call(grows) {
             Ok(()) => (bytes, Ok(())),
             Err((error, part)) => (part.of(bytes), Err(error)),
         };
@@ -333,14 +342,15 @@ impl DiskFile for FaultyFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.grows()?;
         let now = self.file.metadata()?.len();
+        self.disk.call(len > now).map_err(|(error, _)| error)?;
         self.note(len.min(now), now.saturating_sub(len) as usize)?;
         File::set_len(&self.file, len)
     }
 
     fn sync(&self) -> io::Result<()> {
         self.disk.whole()?;
+        self.disk.state().syncs += 1;
         let inode = self.file.metadata()?.ino();
         self.disk.state().undo.retain(|undo| match undo {
             Undo::Bytes { file, .. } => file.metadata().map_or(true, |found| found.ino() != inode),

@@ -46,6 +46,10 @@ const NEW: &str = "content.new";
 /// The version of the entries.
 const VERSION: u32 = 1;
 
+/// Contents from which on a file is retired: what it says of them is in memory
+/// as well until then.
+const MAX_CONTENTS: usize = 4096;
+
 /// Bytes gathered before they are read or written.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -71,6 +75,32 @@ impl Default for Bounds {
     }
 }
 
+/// A place in the journal: whatever ends there or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mark {
+    /// The number of the file.
+    pub(super) file: u64,
+    /// Bytes from its begin.
+    pub(super) end: u64,
+}
+
+impl Mark {
+    /// As the catalogue keeps it.
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.file.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.end.to_le_bytes());
+        bytes
+    }
+
+    /// What [`Mark::to_bytes`] gave.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Mark> {
+        let (file, end) = bytes.split_first_chunk()?;
+        let end = end.try_into().ok()?;
+        Some(Mark { file: u64::from_le_bytes(*file), end: u64::from_le_bytes(end) })
+    }
+}
+
 /// The end of the journal, where it grows.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -88,6 +118,7 @@ pub(super) struct Journal {
 #[derive(Debug)]
 pub(super) struct Segment {
     disk: Arc<dyn Disk>,
+    number: u64,
     path: PathBuf,
     /// Opened before any of its contents was synced: what the file system loses
     /// from then on, it says here.
@@ -140,11 +171,22 @@ impl Journal {
             numbered.extend(number.map(|number| (number, path)));
         }
         numbered.sort();
-        let segment = |(_, path): (u64, PathBuf)| {
+        let segment = |(number, path): (u64, PathBuf)| {
             let file = self.disk.open(&path).map_err(on("open", &path))?;
-            Ok(self.segment(path, file))
+            Ok(self.segment(number, path, file))
         };
         numbered.into_iter().map(segment).collect()
+    }
+
+    /// Numbers further files from behind a mark: no number comes twice, so that
+    /// a mark is of one file only.
+    pub(super) fn go_on_behind(&mut self, mark: Mark) {
+        self.next = self.next.max(mark.file.saturating_add(1));
+    }
+
+    /// Where it ends now; `None` when it has no file.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.open.as_ref().map(|open| Mark { file: open.number, end: open.end })
     }
 
     /// Removes what an earlier process was just writing.
@@ -182,7 +224,9 @@ impl Journal {
 
     /// Whether the next file shall begin.
     pub(super) fn is_full(&self) -> bool {
-        let full = |open: &Segment| open.broken || open.end >= self.bounds.bytes;
+        let full = |open: &Segment| {
+            open.broken || open.end >= self.bounds.bytes || open.contents >= MAX_CONTENTS
+        };
         self.open.as_ref().is_some_and(full)
     }
 
@@ -202,10 +246,11 @@ impl Journal {
     }
 
     fn begin(&mut self) -> Result<Segment, StoreError> {
-        let path = self.dir.join(format!("{}.{EXTENSION}", self.next));
+        let number = self.next;
+        let path = self.dir.join(format!("{number}.{EXTENSION}"));
         self.next += 1;
         let file = self.disk.create(&path).map_err(on("create", &path))?;
-        let segment = self.segment(path, file);
+        let segment = self.segment(number, path, file);
         if let Err(why) = self.disk.sync_dir(&self.dir) {
             let _ = self.disk.remove(&segment.path);
             return Err(on("sync", &self.dir)(why));
@@ -213,11 +258,11 @@ impl Journal {
         Ok(segment)
     }
 
-    fn segment(&self, path: PathBuf, file: Box<dyn DiskFile>) -> Segment {
+    fn segment(&self, number: u64, path: PathBuf, file: Box<dyn DiskFile>) -> Segment {
         let (disk, bytes) = (Arc::clone(&self.disk), Arc::clone(&self.bytes));
         let (few, used) = (self.bounds.few, Instant::now());
         let (end, contents, broken, failed) = (0, 0, false, false);
-        Segment { disk, path, file, end, bytes, contents, few, used, broken, failed }
+        Segment { disk, number, path, file, end, bytes, contents, few, used, broken, failed }
     }
 }
 
@@ -252,7 +297,7 @@ impl Segment {
     pub(super) fn restore(&mut self, blobs: &Blobs) -> Result<(), StoreError> {
         let new = self.new_path();
         let mut contents = 0;
-        self.each(&mut |entry| match entry {
+        self.each(&mut |_, entry| match entry {
             Entry::Content(root, bytes) => {
                 contents += 1;
                 blobs.restore(&new, &root, bytes)
@@ -263,14 +308,25 @@ impl Segment {
         Ok(())
     }
 
-    /// Hands over what its lines say.
-    pub(super) fn replay(&self, mut hear: impl FnMut(Said)) -> Result<(), StoreError> {
-        self.each(&mut |entry| {
-            if let Entry::Line(said) = entry {
+    /// Hands over what its lines say that end behind a mark.
+    pub(super) fn replay(
+        &self,
+        after: Option<Mark>,
+        mut hear: impl FnMut(Said),
+    ) -> Result<(), StoreError> {
+        self.each(&mut |end, entry| {
+            if let Entry::Line(said) = entry
+                && after < Some(Mark { file: self.number, end })
+            {
                 hear(said);
             }
             Ok(())
         })
+    }
+
+    /// Behind all that it has.
+    pub(super) const fn end(&self) -> Mark {
+        Mark { file: self.number, end: u64::MAX }
     }
 
     /// Makes those of its contents durable that are still here, and removes the
@@ -301,16 +357,16 @@ impl Segment {
             return Ok(());
         }
         let new = self.new_path();
-        self.each(&mut |entry| match entry {
+        self.each(&mut |_, entry| match entry {
             Entry::Content(root, bytes) => blobs.rewrite(&new, &root, bytes),
             Entry::Line(_) => Ok(()),
         })
     }
 
-    /// Reads the file up to what is torn.
+    /// Reads the file up to what is torn; `visit` hears where each entry ends.
     fn each(
         &self,
-        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StoreError>,
+        visit: &mut dyn FnMut(u64, Entry<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let file = self.disk.reader(&self.path).map_err(on("open", &self.path))?;
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
@@ -322,10 +378,14 @@ impl Segment {
             // It was just begun.
             None => return Ok(()),
         }
-        while let Some(known) = next(&mut reader, &mut entry).map_err(on("read", &self.path))? {
+        let mut end = entry.len() as u64;
+        while let Some((known, bytes)) =
+            next(&mut reader, &mut entry).map_err(on("read", &self.path))?
+        {
+            end += bytes as u64;
             match known {
-                Next::Line(said) => visit(Entry::Line(said))?,
-                Next::Content(root) => visit(Entry::Content(root, &entry))?,
+                Next::Line(said) => visit(end, Entry::Line(said))?,
+                Next::Content(root) => visit(end, Entry::Content(root, &entry))?,
                 Next::Damaged(root) => {
                     tracing::warn!(content = %root, path = %self.path.display(), "a recent content is damaged in the journal");
                 }
@@ -378,12 +438,13 @@ enum Next {
     Damaged(ContentHash),
 }
 
-/// Reads the next entry into a buffer; `None` at the end, or where it is torn.
-fn next(reader: &mut BufReader<File>, entry: &mut Vec<u8>) -> io::Result<Option<Next>> {
+/// Reads the next entry into a buffer, and how many bytes it has; `None` at the
+/// end, or where it is torn.
+fn next(reader: &mut BufReader<File>, entry: &mut Vec<u8>) -> io::Result<Option<(Next, usize)>> {
     entry.clear();
-    reader.read_until(b'\n', entry)?;
+    let line = reader.read_until(b'\n', entry)?;
     let Some((root, size)) = parse_content(entry) else {
-        return Ok(log::parse(entry).map(Next::Line));
+        return Ok(log::parse(entry).map(|said| (Next::Line(said), line)));
     };
     entry.resize(size, 0);
     match reader.read_exact(entry) {
@@ -392,7 +453,7 @@ fn next(reader: &mut BufReader<File>, entry: &mut Vec<u8>) -> io::Result<Option<
         Err(why) => return Err(why),
     }
     let whole = *blake3::hash(entry).as_bytes() == root.0;
-    Ok(Some(if whole { Next::Content(root) } else { Next::Damaged(root) }))
+    Ok(Some((if whole { Next::Content(root) } else { Next::Damaged(root) }, line + size)))
 }
 
 fn version_line(version: u32) -> String {

@@ -217,6 +217,11 @@ pub(super) enum Said {
 }
 
 impl Replay {
+    /// Goes on from what is known already.
+    pub(super) fn from_records(records: BTreeMap<FileName, Record>) -> Replay {
+        Replay { records, ..Replay::default() }
+    }
+
     /// Takes what a line says, in the order of lines.
     pub(super) fn add(&mut self, said: Said, is_here: impl Fn(&Record) -> bool) {
         self.lines += 1;

@@ -23,11 +23,13 @@
 //!   after the last of them, so whatever it acknowledged has all of them.
 //! - **In, small:** data → rename, nothing of it durable; then, for all together,
 //!   lines in the log of names, bytes and lines in the journal → fsync of the
-//!   journal, and the transaction. Later: fsync of the log of names → of the
-//!   whole file system → the file of the journal goes.
+//!   journal, and the transaction, which is not synced. Later: fsync of the log of
+//!   names and of the catalogue → of the whole file system → the file of the
+//!   journal goes.
 //! - **Out:** the catalogue, then the log, then the blob. Only the first is
 //!   waited for: what a crash leaves of the others nobody needs.
-//! - After a crash whatever the journal has is put back into `blobs/` first.
+//! - After a crash whatever the journal has is put back into `blobs/` first, and
+//!   what it says from where the catalogue knows it on goes into that.
 //! - So after a crash at any point a blob that no record names was never
 //!   acknowledged or was already given up: it is removed at the next start. A
 //!   record whose blob is gone is dropped and reported, so that the ring
@@ -49,6 +51,7 @@
 //! The store never talks to the network and never decides what a node should
 //! keep.
 
+mod backend;
 mod blob;
 mod catalogue;
 mod commit;
@@ -158,8 +161,9 @@ impl Store {
         disk::create_dirs(&*disk, dir).map_err(error::on("create", dir))?;
         let lock = recovery::lock(dir)?;
         let blobs = Blobs::open(Arc::clone(&disk), dir)?;
-        let journal = Journal::open(Arc::clone(&disk), dir, bounds, &blobs)?;
-        let (catalogue, log, recovery) = recovery::recover(dir, disk, &blobs, &journal, now_s())?;
+        let mut journal = Journal::open(Arc::clone(&disk), dir, bounds, &blobs)?;
+        let (catalogue, log, recovery) =
+            recovery::recover(dir, disk, &blobs, &mut journal, now_s())?;
         let (blobs, commits) = (Arc::new(blobs), Arc::new(Commits::new(log, journal)));
         let contents = Contents::default();
         let shared = Shared { blobs, catalogue, commits, contents, _lock: lock };
@@ -290,12 +294,7 @@ impl Store {
         manifest: Manifest,
         mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Incoming, StoreError> {
-        let Shared { blobs, commits, .. } = &*self.shared;
-        let partial = blobs.begin(&manifest, || {
-            if let Err(error) = commits.rest(Duration::ZERO, blobs) {
-                tracing::warn!(%error, "recent files stay in the journal");
-            }
-        })?;
+        let partial = self.shared.blobs.begin(&manifest, || self.rest(Duration::ZERO))?;
         let incoming = Incoming { partial, store: self.clone() };
         incoming.partial.look(&mut step);
         // A file of one piece is soon written: it takes what is kept in reserve
@@ -321,11 +320,16 @@ impl Store {
     /// Removes what unfinished uploads left too long ago, about an hour; how
     /// many these were. Retires the journal when nothing was committed of late.
     pub fn expire(&self) -> usize {
-        let Shared { blobs, commits, .. } = &*self.shared;
-        if let Err(error) = commits.rest(JOURNAL_RESTS, blobs) {
+        self.rest(JOURNAL_RESTS);
+        self.shared.blobs.partials.expire(SystemTime::now())
+    }
+
+    /// Retires the journal when nothing was committed for so long.
+    fn rest(&self, at_least: Duration) {
+        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
+        if let Err(error) = commits.rest(at_least, catalogue, blobs) {
             tracing::warn!(%error, "recent files stay in the journal");
         }
-        blobs.partials.expire(SystemTime::now())
     }
 
     /// What contents use, and what is free for them.
@@ -401,7 +405,7 @@ impl Store {
 impl Drop for Shared {
     fn drop(&mut self) {
         // What fails here is done by the next start.
-        if let Err(error) = self.commits.close(&self.blobs) {
+        if let Err(error) = self.commits.close(&self.catalogue, &self.blobs) {
             tracing::debug!(%error, "recent files stay in the journal");
         }
     }

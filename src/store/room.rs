@@ -101,7 +101,7 @@ impl Ledger {
         let taken = self.kept() + promised + self.recent();
         let left = self.quota().map(|quota| quota.saturating_sub(taken));
         if left.is_some_and(|left| left < size) || free < size.saturating_sub(here) {
-            return Err(StoreError::NoRoom { dir: dir.to_owned(), needs: size, free, left });
+            return Err(StoreError::NoRoom { needs: size, free, left });
         }
         Ok(())
     }

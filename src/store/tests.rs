@@ -9,6 +9,7 @@ mod opening;
 mod room;
 
 use std::io::Read;
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -21,12 +22,17 @@ fn name(text: &str) -> FileName {
 }
 
 fn bytes(seed: u8) -> Vec<u8> {
+    // Made once: there are thousands of runs.
+    static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| pattern(3, 2 * 1024 * 1024 + 77));
     // Seed 0 is the empty file, seed 3 has several pieces.
-    let size = match seed {
-        0 => 0,
-        3 => 2 * 1024 * 1024 + 77,
-        _ => 1000 + usize::from(seed),
-    };
+    match seed {
+        0 => Vec::new(),
+        3 => LARGE.clone(),
+        _ => pattern(seed, 1000 + usize::from(seed)),
+    }
+}
+
+fn pattern(seed: u8, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at % 253) as u8 ^ seed).collect()
 }
 

@@ -154,6 +154,8 @@ pub fn simulated() -> App {
     });
     let mut app = app(snapshot);
     app.lab = true;
+    let events = (0..).zip(&mut app.nodes[0].events);
+    events.for_each(|(number, event)| event.unix_ms = 55_013 + 1_700 * number);
     app
 }
 

@@ -11,7 +11,9 @@ use ratatui::layout::Position;
 
 use crate::peer::Peer;
 use crate::view::command::{Command, quote};
-use crate::view::{Level, Snapshot, Standing, TransferRow, TransferState, UiEvent, transfers};
+use crate::view::{
+    Level, Neighbour, Snapshot, Standing, TransferRow, TransferState, UiEvent, transfers,
+};
 
 use super::SimulationRequest;
 use super::action::{self, Action};
@@ -164,7 +166,10 @@ impl App {
     pub(super) fn leave_question(&self) -> Option<String> {
         let snapshot = &self.nodes[self.shown].snapshot;
         let on_a_ring = matches!(snapshot.standing, Standing::Member | Standing::Joining);
-        let heir = snapshot.successors.first().filter(|_| on_a_ring)?;
+        // The node's other places leave with it.
+        let host = snapshot.me.address();
+        let stays = |heir: &&Neighbour| on_a_ring && heir.peer.address() != host;
+        let heir = snapshot.successors.iter().find(stays)?;
         let heir = snapshot.space.show(heir.peer.id(snapshot.space));
         match snapshot.kept() {
             0 => None,

@@ -136,7 +136,7 @@ fn a_large_ring_comes_and_goes_and_a_signal_ends_it() {
 
 #[test]
 fn without_a_terminal_nothing_is_simulated() {
-    let output = command(["sim", "watch", "--nodes", "100000"]).output().expect("it runs");
+    let output = command(&["sim", "watch", "--nodes", "100000"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains("a terminal (TERM"), "{said}");

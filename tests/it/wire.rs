@@ -13,7 +13,7 @@ use chordal::id::{Id, Space};
 use chordal::limits::MAX_FRAME_BYTES;
 use chordal::name::FileName;
 use chordal::peer::Peer;
-use chordal::record::{Content, ContentHash, Provider, Record, Version};
+use chordal::record::{Content, ContentHash, PassedOver, Provider, Record, Version};
 use chordal::wire::data::{DataRequest, DataResponse};
 use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Purpose};
 use chordal::wire::mesh::{
@@ -103,6 +103,7 @@ fn asks() -> Vec<Ask> {
         },
         Ask::Offer { records: vec![record()] },
         Ask::MayDrop { records: vec![(record().name, record().version)] },
+        Ask::Entrust { records: vec![record()], holders: vec![peer(2001, 0)] },
     ]
 }
 
@@ -123,6 +124,7 @@ fn answers() -> Vec<Answer> {
                     ..record()
                 }),
                 Verdict::Later,
+                Verdict::Known,
             ],
         },
         Answer::MayDrop { may: vec![true, false] },
@@ -314,6 +316,13 @@ fn data_requests() -> Vec<DataRequest> {
             overwrite: true,
             follows: false,
         },
+        DataRequest::Commit {
+            name: record().name,
+            root,
+            size: 85_021,
+            overwrite: true,
+            holders: vec![peer(2001, 0)],
+        },
     ]
 }
 
@@ -328,10 +337,12 @@ fn data_responses() -> Vec<DataResponse> {
             holders: vec![peer(2000, 0)],
             wanted: 3,
             already: false,
+            passed: vec![PassedOver { full: peer(2001, 0), stand_in: Some(peer(2002, 0)) }],
         },
         DataResponse::NotOwner { owner: Some(peer(2001, 0)) },
         DataResponse::NotFound,
         DataResponse::Failed { why: "no".into() },
+        DataResponse::Full { why: "no room".into(), instead: vec![peer(2001, 0)], copies: 1 },
     ]
 }
 

@@ -85,9 +85,12 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let there: Vec<Peer> = there.iter().copied().take(usize::from(MAX_REPLICAS)).collect();
-        let known = |peer: &&Peer| there.contains(peer);
-        let asked: BTreeSet<Peer> = ring.successors.iter().filter(known).copied().collect();
+        // Nobody is sent to strangers for bytes because a stranger says so.
+        // Who has them names its host, of which one position is meant here.
+        let known = |peer: &Peer| there.iter().any(|one| one.address() == peer.address());
+        let there = ring.others().filter(known).take(usize::from(MAX_REPLICAS));
+        let there: Vec<Peer> = there.collect();
+        let asked: BTreeSet<Peer> = there.iter().copied().collect();
         if asked.is_empty() || self.disk.count_elsewhere() >= MAX_ELSEWHERE {
             let failure = nobody(ring, &[]);
             return out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });
@@ -165,7 +168,7 @@ impl Replicas {
         if owned && self.know(ring, &record) {
             self.supersede(name, version, out);
             // Those that have the bytes first, and of them who holds the record.
-            let behind = &ring.successors[ring.partners().len()..];
+            let behind = ring.behind();
             let holder = behind.iter().filter(|peer| **peer == from);
             let others = behind.iter().filter(|peer| there.contains(peer));
             if let Some(held) = self.disk.get_mut(name) {
@@ -308,7 +311,7 @@ impl Replicas {
         if held.here || held.record.version != record.version || held.holders.contains(&from) {
             return;
         }
-        let behind = ring.successors[ring.partners().len()..].contains(&from);
+        let behind = ring.behind().contains(&from);
         if behind && held.stand_ins.len() < held.missing(ring) {
             held.full.remove(&from);
             held.stand_ins.insert(from);

@@ -114,6 +114,11 @@ impl RingView<'_> {
         self.others().take(usize::from(self.replicas.saturating_sub(1))).collect()
     }
 
+    /// The hosts behind those, each by its first position.
+    pub(super) fn behind(&self) -> Vec<Peer> {
+        self.others().skip(usize::from(self.replicas.saturating_sub(1))).collect()
+    }
+
     /// The next node that does not leave with this one: of another host.
     pub(super) fn heir(&self) -> Option<Peer> {
         self.others().next()
@@ -263,7 +268,7 @@ impl Durable {
         if self.here {
             return ring.wanted();
         }
-        usize::from(ring.replicas).min(ring.successors.len()).max(1) as u8
+        usize::from(ring.replicas).min(ring.others().count()).max(1) as u8
     }
 }
 
@@ -401,7 +406,7 @@ impl Replicas {
                         match why {
                             Why::Handover => self.next_stray(ring, asks, out),
                             Why::Place => {
-                                self.place_answered(ring, from, &records, None, asks, out)
+                                self.place_answered(ring, from, &records, None, asks, out);
                             }
                             Why::Put | Why::Repair | Why::Return => {}
                         }

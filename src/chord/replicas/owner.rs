@@ -247,8 +247,7 @@ impl Replicas {
         let partners = self.partners.iter().filter(|(_, partner)| !partner.same);
         let mut peers: BTreeSet<Peer> = partners.map(|(peer, _)| *peer).collect();
         if self.settling > 0 {
-            let behind = &ring.successors[ring.partners().len()..];
-            peers.extend(behind.iter().take(usize::from(ring.replicas)));
+            peers.extend(ring.behind().into_iter().take(usize::from(ring.replicas)));
         }
         peers
     }

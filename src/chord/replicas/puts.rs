@@ -115,7 +115,7 @@ impl Replicas {
     /// Answers the commands that wait for this name, if it has enough copies.
     pub(super) fn finish_puts(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
         let Some(held) = self.disk.get(name) else { return };
-        let (needed, full) = (held.needed(ring), held.without_room(ring));
+        let (needed, passed) = (held.needed(ring), held.passed_over(ring));
         let enough = held.copies() >= needed;
         if !enough && !held.is_stuck(ring) {
             return;
@@ -125,7 +125,7 @@ impl Replicas {
             self.puts.remove(&ticket);
             let reply = if enough {
                 let holders = self.holders(ring, name);
-                Reply::Stored { version, holders, wanted: needed, full: full.clone() }
+                Reply::Stored { version, holders, wanted: needed, passed: passed.clone() }
             } else {
                 // Nobody is left who could take a copy: waiting helps nobody.
                 Reply::Failed(self.too_few(ring, name))

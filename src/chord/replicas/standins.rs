@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{PassedOver, Record, Version};
 use crate::wire::message::Branch;
 
 use super::super::asks::Asks;
@@ -38,6 +38,14 @@ impl Durable {
         let refused = |peer: &Peer| self.full.contains(peer) && !self.holders.contains(peer);
         let partners = ring.partners().into_iter().filter(refused);
         (!self.here).then_some(ring.me).into_iter().chain(partners).collect()
+    }
+
+    /// The same, with those that stand in for them.
+    pub(super) fn passed_over(&self, ring: &RingView<'_>) -> Vec<PassedOver> {
+        let keeps = |peer: &&Peer| self.stand_ins.contains(peer) && self.holders.contains(peer);
+        let mut stand_ins = ring.successors.iter().filter(keeps).copied();
+        let full = self.without_room(ring).into_iter();
+        full.map(|full| PassedOver { full, stand_in: stand_ins.next() }).collect()
     }
 
     fn refused(&self, ring: &RingView<'_>) -> usize {

@@ -182,6 +182,31 @@ impl NodeArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Transfers")]
 pub(super) struct TransferArgs {
+    /// Of any kind.
+    #[command(flatten)]
+    pub(super) any: AnyTransferArgs,
+    /// Sources of one download that work at a time, 1 to 16
+    #[arg(
+        long,
+        value_name = "N",
+        env = "CHORDAL_SOURCES",
+        default_value_t = TransferLimits::default().sources as u16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_SOURCES)
+    )]
+    pub(super) sources: u16,
+}
+
+impl TransferArgs {
+    /// As the engine takes them.
+    pub(super) fn limits(&self) -> TransferLimits {
+        TransferLimits { sources: usize::from(self.sources), ..self.any.limits() }
+    }
+}
+
+/// The same for transfers that have one other side.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Transfers")]
+pub(super) struct AnyTransferArgs {
     /// Bytes a second that are sent at the most, such as 500k, 10M or 1.5MiB; 0: no limit
     #[arg(
         long,
@@ -209,25 +234,16 @@ pub(super) struct TransferArgs {
         value_parser = clap::value_parser!(u16).range(1..=MAX_AT_ONCE)
     )]
     pub(super) at_once: u16,
-    /// Sources of one download that work at a time, 1 to 16
-    #[arg(
-        long,
-        value_name = "N",
-        env = "CHORDAL_SOURCES",
-        default_value_t = TransferLimits::default().sources as u16,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_SOURCES)
-    )]
-    pub(super) sources: u16,
 }
 
-impl TransferArgs {
+impl AnyTransferArgs {
     /// As the engine takes them.
     pub(super) fn limits(&self) -> TransferLimits {
         TransferLimits {
             up: Some(self.limit_up).filter(|rate| *rate > 0),
             down: Some(self.limit_down).filter(|rate| *rate > 0),
             at_once: usize::from(self.at_once),
-            sources: usize::from(self.sources),
+            ..TransferLimits::default()
         }
     }
 }

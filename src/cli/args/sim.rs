@@ -22,6 +22,8 @@ pub(in crate::cli) struct SimArgs {
     pub(in crate::cli) json: bool,
     /// Where the points go, as CSV.
     pub(in crate::cli) csv: Option<PathBuf>,
+    /// Under the dashboard instead, which looks like this.
+    pub(in crate::cli) watch: Option<LookArgs>,
 }
 
 /// What to simulate.
@@ -55,7 +57,7 @@ pub(in crate::cli) struct WatchArgs {
         long,
         value_name = "N",
         default_value_t = 20,
-        value_parser = clap::value_parser!(u32).range(1..=MAX_WATCHED)
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WATCHED))
     )]
     pub(in crate::cli) nodes: u32,
     /// Where all chance comes from
@@ -90,7 +92,7 @@ pub(in crate::cli) struct WatchArgs {
 }
 
 /// Hosts that can be watched: more would not move fluently.
-const MAX_WATCHED: i64 = 100_000;
+pub(in crate::cli) const MAX_WATCHED: u32 = 100_000;
 
 /// Events a second that make sense: more than that nobody could follow.
 const RATES: std::ops::RangeInclusive<f64> = 0.0..=1_000.0;
@@ -130,13 +132,14 @@ pub(super) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand_help_heading("Experiments");
-    let root = Experiment::ALL.into_iter().map(table).fold(root, Command::subcommand);
+    let root =
+        Experiment::ALL.into_iter().map(table).map(watchable).fold(root, Command::subcommand);
     let root = root.subcommand(
         WatchArgs::augment_args(Command::new("watch"))
             .about("watch a simulated ring in the dashboard, and interfere")
             .after_help(WATCHED),
     );
-    root.subcommand(
+    root.subcommand(watchable(
         Command::new("run")
             .about("play a scenario from a file, and check what it says must hold")
             .after_help("Example: chordal sim run tests/scenarios/partition.toml --seed 7")
@@ -151,7 +154,7 @@ pub(super) fn command() -> Command {
             .arg(seed().help("instead of the seed in the file"))
             .arg(json())
             .arg(csv()),
-    )
+    ))
 }
 
 fn table(experiment: Experiment) -> Command {
@@ -173,6 +176,16 @@ fn table(experiment: Experiment) -> Command {
         .arg(seed().default_value(SEED.to_string()).help("where all chance comes from"))
         .arg(json())
         .arg(csv())
+}
+
+/// A command whose simulation can be watched.
+fn watchable(command: Command) -> Command {
+    let watch = Arg::new("watch")
+        .long("watch")
+        .action(ArgAction::SetTrue)
+        .conflicts_with_all(["json", "csv"])
+        .help("play it in the dashboard instead: pause, step, kill, cut the network");
+    LookArgs::augment_args(command.arg(watch))
 }
 
 fn seed() -> Arg {
@@ -204,18 +217,20 @@ pub(super) fn read(given: &ArgMatches) -> Result<SimArgs, BadArgs> {
     let (word, given) = given.subcommand().ok_or_else(missing)?;
     if word == "watch" {
         let what = What::Watch(WatchArgs::from_arg_matches(given)?);
-        return Ok(SimArgs { what, json: false, csv: None });
+        return Ok(SimArgs { what, json: false, csv: None, watch: None });
     }
     let seed = given.get_one::<u64>("seed").copied();
     let json = given.get_flag("json");
+    let look = given.get_flag("watch").then(|| LookArgs::from_arg_matches(given));
+    let watch = look.transpose()?;
     let csv = given.get_one::<PathBuf>("csv").cloned();
     if word == "run" {
         let file = given.get_one::<PathBuf>("file").cloned().ok_or_else(missing)?;
-        return Ok(SimArgs { what: What::Run { file, seed }, json, csv });
+        return Ok(SimArgs { what: What::Run { file, seed }, json, csv, watch });
     }
     let all = Experiment::ALL.into_iter();
     let experiment = all.into_iter().find(|one| one.about().name == word).ok_or_else(missing)?;
     let nodes = given.get_one("nodes").copied().unwrap_or(experiment.nodes());
     let seed = seed.unwrap_or(SEED);
-    Ok(SimArgs { what: What::Table { experiment, nodes, seed }, json, csv })
+    Ok(SimArgs { what: What::Table { experiment, nodes, seed }, json, csv, watch })
 }

@@ -212,3 +212,22 @@ fn help_shows_the_scenes() {
         assert!(text.contains(part), "{part}");
     }
 }
+
+#[test]
+fn what_has_one_other_side_takes_no_number_of_sources() {
+    for line in ["put a --sources 3", "request a :2001 --sources 3"] {
+        assert!(wrong(line).contains("--sources"), "{line}: {}", wrong(line));
+    }
+    let limits = TransferLimits { up: Some(500_000), at_once: 2, ..TransferLimits::default() };
+    assert_eq!(through("put a --limit-up 500k --transfers 2").transfers, limits);
+}
+
+#[test]
+fn a_word_without_its_argument_says_which_and_how_it_is_used() {
+    for word in ["cancel", "pause", "resume"] {
+        let said = wrong(word);
+        assert!(said.starts_with(&format!("{word} needs N: the number of a ")), "{said}");
+        assert!(said.ends_with(&format!("Usage: {word} N")), "{said}");
+    }
+    assert!(wrong("get --to x").starts_with("get needs NAME: "));
+}

@@ -15,13 +15,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::sim::{Churn, End, HostId, Latency, Setup, Show, Words, Workload, World, address};
+use crate::sim::{End, HostId, Scenario, Show, Words, World, address};
 use crate::time::Time;
-use crate::ui::SimulationRequest;
+use crate::ui::{self, SimulationRequest};
 use crate::view::{Level, SimulationRow, Snapshot, Speed, UiEvent};
 
 use super::super::args::LookArgs;
-use super::super::args::sim::WatchArgs;
 use super::super::dashboard::{self, Submission, Tab};
 use super::super::{Failure, runtime};
 
@@ -47,85 +46,35 @@ const SHARE: u32 = 4;
 /// Over how long the speed is measured.
 const MEASURE: Duration = Duration::from_secs(1);
 
-/// The cube in which watched hosts lie, as for hosts of one continent: so round
-/// trips differ and can be seen.
-const EDGE: Duration = Duration::from_millis(60);
-
-/// The shortest way of a message between two hosts.
-const LEAST_WAY: Duration = Duration::from_micros(500);
-
-/// Places of the ring for each of a watched ring's nodes, at the least: joiners
-/// find theirs free.
-const ROOM: u128 = 16;
-
-/// Names of files that random puts choose from: few enough to meet again.
-const WATCHED_NAMES: u32 = 100;
+/// Beyond every event.
+const NEVER: Time = Time::from_micros(u64::MAX);
 
 /// What the prompt says at the start.
 const WELCOME: &str = "Space stops and goes on · < > speed · . one event · Esc, then n next node, \
                        K kill, P cut the network, ? all keys";
 
-/// A world to be watched.
-pub(super) struct Watched {
-    /// The world, at its beginning.
-    pub(super) world: World,
-    /// What is simulated, in a word or two.
-    pub(super) title: String,
-    /// Whether time stands still at first.
-    pub(super) paused: bool,
-}
-
-/// `chordal sim watch`.
-pub(super) fn begin(args: &WatchArgs) -> Result<(), Failure> {
-    dashboard::needs_terminal()?;
-    let positions = u128::from(args.nodes) * u128::from(args.vnodes);
-    let setup = Setup {
-        seed: args.seed,
-        bits: bits_for(positions),
-        hosts: args.nodes,
-        vnodes: args.vnodes,
-        latency: Latency::Space3d { edge: EDGE, least: LEAST_WAY },
-        adaptive: true,
-        ..Setup::default()
-    };
-    setup.check().map_err(|unfit| Failure::Usage(unfit.to_string()))?;
-    let mut world = if args.grow {
-        World::growing(&setup)
-    } else {
-        let bar = super::bar("building the ring");
-        let world = World::settled(&setup, &mut |done, of| {
-            bar.set_length(of);
-            bar.set_position(done);
-        });
-        bar.finish_and_clear();
-        world
-    };
-    if args.churn > 0.0 {
-        let churn = Churn { joins: args.churn, leaves: args.churn, ..Churn::default() };
-        world.set_churn(Some(churn));
+/// Plays a scenario under the dashboard until that ends. Its end is not the end of
+/// the world, which goes on when its user wants.
+pub(super) fn run(scenario: Scenario, paused: bool, look: LookArgs) -> Result<(), Failure> {
+    if !ui::terminal::is_usable() {
+        return Err(Failure::Usage(
+            "a simulation can only be watched on a terminal (TERM must not be 'dumb'); \
+             chordal sim --help lists what needs none"
+                .to_owned(),
+        ));
     }
-    if args.lookups > 0.0 || args.puts > 0.0 {
-        let (puts, gets, lookups) = (args.puts, args.puts, args.lookups);
-        let workload =
-            Workload { lookups, puts, gets, names: WATCHED_NAMES, ..Workload::default() };
-        world.set_workload(Some(workload));
-    }
-    let title = if args.grow { "growing" } else { "watch" }.to_owned();
-    run(Watched { world, title, paused: args.paused }, args.look.clone())
-}
+    super::begin("watch", scenario.setup.seed, false)?;
+    let bar = super::bar("the ring");
+    let world = scenario.world(&mut |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
 
-/// Bits of the identifiers: as few as leave room, so that people can read them.
-fn bits_for(positions: u128) -> u8 {
-    let fits = |bits: &u8| positions <= (1u128 << bits) / ROOM;
-    [10, 16, 24].into_iter().find(fits).unwrap_or(32)
-}
-
-/// Plays a world under the dashboard until that ends.
-pub(super) fn run(watched: Watched, look: LookArgs) -> Result<(), Failure> {
     let runtime = runtime()?;
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (commands, submitted) = mpsc::channel(REQUESTS);
-    let (player, feed) = Player::new(watched, commands);
+    let (player, feed) = Player::new(world, scenario, !paused, commands);
     let ear = Ear { handle: runtime.handle().clone(), asked, submitted };
     let thread = thread::Builder::new()
         .name("simulation".to_owned())
@@ -185,13 +134,15 @@ struct Mark {
 /// What plays a world.
 struct Player {
     world: World,
+    scenario: Scenario,
+    /// The scenario's end has been told.
+    over: bool,
     show: Show,
     words: Words,
     tab: Tab,
     replies: BTreeMap<u64, oneshot::Sender<End>>,
     /// The number of the next command.
     next: u64,
-    title: String,
     running: bool,
     speed: Speed,
     pace: Option<f64>,
@@ -209,24 +160,29 @@ struct Player {
 }
 
 impl Player {
-    fn new(watched: Watched, commands: mpsc::Sender<Submission>) -> (Player, crate::ui::Feed) {
-        let Watched { mut world, title, paused } = watched;
+    fn new(
+        mut world: World,
+        scenario: Scenario,
+        running: bool,
+        commands: mpsc::Sender<Submission>,
+    ) -> (Player, ui::Feed) {
         let mut show = Show::new(&mut world);
         let now = Instant::now();
         let mark = Mark { real: now, simulated: world.now() };
-        let row =
-            SimulationRow { title: title.clone(), running: !paused, ..SimulationRow::default() };
+        let title = scenario.title.clone();
+        let row = SimulationRow { title, running, ..SimulationRow::default() };
         let first = show.snapshot(&world, row);
         let (tab, feed) = Tab::new(Arc::new(first), commands);
         let player = Player {
             world,
+            scenario,
+            over: false,
             show,
             words: Words::default(),
             tab,
             replies: BTreeMap::new(),
             next: 0,
-            title,
-            running: !paused,
+            running,
             speed: Speed::REAL,
             pace: None,
             anchor: mark,
@@ -275,20 +231,16 @@ impl Player {
     /// Lets happen what is due by now, for one slice of time at the most.
     fn advance(&mut self) {
         let passed = self.speed.simulated(self.anchor.real.elapsed());
-        let goal = passed.map(|passed| self.anchor.simulated + passed);
+        let due = passed.map_or(NEVER, |passed| self.anchor.simulated + passed);
+        let stop = self.next_stop();
+        let goal = due.min(stop);
         let end = Instant::now() + SLICE;
-        let is_due = |at: Time| goal.is_none_or(|goal| at <= goal);
         self.behind = false;
         'slice: loop {
             for _ in 0..BATCH {
-                match self.world.next_at() {
-                    Some(at) if is_due(at) => drop(self.world.step()),
-                    Some(_) => break 'slice,
-                    None => {
-                        self.run(false);
-                        self.say(Level::Info, "nothing is left to happen".to_owned());
-                        return;
-                    }
+                match self.world.next_at().filter(|at| *at <= goal) {
+                    Some(_) => drop(self.world.step()),
+                    None => break 'slice,
                 }
             }
             if Instant::now() >= end {
@@ -296,14 +248,42 @@ impl Player {
                 break;
             }
         }
-        match goal {
-            // Nothing happens between the last event and now.
-            Some(goal) if !self.behind => self.world.run_until(goal),
+        if self.behind {
             // What was not managed is not made up for later.
-            _ => self.anchor = self.mark(),
+            self.anchor = self.mark();
+        } else if goal < NEVER {
+            // Nothing happens between the last event and now.
+            self.world.run_until(goal);
+            if goal == stop {
+                self.stopped();
+            }
+        } else {
+            self.run(false);
+            self.say(Level::Info, "nothing is left to happen".to_owned());
         }
         self.measure();
         self.dirty = true;
+    }
+
+    /// When the scenario wants something done.
+    fn next_stop(&self) -> Time {
+        let times = [self.scenario.calm, self.scenario.until].map(|at| Time::ZERO + at);
+        let ahead = times.into_iter().find(|at| *at > self.world.now());
+        ahead.filter(|_| !self.over).unwrap_or(NEVER)
+    }
+
+    /// Does it.
+    fn stopped(&mut self) {
+        if self.scenario.calm_down(&mut self.world) {
+            self.say(Level::Info, "from now on nobody comes, goes or asks any more".to_owned());
+        }
+        if self.world.now() >= Time::ZERO + self.scenario.until {
+            self.over = true;
+            self.run(false);
+            let trace = self.world.trace();
+            let text = format!("the scenario ends here, trace {trace}; Space goes on without it");
+            self.say(Level::Info, text);
+        }
     }
 
     fn mark(&self) -> Mark {
@@ -431,7 +411,7 @@ impl Player {
             self.tab.say(event);
         }
         let row = SimulationRow {
-            title: self.title.clone(),
+            title: self.scenario.title.clone(),
             running: self.running,
             speed: self.speed,
             pace: self.pace,

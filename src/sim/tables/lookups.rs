@@ -65,8 +65,8 @@ const TRIES: usize = 32;
 pub(super) fn some_member(world: &mut World) -> Option<HostId> {
     for _ in 0..TRIES {
         let host = world.some_host()?;
-        let mut nodes = world.host(host)?.nodes();
-        if nodes.any(|node| node.standing() == Standing::Member) {
+        let nodes = world.host(host)?.nodes();
+        if nodes.iter().any(|node| node.standing() == Standing::Member) {
             return Some(host);
         }
     }

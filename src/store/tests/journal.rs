@@ -90,8 +90,7 @@ fn a_closed_store_leaves_no_journal_and_a_resting_one_neither() {
         assert_eq!(files(dir.path()).len(), 1);
         store.expire();
         assert_eq!(files(dir.path()).len(), 1, "it was just in use");
-        let Shared { blobs, commits, .. } = &*store.shared;
-        commits.rest(Duration::ZERO, blobs).unwrap();
+        store.rest(Duration::ZERO);
         assert_eq!(files(dir.path()).len(), 0);
         put(&store, "b", 1, 2);
         drop(store);
@@ -253,8 +252,7 @@ fn contents_on_another_file_system_than_the_journal_are_synced_one_by_one() {
         disk.split();
         let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
         let records = [1, 2, 4, 5, 6].map(|seed| put(&store, &format!("n{seed}"), 1, seed));
-        let Shared { blobs, commits, .. } = &*store.shared;
-        commits.rest(Duration::ZERO, blobs).unwrap();
+        store.rest(Duration::ZERO);
         assert_eq!(files(dir.path()).len(), 0);
         disk.lose_power();
         drop(store);
@@ -309,4 +307,106 @@ fn the_journal_counts_and_gives_way_to_what_fits_without_it() {
     let (store, recovery) = open(dir.path());
     assert_eq!((recovery.records.len(), store.shared.blobs.ledger.recent()), (3, 0));
     assert_sound(dir.path(), &store);
+}
+
+#[test]
+fn a_group_of_small_files_costs_one_sync() {
+    let dir = TempDir::new().unwrap();
+    let disk = FaultyDisk::default();
+    let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+    put(&store, "a", 1, 1);
+    // Their directories are made, and the journal is open.
+    let seeds = [2, 4, 5];
+    for seed in seeds {
+        take_in(&store, &bytes(seed)).unwrap();
+    }
+    let before = disk.syncs();
+    for seed in seeds {
+        store.commit(&file(&format!("n{seed}"), 1, &bytes(seed))).unwrap();
+    }
+    assert_eq!(disk.syncs() - before, 3);
+    let changes = [6, 7, 8].map(|seed| {
+        let root = take_in(&store, &bytes(seed)).unwrap();
+        let loose = store.shared.blobs.loose_bytes(&root).unwrap();
+        Change::Keep { record: file(&format!("n{seed}"), 1, &bytes(seed)), manifest: None, loose }
+    });
+    let before = disk.syncs();
+    let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+    assert!(commits.perform(&changes, catalogue, blobs).iter().all(Result::is_ok));
+    assert_eq!(disk.syncs() - before, 1);
+}
+
+#[test]
+fn what_only_the_journal_has_durably_is_there_after_every_kind_of_end() {
+    for power in [false, true] {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        put(&store, "a", 1, 1);
+        put(&store, "b", 1, 2);
+        // Its old content goes while the catalogue on the disk still names it.
+        let newer = put(&store, "a", 2, 4);
+        put(&store, "gone", 1, 5);
+        store.forget(&name("gone"), &file("gone", 1, &bytes(5)).version).unwrap();
+        put(&store, "again", 1, 6);
+        store.forget(&name("again"), &file("again", 1, &bytes(6)).version).unwrap();
+        let again = put(&store, "again", 1, 6);
+        put(&store, "c", 1, 7);
+        store.commit(&tombstone("c", 2)).unwrap();
+        let records = [newer, again, file("b", 1, &bytes(2)), tombstone("c", 2)];
+        assert_eq!(store.records().unwrap(), records);
+        disk.arm(1, Fault::Crash);
+        assert!(store.set_meta("it", b"dies").is_err());
+        drop(store);
+        if power {
+            disk.lose_power();
+        }
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery, Recovery { records: records.to_vec(), ..recovery.clone() });
+        assert_sound(dir.path(), &store);
+    }
+}
+
+#[test]
+fn a_catalogue_that_fails_does_not_forget_what_only_the_journal_has_durably() {
+    for call in 1.. {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        let records = [1, 2, 4].map(|seed| put(&store, &format!("n{seed}"), 1, seed));
+        disk.arm(call, Fault::Once(std::io::ErrorKind::StorageFull));
+        let failed = store.set_meta("setting", b"new").is_err();
+        if !failed && !disk.has_failed() {
+            break;
+        }
+        assert_eq!(store.records().unwrap(), records, "call {call}");
+        store.set_meta("setting", b"new").unwrap();
+        assert_eq!(store.records().unwrap(), records, "call {call}");
+        disk.lose_power();
+        drop(store);
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery.records, records, "call {call}");
+        assert_eq!(store.meta("setting").unwrap().as_deref(), Some(&b"new"[..]));
+        assert_sound(dir.path(), &store);
+    }
+}
+
+#[test]
+fn chordal_0_3_0_makes_a_catalogue_anew_that_the_journal_knows_better() {
+    let dir = TempDir::new().unwrap();
+    let format = |store: &Store| store.meta("chordal.format").unwrap();
+    let (store, _) = open(dir.path());
+    assert_eq!(format(&store), Some(vec![1]));
+    put(&store, "a", 1, 1);
+    assert_eq!(format(&store), Some(vec![2]), "no catalogue to it, and it reads the log of names");
+    drop(store);
+    let disk = FaultyDisk::default();
+    let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+    assert_eq!(format(&store), Some(vec![1]), "after a stop in order it goes on with all");
+    put(&store, "b", 1, 2);
+    disk.arm(1, Fault::Crash);
+    assert!(store.set_meta("it", b"dies").is_err());
+    drop(store);
+    let log = log::NameLog::new(Arc::new(RealDisk), dir.path());
+    assert_eq!(log.read(|_| true).unwrap().records.len(), 2, "the log has what it needs");
 }

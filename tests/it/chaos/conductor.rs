@@ -357,12 +357,14 @@ impl Conductor {
     fn repaired(&mut self, strict: bool) -> Result<Settled, Over> {
         self.left();
         let names = self.world.history.names();
+        let small = self.plan.small.map(|(node, _)| node);
+        let small = self.up().filter(|node| Some(*node) == small).count();
         let start = Instant::now();
         let settled = loop {
             self.admit();
             let seen: Result<Vec<Seen>, String> =
                 self.up().map(|node| probe::look(self.address(node), &names)).collect();
-            match seen.and_then(|seen| probe::settled(&seen, &names, strict)) {
+            match seen.and_then(|seen| probe::settled(&seen, &names, small, strict)) {
                 Ok(settled) => break settled,
                 Err(why) if start.elapsed() > REPAIR => {
                     self.world.history.wrong(format!("not repaired within {REPAIR:?}: {why}"));

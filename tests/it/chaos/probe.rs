@@ -78,8 +78,14 @@ pub(crate) struct Settled {
 }
 
 /// Checks that these are one ordered ring and that every name has its copies, in
-/// one version; `strict`: just where they belong and nowhere else.
-pub(crate) fn settled(seen: &[Seen], names: &[String], strict: bool) -> Result<Settled, String> {
+/// one version; `small`: nodes without room, which need not have any. `strict`:
+/// just where they belong and nowhere else.
+pub(crate) fn settled(
+    seen: &[Seen],
+    names: &[String],
+    small: usize,
+    strict: bool,
+) -> Result<Settled, String> {
     let space = seen.first().map_or(Space::default(), |first| first.info.params.space);
     let mut ring: Vec<&Seen> = seen.iter().collect();
     ring.sort_by_key(|seen| seen.info.peer.id(space));
@@ -99,7 +105,7 @@ pub(crate) fn settled(seen: &[Seen], names: &[String], strict: bool) -> Result<S
     let mut settled = Settled {
         records: BTreeMap::new(),
         holders: BTreeMap::new(),
-        copies: peers.len().min(usize::from(COPIES)),
+        copies: (peers.len() - small).min(usize::from(COPIES)),
     };
     for name in names {
         let versions = ring.iter().filter_map(|seen| seen.known.get(name));
@@ -111,7 +117,7 @@ pub(crate) fn settled(seen: &[Seen], names: &[String], strict: bool) -> Result<S
             |seen: &&&Seen| seen.durable.get(name).is_some_and(|record| record.version == newest);
         let holders: Vec<Peer> = ring.iter().filter(here).map(|seen| seen.info.peer).collect();
         let in_place = placed.iter().all(|peer| holders.contains(peer));
-        if holders.len() < placed.len() || strict && !in_place {
+        if holders.len() < settled.copies || strict && !in_place {
             return Err(format!("{name} as {newest} is to be at {placed:?} and is at {holders:?}"));
         }
         let stray = ring

@@ -663,8 +663,9 @@ impl Cluster {
                 let (name, answered) = self.commands.get_mut(&ticket).expect("a command");
                 assert_eq!(answered.replace(reply.clone()), None, "one reply to a command");
                 let name = name.clone();
-                if let Reply::Stored { version, wanted, holders, full } = reply {
-                    assert_eq!(holders.contains(&at), !full.contains(&at));
+                if let Reply::Stored { version, wanted, holders, passed } = reply {
+                    let full = passed.iter().any(|passed| passed.full == at);
+                    assert_eq!(holders.contains(&at), !full);
                     assert_eq!(holders[0] == at, holders.contains(&at), "the owner first");
                     assert_eq!(holders.len(), usize::from(wanted));
                     self.promise(name, version, holders.len());

@@ -52,9 +52,11 @@ fn the_reply_names_the_full_owner() {
     let (mut cluster, ring) = with_a_full_owner(6);
     cluster.node(ring[2]).no_room = true;
     match cluster.put("a", 2, true) {
-        Some(Reply::Stored { holders, full, .. }) => {
+        Some(Reply::Stored { holders, passed, .. }) => {
             assert_eq!(holders, [ring[1], ring[3], ring[4]]);
-            assert_eq!(full, [ring[0], ring[2]]);
+            let passed = passed.iter().map(|passed| (passed.full, passed.stand_in));
+            let passed: Vec<_> = passed.collect();
+            assert_eq!(passed, [(ring[0], Some(ring[3])), (ring[2], Some(ring[4]))]);
         }
         other => panic!("{other:?}"),
     }
