@@ -33,7 +33,7 @@ impl World {
     pub fn crash(&mut self, host: HostId) {
         let Some(found) = self.hosts.get(host as usize).filter(|host| host.lives()) else { return };
         let life = found.life;
-        let peers: Vec<Peer> = found.nodes().map(Node::peer).collect();
+        let peers: Vec<Peer> = found.nodes().iter().map(Node::peer).collect();
         let mut remembered = BTreeSet::new();
         for node in found.nodes() {
             remembered.extend(node.predecessor());

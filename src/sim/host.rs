@@ -274,8 +274,8 @@ impl Host {
     }
 
     /// Its ring positions, by slot; none without a process.
-    pub fn nodes(&self) -> std::slice::Iter<'_, Node> {
-        self.core.as_ref().map_or(&[][..], chord::Host::nodes).iter()
+    pub fn nodes(&self) -> &[Node] {
+        self.core.as_ref().map_or(&[], chord::Host::nodes)
     }
 
     /// Its disk; `None` while nothing was ever written to it.

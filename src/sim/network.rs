@@ -170,7 +170,7 @@ impl World {
     /// The identity that a host has, or had, at this index.
     pub(super) fn peer_of(&self, host: HostId, index: u16) -> Peer {
         let known = |host: &Host| {
-            let live = host.nodes().map(crate::chord::Node::peer);
+            let live = host.nodes().iter().map(crate::chord::Node::peer);
             let old = host.extra().into_iter().flat_map(|extra| extra.peers.iter().copied());
             live.chain(old).find(|peer| peer.index() == index)
         };

@@ -18,12 +18,12 @@ fn after_a_crash_nobody_lists_the_dead() {
 #[test]
 fn a_host_that_comes_back_finds_its_place_by_itself() {
     let mut world = settled(&setup(2, 30));
-    let place = world.host(9).expect("there").nodes().next().map(crate::chord::Node::peer);
+    let place = world.host(9).expect("there").nodes().first().map(crate::chord::Node::peer);
     world.crash(9);
     heal(&mut world);
     world.restart(9);
     heal(&mut world);
-    assert_eq!(world.host(9).expect("there").nodes().next().map(crate::chord::Node::peer), place);
+    assert_eq!(world.host(9).expect("there").nodes().first().map(crate::chord::Node::peer), place);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_stopped_host_is_missed_and_taken_back() {
     world.pause(stopped);
     assert_eq!(world.living(), 20);
     world.run(seconds(30));
-    let peer = world.host(stopped).and_then(|host| host.nodes().next()).expect("there").peer();
+    let peer = world.host(stopped).and_then(|host| host.nodes().first()).expect("there").peer();
     let names =
         |world: &World| world.nodes().filter(|node| node.successors().contains(&peer)).count();
     assert_eq!(names(&world), 0, "everybody believes it dead");

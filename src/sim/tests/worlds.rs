@@ -70,7 +70,7 @@ fn hosts_hold_several_places() {
     assert_eq!(world.size(), 96);
     heal(&mut world);
     let mut places: Vec<u16> =
-        world.host(7).expect("there").nodes().map(|n| n.peer().index()).collect();
+        world.host(7).expect("there").nodes().iter().map(|n| n.peer().index()).collect();
     places.sort_unstable();
     assert_eq!(places, [0, 1, 2, 3]);
     let newcomer = world.join();
