@@ -4,7 +4,7 @@
 //! The dashboard never slows the node down: the latest snapshot replaces the
 //! one before, and an event that does not fit into the channel is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use crate::chord::invariant::{Members, Report};
 use crate::chord::{self, CensusState, Notice, Reply, Ticket};
 use crate::id::Id;
+use crate::name::FileName;
 use crate::peer::Peer;
 use crate::view::{
     Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour,
@@ -51,6 +52,10 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// Different warnings about strangers that are told within this time.
 const WARNED_AT_MOST: usize = 20;
 
+/// Copies without room that are remembered, so that each is told once; beyond it
+/// they are told again.
+const STUCK_AT_MOST: usize = 4_096;
+
 /// Before anything was seen that speaks against it.
 const UNSEEN: Health = Health { one_ring: true, ordered: true, lists_valid: true, margin: None };
 
@@ -75,6 +80,9 @@ pub(super) struct Publisher {
     bursts: Notices,
     /// What strangers caused lately.
     warned: Vec<(Instant, String)>,
+    /// Copies of which it was told that nobody has room for them, and who has
+    /// none.
+    stuck: BTreeSet<(FileName, Peer)>,
     health: Health,
 }
 
@@ -101,6 +109,7 @@ impl Publisher {
             remember_at: None,
             bursts: Notices::default(),
             warned: Vec::new(),
+            stuck: BTreeSet::new(),
             health: UNSEEN,
         }
     }
@@ -159,7 +168,7 @@ impl Publisher {
     /// Takes in what the core noticed, and tells it.
     pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
         let now = Instant::now();
-        if self.bursts.shows(notice, now) {
+        if self.is_news(notice) && self.bursts.shows(notice, now) {
             let (level, step, text) = events::describe(notice, core.params().space);
             self.line(level, Some(step), text);
         }
@@ -193,6 +202,29 @@ impl Publisher {
         }
         if core.standing() != chord::Standing::New {
             self.touch();
+        }
+    }
+
+    /// Whether a notice tells something new: a full node is tried again now and
+    /// then, and it helps nobody to hear each time that no other one is there.
+    fn is_news(&mut self, notice: &Notice) -> bool {
+        match notice {
+            Notice::NoRoom { name, full, stand_in: None } => {
+                if self.stuck.len() >= STUCK_AT_MOST {
+                    self.stuck.clear();
+                }
+                self.stuck.insert((name.clone(), *full))
+            }
+            Notice::Copies { name, copies, wanted, .. } if copies >= wanted => {
+                self.stuck.retain(|(stuck, _)| stuck != name);
+                true
+            }
+            // There may be room now.
+            Notice::Successors(_) => {
+                self.stuck.clear();
+                true
+            }
+            _ => true,
         }
     }
 
@@ -425,6 +457,7 @@ pub(super) fn file_rows(core: &chord::Node) -> Vec<FileRow> {
             role: if row.owner { Role::Owner } else { Role::Replica },
             copies: row.copies,
             wanted: row.wanted,
+            count: row.count,
         })
         .collect()
 }
