@@ -117,12 +117,13 @@ fn a_copy_for_which_nobody_has_room_is_called_so() {
     let mut cluster = Cluster::new(3, 3);
     let holders = cluster.placed("a");
     cluster.put("a", 1, false);
-    cluster.node(holders[1]).full = true;
+    cluster.node(holders[1]).no_room = true;
     assert!(cluster.damage(holders[1], "a"));
     cluster.rounds(2);
     let row = cluster.row(holders[0], "a");
     assert_eq!((row.copies, row.count), (2, CopyCount::NoRoom));
-    cluster.node(holders[1]).full = false;
-    cluster.heal();
+    cluster.node(holders[1]).no_room = false;
+    // A full node is tried again now and then.
+    cluster.rounds(12);
     assert_eq!(cluster.row(holders[0], "a").count, CopyCount::Known);
 }
