@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use crate::id::Id;
     use crate::name::FileName;
-    use crate::record::{ContentHash, Version};
+    use crate::record::{ContentHash, CopyCount, Version};
     use crate::view::{LinkKind, Role, Trust};
 
     fn peer(port: u16) -> Peer {
@@ -270,6 +270,7 @@ mod tests {
 
     fn row() -> FileRow {
         FileRow {
+            count: CopyCount::Known,
             name: FileName::new("SkyShip.jpg").expect("a name"),
             key: Id::new(189),
             size: 5,

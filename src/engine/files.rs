@@ -16,7 +16,7 @@ use crate::limits::EAGER_BYTES;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Version;
+use crate::record::{CopyCount, Version};
 use crate::store::{Place, hash_file};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::pieces::PieceSet;
@@ -429,6 +429,7 @@ pub(super) async fn shared_by(access: &Access, pattern: &Pattern) -> Result<Vec<
             role: Role::Shared,
             copies: u8::try_from(row.sources).unwrap_or(u8::MAX),
             wanted: 0,
+            count: CopyCount::Known,
         }));
         if !more || files.last().map(|row| &row.name) <= after.as_ref() {
             files.retain(|row| pattern.matches(row.name.as_str()));
@@ -447,6 +448,7 @@ pub(super) fn row(access: &Access, held: &HeldFile) -> FileRow {
         role: if held.owner { Role::Owner } else { Role::Replica },
         copies: held.copies,
         wanted: held.wanted,
+        count: held.count,
     }
 }
 

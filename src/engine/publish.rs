@@ -4,7 +4,7 @@
 //! The dashboard never slows the node down: the latest snapshot replaces the
 //! one before, and an event that does not fit into the channel is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use crate::chord::invariant::Members;
 use crate::chord::{self, Notice, Reply, Ticket};
 use crate::id::Id;
+use crate::name::FileName;
 use crate::peer::Peer;
 use crate::picture;
 use crate::view::{
@@ -51,6 +52,10 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// Different warnings about strangers that are told within this time.
 const WARNED_AT_MOST: usize = 20;
 
+/// Copies without room that are remembered, so that each is told once; beyond it
+/// they are told again.
+const STUCK_AT_MOST: usize = 4_096;
+
 /// Collects what changed and publishes it.
 pub(super) struct Publisher {
     snapshots: watch::Sender<Arc<Snapshot>>,
@@ -72,6 +77,9 @@ pub(super) struct Publisher {
     bursts: Notices,
     /// What strangers caused lately.
     warned: Vec<(Instant, String)>,
+    /// Copies of which it was told that nobody has room for them, and who has
+    /// none.
+    stuck: BTreeSet<(FileName, Peer)>,
     health: Health,
 }
 
@@ -98,6 +106,7 @@ impl Publisher {
             remember_at: None,
             bursts: Notices::default(),
             warned: Vec::new(),
+            stuck: BTreeSet::new(),
             health: picture::UNSEEN,
         }
     }
@@ -156,7 +165,7 @@ impl Publisher {
     /// Takes in what the core noticed, and tells it.
     pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Host, shared: &Shared) {
         let now = Instant::now();
-        if self.bursts.shows(notice, now) {
+        if self.is_news(notice) && self.bursts.shows(notice, now) {
             let (level, step, text) = picture::describe(notice, core.params().space);
             self.line(level, Some(step), text);
         }
@@ -208,6 +217,29 @@ impl Publisher {
         }
         self.files_changed = true;
         self.touch();
+    }
+
+    /// Whether a notice tells something new: a full node is tried again now and
+    /// then, and it helps nobody to hear each time that no other one is there.
+    fn is_news(&mut self, notice: &Notice) -> bool {
+        match notice {
+            Notice::NoRoom { name, full, stand_in: None } => {
+                if self.stuck.len() >= STUCK_AT_MOST {
+                    self.stuck.clear();
+                }
+                self.stuck.insert((name.clone(), *full))
+            }
+            Notice::Copies { name, copies, wanted, .. } if copies >= wanted => {
+                self.stuck.retain(|(stuck, _)| stuck != name);
+                true
+            }
+            // There may be room now.
+            Notice::Successors(_) => {
+                self.stuck.clear();
+                true
+            }
+            _ => true,
+        }
     }
 
     /// A lookup that somebody watches begins.

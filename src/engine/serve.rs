@@ -61,6 +61,7 @@ pub(super) fn answer(
                     owner: row.owner,
                     copies: row.copies,
                     wanted: row.wanted,
+                    count: row.count,
                 })
                 .collect();
             let more = rows.len() > MAX_PAGE;

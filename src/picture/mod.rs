@@ -92,6 +92,7 @@ pub fn files(held: Vec<HeldRow>, space: Space) -> Vec<FileRow> {
             role: if row.owner { Role::Owner } else { Role::Replica },
             copies: row.copies,
             wanted: row.wanted,
+            count: row.count,
         })
         .collect()
 }

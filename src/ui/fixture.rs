@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Version};
+use crate::record::{ContentHash, CopyCount, Version};
 use crate::view::{
     Behind, Census, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
     LookupRow, Member, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort, SearchRow,
@@ -289,6 +289,7 @@ fn file(snapshot: &Snapshot, name: &str, size: u64, copies: u8) -> FileRow {
         role: if mine { Role::Owner } else { Role::Replica },
         copies,
         wanted: COPIES,
+        count: CopyCount::Known,
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Provider, Record};
+use crate::record::{ContentHash, CopyCount, Provider, Record};
 use crate::wire::handshake::Params;
 use crate::wire::mesh::FoundRow;
 
@@ -263,6 +263,8 @@ pub struct HeldFile {
     pub copies: u8,
     /// Copies wanted: k, or all nodes when fewer.
     pub wanted: u8,
+    /// How sure the copies are.
+    pub count: CopyCount,
 }
 
 /// One file that a node's user shares.

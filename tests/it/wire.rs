@@ -13,7 +13,7 @@ use chordal::id::{Id, Space};
 use chordal::limits::MAX_FRAME_BYTES;
 use chordal::name::FileName;
 use chordal::peer::Peer;
-use chordal::record::{Content, ContentHash, PassedOver, Provider, Record, Version};
+use chordal::record::{Content, ContentHash, CopyCount, PassedOver, Provider, Record, Version};
 use chordal::wire::data::{DataRequest, DataResponse};
 use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Purpose};
 use chordal::wire::mesh::{
@@ -183,7 +183,13 @@ fn responses() -> Vec<Response> {
             hops: vec![(peer(2001, 0), Some(420)), (peer(2002, 0), None)],
         }),
         Response::Files {
-            rows: vec![HeldFile { record: record(), owner: true, copies: 2, wanted: 3 }],
+            rows: vec![HeldFile {
+                record: record(),
+                owner: true,
+                copies: 2,
+                wanted: 3,
+                count: CopyCount::Known,
+            }],
             more: false,
         },
         Response::Locate { record: Some(record()), holders: vec![peer(2000, 0)] },

@@ -33,7 +33,7 @@ use crate::id::{Id, Point, Space};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{CopyCount, Record, Version};
 use crate::wire::message::Branch;
 use crate::wire::{Answer, Ask, Message, Tell};
 
@@ -219,6 +219,8 @@ pub struct HeldRow {
     pub copies: u8,
     /// Copies wanted.
     pub wanted: u8,
+    /// How sure the copies are.
+    pub count: CopyCount,
 }
 
 /// A record that is durable: on this node's disk, or, at the owner of its name,
@@ -508,17 +510,22 @@ impl Replicas {
         self.disk.behind(after).filter(here).map(move |held| {
             let key = held.key(ring.space);
             let owner = owned.is_some_and(|span| span.contains(key));
-            let (copies, wanted) = if owner {
-                (held.copies(), owners)
+            let (copies, wanted, count) = if owner {
+                (held.copies(), owners, self.count(ring, held))
             } else {
                 let told = self.covers.values().find(|cover| cover.span.contains(key));
                 let wanted = known.min(usize::from(ring.replicas.max(1))) as u8;
                 // The owner's number is that of the worst of its files, while of
                 // this one there are at least the owner's copy and this one. An
                 // owner that came back begins to count at one.
-                (told.map_or(1, |cover| cover.copies.max(wanted.min(2))), wanted)
+                let copies = told.map_or(1, |cover| cover.copies.max(wanted.min(2)));
+                let count = match told {
+                    None if copies < wanted => CopyCount::Counting,
+                    _ => CopyCount::Known,
+                };
+                (copies, wanted, count)
             };
-            HeldRow { record: held.record.clone(), owner, copies, wanted }
+            HeldRow { record: held.record.clone(), owner, copies, wanted, count }
         })
     }
 

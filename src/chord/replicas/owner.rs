@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Content, ContentHash, Record, Version};
+use crate::record::{Content, ContentHash, CopyCount, Record, Version};
 use crate::wire::message::{BRANCHES, Branch, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
@@ -24,6 +24,8 @@ const SETTLING_ROUNDS: u8 = 2;
 /// Another wanted holder of this node's range, since it became one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Partner {
+    /// It has said something of what it holds.
+    pub(super) heard: bool,
     /// Every record here was compared with what it holds.
     pub(super) settled: bool,
     /// Parts of the range that this comparison has yet to ask about.
@@ -374,6 +376,7 @@ impl Replicas {
     ) {
         let Compared { branch, sum, same, records, ref branches } = *compared;
         let Some(partner) = self.partners.get_mut(&from) else { return };
+        partner.heard = true;
         if same {
             partner.same |= branch == Branch::ALL;
             if self.disk.sum(ring.space, span, branch, Some(from)) == sum {
@@ -521,6 +524,19 @@ impl Replicas {
                     // As many copies as wanted, those of stand-ins included.
                     && held.copies() >= held.needed(ring)
             })
+    }
+
+    /// How sure the copies are that are counted of a record of this node's range.
+    pub(super) fn count(&self, ring: &RingView<'_>, held: &Durable) -> CopyCount {
+        if held.copies() >= ring.wanted() {
+            CopyCount::Known
+        } else if held.is_stuck(ring) {
+            CopyCount::NoRoom
+        } else if held.copies() <= 1 && self.partners.values().all(|partner| !partner.heard) {
+            CopyCount::Counting
+        } else {
+            CopyCount::Known
+        }
     }
 
     /// Fits the partners and their acknowledgements to the ring.

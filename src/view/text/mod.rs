@@ -163,7 +163,7 @@ mod tests {
     use crate::id::{Id, Space};
     use crate::name::FileName;
     use crate::peer::Peer;
-    use crate::record::{ContentHash, PassedOver, Version};
+    use crate::record::{ContentHash, CopyCount, PassedOver, Version};
     use crate::view::{FileRow, Health, Hop, Role};
 
     fn peer(port: u16) -> Peer {
@@ -181,7 +181,16 @@ mod tests {
     fn row(text: &str, size: u64) -> FileRow {
         let name = name(text);
         let key = name.key(Space::default());
-        FileRow { name, key, size, version: version(), role: Role::Owner, copies: 2, wanted: 3 }
+        FileRow {
+            name,
+            key,
+            size,
+            version: version(),
+            role: Role::Owner,
+            copies: 2,
+            wanted: 3,
+            count: CopyCount::Known,
+        }
     }
 
     #[test]
@@ -248,12 +257,17 @@ mod tests {
 
     #[test]
     fn the_copies_of_a_file_say_how_safe_it_is() {
-        let health = |copies, wanted| {
-            let file = FileRow { copies, wanted, ..row("a", 7) };
+        let counted = |copies, wanted, count| {
+            let file = FileRow { copies, wanted, count, ..row("a", 7) };
             let outcome = Outcome::Files { files: vec![file], space: Space::default() };
             let cells: Vec<_> = lines(&outcome)[1].split("  ").map(str::to_owned).collect();
             cells.iter().rev().nth(1).cloned()
         };
+        let health = |copies, wanted| counted(copies, wanted, CopyCount::Known);
+        let cell = counted(1, 3, CopyCount::Counting);
+        assert_eq!(cell.as_deref(), Some("1/3 counting"));
+        assert_eq!(counted(2, 3, CopyCount::NoRoom).as_deref(), Some("2/3 needs room"));
+        assert_eq!(counted(1, 3, CopyCount::NoRoom).as_deref(), Some("1/3 at risk"));
         assert_eq!(health(3, 3).as_deref(), Some("3/3 ok"));
         assert_eq!(health(4, 3).as_deref(), Some("4/3 ok"));
         assert_eq!(health(2, 3).as_deref(), Some("2/3 repairing"));
