@@ -280,7 +280,7 @@ impl Show {
 
     /// Whether something that costs as much as `size` is done for this picture.
     const fn due(&self, size: usize, at_once: usize) -> bool {
-        self.pictures % (1 + size / at_once) as u64 == 0 || self.last.is_none()
+        self.pictures.is_multiple_of((1 + size / at_once) as u64) || self.last.is_none()
     }
 
     /// What the node shown says of itself; what it said last, when it is dead.

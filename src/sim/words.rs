@@ -4,6 +4,7 @@
 //! What only means something on a real machine is refused, in one sentence that
 //! says what does it here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ impl Words {
         show: &mut Show,
         size_of: impl FnOnce(&Path) -> Option<u64>,
     ) -> Option<End> {
-        match self.begin(command, world, show, size_of) {
+        match begin(command, world, show, size_of) {
             Ok(Began::Ended(outcome)) => Some(Ok(*outcome)),
             Ok(Began::Waits(_)) if self.waiting.len() >= MAX_WAITING => {
                 Some(failed(format!("{MAX_WAITING} commands are under way; wait for one to end")))
@@ -68,56 +69,6 @@ impl Words {
                 None
             }
             Err(why) => Some(failed(why)),
-        }
-    }
-
-    fn begin(
-        &self,
-        command: Command,
-        world: &mut World,
-        show: &mut Show,
-        size_of: impl FnOnce(&Path) -> Option<u64>,
-    ) -> Result<Began, String> {
-        let (host, space) = (show.host(), world.space());
-        let operation = |id, text, size| Ok(Began::Waits(Waits::Operation { id, text, size }));
-        match command {
-            Command::Put { path, name, overwrite } => {
-                let size = size_of(&path).unwrap_or(MADE_UP);
-                let text = name.map_or_else(|| last_of(&path), Ok)?;
-                let name = file_name(&text)?;
-                let there = world.owner_seen_from(host, name.key(space));
-                let held = there.and_then(|owner| record(world, owner, &name));
-                if held.is_some_and(|record| !record.is_deleted()) && !overwrite {
-                    return Err(format!("{name} holds other content; --overwrite replaces it"));
-                }
-                operation(world.put(host, &name, size), text, size)
-            }
-            Command::Get { name, .. } => {
-                let file = file_name(&name)?;
-                operation(world.get(host, &file), name, 0)
-            }
-            Command::Rm { name } => {
-                let file = file_name(&name)?;
-                operation(world.remove(host, &file), name, 0)
-            }
-            Command::Lookup { target } => {
-                let key = target::key(&target, space);
-                let id = world.lookup(host, key);
-                show.lookup_begins(id, target.clone(), key);
-                operation(id, target, 0)
-            }
-            Command::Join { contact } => join(world, show, &contact),
-            Command::Leave => {
-                let files = show.node(world).map_or(0, |node| node.files_held().len());
-                match world.host(host).map(Host::state) {
-                    Some(State::Up) => {
-                        world.leave(host);
-                        Ok(Began::Waits(Waits::Leave(host, files)))
-                    }
-                    _ => Err("this node is on no ring; join brings it back".to_owned()),
-                }
-            }
-            other => read(other, world, show).map(|outcome| Began::Ended(Box::new(outcome))),
         }
     }
 
@@ -146,6 +97,56 @@ impl Words {
             goes_on
         });
         ends
+    }
+}
+
+/// Begins a command on the shown node.
+fn begin(
+    command: Command,
+    world: &mut World,
+    show: &mut Show,
+    size_of: impl FnOnce(&Path) -> Option<u64>,
+) -> Result<Began, String> {
+    let (host, space) = (show.host(), world.space());
+    let operation = |id, text, size| Ok(Began::Waits(Waits::Operation { id, text, size }));
+    match command {
+        Command::Put { path, name, overwrite } => {
+            let size = size_of(&path).unwrap_or(MADE_UP);
+            let text = name.map_or_else(|| last_of(&path), Ok)?;
+            let name = file_name(&text)?;
+            let there = world.owner_seen_from(host, name.key(space));
+            let held = there.and_then(|owner| record(world, owner, &name));
+            if held.is_some_and(|record| !record.is_deleted()) && !overwrite {
+                return Err(format!("{name} holds other content; --overwrite replaces it"));
+            }
+            operation(world.put(host, &name, size), text, size)
+        }
+        Command::Get { name, .. } => {
+            let file = file_name(&name)?;
+            operation(world.get(host, &file), name, 0)
+        }
+        Command::Rm { name } => {
+            let file = file_name(&name)?;
+            operation(world.remove(host, &file), name, 0)
+        }
+        Command::Lookup { target } => {
+            let key = target::key(&target, space);
+            let id = world.lookup(host, key);
+            show.lookup_begins(id, target.clone(), key);
+            operation(id, target, 0)
+        }
+        Command::Join { contact } => join(world, show, &contact),
+        Command::Leave => {
+            let files = show.node(world).map_or(0, |node| node.files_held().len());
+            match world.host(host).map(Host::state) {
+                Some(State::Up) => {
+                    world.leave(host);
+                    Ok(Began::Waits(Waits::Leave(host, files)))
+                }
+                _ => Err("this node is on no ring; join brings it back".to_owned()),
+            }
+        }
+        other => read(other, world, show).map(|outcome| Began::Ended(Box::new(outcome))),
     }
 }
 
@@ -278,7 +279,7 @@ const fn refusal(command: &Command) -> Option<&'static str> {
 
 /// Every file of the ring once, the newest version of each, with its holders.
 fn ring_files(world: &World, named: &Pattern) -> Outcome {
-    let mut newest: std::collections::BTreeMap<FileName, RingFile> = Default::default();
+    let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
     for node in world.nodes() {
         for file in picture::files(node.files_held(), node.params().space) {
             if !named.matches(file.name.as_str()) {

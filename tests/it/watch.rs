@@ -28,7 +28,7 @@ impl Sim {
 
     /// From the prompt to the panels. What follows Escape at once would be read as
     /// one key with Alt.
-    fn to_panels(&mut self) {
+    fn focus_panels(&mut self) {
         self.screen.key(Key::Escape);
         self.screen.wait_for_text(": to type a command");
     }
@@ -72,7 +72,7 @@ fn a_simulated_ring_stops_steps_loses_a_node_is_cut_and_heals() {
     screen.send(".");
     screen.wait_for("one more happens", |view| number(view, " event") == Some(events + 2));
 
-    sim.to_panels();
+    sim.focus_panels();
     let screen = &mut sim.screen;
     screen.send("3");
     let mut dead = String::new();
@@ -120,7 +120,7 @@ fn a_simulated_ring_stops_steps_loses_a_node_is_cut_and_heals() {
 #[test]
 fn a_large_ring_comes_and_goes_and_a_signal_ends_it() {
     let mut sim = Sim::start(&["watch", "--nodes", "1000", "--churn", "2", "--seed", "1"]);
-    sim.to_panels();
+    sim.focus_panels();
     sim.screen.send(">>>");
     sim.screen.wait_for("hosts die", |view| view.shows(" down") && view.shows("nodes"));
     sim.screen.resize((50, 12));
