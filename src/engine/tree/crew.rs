@@ -183,7 +183,8 @@ impl Crew {
                 counts.total_bytes = counts.total_bytes.saturating_sub(task.size);
             }
             Err(why) => {
-                counts.failed += 1;
+                // What was broken off with all the rest has not failed.
+                counts.failed += u32::from(!self.whole.is_cancelled());
                 self.failed.push((task.number, task.label, why));
             }
         }
@@ -317,8 +318,11 @@ mod tests {
         crew.begin("one".into(), "one", 10, |_| std::future::pending());
         transfers.cancel(1).expect("it is under way");
         assert!(!crew.goes_on());
-        let (_, failed) = crew.finish(true).await;
+        crew.expect(3, 30);
+        let (counts, failed) = crew.finish(true).await;
         assert_eq!(failed, [("one".to_owned(), CANCELLED.to_owned())]);
+        let said = counts.halted("here", "get");
+        assert!(said.starts_with("cancelled: 0 of 3 files are here; the same"), "{said}");
         assert_eq!(transfers.rows()[0].state, TransferState::Cancelled);
         drop(whole);
     }
