@@ -8,6 +8,7 @@
 //! | 1 | [`wire`] | 0 |
 //! | 2 | [`chord`], [`transfer`], [`mesh`], [`registry`] | 0, 1 |
 //! | 3 | [`view`] (0 only), [`store`] (0, `transfer::manifest`) | as named |
+//! | 3 | [`picture`] | 0, [`chord`], [`view`] |
 //! | 4 | [`engine`], [`sim`] | 0–3 |
 //! | 5 | [`ui`] | 0, [`view`] |
 //! | 6 | [`cli`] | all |
@@ -31,6 +32,8 @@ pub mod transfer;
 
 pub mod store;
 pub mod view;
+
+pub mod picture;
 
 pub mod engine;
 pub mod sim;

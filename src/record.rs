@@ -14,6 +14,20 @@ use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
 
+/// How sure the number of a file's copies is, and whether it can grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyCount {
+    /// They were counted.
+    #[default]
+    Known,
+    /// Nobody has said yet who else has one: this node has only just come, or
+    /// come back.
+    Counting,
+    /// They were counted, and no node is left that has room for another one.
+    NoRoom,
+}
+
 /// The BLAKE3 hash of a whole file.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContentHash(pub [u8; 32]);
@@ -123,6 +137,15 @@ impl Record {
     pub const fn is_deleted(&self) -> bool {
         matches!(self.content, Content::Deleted { .. })
     }
+}
+
+/// A node that should hold a copy and has no room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Who.
+    pub full: Peer,
+    /// Who holds the copy in its place; `None`: no other node is there for that.
+    pub stand_in: Option<Peer>,
 }
 
 /// A file that a node shares from its own disk, as the ring remembers it.

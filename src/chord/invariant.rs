@@ -335,4 +335,42 @@ mod tests {
         states[0].successors.reverse();
         assert!(!report(&states).valid_lists);
     }
+
+    /// The definitions to the letter, whatever they cost.
+    fn to_the_letter(members: &Members<'_>) -> (Vec<Peer>, bool, bool) {
+        let id = |peer: &Peer| peer.id(members.space);
+        let returns = |start: &&Peer| {
+            let mut at = members.best.get(start);
+            for _ in 0..members.states.len() {
+                if at == Some(start) {
+                    return true;
+                }
+                at = at.and_then(|peer| members.best.get(peer));
+            }
+            false
+        };
+        let ring: Vec<Peer> = members.states.keys().filter(returns).copied().collect();
+        let between = |from: &Peer, to: &Peer| {
+            ring.iter().any(|peer| peer != to && id(peer).between(id(from), id(to)))
+        };
+        let ordered = ring.iter().all(|from| !between(from, &members.best[from]));
+        let reaches = |start: &Peer| members.follow(*start).iter().any(|peer| ring.contains(peer));
+        let connected = members.states.keys().all(reaches);
+        (ring, ordered, connected)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn large_rings_are_judged_as_the_definitions_say(
+            lists in proptest::collection::vec(proptest::collection::vec(0u16..9, 0..3), 0..9),
+        ) {
+            let states: Vec<NodeState> =
+                (0..).zip(&lists).map(|(digit, list)| state(digit, 0, list)).collect();
+            let members = Members::new(Space::default(), &states);
+            let (ring, ordered, connected) = to_the_letter(&members);
+            proptest::prop_assert_eq!(&members.ring, &ring);
+            proptest::prop_assert_eq!(members.ordered_ring(), ordered);
+            proptest::prop_assert_eq!(members.connected_appendages(), connected);
+        }
+    }
 }

@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Provider, Record, Version};
+use crate::record::{ContentHash, PassedOver, Provider, Record, Version};
 use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
@@ -251,8 +251,8 @@ pub enum Command {
         /// Whether other content may be replaced.
         overwrite: bool,
     },
-    /// The bytes of an upload are durable here: give it a version, commit it
-    /// and have it copied. Replies with [`Reply::Stored`], after
+    /// The bytes of an upload are durable, here or on others: give it a version,
+    /// commit it and have it copied. Replies with [`Reply::Stored`], after
     /// [`Notice::Copies`] for each copy made on the way.
     Commit {
         /// Under this name.
@@ -263,6 +263,9 @@ pub enum Command {
         size: u64,
         /// Whether other content may be replaced.
         overwrite: bool,
+        /// Who has the bytes when there is no room for them here; empty: they
+        /// are here.
+        elsewhere: Vec<Peer>,
     },
     /// Remove a name that this node owns. Replies with [`Reply::Stored`].
     Remove {
@@ -310,10 +313,13 @@ pub enum Reply {
     Stored {
         /// The version.
         version: Version,
-        /// Who holds it durably, this node first.
+        /// Who holds it durably, this node first, if it does.
         holders: Vec<Peer>,
-        /// Copies wanted.
+        /// Copies wanted: of a node without room for it none, if no other one
+        /// is there in its place.
         wanted: u8,
+        /// Who should hold it and has no room, the owner first.
+        passed: Vec<PassedOver>,
     },
     /// The answer to [`Command::Provide`], for each record in order: how many
     /// share that content under that name now.

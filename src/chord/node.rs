@@ -343,7 +343,10 @@ impl Node {
                 successors: self.tables.successors.as_slice().to_vec(),
             },
             Ask::Next { key } if self.standing == Standing::Member => self.next_step(*key),
-            Ask::Inventory { .. } | Ask::Offer { .. } | Ask::MayDrop { .. }
+            Ask::Inventory { .. }
+            | Ask::Offer { .. }
+            | Ask::Entrust { .. }
+            | Ask::MayDrop { .. }
                 if matches!(self.standing, Standing::Member | Standing::Leaving) =>
             {
                 self.files(turn, |files, ring, asks, out| files.ask(ring, from, ask, asks, out))

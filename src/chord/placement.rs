@@ -25,6 +25,14 @@ pub fn placement(space: Space, key: Id, nodes: &[Peer], replicas: u8) -> Vec<Pee
     holders
 }
 
+/// Of these nodes the first of each host: whom to ask for what is a host's and not
+/// one position's.
+pub fn hosts(nodes: &[Peer]) -> Vec<Peer> {
+    let first = nodes.first().copied();
+    let rest = first.map(|me| others(me, nodes.iter().copied()));
+    first.into_iter().chain(rest.into_iter().flatten()).collect()
+}
+
 /// Of these nodes the first of each host other than that of `me`, in their order.
 pub fn others(me: Peer, nodes: impl IntoIterator<Item = Peer>) -> impl Iterator<Item = Peer> {
     let mut hosts = vec![me.address()];

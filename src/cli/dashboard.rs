@@ -10,7 +10,7 @@ use crate::ui;
 use crate::ui::theme::ThemeChoice;
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
-use super::args::ScreenArgs;
+use super::args::{LookArgs, ScreenArgs};
 use super::node::LEAVE_DEADLINE;
 use super::{Failure, log, places};
 
@@ -95,16 +95,35 @@ pub(super) async fn run(
 ) -> Result<ui::Ended, Failure> {
     // A lab ends as a whole: its nodes have nobody to hand files to.
     let leave_deadline = if lab.is_some() { Duration::ZERO } else { LEAVE_DEADLINE };
-    let options = ui::Options {
-        ascii: screen.ascii.then_some(true),
-        theme: theme(screen.theme),
-        history: places::history(),
-        leave_deadline,
-        log_dir: log::directory().map(ToOwned::to_owned),
-        lab,
-        first_message: None,
-    };
+    let options = ui::Options { leave_deadline, lab, ..options(screen.look) };
     ui::run(feeds, options).await.map_err(blamed)
+}
+
+/// Shows one node of a simulation after the other, likewise.
+pub(super) async fn run_simulation(
+    feed: ui::Feed,
+    look: LookArgs,
+    simulation: mpsc::Sender<ui::SimulationRequest>,
+    first_message: String,
+) -> Result<ui::Ended, Failure> {
+    let options = ui::Options {
+        leave_deadline: Duration::ZERO,
+        simulation: Some(simulation),
+        first_message: Some(first_message),
+        ..options(look)
+    };
+    ui::run(vec![feed], options).await.map_err(blamed)
+}
+
+/// What all dashboards have in common.
+fn options(look: LookArgs) -> ui::Options {
+    ui::Options {
+        ascii: look.ascii.then_some(true),
+        theme: theme(look.theme),
+        history: places::history(),
+        log_dir: log::directory().map(ToOwned::to_owned),
+        ..ui::Options::default()
+    }
 }
 
 /// Shows the dashboard of registries, likewise.
@@ -113,8 +132,8 @@ pub(super) async fn run_registries(
     screen: ScreenArgs,
 ) -> Result<ui::Ended, Failure> {
     let options = ui::registry::Options {
-        ascii: screen.ascii.then_some(true),
-        theme: theme(screen.theme),
+        ascii: screen.look.ascii.then_some(true),
+        theme: theme(screen.look.theme),
         log_dir: log::directory().map(ToOwned::to_owned),
     };
     ui::registry::run(feeds, options).await.map_err(blamed)

@@ -99,6 +99,7 @@ fn node(space: Space, peer: &Peer) -> Value {
 fn info(info: &Info) -> Value {
     let space = info.space;
     let successors: Vec<_> = info.successors.iter().map(|peer| node(space, peer)).collect();
+    let places: Vec<_> = info.positions.iter().map(|peer| space.show(peer.id(space))).collect();
     json!({
         "id": space.show(info.me.id(space)),
         "address": info.me.address().to_string(),
@@ -107,6 +108,7 @@ fn info(info: &Info) -> Value {
         "replicas": info.replicas,
         "predecessor": info.predecessor.map(|peer| node(space, &peer)),
         "successors": successors,
+        "places": places,
         "version": info.version,
     })
 }
@@ -259,7 +261,7 @@ mod tests {
     use super::*;
     use crate::id::Id;
     use crate::name::FileName;
-    use crate::record::{ContentHash, Version};
+    use crate::record::{ContentHash, CopyCount, Version};
     use crate::view::{LinkKind, Role, Trust};
 
     fn peer(port: u16) -> Peer {
@@ -268,6 +270,7 @@ mod tests {
 
     fn row() -> FileRow {
         FileRow {
+            count: CopyCount::Known,
             name: FileName::new("SkyShip.jpg").expect("a name"),
             key: Id::new(189),
             size: 5,
@@ -322,11 +325,13 @@ mod tests {
             predecessor: None,
             successors: vec![peer(2002)],
             version: "0.1.0".into(),
+            positions: vec![peer(2000)],
         };
         let mut expected = json!({
             "id": "466", "address": "127.0.0.1:2000", "ring": "chordal", "bits": 10,
             "replicas": 3, "predecessor": null,
             "successors": [{ "id": "495", "address": "127.0.0.1:2002" }],
+            "places": ["466"],
             "version": "0.1.0",
         });
         assert_eq!(shape(&Outcome::Info(info.clone())), expected);

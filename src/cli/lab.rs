@@ -34,12 +34,14 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
     if !args.screen.headless {
         dashboard::needs_terminal()?;
     }
+    args.ring.check().map_err(Failure::Usage)?;
     let directory = Directory::new(args.data_dir)?;
     let stderr = args.screen.headless.then_some(args.screen.log_format);
     let _log = log::start(directory.path.join("log"), stderr)?;
     let pattern = Config {
         params: node::params(&args.ring),
         successors: usize::from(args.ring.successors),
+        vnodes: args.ring.vnodes,
         stabilize: args.ring.stabilize,
         data_dir: Some(directory.path.clone()),
         download_dir: args.download_dir,

@@ -35,6 +35,7 @@ const UNHANDED: &str = "ended at once, by a second signal: not every file may ha
 /// Runs a node until it is told to end.
 pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
     let listen = args.listen().map_err(|error| Failure::Usage(error.to_string()))?;
+    args.ring.check().map_err(Failure::Usage)?;
     if !args.screen.headless {
         dashboard::needs_terminal()?;
     }
@@ -54,6 +55,7 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         reshare: !args.no_reshare,
         params: params(&args.ring),
         successors: usize::from(args.ring.successors),
+        vnodes: args.ring.vnodes,
         stabilize: args.ring.stabilize,
         data_dir,
         download_dir: args.download_dir,

@@ -7,18 +7,31 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::engine::client::Progress;
 use crate::limits::EAGER_BYTES;
-use crate::view::text::{bytes, clean, duration};
-use crate::view::{TransferRow, TransferState};
+use crate::view::text::{bytes, clean, duration, goes_on};
+use crate::view::{TransferKind, TransferRow, TransferState};
 
 /// Lines for files at the most: a small terminal shows them all.
 const FILES_SHOWN: usize = 8;
 
-/// Cells of a name; of a longer one its end.
+/// Cells of a name, a third of the line within these bounds; of a longer one its
+/// end.
 const NAME_CELLS: usize = 32;
+const LEAST_NAME_CELLS: usize = 12;
+
+/// Cells of a bar.
+const BAR: usize = 20;
+const LEAST_BAR: usize = 6;
+
+/// Cells of a line beside its name, its bar and its words, with one to spare:
+/// some terminals go to the next line when the last one is taken.
+const AROUND_BAR: usize = " [] 100 %  ".len();
+
+/// Cells of a line where the terminal does not say.
+const CELLS: usize = 80;
 
 /// Sources that are named with their share; of the others their number.
 const SOURCES_SHOWN: usize = 4;
@@ -33,10 +46,6 @@ const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// How often what has no bytes to count shows that it lives.
 const TICK: Duration = Duration::from_millis(200);
 
-/// With a share of a whole, and without one.
-const WITH_BAR: &str = "{prefix} [{bar:20}] {percent:>3} % {wide_msg}";
-const WITHOUT_BAR: &str = "{spinner} {wide_msg}";
-
 /// The lines of one command.
 #[derive(Debug)]
 pub(super) struct Bars {
@@ -47,6 +56,8 @@ pub(super) struct Bars {
     moved: BTreeMap<u64, (u64, Instant)>,
     /// Since when each file has been at work.
     seen: BTreeMap<u64, Instant>,
+    /// It was said that the command goes on where an earlier attempt ended.
+    went_on: bool,
 }
 
 impl Bars {
@@ -64,15 +75,23 @@ impl Bars {
         let all = MultiProgress::with_draw_target(target);
         let first = Bar::new(&all);
         let (files, moved, seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Bars { all, first, files, moved, seen }
+        Bars { all, first, files, moved, seen, went_on: false }
     }
 
     /// Shows how far the command is.
     pub(super) fn follow(&mut self, progress: &Progress, now: Instant) {
+        let cells = crossterm::terminal::size().map_or(CELLS, |(columns, _)| columns.into());
+        if let Some(row) = progress.transfer.as_ref().filter(|_| progress.there > 0)
+            && !self.went_on
+        {
+            self.went_on = true;
+            // Without a terminal there is nowhere to say it; the outcome does.
+            let _ = self.all.println(goes_on(&row.name, progress.there, row.total));
+        }
         match &progress.transfer {
             Some(row) => {
                 let words = self.words(row, &progress.phase, now);
-                self.first.show(row, words);
+                self.first.show(row, words, cells);
             }
             None => self.first.spin(progress.phase.clone()),
         }
@@ -96,7 +115,7 @@ impl Bars {
         for (row, phase) in shown {
             let words = self.words(row, phase, now);
             let bar = self.files.entry(row.number).or_insert_with(|| Bar::new(&self.all));
-            bar.show(row, words);
+            bar.show(row, words, cells);
         }
         let at_work = |number: &u64| {
             let first = progress.transfer.as_ref().map(|row| row.number);
@@ -113,7 +132,7 @@ impl Bars {
         self.files.clear();
     }
 
-    fn words(&mut self, row: &TransferRow, phase: &str, now: Instant) -> String {
+    fn words(&mut self, row: &TransferRow, phase: &str, now: Instant) -> Vec<Word> {
         let (moved, since) = self.moved.entry(row.number).or_insert((row.done, now));
         if *moved != row.done {
             (*moved, *since) = (row.done, now);
@@ -126,81 +145,158 @@ impl Bars {
 #[derive(Debug)]
 struct Bar {
     line: ProgressBar,
-    counts: Option<bool>,
+    shape: Option<Shape>,
+}
+
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// There is nothing to count.
+    Spinner,
+    /// A share of a whole, in so many cells.
+    Bar(usize),
 }
 
 impl Bar {
     fn new(all: &MultiProgress) -> Bar {
-        Bar { line: all.add(ProgressBar::new(0)), counts: None }
+        Bar { line: all.add(ProgressBar::new(0)), shape: None }
     }
 
-    fn show(&mut self, row: &TransferRow, words: String) {
+    fn show(&mut self, row: &TransferRow, words: Vec<Word>, cells: usize) {
+        let Line { name, bar, words } = Line::of(row, words, cells);
         if row.total == 0 {
-            return self.spin(format!("{} {words}", name(row)));
+            return self.spin(format!("{name} {words}"));
         }
-        self.style(true);
-        self.line.set_prefix(name(row));
+        self.draw(Shape::Bar(bar));
+        self.line.set_prefix(name);
         self.line.set_length(row.total);
         self.line.set_position(row.done.min(row.total));
         self.line.set_message(words);
     }
 
     fn spin(&mut self, words: String) {
-        self.style(false);
+        self.draw(Shape::Spinner);
         self.line.set_message(words);
     }
 
-    fn style(&mut self, counts: bool) {
-        if self.counts == Some(counts) {
+    fn draw(&mut self, shape: Shape) {
+        if self.shape == Some(shape) {
             return;
         }
-        self.counts = Some(counts);
-        let template = if counts { WITH_BAR } else { WITHOUT_BAR };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        self.shape = Some(shape);
+        let template = match shape {
+            Shape::Spinner => "{spinner} {wide_msg}".to_owned(),
+            Shape::Bar(cells) => {
+                format!("{{prefix}} [{{bar:{cells}}}] {{percent:>3}} % {{wide_msg}}")
+            }
+        };
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             self.line.set_style(style.progress_chars("=> "));
         }
-        if counts {
-            self.line.disable_steady_tick();
-        } else {
-            self.line.enable_steady_tick(TICK);
+        match shape {
+            Shape::Bar(_) => self.line.disable_steady_tick(),
+            Shape::Spinner => self.line.enable_steady_tick(TICK),
         }
     }
 }
 
 /// What is said behind a transfer's bar; `still`: how long no byte has come.
-fn words(row: &TransferRow, phase: &str, still: Duration) -> String {
+fn words(row: &TransferRow, phase: &str, still: Duration) -> Vec<Word> {
     let mut words = Vec::new();
+    let mut say = |weight, forms| words.push(Word { weight, forms });
     if let Some(files) = row.files {
-        words.push(format!("{}/{} files", files.done, files.total));
+        say(Weight::State, vec![format!("{}/{} files", files.done, files.total)]);
         if files.failed > 0 {
-            words.push(format!("{} failed", files.failed));
+            say(Weight::State, vec![format!("{} failed", files.failed)]);
         }
     }
     let moving = row.total > 0 && row.done < row.total;
     match row.state {
-        TransferState::Queued => words.push("waiting for its turn".to_owned()),
-        TransferState::Paused => words.push("paused".to_owned()),
+        TransferState::Queued => say(Weight::State, vec!["waiting for its turn".to_owned()]),
+        TransferState::Paused => say(Weight::State, vec!["paused".to_owned()]),
         TransferState::Running if moving => {
             if row.files.is_none() && phase == "hashing" {
-                words.push(phase.to_owned());
+                say(Weight::State, vec![phase.to_owned()]);
             }
-            words.push(format!("{}/{}", bytes(row.done), bytes(row.total)));
+            say(Weight::Bytes, vec![format!("{}/{}", bytes(row.done), bytes(row.total))]);
             if still >= STALLED_AFTER {
-                words.push("stalled".to_owned());
+                say(Weight::State, vec!["stalled".to_owned()]);
             } else if row.rate > 0 {
-                words.push(format!("{}/s", bytes(row.rate)));
+                say(Weight::Rate, vec![format!("{}/s", bytes(row.rate))]);
                 let seconds = (row.total - row.done).div_ceil(row.rate);
-                words.push(format!("{} left", remaining(seconds)));
+                say(Weight::Left, vec![format!("{} left", remaining(seconds))]);
             }
-            let sources = sources(&row.peers);
-            if !sources.is_empty() {
-                words.push(sources);
+            if row.kind == TransferKind::Download {
+                let forms = (1..=SOURCES_SHOWN).rev().map(|most| sources(&row.peers, most));
+                say(Weight::Sources, forms.collect());
             }
         }
-        _ if row.files.is_none() || row.total == 0 => words.push(phase.to_owned()),
+        _ if row.files.is_none() || row.total == 0 => say(Weight::State, vec![phase.to_owned()]),
         _ => {}
     }
-    words.join(", ")
+    words.retain(|word| word.forms.iter().all(|form| !form.is_empty()));
+    words
+}
+
+/// One thing that a line tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Word {
+    weight: Weight,
+    /// How it can be said, the longest first.
+    forms: Vec<String>,
+}
+
+/// What is left out first where a line is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    Sources,
+    Left,
+    Rate,
+    Bytes,
+    State,
+}
+
+/// As many words as fit into so many cells, each whole: the lightest goes first,
+/// and says less before it goes.
+fn fitting(mut words: Vec<Word>, room: usize) -> String {
+    loop {
+        let said: Vec<&str> =
+            words.iter().filter_map(|word| word.forms.first()).map(String::as_str).collect();
+        let line = said.join(", ");
+        if line.width() <= room {
+            return line;
+        }
+        // Of two alike the last one.
+        let light = words.iter().enumerate().rev().min_by_key(|(_, word)| word.weight);
+        let Some((at, _)) = light else { return line };
+        words[at].forms.remove(0);
+        if words[at].forms.is_empty() {
+            words.remove(at);
+        }
+    }
+}
+
+/// What one line shows, by the cells that it has.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    name: String,
+    /// Cells of the bar.
+    bar: usize,
+    words: String,
+}
+
+impl Line {
+    /// A narrow line has a shorter name and a shorter bar before it says less.
+    fn of(row: &TransferRow, words: Vec<Word>, cells: usize) -> Line {
+        let name = name(row, (cells / 3).clamp(LEAST_NAME_CELLS, NAME_CELLS));
+        let all = words.iter().filter_map(|word| word.forms.first());
+        let wanted: usize = all.map(|word| word.width() + 2).sum();
+        // The last word has no comma behind it.
+        let room = cells.saturating_sub(name.width() + AROUND_BAR);
+        let bar = room.saturating_sub(wanted.saturating_sub(2)).clamp(LEAST_BAR, BAR);
+        let words = fitting(words, room.saturating_sub(bar));
+        Line { name, bar, words }
+    }
 }
 
 /// An estimate in seconds, without the decimal that it does not have.
@@ -211,13 +307,14 @@ fn remaining(seconds: u64) -> String {
     duration(Duration::from_secs(seconds))
 }
 
-/// `:2004 68% :2001 32%`: who delivers how much; with hosts where they differ.
-fn sources(peers: &[(SocketAddr, u64)]) -> String {
+/// `:2004 68% :2001 32%`: who delivers how much, so many of them and how many
+/// more; with hosts where they differ.
+fn sources(peers: &[(SocketAddr, u64)], most: usize) -> String {
     let sum: u64 = peers.iter().map(|(_, part)| part).sum();
     let one_host = peers.windows(2).all(|pair| pair[0].0.ip() == pair[1].0.ip());
     let mut order: Vec<_> = peers.iter().filter(|(_, part)| *part > 0).collect();
     order.sort_by_key(|(address, part)| (std::cmp::Reverse(*part), *address));
-    let shown = order.iter().take(SOURCES_SHOWN).map(|(address, part)| {
+    let shown = order.iter().take(most).map(|(address, part)| {
         let share = part.saturating_mul(100) / sum.max(1);
         if one_host {
             format!(":{} {share}%", address.port())
@@ -226,21 +323,21 @@ fn sources(peers: &[(SocketAddr, u64)]) -> String {
         }
     });
     let mut words: Vec<String> = shown.collect();
-    if order.len() > SOURCES_SHOWN {
-        words.push(format!("+{}", order.len() - SOURCES_SHOWN));
+    if order.len() > most {
+        words.push(format!("+{}", order.len() - most));
     }
     words.join(" ")
 }
 
-/// A transfer's name: of a long one its end, which tells more.
-fn name(row: &TransferRow) -> String {
+/// A transfer's name: of a long one its end, which tells more, in `most` cells.
+fn name(row: &TransferRow, most: usize) -> String {
     let text = clean(&row.name);
     let cells = |c: char| c.width().unwrap_or(0);
     let indent = if row.part_of.is_some() { "  " } else { "" };
-    if text.chars().map(cells).sum::<usize>() <= NAME_CELLS {
+    if text.width() <= most {
         return format!("{indent}{text}");
     }
-    let mut room = NAME_CELLS - 1;
+    let mut room = most.saturating_sub(1);
     let fits = |c: &char| {
         let fits = cells(*c) <= room;
         room = room.saturating_sub(cells(*c));
@@ -254,7 +351,7 @@ fn name(row: &TransferRow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::{FileCount, TransferKind};
+    use crate::view::FileCount;
 
     fn row(number: u64, done: u64, total: u64) -> TransferRow {
         TransferRow {
@@ -273,6 +370,11 @@ mod tests {
         }
     }
 
+    /// Everything that a line would say.
+    fn everything(row: &TransferRow, phase: &str, still: Duration) -> String {
+        fitting(words(row, phase, still), usize::MAX)
+    }
+
     fn at(port: u16) -> SocketAddr {
         ([127, 0, 0, 1], port).into()
     }
@@ -281,18 +383,48 @@ mod tests {
     fn a_line_tells_bytes_rate_time_and_the_share_of_each_source() {
         let peers = vec![(at(2001), 320), (at(2004), 680), (at(2007), 0)];
         let row = TransferRow { rate: 500, peers, ..row(1, 1_000, 4_000) };
-        let said = words(&row, "receiving", Duration::ZERO);
-        assert_eq!(said, "1.0 kB/4.0 kB, 500 B/s, 6 s left, :2004 68% :2001 32%");
+        let line = everything(&row, "receiving", Duration::ZERO);
+        assert_eq!(line, "1.0 kB/4.0 kB, 500 B/s, 6 s left, :2004 68% :2001 32%");
         let elsewhere = [(at(2001), 1), (([10, 0, 0, 1], 2001).into(), 1)];
-        assert_eq!(sources(&elsewhere), "10.0.0.1:2001 50% 127.0.0.1:2001 50%");
+        assert_eq!(sources(&elsewhere, 4), "10.0.0.1:2001 50% 127.0.0.1:2001 50%");
         let many: Vec<_> = (1..=7).map(|port| (at(port), 1)).collect();
-        assert!(sources(&many).ends_with(":4 14% +3"), "{}", sources(&many));
+        assert!(sources(&many, 4).ends_with(":4 14% +3"), "{}", sources(&many, 4));
+        assert_eq!(sources(&many, 1), ":1 14% +6");
+        let put = TransferRow { kind: TransferKind::Upload, ..row };
+        assert!(!everything(&put, "sending", Duration::ZERO).contains('%'), "that has a target");
+    }
+
+    #[test]
+    fn a_short_line_says_less_but_cuts_no_word() {
+        let peers = vec![(at(2001), 320), (at(2004), 680), (at(2007), 40)];
+        let name = "a rather long name of a film that somebody has put.mkv".to_owned();
+        let row = TransferRow { rate: 500, peers, name, ..row(1, 1_000, 4_000) };
+        let line = |cells| Line::of(&row, words(&row, "", Duration::ZERO), cells);
+        let all = "1.0 kB/4.0 kB, 500 B/s, 6 s left, :2004 65% :2001 30% :2007 3%";
+        assert_eq!((line(140).bar, line(140).words.as_str()), (BAR, all));
+        assert_eq!((line(112).bar < BAR, line(112).words.as_str()), (true, all));
+        assert_eq!(line(100).words, "1.0 kB/4.0 kB, 500 B/s, 6 s left, :2004 65% +2");
+        assert_eq!(line(80).words, "1.0 kB/4.0 kB, 500 B/s, 6 s left");
+        assert_eq!(line(60).words, "1.0 kB/4.0 kB, 500 B/s");
+        assert_eq!(line(50).words, "1.0 kB/4.0 kB");
+        assert_eq!(line(60).name.width(), 20, "a third");
+        assert_eq!(line(0).words, "");
+        for cells in 30..200 {
+            let Line { name, bar, words } = line(cells);
+            let drawn = format!("{name} [{}] 100 % {words}", "=".repeat(bar));
+            assert!(drawn.width() < cells, "{cells}: {drawn}");
+            assert!(all.starts_with(&words) || words.ends_with("% +1") || words.ends_with("% +2"));
+        }
+        let files = Some(FileCount { done: 12, failed: 1, total: 40 });
+        let row = TransferRow { files, ..row };
+        let line = Line::of(&row, words(&row, "", Duration::ZERO), 60);
+        assert_eq!(line.words, "12/40 files, 1 failed");
     }
 
     #[test]
     fn a_line_tells_what_is_done_where_no_bytes_move() {
         let still = Duration::from_secs(9);
-        let said = |row: &TransferRow, phase| words(row, phase, still);
+        let said = |row: &TransferRow, phase| everything(row, phase, still);
         assert_eq!(said(&row(1, 0, 0), "looking up"), "looking up");
         assert_eq!(said(&row(1, 5, 10), "receiving"), "5 B/10 B, stalled");
         let with = |state| TransferRow { state, ..row(1, 5, 10) };
@@ -301,27 +433,27 @@ mod tests {
         let securing = with(TransferState::Securing { copies: 2, wanted: 3 });
         assert_eq!(said(&securing, "securing copies 2/3"), "securing copies 2/3");
         let hashing = TransferRow { rate: 5, ..row(1, 5, 10) };
-        let said = words(&hashing, "hashing", Duration::ZERO);
-        assert_eq!(said, "hashing, 5 B/10 B, 5 B/s, 1 s left");
+        let hashing = everything(&hashing, "hashing", Duration::ZERO);
+        assert_eq!(hashing, "hashing, 5 B/10 B, 5 B/s, 1 s left");
     }
 
     #[test]
     fn a_directory_counts_its_files() {
         let files = Some(FileCount { done: 12, failed: 1, total: 40 });
         let row = TransferRow { files, rate: 10, ..row(1, 50, 100) };
-        let said = words(&row, "receiving", Duration::ZERO);
-        assert_eq!(said, "12/40 files, 1 failed, 50 B/100 B, 10 B/s, 5 s left");
+        let line = everything(&row, "receiving", Duration::ZERO);
+        assert_eq!(line, "12/40 files, 1 failed, 50 B/100 B, 10 B/s, 5 s left");
     }
 
     #[test]
     fn a_long_name_is_shown_by_its_end() {
         let long = TransferRow { name: format!("{}/空.jpg", "d".repeat(60)), ..row(1, 0, 0) };
-        let shown = name(&long);
+        let shown = name(&long, NAME_CELLS);
         assert!(shown.starts_with("…d") && shown.ends_with("/空.jpg"), "{shown}");
         let cells: usize = shown.chars().filter_map(UnicodeWidthChar::width).sum();
         assert_eq!(cells, NAME_CELLS);
         let part = TransferRow { part_of: Some(1), ..row(2, 0, 0) };
-        assert_eq!(name(&part), "  dir/2");
+        assert_eq!(name(&part, NAME_CELLS), "  dir/2");
     }
 
     #[test]
@@ -333,6 +465,7 @@ mod tests {
         let mut progress = Progress {
             phase: "receiving".into(),
             transfer: Some(row(1, 2, 8)),
+            there: 1,
             files: (2..30).map(file).collect(),
         };
         bars.follow(&progress, now);
@@ -354,6 +487,7 @@ mod tests {
         let progress = Progress {
             phase: "receiving".into(),
             transfer: Some(row(1, 2, 8)),
+            there: 0,
             files: vec![(small, String::new())],
         };
         bars.follow(&progress, now);
@@ -368,6 +502,6 @@ mod tests {
         let phase = "searching: 12 nodes, 3 files".to_owned();
         bars.follow(&Progress { phase: phase.clone(), ..Progress::default() }, Instant::now());
         assert_eq!(bars.first.line.message(), phase);
-        assert_eq!(bars.first.counts, Some(false));
+        assert_eq!(bars.first.shape, Some(Shape::Spinner));
     }
 }

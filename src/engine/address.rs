@@ -7,6 +7,7 @@ use tokio::net::lookup_host;
 
 use crate::id::Space;
 use crate::peer::Peer;
+use crate::view::target;
 use crate::view::text::quoted;
 
 /// Finds the peer that `text` means, among the members known and beyond them.
@@ -19,7 +20,7 @@ pub(super) async fn resolve(
     space: Space,
     members: &[Peer],
 ) -> Result<Peer, String> {
-    if let Some(peer) = known(text, space, members)? {
+    if let Some(peer) = target::member(text, space, members)? {
         return Ok(peer);
     }
     let port = text.strip_prefix(':').unwrap_or(text);
@@ -42,34 +43,6 @@ pub(super) async fn resolve(
         "{} is no peer: give an address (127.0.0.1:2000), a port, or the start of a node's id",
         quoted(text)
     ))
-}
-
-fn known(text: &str, space: Space, members: &[Peer]) -> Result<Option<Peer>, String> {
-    let id = |peer: &Peer| space.show(peer.id(space));
-    if let Some(peer) = members.iter().find(|peer| peer.to_string() == text || id(peer) == text) {
-        return Ok(Some(*peer));
-    }
-    let port = text.strip_prefix(':').unwrap_or(text);
-    let by_port: Vec<&Peer> =
-        members.iter().filter(|peer| peer.address().port().to_string() == port).collect();
-    if let [peer] = by_port.as_slice() {
-        return Ok(Some(**peer));
-    }
-    if text.is_empty() || !text.chars().all(|c| c.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
-    let by_prefix: Vec<&Peer> = members.iter().filter(|peer| id(peer).starts_with(text)).collect();
-    match by_prefix.as_slice() {
-        [] => Ok(None),
-        [peer] => Ok(Some(**peer)),
-        // A port number may well begin like several ids.
-        _ if port.parse::<u16>().is_ok_and(|port| port >= 1024) => Ok(None),
-        several => {
-            let ids: Vec<String> = several.iter().map(|peer| id(peer)).collect();
-            let (text, ids) = (quoted(text), ids.join(", "));
-            Err(format!("{text} could be any of {ids}; write more of the id"))
-        }
-    }
 }
 
 /// The member at an address, or the address's first identity.

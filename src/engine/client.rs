@@ -16,7 +16,7 @@ use super::access::{self, Access, Outside, client_hello};
 use super::commands::{self, file_name};
 use super::cuts::Cuts;
 use super::data::DataPlane;
-use super::files::{self, Phases};
+use super::files::{self, CANCELLED, Phases};
 use super::get;
 use super::idle::Idle;
 use super::limits::Limits;
@@ -24,11 +24,12 @@ use super::lines::Lines;
 use super::mesh::words;
 use super::scan::{self, Scanner};
 use super::search;
-use super::transfers::Transfers;
+use super::transfers::{Shown, Transfers};
 use super::tree::{self, Source, Tree};
 use super::trust::Reputations;
 
-/// How often `progress` is called while bytes move.
+/// How often `progress` is called while bytes move, and how often those are
+/// stopped that begin after an interruption.
 const PROGRESS: Duration = Duration::from_millis(100);
 
 /// How far a command has come, for progress bars.
@@ -39,6 +40,8 @@ pub struct Progress {
     pub phase: String,
     /// The transfer of the command; `None` where no bytes are counted.
     pub transfer: Option<TransferRow>,
+    /// Bytes of it that were there when it began: an earlier attempt left them.
+    pub there: u64,
     /// Of a directory: its files that are at work, each with what is done.
     pub files: Vec<(TransferRow, String)>,
 }
@@ -96,7 +99,6 @@ pub async fn scan(
 #[derive(Clone, Debug)]
 pub struct Client {
     access: Access,
-    cuts: Cuts,
     transfers: Transfers,
     download_dir: PathBuf,
     interrupted: CancellationToken,
@@ -190,21 +192,26 @@ async fn enter(options: &Options) -> Result<Client, String> {
     let over = CancellationToken::new();
     tokio::spawn({
         let (over, interrupted) = (over.clone(), options.interrupted.clone());
-        let (transfers, cuts) = (transfers.clone(), cuts.clone());
+        let transfers = transfers.clone();
         async move {
-            tokio::select! {
-                () = over.cancelled() => {}
-                () = interrupted.cancelled() => {
-                    // Nothing else reaches a thread that waits for bytes.
+            let stop = async {
+                interrupted.cancelled().await;
+                loop {
+                    // Nothing else reaches a thread that waits for bytes. Again
+                    // and again: a transfer may have begun since.
                     transfers.cancel_all();
                     cuts.cut_all();
+                    tokio::time::sleep(PROGRESS).await;
                 }
+            };
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = stop => {}
             }
         }
     });
     Ok(Client {
         access,
-        cuts,
         transfers,
         download_dir: options.download_dir.clone(),
         interrupted: options.interrupted.clone(),
@@ -224,11 +231,11 @@ async fn act(
     let report = || {
         let (phase, shown) = (phases.get(), client.transfers.shown());
         let mut now = Progress { phase, ..Progress::default() };
-        for (row, phase) in shown {
+        for Shown { row, phase, there } in shown {
             match row.part_of {
                 Some(_) if row.ended_ms.is_none() => now.files.push((row, phase)),
                 Some(_) => {}
-                None => (now.phase, now.transfer) = (phase, Some(row)),
+                None => (now.phase, now.transfer, now.there) = (phase, Some(row), there),
             }
         }
         if !now.phase.is_empty() {
@@ -244,11 +251,6 @@ async fn act(
             while stopped.recv_timeout(PROGRESS) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
             {
                 report();
-                if options.interrupted.is_cancelled() {
-                    // Again and again: a transfer may have begun since.
-                    client.transfers.cancel_all();
-                    client.cuts.cut_all();
-                }
             }
             report();
         });
@@ -256,11 +258,17 @@ async fn act(
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
         drop(stop);
         if options.interrupted.is_cancelled() {
-            result.or(Err(INTERRUPTED.to_owned()))
+            result.map_err(|why| interrupted(&why))
         } else {
             result
         }
     })
+}
+
+/// How an interrupted command ended. What was cancelled by that may have said how
+/// far it was.
+fn interrupted(why: &str) -> String {
+    format!("{INTERRUPTED}{}", why.strip_prefix(CANCELLED).unwrap_or_default())
 }
 
 /// Nobody watches.
@@ -305,5 +313,21 @@ impl Current {
 impl Phases for Current {
     fn phase(&self, phase: &str) {
         phase.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_interrupts_is_told_how_far_it_was_and_nothing_of_what_broke_by_that() {
+        let halted = "cancelled: 3 of 9 files are stored; the same put goes on where it was";
+        assert_eq!(
+            interrupted(halted),
+            "interrupted: 3 of 9 files are stored; the same put goes on where it was"
+        );
+        assert_eq!(interrupted(CANCELLED), INTERRUPTED);
+        assert_eq!(interrupted("127.0.0.1:2000: broken pipe"), INTERRUPTED);
     }
 }

@@ -7,13 +7,13 @@ use tokio::sync::mpsc;
 
 use crate::chord::invariant::{Members, NodeState};
 use crate::chord::{self, Failure, Reply};
-use crate::id::{Id, Space};
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
+use crate::picture;
 use crate::view::outcome::Info;
 use crate::view::text::quoted;
-use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind};
+use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind, target};
 use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
 
@@ -26,7 +26,6 @@ use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
 use super::provide;
-use super::publish;
 use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
@@ -68,11 +67,8 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             }
             let name = files::name_for(&path, name.as_deref())?;
             let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
-            let put = async || {
-                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                files::put(&access, &path, name, overwrite, &transfer, &transfer).await
-            };
-            let result = put().await;
+            let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
+            let result = in_turn(&transfer, Box::pin(put)).await;
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
@@ -85,21 +81,15 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             }
             let place = files::place_for(to.as_ref(), &shared.download_dir)?;
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let get = async || {
-                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                get::get(&access, &name, &place, &transfer, &transfer).await
-            };
-            let got = get().await;
+            let get = get::get(&access, &name, &place, &transfer, &transfer);
+            let got = in_turn(&transfer, Box::pin(get)).await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Request { name, peer, to, no_reshare } => {
             let place = files::place_for(to.as_ref(), &shared.download_dir)?;
             let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
-            let get = async || {
-                transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
-                get::request(&access, &name, &peer, &place, &transfer, &transfer).await
-            };
-            let got = get().await;
+            let get = get::request(&access, &name, &peer, &place, &transfer, &transfer);
+            let got = in_turn(&transfer, Box::pin(get)).await;
             fetched(shared, transfer, got, !no_reshare).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
@@ -116,6 +106,15 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
     }
+}
+
+/// Some work, once it is the turn of its transfer.
+async fn in_turn<T>(
+    transfer: &Transfer,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+    work.await
 }
 
 /// What a directory is put and got with.
@@ -152,12 +151,12 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Fingers => fingers(access).await,
         Command::Ring => {
             let states = walk(access).await?;
-            let health = publish::summarise(&Members::new(space, &states).report());
+            let health = picture::health(&Members::new(space, &states).report());
             let members = states.into_iter().map(|state| state.peer).collect();
             Ok(Outcome::Ring { members, health, space })
         }
         Command::Lookup { target } => {
-            let key = key_of(&target, space);
+            let key = target::key(&target, space);
             let trace = access.lookup(key, Some(target.clone())).await?;
             let hops = trace.hops.into_iter().map(|(peer, micros)| Hop { peer, micros }).collect();
             Ok(Outcome::Lookup { text: target, key, owner: trace.owner, hops, space })
@@ -244,6 +243,11 @@ async fn info(access: &Access) -> Result<Outcome, String> {
             predecessor: node.predecessor,
             successors: node.successors,
             version: node.version,
+            positions: node
+                .positions
+                .iter()
+                .map(|index| Peer::new(node.peer.address(), *index))
+                .collect(),
         })),
         other => Err(unexpected(other)),
     }
@@ -272,7 +276,7 @@ async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
     let members = members_of(access).await?;
     let member = access.member();
     let peer = address::resolve(text, member.address(), access.space(), &members).await?;
-    if peer == member {
+    if peer.address() == member.address() {
         let began = Instant::now();
         access.request(member.address(), Request::Info).await?;
         return Ok(Outcome::Pong { peer, micros: began.elapsed().as_micros() as u64 });
@@ -298,7 +302,8 @@ async fn walk(access: &Access) -> Result<Vec<NodeState>, String> {
     let mut asked = 0;
     while let Some(&peer) = known.get(asked) {
         asked += 1;
-        if let Ok(Response::Info(node)) = access.request(peer.address(), Request::Info).await
+        let request = Request::Position { index: peer.index() };
+        if let Ok(Response::Info(node)) = access.request(peer.address(), request).await
             && node.member
             && node.peer == peer
         {
@@ -317,15 +322,6 @@ async fn walk(access: &Access) -> Result<Vec<NodeState>, String> {
     let space = access.space();
     states.sort_by_key(|state| (state.peer.id(space), state.peer));
     Ok(states)
-}
-
-/// A key as a person writes it: a number of the space, or a file's name.
-fn key_of(text: &str, space: Space) -> Id {
-    let full_width = space.bits() <= 32 || text.len() == usize::from(space.bits()).div_ceil(4);
-    full_width.then(|| space.parse(text)).flatten().unwrap_or_else(|| match FileName::new(text) {
-        Ok(name) => name.key(space),
-        Err(_) => space.hash(text),
-    })
 }
 
 /// A name that a person typed.
@@ -379,20 +375,4 @@ struct NoPhases;
 
 impl Phases for NoPhases {
     fn phase(&self, _: &str) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_of_the_space_is_a_key_and_anything_else_a_name() {
-        let space = Space::default();
-        assert_eq!(key_of("189", space), Id::new(189));
-        assert_eq!(key_of("SkyShip.jpg", space), Id::new(189));
-        assert_eq!(key_of("1024", space), space.hash("1024"));
-        let wide = Space::new(64).expect("allowed");
-        assert_eq!(key_of("cafe", wide), wide.hash("cafe"));
-        assert_eq!(key_of("000000000000cafe", wide), Id::new(0xcafe));
-    }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::view::TransferKind;
 use crate::wire::codec;
 use crate::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
 
@@ -22,6 +23,7 @@ use super::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
 use super::cuts::{Cuts, Cutter, Registered};
 use super::idle::Idle;
 use super::limits::{Limiter, Limits};
+use super::shared::Shared;
 use super::transfers::{Cancelled, Transfer};
 
 /// A side that neither sends nor takes a byte for this long is gone. Long
@@ -313,9 +315,20 @@ impl DataConnection {
         transfer.goes_over(self.registered.cutter());
     }
 
-    /// The other side's address.
-    pub(super) fn remote(&self) -> Option<SocketAddr> {
-        self.stream.peer_addr().ok()
+    /// Opens the transfer of what comes or goes over this connection.
+    pub(super) fn opens(
+        &self,
+        shared: &Shared,
+        kind: TransferKind,
+        name: &str,
+        total: u64,
+    ) -> Transfer {
+        let transfer = shared.transfers.open(kind, name, total);
+        self.serves(&transfer);
+        if let Ok(remote) = self.stream.peer_addr() {
+            transfer.with_peer(remote);
+        }
+        transfer
     }
 
     fn receive_hello(&mut self) -> Result<Hello, DataError> {
@@ -323,6 +336,26 @@ impl DataConnection {
         self.stream.read_exact(&mut preamble)?;
         handshake::check_preamble(preamble).map_err(|error| DataError::Peer(error.to_string()))?;
         self.receive()
+    }
+}
+
+impl DataError {
+    /// Whether the other side hung up, as it does when it wants no more.
+    pub(super) fn is_hang_up(&self) -> bool {
+        matches!(self, DataError::Io(error) if has_ended(error))
+    }
+
+    /// Whether a file that was sent is to blame: it is shorter than it was, or
+    /// cannot be read.
+    pub(super) fn is_the_files(&self) -> bool {
+        match self {
+            DataError::Changed => true,
+            #[cfg(unix)]
+            DataError::Io(error) => {
+                error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+            }
+            _ => false,
+        }
     }
 }
 

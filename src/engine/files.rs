@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::chord::Failure;
+use crate::chord::placement::hosts;
 use crate::limits::EAGER_BYTES;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Version;
+use crate::record::{CopyCount, Version};
 use crate::store::{Place, hash_file};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::pieces::PieceSet;
@@ -28,6 +29,7 @@ use crate::wire::{Request, Response};
 
 use super::access::{Access, unexpected};
 use super::data::{DataConnection, DataError};
+use super::elsewhere::{self, Past};
 use super::fetch;
 use super::locate::{self, Known};
 use super::relay::{Handed, hand_manifest};
@@ -123,7 +125,7 @@ pub(super) async fn put(
             moved = Some(Instant::now());
         }
         match sent {
-            Ok(DataResponse::Stored { version, holders, wanted: copies, already }) => {
+            Ok(DataResponse::Stored { version, holders, wanted: copies, already, passed }) => {
                 return Ok(Outcome::Stored {
                     name: wanted.name.clone(),
                     key,
@@ -132,6 +134,7 @@ pub(super) async fn put(
                     holders,
                     wanted: copies,
                     already,
+                    passed,
                     space,
                 });
             }
@@ -201,21 +204,31 @@ struct Put<'a> {
 }
 
 impl Put<'_> {
-    /// Hands the file to its owner, which may be this node itself, and waits
-    /// for the copies.
+    /// Hands the file to its owner, which may be this node itself, or past it to
+    /// those that have room, and waits for the copies.
     fn send(&self, owner: Peer) -> Result<DataResponse, DataError> {
         let runtime = Handle::current();
-        tokio::task::block_in_place(|| match self.access {
-            Access::Inside(shared) if owner == shared.me().me => {
+        tokio::task::block_in_place(|| match self.hand_to(owner, &runtime)? {
+            DataResponse::Full { why, instead, copies } => {
+                let past = Past { why, instead, copies };
+                self.send_past(owner, past, &runtime)
+            }
+            answer => Ok(answer),
+        })
+    }
+
+    fn hand_to(&self, owner: Peer, runtime: &Handle) -> Result<DataResponse, DataError> {
+        match self.access {
+            Access::Inside(shared) if owner.address() == shared.me().me.address() => {
                 self.phases.phase("storing");
                 let Put { path, manifest, wanted, transfer, .. } = *self;
                 if let Some(small) = self.small {
-                    return small.take_in(shared, &runtime, wanted, transfer, |copies, wanted| {
+                    return small.take_in(shared, runtime, wanted, transfer, |copies, wanted| {
                         transfer.securing(copies, wanted);
                         Ok(())
                     });
                 }
-                serve_data::take_in(shared, &runtime, path, manifest, wanted, transfer)
+                serve_data::take_in(shared, runtime, path, manifest, wanted, transfer)
             }
             access => match self.small {
                 Some(small) => {
@@ -225,21 +238,68 @@ impl Put<'_> {
                         self.secured(copies, wanted);
                     })
                 }
-                None => self.upload(owner),
+                None => {
+                    let Wanted { name, root, size, overwrite } = self.wanted.clone();
+                    let follows = false;
+                    let upload = DataRequest::Upload { name, root, size, overwrite, follows };
+                    self.upload(owner, &upload)
+                }
             },
-        })
+        }
     }
 
-    fn upload(&self, owner: Peer) -> Result<DataResponse, DataError> {
+    /// Hands the file to nodes behind an owner that has no room, and lets it know.
+    fn send_past(
+        &self,
+        owner: Peer,
+        past: Past,
+        runtime: &Handle,
+    ) -> Result<DataResponse, DataError> {
         let Wanted { name, root, size, overwrite } = self.wanted.clone();
+        let relay = |next, rest| {
+            let name = name.clone();
+            self.transfer.restart(size);
+            let relay = DataRequest::Relay { name, root, size, rest, follows: false };
+            self.upload(next, &relay)
+        };
+        let ends = |error: &DataError| {
+            let over = self.transfer.is_cancelled() || self.transfer.is_held();
+            over || matches!(error, DataError::Cancelled | DataError::Changed)
+        };
+        let holders = match past.send(relay, ends)? {
+            Ok(holders) => holders,
+            Err(why) => return Ok(DataResponse::Failed { why }),
+        };
+        self.phases.phase("securing copies");
+        match self.access {
+            Access::Inside(shared) if owner == shared.me().me => {
+                serve_data::commit(shared, runtime, self.wanted, holders, |copies, wanted| {
+                    self.secured(copies, wanted);
+                    Ok(())
+                })
+            }
+            access => {
+                let mut connection = access.plane().dial(owner.address())?;
+                connection.serves(self.transfer);
+                let commit = DataRequest::Commit { name, root, size, overwrite, holders };
+                elsewhere::commit(&mut connection, &commit, |copies, wanted| {
+                    self.secured(copies, wanted);
+                })
+            }
+        }
+    }
+
+    /// Sends a node what it lacks of the file, as `request` says for what, and
+    /// waits for its last word.
+    fn upload(&self, to: Peer, request: &DataRequest) -> Result<DataResponse, DataError> {
         let mut file = File::open(self.path).map_err(|_| DataError::Changed)?;
-        let mut connection = self.access.plane().dial(owner.address())?;
-        connection.send(&DataRequest::Upload { name, root, size, overwrite, follows: false })?;
+        let mut connection = self.access.plane().dial(to.address())?;
+        connection.send(request)?;
         match connection.receive()? {
             DataResponse::Proceed => {}
             answer => return Ok(answer),
         }
-        self.transfer.with_peer(owner.address());
+        self.transfer.with_peer(to.address());
         connection.serves(self.transfer);
         self.phases.phase("sending");
         let there = match hand_manifest(&mut connection, self.manifest)? {
@@ -247,14 +307,16 @@ impl Put<'_> {
             Handed::Answered(answer) => return Ok(answer),
         };
         let already = there.iter().map(|index| self.manifest.len_of(index)).sum();
-        self.transfer.goes_on(size, already);
+        self.transfer.goes_on(self.wanted.size, already);
         if let Err(error) = self.send_missing(&mut file, &mut connection, &there) {
             if matches!(error, DataError::Cancelled | DataError::Changed) {
                 return Err(error);
             }
             // Whoever refuses the rest says why before he closes.
             return match connection.receive() {
-                Ok(answer @ DataResponse::Failed { .. }) => Ok(answer),
+                Ok(answer @ (DataResponse::Failed { .. } | DataResponse::Full { .. })) => {
+                    Ok(answer)
+                }
                 _ => Err(error),
             };
         }
@@ -367,6 +429,7 @@ pub(super) async fn shared_by(access: &Access, pattern: &Pattern) -> Result<Vec<
             role: Role::Shared,
             copies: u8::try_from(row.sources).unwrap_or(u8::MAX),
             wanted: 0,
+            count: CopyCount::Known,
         }));
         if !more || files.last().map(|row| &row.name) <= after.as_ref() {
             files.retain(|row| pattern.matches(row.name.as_str()));
@@ -385,6 +448,7 @@ pub(super) fn row(access: &Access, held: &HeldFile) -> FileRow {
         role: if held.owner { Role::Owner } else { Role::Replica },
         copies: held.copies,
         wanted: held.wanted,
+        count: held.count,
     }
 }
 
@@ -397,7 +461,8 @@ pub(super) async fn ring_files(
     let named = Pattern::new(pattern.unwrap_or_default());
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
     let mut silent = Vec::new();
-    for member in members {
+    let members = hosts(members);
+    for member in &members {
         let Ok(files) = files_of(access, *member).await else {
             silent.push(*member);
             continue;

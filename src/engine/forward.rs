@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::io::{Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
+use crate::chord::placement::others;
 use crate::limits::MAX_REPLICAS;
 use crate::peer::Peer;
 use crate::transfer::manifest::PieceIndex;
@@ -120,16 +121,15 @@ impl<'a> Forward<'a> {
         let space = shared.me().params.space;
         let key = name.key(space);
         let behind = |peer: &Peer| space.distance(key, peer.id(space));
-        let me = behind(&shared.me().me);
-        let looked = runtime.block_on(shared.look(|core| core.successors().to_vec()));
-        let others = looked.unwrap_or_default().into_iter().filter(|peer| behind(peer) > me);
-        let mut order: Vec<Peer> = Vec::new();
-        for peer in chain.iter().copied().chain(others) {
-            if !self.asked.contains(&peer) && !order.contains(&peer) {
-                order.push(peer);
-            }
-        }
-        order
+        let looked = runtime.block_on(shared.look(move |core| {
+            let node = core.responsible_node(key);
+            (node.peer(), node.successors().to_vec())
+        }));
+        let (me, successors) = looked.unwrap_or_else(|| (shared.me().me, Vec::new()));
+        let further = successors.into_iter().filter(|peer| behind(peer) > behind(&me));
+        // Each host once: its positions share a disk.
+        let asked = |peer: &Peer| self.asked.iter().any(|one| one.address() == peer.address());
+        others(me, chain.iter().copied().chain(further)).filter(|peer| !asked(peer)).collect()
     }
 
     /// Sends one node what it lacks, with word of who is to come behind it.

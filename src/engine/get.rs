@@ -12,8 +12,8 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::store::{Download, Place};
 use crate::transfer::manifest::Manifest;
-use crate::view::Outcome;
-use crate::view::text::bytes as show_bytes;
+use crate::view::text::{bytes as show_bytes, goes_on};
+use crate::view::{Level, Outcome};
 use crate::wire::handshake::Purpose;
 use crate::wire::{Request, Response};
 
@@ -24,6 +24,7 @@ use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT};
 use super::files::{CANCELLED, Phases};
 use super::locate::{self, NamedContent};
 use super::missing;
+use super::shared::Input;
 use super::small;
 use super::transfers::Transfer;
 use super::trust::Conduct;
@@ -228,7 +229,16 @@ async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
 
 /// The contents of a name. Who lies about them is noted.
 async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>, String> {
-    let (contents, liars) = locate::locate(access, name).await?.contents();
+    let (mut contents, liars) = locate::locate(access, name).await?.contents();
+    if let Access::Inside(shared) = access {
+        // While it becomes a holder this node is named and has not got the bytes.
+        let me = shared.me().me;
+        for content in &mut contents {
+            let root = &content.root;
+            let has_it = shared.store.holds(root) || shared.shares.manifest(root).is_some();
+            content.sources.retain(|peer| has_it || *peer != me);
+        }
+    }
     let fetcher = access.fetcher(name.as_str());
     for (liar, why) in liars {
         fetcher.reputations.saw(liar.address(), &Conduct::Lied(why));
@@ -332,7 +342,8 @@ impl Job<'_> {
         })?;
         let millis = began.elapsed().as_millis() as u64;
         let (name, size) = (self.name.clone(), self.content.size);
-        let outcome = Outcome::Fetched { name, size, path, sources, millis };
+        let there = self.transfer.there();
+        let outcome = Outcome::Fetched { name, size, there, path, sources, millis };
         Ok(Got { outcome, manifest: Some(manifest) })
     }
 
@@ -395,6 +406,13 @@ impl Job<'_> {
         let here: u64 = download.here().iter().map(|index| manifest.len_of(index)).sum();
         self.transfer.goes_on(manifest.size(), here);
         self.phases.phase("receiving");
+        if here > 0
+            && let Access::Inside(shared) = self.access
+        {
+            let text = goes_on(self.name.as_str(), here, manifest.size());
+            // A hub that is too busy says at the end how much was there.
+            let _ = shared.hub.try_send(Input::Event(Level::Info, text));
+        }
         Ok(download)
     }
 }

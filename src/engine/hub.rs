@@ -8,16 +8,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
-use crate::chord::{self, Effect, Effects, Notice, Reply, Ticket};
+use crate::chord::{self, Effect, Notice, Reply, Slot, Ticket};
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::handshake::Purpose;
 use crate::wire::{Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
 
+use super::clock::unix_s;
 use super::connection::{self, ConnectError, Ending};
 use super::keep;
 use super::links::{Links, Sent};
@@ -36,7 +37,7 @@ const MAX_ANSWERING: usize = 256;
 
 /// The state of the hub.
 pub(super) struct Hub {
-    core: chord::Node,
+    core: chord::Host,
     shared: Shared,
     identity: watch::Sender<Identity>,
     inputs: mpsc::Receiver<Input>,
@@ -44,8 +45,9 @@ pub(super) struct Hub {
     timers: Timers,
     links: Links,
     next_connection: u64,
-    /// Questions of the core that are on their way: to whom, since when.
-    asked: BTreeMap<Nonce, (Peer, Instant)>,
+    /// Questions of the core that are on their way: to whom, since when. Each
+    /// position counts its own.
+    asked: BTreeMap<(Slot, Nonce), (Peer, Instant)>,
     /// Mixed into the nonces on the wire: an answer to a question that an
     /// earlier run of this node asked must not pass for one to this run's.
     nonce_key: Nonce,
@@ -58,7 +60,7 @@ pub(super) struct Hub {
     /// Requests of others that take time, being answered.
     answering: Arc<Semaphore>,
     publisher: Publisher,
-    effects: Effects,
+    effects: Vec<(Slot, Effect)>,
 }
 
 struct Waiter {
@@ -68,7 +70,7 @@ struct Waiter {
 
 impl Hub {
     pub(super) fn new(
-        core: chord::Node,
+        core: chord::Host,
         shared: Shared,
         identity: watch::Sender<Identity>,
         inputs: mpsc::Receiver<Input>,
@@ -92,13 +94,13 @@ impl Hub {
             next_request: 0,
             answering: Arc::new(Semaphore::new(MAX_ANSWERING)),
             publisher,
-            effects: Effects::new(),
+            effects: Vec::new(),
         }
     }
 
     /// Runs until [`Input::Close`] or until the node is stopped.
     pub(super) async fn run(mut self, start: chord::Input) {
-        self.handle(start);
+        self.handle(None, start);
         // Before anybody hears of what the disk kept while this node was away.
         self.collect();
         loop {
@@ -132,10 +134,12 @@ impl Hub {
             Input::Unreachable { address, error } => self.unreachable(address, &error),
             Input::Frame { connection, frame } => self.frame(connection, frame),
             Input::Ended { connection, ending } => self.ended(connection, ending),
-            Input::Stored { ticket, result } => {
-                self.handle(chord::Input::Stored { ticket, result });
+            Input::Stored { slot, ticket, result } => {
+                self.handle(Some(slot), chord::Input::Stored { ticket, result });
             }
-            Input::Lost { name, version } => self.handle(chord::Input::Lost { name, version }),
+            Input::Lost { name, version } => {
+                self.handle(None, chord::Input::Lost { name, version });
+            }
             Input::Core { command, done, copies, shown } => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
@@ -143,14 +147,20 @@ impl Hub {
                     self.publisher.lookup_begins(ticket, text, *key);
                 }
                 self.waiters.insert(ticket, Waiter { done, copies });
-                self.handle(chord::Input::Command { ticket, command });
+                self.handle(None, chord::Input::Command { ticket, command });
             }
             Input::Request { address, request, done } => self.request(address, request, done),
-            Input::Mesh { to, message } => {
-                let frame = Frame::Mesh { from: self.core.peer().index(), to: to.index(), message };
-                self.send_frame(to.address(), frame);
+            Input::Mesh { from, to, message } => {
+                let from = from.unwrap_or_else(|| self.core.peer());
+                if to.address() == from.address() {
+                    // From one position to another.
+                    self.mesh_says(from, to.index(), message);
+                } else {
+                    let frame = Frame::Mesh { from: from.index(), to: to.index(), message };
+                    self.send_frame(to.address(), frame);
+                }
             }
-            Input::Heard(peers) => self.handle(chord::Input::Heard { peers }),
+            Input::Heard(peers) => self.handle(None, chord::Input::Heard { peers }),
             Input::Look(look) => look(&self.core),
             Input::Event(level, text) => self.publisher.event(level, text),
             Input::Step(step, level, text) => self.publisher.step(step, level, text),
@@ -169,13 +179,13 @@ impl Hub {
         let now = Instant::now();
         while let Some(alarm) = self.timers.pop(now) {
             match alarm {
-                Alarm::Core(timer) => self.handle(chord::Input::Fired(timer)),
+                Alarm::Core(slot, timer) => self.handle(Some(slot), chord::Input::Fired(timer)),
                 Alarm::Collect => self.collect(),
-                Alarm::Answer(nonce) => {
-                    if let Some((from, _)) = self.asked.remove(&nonce) {
+                Alarm::Answer(slot, nonce) => {
+                    if let Some((from, _)) = self.asked.remove(&(slot, nonce)) {
                         self.links.missed(from.address(), now);
                         self.publisher.touch();
-                        self.handle(chord::Input::NoAnswer { from, nonce });
+                        self.handle(Some(slot), chord::Input::NoAnswer { from, nonce });
                     }
                 }
             }
@@ -184,40 +194,47 @@ impl Hub {
 
     /// Ends the tombstones whose day is over, and looks again in a while.
     fn collect(&mut self) {
-        if let Some(input) = tombstones::collect(SystemTime::now()) {
-            self.handle(input);
+        if let Some(input) = tombstones::collect(unix_s()) {
+            self.handle(None, input);
         }
         self.timers.arm(Alarm::Collect, Instant::now() + tombstones::EVERY);
     }
 
-    /// One input for the core, and its effects, in order.
-    fn handle(&mut self, input: chord::Input) {
+    /// One input for the core or one position of it, and its effects, in order.
+    fn handle(&mut self, to: Option<Slot>, input: chord::Input) {
         let now = self.now();
         let mut effects = std::mem::take(&mut self.effects);
-        self.core.handle(now, input, &mut effects);
-        for effect in effects.drain(..) {
-            self.carry_out(effect);
+        self.core.handle(now, to, input, &mut effects);
+        for (slot, effect) in effects.drain(..) {
+            self.carry_out(slot, effect);
         }
         self.effects = effects;
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn carry_out(&mut self, slot: Slot, effect: Effect) {
         match effect {
-            Effect::Send { to, message } => self.send(to, message),
-            Effect::Arm { timer, after } => self.timers.arm_within(timer, Instant::now(), &after),
-            Effect::Disarm(timer) => self.timers.disarm(Alarm::Core(timer)),
-            Effect::Store { ticket, op } => keep::start(&self.shared, ticket, op),
+            Effect::Send { to, message } => self.send(slot, to, message),
+            Effect::Arm { timer, after } => {
+                self.timers.arm_within(slot, timer, Instant::now(), &after);
+            }
+            Effect::Disarm(timer) => self.timers.disarm(Alarm::Core(slot, timer)),
+            Effect::Store { ticket, op } => keep::start(&self.shared, slot, ticket, op),
             Effect::Reply { ticket, reply } => {
                 self.publisher.lookup_ends(ticket, &reply);
                 if let Some(waiter) = self.waiters.remove(&ticket) {
                     let _ = waiter.done.send(reply);
                 }
             }
-            Effect::Notice(notice) => self.notice(&notice),
+            Effect::Notice(notice) => self.notice(slot, &notice),
         }
     }
 
-    fn notice(&mut self, notice: &Notice) {
+    fn notice(&mut self, slot: Slot, notice: &Notice) {
+        if slot > 0 && is_of_a_place(notice) {
+            // People follow the first position; of the others only that they come.
+            let position = self.core.node(slot).map(chord::Node::peer);
+            return self.publisher.moved(notice, position, &self.core);
+        }
         if let Notice::Renamed { .. } | Notice::Adopted(_) = notice {
             let now = Identity { me: self.core.peer(), params: self.core.params().clone() };
             if let Notice::Adopted(params) = notice {
@@ -244,14 +261,15 @@ impl Hub {
         self.publisher.noticed(notice, &self.core, &self.shared);
     }
 
-    fn send(&mut self, to: Peer, mut message: Message) {
+    fn send(&mut self, slot: Slot, to: Peer, mut message: Message) {
+        let Some(from) = self.core.node(slot).map(|node| node.peer().index()) else { return };
         if let Message::Ask { nonce, .. } = &mut message {
             let now = Instant::now();
-            self.asked.insert(*nonce, (to, now));
-            self.timers.arm(Alarm::Answer(*nonce), now + self.links.limit(to.address()));
+            self.asked.insert((slot, *nonce), (to, now));
+            self.timers.arm(Alarm::Answer(slot, *nonce), now + self.links.limit(to.address()));
             *nonce ^= self.nonce_key;
         }
-        let frame = Frame::Core { from: self.core.peer().index(), to: to.index(), message };
+        let frame = Frame::Core { from, to: to.index(), message };
         self.send_frame(to.address(), frame);
     }
 
@@ -339,26 +357,30 @@ impl Hub {
         self.links.refused(address, now);
         self.publisher.touch();
         self.requests.retain(|_, (to, done)| *to != address && !done.is_closed());
-        let unanswered: Vec<(Nonce, Peer)> = self
+        let unanswered: Vec<(Slot, Nonce, Peer)> = self
             .asked
             .iter()
             .filter(|(_, (to, _))| to.address() == address)
-            .map(|(nonce, (to, _))| (*nonce, *to))
+            .map(|((slot, nonce), (to, _))| (*slot, *nonce, *to))
             .collect();
-        for (nonce, from) in unanswered {
-            self.asked.remove(&nonce);
-            self.timers.disarm(Alarm::Answer(nonce));
-            self.handle(chord::Input::NoAnswer { from, nonce });
+        for (slot, nonce, from) in unanswered {
+            self.asked.remove(&(slot, nonce));
+            self.timers.disarm(Alarm::Answer(slot, nonce));
+            self.handle(Some(slot), chord::Input::NoAnswer { from, nonce });
         }
-        let fingers = self.core.fingers();
-        let known: BTreeSet<Peer> = fingers
+        let me = self.core.peer().address();
+        let known: BTreeSet<Peer> = self
+            .core
+            .nodes()
             .iter()
-            .filter_map(|row| row.node)
-            .chain(self.core.members().0)
-            .filter(|peer| peer.address() == address && *peer != self.core.peer())
+            .flat_map(|node| {
+                let fingers = node.fingers().into_iter().filter_map(|row| row.node);
+                fingers.chain(node.members().0)
+            })
+            .filter(|peer| peer.address() == address && address != me)
             .collect();
         for peer in known {
-            self.handle(chord::Input::PeerLost(peer));
+            self.handle(None, chord::Input::PeerLost(peer));
         }
     }
 
@@ -367,22 +389,21 @@ impl Hub {
         match frame {
             Frame::Core { from, to, mut message } => {
                 let Some(address) = address else { return };
-                if to != self.core.peer().index() {
-                    return;
-                }
+                let Some(slot) = self.core.slot_of(to) else { return };
                 let from = Peer::new(address, from);
                 if let Message::Answer { nonce, .. } = &mut message {
                     *nonce ^= self.nonce_key;
-                    if let Some((_, since)) = self.asked.get(nonce).filter(|(to, _)| *to == from) {
+                    let asked = (slot, *nonce);
+                    if let Some((_, since)) = self.asked.get(&asked).filter(|(to, _)| *to == from) {
                         let now = Instant::now();
                         self.links.answered(address, now - *since, now);
-                        self.asked.remove(nonce);
-                        self.timers.disarm(Alarm::Answer(*nonce));
+                        self.asked.remove(&asked);
+                        self.timers.disarm(Alarm::Answer(slot, *nonce));
                         self.publisher.heard();
                     }
                 }
                 let counts = matches!(message, Message::Ask { ask: Ask::Inventory { .. }, .. });
-                self.handle(chord::Input::Received { from, message });
+                self.handle(Some(slot), chord::Input::Received { from, message });
                 if counts {
                     self.publisher.copies_counted();
                 }
@@ -402,9 +423,7 @@ impl Hub {
             }
             Frame::Mesh { from, to, message } => {
                 let Some(address) = address else { return };
-                if to == self.core.peer().index() {
-                    self.mesh_says(Peer::new(address, from), message);
-                }
+                self.mesh_says(Peer::new(address, from), to, message);
             }
             // Of registries, and for them.
             Frame::Report(_) | Frame::News(_) => {}
@@ -412,9 +431,13 @@ impl Hub {
         }
     }
 
-    /// Hands a message of a mesh on. Whoever sends more than is worked off
-    /// loses the rest.
-    fn mesh_says(&self, from: Peer, message: MeshMessage) {
+    /// Hands a message of a mesh on: of a search to the position with this index,
+    /// others concern the host. Whoever sends more than is worked off loses the
+    /// rest.
+    fn mesh_says(&self, from: Peer, to: u16, message: MeshMessage) {
+        if self.core.slot_of(to).is_none() {
+            return;
+        }
         let shared = &self.shared;
         let taken = match message {
             MeshMessage::Link(message) => {
@@ -424,7 +447,7 @@ impl Hub {
                 shared.mesh.try_send(mesh::Input::Gossip { from, gossip }).is_ok()
             }
             MeshMessage::Search(message) => {
-                shared.search.try_send(search::Input::Message { from, message }).is_ok()
+                shared.search.try_send(search::Input::Message { from, to, message }).is_ok()
             }
         };
         if !taken {
@@ -461,7 +484,7 @@ impl Hub {
     }
 
     /// The core, to read.
-    pub(super) fn core(&self) -> &chord::Node {
+    pub(super) fn core(&self) -> &chord::Host {
         &self.core
     }
 
@@ -474,6 +497,24 @@ impl Hub {
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
+}
+
+/// Whether a notice is about one place on the ring, of which a host may have
+/// several.
+const fn is_of_a_place(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::Joined { .. }
+            | Notice::Renamed { .. }
+            | Notice::Adopted(_)
+            | Notice::Left
+            | Notice::Alone
+            | Notice::Predecessor { .. }
+            | Notice::Successor { .. }
+            | Notice::Successors(_)
+            | Notice::Finger { .. }
+            | Notice::Hop { .. }
+    )
 }
 
 async fn sleep_until(at: Option<Instant>) {
@@ -503,6 +544,7 @@ pub(super) const fn request_limit(request: &Request) -> Duration {
         | Request::Steer { .. }
         | Request::Say { .. }
         | Request::Info
+        | Request::Position { .. }
         | Request::Fingers
         | Request::Files { .. }
         | Request::Locate { .. }

@@ -1,7 +1,7 @@
 //! The core's store operations, carried out: a record made durable here, its
 //! content fetched first where need be; a record given up.
 
-use crate::chord::{StoreFailure, StoreOp, Ticket};
+use crate::chord::{Slot, StoreFailure, StoreOp, Ticket};
 use crate::peer::Peer;
 use crate::record::Record;
 use crate::store::StoreError;
@@ -13,7 +13,7 @@ use super::shared::{Input, Shared};
 use crate::wire::handshake::Purpose;
 
 /// Starts an operation on a thread of its own; its end is an input of the hub.
-pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
+pub(super) fn start(shared: &Shared, slot: Slot, ticket: Ticket, op: StoreOp) {
     let shared = shared.clone();
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
@@ -29,7 +29,7 @@ pub(super) fn start(shared: &Shared, ticket: Ticket, op: StoreOp) {
             .await
             .unwrap_or_else(|_| Err(StoreFailure::Disk("the store operation was cut off".into())));
         drop(turn);
-        let _ = shared.hub.send(Input::Stored { ticket, result }).await;
+        let _ = shared.hub.send(Input::Stored { slot, ticket, result }).await;
     });
 }
 
@@ -66,8 +66,23 @@ fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
     }
 }
 
+/// What does not fit is not asked for, and nobody is shown its attempts: on a
+/// full disk they are made again and again. What unfinished uploads left can give
+/// way; then the attempt shows whether there is room.
+fn has_no_room(shared: &Shared, size: u64) -> Option<StoreFailure> {
+    let room = shared.store.room().ok()?;
+    if room.left() >= size || shared.store.unfinished_bytes() > 0 {
+        return None;
+    }
+    let (me, left) = (shared.me().me.address(), room.left());
+    Some(StoreFailure::Full(format!("{me} has no room: {size} bytes do not fit into {left}")))
+}
+
 fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
     let size = record.size();
+    if let Some(why) = has_no_room(shared, size) {
+        return Err(why);
+    }
     let transfer = shared.transfers.open(TransferKind::Copy, record.name.as_str(), size);
     let result = (|| {
         // A ring's copies matter more than who is trusted: whatever comes is

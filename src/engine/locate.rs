@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::chord::placement::placement;
+use crate::chord::placement::{others, placement};
 use crate::name::FileName;
 use crate::peer::{Peer, is_reachable};
 use crate::record::{ContentHash, Provider, Record};
@@ -131,7 +131,9 @@ impl Known {
     fn hear(&mut self, node: Peer, wanted: &[Peer], answer: Option<(Record, Vec<Peer>)>) {
         let Some((record, holders)) = answer else { return };
         if self.record.as_ref().is_none_or(|(known, _)| known.version < record.version) {
-            let mut sources = vec![node];
+            // An owner without room has the record and not the bytes.
+            let has = holders.is_empty() || holders.contains(&node);
+            let mut sources = if has { vec![node] } else { Vec::new() };
             for peer in holders.iter().chain(wanted) {
                 if !sources.contains(peer) {
                     sources.push(*peer);
@@ -190,7 +192,9 @@ pub(super) async fn look_for(
     shown: Option<String>,
 ) -> Result<Known, String> {
     let trace = access.lookup(name.key(access.space()), shown).await?;
-    let nodes: Vec<Peer> = std::iter::once(trace.owner).chain(trace.successors).collect();
+    // Of each host the position that would hold it; any answers for all.
+    let nodes = std::iter::once(trace.owner).chain(others(trace.owner, trace.successors));
+    let nodes: Vec<Peer> = nodes.collect();
     let replicas = access.params().replicas;
     let wanted = placement(access.space(), trace.key, &nodes, replicas);
     let mut known = Known::default();

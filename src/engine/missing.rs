@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::chord::placement::placement;
+use crate::chord::placement::{hosts, placement};
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -34,6 +34,9 @@ const MAX_NAMES: usize = 20_000;
 /// Names that are offered instead.
 const OFFERED: usize = 3;
 
+/// Nodes that are gone and may have had a file, as many as are named.
+const NAMED_GONE: usize = 5;
+
 /// How long a node may take to show that it lives.
 const ALIVE: Duration = Duration::from_secs(1);
 
@@ -46,7 +49,8 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
         return format!("{name} was removed from the ring; whoever still has it can put it again");
     }
     let members = members_of(access).await.unwrap_or_default();
-    let (names, absent) = tokio::join!(names(access, &members, &name), absent(access, &members));
+    let hosts = hosts(&members);
+    let (names, absent) = tokio::join!(names(access, &hosts, &name), absent(access, &members));
     let below = format!("{name}/");
     if names.iter().any(|other| other.as_str().starts_with(&below)) {
         return format!(
@@ -54,22 +58,26 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
              fetches them"
         );
     }
-    let mut why = format!("no file named {name} is on the ring");
-    let like = like(&name, &names);
     let gone = missed(access, &name, &members, &absent);
-    if !like.is_empty() {
-        let like: Vec<_> = like.into_iter().map(quoted).collect();
-        let _ = write!(why, "; did you mean {}?", like.join(" or "));
-    }
+    unknown(&name, &gone, &like(&name, &names))
+}
+
+/// Nobody knows a name: the members that it would be at and that are gone first,
+/// which is the likelier reason, then names that are like it.
+fn unknown(name: &FileName, gone: &[Peer], like: &[&str]) -> String {
+    let mut why = format!("no file named {name} is on the ring");
     if !gone.is_empty() {
+        let (gone, do_not) = (listed(gone), if gone.len() == 1 { "does not" } else { "do not" });
         let _ = write!(
             why,
-            "; should it have been there, start {} again, where it would be and which {} not answer",
-            listed(&gone),
-            if gone.len() == 1 { "does" } else { "do" },
+            ", but {gone}, where it would be, {do_not} answer: start {gone} again, then get {name} \
+             again"
         );
     }
-    if why.ends_with("on the ring") {
+    if !like.is_empty() {
+        let like: Vec<_> = like.iter().map(|name| quoted(name)).collect();
+        let _ = write!(why, "; did you mean {}?", like.join(" or "));
+    } else if gone.is_empty() {
         why.push_str("; find PATTERN looks for names like it");
     }
     why
@@ -94,14 +102,23 @@ pub(super) async fn undelivered(
     let answers: Vec<(Peer, bool)> = asked.join_all().await;
     let mut silent: Vec<Peer> =
         answers.iter().filter(|(_, lives)| !lives).map(|(peer, _)| *peer).collect();
+    if silent.is_empty() {
+        // Whoever had it may be gone for so long that nobody names it.
+        let members = members_of(access).await.unwrap_or_default();
+        silent = absent(access, &members).await;
+        silent.retain(|peer| !sources.contains(peer));
+        silent.truncate(NAMED_GONE);
+    }
     silent.sort_by_key(|peer| (peer.address(), peer.index()));
     match silent.len() {
         0 => format!("{name} is recorded on the ring but nobody could deliver it: {why}"),
-        some if some == sources.len() => format!(
-            "{name} is recorded on the ring, but no node that has it answers; start {} again, \
+        some if some == sources.len() && sources.iter().all(|peer| silent.contains(peer)) => {
+            format!(
+                "{name} is recorded on the ring, but no node that has it answers; start {} again, \
              then get {name} again",
-            listed(&silent)
-        ),
+                listed(&silent)
+            )
+        }
         _ => format!(
             "{name} is recorded on the ring but nobody could deliver it: {why}; start {} again, \
              which may have it",
@@ -274,9 +291,29 @@ mod tests {
         assert_eq!(offered(&"a".repeat(250), &[&"b".repeat(250)]), [""; 0]);
     }
 
+    fn peer(port: u16) -> Peer {
+        Peer::new(([127, 0, 0, 1], port).into(), 0)
+    }
+
+    #[test]
+    fn members_that_are_gone_are_named_before_names_that_are_alike() {
+        let name = FileName::new("film.mkv").expect("a name");
+        assert_eq!(
+            unknown(&name, &[peer(1)], &["film.mp4"]),
+            "no file named film.mkv is on the ring, but 127.0.0.1:1, where it would be, does not \
+             answer: start 127.0.0.1:1 again, then get film.mkv again; did you mean 'film.mp4'?"
+        );
+        assert_eq!(
+            unknown(&name, &[], &["film.mp4", "a.mkv"]),
+            "no file named film.mkv is on the ring; did you mean 'film.mp4' or 'a.mkv'?"
+        );
+        let two = unknown(&name, &[peer(1), peer(2)], &[]);
+        assert!(two.contains("127.0.0.1:1 and 127.0.0.1:2, where it would be, do not"), "{two}");
+        assert!(unknown(&name, &[], &[]).ends_with("; find PATTERN looks for names like it"));
+    }
+
     #[test]
     fn nodes_are_listed_as_a_sentence_does() {
-        let peer = |port| Peer::new(([127, 0, 0, 1], port).into(), 0);
         assert_eq!(listed(&[peer(1)]), "127.0.0.1:1");
         assert_eq!(
             listed(&[peer(1), peer(2), peer(3)]),

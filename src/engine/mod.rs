@@ -39,6 +39,7 @@ use crate::wire::handshake::Params;
 
 use board::Board;
 use cuts::Cuts;
+use doubts::Doubts;
 use hub::Hub;
 use idle::Idle;
 use limits::Limits;
@@ -47,6 +48,7 @@ use shared::{HUB_QUEUE, Identity, Input, Shared};
 use shares::Shares;
 use transfers::Transfers;
 use trust::Reputations;
+use unclaimed::Unclaimed;
 
 mod accept;
 mod access;
@@ -54,12 +56,14 @@ mod address;
 mod board;
 mod bursts;
 pub mod client;
+mod clock;
 mod commands;
 mod connection;
 mod control;
 mod cuts;
 mod data;
-mod events;
+mod doubts;
+mod elsewhere;
 mod fetch;
 mod files;
 mod forward;
@@ -95,6 +99,7 @@ mod tombstones;
 mod transfers;
 mod tree;
 mod trust;
+mod unclaimed;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -116,6 +121,9 @@ pub struct Config {
     pub params: Params,
     /// Entries in the successor list.
     pub successors: usize,
+    /// Places on the ring that it holds, at least one, at most
+    /// [`crate::limits::MAX_VNODES`]: the more, the more evenly keys fall on hosts.
+    pub vnodes: u16,
     /// Time between stabilizations.
     pub stabilize: Duration,
     /// Where catalogue, blobs, peers and logs live. `None`: the default for
@@ -168,6 +176,7 @@ impl Config {
             reshare: true,
             params: Params { ring: "chordal".to_owned(), space: Space::default(), replicas: 3 },
             successors: 16,
+            vnodes: 1,
             stabilize: Duration::from_secs(1),
             data_dir: None,
             download_dir: None,
@@ -241,13 +250,14 @@ impl Node {
         };
         store.set_quota(config.quota);
         let params = remembered_params(&store, &recovery, &config.params);
-        let core = chord::Node::new(
-            chord::Config {
+        let core = chord::Host::new(
+            &chord::Config {
                 params: params.clone(),
                 successors: config.successors,
                 stabilize: config.stabilize,
             },
             address,
+            config.vnodes,
         );
         let me = core.peer();
         let (identity, identities) = watch::channel(Identity { me, params });
@@ -255,6 +265,7 @@ impl Node {
         let (snapshot_tx, snapshots) = watch::channel(Arc::new(publish::first_snapshot(&core)));
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
+        let (doubts, doubted) = Doubts::new();
         let (mesh, mesh_inputs) = mpsc::channel(mesh::QUEUE);
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
@@ -284,6 +295,8 @@ impl Node {
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
             data_dir: data_dir.clone(),
             remembering: Arc::default(),
+            doubts,
+            unclaimed: Unclaimed::default(),
             dropping: Arc::new(Semaphore::new(DROPS_AT_ONCE)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -312,6 +325,7 @@ impl Node {
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));
         shared.tasks.spawn(search::run(shared.clone(), search_inputs));
+        shared.tasks.spawn(doubts::run(shared.clone(), doubted));
         shared.tasks.spawn(scrub::run(shared.clone(), config.scrub));
         shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
         shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));

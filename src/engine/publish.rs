@@ -4,24 +4,26 @@
 //! The dashboard never slows the node down: the latest snapshot replaces the
 //! one before, and an event that does not fit into the channel is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::chord::invariant::{Members, Report};
-use crate::chord::{self, CensusState, Notice, Reply, Ticket};
+use crate::chord::invariant::Members;
+use crate::chord::{self, Notice, Reply, Ticket};
 use crate::id::Id;
+use crate::name::FileName;
 use crate::peer::Peer;
+use crate::picture;
 use crate::view::{
-    Census, FileRow, Finger, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour,
-    RateLimits, Role, Sharing, Snapshot, Standing, Step, Traffic, UiEvent,
+    Census, FileRow, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Snapshot, Step,
+    Traffic, UiEvent,
 };
 
 use super::bursts::Notices;
-use super::events;
+use super::clock::unix_ms;
 use super::links::Links;
 use super::remembered;
 use super::shared::Shared;
@@ -50,8 +52,9 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// Different warnings about strangers that are told within this time.
 const WARNED_AT_MOST: usize = 20;
 
-/// Before anything was seen that speaks against it.
-const UNSEEN: Health = Health { one_ring: true, ordered: true, lists_valid: true, margin: None };
+/// Copies without room that are remembered, so that each is told once; beyond it
+/// they are told again.
+const STUCK_AT_MOST: usize = 4_096;
 
 /// Collects what changed and publishes it.
 pub(super) struct Publisher {
@@ -74,6 +77,9 @@ pub(super) struct Publisher {
     bursts: Notices,
     /// What strangers caused lately.
     warned: Vec<(Instant, String)>,
+    /// Copies of which it was told that nobody has room for them, and who has
+    /// none.
+    stuck: BTreeSet<(FileName, Peer)>,
     health: Health,
 }
 
@@ -100,7 +106,8 @@ impl Publisher {
             remember_at: None,
             bursts: Notices::default(),
             warned: Vec::new(),
-            health: UNSEEN,
+            stuck: BTreeSet::new(),
+            health: picture::UNSEEN,
         }
     }
 
@@ -137,9 +144,8 @@ impl Publisher {
     }
 
     fn line(&mut self, level: Level, step: Option<Step>, text: String) {
-        let unix_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
-        if self.events.try_send(UiEvent { unix_ms, level, step, text: clean(text) }).is_err() {
+        let event = UiEvent { unix_ms: unix_ms(), level, step, text: clean(text) };
+        if self.events.try_send(event).is_err() {
             self.dropped += 1;
             self.touch();
         }
@@ -157,10 +163,10 @@ impl Publisher {
     }
 
     /// Takes in what the core noticed, and tells it.
-    pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Node, shared: &Shared) {
+    pub(super) fn noticed(&mut self, notice: &Notice, core: &chord::Host, shared: &Shared) {
         let now = Instant::now();
-        if self.bursts.shows(notice, now) {
-            let (level, step, text) = events::describe(notice, core.params().space);
+        if self.is_news(notice) && self.bursts.shows(notice, now) {
+            let (level, step, text) = picture::describe(notice, core.params().space);
             self.line(level, Some(step), text);
         }
         match notice {
@@ -196,6 +202,46 @@ impl Publisher {
         }
     }
 
+    /// The tables of a position besides the first one changed: files may have
+    /// another role now.
+    pub(super) fn moved(&mut self, notice: &Notice, position: Option<Peer>, core: &chord::Host) {
+        let space = core.params().space;
+        if let (Notice::Joined { .. }, Some(peer)) = (notice, position) {
+            let (id, at, of) = (space.show(peer.id(space)), core.positions().len(), core.vnodes());
+            let text = format!("this node holds place {id} ({peer}) as well: {at} of {of}");
+            self.line(Level::Info, Some(Step::Joined), text);
+        }
+        if let Notice::Renamed { .. } = notice {
+            let (level, step, text) = picture::describe(notice, space);
+            self.line(level, Some(step), text);
+        }
+        self.files_changed = true;
+        self.touch();
+    }
+
+    /// Whether a notice tells something new: a full node is tried again now and
+    /// then, and it helps nobody to hear each time that no other one is there.
+    fn is_news(&mut self, notice: &Notice) -> bool {
+        match notice {
+            Notice::NoRoom { name, full, stand_in: None } => {
+                if self.stuck.len() >= STUCK_AT_MOST {
+                    self.stuck.clear();
+                }
+                self.stuck.insert((name.clone(), *full))
+            }
+            Notice::Copies { name, copies, wanted, .. } if copies >= wanted => {
+                self.stuck.retain(|(stuck, _)| stuck != name);
+                true
+            }
+            // There may be room now.
+            Notice::Successors(_) => {
+                self.stuck.clear();
+                true
+            }
+            _ => true,
+        }
+    }
+
     /// A lookup that somebody watches begins.
     pub(super) fn lookup_begins(&mut self, ticket: Ticket, text: String, key: Id) {
         self.lookups += 1;
@@ -225,7 +271,7 @@ impl Publisher {
     pub(super) fn publish_if_due(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         shared: &Shared,
     ) {
@@ -245,7 +291,7 @@ impl Publisher {
     pub(super) fn publish_now(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         shared: &Shared,
     ) {
@@ -270,38 +316,23 @@ impl Publisher {
     fn snapshot(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         shared: &Shared,
         before: &Snapshot,
     ) -> Snapshot {
-        let params = core.params();
         let neighbour = |peer: Peer| Neighbour {
             peer,
             rtt_us: links.round_trip(peer.address()).map(|trip| trip.as_micros() as u64),
             liveness: links.liveness(peer.address()),
         };
-        let (known, census) = core.members();
         let board = shared.board.rows();
+        let seen = picture::snapshot(core.first(), neighbour);
+        let (known, _) = core.members();
         Snapshot {
             uptime_ms: now.saturating_duration_since(self.started).as_millis() as u64,
-            me: core.peer(),
-            ring: params.ring.clone(),
-            space: params.space,
-            replicas: params.replicas,
-            successors_max: core.config().successors,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            secret: false,
-            standing: standing(core),
-            predecessor: core.predecessor().map(neighbour),
-            successors: core.successors().iter().copied().map(neighbour).collect(),
-            fingers: finger_rows(core),
+            positions: core.positions(),
             members: self.members(now, &known, core, links, &before.members),
-            census: match census {
-                CensusState::Complete => Census::Complete,
-                CensusState::Partial => Census::Partial,
-                CensusState::Estimate(nodes) => Census::Estimate(nodes),
-            },
             files: self.files(now, core, &board.shared, before),
             peers: board.peers,
             registries: board.registries.into_values().collect(),
@@ -314,7 +345,7 @@ impl Publisher {
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
             traffic: self.traffic(now, shared),
             events_dropped: self.dropped,
-            fault: None,
+            ..seen
         }
     }
 
@@ -322,7 +353,7 @@ impl Publisher {
         &mut self,
         now: Instant,
         known: &[Peer],
-        core: &chord::Node,
+        core: &chord::Host,
         links: &Links,
         before: &[Member],
     ) -> Vec<Member> {
@@ -344,7 +375,11 @@ impl Publisher {
             .iter()
             .map(|&peer| Member {
                 peer,
-                liveness: if peer == me { Liveness::Up } else { links.liveness(peer.address()) },
+                liveness: if peer.address() == me.address() {
+                    Liveness::Up
+                } else {
+                    links.liveness(peer.address())
+                },
             })
             .chain(gone.map(|&peer| Member { peer, liveness: Liveness::Dead }))
             .collect();
@@ -355,11 +390,11 @@ impl Publisher {
 
     /// Zave's properties over what the census has seen of every member; until
     /// it has seen all of them, the last result stands.
-    fn health(&mut self, core: &chord::Node, known: &[Peer]) -> Health {
+    fn health(&mut self, core: &chord::Host, known: &[Peer]) -> Health {
         let states = core.observed();
         let seen = |peer: &Peer| states.iter().any(|state| state.peer == *peer);
         if known.iter().all(seen) {
-            self.health = summarise(&Members::new(core.params().space, &states).report());
+            self.health = picture::health(&Members::new(core.params().space, &states).report());
         }
         self.health
     }
@@ -367,7 +402,7 @@ impl Publisher {
     fn files(
         &mut self,
         now: Instant,
-        core: &chord::Node,
+        core: &chord::Host,
         shared: &Arc<Vec<FileRow>>,
         before: &Snapshot,
     ) -> Arc<Vec<FileRow>> {
@@ -383,7 +418,7 @@ impl Publisher {
         self.files_changed = false;
         self.files_built = now;
         self.shared_files = Arc::clone(shared);
-        let mut rows = file_rows(core);
+        let mut rows = picture::files(core.files_held(), core.params().space);
         if !shared.is_empty() {
             rows.extend(shared.iter().cloned());
             rows.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
@@ -412,85 +447,14 @@ impl Publisher {
     }
 }
 
-/// The files held here as the dashboard and `ls` show them, by name.
-pub(super) fn file_rows(core: &chord::Node) -> Vec<FileRow> {
-    let space = core.params().space;
-    core.files_held()
-        .into_iter()
-        .map(|row| FileRow {
-            key: row.record.key(space),
-            size: row.record.size(),
-            version: row.record.version,
-            name: row.record.name,
-            role: if row.owner { Role::Owner } else { Role::Replica },
-            copies: row.copies,
-            wanted: row.wanted,
-        })
-        .collect()
-}
-
-/// The finger table as the view shows it.
-pub(super) fn finger_rows(core: &chord::Node) -> Vec<Finger> {
-    core.fingers()
-        .into_iter()
-        .map(|row| Finger { index: row.index, start: row.start, node: row.node })
-        .collect()
-}
-
-/// A report as the view shows it.
-pub(super) fn summarise(report: &Report) -> Health {
-    Health {
-        one_ring: report.at_least_one_ring
-            && report.at_most_one_ring
-            && report.connected_appendages,
-        ordered: report.ordered_ring,
-        lists_valid: report.valid_lists,
-        margin: report.margin,
-    }
-}
-
-fn standing(core: &chord::Node) -> Standing {
-    match core.standing() {
-        chord::Standing::New | chord::Standing::Joining => Standing::Joining,
-        chord::Standing::Member if core.successors().is_empty() => Standing::Alone,
-        chord::Standing::Member => Standing::Member,
-        chord::Standing::Leaving => Standing::Leaving,
-        chord::Standing::Left => Standing::Left,
-    }
-}
-
 /// The snapshot of a node that has not started yet.
-pub(super) fn first_snapshot(core: &chord::Node) -> Snapshot {
-    let params = core.params();
-    let me = core.peer();
+pub(super) fn first_snapshot(core: &chord::Host) -> Snapshot {
+    let unknown = |peer| Neighbour { peer, rtt_us: None, liveness: Liveness::Suspect };
+    let only_me = vec![Member { peer: core.peer(), liveness: Liveness::Up }];
     Snapshot {
-        uptime_ms: 0,
-        me,
-        ring: params.ring.clone(),
-        space: params.space,
-        replicas: params.replicas,
-        successors_max: core.config().successors,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        secret: false,
-        standing: Standing::Joining,
-        predecessor: None,
-        successors: Vec::new(),
-        fingers: finger_rows(core),
-        members: vec![Member { peer: me, liveness: Liveness::Up }],
+        members: only_me,
         census: Census::Partial,
-        files: Arc::default(),
-        peers: Arc::default(),
-        registries: Vec::new(),
-        search: None,
-        scan: None,
-        sharing: Sharing::default(),
-        transfers: Vec::new(),
-        health: UNSEEN,
-        lookup: None,
-        traffic: Traffic::default(),
-        events_dropped: 0,
-        limits: RateLimits::default(),
-        fault: None,
+        ..picture::snapshot(core.first(), unknown)
     }
 }
 
@@ -499,6 +463,7 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
     let same_files = Arc::ptr_eq(&before.files, &after.files) || before.files == after.files;
     !(same_files
         && before.me == after.me
+        && before.positions == after.positions
         && before.ring == after.ring
         && before.space == after.space
         && before.replicas == after.replicas

@@ -37,15 +37,13 @@ use crate::view::TransferKind;
 use crate::wire::data::DataResponse;
 
 use super::data::{DataConnection, DataError};
+use super::elsewhere;
 use super::fetch;
 use super::forward::Forward;
 use super::shared::Shared;
 use super::small;
 use super::transfers::Transfer;
-
-/// A content that came over a chain and that no record names by then is given
-/// up: its owner died before it could commit, or somebody filled disks.
-const UNCLAIMED: Duration = Duration::from_secs(120);
+use super::unclaimed;
 
 /// How often it is looked for what unfinished uploads left too long ago: it may
 /// stay this much longer.
@@ -159,10 +157,15 @@ pub(super) struct Part {
 }
 
 /// Leaves of the rest of a chain those that come behind this node: a chain runs
-/// along the ring, and nobody is sent bytes because a stranger says so.
-pub(super) fn along_the_ring(rest: &mut Vec<Peer>, successors: &[Peer]) {
+/// along the ring, and nobody is sent bytes because a stranger says so. `None`:
+/// this node is in no ring.
+pub(super) async fn along_the_ring(shared: &Shared, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
+    let looked =
+        shared.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood()));
+    let successors = looked.await??;
     rest.retain(|peer| successors.contains(peer));
     rest.truncate(usize::from(MAX_REPLICAS));
+    Some(rest)
 }
 
 /// Takes in a content from the node before in a chain, and answers. Blocks.
@@ -172,38 +175,32 @@ pub(super) fn take_part(
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
-    let Part { name, root, size, mut rest } = part;
+    let Part { name, root, size, rest } = part;
     let refuse =
         |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
         return refuse(connection, error.to_string());
     }
-    let looked = runtime
-        .block_on(shared.look(|core| {
-            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
-        }));
-    let Some(successors) = looked.flatten() else {
+    let Some(chain) = runtime.block_on(along_the_ring(shared, rest)) else {
         return refuse(connection, NO_MEMBER.to_owned());
     };
-    along_the_ring(&mut rest, &successors);
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
-    let transfer = shared.transfers.open(TransferKind::Copy, name.as_str(), size);
-    connection.serves(&transfer);
-    if let Some(remote) = connection.remote() {
-        transfer.with_peer(remote);
-    }
-    let passage = Passage { shared, runtime, name: &name, manifest: &manifest, chain: rest };
+    let transfer = connection.opens(shared, TransferKind::Copy, name.as_str(), size);
+    let (name, manifest) = (&name, &manifest);
+    let passage = Passage { shared, runtime, name, manifest, chain, owned: false };
     let passed = passage.receive(connection, &transfer);
     let (answer, end) = match passed {
         Ok(behind) => {
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
-            give_up_later(shared, root);
+            shared.unclaimed.add(&shared.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
-        Err(PassError::Failed(why)) => (DataResponse::Failed { why: why.clone() }, Err(why)),
+        Err(PassError::Failed(why) | PassError::Full(why)) => {
+            (DataResponse::Failed { why: why.clone() }, Err(why))
+        }
         Err(PassError::Data(error)) => {
-            transfer.end(Err(error.to_string()));
+            transfer.broke(&error);
             return Err(error);
         }
     };
@@ -262,6 +259,8 @@ pub(super) enum PassError {
     Data(DataError),
     /// It failed here; the other side can be told.
     Failed(String),
+    /// There is no room for it here; the other side can be told.
+    Full(String),
 }
 
 impl From<DataError> for PassError {
@@ -282,6 +281,8 @@ pub(super) struct Passage<'a> {
     pub(super) manifest: &'a Manifest,
     /// Who is to have it behind this node, the nearest first.
     pub(super) chain: Vec<Peer>,
+    /// This node owns the name: without room, it says who else may take it.
+    pub(super) owned: bool,
 }
 
 impl Passage<'_> {
@@ -318,10 +319,10 @@ impl Passage<'_> {
                         if failed.is_none()
                             && let Err(error) = content.write(index, bytes)
                         {
-                            let why = self.unwritten(error);
+                            let (why, answer) = self.refusal(self.failed(error));
                             // Whoever sends looks for this from time to time, and
                             // sends no more; until then the bytes are let go.
-                            connection.send(&DataResponse::Failed { why: why.clone() })?;
+                            connection.send(&answer)?;
                             failed = Some(why);
                         }
                         Ok::<(), DataError>(())
@@ -358,7 +359,7 @@ impl Passage<'_> {
                     file.read_exact(&mut piece).map_err(unreadable)?;
                     content.write(index, &piece).map_err(|error| match error {
                         IncomingError::WrongPiece(_) => PassError::Data(DataError::Changed),
-                        error @ IncomingError::Disk(_) => PassError::Failed(self.unwritten(error)),
+                        error @ IncomingError::Disk(_) => self.failed(error),
                     })?;
                     transfer.advance(piece.len() as u64);
                 }
@@ -385,7 +386,7 @@ impl Passage<'_> {
         if let Some(error) = cut {
             return Err(error.into());
         }
-        let content = content.map_err(|error| PassError::Failed(self.unwritten(error.into())))?;
+        let content = content.map_err(|error| self.failed(error.into()))?;
         let there = content.here();
         let here = there.iter().map(|index| self.manifest.len_of(index)).sum();
         transfer.goes_on(self.manifest.size(), here);
@@ -433,9 +434,7 @@ impl Passage<'_> {
                     beat()?;
                 }
                 match sealing.or_else(thread::ScopedJoinHandle::join) {
-                    Ok(sealed) => {
-                        sealed.map_err(|error| PassError::Failed(self.unwritten(error.into())))
-                    }
+                    Ok(sealed) => sealed.map_err(|error| self.failed(error.into())),
                     Err(_) => Err(PassError::Failed("the node failed at its end".to_owned())),
                 }
             });
@@ -448,9 +447,33 @@ impl Passage<'_> {
         })
     }
 
-    fn unwritten(&self, error: IncomingError) -> String {
-        unwritten(self.shared, self.name, error)
+    fn failed(&self, error: IncomingError) -> PassError {
+        let full = is_full(&error);
+        let why = unwritten(self.shared, self.name, error);
+        if full { PassError::Full(why) } else { PassError::Failed(why) }
     }
+
+    /// What went wrong, and what the sending side is told of it.
+    pub(super) fn refusal(&self, error: PassError) -> (String, DataResponse) {
+        match error {
+            PassError::Full(why) if self.owned => {
+                let answer = elsewhere::refusal(self.shared, why.clone());
+                (why, self.runtime.block_on(answer))
+            }
+            PassError::Full(why) | PassError::Failed(why) => {
+                (why.clone(), DataResponse::Failed { why })
+            }
+            PassError::Data(error) => {
+                let why = error.to_string();
+                (why.clone(), DataResponse::Failed { why })
+            }
+        }
+    }
+}
+
+/// Whether a content could not be written for lack of room.
+pub(super) fn is_full(error: &IncomingError) -> bool {
+    matches!(error, IncomingError::Disk(error) if error.is_full())
 }
 
 /// What somebody is told whose content could not be written here.
@@ -467,29 +490,27 @@ pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) 
     }
 }
 
-/// Removes what unfinished uploads left, once it is too old.
+/// Removes what unfinished uploads left, once it is too old, and contents that
+/// no record has come to name.
 pub(super) async fn tidy(shared: Shared) {
+    let mut expired = Instant::now();
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(TIDY_EVERY) => {}
+            () = tokio::time::sleep(unclaimed::LOOK_EVERY) => {}
         }
-        let store = shared.store.clone();
-        let _ = shared.tasks.spawn_blocking(move || store.expire()).await;
+        let now = Instant::now();
+        let expires = now.duration_since(expired) >= TIDY_EVERY;
+        if expires {
+            expired = now;
+        }
+        let (store, unclaimed) = (shared.store.clone(), shared.unclaimed.clone());
+        let work = move || {
+            unclaimed.look(&store, now);
+            if expires {
+                store.expire();
+            }
+        };
+        let _ = shared.tasks.spawn_blocking(work).await;
     }
-}
-
-/// Gives a content up after a while, unless a record names it by then.
-pub(super) fn give_up_later(shared: &Shared, root: ContentHash) {
-    let Some(claim) = shared.store.claim(&root) else { return };
-    let shared = shared.clone();
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(UNCLAIMED) => {}
-        }
-        let store = shared.store.clone();
-        shared.tasks.spawn_blocking(move || store.give_up(&root, claim));
-    });
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chord::placement::others;
 use crate::peer::Peer;
 
 use super::shared::Shared;
@@ -52,14 +53,16 @@ pub(super) fn load(dir: &Path, me: Peer) -> Vec<Peer> {
 /// be back after a power cut. Failing costs only time at the next start and is
 /// logged.
 pub(super) fn save(shared: &Shared, members: Vec<Peer>, me: Peer) {
-    let members: Vec<Peer> =
-        members.into_iter().filter(|peer| peer.address() != me.address()).collect();
+    // One way to each host is enough.
+    let members: Vec<Peer> = others(me, members).collect();
     if members.is_empty() {
         // Being alone is no reason to forget the others.
         return;
     }
     write_later(shared, move |dir| {
-        let earlier = load(dir, me).into_iter().filter(|peer| !members.contains(peer));
+        let earlier = load(dir, me)
+            .into_iter()
+            .filter(|peer| !members.iter().any(|member| member.address() == peer.address()));
         let peers = members.iter().copied().chain(earlier).take(AT_MOST);
         Remembered { peers: peers.map(|peer| peer.to_string()).collect() }
     });

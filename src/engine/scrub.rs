@@ -49,7 +49,7 @@ pub(super) async fn run(shared: Shared, every: Option<Duration>) {
         let begun = Instant::now();
         let mut after = None;
         while let Some(root) = next(&shared, &mut after).await {
-            look(&shared, root).await;
+            look(&shared, root, RATE).await;
             if shared.stop.is_cancelled() {
                 return;
             }
@@ -88,16 +88,17 @@ async fn next(shared: &Shared, page: &mut Option<Page>) -> Option<ContentHash> {
     root
 }
 
-/// Looks at one content and has it restored if it is damaged.
-async fn look(shared: &Shared, root: ContentHash) {
+/// Looks at one content, reading `rate` bytes a second, and has it restored if it
+/// is damaged.
+pub(super) async fn look(shared: &Shared, root: ContentHash, rate: u64) {
     let (store, stop) = (shared.store.clone(), shared.stop.clone());
     let verify = move || {
         let mut read = 0;
         let verified = store.verify(&root, |bytes| {
             read += bytes;
-            rest(bytes, || stop.is_cancelled())
+            rest(bytes, rate, || stop.is_cancelled())
         });
-        let _ = rest(LEAST.saturating_sub(read), || stop.is_cancelled());
+        let _ = rest(LEAST.saturating_sub(read), rate, || stop.is_cancelled());
         verified
     };
     let Ok(verified) = shared.tasks.spawn_blocking(verify).await else { return };
@@ -116,7 +117,7 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
     // What nobody else has is kept: damaged bytes are better than none.
     let alone = {
         let names = shared.store.name_of(&root);
-        let look = move |core: &crate::chord::Node| names.is_none_or(|n| !core.is_elsewhere(&n));
+        let look = move |core: &crate::chord::Host| names.is_none_or(|n| !core.is_elsewhere(&n));
         shared.look(look).await.unwrap_or(true)
     };
     let store = shared.store.clone();
@@ -157,9 +158,9 @@ fn sentence(name: &FileName, bad: &[PieceIndex], pieces: u32) -> String {
     format!("{name} is damaged on this disk{which}")
 }
 
-/// Pauses as long as so many bytes may take.
-fn rest(bytes: u64, stopped: impl Fn() -> bool) -> ControlFlow<()> {
-    let mut left = Duration::from_secs(1).mul_f64(bytes as f64 / RATE as f64);
+/// Pauses as long as so many bytes may take at `rate` bytes a second.
+fn rest(bytes: u64, rate: u64, stopped: impl Fn() -> bool) -> ControlFlow<()> {
+    let mut left = Duration::from_secs(1).mul_f64(bytes as f64 / rate as f64);
     while !left.is_zero() {
         if stopped() {
             return ControlFlow::Break(());
@@ -191,8 +192,8 @@ mod tests {
 
     #[test]
     fn a_pause_ends_when_the_node_stops() {
-        assert!(rest(u64::MAX / 2, || true).is_break());
-        assert!(rest(0, || true).is_continue());
-        assert!(rest(1, || false).is_continue());
+        assert!(rest(u64::MAX / 2, RATE, || true).is_break());
+        assert!(rest(0, RATE, || true).is_continue());
+        assert!(rest(1, RATE, || false).is_continue());
     }
 }

@@ -9,7 +9,7 @@
 //! - [`here`]: which files here match.
 //! - [`command`]: `find`, from inside and from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,8 @@ pub(super) enum Input {
     Message {
         /// Who.
         from: Peer,
+        /// To which position of this host: its index.
+        to: u16,
         /// What.
         message: SearchMessage,
     },
@@ -113,12 +115,16 @@ pub(super) enum Input {
 #[derive(Debug)]
 enum Work {
     /// The files here were searched.
-    Here { search: SearchId, rows: Vec<FoundRow>, more: bool },
+    Here { part: PartId, rows: Vec<FoundRow>, more: bool },
     /// A key was looked up.
-    LookedUp { search: SearchId, key: Id, owner: Option<Peer> },
+    LookedUp { part: PartId, key: Id, owner: Option<Peer> },
     /// A linked peer was asked; `None`: it did not answer.
     Asked { number: u32, peer: Peer, found: Option<(Vec<FoundRow>, bool)> },
 }
+
+/// A part: of which search, and of which position of this host. Each position has
+/// its own interval to cover, as if it were a node by itself.
+type PartId = (SearchId, Peer);
 
 /// Runs until the node stops.
 pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
@@ -150,7 +156,7 @@ pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
 /// All searches in which this node has a part.
 struct Searches {
     shared: Shared,
-    parts: BTreeMap<SearchId, Part>,
+    parts: BTreeMap<PartId, Part>,
     finds: Finds,
     /// How fast peers take questions on.
     trips: BTreeMap<SocketAddr, RoundTrips>,
@@ -186,11 +192,14 @@ struct Around {
 impl Searches {
     async fn take(&mut self, input: Input) {
         match input {
-            Input::Message { from, message } => self.message(from, message).await,
+            Input::Message { from, to, message } => {
+                let to = Peer::new(self.shared.me().me.address(), to);
+                self.message(from, to, message).await;
+            }
             Input::Gone { address } => {
-                let searches: Vec<SearchId> = self.parts.keys().copied().collect();
-                for search in searches {
-                    self.with(search, |part, out| part.gone(address, out)).await;
+                let parts: Vec<PartId> = self.parts.keys().copied().collect();
+                for part in parts {
+                    self.with(part, |part, out| part.gone(address, out)).await;
                 }
             }
             Input::Find { pattern, shown, begun } => {
@@ -202,17 +211,17 @@ impl Searches {
         }
     }
 
-    async fn message(&mut self, from: Peer, message: SearchMessage) {
+    async fn message(&mut self, from: Peer, to: Peer, message: SearchMessage) {
         let search = match message {
             SearchMessage::Ask { search, pattern, until, depth } => {
                 let question = Question { search, pattern, until, depth };
-                return self.asked(from, question).await;
+                return self.asked(from, to, question).await;
             }
             SearchMessage::Taken { search }
             | SearchMessage::Found { search, .. }
             | SearchMessage::Done { search, .. } => search,
         };
-        let Some(part) = self.parts.get_mut(&search) else { return };
+        let Some(part) = self.parts.get_mut(&(search, to)) else { return };
         let mut out = Vec::new();
         let awaited = part.broadcast.heard(from, message, &mut out);
         let now = Instant::now();
@@ -230,25 +239,31 @@ impl Searches {
                 part.waits.remove(&from);
             }
         }
-        self.carry_out(search, out).await;
+        self.carry_out((search, to), out).await;
     }
 
-    /// Another node asks this one to take part in a search.
-    async fn asked(&mut self, from: Peer, question: Question) {
-        let Some(Around { me, space, member, known }) = around(&self.shared).await else { return };
+    /// Another node asks a position of this one to take part in a search.
+    async fn asked(&mut self, from: Peer, to: Peer, question: Question) {
+        let around = around(&self.shared, Some(to)).await;
+        let Some(Around { me, space, member, known }) = around else { return };
         if !member || !broadcast::is_fair(space, me, from, &question) {
             return;
         }
         let search = question.search;
-        if self.parts.contains_key(&search) {
-            return self.with(search, |part, out| part.asked(from, &question, &known, out)).await;
+        if self.parts.contains_key(&(search, me)) {
+            let asked = (search, me);
+            return self.with(asked, |part, out| part.asked(from, &question, &known, out)).await;
         }
+        // Searches, however many positions take part in each.
         let of = |is: &dyn Fn(&SearchId, &Part) -> bool| {
-            self.parts.iter().filter(|(search, part)| is(search, part)).count()
+            let parts = self.parts.iter().filter(|((search, _), part)| is(search, part));
+            parts.map(|((search, _), _)| search).collect::<BTreeSet<_>>().len()
         };
-        if self.parts.len() >= PARTS
-            || of(&|other, _| other.origin == search.origin) >= PARTS_OF_ONE_ORIGIN
-            || of(&|_, part| part.asker.address() == from.address()) >= PARTS_OF_ONE_ASKER
+        let known_here = self.parts.keys().any(|(other, _)| *other == search);
+        if !known_here
+            && (of(&|_, _| true) >= PARTS
+                || of(&|other, _| other.origin == search.origin) >= PARTS_OF_ONE_ORIGIN
+                || of(&|_, part| part.asker.address() == from.address()) >= PARTS_OF_ONE_ASKER)
         {
             tracing::debug!(%from, "a search was not taken on: there are too many");
             return;
@@ -257,33 +272,34 @@ impl Searches {
         let broadcast = Broadcast::join(space, me, from, &question, &known, &mut out);
         let earlier = LEVEL * u32::from(question.depth);
         let limit = SEARCH_LIMIT.saturating_sub(earlier).max(LEAST_LIMIT);
-        self.parts.insert(search, Part::new(broadcast, from, limit));
-        self.carry_out(search, out).await;
+        self.parts.insert((search, me), Part::new(broadcast, from, limit));
+        self.carry_out((search, me), out).await;
     }
 
     /// Begins a search of this node's own.
     async fn find(&mut self, pattern: String, shown: bool) -> Result<u32, String> {
         here::check(&pattern)?;
         let stopping = || "the node is stopping".to_owned();
-        let Around { me, space, known, .. } = around(&self.shared).await.ok_or_else(stopping)?;
+        let Around { me, space, known, .. } =
+            around(&self.shared, None).await.ok_or_else(stopping)?;
         let (number, search, linked) = self.finds.begin(me, &pattern, shown)?;
         for peer in linked {
             self.work.spawn(ask_linked(self.shared.clone(), number, peer, pattern.clone()));
         }
         let mut out = Vec::new();
         let broadcast = Broadcast::begin(space, search, &pattern, &known, &mut out);
-        self.parts.insert(search, Part::new(broadcast, me, SEARCH_LIMIT));
-        self.carry_out(search, out).await;
+        self.parts.insert((search, me), Part::new(broadcast, me, SEARCH_LIMIT));
+        self.carry_out((search, me), out).await;
         Ok(number)
     }
 
     async fn worked(&mut self, done: Result<Work, JoinError>) {
         match done {
-            Ok(Work::Here { search, rows, more }) => {
-                self.with(search, |part, out| part.own(rows, more, out)).await;
+            Ok(Work::Here { part, rows, more }) => {
+                self.with(part, |part, out| part.own(rows, more, out)).await;
             }
-            Ok(Work::LookedUp { search, key, owner }) => {
-                self.with(search, |part, out| part.looked_up(key, owner, out)).await;
+            Ok(Work::LookedUp { part, key, owner }) => {
+                self.with(part, |part, out| part.looked_up(key, owner, out)).await;
             }
             Ok(Work::Asked { number, peer, found }) => {
                 self.finds.linked_answered(number, peer, found).await;
@@ -293,36 +309,33 @@ impl Searches {
     }
 
     /// One step of a part, and its effects.
-    async fn with(
-        &mut self,
-        search: SearchId,
-        step: impl FnOnce(&mut Broadcast, &mut Vec<Effect>),
-    ) {
-        let Some(part) = self.parts.get_mut(&search) else { return };
+    async fn with(&mut self, id: PartId, step: impl FnOnce(&mut Broadcast, &mut Vec<Effect>)) {
+        let Some(part) = self.parts.get_mut(&id) else { return };
         let mut out = Vec::new();
         step(&mut part.broadcast, &mut out);
-        self.carry_out(search, out).await;
+        self.carry_out(id, out).await;
     }
 
-    async fn carry_out(&mut self, search: SearchId, effects: Vec<Effect>) {
+    async fn carry_out(&mut self, id: PartId, effects: Vec<Effect>) {
+        let (search, me) = id;
         let mut ended = false;
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
                     if let SearchMessage::Ask { .. } = message {
-                        self.wait_for(search, to);
+                        self.wait_for(id, to);
                     }
-                    let message = MeshMessage::Search(message);
-                    let _ = self.shared.hub.send(shared::Input::Mesh { to, message }).await;
+                    let (from, message) = (Some(me), MeshMessage::Search(message));
+                    let _ = self.shared.hub.send(shared::Input::Mesh { from, to, message }).await;
                 }
                 Effect::SearchHere => {
-                    if let Some(part) = self.parts.get(&search) {
+                    if let Some(part) = self.parts.get(&id) {
                         let pattern = part.broadcast.pattern().clone();
-                        self.work.spawn(search_here(self.shared.clone(), search, pattern));
+                        self.work.spawn(search_here(self.shared.clone(), id, pattern));
                     }
                 }
                 Effect::LookUp { key } => {
-                    self.work.spawn(look_up(self.shared.clone(), search, key));
+                    self.work.spawn(look_up(self.shared.clone(), id, key));
                 }
                 Effect::Found(rows) => self.finds.found(search, rows),
                 Effect::Offence { child, what } => {
@@ -332,18 +345,18 @@ impl Searches {
                 Effect::Ended => ended = true,
             }
         }
-        if let Some(part) = self.parts.get(&search)
+        if let Some(part) = self.parts.get(&id)
             && part.broadcast.is_origin()
         {
             self.finds.stands(search, part.broadcast.progress(), ended);
         }
         if ended {
-            self.parts.remove(&search);
+            self.parts.remove(&id);
         }
     }
 
-    fn wait_for(&mut self, search: SearchId, child: Peer) {
-        let Some(part) = self.parts.get_mut(&search) else { return };
+    fn wait_for(&mut self, id: PartId, child: Peer) {
+        let Some(part) = self.parts.get_mut(&id) else { return };
         let asked = Instant::now();
         let limit = self.trips.get(&child.address()).copied().unwrap_or_default().limit();
         part.waits.insert(child, Wait { asked, heard: false, until: asked + limit });
@@ -361,9 +374,9 @@ impl Searches {
     /// Does what is due.
     async fn pass_time(&mut self) {
         let now = Instant::now();
-        let searches: Vec<SearchId> = self.parts.keys().copied().collect();
-        for search in searches {
-            let Some(part) = self.parts.get_mut(&search) else { continue };
+        let parts: Vec<PartId> = self.parts.keys().copied().collect();
+        for id in parts {
+            let Some(part) = self.parts.get_mut(&id) else { continue };
             let mut out = Vec::new();
             if part.ends <= now {
                 part.broadcast.expire(&mut out);
@@ -384,7 +397,7 @@ impl Searches {
                 }
             }
             if !out.is_empty() {
-                self.carry_out(search, out).await;
+                self.carry_out(id, out).await;
             }
         }
         self.finds.publish(now);
@@ -399,16 +412,20 @@ impl Part {
     }
 }
 
-/// Whom this node knows on its ring; `None` when it stops.
-async fn around(shared: &Shared) -> Option<Around> {
-    shared
-        .look(|core| Around {
-            me: core.peer(),
-            space: core.params().space,
-            member: matches!(core.standing(), Standing::Member | Standing::Leaving),
-            known: known(core),
+/// Whom this position of this node, or the first one, knows on its ring; `None`
+/// when it stops, or goes by another index by now.
+async fn around(shared: &Shared, position: Option<Peer>) -> Option<Around> {
+    let look = move |core: &chord::Host| {
+        let index = position.map_or_else(|| core.peer().index(), |peer| peer.index());
+        let node = core.node(core.slot_of(index)?)?;
+        Some(Around {
+            me: node.peer(),
+            space: node.params().space,
+            member: matches!(node.standing(), Standing::Member | Standing::Leaving),
+            known: known(node),
         })
-        .await
+    };
+    shared.look(look).await.flatten()
 }
 
 /// Everybody whom a node's tables name, itself left out.
@@ -425,25 +442,26 @@ fn known(core: &chord::Node) -> Vec<Peer> {
     known
 }
 
-async fn search_here(shared: Shared, search: SearchId, pattern: Pattern) -> Work {
-    let (rows, more) = here::matching(&shared, &pattern, None, MAX_RESULTS_PER_NODE).await;
-    Work::Here { search, rows, more }
+async fn search_here(shared: Shared, part: PartId, pattern: Pattern) -> Work {
+    let at = Some(part.1);
+    let (rows, more) = here::matching(&shared, at, &pattern, None, MAX_RESULTS_PER_NODE).await;
+    Work::Here { part, rows, more }
 }
 
-async fn look_up(shared: Shared, search: SearchId, key: Id) -> Work {
+async fn look_up(shared: Shared, part: PartId, key: Id) -> Work {
     for attempt in 0..LOOKUPS {
         if attempt > 0 {
             tokio::time::sleep(LOOKUP_PAUSE).await;
         }
         match shared.core(chord::Command::Lookup { key }).await {
             Some(Reply::Found(found)) => {
-                return Work::LookedUp { search, key, owner: Some(found.owner) };
+                return Work::LookedUp { part, key, owner: Some(found.owner) };
             }
             Some(_) => {}
             None => break,
         }
     }
-    Work::LookedUp { search, key, owner: None }
+    Work::LookedUp { part, key, owner: None }
 }
 
 async fn ask_linked(shared: Shared, number: u32, peer: Peer, pattern: String) -> Work {

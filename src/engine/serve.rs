@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::chord::{CensusState, Command, Failure, Found, Reply, Standing};
+use crate::chord::{CensusState, Command, Failure, Found, Host, Node, Reply, Standing};
 use crate::limits::MAX_PAGE;
 use crate::mesh::pattern::Pattern;
+use crate::peer::Peer;
 use crate::record::Provider;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
+use super::clock::unix_s;
 use super::control;
 use super::hub::Hub;
 use super::mesh::words;
@@ -35,14 +37,14 @@ pub(super) fn answer(
 ) {
     let core = hub.core();
     match request {
-        Request::Info => respond(Response::Info(NodeInfo {
-            peer: core.peer(),
-            params: core.params().clone(),
-            member: core.standing() == Standing::Member,
-            predecessor: core.predecessor(),
-            successors: core.successors().to_vec(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        })),
+        Request::Info => respond(Response::Info(info(core, core.first()))),
+        Request::Position { index } => {
+            let node = core.slot_of(index).and_then(|slot| core.node(slot));
+            respond(match node {
+                Some(node) => Response::Info(info(core, node)),
+                None => Response::Failed { why: format!("there is no place {index} here") },
+            });
+        }
         Request::Fingers => {
             respond(Response::Fingers(core.fingers().into_iter().map(|row| row.node).collect()));
         }
@@ -59,6 +61,7 @@ pub(super) fn answer(
                     owner: row.owner,
                     copies: row.copies,
                     wanted: row.wanted,
+                    count: row.count,
                 })
                 .collect();
             let more = rows.len() > MAX_PAGE;
@@ -89,7 +92,8 @@ pub(super) fn answer(
                 return Response::Failed { why };
             }
             let pattern = Pattern::new(&pattern);
-            let (rows, more) = here::matching(&shared, &pattern, after.as_ref(), MAX_PAGE).await;
+            let (rows, more) =
+                here::matching(&shared, None, &pattern, after.as_ref(), MAX_PAGE).await;
             Response::Found { rows, more }
         }),
         Request::Shares { after } => {
@@ -133,8 +137,7 @@ pub(super) fn answer(
             }
         }),
         Request::Remove { name } => later(hub, respond, move |shared| async move {
-            let at_s = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_secs());
-            match shared.core(Command::Remove { name, at_s }).await {
+            match shared.core(Command::Remove { name, at_s: unix_s() }).await {
                 Some(Reply::Stored { holders, .. }) => {
                     Response::Removed { copies: holders.len() as u8 }
                 }
@@ -142,7 +145,7 @@ pub(super) fn answer(
             }
         }),
         Request::Ping { peer: None } => respond(Response::Pong { micros: 0 }),
-        Request::Ping { peer: Some(peer) } if peer == core.peer() => {
+        Request::Ping { peer: Some(peer) } if peer.address() == core.peer().address() => {
             respond(Response::Pong { micros: 0 });
         }
         Request::Ping { peer: Some(peer) } => later(hub, respond, move |shared| async move {
@@ -155,6 +158,19 @@ pub(super) fn answer(
                 reply => failed(reply),
             }
         }),
+    }
+}
+
+/// What a host says of one of its places on the ring.
+fn info(core: &Host, node: &Node) -> NodeInfo {
+    NodeInfo {
+        peer: node.peer(),
+        params: node.params().clone(),
+        member: node.standing() == Standing::Member,
+        predecessor: node.predecessor(),
+        successors: node.successors().to_vec(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        positions: core.positions().iter().map(Peer::index).collect(),
     }
 }
 

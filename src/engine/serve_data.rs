@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::chord::{Command, Reply, Upload};
-use crate::limits::EAGER_BYTES;
+use crate::chord::{Command, Failure, Reply, StoreFailure, Upload};
+use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
 use crate::store::StoreError;
 use crate::transfer::manifest::Manifest;
 use crate::view::TransferKind;
+use crate::view::text::bytes as show_bytes;
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::connection::HELLO_LIMIT;
 use super::data::{DataConnection, DataError, STALL_LIMIT};
+use super::elsewhere;
 use super::fetch;
 use super::relay::{self, Part, PassError, Passage};
 use super::shared::Shared;
@@ -73,7 +75,11 @@ impl Server<'_> {
     fn run(mut self) -> Result<(), DataError> {
         let result = self.requests();
         if let Some((_, transfer)) = self.serving.take() {
-            transfer.end(result.as_ref().map(|&()| ()).map_err(ToString::to_string));
+            match &result {
+                Err(error) if !error.is_hang_up() => transfer.end(Err(fetch::words(error))),
+                // Whoever is served hangs up when he has what he wants.
+                _ => transfer.end(Ok(())),
+            }
         }
         result
     }
@@ -103,6 +109,9 @@ impl Server<'_> {
                     } else {
                         relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
                     }
+                }
+                DataRequest::Commit { name, root, size, overwrite, holders } => {
+                    self.commit(&Wanted { name, root, size, overwrite }, holders)?;
                 }
                 DataRequest::Upload { name, root, size, overwrite, follows } => {
                     let wanted = Wanted { name, root, size, overwrite };
@@ -136,7 +145,7 @@ impl Server<'_> {
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
         let stored = match self.shared.store.manifest(&root) {
             Ok(stored) => stored,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(root, &error),
         };
         match stored.or_else(|| self.shared.shares.manifest(&root)) {
             Some(manifest) => {
@@ -150,36 +159,52 @@ impl Server<'_> {
     fn bytes(&mut self, root: ContentHash, offset: u64, length: u64) -> Result<(), DataError> {
         let stored = match self.shared.store.open_blob(&root) {
             Ok(stored) => stored,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(root, &error),
         };
+        let ours = stored.is_some();
         // What the user shares is served from where it lies.
         let Some(mut file) = stored.or_else(|| self.shared.shares.open(&root)) else {
             return self.connection.send(&DataResponse::NotFound);
         };
         let size = file.metadata()?.len();
-        if offset.checked_add(length).is_none_or(|end| end > size) {
+        let beyond = offset.checked_add(length).is_none_or(|end| end > size);
+        if ours && (beyond || length == 1 && size > 1) {
+            // It was longer once, or somebody was sent a damaged piece; or so he
+            // says.
+            self.shared.doubts.heard(root, Instant::now());
+        }
+        if beyond {
             let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
             return self.connection.send(&DataResponse::Failed { why });
         }
         file.seek(SeekFrom::Start(offset))?;
         let transfer = self.transfer(root, size);
         if length <= EAGER_BYTES {
-            let sent = small::serve(&mut self.connection, &file, length, &transfer)?;
-            if !sent {
-                return self.connection.send(&DataResponse::NotFound);
-            }
-            if length == size {
+            let whole = (length == size).then_some(root);
+            let sent = small::serve(&mut self.connection, &file, length, whole, &transfer);
+            match sent {
+                Ok(false) => {
+                    if ours {
+                        self.shared.doubts.met(root);
+                    }
+                    self.shared.transfers.forget(transfer);
+                    return self.connection.send(&DataResponse::NotFound);
+                }
                 // The connection may be kept for another file.
-                transfer.end(Ok(()));
-            } else {
-                self.serving = Some((root, transfer));
+                Ok(true) if length == size => transfer.end(Ok(())),
+                _ => self.serving = Some((root, transfer)),
             }
-            return Ok(());
+            return sent.map(drop);
         }
-        self.connection.send(&DataResponse::Bytes { length })?;
-        self.connection.send_file(&file, length, &transfer)?;
+        let sent = self
+            .connection
+            .send(&DataResponse::Bytes { length })
+            .and_then(|()| self.connection.send_file(&file, length, &transfer));
+        if ours && sent.as_ref().is_err_and(DataError::is_the_files) {
+            self.shared.doubts.met(root);
+        }
         self.serving = Some((root, transfer));
-        Ok(())
+        sent
     }
 
     /// The running transfer of this content, or a new one.
@@ -193,53 +218,95 @@ impl Server<'_> {
         let stored = self.shared.store.name_of(&root);
         let name = stored.or_else(|| self.shared.shares.with_content(&root).map(|file| file.name));
         let name = name.map_or_else(|| root.short(), String::from);
-        let transfer = self.shared.transfers.open(TransferKind::Serve, &name, size);
-        self.connection.serves(&transfer);
-        if let Some(remote) = self.connection.remote() {
-            transfer.with_peer(remote);
-        }
-        transfer
+        self.connection.opens(self.shared, TransferKind::Serve, &name, size)
     }
 
     fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {
         if let Err(error) = fetch::check_size(wanted.size) {
             return self.connection.send(&DataResponse::Failed { why: error.to_string() });
         }
-        match offer(self.shared, self.runtime, wanted) {
+        match self.runtime.block_on(offer(self.shared, wanted)) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
             Some(other) => return self.connection.send(&refusal(wanted, other)),
             None => return self.connection.send(&DataResponse::Failed { why: stopping() }),
         }
-        let transfer =
-            self.shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
-        self.connection.serves(&transfer);
-        if let Some(remote) = self.connection.remote() {
-            transfer.with_peer(remote);
-        }
-        let received = receive(self.shared, self.runtime, &mut self.connection, wanted, &transfer);
-        let last = match received {
-            Ok(()) => {
-                let connection = &mut self.connection;
-                commit(self.shared, self.runtime, wanted, |copies, wanted| {
-                    transfer.securing(copies, wanted);
-                    connection.send(&DataResponse::Progress { copies, wanted })
-                })?
-            }
-            Err(PassError::Data(error)) => {
-                transfer.end(Err(error.to_string()));
-                return Err(error);
-            }
-            Err(PassError::Failed(why)) => DataResponse::Failed { why },
-        };
-        transfer.end(match &last {
-            DataResponse::Failed { why } => Err(why.clone()),
-            _ => Ok(()),
-        });
+        let (name, size) = (wanted.name.as_str(), wanted.size);
+        let transfer = self.connection.opens(self.shared, TransferKind::Receive, name, size);
+        let last = self.receive(wanted, transfer)?;
         self.connection.send(&last)
     }
 
-    fn failed(&mut self, error: &StoreError) -> Result<(), DataError> {
+    /// Receives manifest and bytes of an upload, makes them durable, sends them
+    /// along the chain of those who are to hold copies, and commits. Ends the
+    /// transfer.
+    fn receive(&mut self, wanted: &Wanted, transfer: Transfer) -> Result<DataResponse, DataError> {
+        let Server { shared, runtime, connection, .. } = self;
+        let manifest = match relay::receive_manifest(connection, wanted.root, wanted.size) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                transfer.broke(&error);
+                return Err(error);
+            }
+        };
+        let chain = runtime.block_on(chain(shared, &wanted.name));
+        let (name, manifest) = (&wanted.name, &manifest);
+        let passage = Passage { shared, runtime, name, manifest, chain, owned: true };
+        let last = match passage.receive(connection, &transfer) {
+            Ok(_) => {
+                let committed = commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
+                    transfer.securing(copies, wanted);
+                    connection.send(&DataResponse::Progress { copies, wanted })
+                });
+                match committed {
+                    Ok(last) => last,
+                    Err(error) => {
+                        // All of it is here, and is stored whoever waits for that.
+                        transfer.end(Ok(()));
+                        return Err(error);
+                    }
+                }
+            }
+            Err(PassError::Data(error)) => {
+                transfer.broke(&error);
+                return Err(error);
+            }
+            Err(error) => passage.refusal(error).1,
+        };
+        transfer.end(match &last {
+            DataResponse::Failed { why } | DataResponse::Full { why, .. } => Err(why.clone()),
+            _ => Ok(()),
+        });
+        Ok(last)
+    }
+
+    /// The bytes of an upload are on other nodes.
+    fn commit(&mut self, wanted: &Wanted, mut holders: Vec<Peer>) -> Result<(), DataError> {
+        let Server { shared, runtime, connection, .. } = self;
+        holders.truncate(usize::from(MAX_REPLICAS));
+        let here = shared.store.holds(&wanted.root);
+        let answer = if let Err(error) = fetch::check_size(wanted.size) {
+            DataResponse::Failed { why: error.to_string() }
+        } else if holders.is_empty() && !here {
+            DataResponse::Failed { why: format!("nobody is said to have {}", wanted.name) }
+        } else {
+            match runtime.block_on(offer(shared, wanted)) {
+                Some(Upload::Proceed) => {
+                    let elsewhere = if here { Vec::new() } else { holders };
+                    commit(shared, runtime, wanted, elsewhere, |copies, wanted| {
+                        connection.send(&DataResponse::Progress { copies, wanted })
+                    })?
+                }
+                Some(other) => refusal(wanted, other),
+                None => DataResponse::Failed { why: stopping() },
+            }
+        };
+        connection.send(&answer)
+    }
+
+    /// A content that should be here cannot be read, so it is looked at.
+    fn failed(&mut self, root: ContentHash, error: &StoreError) -> Result<(), DataError> {
         tracing::warn!(%error, "a request for content failed");
+        self.shared.doubts.met(root);
         self.connection.send(&DataResponse::Failed { why: error.to_string() })
     }
 }
@@ -258,9 +325,9 @@ pub(super) struct Wanted {
 }
 
 /// Asks the core whether this upload may begin; `None`: the node is stopping.
-pub(super) fn offer(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Option<Upload> {
+pub(super) async fn offer(shared: &Shared, wanted: &Wanted) -> Option<Upload> {
     let Wanted { name, root, overwrite, .. } = wanted.clone();
-    match runtime.block_on(shared.core(Command::Offer { name, root, overwrite }))? {
+    match shared.core(Command::Offer { name, root, overwrite }).await? {
         Reply::Upload(upload) => Some(upload),
         _ => None,
     }
@@ -271,42 +338,29 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
     match upload {
         Upload::Proceed => DataResponse::Proceed,
         Upload::Already { version, holders, wanted } => {
-            DataResponse::Stored { version, holders, wanted, already: true }
+            let passed = Vec::new();
+            DataResponse::Stored { version, holders, wanted, already: true, passed }
         }
         Upload::Exists { version, size } => DataResponse::Failed {
             why: format!(
-                "{} exists with other content ({size} bytes, version {version}); --overwrite replaces it",
-                wanted.name
+                "{} exists with other content ({}, version {version}); --overwrite replaces it",
+                wanted.name,
+                show_bytes(size)
             ),
         },
         Upload::NotOwner { owner } => DataResponse::NotOwner { owner },
     }
 }
 
-/// Receives manifest and bytes of an upload, makes them durable, and sends them
-/// along the chain of those who are to hold copies.
-fn receive(
-    shared: &Shared,
-    runtime: &Handle,
-    connection: &mut DataConnection,
-    wanted: &Wanted,
-    transfer: &Transfer,
-) -> Result<(), PassError> {
-    let manifest = relay::receive_manifest(connection, wanted.root, wanted.size)?;
-    let chain = chain(shared, runtime, &wanted.name);
-    let (name, manifest) = (&wanted.name, &manifest);
-    Passage { shared, runtime, name, manifest, chain }.receive(connection, transfer)?;
-    Ok(())
-}
-
 /// Who is to hold copies of a name of this node.
-fn chain(shared: &Shared, runtime: &Handle, name: &FileName) -> Vec<Peer> {
+pub(super) async fn chain(shared: &Shared, name: &FileName) -> Vec<Peer> {
     let name = name.clone();
-    let looked = runtime.block_on(shared.look(move |core| {
+    let looked = shared.look(move |core| {
         let params = core.params();
-        relay::chain(params.space, &name, core.peer(), core.successors(), params.replicas)
-    }));
-    looked.unwrap_or_default()
+        let node = core.responsible_node(name.key(params.space));
+        relay::chain(params.space, &name, node.peer(), node.successors(), params.replicas)
+    });
+    looked.await.unwrap_or_default()
 }
 
 /// Stores a local file whose name this node owns: as an upload, without the
@@ -319,38 +373,38 @@ pub(super) fn take_in(
     wanted: &Wanted,
     transfer: &Transfer,
 ) -> Result<DataResponse, DataError> {
-    match offer(shared, runtime, wanted) {
+    match runtime.block_on(offer(shared, wanted)) {
         Some(Upload::Proceed) => {}
         Some(other) => return Ok(refusal(wanted, other)),
         None => return Ok(DataResponse::Failed { why: stopping() }),
     }
-    let chain = chain(shared, runtime, &wanted.name);
-    let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain };
-    if let Err(error) = passage.copy(path, transfer) {
-        return match error {
-            PassError::Data(error) => Err(error),
-            PassError::Failed(why) => Ok(DataResponse::Failed { why }),
-        };
+    let chain = runtime.block_on(chain(shared, &wanted.name));
+    let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain, owned: true };
+    match passage.copy(path, transfer) {
+        Ok(_) => {}
+        Err(PassError::Data(error)) => return Err(error),
+        Err(error) => return Ok(passage.refusal(error).1),
     }
-    commit(shared, runtime, wanted, |copies, wanted| {
+    commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
         transfer.securing(copies, wanted);
         Ok(())
     })
 }
 
-/// Has the core commit an upload whose bytes are durable here, and waits for
-/// the copies; `progress` hears of each.
+/// Has the core commit an upload whose bytes are durable here, or, if it says
+/// who has them, elsewhere, and waits for the copies; `progress` hears of each.
 pub(super) fn commit(
     shared: &Shared,
     runtime: &Handle,
     wanted: &Wanted,
+    elsewhere: Vec<Peer>,
     mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
 ) -> Result<DataResponse, DataError> {
     let Wanted { name, root, size, overwrite } = wanted.clone();
-    let command = Command::Commit { name, root, size, overwrite };
+    let command = Command::Commit { name, root, size, overwrite, elsewhere };
     let (tell, mut heard) = mpsc::unbounded_channel();
-    let shared = shared.clone();
-    let reply = runtime.spawn(async move { shared.core_watched(command, Some(tell), None).await });
+    let core = shared.clone();
+    let reply = runtime.spawn(async move { core.core_watched(command, Some(tell), None).await });
     let mut last = (0, 0);
     loop {
         let next = runtime.block_on(async { tokio::time::timeout(HEARTBEAT, heard.recv()).await });
@@ -364,12 +418,13 @@ pub(super) fn commit(
     }
     let reply = runtime.block_on(reply).ok().flatten();
     Ok(match reply {
-        Some(Reply::Stored { version, holders, wanted }) => {
-            DataResponse::Stored { version, holders, wanted, already: false }
+        Some(Reply::Stored { version, holders, wanted, passed }) => {
+            DataResponse::Stored { version, holders, wanted, already: false, passed }
         }
         Some(Reply::Upload(upload)) => refusal(wanted, upload),
-        Some(Reply::Failed(crate::chord::Failure::NotOwner)) => {
-            DataResponse::NotOwner { owner: None }
+        Some(Reply::Failed(Failure::NotOwner)) => DataResponse::NotOwner { owner: None },
+        Some(Reply::Failed(Failure::Store(StoreFailure::Full(why)))) => {
+            runtime.block_on(elsewhere::refusal(shared, why))
         }
         Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
         Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },

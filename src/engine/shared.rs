@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::chord::{self, Command, Reply, StoreFailure, Ticket};
+use crate::chord::{self, Command, Reply, Slot, StoreFailure, Ticket};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::Version;
@@ -23,12 +23,14 @@ use crate::wire::{Frame, MeshMessage, Request, Response};
 use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
+use super::doubts::Doubts;
 use super::idle::Idle;
 use super::limits::Limits;
 use super::places::Place;
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::trust::Reputations;
+use super::unclaimed::Unclaimed;
 use super::{mesh, provide, search};
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
@@ -103,6 +105,10 @@ pub(super) struct Shared {
     pub(super) data_dir: PathBuf,
     /// Held by whoever writes the known peers.
     pub(super) remembering: Arc<Mutex<()>>,
+    /// Contents that seem to be damaged here.
+    pub(super) doubts: Doubts,
+    /// Contents that came over a chain and wait for a record.
+    pub(super) unclaimed: Unclaimed,
     /// Turns for copies that are being given up.
     pub(super) dropping: Arc<Semaphore>,
     /// Cancelled when the node stops: everything ends at once.
@@ -160,6 +166,8 @@ pub(super) enum Input {
     },
     /// A store operation of the core ended.
     Stored {
+        /// The position that wanted it.
+        slot: Slot,
         /// The core's ticket.
         ticket: Ticket,
         /// How.
@@ -194,6 +202,8 @@ pub(super) enum Input {
     },
     /// A message for another node's mesh.
     Mesh {
+        /// From which position; `None`: from the first one.
+        from: Option<Peer>,
         /// Whom.
         to: Peer,
         /// What.
@@ -202,7 +212,7 @@ pub(super) enum Input {
     /// These peers live and are said to be members of this node's ring.
     Heard(Vec<Peer>),
     /// A look at the core's state.
-    Look(Box<dyn FnOnce(&chord::Node) + Send>),
+    Look(Box<dyn FnOnce(&chord::Host) + Send>),
     /// A line for the events panel.
     Event(Level, String),
     /// The same, with the step of the protocol behind it.
@@ -237,11 +247,11 @@ impl Shared {
     pub(super) async fn look<T, F>(&self, look: F) -> Option<T>
     where
         T: Send + 'static,
-        F: FnOnce(&chord::Node) -> T + Send + 'static,
+        F: FnOnce(&chord::Host) -> T + Send + 'static,
     {
         let (done, result) = oneshot::channel();
-        let look = Box::new(move |node: &chord::Node| {
-            let _ = done.send(look(node));
+        let look = Box::new(move |host: &chord::Host| {
+            let _ = done.send(look(host));
         });
         self.hub.send(Input::Look(look)).await.ok()?;
         result.await.ok()
@@ -250,7 +260,7 @@ impl Shared {
     /// A message for another node's mesh. Never waits: a hub that is too busy
     /// drops it, and every message of the mesh may be lost.
     pub(super) fn tell_mesh(&self, to: Peer, message: MeshMessage) {
-        let _ = self.hub.try_send(Input::Mesh { to, message });
+        let _ = self.hub.try_send(Input::Mesh { from: None, to, message });
     }
 
     /// A line for the events panel.

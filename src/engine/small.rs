@@ -8,17 +8,21 @@
 //! One of at most [`EAGER_BYTES`] is put by a single message: header and bytes
 //! at once, without asking first. The owner sends the same on to the next holder
 //! before it writes its own copy, that one to the next, so that all disks work
-//! at the same time; the acknowledgements come back along the chain. As with
-//! every chain, a holder that was left out fetches its copy after the commit.
+//! at the same time; the acknowledgements come back along the chain. They say
+//! that the bytes are there, not that they are durable: that is the work of the
+//! commit, which every holder makes of its own record, and only whoever did so
+//! counts as a copy. As with every chain, a holder that was left out fetches its
+//! copy after the commit. An owner without room commits what those behind it have,
+//! or sends it on until one of them takes it ([`super::elsewhere`]).
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::chord::{Command, Reply, Standing, Upload};
+use crate::chord::Upload;
 use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -30,6 +34,7 @@ use crate::wire::data::{DataRequest, DataResponse};
 
 use super::access::Access;
 use super::data::{DataConnection, DataError, DataPlane, STALL_LIMIT, has_ended};
+use super::elsewhere;
 use super::fetch::{self, FetchError, Fetcher};
 use super::relay::{self, Part};
 use super::serve_data::{self, Wanted};
@@ -42,7 +47,7 @@ use super::trust::Conduct;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the next node of a chain may take nothing, and how long it and each
-/// one behind it may take to make the content durable. A paused process must not
+/// one behind it may take to write the content. A paused process must not
 /// hold up a put: whoever is left out gets its copy after the commit.
 const BEHIND_LIMIT: Duration = Duration::from_secs(3);
 
@@ -93,10 +98,12 @@ pub(super) fn fetch(
     match download.write(PieceIndex(0), &bytes) {
         Ok(()) => {}
         Err(IncomingError::WrongPiece(index)) => {
-            if !matches!(access, Access::Inside(shared) if source == shared.me().me)
-                && fetcher.still_has(source, download.manifest())
-            {
-                fetcher.blame_piece(source, index);
+            match access {
+                Access::Inside(shared) if source == shared.me().me => shared.doubts.met(root),
+                _ if fetcher.still_has(source, download.manifest()) => {
+                    fetcher.blame_piece(source, index);
+                }
+                _ => {}
             }
             return Ok(None);
         }
@@ -140,17 +147,22 @@ fn ask(
     })
 }
 
-/// Sends bytes of a file that are few, with their header at once. `false`: the
+/// Sends bytes of a file that are few, with their header at once; where they are
+/// the `whole` of a content, only if they are right. `false`: they are not, or the
 /// file has not so many, and nothing was sent.
 pub(super) fn serve(
     connection: &mut DataConnection,
     file: &File,
     length: u64,
+    whole: Option<ContentHash>,
     transfer: &Transfer,
 ) -> Result<bool, DataError> {
     let mut bytes = Vec::with_capacity(length as usize);
-    file.take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 != length {
+    if file.take(length).read_to_end(&mut bytes).is_err() || bytes.len() as u64 != length {
+        return Ok(false);
+    }
+    let right = |root| manifest(root, length).is_some_and(|it| is_it(&it, &bytes));
+    if !whole.is_none_or(right) {
         return Ok(false);
     }
     connection.send_with(&DataResponse::Bytes { length }, &bytes)?;
@@ -214,30 +226,75 @@ impl Small {
         runtime: &Handle,
         wanted: &Wanted,
         transfer: &Transfer,
-        heard: impl FnMut(u8, u8) -> Result<(), DataError>,
+        mut heard: impl FnMut(u8, u8) -> Result<(), DataError>,
     ) -> Result<DataResponse, DataError> {
         let chain = match begin(shared, runtime, wanted) {
             Begun::Proceed(chain) => chain,
             Begun::Refused(answer) => return Ok(answer),
         };
-        if let Err(error) = self.pass(shared, &wanted.name, &chain) {
-            let why = relay::unwritten(shared, &wanted.name, error);
-            return Ok(DataResponse::Failed { why });
-        }
+        let (kept, behind) = self.pass(shared, &wanted.name, &chain);
+        let why = match kept {
+            Ok(()) => {
+                transfer.advance(wanted.size);
+                match serve_data::commit(shared, runtime, wanted, Vec::new(), &mut heard)? {
+                    // The bytes had room, their record has none.
+                    DataResponse::Full { why, .. } => why,
+                    answer => return Ok(answer),
+                }
+            }
+            Err(error) if relay::is_full(&error) => relay::unwritten(shared, &wanted.name, error),
+            Err(error) => {
+                let why = relay::unwritten(shared, &wanted.name, error);
+                return Ok(DataResponse::Failed { why });
+            }
+        };
+        let holders = if behind.is_empty() {
+            match self.pass_over(shared, runtime, &wanted.name, why)? {
+                Ok(holders) => holders,
+                Err(why) => return Ok(DataResponse::Failed { why }),
+            }
+        } else {
+            behind
+        };
+        transfer.restart(wanted.size);
         transfer.advance(wanted.size);
-        serve_data::commit(shared, runtime, wanted, heard)
+        serve_data::commit(shared, runtime, wanted, holders, heard)
     }
 
-    /// Sends it to the first of `chain` that takes it, makes it durable here,
-    /// and waits for those behind; who they are.
+    /// Sends it to the first of the nodes behind this one that has room; who has
+    /// it then.
+    fn pass_over(
+        &self,
+        shared: &Shared,
+        runtime: &Handle,
+        name: &FileName,
+        why: String,
+    ) -> Result<Result<Vec<Peer>, String>, DataError> {
+        let plane = shared.data_plane();
+        let (instead, copies) = runtime.block_on(elsewhere::instead(shared));
+        let relay = |next: Peer, rest: Vec<Peer>| {
+            let chain: Vec<Peer> = std::iter::once(next).chain(rest).collect();
+            Behind::reach(&plane, &chain, name, self)?.answer()
+        };
+        elsewhere::Past { why, instead, copies }.send(relay, |_| shared.stop.is_cancelled())
+    }
+
+    /// Sends it to the first of `chain` that takes it, writes it here, not durably
+    /// yet, and waits for those behind: whether it is here, and who they are.
     fn pass(
         &self,
         shared: &Shared,
         name: &FileName,
         chain: &[Peer],
-    ) -> Result<Vec<Peer>, IncomingError> {
+    ) -> (Result<(), IncomingError>, Vec<Peer>) {
         let plane = shared.data_plane();
         let behind = Behind::send(&plane, chain, name, self);
+        let kept = self.keep(shared);
+        (kept, behind.map_or_else(Vec::new, Behind::finish))
+    }
+
+    /// Makes it durable here.
+    fn keep(&self, shared: &Shared) -> Result<(), IncomingError> {
         // What is here under another name already is not written again.
         if !shared.store.holds(&self.manifest.root()) {
             let incoming = shared.store.begin(self.manifest.clone())?;
@@ -246,7 +303,7 @@ impl Small {
             }
             incoming.finish()?;
         }
-        Ok(behind.map_or_else(Vec::new, Behind::finish))
+        Ok(())
     }
 }
 
@@ -260,18 +317,12 @@ enum Begun {
 
 /// Asks the core whether an upload is wanted, and who else is to hold it.
 fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
-    let Wanted { name, root, overwrite, .. } = wanted.clone();
-    let owned = wanted.name.clone();
-    let chain = shared.look(move |core| {
-        let params = core.params();
-        relay::chain(params.space, &owned, core.peer(), core.successors(), params.replicas)
-    });
-    let offer = shared.core(Command::Offer { name, root, overwrite });
-    let (offered, chain) = runtime.block_on(async { tokio::join!(offer, chain) });
-    match offered {
-        Some(Reply::Upload(Upload::Proceed)) => Begun::Proceed(chain.unwrap_or_default()),
-        Some(Reply::Upload(other)) => Begun::Refused(serve_data::refusal(wanted, other)),
-        _ => Begun::Refused(DataResponse::Failed { why: serve_data::stopping() }),
+    let (offer, chain) =
+        (serve_data::offer(shared, wanted), serve_data::chain(shared, &wanted.name));
+    match runtime.block_on(async { tokio::join!(offer, chain) }) {
+        (Some(Upload::Proceed), chain) => Begun::Proceed(chain),
+        (Some(other), _) => Begun::Refused(serve_data::refusal(wanted, other)),
+        (None, _) => Begun::Refused(DataResponse::Failed { why: serve_data::stopping() }),
     }
 }
 
@@ -289,10 +340,8 @@ pub(super) fn take_upload(
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
-    let transfer = shared.transfers.open(TransferKind::Receive, wanted.name.as_str(), wanted.size);
-    if let Some(remote) = connection.remote() {
-        transfer.with_peer(remote);
-    }
+    let (name, size) = (wanted.name.as_str(), wanted.size);
+    let transfer = connection.opens(shared, TransferKind::Receive, name, size);
     let answer = small.take_in(shared, runtime, wanted, &transfer, |copies, wanted| {
         transfer.securing(copies, wanted);
         connection.send(&DataResponse::Progress { copies, wanted })
@@ -304,7 +353,8 @@ pub(super) fn take_upload(
         }
         Ok(DataResponse::Failed { why }) => transfer.end(Err(why.clone())),
         Ok(_) => transfer.end(Ok(())),
-        Err(error) => transfer.end(Err(error.to_string())),
+        // All of it is here, and is stored whoever waits for that.
+        Err(_) => transfer.end(Ok(())),
     }
     answer
 }
@@ -324,31 +374,26 @@ pub(super) fn take_part(
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
-    let looked = runtime
-        .block_on(shared.look(|core| {
-            (core.standing() == Standing::Member).then(|| core.successors().to_vec())
-        }));
-    let Some(successors) = looked.flatten() else {
+    let Some(rest) = runtime.block_on(relay::along_the_ring(shared, part.rest.clone())) else {
         return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
     };
-    let mut rest = part.rest.clone();
-    relay::along_the_ring(&mut rest, &successors);
-    let transfer = shared.transfers.open(TransferKind::Copy, part.name.as_str(), part.size);
-    if let Some(remote) = connection.remote() {
-        transfer.with_peer(remote);
-    }
+    let transfer = connection.opens(shared, TransferKind::Copy, part.name.as_str(), part.size);
     match small.pass(shared, &part.name, &rest) {
-        Ok(behind) => {
+        (Ok(()), behind) => {
             transfer.advance(part.size);
             transfer.end(Ok(()));
-            relay::give_up_later(shared, part.root);
+            shared.unclaimed.add(&shared.store, part.root, Instant::now());
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
             Ok(DataResponse::Relayed { holders })
         }
-        Err(error) => {
+        (Err(error), behind) => {
             let why = relay::unwritten(shared, &part.name, error);
             transfer.end(Err(why.clone()));
-            Ok(DataResponse::Failed { why })
+            Ok(if behind.is_empty() {
+                DataResponse::Failed { why }
+            } else {
+                DataResponse::Relayed { holders: behind }
+            })
         }
     }
 }
@@ -365,19 +410,25 @@ fn receive(
     size: u64,
 ) -> Result<Result<Small, String>, DataError> {
     if size > EAGER_BYTES {
-        let why = format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES}");
+        let why =
+            format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES} are");
         connection.send(&DataResponse::Failed { why: why.clone() })?;
         return Err(DataError::Lied(why));
     }
     let mut bytes = vec![0; size as usize];
     connection.receive_raw(&mut bytes)?;
-    let is_it = |manifest: &Manifest| size == 0 || manifest.verify(PieceIndex(0), &bytes);
-    Ok(match manifest(root, size).filter(is_it) {
+    Ok(match manifest(root, size).filter(|manifest| is_it(manifest, &bytes)) {
         Some(manifest) => Ok(Small { manifest, bytes }),
         None => Err("it arrived damaged: the file changed while it was sent, or the network is \
                      faulty; put it again"
             .to_owned()),
     })
+}
+
+/// Whether these are the bytes of a content of at most one piece.
+fn is_it(manifest: &Manifest, bytes: &[u8]) -> bool {
+    manifest.size() == bytes.len() as u64
+        && (bytes.is_empty() || manifest.verify(PieceIndex(0), bytes))
 }
 
 /// The next node of a chain, which was sent a small content.
@@ -401,47 +452,38 @@ impl<'a> Behind<'a> {
         name: &FileName,
         small: &'a Small,
     ) -> Option<Behind<'a>> {
-        let (root, size) = (small.manifest.root(), small.manifest.size());
         for (at, peer) in chain.iter().enumerate() {
-            let (name, rest) = (name.clone(), chain[at + 1..].to_vec());
-            let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
-            let patience = (BEHIND_LIMIT * behind).min(STALL_LIMIT / 2);
-            let request = DataRequest::Relay { name, root, size, rest, follows: true };
-            match reach(plane, *peer, &request, &small.bytes) {
-                Ok((connection, kept)) => {
-                    let (peer, bytes) = (*peer, small.bytes.as_slice());
-                    return Some(Behind {
-                        plane,
-                        peer,
-                        request,
-                        bytes,
-                        connection,
-                        kept,
-                        patience,
-                    });
-                }
+            match Behind::reach(plane, &chain[at..], name, small) {
+                Ok(behind) => return Some(behind),
                 Err(error) => tracing::debug!(%peer, %error, "not part of the chain"),
             }
         }
         None
     }
 
-    /// Waits until those behind have made the content durable; who they are.
-    fn finish(mut self) -> Vec<Peer> {
-        let answer = match self.answer() {
-            Err(DataError::Io(error)) if self.kept && has_ended(&error) => {
-                let again = self.plane.dial(self.peer.address()).and_then(|mut connection| {
-                    push(&mut connection, &self.request, self.bytes)?;
-                    Ok(connection)
-                });
-                again.and_then(|connection| {
-                    self.connection = connection;
-                    self.answer()
-                })
-            }
-            answer => answer,
+    /// Sends a content to the first of `chain`.
+    fn reach(
+        plane: &'a DataPlane,
+        chain: &[Peer],
+        name: &FileName,
+        small: &'a Small,
+    ) -> Result<Behind<'a>, DataError> {
+        let Some((peer, rest)) = chain.split_first() else {
+            return Err(DataError::Peer("no node comes next".to_owned()));
         };
-        match answer {
+        let (root, size) = (small.manifest.root(), small.manifest.size());
+        let (peer, name, rest) = (*peer, name.clone(), rest.to_vec());
+        let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
+        let patience = (BEHIND_LIMIT * behind).min(STALL_LIMIT / 2);
+        let request = DataRequest::Relay { name, root, size, rest, follows: true };
+        let bytes = small.bytes.as_slice();
+        let (connection, kept) = reach(plane, peer, &request, bytes)?;
+        Ok(Behind { plane, peer, request, bytes, connection, kept, patience })
+    }
+
+    /// Waits until those behind have written the content; who they are.
+    fn finish(mut self) -> Vec<Peer> {
+        match self.answer() {
             Ok(DataResponse::Relayed { mut holders }) => {
                 self.plane.idle.keep(self.peer.address(), self.connection);
                 holders.truncate(usize::from(MAX_REPLICAS));
@@ -458,7 +500,20 @@ impl<'a> Behind<'a> {
         }
     }
 
+    /// Its answer; over another connection if the kept one had ended.
     fn answer(&mut self) -> Result<DataResponse, DataError> {
+        match self.hear() {
+            Err(DataError::Io(error)) if self.kept && has_ended(&error) => {
+                let mut connection = self.plane.dial(self.peer.address())?;
+                push(&mut connection, &self.request, self.bytes)?;
+                (self.connection, self.kept) = (connection, false);
+                self.hear()
+            }
+            answer => answer,
+        }
+    }
+
+    fn hear(&mut self) -> Result<DataResponse, DataError> {
         self.connection.wait_at_most(self.patience)?;
         self.connection.receive()
     }

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::chord::Timer;
+use crate::chord::{Slot, Timer};
 use crate::wire::Nonce;
 
 /// What fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Alarm {
-    /// A timer of the core.
-    Core(Timer),
-    /// An answer is overdue.
-    Answer(Nonce),
+    /// A timer of a position of the core.
+    Core(Slot, Timer),
+    /// An answer to a position's question is overdue.
+    Answer(Slot, Nonce),
     /// Tombstones may have come to their end.
     Collect,
 }
@@ -34,10 +34,16 @@ impl Timers {
         self.due.insert(alarm, at);
     }
 
-    /// Arms a timer of the core at a moment drawn from its range.
-    pub(super) fn arm_within(&mut self, timer: Timer, now: Instant, after: &Range<Duration>) {
+    /// Arms a timer of a position at a moment drawn from its range.
+    pub(super) fn arm_within(
+        &mut self,
+        slot: Slot,
+        timer: Timer,
+        now: Instant,
+        after: &Range<Duration>,
+    ) {
         let spread = after.end.saturating_sub(after.start);
-        self.arm(Alarm::Core(timer), now + after.start + spread.mul_f64(fastrand::f64()));
+        self.arm(Alarm::Core(slot, timer), now + after.start + spread.mul_f64(fastrand::f64()));
     }
 
     /// Forgets an alarm.
@@ -71,16 +77,16 @@ mod tests {
     fn alarms_fire_once_in_order_and_arming_again_replaces() {
         let start = Instant::now();
         let mut timers = Timers::default();
-        timers.arm(Alarm::Answer(1), start + Duration::from_secs(3));
-        timers.arm(Alarm::Core(Timer::Stabilize), start + Duration::from_secs(2));
-        timers.arm(Alarm::Answer(1), start + Duration::from_secs(1));
-        timers.arm(Alarm::Answer(9), start);
-        timers.disarm(Alarm::Answer(9));
+        timers.arm(Alarm::Answer(0, 1), start + Duration::from_secs(3));
+        timers.arm(Alarm::Core(0, Timer::Stabilize), start + Duration::from_secs(2));
+        timers.arm(Alarm::Answer(0, 1), start + Duration::from_secs(1));
+        timers.arm(Alarm::Answer(0, 9), start);
+        timers.disarm(Alarm::Answer(0, 9));
         assert_eq!(timers.next(), Some(start + Duration::from_secs(1)));
         let late = start + Duration::from_secs(9);
         assert_eq!(timers.pop(start), None);
-        assert_eq!(timers.pop(late), Some(Alarm::Answer(1)));
-        assert_eq!(timers.pop(late), Some(Alarm::Core(Timer::Stabilize)));
+        assert_eq!(timers.pop(late), Some(Alarm::Answer(0, 1)));
+        assert_eq!(timers.pop(late), Some(Alarm::Core(0, Timer::Stabilize)));
         assert_eq!(timers.pop(late), None);
     }
 
@@ -90,7 +96,7 @@ mod tests {
         let range = Duration::from_millis(10)..Duration::from_millis(20);
         for _ in 0..100 {
             let mut timers = Timers::default();
-            timers.arm_within(Timer::Repair, now, &range);
+            timers.arm_within(0, Timer::Repair, now, &range);
             let due = timers.next().expect("armed") - now;
             assert!(range.start <= due && due <= range.end, "{due:?}");
         }

@@ -29,11 +29,14 @@ pub mod plot;
 mod queue;
 mod scenario;
 mod setup;
+mod show;
 pub mod tables;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod turn;
+mod words;
 mod world;
 
 pub use chance::Chance;
@@ -45,5 +48,7 @@ pub use scenario::{
     BadScenario, Deed, Ends, Expect, Fault, Percent, Scenario, Tally, Verdict, Whom,
 };
 pub use setup::{Latency, MAX_HOSTS, Setup, Unfit};
+pub use show::Show;
 pub use trace::TraceHash;
+pub use words::{End, Words};
 pub use world::{Counts, Follow, World};

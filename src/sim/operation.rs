@@ -452,7 +452,8 @@ impl World {
         self.hosts[there as usize].extra_mut().disk.take_in(root, size);
         self.enter_stage(id, Stage::Committed(owner, life), WORD);
         let ticket = self.ticket(Wait::Owner(id, number));
-        self.order(there, ticket, Command::Commit { name, root, size, overwrite: true });
+        let command = Command::Commit { name, root, size, overwrite: true, elsewhere: Vec::new() };
+        self.order(there, ticket, command);
     }
 
     /// The owner has replied to an operation that is, or was, at this stage.
@@ -489,7 +490,7 @@ impl World {
                 self.enter_stage(id, Stage::Sending(owner, life), way);
             }
             Reply::Upload(Upload::Already { version, holders, wanted })
-            | Reply::Stored { version, holders, wanted } => {
+            | Reply::Stored { version, holders, wanted, .. } => {
                 let outcome = match action {
                     Action::Remove => Outcome::Removed { version },
                     _ => Outcome::Stored { version, holders, wanted },
@@ -644,6 +645,15 @@ impl World {
         for id in dead {
             self.end(id, Outcome::Failed(Why::Died));
         }
+        // No core will reply to these any more.
+        let operations = &self.operations;
+        self.waiting.retain(|_, wait| match wait {
+            Wait::Join(at) | Wait::Leave(at) => *at != host,
+            Wait::Found(id) => operations.contains_key(id),
+            Wait::Owner(id, number) => {
+                operations.get(id).is_some_and(|operation| operation.number == *number)
+            }
+        });
         if !self.setup.refuse {
             return;
         }

@@ -111,6 +111,11 @@ impl<E> Queue<E> {
         self.near.peek().map(|Reverse(entry)| entry.at)
     }
 
+    /// The next event, once [`Queue::next_at`] has said when it is.
+    pub(super) fn peek(&self) -> Option<&E> {
+        self.near.peek().map(|Reverse(entry)| &entry.event)
+    }
+
     /// Takes the next event.
     pub(super) fn pop(&mut self) -> Option<(Time, E)> {
         self.begin();

@@ -428,6 +428,7 @@ impl fmt::Display for Verdict {
 pub struct Tally {
     kinds: [Ends; 4],
     wrong: Vec<Ended>,
+    failed: Vec<Ended>,
 }
 
 /// How operations of one kind ended.
@@ -449,8 +450,8 @@ pub struct Ends {
     pub timeouts: u64,
 }
 
-/// Wrong results kept for whoever looks for their cause.
-const MAX_WRONG: usize = 20;
+/// Wrong results, and failures, kept for whoever looks for their cause.
+const MAX_KEPT: usize = 20;
 
 impl Tally {
     /// Counts what has ended in a world since the last call.
@@ -468,11 +469,16 @@ impl Tally {
         ends.timeouts += u64::from(ended.timeouts);
         match &ended.outcome {
             Outcome::Failed(Why::Died) => ends.died += 1,
-            Outcome::Failed(_) => ends.failed += 1,
+            Outcome::Failed(_) => {
+                ends.failed += 1;
+                if self.failed.len() < MAX_KEPT {
+                    self.failed.push(ended);
+                }
+            }
             _ if ended.is_right() => ends.right += 1,
             _ => {
                 ends.wrong += 1;
-                if self.wrong.len() < MAX_WRONG {
+                if self.wrong.len() < MAX_KEPT {
                     self.wrong.push(ended);
                 }
             }
@@ -500,6 +506,11 @@ impl Tally {
     /// The first ones that ended wrong.
     pub fn wrong(&self) -> &[Ended] {
         &self.wrong
+    }
+
+    /// The first ones that failed.
+    pub fn failed(&self) -> &[Ended] {
+        &self.failed
     }
 }
 

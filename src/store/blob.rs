@@ -2,16 +2,18 @@
 //!
 //! A blob appears under its name only when it is complete, verified and its
 //! bytes are fsynced; that its name is durable as well is
-//! [`Blobs::sync_name`]'s work. Who places and who removes a content at the same
-//! time is settled above ([`super::contents`]).
+//! [`Blobs::sync_name`]'s work. A small one may be *loose* instead: nothing of
+//! it is durable until the journal has it ([`super::journal`]). Who places and
+//! who removes a content at the same time is settled above
+//! ([`super::contents`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Disk, create_dirs, parent};
+use super::disk::{Disk, DiskFile, create_dirs, parent};
 use super::error::{StoreError, on};
 use super::partial::Partial;
 use super::partials::Partials;
@@ -30,7 +32,10 @@ pub(super) struct Blobs {
     contents: PathBuf,
     /// The directories in `blobs/` that are there durably. Locked while one is
     /// made, so that nobody uses it before.
+    /// So it is while a blob comes to or leaves its place.
     shelves: Mutex<BTreeSet<PathBuf>>,
+    /// Contents in their place of which nothing is durable.
+    loose: Mutex<BTreeSet<ContentHash>>,
     /// The bytes of all blobs.
     pub(super) ledger: Ledger,
     /// Contents on their way in.
@@ -63,8 +68,13 @@ impl Blobs {
             create_dirs(&*disk, dir).map_err(on("create", dir))?;
         }
         let partials = Partials::open(Arc::clone(&disk), partial)?;
-        let (shelves, ledger) = (Mutex::default(), Ledger::default());
-        Ok(Blobs { disk, contents, shelves, ledger, partials })
+        let (shelves, loose, ledger) = (Mutex::default(), Mutex::default(), Ledger::default());
+        Ok(Blobs { disk, contents, shelves, loose, ledger, partials })
+    }
+
+    /// Where the contents lie.
+    pub(super) fn dir(&self) -> &Path {
+        &self.contents
     }
 
     /// Where a content lies or would lie.
@@ -115,7 +125,7 @@ impl Blobs {
     /// Moves a complete and fsynced partial file to its content's place.
     pub(super) fn place(&self, partial: &Partial) -> Result<(), StoreError> {
         let to = self.path(&partial.manifest().root());
-        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelves = self.shelves();
         self.make_shelf(&mut shelves, parent(&to))?;
         // Still locked: of two that place the same content only one counts.
         let replaced = self.disk.size(&to).map_err(on("look at", &to))?;
@@ -123,6 +133,103 @@ impl Blobs {
         self.ledger.add(partial.manifest().size());
         self.ledger.subtract(replaced.unwrap_or_default());
         Ok(())
+    }
+
+    /// Moves a complete partial file, of which nothing is durable, to its
+    /// content's place, unless there is something already: that may be durable
+    /// and is only replaced by what is. Whether it was moved.
+    pub(super) fn place_loosely(&self, partial: &Partial) -> Result<bool, StoreError> {
+        let root = partial.manifest().root();
+        let to = self.path(&root);
+        let mut shelves = self.shelves();
+        self.make_shelf(&mut shelves, parent(&to))?;
+        if self.disk.size(&to).map_err(on("look at", &to))?.is_some() {
+            return Ok(false);
+        }
+        // Before anybody can see it.
+        self.loose().insert(root);
+        if let Err(why) = self.disk.rename(partial.path(), &to) {
+            self.fasten(&root);
+            return Err(on("move a file to", &to)(why));
+        }
+        self.ledger.add(partial.manifest().size());
+        Ok(true)
+    }
+
+    /// The bytes of a content of which nothing is durable; `None` for any other.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when they are not what was written.
+    pub(super) fn loose_bytes(&self, root: &ContentHash) -> Result<Option<Vec<u8>>, StoreError> {
+        if !self.is_loose(root) {
+            return Ok(None);
+        }
+        let path = self.path(root);
+        let bytes = self.disk.read(&path).map_err(on("read", &path))?;
+        if *blake3::hash(&bytes).as_bytes() != root.0 {
+            return Err(StoreError::Damaged { path });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether nothing of a content is durable.
+    pub(super) fn is_loose(&self, root: &ContentHash) -> bool {
+        self.loose().contains(root)
+    }
+
+    /// Says that a content is durable, or gone.
+    pub(super) fn fasten(&self, root: &ContentHash) {
+        self.loose().remove(root);
+    }
+
+    /// Puts a content in its place, if it is not there as it should be; not
+    /// durably. `new` is where the file is made. Only for a start.
+    pub(super) fn restore(
+        &self,
+        new: &Path,
+        root: &ContentHash,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let to = self.path(root);
+        let is_there = self.disk.size(&to).map_err(on("look at", &to))?.is_some();
+        if is_there && self.disk.read(&to).map_err(on("read", &to))? == bytes {
+            return Ok(());
+        }
+        self.make_shelf(&mut self.shelves(), parent(&to))?;
+        self.write_new(new, bytes)?;
+        self.disk.rename(new, &to).map_err(on("move a file to", &to))
+    }
+
+    /// Writes a content once more, durably, if it is here; `new` is where the
+    /// file is made.
+    pub(super) fn rewrite(
+        &self,
+        new: &Path,
+        root: &ContentHash,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let to = self.path(root);
+        if self.disk.size(&to).map_err(on("look at", &to))?.is_none() {
+            return Ok(());
+        }
+        let file = self.write_new(new, bytes)?;
+        file.sync().map_err(on("sync", new))?;
+        let shelves = self.shelves();
+        // Still locked: what was removed meanwhile does not come back.
+        if let Some(replaced) = self.disk.size(&to).map_err(on("look at", &to))? {
+            self.disk.rename(new, &to).map_err(on("move a file to", &to))?;
+            self.ledger.add(bytes.len() as u64);
+            self.ledger.subtract(replaced);
+        }
+        drop(shelves);
+        self.sync_name(root)
+    }
+
+    fn write_new(&self, new: &Path, bytes: &[u8]) -> Result<Box<dyn DiskFile>, StoreError> {
+        self.disk.remove(new).map_err(on("remove", new))?;
+        let file = self.disk.create(new).map_err(on("create", new))?;
+        file.write_at(0, bytes).map_err(on("write", new))?;
+        Ok(file)
     }
 
     /// Makes durable that a content was placed. Not shared among many: contents
@@ -138,8 +245,10 @@ impl Blobs {
     /// nobody needs, which the next start removes.
     pub(super) fn remove(&self, root: &ContentHash) -> Result<(), StoreError> {
         let path = self.path(root);
+        let _shelves = self.shelves();
         let size = self.size(root)?;
         self.disk.remove(&path).map_err(on("remove", &path))?;
+        self.fasten(root);
         self.ledger.subtract(size.unwrap_or_default());
         Ok(())
     }
@@ -147,22 +256,36 @@ impl Blobs {
     /// Makes a content's blob what is left of it, for whoever takes the content
     /// in again soon: every piece is looked at first.
     pub(super) fn set_aside(&self, root: &ContentHash, size: u64) -> Result<(), StoreError> {
+        let _shelves = self.shelves();
         self.partials.adopt(&self.path(root), root, size)?;
+        self.fasten(root);
         self.ledger.subtract(size);
         Ok(())
     }
 
-    /// A file for a content, when there is room for it; what was left of others
-    /// goes if that helps.
-    pub(super) fn begin(&self, manifest: &Manifest) -> Result<Arc<Partial>, StoreError> {
+    /// A file for a content, when there is room for it; the journal (`retire` has
+    /// it go) and what was left of others go if that helps.
+    pub(super) fn begin(
+        &self,
+        manifest: &Manifest,
+        retire: impl Fn(),
+    ) -> Result<Arc<Partial>, StoreError> {
         loop {
             let begun = self.partials.begin(manifest, |here, promised| {
                 let size = manifest.size();
                 self.ledger.fits(&*self.disk, &self.contents, size, here, promised)
             });
-            match begun {
-                Err(StoreError::NoRoom { .. }) if self.partials.give_way() => {}
-                begun => return begun,
+            let Err(StoreError::NoRoom { needs, free, left, .. }) = begun else { return begun };
+            let recent = self.ledger.recent();
+            let fits = |left: u64| needs <= left.saturating_add(recent);
+            if recent > 0 && fits(free) && left.is_none_or(fits) {
+                retire();
+                if self.ledger.recent() < recent {
+                    continue;
+                }
+            }
+            if !self.partials.give_way() {
+                return begun;
             }
         }
     }
@@ -183,7 +306,9 @@ impl Blobs {
         let dir = self.contents.with_file_name("damaged");
         create_dirs(&*self.disk, &dir).map_err(on("create", &dir))?;
         let (from, to) = (self.path(root), dir.join(root.to_string()));
+        let _shelves = self.shelves();
         self.disk.rename(&from, &to).map_err(on("move a damaged file to", &to))?;
+        self.fasten(root);
         self.ledger.subtract(size);
         Ok(to)
     }
@@ -198,6 +323,15 @@ impl Blobs {
     /// Removes a sidecar of 0.2.0.
     pub(super) fn remove_sidecar(&self, sidecar: &Sidecar) -> Result<(), StoreError> {
         self.disk.remove(&sidecar.path).map_err(on("remove", &sidecar.path))
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never held while the disk is at work.
+    fn loose(&self) -> MutexGuard<'_, BTreeSet<ContentHash>> {
+        self.loose.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a directory of `blobs/`, durably, unless it is known to be there.

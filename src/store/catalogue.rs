@@ -2,9 +2,12 @@
 //! contents, small settings, and the manifests of files outside of the store,
 //! in one redb file.
 //!
-//! Every change is one transaction and durable when the call returns. The
-//! catalogue knows nothing of blob files; [`super::Store`] keeps the two in
-//! step and can make a new catalogue from the log of names.
+//! Every change is one transaction and durable when the call returns, unless
+//! the journal has it durably ([`super::journal`]): then the next durable change
+//! takes it along, and after a crash the start applies it again
+//! ([`Catalogue::catch_up`]). The catalogue knows nothing of blob files;
+//! [`super::Store`] keeps the two in step and can make a new catalogue from the
+//! log of names.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,17 +15,19 @@ use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{
     Database, Durability, MultimapTable, MultimapTableDefinition, ReadOnlyTable, ReadableDatabase,
-    ReadableMultimapTable, ReadableTable, ReadableTableMetadata, StorageBackend, Table,
-    TableDefinition, WriteTransaction,
+    ReadableMultimapTable, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    WriteTransaction,
 };
 
+use super::backend::{Unopened, database, unopened};
 use super::commit::Change;
-use super::disk::{Disk, DiskFile};
+use super::disk::Disk;
 use super::error::{StoreError, on};
+use super::journal::Mark;
 use super::stamp::Stamp;
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
@@ -62,12 +67,17 @@ const FORMAT: &str = "chordal.format";
 /// The layout of the tables above.
 const FORMAT_1: &[u8] = &[1];
 
+/// The same, but the journal may know more. Chordal 0.3.0, which knows no
+/// journal, takes it for no catalogue and makes one from the log of names, which
+/// does know more.
+const FORMAT_2: &[u8] = &[2];
+
+/// The key of the place up to which the catalogue has what the journal says:
+/// number of the file and bytes, little-endian.
+const JOURNALED: &str = "chordal.journaled";
+
 /// The time of a tombstone that has none: 0.2.0 kept none.
 pub(super) const UNDATED_S: u64 = 0;
-
-/// Bytes of redb's page cache: the catalogue of ten thousand files fits, and a
-/// node at rest stays small (the budget is 15 MiB with its dashboard).
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The open catalogue.
 #[derive(Debug)]
@@ -77,14 +87,19 @@ pub(super) struct Catalogue {
     /// `None` after a failed call: redb refuses all work after an I/O error
     /// (a full disk is one), so the next call opens the file anew.
     database: RwLock<Option<Database>>,
+    /// Locked after `database`, and as long as anything is written.
+    unsure: Mutex<Unsure>,
 }
 
-/// Why a catalogue cannot be opened.
-pub(super) enum Unopened {
-    /// Its bytes are no catalogue: set it aside.
-    Damaged(String),
-    /// The disk failed: the bytes may be good.
-    Failed(StoreError),
+/// Changes that a crash, or opening the file anew, takes back; the journal has
+/// them, so they are as many as one of its files has.
+#[derive(Debug, Default)]
+struct Unsure {
+    records: Vec<Record>,
+    /// How far the journal goes with them.
+    mark: Option<Mark>,
+    /// It is durable that there may be such changes.
+    announced: bool,
 }
 
 impl Catalogue {
@@ -105,7 +120,8 @@ impl Catalogue {
             Ok(Err(why)) => return Err(unopened(&path, why)),
             Err(_) => return Err(Unopened::Damaged("redb cannot make sense of it".into())),
         };
-        Ok(Catalogue { disk, path, database: RwLock::new(Some(database)) })
+        let (database, unsure) = (RwLock::new(Some(database)), Mutex::default());
+        Ok(Catalogue { disk, path, database, unsure })
     }
 
     /// Its file.
@@ -114,8 +130,15 @@ impl Catalogue {
     }
 
     /// Whether the file holds a catalogue that was completely made.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Newer`] for one whose layout is not known here.
     pub(super) fn is_made(&self) -> Result<bool, StoreError> {
-        Ok(self.meta(FORMAT)?.is_some_and(|format| format == FORMAT_1))
+        match self.meta(FORMAT)?.as_deref() {
+            None => Ok(false),
+            Some(FORMAT_1 | FORMAT_2) => Ok(true),
+            Some(_) => Err(StoreError::Newer { path: self.path.clone() }),
+        }
     }
 
     /// Makes the tables with their first records, all in one transaction.
@@ -218,17 +241,26 @@ impl Catalogue {
     /// Makes changes in their order, all or none: records that are kept replace
     /// those of the same name, with their contents' manifests where these are
     /// known. Returns, for each, the content that a removed record stood for.
+    ///
+    /// The journal goes up to `mark`, and has all of the changes durably if
+    /// `journaled`: then they need not be durable here, and are all of records
+    /// that are kept.
     pub(super) fn change(
         &self,
         changes: &[&Change],
+        mark: Option<Mark>,
+        journaled: bool,
     ) -> Result<Vec<Option<ContentHash>>, StoreError> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        self.write(|transaction| {
+        let apply = |transaction: &WriteTransaction| {
+            if let Some(mark) = mark {
+                transaction.open_table(META)?.insert(JOURNALED, mark.to_bytes().as_slice())?;
+            }
             let mut tables = Tables::open(transaction)?;
             let one = |change: &&Change| match change {
-                Change::Keep { record, manifest } => {
+                Change::Keep { record, manifest, .. } => {
                     if let Some(manifest) = manifest {
                         insert_manifest(&mut tables.manifests, manifest)?;
                     }
@@ -237,6 +269,68 @@ impl Catalogue {
                 Change::Forget { name, .. } => tables.remove(name),
             };
             changes.iter().map(one).collect()
+        };
+        self.read(|database| {
+            let mut unsure = self.unsure();
+            if !journaled {
+                return unsure.settle(database, apply);
+            }
+            if !unsure.announced {
+                let result = unsure.settle(database, |transaction| {
+                    transaction.open_table(META)?.insert(FORMAT, FORMAT_2)?;
+                    apply(transaction)
+                })?;
+                unsure.announced = true;
+                return Ok(result);
+            }
+            let result = commit(database, Durability::None, apply)?;
+            unsure.mark = mark;
+            unsure.records.extend(changes.iter().filter_map(|change| match change {
+                Change::Keep { record, .. } => Some(record.clone()),
+                Change::Forget { .. } => None,
+            }));
+            Ok(result)
+        })
+    }
+
+    /// Makes everything durable. With `alone`, also that the journal knows no
+    /// more than this.
+    pub(super) fn settle(&self, alone: bool) -> Result<(), StoreError> {
+        self.read(|database| {
+            let mut unsure = self.unsure();
+            let closes = alone && unsure.announced;
+            if unsure.records.is_empty() && !closes {
+                return Ok(());
+            }
+            unsure.settle(database, |transaction| {
+                if closes {
+                    transaction.open_table(META)?.insert(FORMAT, FORMAT_1)?;
+                }
+                Ok(())
+            })?;
+            unsure.announced &= !closes;
+            Ok(())
+        })
+    }
+
+    /// Up to where the catalogue has what the journal says.
+    pub(super) fn journaled(&self) -> Result<Option<Mark>, StoreError> {
+        Ok(self.meta(JOURNALED)?.and_then(|bytes| Mark::from_bytes(&bytes)))
+    }
+
+    /// Takes in what the journal said up to `mark`: records that are newer, and
+    /// names that were forgotten.
+    pub(super) fn catch_up(
+        &self,
+        newer: &[&Record],
+        gone: &[&FileName],
+        mark: Mark,
+    ) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.open_table(META)?.insert(JOURNALED, mark.to_bytes().as_slice())?;
+            let mut tables = Tables::open(transaction)?;
+            newer.iter().try_for_each(|record| tables.put(record).map(drop))?;
+            gone.iter().try_for_each(|name| tables.remove(name).map(drop))
         })
     }
 
@@ -353,13 +447,12 @@ impl Catalogue {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
-        self.read(|database| {
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
-            let result = change(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        })
+        self.read(|database| self.unsure().settle(database, change))
+    }
+
+    fn unsure(&self) -> MutexGuard<'_, Unsure> {
+        // It only changes after a commit.
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` on the open database, which is opened first if an earlier
@@ -379,7 +472,10 @@ impl Catalogue {
             let database = match closed.take() {
                 // Another thread was faster.
                 Some(database) => Ok(database),
-                None => database(&*self.disk, &self.path),
+                None => database(&*self.disk, &self.path).and_then(|database| {
+                    self.unsure().apply_again(&database)?;
+                    Ok(database)
+                }),
             };
             database.and_then(|database| work(closed.insert(database)))
         };
@@ -390,35 +486,52 @@ impl Catalogue {
     }
 }
 
+impl Unsure {
+    /// Makes a change durable, and with it all before it.
+    fn settle<R>(
+        &mut self,
+        database: &Database,
+        change: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
+    ) -> Result<R, redb::Error> {
+        let result = commit(database, Durability::Immediate, change)?;
+        self.records.clear();
+        self.mark = None;
+        Ok(result)
+    }
+
+    /// Brings back what closing the file after a failure took back.
+    fn apply_again(&mut self, database: &Database) -> Result<(), redb::Error> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        commit(database, Durability::Immediate, |transaction| {
+            if let Some(mark) = self.mark {
+                transaction.open_table(META)?.insert(JOURNALED, mark.to_bytes().as_slice())?;
+            }
+            let mut tables = Tables::open(transaction)?;
+            self.records.iter().try_for_each(|record| tables.put(record).map(drop))
+        })?;
+        self.records.clear();
+        self.mark = None;
+        Ok(())
+    }
+}
+
+fn commit<R>(
+    database: &Database,
+    durability: Durability,
+    change: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
+) -> Result<R, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(durability)?;
+    let result = change(&transaction)?;
+    transaction.commit()?;
+    Ok(result)
+}
+
 /// A path as a key: its bytes, which need not be text.
 fn key(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
-}
-
-fn database(disk: &dyn Disk, path: &Path) -> Result<Database, redb::Error> {
-    let file = Backend(disk.open(path)?);
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(file)?)
-}
-
-fn unopened(path: &Path, why: redb::Error) -> Unopened {
-    match why {
-        redb::Error::Corrupted(why) => Unopened::Damaged(why),
-        redb::Error::UpgradeRequired(version) => {
-            Unopened::Damaged(format!("it has the unknown format {version}"))
-        }
-        // redb's word for a file that is none of its own.
-        redb::Error::Io(why)
-            if matches!(
-                why.kind(),
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            Unopened::Damaged(why.to_string())
-        }
-        why => {
-            Unopened::Failed(StoreError::Catalogue { path: path.to_owned(), why: Arc::new(why) })
-        }
-    }
 }
 
 /// The tables of records, open for reading.
@@ -544,30 +657,4 @@ fn record(name: &str, (counter, root, size): RecordRow) -> Result<Record, redb::
     let content = size.map_or(Content::Deleted { at_s: UNDATED_S }, |size| Content::File { size });
     let version = Version { counter, root: ContentHash(root) };
     Ok(Record { name: file_name(name)?, version, content })
-}
-
-/// redb on the store's disk, so that tests can make that fail as well.
-#[derive(Debug)]
-struct Backend(Box<dyn DiskFile>);
-
-impl StorageBackend for Backend {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.size()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read_at(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write_at(offset, data)
-    }
 }

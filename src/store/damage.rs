@@ -128,7 +128,7 @@ impl Store {
         let records = catalogue.referring(root)?;
         for record in &records {
             let (name, version) = (record.name.clone(), record.version);
-            commits.change(Change::Forget { name, version }, catalogue)?;
+            commits.change(Change::Forget { name, version }, catalogue, blobs)?;
         }
         Ok(SetAside { records, kept })
     }
@@ -172,115 +172,5 @@ fn compare(
         Verified::Whole
     } else {
         Verified::Damaged { bad, pieces: manifest.count().max(1) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::super::hash_file;
-    use super::*;
-    use crate::name::FileName;
-    use crate::record::{Content, Version};
-
-    /// A store with one content of three pieces under two names.
-    fn stored(dir: &Path) -> (Store, ContentHash, Vec<u8>) {
-        let (store, _) = Store::open(&dir.join("data")).expect("a new store");
-        let bytes: Vec<u8> = (0..(2 << 20) + 5000_u32).map(|at| (at % 251) as u8).collect();
-        let path = dir.join("original");
-        fs::write(&path, &bytes).expect("a file");
-        let manifest = hash_file(&path, |_| ControlFlow::Continue(())).expect("it is readable");
-        let incoming = store.begin(manifest.clone()).expect("room");
-        for index in manifest.indices() {
-            let from = manifest.offset_of(index) as usize;
-            let piece = &bytes[from..from + manifest.len_of(index) as usize];
-            incoming.write(index, piece).expect("a right piece");
-        }
-        incoming.finish().expect("it is complete");
-        let root = manifest.root();
-        for name in ["a", "b"] {
-            let version = Version { counter: 1, root };
-            let content = Content::File { size: bytes.len() as u64 };
-            let name = FileName::new(name).expect("a name");
-            store.commit(&Record { name, version, content }).expect("it is here");
-        }
-        (store, root, bytes)
-    }
-
-    fn blob(dir: &Path, root: &ContentHash) -> PathBuf {
-        let hex = root.to_string();
-        dir.join("data/blobs").join(&hex[..2]).join(hex)
-    }
-
-    fn look(store: &Store, root: &ContentHash) -> Verified {
-        store.verify(root, |_| ControlFlow::Continue(())).expect("it can be opened")
-    }
-
-    #[test]
-    fn a_flipped_bit_is_found_in_its_piece() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (store, root, mut bytes) = stored(dir.path());
-        assert_eq!(look(&store, &root), Verified::Whole);
-        bytes[(1 << 20) + 7] ^= 4;
-        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
-        let damaged = Verified::Damaged { bad: vec![PieceIndex(1)], pieces: 3 };
-        assert_eq!(look(&store, &root), damaged);
-        let mut heard = 0;
-        let stopped = store.verify(&root, |read| {
-            heard += read;
-            ControlFlow::Break(())
-        });
-        assert_eq!(stopped.expect("readable"), Verified::Stopped);
-        assert_eq!(heard, READ_BYTES as u64);
-    }
-
-    #[test]
-    fn a_content_cut_short_or_grown_is_damaged() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (store, root, mut bytes) = stored(dir.path());
-        fs::write(blob(dir.path(), &root), &bytes[..1 << 20]).expect("writable");
-        let bad = vec![PieceIndex(1), PieceIndex(2)];
-        assert_eq!(look(&store, &root), Verified::Damaged { bad, pieces: 3 });
-        bytes.push(0);
-        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
-        let bad = vec![PieceIndex(2)];
-        assert_eq!(look(&store, &root), Verified::Damaged { bad, pieces: 3 });
-        fs::remove_file(blob(dir.path(), &root)).expect("it is there");
-        assert_eq!(look(&store, &root), Verified::Gone);
-    }
-
-    #[test]
-    fn what_is_set_aside_is_not_here_any_more_and_its_right_pieces_are_used() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (store, root, mut bytes) = stored(dir.path());
-        assert_eq!(store.contents(None, 10).expect("a list"), [root]);
-        assert_eq!(store.contents(Some(&root), 10).expect("a list"), []);
-        let manifest = store.manifest(&root).expect("readable").expect("here");
-        bytes[7] ^= 1;
-        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
-        let aside = store.set_aside(&root, false).expect("it works");
-        let names: Vec<&str> = aside.records.iter().map(|record| record.name.as_str()).collect();
-        assert_eq!((names, aside.kept), (vec!["a", "b"], None));
-        assert!(!store.holds(&root));
-        assert_eq!(store.records().expect("readable"), []);
-        let again = store.begin(manifest).expect("room");
-        assert_eq!(again.here().iter().collect::<Vec<_>>(), [PieceIndex(1), PieceIndex(2)]);
-    }
-
-    #[test]
-    fn the_only_copy_is_kept_as_it_is() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (store, root, mut bytes) = stored(dir.path());
-        bytes[7] ^= 1;
-        fs::write(blob(dir.path(), &root), &bytes).expect("writable");
-        let aside = store.set_aside(&root, true).expect("it works");
-        let kept = aside.kept.expect("a place");
-        assert!(fs::read(&kept).expect("it is there") == bytes);
-        drop(store);
-        let (store, recovery) = Store::open(&dir.path().join("data")).expect("it opens");
-        assert!(kept.exists() && !store.holds(&root));
-        assert_eq!(recovery.records, []);
     }
 }

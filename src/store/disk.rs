@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// What the store needs of a file system. Calls block.
@@ -25,6 +25,8 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// The bytes of a file or directory entry; `None` when there is none.
     fn size(&self, path: &Path) -> io::Result<Option<u64>>;
+    /// Which file system a path lies on: a number that tells it from others.
+    fn file_system(&self, path: &Path) -> io::Result<u64>;
     /// What a directory holds, in the order of names.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Moves a file, replacing what is at the new path.
@@ -64,6 +66,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     }
     /// Makes its bytes and its length durable.
     fn sync(&self) -> io::Result<()>;
+    /// Makes everything durable that was written, created, renamed and removed
+    /// on the file system of this file. It fails also when something was lost
+    /// there since this file was opened (Linux says so since 5.8), or where the
+    /// system has no such call.
+    fn sync_file_system(&self) -> io::Result<()>;
 }
 
 /// Bytes handed to the system at once. For longer writes Linux takes long runs
@@ -105,6 +112,10 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn file_system(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.dev())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -177,6 +188,13 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return Ok(rustix::fs::syncfs(self)?);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -23,10 +23,8 @@ pub enum StoreError {
     },
     /// There is no room for so much: less is free on the disk, or left of the
     /// quota.
-    #[error("{} do not fit into {}: {}", size(*needs), dir.display(), room(*free, *left))]
+    #[error("{} do not fit: {}", size(*needs), room(*free, *left))]
     NoRoom {
-        /// Where.
-        dir: PathBuf,
         /// Bytes that were to be stored.
         needs: u64,
         /// Bytes free on the disk, without what is kept in reserve.
@@ -42,6 +40,16 @@ pub enum StoreError {
     InUse {
         /// The directory.
         dir: PathBuf,
+    },
+    /// A newer chordal wrote the directory, in a way that this one does not know.
+    /// Nothing was changed.
+    #[error(
+        "{} was written by a newer chordal; use that one, or choose another directory with --data-dir",
+        path.display()
+    )]
+    Newer {
+        /// What it wrote.
+        path: PathBuf,
     },
     /// The catalogue could not be read or written. Whether the last change
     /// took place is known after the next call, which opens it anew.
@@ -98,11 +106,11 @@ impl StoreError {
                 let (path, why) = (path.clone(), io_again(why));
                 StoreError::Disk { doing, path, why }
             }
-            StoreError::NoRoom { dir, needs, free, left } => {
-                let (needs, free, left) = (*needs, *free, *left);
-                StoreError::NoRoom { dir: dir.clone(), needs, free, left }
+            StoreError::NoRoom { needs, free, left } => {
+                StoreError::NoRoom { needs: *needs, free: *free, left: *left }
             }
             StoreError::InUse { dir } => StoreError::InUse { dir: dir.clone() },
+            StoreError::Newer { path } => StoreError::Newer { path: path.clone() },
             StoreError::Catalogue { path, why } => {
                 StoreError::Catalogue { path: path.clone(), why: Arc::clone(why) }
             }

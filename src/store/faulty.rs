@@ -18,9 +18,40 @@ use super::disk::{Disk, DiskFile, RealDisk, Space, parent};
 pub(super) enum Fault {
     /// That one call fails.
     Once(io::ErrorKind),
-    /// The process dies there: that call does half its work at most and
+    /// That one call fails, and a write has done a part of its work.
+    Short(io::ErrorKind),
+    /// From that call on the disk is full, until [`FaultyDisk::mend`]: what needs
+    /// more room than there is fails.
+    Full,
+    /// The process dies there: that call does a part of its work at most and
     /// nothing works any more.
     Crash,
+}
+
+/// How much of a write is done that fails in its middle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Nothing.
+    None,
+    /// The first byte.
+    First,
+    /// Half.
+    #[default]
+    Half,
+    /// All but the last byte.
+    AllButLast,
+}
+
+impl Part {
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        let count = match self {
+            Part::None => 0,
+            Part::First => bytes.len().min(1),
+            Part::Half => bytes.len() / 2,
+            Part::AllButLast => bytes.len().saturating_sub(1),
+        };
+        &bytes[..count]
+    }
 }
 
 /// The disk. Clones are the same disk.
@@ -33,9 +64,14 @@ pub(super) struct FaultyDisk {
 struct State {
     calls: u64,
     fault: Option<(u64, Fault)>,
+    part: Part,
     dead: bool,
     /// What it says to have; `None`: what the real one has.
     space: Option<Space>,
+    /// Files and directories that were synced, one by one.
+    syncs: u64,
+    /// The journal lies on a file system of its own.
+    split: bool,
     /// How to take back what is not durable, oldest first.
     undo: Vec<Undo>,
 }
@@ -63,9 +99,29 @@ impl FaultyDisk {
         state.fault = Some((state.calls + call, fault));
     }
 
+    /// How much of a write is done that the fault meets.
+    pub(super) fn tear(&self, part: Part) {
+        self.state().part = part;
+    }
+
+    /// There are no more faults.
+    pub(super) fn mend(&self) {
+        self.state().fault = None;
+    }
+
     /// From now on the disk says to have that much space.
     pub(super) fn set_space(&self, space: Space) {
         self.state().space = Some(space);
+    }
+
+    /// How often something was synced, without whole file systems.
+    pub(super) fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// From now on `recent/` is said to lie on another file system than the rest.
+    pub(super) fn split(&self) {
+        self.state().split = true;
     }
 
     /// Whether the fault was met.
@@ -98,29 +154,57 @@ impl FaultyDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call. `Err` when it shall fail, with whether it may do half.
-    fn call(&self) -> Result<(), (io::Error, bool)> {
+    /// Counts a call. `Err` when it shall fail, with how much of a write may be
+    /// done all the same.
+    fn call(&self, grows: bool) -> Result<(), (io::Error, Part)> {
         let mut state = self.state();
         if state.dead {
-            return Err((io::Error::other("the process is dead"), false));
+            return Err((io::Error::other("the process is dead"), Part::None));
         }
         state.calls += 1;
+        let (calls, part) = (state.calls, state.part);
         match state.fault {
-            Some((call, Fault::Once(kind))) if call == state.calls => Err((kind.into(), false)),
-            Some((call, Fault::Crash)) if call == state.calls => {
+            Some((call, Fault::Once(kind))) if call == calls => Err((kind.into(), Part::None)),
+            Some((call, Fault::Short(kind))) if call == calls => Err((kind.into(), part)),
+            Some((call, Fault::Full)) if call <= calls && grows => {
+                Err((io::ErrorKind::StorageFull.into(), part))
+            }
+            Some((call, Fault::Crash)) if call == calls => {
                 state.dead = true;
-                Err((io::Error::other("the process dies"), true))
+                Err((io::Error::other("the process dies"), part))
             }
             _ => Ok(()),
         }
     }
 
     fn whole(&self) -> io::Result<()> {
-        self.call().map_err(|(error, _)| error)
+        self.call(false).map_err(|(error, _)| error)
+    }
+
+    /// As [`FaultyDisk::whole`], for what needs room on the disk.
+    fn grows(&self) -> io::Result<()> {
+        self.call(true).map_err(|(error, _)| error)
     }
 
     fn note(&self, undo: Undo) {
         self.state().undo.push(undo);
+    }
+
+    /// What would be left of a file's bytes without power.
+    fn durable(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(path).ok()?;
+        let inode = fs::metadata(path).ok()?.ino();
+        for undo in self.state().undo.iter().rev() {
+            if let Undo::Bytes { file, offset, old, len } = undo
+                && file.metadata().is_ok_and(|found| found.ino() == inode)
+            {
+                let from = *offset as usize;
+                bytes.resize(bytes.len().max(from + old.len()), 0);
+                bytes[from..from + old.len()].copy_from_slice(old);
+                bytes.resize(*len as usize, 0);
+            }
+        }
+        Some(bytes)
     }
 
     fn wrap(&self, path: &Path, existed: bool) -> io::Result<Box<dyn DiskFile>> {
@@ -134,14 +218,14 @@ impl FaultyDisk {
 
 impl Disk for FaultyDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.whole()?;
+        self.grows()?;
         RealDisk.create_dir(dir)?;
         self.note(Undo::CreatedDir(dir.to_owned()));
         Ok(())
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.whole()?;
+        self.grows()?;
         RealDisk.create(path)?;
         self.wrap(path, false)
     }
@@ -168,6 +252,11 @@ impl Disk for FaultyDisk {
         RealDisk.size(path)
     }
 
+    fn file_system(&self, path: &Path) -> io::Result<u64> {
+        self.whole()?;
+        Ok(u64::from(self.state().split && path.ends_with("recent")))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         self.whole()?;
         RealDisk.list(dir)
@@ -175,7 +264,7 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.whole()?;
-        let replaced = fs::read(to).ok();
+        let replaced = self.durable(to);
         RealDisk.rename(from, to)?;
         self.note(Undo::Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
         Ok(())
@@ -183,7 +272,7 @@ impl Disk for FaultyDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.whole()?;
-        if let Ok(bytes) = fs::read(path) {
+        if let Some(bytes) = self.durable(path) {
             RealDisk.remove(path)?;
             self.note(Undo::Removed { path: path.to_owned(), bytes });
         }
@@ -198,6 +287,7 @@ impl Disk for FaultyDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.whole()?;
+        self.state().syncs += 1;
         self.state().undo.retain(|undo| match undo {
             Undo::Created(path) | Undo::CreatedDir(path) | Undo::Removed { path, .. } => {
                 parent(path) != dir
@@ -238,30 +328,43 @@ impl DiskFile for FaultyFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let (bytes, result) = match self.disk.call() {
+        let grows = offset + bytes.len() as u64 > self.file.metadata()?.len();
+        let (bytes, result) = match self.disk.call(grows) {
             Ok(()) => (bytes, Ok(())),
-            Err((error, true)) => (&bytes[..bytes.len() / 2], Err(error)),
-            Err((error, false)) => return Err(error),
+            Err((error, part)) => (part.of(bytes), Err(error)),
         };
+        if bytes.is_empty() {
+            return result;
+        }
         self.note(offset, bytes.len())?;
         DiskFile::write_at(&self.file, offset, bytes)?;
         result
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.whole()?;
         let now = self.file.metadata()?.len();
+        self.disk.call(len > now).map_err(|(error, _)| error)?;
         self.note(len.min(now), now.saturating_sub(len) as usize)?;
         File::set_len(&self.file, len)
     }
 
     fn sync(&self) -> io::Result<()> {
         self.disk.whole()?;
+        self.disk.state().syncs += 1;
         let inode = self.file.metadata()?.ino();
         self.disk.state().undo.retain(|undo| match undo {
             Undo::Bytes { file, .. } => file.metadata().map_or(true, |found| found.ino() != inode),
             _ => true,
         });
+        Ok(())
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        self.disk.whole()?;
+        let mut state = self.disk.state();
+        if !state.split {
+            state.undo.clear();
+        }
         Ok(())
     }
 }

@@ -8,7 +8,8 @@
 //! begin of the BLAKE3 hash of the rest, so a line that was torn in a crash
 //! counts for nothing.
 //!
-//! Lines of files and tombstones are durable before the catalogue has them;
+//! Lines of files and tombstones are durable before the catalogue has them,
+//! here or, for a while, in the journal ([`super::journal`]);
 //! those of forgotten names follow the catalogue and are durable with the next
 //! of the others. So the log may know more than the catalogue, never less.
 //! After a failure nobody knows what is in the file: it is then written anew
@@ -61,7 +62,7 @@ struct Open {
 }
 
 /// What a log says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Replay {
     /// The newest record of every name whose content is here.
     pub(super) records: BTreeMap<FileName, Record>,
@@ -161,27 +162,26 @@ impl NameLog {
         Ok(())
     }
 
-    /// Appends lines of files and tombstones, durably. The log must be open.
-    pub(super) fn append<'a>(
-        &mut self,
-        records: impl Iterator<Item = &'a Record>,
-    ) -> Result<(), StoreError> {
-        let mut text = String::new();
-        records.for_each(|record| push(&mut text, record));
-        self.write(&text, true)
+    /// Appends [`lines`], durably. The log must be open.
+    pub(super) fn append(&mut self, lines: &str) -> Result<(), StoreError> {
+        self.write(lines, true)
     }
 
-    /// Appends lines of names that were forgotten up to a version; durable with
-    /// the next of the others. Should it fail, the log is written anew.
-    pub(super) fn append_forgotten<'a>(
-        &mut self,
-        names: impl Iterator<Item = (&'a FileName, &'a Version)>,
-    ) {
-        let mut text = String::new();
-        for (name, version) in names {
-            push_line(&mut text, "forgotten", version, 0, name);
-        }
-        if self.is_open() && !text.is_empty() && self.write(&text, false).is_err() {
+    /// Appends [`lines`] that are durable elsewhere until the next
+    /// [`NameLog::sync`]. The log must be open.
+    pub(super) fn append_ahead(&mut self, lines: &str) -> Result<(), StoreError> {
+        self.write(lines, false)
+    }
+
+    /// Makes all lines durable. What is not open is written anew, durably.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        self.write("", true)
+    }
+
+    /// Appends lines of [`forgotten`] names; durable with the next of the
+    /// others. Should it fail, the log is written anew.
+    pub(super) fn append_forgotten(&mut self, lines: &str) {
+        if self.is_open() && !lines.is_empty() && self.write(lines, false).is_err() {
             self.distrust();
         }
     }
@@ -192,7 +192,9 @@ impl NameLog {
             let why = io::Error::other("it must be written anew first");
             return Err(on("append to", &self.path)(why));
         };
-        open.file.write_at(open.end, text.as_bytes()).map_err(on("append to", &self.path))?;
+        if !text.is_empty() {
+            open.file.write_at(open.end, text.as_bytes()).map_err(on("append to", &self.path))?;
+        }
         if durably {
             open.file.sync().map_err(on("sync", &self.path))?;
         }
@@ -209,13 +211,19 @@ impl Open {
 }
 
 /// What a line says.
-enum Said {
+pub(super) enum Said {
     Is(Record),
     Forgotten(FileName, Version),
 }
 
 impl Replay {
-    fn add(&mut self, said: Said, is_here: impl Fn(&Record) -> bool) {
+    /// Goes on from what is known already.
+    pub(super) fn from_records(records: BTreeMap<FileName, Record>) -> Replay {
+        Replay { records, ..Replay::default() }
+    }
+
+    /// Takes what a line says, in the order of lines.
+    pub(super) fn add(&mut self, said: Said, is_here: impl Fn(&Record) -> bool) {
         self.lines += 1;
         match said {
             Said::Is(record) => self.offer(record, is_here),
@@ -238,6 +246,22 @@ impl Replay {
     }
 }
 
+/// Lines of files and tombstones.
+pub(super) fn lines<'a>(records: impl Iterator<Item = &'a Record>) -> String {
+    let mut text = String::new();
+    records.for_each(|record| push(&mut text, record));
+    text
+}
+
+/// Lines of names that were forgotten up to a version.
+pub(super) fn forgotten<'a>(names: impl Iterator<Item = (&'a FileName, &'a Version)>) -> String {
+    let mut text = String::new();
+    for (name, version) in names {
+        push_line(&mut text, "forgotten", version, 0, name);
+    }
+    text
+}
+
 fn push(text: &mut String, record: &Record) {
     let (what, number) = match record.content {
         Content::File { size } => ("file", size),
@@ -253,13 +277,15 @@ fn push_line(text: &mut String, what: &str, version: &Version, number: u64, name
     let _ = writeln!(text, "{}\t{rest}", check(&rest));
 }
 
-fn check(rest: &str) -> String {
+/// The check of the rest of a line.
+pub(super) fn check(rest: &str) -> String {
     let mut digits = blake3::hash(rest.as_bytes()).to_hex().to_string();
     digits.truncate(CHECK_DIGITS);
     digits
 }
 
-fn parse(line: &[u8]) -> Option<Said> {
+/// What a whole line says; `None` when it is damaged.
+pub(super) fn parse(line: &[u8]) -> Option<Said> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (digits, rest) = line.split_once('\t')?;
     if digits != check(rest) {
@@ -320,17 +346,18 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let mut log = fresh(&dir);
         let lines = [file("a", 1), file("b", 1), file("a", 3), file("a", 2), removed("c", 4)];
-        log.append(lines.iter()).unwrap();
+        log.append(&super::lines(lines.iter())).unwrap();
         assert_eq!(read(&dir), [file("a", 3), file("b", 1), removed("c", 4)]);
         let (a, b) = (file("a", 2), file("b", 2));
-        log.append_forgotten([(&a.name, &a.version), (&b.name, &b.version)].into_iter());
+        let names = [(&a.name, &a.version), (&b.name, &b.version)];
+        log.append_forgotten(&forgotten(names.into_iter()));
         assert_eq!(read(&dir), [file("a", 3), removed("c", 4)], "the newer a stays");
     }
 
     #[test]
     fn a_file_whose_content_is_not_here_gives_way_to_the_version_before() {
         let dir = TempDir::new().unwrap();
-        fresh(&dir).append([file("a", 1), file("a", 2)].iter()).unwrap();
+        fresh(&dir).append(&super::lines([file("a", 1), file("a", 2)].iter())).unwrap();
         let replay = log(&dir).read(|record| record.version.counter == 1).unwrap();
         assert_eq!(replay.records.into_values().collect::<Vec<_>>(), [file("a", 1)]);
     }
@@ -338,7 +365,7 @@ mod tests {
     #[test]
     fn a_line_torn_anywhere_counts_for_nothing() {
         let dir = TempDir::new().unwrap();
-        fresh(&dir).append([file("a", 1), file("längerer Name", 2)].iter()).unwrap();
+        fresh(&dir).append(&super::lines([file("a", 1), file("längerer Name", 2)].iter())).unwrap();
         let whole = fs::read(dir.path().join(NAME)).unwrap();
         let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         for cut in first..whole.len() {
@@ -358,15 +385,18 @@ mod tests {
     #[test]
     fn a_log_goes_on_where_it_ended_unless_it_says_something_else() {
         let dir = TempDir::new().unwrap();
-        fresh(&dir).append([file("a", 1)].iter()).unwrap();
+        fresh(&dir).append(&super::lines([file("a", 1)].iter())).unwrap();
         let same = BTreeMap::from([(file("a", 1).name, file("a", 1))]);
         let other = BTreeMap::from([(file("a", 2).name, file("a", 2))]);
         let mut log = log(&dir);
         let replay = log.read(|_| true).unwrap();
         assert!(!log.resume(&replay, &other).unwrap());
-        assert!(log.append([file("b", 1)].iter()).is_err(), "it must be written anew first");
+        assert!(
+            log.append(&super::lines([file("b", 1)].iter())).is_err(),
+            "it must be written anew first"
+        );
         assert!(log.resume(&replay, &same).unwrap());
-        log.append([file("b", 1)].iter()).unwrap();
+        log.append(&super::lines([file("b", 1)].iter())).unwrap();
         assert_eq!(read(&dir), [file("a", 1), file("b", 1)]);
     }
 
@@ -377,7 +407,7 @@ mod tests {
         let lines: Vec<Record> = (0..SLACK_BYTES / 64).map(|counter| file("a", counter)).collect();
         let mut batches = lines.chunks(100);
         while log.is_open() {
-            log.append(batches.next().expect("it never closed").iter()).unwrap();
+            log.append(&super::lines(batches.next().expect("it never closed").iter())).unwrap();
         }
         let newest = read(&dir);
         log.rewrite(|push| newest.iter().try_for_each(push).map_err(on("write", dir.path())))

@@ -8,6 +8,7 @@
 //! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
 //! | `names.log` | the records again, a line each (`log`) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
+//! | `recent/<number>.log` | small contents and lines that just came (`journal`) |
 //! | `damaged/<hash>` | the bytes of a damaged content that nobody else had |
 //! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
 //! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
@@ -18,10 +19,17 @@
 //! - **In:** data → fsync → rename → fsync of the directory
 //!   ([`Incoming::finish`]), of many contents side by side; then, for all who
 //!   commit at the same time together (`commit`), lines in the log of names →
-//!   fsync, and one transaction of the catalogue. [`Store::commit`] returns after
-//!   the last of them, so whatever it acknowledged has all of them.
+//!   fsync, and one transaction of the catalogue. [`Store::commit`] returns
+//!   after the last of them, so whatever it acknowledged has all of them.
+//! - **In, small:** data → rename, nothing of it durable; then, for all together,
+//!   lines in the log of names, bytes and lines in the journal → fsync of the
+//!   journal, and the transaction, which is not synced. Later: fsync of the log of
+//!   names and of the catalogue → of the whole file system → the file of the
+//!   journal goes.
 //! - **Out:** the catalogue, then the log, then the blob. Only the first is
 //!   waited for: what a crash leaves of the others nobody needs.
+//! - After a crash whatever the journal has is put back into `blobs/` first, and
+//!   what it says from where the catalogue knows it on goes into that.
 //! - So after a crash at any point a blob that no record names was never
 //!   acknowledged or was already given up: it is removed at the next start. A
 //!   record whose blob is gone is dropped and reported, so that the ring
@@ -43,6 +51,7 @@
 //! The store never talks to the network and never decides what a node should
 //! keep.
 
+mod backend;
 mod blob;
 mod catalogue;
 mod commit;
@@ -52,6 +61,7 @@ mod disk;
 mod download;
 mod error;
 mod group;
+mod journal;
 mod log;
 mod partial;
 mod partials;
@@ -78,11 +88,13 @@ pub use damage::{SetAside, Verified};
 pub use disk::{Disk, DiskFile, RealDisk, Space};
 pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
+use journal::{Bounds, Journal};
 use partial::Partial;
 pub use recovery::lock;
 pub use room::Room;
 pub use stamp::Stamp;
 
+use crate::limits::EAGER_BYTES;
 use crate::name::FileName;
 use crate::record::{ContentHash, Record, Version};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex};
@@ -91,6 +103,9 @@ use crate::transfer::pieces::PieceSet;
 /// Bytes read at once while hashing: whole pieces keep the disk busy and
 /// BLAKE3's wide instructions fed.
 const HASH_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// After so long without a commit the journal is not left for a start to read.
+const JOURNAL_RESTS: Duration = Duration::from_secs(10);
 
 /// The open store. Clones are the same store; the directory is free for
 /// another process when the last of them and the last [`Incoming`] are gone.
@@ -114,9 +129,9 @@ pub struct Recovery {
 
 #[derive(Debug)]
 struct Shared {
-    blobs: Blobs,
+    blobs: Arc<Blobs>,
     catalogue: Catalogue,
-    commits: Commits,
+    commits: Arc<Commits>,
     contents: Contents,
     /// Locked as long as it is open.
     _lock: File,
@@ -135,11 +150,22 @@ impl Store {
 
     /// As [`Store::open`], on another disk.
     pub fn open_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<(Store, Recovery), StoreError> {
+        Store::open_with(dir, disk, Bounds::default())
+    }
+
+    fn open_with(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        bounds: Bounds,
+    ) -> Result<(Store, Recovery), StoreError> {
         disk::create_dirs(&*disk, dir).map_err(error::on("create", dir))?;
         let lock = recovery::lock(dir)?;
         let blobs = Blobs::open(Arc::clone(&disk), dir)?;
-        let (catalogue, log, recovery) = recovery::recover(dir, disk, &blobs, now_s())?;
-        let (commits, contents) = (Commits::new(log), Contents::default());
+        let mut journal = Journal::open(Arc::clone(&disk), dir, bounds, &blobs)?;
+        let (catalogue, log, recovery) =
+            recovery::recover(dir, disk, &blobs, &mut journal, now_s())?;
+        let (blobs, commits) = (Arc::new(blobs), Arc::new(Commits::new(log, journal)));
+        let contents = Contents::default();
         let shared = Shared { blobs, catalogue, commits, contents, _lock: lock };
         Ok((Store { shared: Arc::new(shared) }, recovery))
     }
@@ -165,6 +191,7 @@ impl Store {
         if let Some(removed) = removed {
             self.release(removed);
         }
+        self.shared.commits.tidy(&self.shared.blobs);
         Ok(())
     }
 
@@ -179,8 +206,9 @@ impl Store {
                 return Err(StoreError::NoBlob(root));
             }
         }
-        let change = Change::Keep { record: record.clone(), manifest: pin.manifest() };
-        let outcome = commits.change(change, catalogue)?;
+        let loose = if is_file { blobs.loose_bytes(&root)? } else { None };
+        let change = Change::Keep { record: record.clone(), manifest: pin.manifest(), loose };
+        let outcome = commits.change(change, catalogue, blobs)?;
         pin.settle();
         Ok(outcome)
     }
@@ -189,9 +217,9 @@ impl Store {
     /// its content unless another record names it. A newer record stays; a
     /// name that is not here is no error.
     pub fn forget(&self, name: &FileName, version: &Version) -> Result<(), StoreError> {
-        let Shared { catalogue, commits, .. } = &*self.shared;
+        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
         let change = Change::Forget { name: name.clone(), version: *version };
-        if let Some(removed) = commits.change(change, catalogue)?.removed {
+        if let Some(removed) = commits.change(change, catalogue, blobs)?.removed {
             self.release(removed);
         }
         Ok(())
@@ -266,7 +294,7 @@ impl Store {
         manifest: Manifest,
         mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.begin(&manifest)?;
+        let partial = self.shared.blobs.begin(&manifest, || self.rest(Duration::ZERO))?;
         let incoming = Incoming { partial, store: self.clone() };
         incoming.partial.look(&mut step);
         // A file of one piece is soon written: it takes what is kept in reserve
@@ -289,10 +317,19 @@ impl Store {
         self.shared.blobs.partials.give_way()
     }
 
-    /// Removes what unfinished uploads left too long ago, about an hour. How
-    /// many these were.
+    /// Removes what unfinished uploads left too long ago, about an hour; how
+    /// many these were. Retires the journal when nothing was committed of late.
     pub fn expire(&self) -> usize {
+        self.rest(JOURNAL_RESTS);
         self.shared.blobs.partials.expire(SystemTime::now())
+    }
+
+    /// Retires the journal when nothing was committed for so long.
+    fn rest(&self, at_least: Duration) {
+        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
+        if let Err(error) = commits.rest(at_least, catalogue, blobs) {
+            tracing::warn!(%error, "recent files stay in the journal");
+        }
     }
 
     /// What contents use, and what is free for them.
@@ -365,6 +402,15 @@ impl Store {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // What fails here is done by the next start.
+        if let Err(error) = self.commits.close(&self.catalogue, &self.blobs) {
+            tracing::debug!(%error, "recent files stay in the journal");
+        }
+    }
+}
+
 /// Seconds since the epoch, by this machine's clock.
 fn now_s() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
@@ -426,20 +472,26 @@ impl Incoming {
         self.partial.manifest()
     }
 
-    /// Makes the content durable under its hash, unless somebody else who took
-    /// it in has done so. [`Store::commit`] shall follow soon: the next start removes
-    /// what no record names.
+    /// Makes the content readable under its hash, unless somebody else who took
+    /// it in has done so, and durable; of at most [`EAGER_BYTES`] bytes only
+    /// [`Store::commit`] makes it durable. That shall follow soon: the next start
+    /// removes what no record names.
     pub fn finish(&self) -> Result<(), StoreError> {
         let _turn = self.partial.finishing();
         if self.partial.is_moved() {
             return Ok(());
         }
-        self.partial.seal()?;
-        let Shared { blobs, contents, .. } = &*self.store.shared;
+        let contents = &self.store.shared.contents;
+        let small = self.manifest().size() <= EAGER_BYTES;
+        if small {
+            self.partial.complete()?;
+        } else {
+            self.partial.seal()?;
+        }
         let manifest = self.partial.manifest().clone();
         let root = manifest.root();
         let pin = contents.pin(root);
-        let placed = blobs.place(&self.partial).and_then(|()| blobs.sync_name(&root));
+        let placed = if small { self.place_small() } else { self.place() };
         if let Err(error) = placed {
             // It may have its name already.
             drop(pin);
@@ -450,6 +502,22 @@ impl Incoming {
         pin.finish(manifest);
         drop(pin);
         self.partial.moved();
+        Ok(())
+    }
+
+    fn place_small(&self) -> Result<(), StoreError> {
+        if self.store.shared.blobs.place_loosely(&self.partial)? {
+            return Ok(());
+        }
+        self.partial.seal()?;
+        self.place()
+    }
+
+    fn place(&self) -> Result<(), StoreError> {
+        let (blobs, root) = (&self.store.shared.blobs, self.manifest().root());
+        blobs.place(&self.partial)?;
+        blobs.sync_name(&root)?;
+        blobs.fasten(&root);
         Ok(())
     }
 }

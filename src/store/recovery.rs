@@ -7,10 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Recovery;
+use super::backend::Unopened;
 use super::blob::{Blobs, Found};
-use super::catalogue::{Catalogue, UNDATED_S, Unopened};
+use super::catalogue::{Catalogue, UNDATED_S};
 use super::disk::Disk;
 use super::error::{StoreError, on};
+use super::journal::{Journal, Segment};
 use super::log::{NameLog, Replay};
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record};
@@ -41,25 +43,38 @@ pub(super) fn recover(
     dir: &Path,
     disk: Arc<dyn Disk>,
     blobs: &Blobs,
+    journal: &mut Journal,
     now_s: u64,
 ) -> Result<(Catalogue, NameLog, Recovery), StoreError> {
     let mut recovery = Recovery::default();
+    journal.clear()?;
+    let mut recent = journal.left()?;
+    for segment in &mut recent {
+        segment.restore(blobs)?;
+    }
     let found = blobs.all()?;
     blobs.ledger.add(found.blobs.values().sum());
     let is_here = |record: &Record| found.blobs.get(&record.version.root) == Some(&record.size());
     let mut log = NameLog::new(Arc::clone(&disk), dir);
-    let mut replay = log.read(is_here)?;
-    let named = replay.there || !found.sidecars.is_empty();
+    let replay = log.read(is_here)?;
+    let named = replay.there || !recent.is_empty() || !found.sidecars.is_empty();
     let catalogue = open(dir, &disk, &mut recovery)?;
     if !catalogue.is_made()? {
+        let mut replay = replay.clone();
         for sidecar in &found.sidecars {
             for record in blobs.named_in(sidecar)? {
                 replay.offer(record, is_here);
             }
         }
+        for segment in &recent {
+            segment.replay(None, |said| replay.add(said, is_here))?;
+        }
         rebuild(&catalogue, &replay, &found, &mut recovery)?;
         disk.sync_dir(dir).map_err(on("sync", dir))?;
     }
+    catch_up(&catalogue, &recent, is_here)?;
+    let ends = [catalogue.journaled()?, recent.last().map(Segment::end)];
+    ends.into_iter().flatten().for_each(|end| journal.go_on_behind(end));
     let records = kept(&catalogue, is_here, now_s, &mut recovery)?;
     let roots: BTreeSet<ContentHash> = records.values().map(|record| record.version.root).collect();
     // With catalogue and log both gone nothing names the blobs, but the ring
@@ -77,6 +92,13 @@ pub(super) fn recover(
     }
     for sidecar in &found.sidecars {
         blobs.remove_sidecar(sidecar)?;
+    }
+    if !recent.is_empty() {
+        // What it says of names is to be found here from now on.
+        log.sync()?;
+    }
+    for segment in &mut recent {
+        segment.retire(blobs)?;
     }
     recovery.records = records.into_values().collect();
     Ok((catalogue, log, recovery))
@@ -119,7 +141,7 @@ fn rebuild(
     recovery: &mut Recovery,
 ) -> Result<(), StoreError> {
     catalogue.make(replay.records.values())?;
-    if replay.there || !found.blobs.is_empty() {
+    if replay.there || !replay.records.is_empty() || !found.blobs.is_empty() {
         recovery.rebuilt = true;
         recovery.notes.push(format!(
             "the catalogue was made anew from {} blobs: {} records came back; names that were just forgotten may come back with them",
@@ -128,6 +150,31 @@ fn rebuild(
         ));
     }
     Ok(())
+}
+
+/// Takes into the catalogue what was durable in the journal alone.
+fn catch_up(
+    catalogue: &Catalogue,
+    recent: &[Segment],
+    is_here: impl Fn(&Record) -> bool,
+) -> Result<(), StoreError> {
+    let Some(last) = recent.last() else { return Ok(()) };
+    let mark = catalogue.journaled()?;
+    let records = catalogue.records()?.into_iter();
+    let before: BTreeMap<FileName, Record> =
+        records.map(|record| (record.name.clone(), record)).collect();
+    let mut replay = Replay::from_records(before.clone());
+    for segment in recent {
+        segment.replay(mark, |said| replay.add(said, &is_here))?;
+    }
+    let now = &replay.records;
+    let newer: Vec<&Record> =
+        now.values().filter(|record| before.get(&record.name) != Some(record)).collect();
+    let gone: Vec<&FileName> = before.keys().filter(|name| !now.contains_key(*name)).collect();
+    if newer.is_empty() && gone.is_empty() {
+        return Ok(());
+    }
+    catalogue.catch_up(&newer, &gone, last.end())
 }
 
 /// The catalogue's records, without those whose blob is gone: these are

@@ -1,13 +1,15 @@
 //! How much room there is for contents: the disk's and the quota's.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::disk::{Disk, Space};
 use super::error::{StoreError, on};
 
 /// Bytes of the disk that are never filled with contents: the catalogue, its
-/// log and whatever else lives there go on, and names can still be removed.
+/// log, the journal and whatever else lives there go on, and names can still be
+/// removed.
 const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// On a small disk only this part of it is kept free.
@@ -42,11 +44,15 @@ impl Room {
 pub(super) struct Ledger {
     kept: AtomicU64,
     quota: AtomicU64,
+    /// Bytes of the journal, which has recent contents a second time. It counts
+    /// here, and gives way when a content does not fit because of it.
+    pub(super) recent: Arc<AtomicU64>,
 }
 
 impl Default for Ledger {
     fn default() -> Ledger {
-        Ledger { kept: AtomicU64::new(0), quota: AtomicU64::new(NO_QUOTA) }
+        let (kept, quota) = (AtomicU64::new(0), AtomicU64::new(NO_QUOTA));
+        Ledger { kept, quota, recent: Arc::default() }
     }
 }
 
@@ -54,6 +60,11 @@ impl Ledger {
     /// Bytes of all blobs.
     pub(super) fn kept(&self) -> u64 {
         self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the journal.
+    pub(super) fn recent(&self) -> u64 {
+        self.recent.load(Ordering::Relaxed)
     }
 
     /// A blob came.
@@ -87,9 +98,10 @@ impl Ledger {
         promised: u64,
     ) -> Result<(), StoreError> {
         let free = free(disk, dir)?;
-        let left = self.quota().map(|quota| quota.saturating_sub(self.kept() + promised));
+        let taken = self.kept() + promised + self.recent();
+        let left = self.quota().map(|quota| quota.saturating_sub(taken));
         if left.is_some_and(|left| left < size) || free < size.saturating_sub(here) {
-            return Err(StoreError::NoRoom { dir: dir.to_owned(), needs: size, free, left });
+            return Err(StoreError::NoRoom { needs: size, free, left });
         }
         Ok(())
     }

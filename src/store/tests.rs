@@ -2,15 +2,18 @@
 
 mod check;
 mod crash;
+mod faults;
 mod group;
+mod journal;
 mod opening;
 mod room;
 
 use std::io::Read;
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use super::faulty::{Fault, FaultyDisk};
+use super::faulty::{Fault, FaultyDisk, Part};
 use super::*;
 use crate::record::Content;
 
@@ -19,12 +22,17 @@ fn name(text: &str) -> FileName {
 }
 
 fn bytes(seed: u8) -> Vec<u8> {
+    // Made once: there are thousands of runs.
+    static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| pattern(3, 2 * 1024 * 1024 + 77));
     // Seed 0 is the empty file, seed 3 has several pieces.
-    let size = match seed {
-        0 => 0,
-        3 => 2 * 1024 * 1024 + 77,
-        _ => 1000 + usize::from(seed),
-    };
+    match seed {
+        0 => Vec::new(),
+        3 => LARGE.clone(),
+        _ => pattern(seed, 1000 + usize::from(seed)),
+    }
+}
+
+fn pattern(seed: u8, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at % 253) as u8 ^ seed).collect()
 }
 
@@ -68,6 +76,17 @@ fn open(dir: &Path) -> (Store, Recovery) {
     Store::open_on(dir, Arc::new(FaultyDisk::default())).unwrap()
 }
 
+/// Journals that are retired all the time: at once for all contents, and
+/// content by content; and one that is not until the store is closed.
+const JOURNALS: [Bounds; 3] = [
+    Bounds { bytes: 1, few: 0, aside: false },
+    Bounds { bytes: 1, few: 100, aside: false },
+    Bounds { bytes: 1 << 20, few: 0, aside: false },
+];
+
+/// The same as others have it: in a thread of its own.
+const ASIDE: Bounds = Bounds { bytes: 2500, few: 0, aside: true };
+
 fn blob_path(dir: &Path, root: &ContentHash) -> std::path::PathBuf {
     let hex = root.to_string();
     dir.join("blobs").join(&hex[..2]).join(hex)
@@ -90,6 +109,7 @@ fn assert_sound(dir: &Path, store: &Store) {
     let log = log::NameLog::new(Arc::new(RealDisk), dir);
     let logged = log.read(|record| store.holds(&record.version.root)).unwrap().records;
     assert_eq!(logged.into_values().collect::<Vec<_>>(), records);
+    assert!(RealDisk.list(&dir.join("recent")).unwrap().len() <= 2);
     // What an attempt left has a map, and nothing else is there.
     for path in RealDisk.list(&dir.join("partial")).unwrap() {
         let text = path.display().to_string();

@@ -71,6 +71,20 @@ pub enum Action {
     Restart,
     /// One more node.
     Add,
+    /// Simulated time passes, or stops.
+    Run,
+    /// One event of the simulation.
+    Step,
+    /// The simulation runs faster.
+    Faster,
+    /// The simulation runs slower.
+    Slower,
+    /// Cut the simulated network into two halves.
+    Part,
+    /// Make it whole again.
+    Heal,
+    /// Show the node of the selected row.
+    Visit,
     /// Draw everything anew.
     Repaint,
     /// Back to the shell for a while.
@@ -84,8 +98,15 @@ pub enum Action {
 pub enum Scope {
     /// While the panels have the focus.
     Panels,
-    /// While the panels of a lab have the focus.
+    /// The same, but not in a simulation.
+    RealPanels,
+    /// While the panels of a lab or a simulation have the focus.
     Lab,
+    /// While the panels of a simulation have the focus.
+    Simulation,
+    /// In a simulation, while its panels have the focus or nothing is typed yet:
+    /// no command begins with such a key.
+    Clock,
     /// Always, at the prompt too.
     Everywhere,
 }
@@ -163,8 +184,41 @@ const fn binding(
     Binding { name, action, keys, scope, hint, help }
 }
 
-/// Every key of the panels. The bottom row shows hints in this order.
+/// Every key of the panels. The bottom row shows hints in this order, after those
+/// of a simulation.
 pub const BINDINGS: &[Binding] = &[
+    binding(
+        "run",
+        Action::Run,
+        &[char(' ')],
+        Scope::Clock,
+        "run",
+        "simulated time passes, or stops",
+    ),
+    binding(
+        "step",
+        Action::Step,
+        &[char('.')],
+        Scope::Clock,
+        "step",
+        "one event of the simulation",
+    ),
+    binding(
+        "faster",
+        Action::Faster,
+        &[char('>')],
+        Scope::Clock,
+        "speed",
+        "simulated time passes faster",
+    ),
+    binding(
+        "slower",
+        Action::Slower,
+        &[char('<')],
+        Scope::Clock,
+        "",
+        "simulated time passes slower",
+    ),
     binding(
         "prompt",
         Action::Prompt,
@@ -223,7 +277,38 @@ pub const BINDINGS: &[Binding] = &[
         "start the shown node again",
     ),
     binding("add", Action::Add, &[char('A')], Scope::Lab, "add", "add one more node"),
-    binding("freeze", Action::Freeze, &[char(' ')], Scope::Panels, "freeze", "freeze the picture"),
+    binding(
+        "part",
+        Action::Part,
+        &[char('P')],
+        Scope::Simulation,
+        "part",
+        "cut the network into two halves",
+    ),
+    binding(
+        "heal",
+        Action::Heal,
+        &[char('H')],
+        Scope::Simulation,
+        "heal",
+        "make the network whole again",
+    ),
+    binding(
+        "visit",
+        Action::Visit,
+        &[char('v')],
+        Scope::Simulation,
+        "visit",
+        "show the node of the selected row",
+    ),
+    binding(
+        "freeze",
+        Action::Freeze,
+        &[char(' ')],
+        Scope::RealPanels,
+        "freeze",
+        "freeze the picture",
+    ),
     binding(
         "explain",
         Action::Explain,
@@ -425,7 +510,14 @@ fn is_live(app: &App, binding: &Binding) -> bool {
     let panels = app.focus == Focus::Panels;
     match binding.scope {
         Scope::Panels => panels,
+        Scope::RealPanels => panels && app.simulation().is_none(),
         Scope::Lab => panels && app.lab,
+        Scope::Simulation => panels && app.simulation().is_some(),
+        Scope::Clock => {
+            let typing = app.focus == Focus::Prompt;
+            let free = !typing || app.prompt.input.value().is_empty();
+            free && app.simulation().is_some()
+        }
         Scope::Everywhere => true,
     }
 }
@@ -450,6 +542,12 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
         (None, Focus::Prompt) if app.prompt.search.is_some() => {
             return vec![key("Enter", "run"), key("Ctrl-R", "older"), key("Esc", "edit")];
         }
+        (None, Focus::Prompt) if is_clock_live(app) => {
+            let clock = |binding: &&Binding| binding.scope == Scope::Clock;
+            let clock = BINDINGS.iter().filter(clock).filter(|binding| !binding.hint.is_empty());
+            let more = [key("Esc", "panels and more keys"), key("Tab", "complete")];
+            return clock.map(|binding| hint(app, binding)).chain(more).collect();
+        }
         (None, Focus::Prompt) => {
             return vec![
                 key("Enter", "run"),
@@ -470,21 +568,48 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
         Action::Kill => app.is_up(),
         Action::Restart => !app.is_up(),
         Action::Results => app.nodes[app.shown].results.is_some(),
+        Action::Part => app.simulation().is_some_and(|simulation| simulation.parts <= 1),
+        Action::Heal => app.simulation().is_some_and(|simulation| simulation.parts > 1),
+        Action::Visit => app.selected_node().is_some(),
         _ => true,
     };
     let shown = |binding: &&Binding| {
         !binding.hint.is_empty() && is_live(app, binding) && now(binding.action)
     };
-    let paused = app.selected_transfer().is_some_and(|row| row.state == TransferState::Paused);
-    let word = |binding: &Binding| match binding.action {
-        Action::Pause if paused => "resume",
-        _ => binding.hint,
-    };
-    let hint = |binding: &Binding| (binding.keys[0].show(), word(binding));
     let live = || BINDINGS.iter().filter(shown);
-    let mut hints: Vec<_> = live().filter(own).chain(live().filter(anywhere)).map(hint).collect();
-    hints.insert(0, key("1-7", "panel"));
-    hints
+    let others = || live().filter(|binding| !is_simulated(app, binding));
+    let hint = |binding: &Binding| hint(app, binding);
+    // In a simulation time and nodes come first: they are what its user governs.
+    let first = live().filter(|binding| is_simulated(app, binding)).map(hint);
+    let own = others().filter(own).chain(others().filter(anywhere)).map(hint);
+    first.chain([key("1-7", "panel")]).chain(own).collect()
+}
+
+/// Whether a key's first use is to govern the simulation that is shown.
+fn is_simulated(app: &App, binding: &Binding) -> bool {
+    let scopes = [Scope::Clock, Scope::Lab, Scope::Simulation];
+    app.simulation().is_some() && scopes.contains(&binding.scope)
+}
+
+/// A key and what it does just now.
+fn hint(app: &App, binding: &Binding) -> (String, &'static str) {
+    let simulation = app.simulation();
+    let paused = || app.selected_transfer().is_some_and(|row| row.state == TransferState::Paused);
+    let key = binding.keys[0].show();
+    match binding.action {
+        Action::Pause if paused() => (key, "resume"),
+        Action::Run if simulation.is_some_and(|simulation| simulation.running) => (key, "pause"),
+        // One hint for both directions.
+        Action::Faster => ("< >".to_owned(), binding.hint),
+        Action::NextNode if simulation.is_some() => (key, "next"),
+        _ => (key, binding.hint),
+    }
+}
+
+/// Whether the keys of a simulation's clock work at the prompt.
+fn is_clock_live(app: &App) -> bool {
+    let clock = |binding: &Binding| binding.scope == Scope::Clock && is_live(app, binding);
+    app.prompt.search.is_none() && BINDINGS.iter().any(clock)
 }
 
 /// Hints over a list of results: what Enter does, as a word.
@@ -521,10 +646,16 @@ const fn home(action: Action) -> Option<Panel> {
 
 /// Every live key with its help, for the help screen: those of the panels,
 /// then those of the prompt.
-pub fn list(lab: bool) -> Vec<(String, &'static str)> {
-    let live = |binding: &&Binding| {
-        (binding.scope != Scope::Lab || lab) && !matches!(binding.action, Action::Panel(_))
+pub fn list(app: &App) -> Vec<(String, &'static str)> {
+    let simulated = app.simulation().is_some();
+    let here = |scope| match scope {
+        Scope::Panels | Scope::Everywhere => true,
+        Scope::Lab => app.lab,
+        Scope::RealPanels => !simulated,
+        Scope::Simulation | Scope::Clock => simulated,
     };
+    let live =
+        |binding: &&Binding| here(binding.scope) && !matches!(binding.action, Action::Panel(_));
     let shown = |binding: &Binding| {
         let keys: Vec<_> = binding.keys.iter().map(|key| key.show()).collect();
         (keys.join(", "), binding.help)
@@ -545,22 +676,40 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_and_no_name_is_used_twice() {
-        let mut keys: Vec<Key> = Vec::new();
+        let simulated = [Scope::Simulation, Scope::Clock];
+        for elsewhere in [&simulated[..], &[Scope::RealPanels]] {
+            let mut keys: Vec<Key> = Vec::new();
+            for binding in BINDINGS.iter().filter(|b| !elsewhere.contains(&b.scope)) {
+                for key in binding.keys {
+                    assert!(!keys.contains(key), "{} is bound twice", key.show());
+                    keys.push(*key);
+                }
+            }
+        }
         let mut names = Vec::new();
         for binding in BINDINGS {
-            for key in binding.keys {
-                assert!(!keys.contains(key), "{} is bound twice", key.show());
-                keys.push(*key);
-            }
             assert!(!names.contains(&binding.name), "{}", binding.name);
             names.push(binding.name);
         }
     }
 
     #[test]
+    fn no_command_begins_with_a_key_of_the_clock() {
+        let clock = BINDINGS.iter().filter(|binding| binding.scope == Scope::Clock);
+        for key in clock.flat_map(|binding| binding.keys) {
+            let KeyCode::Char(c) = key.code else { panic!("{} types nothing", key.show()) };
+            let mut words = crate::view::command::TABLE.iter().flat_map(|spec| spec.words());
+            assert!(words.all(|word| !word.starts_with(c)), "{c}");
+        }
+    }
+
+    #[test]
     fn the_keys_of_a_lab_are_listed_in_a_lab_only() {
-        let kill = |lab| list(lab).iter().any(|(key, _)| key == "K");
-        assert!(kill(true) && !kill(false));
+        let mut app = crate::ui::fixture::started(vec![crate::ui::fixture::member()]);
+        let kill = |app: &App| list(app).iter().any(|(key, _)| key == "K");
+        assert!(!kill(&app));
+        app.lab = true;
+        assert!(kill(&app));
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Version};
+use crate::record::{ContentHash, CopyCount, Version};
 use crate::view::{
     Behind, Census, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
     LookupRow, Member, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort, SearchRow,
-    Sharing, Snapshot, Standing, Step, Traffic, TransferKind, TransferRow, TransferState, Trust,
-    UiEvent,
+    Sharing, SimulationRow, Snapshot, Speed, Standing, Step, Traffic, TransferKind, TransferRow,
+    TransferState, Trust, UiEvent,
 };
 
 use super::state::{App, Trail};
@@ -131,6 +131,34 @@ pub fn sixty() -> App {
     app(snapshot)
 }
 
+/// A node of a simulation of a thousand hosts that was cut in two and stands
+/// still.
+pub fn simulated() -> App {
+    let space = Space::new(16).unwrap_or_default();
+    let mut snapshot = ring(space, 1_000);
+    for at in (0..snapshot.members.len()).step_by(2) {
+        snapshot.members[at].liveness = Liveness::Suspect;
+    }
+    snapshot.health = Health { one_ring: false, ordered: true, lists_valid: true, margin: Some(9) };
+    snapshot.simulation = Some(SimulationRow {
+        title: "churn".to_owned(),
+        seed: 42,
+        now: Duration::from_micros(75_413_200),
+        events: 1_234_567,
+        running: false,
+        speed: Speed::REAL.faster(),
+        pace: None,
+        hosts: 998,
+        down: 2,
+        parts: 2,
+    });
+    let mut app = app(snapshot);
+    app.lab = true;
+    let events = (0..).zip(&mut app.nodes[0].events);
+    events.for_each(|(number, event)| event.unix_ms = 55_013 + 1_700 * number);
+    app
+}
+
 /// Eight nodes just after the first successor was killed.
 pub fn dead_successor() -> App {
     let mut app = eight();
@@ -175,6 +203,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
     Snapshot {
         uptime_ms: 60_000,
         me,
+        positions: vec![me],
         ring: "chordal".to_owned(),
         space,
         replicas: COPIES,
@@ -210,6 +239,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
         events_dropped: 0,
         limits: crate::view::RateLimits::default(),
         fault: None,
+        simulation: None,
     }
 }
 
@@ -259,6 +289,7 @@ fn file(snapshot: &Snapshot, name: &str, size: u64, copies: u8) -> FileRow {
         role: if mine { Role::Owner } else { Role::Replica },
         copies,
         wanted: COPIES,
+        count: CopyCount::Known,
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::peer::Peer;
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
 pub mod action;
@@ -39,6 +40,7 @@ pub mod results;
 mod run;
 mod screen;
 mod session;
+mod simulate;
 pub mod state;
 pub mod terminal;
 #[cfg(test)]
@@ -69,6 +71,36 @@ pub enum LabRequest {
     Add(oneshot::Sender<Result<Feed, CommandFailed>>),
 }
 
+/// What the dashboard asks of a simulation. Its one feed shows one simulated node
+/// after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimulationRequest {
+    /// Let time pass, or stop it.
+    Run(bool),
+    /// One event, while time does not pass.
+    Step,
+    /// The next higher speed.
+    Faster,
+    /// The next lower speed.
+    Slower,
+    /// End the shown node's host at once, as a crash would.
+    Kill,
+    /// Start the shown node's host again.
+    Restart,
+    /// One more host, which joins through a random member.
+    Add,
+    /// Cut the network: each half of the ring reaches only itself.
+    Part,
+    /// Make it whole again.
+    Heal,
+    /// Show this node.
+    Show(Peer),
+    /// Show the node that comes next on the ring.
+    Next,
+    /// Show the node that comes before on the ring.
+    Previous,
+}
+
 /// How a dashboard is set up.
 #[derive(Debug)]
 pub struct Options {
@@ -84,6 +116,8 @@ pub struct Options {
     pub log_dir: Option<PathBuf>,
     /// A lab's ear: without it nodes cannot be killed from here.
     pub lab: Option<mpsc::Sender<LabRequest>>,
+    /// A simulation's ear, when its nodes are shown.
+    pub simulation: Option<mpsc::Sender<SimulationRequest>>,
     /// A line below the prompt at the start.
     pub first_message: Option<String>,
 }
@@ -97,6 +131,7 @@ impl Default for Options {
             leave_deadline: Duration::from_secs(10),
             log_dir: None,
             lab: None,
+            simulation: None,
             first_message: None,
         }
     }

@@ -6,6 +6,7 @@ use tui_input::{Input, InputRequest};
 use crate::view::command::{Command, parse_line};
 use crate::view::{Level, Standing, text};
 
+use super::action;
 use super::complete::{complete, expand_home};
 use super::reducer::Do;
 use super::state::{
@@ -28,6 +29,12 @@ impl App {
         }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let empty = self.prompt.input.value().is_empty();
+        // A simulation's clock; without one no key of a character acts here.
+        let clock = action::action(self, key)
+            .filter(|_| empty && !control && matches!(key.code, KeyCode::Char(_)));
+        if let Some(action) = clock {
+            return self.act(action);
+        }
         match key.code {
             KeyCode::Enter => return self.enter(),
             // A line feed: what Enter sent before the terminal was in raw mode.

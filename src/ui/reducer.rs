@@ -9,9 +9,13 @@ use crossterm::event::{
 };
 use ratatui::layout::Position;
 
+use crate::peer::Peer;
 use crate::view::command::{Command, quote};
-use crate::view::{Level, Snapshot, Standing, TransferRow, TransferState, UiEvent, transfers};
+use crate::view::{
+    Level, Neighbour, Snapshot, Standing, TransferRow, TransferState, UiEvent, transfers,
+};
 
+use super::SimulationRequest;
 use super::action::{self, Action};
 use super::explain;
 use super::ingest;
@@ -62,6 +66,8 @@ pub enum Do {
     Restart(usize),
     /// Add a node to the lab.
     Add,
+    /// Ask the simulation for something.
+    Simulate(SimulationRequest),
 }
 
 impl App {
@@ -140,6 +146,10 @@ impl App {
 
     /// `quit`: asks first when files are held.
     pub(super) fn quit(&mut self) -> Vec<Do> {
+        // A simulation holds nothing that could be lost, and can be had again.
+        if self.simulation().is_some() {
+            return self.terminate();
+        }
         let question =
             if self.nodes.len() > 1 { self.lab_question() } else { self.leave_question() };
         match question {
@@ -156,7 +166,10 @@ impl App {
     pub(super) fn leave_question(&self) -> Option<String> {
         let snapshot = &self.nodes[self.shown].snapshot;
         let on_a_ring = matches!(snapshot.standing, Standing::Member | Standing::Joining);
-        let heir = snapshot.successors.first().filter(|_| on_a_ring)?;
+        // The node's other places leave with it.
+        let host = snapshot.me.address();
+        let stays = |heir: &&Neighbour| on_a_ring && heir.peer.address() != host;
+        let heir = snapshot.successors.iter().find(stays)?;
         let heir = snapshot.space.show(heir.peer.id(snapshot.space));
         match snapshot.kept() {
             0 => None,
@@ -366,14 +379,37 @@ impl App {
                 self.tell(Level::Info, format!("mouse {state}"));
                 return vec![Do::Mouse(self.mouse)];
             }
+            Action::NextNode
+            | Action::PreviousNode
+            | Action::Kill
+            | Action::Restart
+            | Action::Add
+            | Action::Run
+            | Action::Step
+            | Action::Faster
+            | Action::Slower
+            | Action::Part
+            | Action::Heal
+            | Action::Visit => return self.govern(action),
+            Action::Repaint => return vec![Do::Repaint],
+            Action::Suspend => return vec![Do::Suspend],
+            Action::Leave => return self.terminate(),
+        }
+        Vec::new()
+    }
+
+    /// Actions on nodes, and on the time of simulated ones.
+    fn govern(&mut self, action: Action) -> Vec<Do> {
+        if let Some(simulation) = self.simulation().cloned() {
+            return self.simulate(action, &simulation);
+        }
+        match action {
             Action::NextNode => self.show_node(1),
             Action::PreviousNode => self.show_node(self.nodes.len() - 1),
             Action::Kill => self.ask_kill(),
             Action::Restart => return self.restart(),
             Action::Add => return vec![Do::Add],
-            Action::Repaint => return vec![Do::Repaint],
-            Action::Suspend => return vec![Do::Suspend],
-            Action::Leave => return self.terminate(),
+            _ => {}
         }
         Vec::new()
     }
@@ -487,16 +523,28 @@ impl App {
         }
     }
 
+    /// The node of the selected row, where rows are nodes.
+    pub(super) fn selected_node(&self) -> Option<Peer> {
+        let snapshot = self.snapshot();
+        let at = self.tables[self.panel.index()].selected;
+        match self.panel {
+            Panel::Ring => snapshot.members.get(at).map(|member| member.peer),
+            Panel::Fingers => snapshot.fingers.get(at)?.node,
+            Panel::Neighbours => {
+                let mut all = snapshot.predecessor.iter().chain(&snapshot.successors);
+                all.nth(at).map(|neighbour| neighbour.peer)
+            }
+            Panel::Files | Panel::Transfers | Panel::Peers | Panel::Events => None,
+        }
+    }
+
     fn selected_text(&self) -> Option<String> {
         let snapshot = self.snapshot();
         let at = self.tables[self.panel.index()].selected;
-        let address = |peer: &crate::peer::Peer| peer.address().to_string();
+        let address = |peer: &Peer| peer.address().to_string();
         match self.panel {
-            Panel::Ring => snapshot.members.get(at).map(|member| address(&member.peer)),
-            Panel::Fingers => snapshot.fingers.get(at)?.node.as_ref().map(address),
-            Panel::Neighbours => {
-                let mut all = snapshot.predecessor.iter().chain(&snapshot.successors);
-                all.nth(at).map(|neighbour| address(&neighbour.peer))
+            Panel::Ring | Panel::Fingers | Panel::Neighbours => {
+                self.selected_node().as_ref().map(address)
             }
             Panel::Files => snapshot.files.get(at).map(|file| quote(file.name.as_str())),
             Panel::Transfers => self.selected_transfer().map(|row| quote(&row.name)),

@@ -32,14 +32,14 @@ async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended,
     let mut app = App::new(snapshots, theme, glyphs);
     app.prompt.history = History::load(options.history);
     app.prompt.message = options.first_message.as_deref().map(ingest::first_message);
-    app.lab = options.lab.is_some();
+    app.lab = options.lab.is_some() || options.simulation.is_some();
     app.control.leave_deadline = options.leave_deadline;
 
     // Signals first: one that arrives while the modes change must not kill us.
     let signals = Signals::new()?;
     let screen = TerminalScreen::open()?;
     let panics = PanicWatch::new(screen.guard(), options.log_dir);
-    let session = Session::new(app, screen, feeds, options.lab);
+    let session = Session::new(app, screen, feeds, options.lab).over(options.simulation);
     session.run(Keys::read()?, signals, panics.background()).await
 }
 

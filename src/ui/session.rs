@@ -24,7 +24,7 @@ use super::inbox::{Inbox, LAB_SILENT, News};
 use super::reducer::Do;
 use super::screen::Screen;
 use super::state::{App, Overlay};
-use super::{Ended, Feed, LabRequest, UiError, draw, history, terminal};
+use super::{Ended, Feed, LabRequest, SimulationRequest, UiError, draw, history, terminal};
 
 /// Time between two frames that no key asked for: 15 a second.
 pub(super) const FRAMES: Duration = Duration::from_millis(66);
@@ -42,6 +42,9 @@ const HANGUP_DEADLINE: Duration = Duration::from_millis(2_500);
 /// News taken in before the next look at the keys: a flood of events must not
 /// hold a key up.
 pub(super) const BATCH: usize = 256;
+
+/// What is said when a simulation does not take requests.
+const SIMULATION_SILENT: &str = "the simulation is busy; press the key again, or quit";
 
 /// What a signal means here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,7 @@ pub(super) struct Session<S> {
     screen: S,
     inbox: Inbox,
     lab: Option<mpsc::Sender<LabRequest>>,
+    simulation: Option<mpsc::Sender<SimulationRequest>>,
     start: Instant,
     title: String,
     /// Something changed since the last frame.
@@ -103,6 +107,7 @@ impl<S: Screen> Session<S> {
             screen,
             inbox: Inbox::new(feeds),
             lab,
+            simulation: None,
             start: Instant::now(),
             title: String::new(),
             dirty: true,
@@ -112,6 +117,15 @@ impl<S: Screen> Session<S> {
             stopping: None,
             ended: None,
         }
+    }
+
+    /// The same over a simulation, if there is one.
+    pub(super) fn over(
+        mut self,
+        simulation: Option<mpsc::Sender<SimulationRequest>>,
+    ) -> Session<S> {
+        self.simulation = simulation;
+        self
     }
 
     /// Runs until the end. `panics` waits for a panic of a background task.
@@ -336,6 +350,7 @@ impl<S: Screen> Session<S> {
                     self.ask_lab(LabRequest::Add(reply));
                     self.inbox.expect(added);
                 }
+                Do::Simulate(request) => self.ask_simulation(request),
             }
         }
         Ok(())
@@ -353,6 +368,11 @@ impl<S: Screen> Session<S> {
     }
 
     fn leave(&mut self) {
+        // Simulated nodes end with their world: nobody would take their files.
+        if self.simulation.is_some() {
+            self.ended = Some(Ended::Quit);
+            return;
+        }
         let runs = |node: &usize| self.app.nodes[*node].snapshot.standing != Standing::Down;
         let nodes: Vec<usize> = (0..self.app.nodes.len()).filter(runs).collect();
         self.leaving = Some(nodes.len());
@@ -368,6 +388,14 @@ impl<S: Screen> Session<S> {
         let sent = self.lab.as_ref().is_some_and(|lab| lab.try_send(request).is_ok());
         if !sent {
             self.app.tell(Level::Error, LAB_SILENT.to_owned());
+        }
+    }
+
+    fn ask_simulation(&mut self, request: SimulationRequest) {
+        let ear = self.simulation.as_ref();
+        let sent = ear.is_some_and(|simulation| simulation.try_send(request).is_ok());
+        if !sent {
+            self.app.tell(Level::Error, SIMULATION_SILENT.to_owned());
         }
     }
 

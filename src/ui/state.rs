@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 
-use crate::view::{Level, Snapshot, Standing, UiEvent};
+use crate::view::{Level, SimulationRow, Snapshot, Standing, UiEvent};
 
 use super::complete::Directory;
 use super::draw::Memory;
@@ -27,7 +27,8 @@ pub struct App {
     pub nodes: Vec<NodeTab>,
     /// Which of them is shown.
     pub shown: usize,
-    /// Whether nodes can be killed and restarted from here.
+    /// Whether nodes can be killed and restarted from here: in a lab, and in a
+    /// simulation.
     pub lab: bool,
     /// Where keys go.
     pub focus: Focus,
@@ -401,6 +402,11 @@ impl App {
     /// Whether the shown node runs.
     pub fn is_up(&self) -> bool {
         self.nodes[self.shown].snapshot.standing != Standing::Down
+    }
+
+    /// The simulation that is shown, if one is.
+    pub fn simulation(&self) -> Option<&SimulationRow> {
+        self.nodes[self.shown].snapshot.simulation.as_ref()
     }
 
     /// The snapshot to draw: the frozen one, or the latest of the shown node.

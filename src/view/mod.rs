@@ -14,25 +14,29 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Version};
+use crate::record::{ContentHash, CopyCount, Version};
 
 pub mod command;
 pub mod outcome;
 pub mod registry;
+pub mod simulation;
 pub mod target;
 pub mod text;
 pub mod transfers;
 
 pub use command::Command;
 pub use outcome::{CommandFailed, Outcome};
+pub use simulation::{SimulationRow, Speed};
 
 /// The whole visible state of one node at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Milliseconds since the node's start, at the moment of the snapshot.
     pub uptime_ms: u64,
-    /// The node.
+    /// The node, at the first of its places.
     pub me: Peer,
+    /// All places that it holds on the ring, that one first.
+    pub positions: Vec<Peer>,
     /// Its ring's name.
     pub ring: String,
     /// Its ring's size.
@@ -85,6 +89,9 @@ pub struct Snapshot {
     pub events_dropped: u64,
     /// A background task failed: what to show in a red banner.
     pub fault: Option<String>,
+    /// The simulation that the node is part of, if it is.
+    #[serde(default)]
+    pub simulation: Option<SimulationRow>,
 }
 
 /// What a node is to its ring.
@@ -188,6 +195,9 @@ pub struct FileRow {
     pub copies: u8,
     /// Copies wanted: k, or all nodes when fewer. Of a shared file: 0.
     pub wanted: u8,
+    /// How sure the copies are.
+    #[serde(default)]
+    pub count: CopyCount,
 }
 
 /// How safe a file is, by its copies.
@@ -202,6 +212,12 @@ pub enum CopyHealth {
     /// The last copy, and more are wanted: one death more and it is lost.
     #[serde(rename = "at risk")]
     AtRisk,
+    /// Copies are missing, and no node has room for another one.
+    #[serde(rename = "needs room")]
+    NeedsRoom,
+    /// Nobody has said yet who else has a copy.
+    #[serde(rename = "counting")]
+    Counting,
 }
 
 impl CopyHealth {
@@ -211,6 +227,8 @@ impl CopyHealth {
             CopyHealth::Ok => "ok",
             CopyHealth::Repairing => "repairing",
             CopyHealth::AtRisk => "at risk",
+            CopyHealth::NeedsRoom => "needs room",
+            CopyHealth::Counting => "counting",
         }
     }
 }
@@ -218,12 +236,14 @@ impl CopyHealth {
 impl FileRow {
     /// How safe it is; `None`: a shared file, of which nobody makes copies.
     pub const fn health(&self) -> Option<CopyHealth> {
-        match self.role {
-            Role::Shared => None,
-            Role::Owner | Role::Replica if self.copies >= self.wanted => Some(CopyHealth::Ok),
-            Role::Owner | Role::Replica if self.copies <= 1 => Some(CopyHealth::AtRisk),
-            Role::Owner | Role::Replica => Some(CopyHealth::Repairing),
-        }
+        Some(match (self.role, self.count) {
+            (Role::Shared, _) => return None,
+            _ if self.copies >= self.wanted => CopyHealth::Ok,
+            (_, CopyCount::Counting) => CopyHealth::Counting,
+            _ if self.copies <= 1 => CopyHealth::AtRisk,
+            (_, CopyCount::NoRoom) => CopyHealth::NeedsRoom,
+            _ => CopyHealth::Repairing,
+        })
     }
 }
 
@@ -504,6 +524,17 @@ impl TransferState {
     }
 }
 
+/// Files with too few copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unwell {
+    /// Copies are being made.
+    pub repairing: usize,
+    /// Copies are missing, and no node has room for them.
+    pub needs_room: usize,
+    /// There is one copy, and more are wanted.
+    pub at_risk: usize,
+}
+
 /// Zave's ring properties as this node's census sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -529,11 +560,19 @@ impl Snapshot {
         self.files.iter().filter(|file| file.role != Role::Shared).count()
     }
 
-    /// The files held here that have too few copies: those that are being
-    /// repaired, and those at risk.
-    pub fn unwell(&self) -> (usize, usize) {
-        let count = |health| self.files.iter().filter(|f| f.health() == Some(health)).count();
-        (count(CopyHealth::Repairing), count(CopyHealth::AtRisk))
+    /// The files held here that have too few copies, by how safe they are; those
+    /// whose copies are being counted are not among them.
+    pub fn unwell(&self) -> Unwell {
+        let mut unwell = Unwell::default();
+        for file in self.files.iter() {
+            match file.health() {
+                Some(CopyHealth::Repairing) => unwell.repairing += 1,
+                Some(CopyHealth::NeedsRoom) => unwell.needs_room += 1,
+                Some(CopyHealth::AtRisk) => unwell.at_risk += 1,
+                Some(CopyHealth::Ok | CopyHealth::Counting) | None => {}
+            }
+        }
+        unwell
     }
 
     /// The members that died or left lately and are still shown.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Version;
+use crate::record::{PassedOver, Version};
 
 use super::{
     FileRow, Finger, FoundContent, Health, Hop, PeerRow, RegistryRow, ScanRow, SearchRow,
@@ -54,6 +54,8 @@ pub enum Outcome {
         wanted: u8,
         /// It was there already.
         already: bool,
+        /// Who should hold it and has no room, the owner first.
+        passed: Vec<PassedOver>,
         /// The ring's space, to show ids.
         space: Space,
     },
@@ -63,6 +65,9 @@ pub enum Outcome {
         name: FileName,
         /// Bytes.
         size: u64,
+        /// Of these, bytes that an earlier attempt left and that were good.
+        #[serde(default)]
+        there: u64,
         /// Where it was saved.
         path: PathBuf,
         /// Who delivered it, with bytes; each once, the most first.
@@ -278,6 +283,8 @@ pub struct Info {
     pub successors: Vec<Peer>,
     /// The program's version.
     pub version: String,
+    /// All places that the node's host holds on the ring.
+    pub positions: Vec<Peer>,
 }
 
 /// A file of the whole ring.

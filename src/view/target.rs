@@ -1,12 +1,15 @@
-//! What a scan is aimed at, as people write it: a host, and ports such as
-//! `5003` or `5000-5009`.
+//! What people write for a place: a host, ports such as `5003` or `5000-5009`, a
+//! member of the ring, a key.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use crate::id::{Id, Space};
 use crate::limits::MAX_SCAN_PORTS;
+use crate::name::FileName;
+use crate::peer::Peer;
 
-use super::text::clean;
+use super::text::{clean, quoted};
 
 /// Where the labs that this project grew from have their nodes.
 const LAB: RangeInclusive<u16> = 5000..=5009;
@@ -70,6 +73,48 @@ pub fn usual_ports(own: u16) -> Vec<u16> {
     ports.sort_unstable();
     ports.dedup();
     ports
+}
+
+/// The member that a person means: by its address, its port when no other has it,
+/// its id, or the start of that. `Ok(None)`: none of these.
+///
+/// # Errors
+/// Several members may be meant.
+pub fn member(text: &str, space: Space, members: &[Peer]) -> Result<Option<Peer>, String> {
+    let id = |peer: &Peer| space.show(peer.id(space));
+    if let Some(peer) = members.iter().find(|peer| peer.to_string() == text || id(peer) == text) {
+        return Ok(Some(*peer));
+    }
+    let port = text.strip_prefix(':').unwrap_or(text);
+    let by_port: Vec<&Peer> =
+        members.iter().filter(|peer| peer.address().port().to_string() == port).collect();
+    if let [peer] = by_port.as_slice() {
+        return Ok(Some(**peer));
+    }
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    let by_prefix: Vec<&Peer> = members.iter().filter(|peer| id(peer).starts_with(text)).collect();
+    match by_prefix.as_slice() {
+        [] => Ok(None),
+        [peer] => Ok(Some(**peer)),
+        // A port number may well begin like several ids.
+        _ if port.parse::<u16>().is_ok_and(|port| port >= 1024) => Ok(None),
+        several => {
+            let ids: Vec<String> = several.iter().map(|peer| id(peer)).collect();
+            let (text, ids) = (quoted(text), ids.join(", "));
+            Err(format!("{text} could be any of {ids}; write more of the id"))
+        }
+    }
+}
+
+/// A key as a person writes it: a number of the space, or a file's name.
+pub fn key(text: &str, space: Space) -> Id {
+    let full_width = space.bits() <= 32 || text.len() == usize::from(space.bits()).div_ceil(4);
+    full_width.then(|| space.parse(text)).flatten().unwrap_or_else(|| match FileName::new(text) {
+        Ok(name) => name.key(space),
+        Err(_) => space.hash(text),
+    })
 }
 
 fn port(digits: &str, shown: &str) -> Result<u16, String> {
@@ -140,5 +185,16 @@ mod tests {
         assert_eq!(usual_ports(5009), (5000..=5009).collect::<Vec<_>>());
         assert_eq!(usual_ports(7).first(), Some(&1), "nobody listens on port 0");
         assert_eq!(usual_ports(u16::MAX).last(), Some(&u16::MAX));
+    }
+
+    #[test]
+    fn a_number_of_the_space_is_a_key_and_anything_else_a_name() {
+        let space = Space::default();
+        assert_eq!(key("189", space), Id::new(189));
+        assert_eq!(key("SkyShip.jpg", space), Id::new(189));
+        assert_eq!(key("1024", space), space.hash("1024"));
+        let wide = Space::new(64).expect("allowed");
+        assert_eq!(key("cafe", wide), wide.hash("cafe"));
+        assert_eq!(key("000000000000cafe", wide), Id::new(0xcafe));
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Version};
+use crate::record::{ContentHash, PassedOver, Version};
 
 /// What the dialling side wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,8 @@ pub enum DataRequest {
         root: ContentHash,
     },
     /// Bytes of a content. Answered by [`DataResponse::Bytes`], then `length`
-    /// raw bytes.
+    /// raw bytes. A single byte of many is asked for by whoever was sent a
+    /// damaged piece, and wants to know whether the content is there still.
     Bytes {
         /// The content.
         root: ContentHash,
@@ -63,6 +64,20 @@ pub enum DataRequest {
         rest: Vec<Peer>,
         /// As in [`DataRequest::Upload`].
         follows: bool,
+    },
+    /// To the owner of a name that said [`DataResponse::Full`]: the bytes are on
+    /// other nodes now. Answered as the end of an upload.
+    Commit {
+        /// Under this name.
+        name: FileName,
+        /// The content.
+        root: ContentHash,
+        /// Its bytes.
+        size: u64,
+        /// Whether other content under the name may be replaced.
+        overwrite: bool,
+        /// Who has the bytes durably; at most [`crate::limits::MAX_REPLICAS`].
+        holders: Vec<Peer>,
     },
 }
 
@@ -110,6 +125,8 @@ pub enum DataResponse {
         wanted: u8,
         /// The same content was there already.
         already: bool,
+        /// Who should hold it and has no room.
+        passed: Vec<PassedOver>,
     },
     /// To [`DataRequest::Relay`]: the bytes are durable on these nodes of the
     /// chain, the answering one first.
@@ -129,5 +146,16 @@ pub enum DataResponse {
     Failed {
         /// What failed, on what, what to do.
         why: String,
+    },
+    /// To an upload: its owner has no room. Send the content to the others named
+    /// here, as [`DataRequest::Relay`], and then [`DataRequest::Commit`] to the
+    /// owner. May come while bytes are being sent: no more of them are wanted then.
+    Full {
+        /// What does not fit where: one sentence for a person.
+        why: String,
+        /// Who may take it, the nearest first.
+        instead: Vec<Peer>,
+        /// How many of them are to hold it.
+        copies: u8,
     },
 }

@@ -77,6 +77,14 @@ pub enum Ask {
         /// Names and versions, at most [`crate::limits::MAX_PAGE`].
         records: Vec<(FileName, Version)>,
     },
+    /// As [`Ask::Offer`], and answered like it, from the owner of these names
+    /// that has no room for them itself: the bytes are with others.
+    Entrust {
+        /// The records, at most [`crate::limits::MAX_PAGE`].
+        records: Vec<Record>,
+        /// Who has one or all of them; at most [`crate::limits::MAX_REPLICAS`].
+        holders: Vec<Peer>,
+    },
 }
 
 /// The answer to an [`Ask`].
@@ -117,7 +125,8 @@ pub enum Answer {
         /// them all: those of the part's own [`BRANCHES`] parts, in order.
         branches: Vec<Digest>,
     },
-    /// To [`Ask::Offer`]: one verdict a record, in the order of the offer.
+    /// To [`Ask::Offer`] and [`Ask::Entrust`]: one verdict a record, in their
+    /// order.
     Offer {
         /// The verdicts.
         verdicts: Vec<Verdict>,
@@ -141,6 +150,9 @@ pub enum Verdict {
     Newer(Record),
     /// It cannot take it now (full, or too much under way); offer it again later.
     Later,
+    /// It owns the name and has no room for it; it knows this version or a newer
+    /// one, and that others hold it.
+    Known,
 }
 
 /// A statement from one core to another.

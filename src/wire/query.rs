@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Provider, Record};
+use crate::record::{ContentHash, CopyCount, Provider, Record};
 use crate::wire::handshake::Params;
 use crate::wire::mesh::FoundRow;
 
@@ -103,6 +103,11 @@ pub enum Request {
     },
     /// Whom do you remember as members that are none of your neighbours now?
     Absent,
+    /// As [`Request::Info`], of your position with this index.
+    Position {
+        /// The index.
+        index: u16,
+    },
 }
 
 /// What somebody wants of a transfer.
@@ -119,7 +124,7 @@ pub enum Steering {
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
-    /// To [`Request::Info`].
+    /// To [`Request::Info`] and [`Request::Position`].
     Info(NodeInfo),
     /// To [`Request::Fingers`]: the nodes of all `m` entries in order.
     Fingers(Vec<Option<Peer>>),
@@ -242,6 +247,9 @@ pub struct NodeInfo {
     pub successors: Vec<Peer>,
     /// Its program's version.
     pub version: String,
+    /// The indices of all places that its host holds on the ring, the first one
+    /// first.
+    pub positions: Vec<u16>,
 }
 
 /// One file that a node holds.
@@ -255,6 +263,8 @@ pub struct HeldFile {
     pub copies: u8,
     /// Copies wanted: k, or all nodes when fewer.
     pub wanted: u8,
+    /// How sure the copies are.
+    pub count: CopyCount,
 }
 
 /// One file that a node's user shares.

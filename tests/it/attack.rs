@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::process::{
-    DEADLINE, NodeProcess, PROGRAM, chordal, command, describe, eventually, free_address,
+    DEADLINE, NodeProcess, PROGRAM, chordal, command, config, describe, eventually, free_address,
     random_file, signal, text, with_sky_ship,
 };
 
@@ -403,10 +403,7 @@ async fn a_get_that_stalls_ends_when_it_is_cancelled_and_when_the_node_stops() {
     let node = Node::start(Config {
         join: vec![source.address],
         params: hello.params.expect("its ring"),
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(dir.path().join("data")),
-        download_dir: Some(downloads.clone()),
-        ..Config::at(free_address())
+        ..config(dir.path())
     })
     .await
     .expect("it starts");

@@ -11,20 +11,14 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::process::{Ring, describe, eventually, free_address, random_file, text};
+use crate::process::{Ring, config, describe, eventually, random_file, text};
 
 const MIB: u64 = 1 << 20;
 
 async fn start(home: &Path, join: Option<SocketAddr>) -> Node {
-    Node::start(Config {
-        join: join.into_iter().collect(),
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(home.join("data")),
-        download_dir: Some(home.join("downloads")),
-        ..Config::at(free_address())
-    })
-    .await
-    .expect("it starts")
+    Node::start(Config { join: join.into_iter().collect(), ..config(home) })
+        .await
+        .expect("it starts")
 }
 
 async fn act(node: &Node, command: Command) -> Outcome {

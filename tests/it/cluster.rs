@@ -348,10 +348,11 @@ fn reading_commands_have_the_json_that_scripts_rely_on() {
 
     let peer = ["address", "id"];
     let info = json(&["info"]);
-    let all = "address bits id predecessor replicas ring successors version";
+    let all = "address bits id places predecessor replicas ring successors version";
     assert_eq!(keys(&info), all.split(' ').collect());
     assert_eq!(info["id"], node.id);
     assert_eq!(info["address"], node.address.to_string());
+    assert_eq!(info["places"][0], node.id);
     assert_eq!((&info["bits"], &info["replicas"]), (&10.into(), &3.into()));
     assert_eq!(keys(&info["predecessor"]), peer.into());
     assert_eq!(keys(&info["successors"][0]), peer.into());

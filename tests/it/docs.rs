@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use chordal::ui::action;
+use chordal::ui::{action, fixture};
 use chordal::view::command::TABLE;
 use regex::Regex;
 
@@ -46,8 +46,12 @@ fn the_readme_has_every_command_as_the_program_knows_it() {
 
 #[test]
 fn the_readme_has_every_key_as_the_program_knows_it() {
-    let keys = action::list(true);
-    readme_has(keys.iter().map(|(keys, help)| row(&[&code(keys), help])));
+    let mut lab = fixture::eight();
+    lab.lab = true;
+    for app in [lab, fixture::simulated()] {
+        let keys = action::list(&app);
+        readme_has(keys.iter().map(|(keys, help)| row(&[&code(keys), help])));
+    }
 }
 
 #[test]

@@ -88,6 +88,44 @@ fn the_only_copy_damaged_is_kept_and_not_served_until_it_is_put_again() {
 }
 
 #[test]
+fn damage_that_is_met_while_serving_is_mended_without_a_scrub() {
+    let never = ["--scrub-every", "0s"];
+    let mut nodes = vec![NodeProcess::start(&never)];
+    let contact = nodes[0].address.to_string();
+    for _ in 0..2 {
+        nodes.push(NodeProcess::start(&["--join", &contact, never[0], never[1]]));
+    }
+    let ring = Ring { nodes };
+    ring.settled();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    // A small one is read before it is sent; of a large one whoever is sent a
+    // damaged piece asks back.
+    for (name, size, at) in [("note.txt", 5_000, 99), ("film.bin", (2 << 20) + 4321, 1 << 20)] {
+        let path = dir.path().join(name);
+        random_file(&path, size, 7);
+        let right = fs::read(&path).expect("just written");
+        ring.nodes[0].run(&["put", text(&path)]);
+        ring.secured(name);
+        let damaged = &ring.nodes[1];
+        let is_it = |blob: &PathBuf| fs::read(blob).is_ok_and(|bytes| bytes == right);
+        let blob = blobs(damaged).into_keys().find(is_it).expect("a copy is here");
+        flip(&blob, at);
+        let (to, peer) = (dir.path().join("fetched"), damaged.address.to_string());
+        let refused = ring.nodes[0].attempt(&["request", name, &peer, "--to", text(&to)]);
+        assert!(!refused.status.success() && !to.exists(), "nobody is given wrong bytes");
+        eventually("it is mended", || {
+            says(damaged, &format!("{name} is damaged on this disk"))?;
+            says(damaged, &format!("{name} was restored from"))
+        });
+        assert!(is_it(&blob));
+        ring.secured(name);
+        ring.nodes[0].run(&["request", name, &peer, "--to", text(&to)]);
+        assert!(fs::read(&to).expect("it came") == right);
+        fs::remove_file(&to).expect("it is there");
+    }
+}
+
+#[test]
 fn of_what_a_returning_node_has_nothing_is_sent_again() {
     let mut ring = Ring::of(4);
     let dir = tempfile::tempdir().expect("a temporary directory");

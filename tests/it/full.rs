@@ -8,10 +8,18 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
 
+use chordal::engine::{Config, Node};
+use chordal::view::{Command, Outcome, Snapshot};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
-use crate::process::{NodeProcess, Ring, describe, eventually, order, random_file, text};
+use crate::process::{
+    DEADLINE, NodeProcess, Ring, command, config, describe, eventually, order, pieces_in,
+    random_file, text, within,
+};
 
 const MB: usize = 1_000_000;
 
@@ -58,9 +66,14 @@ fn file(dir: &TempDir, bytes: usize, seed: u64) -> PathBuf {
 
 /// A ring of so many nodes whose second one has little room.
 fn with_a_small_one(count: usize) -> (Ring, SocketAddr) {
+    with_one_of(QUOTA, count)
+}
+
+/// A ring of so many nodes whose second one has this quota.
+fn with_one_of(quota: &str, count: usize) -> (Ring, SocketAddr) {
     let mut ring = Ring { nodes: vec![NodeProcess::start(&[])] };
     let contact = ring.nodes[0].address.to_string();
-    ring.nodes.push(NodeProcess::start(&["--quota", QUOTA, "--join", &contact]));
+    ring.nodes.push(NodeProcess::start(&["--quota", quota, "--join", &contact]));
     while ring.nodes.len() < count {
         ring.grow();
     }
@@ -71,7 +84,11 @@ fn with_a_small_one(count: usize) -> (Ring, SocketAddr) {
 
 /// A name of which the node is to hold this copy, counted from the owner's.
 fn name_at(ring: &Ring, node: SocketAddr, copy: usize) -> String {
-    let mut names = (0..).map(|number| format!("name {number}"));
+    name_like("name", ring, node, copy)
+}
+
+fn name_like(word: &str, ring: &Ring, node: SocketAddr, copy: usize) -> String {
+    let mut names = (0..).map(|number| format!("{word} {number}"));
     names.find(|name| order(name, &ring.nodes)[copy] == node).expect("there is no end of names")
 }
 
@@ -122,12 +139,6 @@ fn the_next_node_takes_the_copy_for_which_a_full_one_has_no_room() {
             assert!(node.fetch(&name).expect("it is there") == expected, "{name}");
         }
     }
-    // The owner itself cannot answer for what it does not have.
-    let name = name_at(&ring, small, 0);
-    let output = ring.nodes[0].attempt(&["put", text(&file(&dir, TOO_LARGE, 5)), "--as", &name]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains(&small.to_string()), "{}", describe(&output));
-    holds_at_most(&ring.nodes[1], 0);
     // It is a holder like others of what fits.
     let name = name_at(&ring, small, 1);
     let path = file(&dir, MB, 9);
@@ -154,4 +165,233 @@ fn repair_passes_a_full_node_over_and_does_not_fetch_for_it_again_and_again() {
     holds_at_most(small, 0);
     let tries = small.log().matches("could not be copied here").count();
     assert!(tries <= 3, "{tries} times:\n{}", small.log());
+}
+
+/// Waits until all copies of the name are on nodes beside a full one; which. Who
+/// of those stands in depends on whom the owner took for living at the time.
+fn held_beside(ring: &Ring, name: &str, full: SocketAddr) -> Vec<SocketAddr> {
+    let holders = ring.secured(name);
+    assert!(!holders.contains(&full), "{holders:?}");
+    holders
+}
+
+/// Every node gives the file.
+fn readable(ring: &Ring, name: &str, path: &Path) {
+    let expected = std::fs::read(path).expect("just written");
+    for node in &ring.nodes {
+        assert!(node.fetch(name).expect("it is there") == expected, "{name} at {}", node.address);
+    }
+}
+
+#[test]
+fn a_full_owner_answers_for_files_that_the_next_nodes_hold() {
+    // One file goes piece by piece, the other one at once.
+    for (quota, sizes) in [(QUOTA, [TOO_LARGE, 25 * MB]), ("10000", [50_000, 60_000])] {
+        let (ring, small) = with_one_of(quota, 5);
+        let dir = TempDir::new().expect("a temporary directory");
+        let name = name_at(&ring, small, 0);
+        let path = file(&dir, sizes[0], 1);
+        let said = ring.nodes[0].run(&["put", text(&path), "--as", &name]);
+        let told: Vec<&str> = said.lines().collect();
+        assert!(told.len() == 2 && told[0].contains("3/3"), "{said}");
+        let begin = format!("{small} has no room for it: ");
+        let stand_in = told[1].strip_prefix(&begin).expect("the owner is named");
+        let stand_in = stand_in.strip_suffix(" holds the copy instead").expect("who does");
+        assert!(told[0].contains(stand_in), "{said}");
+        held_beside(&ring, &name, small);
+        holds_at_most(&ring.nodes[1], 0);
+        readable(&ring, &name, &path);
+        // The name is taken, may be overwritten, and goes.
+        let other = file(&dir, sizes[1], 2);
+        let refused = ring.nodes[2].attempt(&["put", text(&other), "--as", &name]);
+        let why = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && why.contains("other content"), "{why}");
+        ring.nodes[2].run(&["put", text(&other), "--as", &name, "--overwrite"]);
+        readable(&ring, &name, &other);
+        ring.nodes[3].run(&["rm", &name]);
+        let gone = ring.nodes[0].fetch(&name).expect_err("it was removed");
+        assert!(gone.contains(&name), "{gone}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_owner_puts_its_users_file_where_there_is_room() {
+    const ROOM: u64 = 10_000;
+    let homes: Vec<TempDir> = (0..4).map(|_| TempDir::new().expect("a directory")).collect();
+    let mut nodes: Vec<Node> = Vec::new();
+    for home in &homes {
+        let quota = nodes.is_empty().then_some(ROOM);
+        let join = nodes.first().map(|first| first.address).into_iter().collect();
+        let config = Config { join, quota, ..config(home.path()) };
+        nodes.push(Node::start(config).await.expect("it starts"));
+    }
+    for node in &nodes {
+        let whole = |s: &Arc<Snapshot>| s.successors.len() == 3 && s.health.is_good();
+        node.snapshots.clone().wait_for(whole).await.expect("the node runs");
+    }
+    let snapshot = nodes[0].snapshots.borrow().clone();
+    let space = snapshot.space;
+    let before = snapshot.predecessor.as_ref().expect("it has one").peer.id(space);
+    let me = snapshot.me.id(space);
+    let own = |word: &str| {
+        let mut names = (0..).map(|number| format!("{word} {number}"));
+        names.find(|name| space.hash(name).within(before, me)).expect("there is no end of names")
+    };
+    for (word, bytes) in [("small", 50_000), ("large", 3 * MB)] {
+        let path = homes[0].path().join(word);
+        random_file(&path, bytes, bytes as u64);
+        let put = Command::Put { path, name: Some(own(word)), overwrite: false };
+        let (done, end) = oneshot::channel();
+        nodes[0].commands.send((put, done)).await.expect("the node runs");
+        let outcome = end.await.expect("it answers").expect("it succeeds");
+        let Outcome::Stored { holders, wanted, passed, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!((holders.len(), wanted), (3, 3), "{word}");
+        let passed: Vec<SocketAddr> = passed.iter().map(|passed| passed.full.address()).collect();
+        assert_eq!(passed, [nodes[0].address], "{word}");
+        assert!(holders.iter().all(|peer| peer.address() != nodes[0].address), "{word}");
+    }
+    for node in nodes {
+        node.kill().await;
+    }
+}
+
+#[test]
+fn of_a_directory_all_is_stored_but_what_fits_nowhere() {
+    let node = NodeProcess::start(&["--quota", QUOTA]);
+    let dir = TempDir::new().expect("a temporary directory");
+    let album = dir.path().join("album");
+    std::fs::create_dir(&album).expect("a directory");
+    let sizes = [("a.bin", 1_000), ("film.bin", TOO_LARGE), ("z.bin", 2 * MB)];
+    for (seed, (name, bytes)) in (1..).zip(sizes) {
+        random_file(&album.join(name), bytes, seed);
+    }
+    let output = node.attempt(&["put", text(&album)]);
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    let said = describe(&output);
+    assert!(said.contains("film.bin") && said.contains("quota"), "{said}");
+    for name in ["a.bin", "z.bin"] {
+        let expected = std::fs::read(album.join(name)).expect("just written");
+        assert!(node.fetch(&format!("album/{name}")).expect("stored") == expected, "{name}");
+    }
+    let gone = node.fetch("album/film.bin").expect_err("it was refused");
+    assert!(gone.contains("film.bin"), "{gone}");
+}
+
+#[test]
+fn the_copy_of_a_full_owner_comes_home_when_it_has_room() {
+    let (ring, small) = with_a_small_one(5);
+    let dir = TempDir::new().expect("a temporary directory");
+    let filler = name_like("filler", &ring, small, 0);
+    ring.nodes[0].run(&["put", text(&file(&dir, 15 * MB, 1)), "--as", &filler]);
+    let name = name_at(&ring, small, 0);
+    let path = file(&dir, 10 * MB, 2);
+    let said = ring.nodes[0].run(&["put", text(&path), "--as", &name]);
+    assert!(said.contains("has no room"), "{said}");
+    held_beside(&ring, &name, small);
+    ring.nodes[0].run(&["rm", &filler]);
+    let mut expected = order(&name, &ring.nodes)[..3].to_vec();
+    expected.sort();
+    // It tries only now and then whether there is room.
+    within(3 * DEADLINE, "the copies are where they belong", || {
+        let mut holders = ring.secured(&name);
+        holders.sort();
+        if holders == expected { Ok(()) } else { Err(format!("{holders:?}, not {expected:?}")) }
+    });
+    readable(&ring, &name, &path);
+}
+
+#[test]
+fn the_file_of_a_full_owner_survives_two_deaths_and_everybodys_restart() {
+    let (mut ring, small) = with_a_small_one(6);
+    let dir = TempDir::new().expect("a temporary directory");
+    let name = name_at(&ring, small, 0);
+    let path = file(&dir, TOO_LARGE, 1);
+    ring.nodes[0].run(&["put", text(&path), "--as", &name]);
+    for node in &mut ring.nodes {
+        node.kill();
+    }
+    for node in &mut ring.nodes {
+        node.restart(&[]);
+    }
+    ring.settled();
+    let holders = held_beside(&ring, &name, small);
+    let other = file(&dir, MB, 2);
+    let refused = ring.nodes[0].attempt(&["put", text(&other), "--as", &name]);
+    assert!(!refused.status.success(), "the name is taken: {}", describe(&refused));
+    // Two of its three holders at once.
+    let first = ring.nodes[0].address;
+    for holder in holders.iter().filter(|holder| **holder != first).take(2) {
+        let dead = ring.nodes.iter().position(|node| node.address == *holder);
+        ring.crash(dead.expect("a member"));
+    }
+    ring.settled();
+    held_beside(&ring, &name, small);
+    readable(&ring, &name, &path);
+}
+
+#[test]
+fn what_nobody_has_room_for_is_refused_at_once_and_leaves_nothing() {
+    let first = NodeProcess::start(&["--quota", QUOTA]);
+    let contact = first.address.to_string();
+    let other = || NodeProcess::start(&["--quota", QUOTA, "--join", &contact]);
+    let (second, third) = (other(), other());
+    let ring = Ring { nodes: vec![first, second, third] };
+    ring.settled();
+    let dir = TempDir::new().expect("a temporary directory");
+    let refused = ring.nodes[0].attempt(&["put", text(&file(&dir, TOO_LARGE, 1)), "--as", "a"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{}", describe(&refused));
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    for node in &ring.nodes {
+        assert!(said.contains(&node.address.to_string()), "{said}");
+        holds_at_most(node, 0);
+    }
+    let listed = ring.nodes[0].run(&["ls", "--ring"]);
+    assert!(!listed.contains(".bin"), "{listed}");
+    // The name is free for what fits.
+    ring.nodes[0].run(&["put", text(&file(&dir, MB, 2)), "--as", "a"]);
+}
+
+#[test]
+fn an_owner_that_comes_back_without_room_in_the_middle_of_a_put_is_passed_over() {
+    const SIZE: usize = 120 * MB;
+    let mut ring = Ring::of(5);
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = file(&dir, SIZE, 1);
+    let name = "film.bin";
+    let order = order(name, &ring.nodes);
+    let at = |address: SocketAddr, ring: &Ring| {
+        ring.nodes.iter().position(|node| node.address == address).expect("a member")
+    };
+    let (owner, next) = (at(order[0], &ring), at(order[1], &ring));
+    let via = ring.nodes[at(order[4], &ring)].address.to_string();
+    let partial = ring.nodes[next].data_dir().join("partial");
+    let limit = (SIZE / 6).to_string();
+    let put = ["put", text(&path), "--as", name, "--via", &via, "--limit-up", &limit];
+    let client = command(&put).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let client = client.expect("the program starts");
+    eventually("some of it has reached the second node", || {
+        let files = std::fs::read_dir(&partial).into_iter().flatten().flatten();
+        let maps =
+            files.map(|file| file.path()).filter(|path| path.extension() == Some("map".as_ref()));
+        let pieces: usize = maps.map(|map| pieces_in(&map).len()).sum();
+        if pieces >= 8 { Ok(()) } else { Err(format!("{pieces} pieces")) }
+    });
+    ring.nodes[owner].kill();
+    ring.nodes[owner].restart(&["--quota", QUOTA]);
+    let output = client.wait_with_output().expect("its output");
+    assert!(output.status.success(), "{}", describe(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("3/3"), "{said}");
+    // The next node went on with what had reached it.
+    let log = ring.nodes[next].log();
+    let number = |line: &str| line.split("goes on with ").nth(1)?.split(' ').next()?.parse().ok();
+    let went_on = log.lines().filter_map(number).max().unwrap_or(0u32);
+    assert!(went_on >= 8, "it began anew:\n{log}");
+    ring.settled();
+    readable(&ring, name, &path);
+    held_beside(&ring, name, order[0]);
+    holds_at_most(&ring.nodes[owner], 0);
 }

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 use crate::attack::{Raw, stranger};
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, chordal, describe, eventually, free_address, loopback,
+    DEADLINE, NodeProcess, Ring, chordal, config, describe, eventually, free_address, loopback,
     random_file, text, within,
 };
 use crate::registry::RegistryProcess;
@@ -451,14 +451,7 @@ fn the_lists_of_all_registries_count_and_the_ring_outlives_them() {
 
 /// A node in this process that has joined through another one.
 async fn joined(contact: SocketAddr, home: &TempDir) -> Node {
-    let config = Config {
-        join: vec![contact],
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(home.path().join("data")),
-        download_dir: Some(home.path().join("downloads")),
-        reshare: false,
-        ..Config::at(free_address())
-    };
+    let config = Config { join: vec![contact], reshare: false, ..config(home.path()) };
     Node::start(config).await.expect("it starts")
 }
 

@@ -35,8 +35,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("registry", &["wire"]),
     ("view", &[]),
     ("store", &["transfer::manifest", "transfer::pieces"]),
-    ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "store"]),
-    ("sim", &["wire", "chord", "transfer", "view"]),
+    ("picture", &["chord", "view"]),
+    ("engine", &["wire", "chord", "transfer", "mesh", "registry", "view", "picture", "store"]),
+    ("sim", &["wire", "chord", "transfer", "mesh", "view", "picture"]),
     ("ui", &["view"]),
     (
         "cli",
@@ -58,6 +59,7 @@ const PURE: &[&str] = &[
     "transfer/mod.rs",
     "mesh/mod.rs",
     "registry/mod.rs",
+    "picture/mod.rs",
     "sim/mod.rs",
 ];
 

@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 
 use crate::dashboard::Dash;
 use crate::process::{
-    DEADLINE, NodeProcess, chordal, command, describe, eventually, random_file, signal, text,
-    within,
+    DEADLINE, NodeProcess, chordal, command, config, describe, eventually, random_file, signal,
+    text, within,
 };
 
 const MIB: usize = 1 << 20;
@@ -45,15 +45,8 @@ struct Here {
 impl Here {
     async fn joined(contact: SocketAddr, transfers: TransferLimits) -> Here {
         let home = TempDir::new().expect("a temporary directory");
-        let config = Config {
-            join: vec![contact],
-            stabilize: Duration::from_millis(200),
-            data_dir: Some(home.path().join("data")),
-            download_dir: Some(home.path().join("downloads")),
-            reshare: false,
-            transfers,
-            ..Config::at(crate::process::free_address())
-        };
+        let config =
+            Config { join: vec![contact], reshare: false, transfers, ..config(home.path()) };
         let here = Here { node: Node::start(config).await.expect("it starts"), home };
         here.sees("it is a member", |snapshot| snapshot.members.len() > 1).await;
         here

@@ -16,7 +16,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::process::{DEADLINE, NodeProcess, Ring, describe, eventually, free_address, within};
+use crate::process::{
+    DEADLINE, NodeProcess, Ring, config, describe, eventually, free_address, within,
+};
 
 /// A silent peer is dead after four beats of two seconds and the pause before
 /// the first; the machine may be busy.
@@ -67,12 +69,7 @@ impl Here {
 
     async fn with(change: impl FnOnce(&mut Config)) -> Here {
         let home = TempDir::new().expect("a temporary directory");
-        let mut config = Config {
-            stabilize: Duration::from_millis(200),
-            data_dir: Some(home.path().join("data")),
-            download_dir: Some(home.path().join("downloads")),
-            ..Config::at(free_address())
-        };
+        let mut config = config(home.path());
         change(&mut config);
         Here { node: Node::start(config).await.expect("it starts"), _home: home }
     }

@@ -3,6 +3,7 @@
 
 mod attack;
 mod chain;
+mod chaos;
 mod cli;
 mod cluster;
 mod dashboard;
@@ -36,4 +37,6 @@ mod sources;
 mod swarm;
 mod tape;
 mod trees;
+mod vnodes;
+mod watch;
 mod wire;

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
+use chordal::engine::Config;
 use chordal::id::Space;
 use chordal::name::FileName;
 use rustix::process::{Pid, Signal, kill_process};
@@ -34,7 +35,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(25);
 
-/// Time between stabilizations of the nodes that tests start.
+/// Time between stabilizations of the nodes that tests start, in this process
+/// too.
 pub(crate) const STABILIZE: Duration = Duration::from_millis(200);
 
 /// The picture that travels through the tests, and its size in bytes.
@@ -62,6 +64,17 @@ pub(crate) fn within<T>(
             }
             Err(_) => std::thread::sleep(POLL),
         }
+    }
+}
+
+/// How a node of this process is set up unless a test wants something of its
+/// own: at a free address, quick, with its directories below `home`.
+pub(crate) fn config(home: &Path) -> Config {
+    Config {
+        stabilize: STABILIZE,
+        data_dir: Some(home.join("data")),
+        download_dir: Some(home.join("downloads")),
+        ..Config::at(free_address())
     }
 }
 
@@ -198,6 +211,12 @@ impl NodeProcess {
     /// Where its catalogue and blobs live.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
+    }
+
+    /// Its directories stay when it is dropped: where they are.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.home.disable_cleanup(true);
+        self.home.path()
     }
 
     /// What the process wrote to its standard error so far, over all restarts.

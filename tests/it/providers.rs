@@ -21,7 +21,7 @@ use chordal::wire::{Frame, Request, Response, codec};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::process::{DEADLINE, NodeProcess, Ring, eventually, free_address, text};
+use crate::process::{DEADLINE, NodeProcess, Ring, config, eventually, free_address, text};
 
 /// A control connection that speaks for itself.
 struct Raw {
@@ -289,13 +289,7 @@ fn a_sharer_that_was_killed_and_started_again_is_believed() {
 
 /// A node of this process.
 async fn start(dir: &TempDir, share: Vec<PathBuf>) -> Node {
-    let config = Config {
-        share,
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(dir.path().join("data")),
-        download_dir: Some(dir.path().join("downloads")),
-        ..Config::at(free_address())
-    };
+    let config = Config { share, ..config(dir.path()) };
     Node::start(config).await.expect("it starts")
 }
 

@@ -22,8 +22,8 @@ use rustix::process::Signal;
 
 use crate::attack::{Raw, stranger};
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, chordal, command, describe, eventually, first_line, free_address,
-    text,
+    DEADLINE, NodeProcess, Ring, chordal, command, config, describe, eventually, first_line,
+    free_address, text,
 };
 
 /// Time between checks: so long that what must be noticed at once is not
@@ -504,16 +504,15 @@ async fn a_registry_that_lists_garbage_is_named_and_harmless() {
         ..registry::Config::at(free_address())
     };
     let honest = Registry::start(honest).await.expect("it starts");
-    let config = |listen, name: &str, seeds: Vec<SocketAddr>| Config {
+    let node_at = |listen, name: &str, seeds: Vec<SocketAddr>| Config {
         seeds,
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(dir.path().join(name)),
-        ..Config::at(listen)
+        listen,
+        ..config(&dir.path().join(name))
     };
-    let first = config(free_address(), "first", vec![honest.address]);
+    let first = node_at(free_address(), "first", vec![honest.address]);
     let first = Node::start(first).await.expect("it starts");
     let mut node =
-        Node::start(config(own, "node", vec![liar, honest.address])).await.expect("it starts");
+        Node::start(node_at(own, "node", vec![liar, honest.address])).await.expect("it starts");
     let note = sees(&mut node, "the liar's row has a note", |snapshot| {
         let row = row(snapshot, liar)?;
         (row.liveness == Liveness::Up && row.peers > 1_000).then_some(row.note)?
@@ -543,9 +542,7 @@ async fn what_a_registry_says_of_an_address_is_not_believed() {
     let start = |ring: &str, seeds: Vec<SocketAddr>| Config {
         seeds,
         params: params(ring),
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(dir.path().join(ring)),
-        ..Config::at(free_address())
+        ..config(&dir.path().join(ring))
     };
     let foreign = Node::start(start("foreign", Vec::new())).await.expect("it starts");
     let listed = vec![at(foreign.address, true)];
@@ -572,11 +569,7 @@ async fn an_address_that_is_listed_again_and_again_is_dialled_ever_more_rarely()
     let (other, looks) = fake_registry(Vec::new());
     let comes = News::Came(at(other, true));
     let (liar, _) = fake_registry(vec![comes; 500]);
-    let config = Config {
-        seeds: vec![liar],
-        data_dir: Some(dir.path().to_owned()),
-        ..Config::at(free_address())
-    };
+    let config = Config { seeds: vec![liar], ..config(dir.path()) };
     let node = Node::start(config).await.expect("it starts");
     let (first, second) = eventually("it is looked at twice", || {
         match looks.lock().expect("nobody panics with it")[..] {

@@ -324,7 +324,13 @@ fn serve_owner(
     let version = Version { counter: 1, root };
     say(
         &mut stream,
-        &DataResponse::Stored { version, holders: vec![me], wanted: 1, already: false },
+        &DataResponse::Stored {
+            version,
+            holders: vec![me],
+            wanted: 1,
+            already: false,
+            passed: Vec::new(),
+        },
     )
 }
 

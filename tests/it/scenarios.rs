@@ -38,7 +38,8 @@ fn every_scenario_ends_as_it_says() {
                         verdict.events
                     );
                     if !verdict.missed.is_empty() {
-                        missed.push(format!("{name}: {verdict}\n{:#?}", verdict.tally.wrong()));
+                        let (wrong, failed) = (verdict.tally.wrong(), verdict.tally.failed());
+                        missed.push(format!("{name}: {verdict}\n{wrong:#?}\n{failed:#?}"));
                     }
                 }
             }

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use chordal::engine::{Config, Node};
+use chordal::engine::Node;
 use chordal::limits::{MAX_PAGE, MAX_PATTERN_BYTES, MAX_RESULTS};
 use chordal::name::FileName;
 use chordal::peer::Peer;
@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, describe, eventually, free_address, random_file, text,
+    DEADLINE, NodeProcess, Ring, config, describe, eventually, free_address, random_file, text,
 };
 
 /// What `find` answers through a node.
@@ -196,13 +196,7 @@ fn a_node_that_stands_still_costs_no_answer() {
 
 /// A node of this process.
 async fn node(home: &TempDir) -> Node {
-    let config = Config {
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(home.path().join("data")),
-        download_dir: Some(home.path().join("downloads")),
-        ..Config::at(free_address())
-    };
-    Node::start(config).await.expect("it starts")
+    Node::start(config(home.path())).await.expect("it starts")
 }
 
 async fn run(node: &Node, command: Command) -> Outcome {

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, SKY_SHIP, eventually, free_address, random_file, text, within,
+    DEADLINE, NodeProcess, Ring, SKY_SHIP, config, eventually, free_address, random_file, text,
+    within,
 };
 
 /// How soon a change on the disk is seen: two seconds, and what a busy machine
@@ -112,12 +113,7 @@ impl Home {
 }
 
 async fn at(dir: &TempDir, address: SocketAddr, share: Vec<PathBuf>) -> Node {
-    let config = Config {
-        share,
-        data_dir: Some(dir.path().join("data")),
-        download_dir: Some(dir.path().join("downloads")),
-        ..Config::at(address)
-    };
+    let config = Config { share, listen: address, ..config(dir.path()) };
     Node::start(config).await.expect("it starts")
 }
 

@@ -5,7 +5,6 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use chordal::engine::client::{Client, Options};
 use chordal::engine::{Config, Node, TransferLimits};
@@ -20,7 +19,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::attack::{Raw, stranger};
-use crate::process::{NodeProcess, Ring, free_address, random_file, text};
+use crate::process::{NodeProcess, Ring, config, free_address, random_file, text};
 
 fn hash_of(bytes: &[u8]) -> ContentHash {
     let mut builder = ManifestBuilder::new(bytes.len() as u64);
@@ -35,15 +34,9 @@ fn upload(name: &str, root: ContentHash, size: u64) -> DataRequest {
 
 /// A node that runs in this process.
 async fn start(home: &Path, address: SocketAddr, join: Option<SocketAddr>) -> Node {
-    Node::start(Config {
-        join: join.into_iter().collect(),
-        stabilize: Duration::from_millis(200),
-        data_dir: Some(home.join("data")),
-        download_dir: Some(home.join("downloads")),
-        ..Config::at(address)
-    })
-    .await
-    .expect("it starts")
+    Node::start(Config { join: join.into_iter().collect(), listen: address, ..config(home) })
+        .await
+        .expect("it starts")
 }
 
 async fn client(via: SocketAddr, home: &Path) -> Client {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, SKY_SHIP, chordal, command, describe, eventually, free_address,
+    DEADLINE, NodeProcess, Ring, SKY_SHIP, chordal, command, config, describe, eventually,
     pieces_in, random_file, signal, text, with_sky_ship,
 };
 use crate::sources::{Conduct, Served, Source};
@@ -305,12 +305,7 @@ fn a_request_takes_the_file_from_one_peer_of_any_ring() {
 
 /// A node on a ring of its own, with its directories below this one.
 async fn alone(dir: &Path) -> Node {
-    let config = Config {
-        data_dir: Some(dir.join("data")),
-        download_dir: Some(dir.join("downloads")),
-        ..Config::at(free_address())
-    };
-    Node::start(config).await.expect("it starts")
+    Node::start(config(dir)).await.expect("it starts")
 }
 
 async fn run(node: &Node, command: Command) -> Result<Outcome, CommandFailed> {
@@ -385,12 +380,7 @@ async fn told(node: &mut Node, fits: impl Fn(&str) -> bool) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_names_a_sharer_that_cheats_and_does_not_use_it_again() {
     let dir = TempDir::new().expect("a temporary directory");
-    let config = Config {
-        data_dir: Some(dir.path().join("data")),
-        download_dir: Some(dir.path().join("downloads")),
-        reshare: false,
-        ..Config::at(free_address())
-    };
+    let config = Config { reshare: false, ..config(dir.path()) };
     let mut node = Node::start(config).await.expect("it starts");
     let served = Served::random(2 * MIB, 10);
     let liar = Source::start(&served, Conduct { damaged: Some(0), ..Conduct::default() });

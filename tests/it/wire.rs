@@ -13,7 +13,7 @@ use chordal::id::{Id, Space};
 use chordal::limits::MAX_FRAME_BYTES;
 use chordal::name::FileName;
 use chordal::peer::Peer;
-use chordal::record::{Content, ContentHash, Provider, Record, Version};
+use chordal::record::{Content, ContentHash, CopyCount, PassedOver, Provider, Record, Version};
 use chordal::wire::data::{DataRequest, DataResponse};
 use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Purpose};
 use chordal::wire::mesh::{
@@ -103,6 +103,7 @@ fn asks() -> Vec<Ask> {
         },
         Ask::Offer { records: vec![record()] },
         Ask::MayDrop { records: vec![(record().name, record().version)] },
+        Ask::Entrust { records: vec![record()], holders: vec![peer(2001, 0)] },
     ]
 }
 
@@ -123,6 +124,7 @@ fn answers() -> Vec<Answer> {
                     ..record()
                 }),
                 Verdict::Later,
+                Verdict::Known,
             ],
         },
         Answer::MayDrop { may: vec![true, false] },
@@ -171,6 +173,7 @@ fn responses() -> Vec<Response> {
             predecessor: Some(peer(2001, 0)),
             successors: vec![peer(2002, 0)],
             version: "0.1.0".into(),
+            positions: vec![0, 4],
         }),
         Response::Fingers(vec![Some(peer(2002, 0)), None]),
         Response::Lookup(LookupTrace {
@@ -180,7 +183,13 @@ fn responses() -> Vec<Response> {
             hops: vec![(peer(2001, 0), Some(420)), (peer(2002, 0), None)],
         }),
         Response::Files {
-            rows: vec![HeldFile { record: record(), owner: true, copies: 2, wanted: 3 }],
+            rows: vec![HeldFile {
+                record: record(),
+                owner: true,
+                copies: 2,
+                wanted: 3,
+                count: CopyCount::Known,
+            }],
             more: false,
         },
         Response::Locate { record: Some(record()), holders: vec![peer(2000, 0)] },
@@ -313,6 +322,13 @@ fn data_requests() -> Vec<DataRequest> {
             overwrite: true,
             follows: false,
         },
+        DataRequest::Commit {
+            name: record().name,
+            root,
+            size: 85_021,
+            overwrite: true,
+            holders: vec![peer(2001, 0)],
+        },
     ]
 }
 
@@ -327,10 +343,12 @@ fn data_responses() -> Vec<DataResponse> {
             holders: vec![peer(2000, 0)],
             wanted: 3,
             already: false,
+            passed: vec![PassedOver { full: peer(2001, 0), stand_in: Some(peer(2002, 0)) }],
         },
         DataResponse::NotOwner { owner: Some(peer(2001, 0)) },
         DataResponse::NotFound,
         DataResponse::Failed { why: "no".into() },
+        DataResponse::Full { why: "no room".into(), instead: vec![peer(2001, 0)], copies: 1 },
     ]
 }
 

@@ -6,7 +6,7 @@
 //! position still holds is not deleted.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::name::FileName;
 
@@ -25,6 +25,8 @@ pub(super) struct Order {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Disk {
     running: BTreeMap<(Slot, Ticket), StoreOp>,
+    /// Of these, those for which there was nothing to do.
+    idle: BTreeSet<(Slot, Ticket)>,
     /// Names in work, each with whoever waits for it.
     names: BTreeMap<FileName, VecDeque<Order>>,
 }
@@ -49,6 +51,16 @@ impl Disk {
     /// [`Disk::next`].
     pub(super) fn ended(&mut self, slot: Slot, ticket: Ticket) -> Option<StoreOp> {
         self.running.remove(&(slot, ticket))
+    }
+
+    /// There is nothing to do for an operation under way.
+    pub(super) fn is_idle(&mut self, slot: Slot, ticket: Ticket) {
+        self.idle.insert((slot, ticket));
+    }
+
+    /// Whether that was so of one that ended.
+    pub(super) fn was_idle(&mut self, slot: Slot, ticket: Ticket) -> bool {
+        self.idle.remove(&(slot, ticket))
     }
 
     /// The next one whose turn it is on this name; without one the name is free.

@@ -3,7 +3,7 @@
 //! What only one position can have (its neighbours, its fingers) is that of the
 //! first one, by which a host is known; files are those of all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Id;
 use crate::name::FileName;
@@ -92,9 +92,24 @@ impl Host {
         (members, state)
     }
 
-    /// The first position and what the other members last said of their neighbours.
+    /// The positions of this host, and what the other members last said of their
+    /// neighbours to the first one.
     pub fn observed(&self) -> Vec<NodeState> {
-        self.first().observed()
+        let mut observed = self.first().observed();
+        let own = self.nodes.iter().skip(1);
+        let own: Vec<NodeState> = own
+            .filter(|node| node.standing() == Standing::Member && !node.successors().is_empty())
+            .map(Node::ring_state)
+            .collect();
+        observed.retain(|state| !own.iter().any(|known| known.peer == state.peer));
+        observed.extend(own);
+        observed
+    }
+
+    /// The nodes after each of its positions.
+    pub fn neighbourhood(&self) -> Vec<Peer> {
+        let all = self.nodes.iter().flat_map(|node| node.successors().iter().copied());
+        all.collect::<BTreeSet<Peer>>().into_iter().collect()
     }
 
     /// The position that answers for a key, or would.
@@ -171,7 +186,8 @@ impl Host {
         known.max_by_key(Vec::len).unwrap_or_default()
     }
 
-    fn first(&self) -> &Node {
+    /// The node of its first position.
+    pub fn first(&self) -> &Node {
         &self.nodes[0]
     }
 }

@@ -1,5 +1,5 @@
 //! A host: one process, one address, one disk, and one or more positions on the
-//! ring ("virtual nodes", CFS §4.4). Each position is a [`Node`] of its own with
+//! ring ("virtual nodes", CFS §5.3). Each position is a [`Node`] of its own with
 //! its own index; to the rest of the ring they are nodes like any, but copies are
 //! counted by host ([`super::placement`]).
 //!
@@ -94,12 +94,16 @@ impl Host {
         Host::of((0..positions).map(node).collect())
     }
 
-    /// A host of these nodes: its positions by slot, at least one. For simulators,
-    /// which start large rings this way (see [`Node::stabilized`]).
+    /// A host of these nodes, at least one: its positions by slot, each with its
+    /// slot for its index. For simulators, which start large rings this way (see
+    /// [`Node::stabilized`]).
+    ///
+    /// # Panics
+    /// When there is no node.
     pub fn of(mut nodes: Vec<Node>) -> Host {
         assert!(!nodes.is_empty(), "a host has at least one position");
-        let count = nodes.len() as Slot;
-        nodes.iter_mut().for_each(|node| node.positions = count);
+        let positions = u16::try_from(nodes.len()).unwrap_or(u16::MAX);
+        nodes.iter_mut().for_each(|node| node.positions = positions);
         Host {
             nodes,
             disk: Disk::default(),
@@ -130,6 +134,7 @@ impl Host {
         }
         match (to, input) {
             (Some(slot), input) => self.todo.push_back((slot, input)),
+            (None, Input::Start { records, remembered }) => self.start(records, remembered),
             (None, Input::Command { ticket, command }) => self.command(ticket, command, out),
             (None, Input::Lost { name, version }) => {
                 self.lost = Some(name.clone());
@@ -173,9 +178,10 @@ impl Host {
 
     /// One input of one position.
     fn turn(&mut self, now: Time, slot: Slot, input: Input, out: &mut Vec<(Slot, Effect)>) {
-        let mut done = None;
+        let (mut done, mut idle) = (None, false);
         if let Input::Stored { ticket, result } = &input {
             done = self.disk.ended(slot, *ticket).map(|op| (op, result.is_ok()));
+            idle = self.disk.was_idle(slot, *ticket);
             if done.is_none() {
                 // Said twice.
                 return;
@@ -185,7 +191,11 @@ impl Host {
         let mut effects = Effects::new();
         node.handle(now, input, &mut effects);
         for effect in effects {
-            self.carry_out(now, slot, effect, out);
+            // From one position to another: nothing came or went.
+            let moved = matches!(effect, Effect::Notice(Notice::Kept(_) | Notice::Given(_)));
+            if !(idle && moved) {
+                self.carry_out(now, slot, effect, out);
+            }
         }
         if let Some((op, well)) = done {
             self.stored(now, &op, well, out);
@@ -252,6 +262,22 @@ impl Host {
 
 /// The way in and out.
 impl Host {
+    /// The first position starts with what the disk holds. Those that were built
+    /// as members start as well, each with its share.
+    fn start(&mut self, mut records: Vec<Record>, remembered: Vec<Peer>) {
+        let space = self.params().space;
+        for slot in 1..self.count() {
+            if self.nodes[usize::from(slot)].standing() == Standing::Member {
+                let own = |record: &Record| self.home(record.key(space)) == slot;
+                let (share, rest) = records.into_iter().partition(own);
+                records = rest;
+                let input = Input::Start { records: share, remembered: Vec::new() };
+                self.todo.push_back((slot, input));
+            }
+        }
+        self.todo.push_front((0, Input::Start { records, remembered }));
+    }
+
     /// The position at which this host holds the copy of a key, if it holds one.
     fn home(&self, key: Id) -> Slot {
         let space = self.params().space;
@@ -395,6 +421,7 @@ impl Host {
             StoreOp::Drop { .. } => elsewhere.is_some() || self.disk.is_wanted(name),
         };
         if done {
+            self.disk.is_idle(slot, ticket);
             return self.todo.push_back((slot, Input::Stored { ticket, result: Ok(()) }));
         }
         if let StoreOp::Keep { sources, .. } = &mut op {

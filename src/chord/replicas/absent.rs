@@ -48,7 +48,7 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let here = self.disk.get(name).map(|held| &held.record);
+        let here = self.record(name);
         if here.is_none_or(|record| record.version != version || record.is_deleted()) {
             return;
         }
@@ -72,7 +72,7 @@ impl Replicas {
             out.push(Effect::Send { to: owner, message: Message::Tell(tell) });
         }
         for source in sources {
-            self.wish(source, record.clone(), true);
+            self.wish(Some(source), &[source], record.clone(), true);
         }
         self.fetch(out);
     }
@@ -106,16 +106,19 @@ impl Replicas {
         self.offer(Why::Put, from, keys, vec![record], asks, out);
     }
 
-    /// A record could not be fetched: an owner remembers that it exists.
+    /// A record could not be fetched from those that offered it: an owner
+    /// remembers that it exists, and answers for it if it has no room.
     pub(super) fn not_fetched(
         &mut self,
         ring: &RingView<'_>,
         record: &Record,
         sources: &[Peer],
         why: &StoreFailure,
+        asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        if matches!(why, StoreFailure::Full(_)) {
+        let full = matches!(why, StoreFailure::Full(_));
+        if full {
             for peer in sources {
                 let tell = Tell::Full { name: record.name.clone(), version: record.version };
                 out.push(Effect::Send { to: *peer, message: Message::Tell(tell) });
@@ -123,9 +126,16 @@ impl Replicas {
         }
         let owned = ring.range().is_some_and(|range| range.contains(record.key(ring.space)));
         let newer = |known: Option<&Record>| known.is_none_or(|k| k.version < record.version);
-        if owned
+        let newest = newer(self.disk.get(&record.name).map(|held| &held.record));
+        let elsewhere = full && owned && newest && !record.is_deleted();
+        if elsewhere && self.know(ring, record) {
+            for peer in sources {
+                self.adopt_stand_in(ring, *peer, record, asks, out);
+            }
+            self.stand_in(ring, &record.name, asks, out);
+        } else if owned
             && !record.is_deleted()
-            && newer(self.record(&record.name))
+            && newest
             && newer(self.absent.get(&record.name).map(|absent| &absent.record))
             && self.absent.len() < MAX_ABSENT
         {
@@ -159,7 +169,7 @@ impl Replicas {
         let again: Vec<Absent> = free.take(MAX_PAGE).cloned().collect();
         for Absent { record, sources, .. } in again {
             for source in sources.into_iter().filter(|peer| is_neighbour(ring, *peer)) {
-                self.wish(source, record.clone(), false);
+                self.wish(Some(source), &[source], record.clone(), false);
             }
         }
         self.fetch(out);

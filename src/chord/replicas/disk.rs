@@ -1,4 +1,5 @@
-//! The records on a node's disk, by name and by the tree that comparisons walk.
+//! The records on a node's disk, and those that it answers for while they are on
+//! others, by name and by the tree that comparisons walk.
 //!
 //! Two nodes that should hold the same compare digests of their records, and
 //! where these differ, of sixteen parts of them, and so on. The parts follow
@@ -14,16 +15,20 @@ use std::ops::Bound;
 use crate::id::Space;
 use crate::name::FileName;
 use crate::peer::Peer;
+use crate::record::Record;
 use crate::wire::message::{BRANCHES, Branch, Digest};
 
 use super::{Durable, Span};
 
-/// What the disk holds.
+/// What the disk holds, or what others do in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Disk {
     names: BTreeMap<FileName, Durable>,
     /// The same in the order of the tree; names that share a leaf in theirs.
     leaves: BTreeMap<u64, BTreeSet<FileName>>,
+    /// The names whose bytes are on other disks only, each with the older record
+    /// that this disk still has.
+    elsewhere: BTreeMap<FileName, Option<Record>>,
 }
 
 /// What two sides compare: a part of the records in a span.
@@ -44,15 +49,25 @@ impl Disk {
         self.names.get_mut(name)
     }
 
-    /// Puts a record in the place of any other of its name.
+    /// Puts a record in the place of any other of its name. One that is not here
+    /// leaves what is here of its name on the disk.
     pub(super) fn insert(&mut self, durable: Durable) {
         let name = durable.record.name.clone();
+        if durable.here {
+            self.elsewhere.remove(&name);
+        } else {
+            let known = self.names.get(&name).filter(|known| known.here);
+            let here = known.map(|known| known.record.clone());
+            let older = self.elsewhere.entry(name.clone()).or_default();
+            *older = here.or(older.take());
+        }
         self.leaves.entry(leaf(&name)).or_default().insert(name.clone());
         self.names.insert(name, durable);
     }
 
     pub(super) fn remove(&mut self, name: &FileName) -> Option<Durable> {
         let removed = self.names.remove(name)?;
+        self.elsewhere.remove(name);
         if let Entry::Occupied(mut leaf) = self.leaves.entry(leaf(name)) {
             leaf.get_mut().remove(name);
             if leaf.get().is_empty() {
@@ -64,6 +79,39 @@ impl Disk {
 
     pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty()
+    }
+
+    /// The bytes of a record have come.
+    pub(super) fn arrived(&mut self, name: &FileName) {
+        if let Some(held) = self.names.get_mut(name) {
+            held.here = true;
+            self.elsewhere.remove(name);
+        }
+    }
+
+    /// How many names are on other disks only.
+    pub(super) fn count_elsewhere(&self) -> usize {
+        self.elsewhere.len()
+    }
+
+    /// These names, in their order, from behind `after`.
+    pub(super) fn elsewhere<'a>(
+        &'a self,
+        after: Option<&FileName>,
+    ) -> impl Iterator<Item = &'a FileName> + use<'a> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.elsewhere.range::<FileName, _>((from, Bound::Unbounded)).map(|(name, _)| name)
+    }
+
+    /// What the disk still has of a name that is on others; asked once.
+    pub(super) fn take_older(&mut self, name: &FileName) -> Option<Record> {
+        self.elsewhere.get_mut(name)?.take()
+    }
+
+    /// The disk still has this of the name; whether the name is on others.
+    pub(super) fn put_older(&mut self, older: &Record) -> bool {
+        let known = self.elsewhere.get_mut(&older.name);
+        known.map(|known| *known = Some(older.clone())).is_some()
     }
 
     /// All records, in the order of their names.
@@ -100,12 +148,13 @@ impl Disk {
             .filter_map(|(_, name)| self.names.get(name))
     }
 
-    /// What a part of the records in the span sums up to, without those for
-    /// which `but` has no room: it is not held to lack them.
+    /// What a part of the records in the span sums up to: of those that are
+    /// here. Compared with `but`, of all that it should hold: also of those that
+    /// are on other disks only, without those for which it has no room.
     pub(super) fn sum(&self, space: Space, span: Span, branch: Branch, but: Option<Peer>) -> Sum {
         let mut sum = Sum { digest: Digest(0), records: 0 };
         let mut add = |held: &Durable| {
-            if span.contains(held.key(space)) && !has_no_room(held, but) {
+            if span.contains(held.key(space)) && counts(held, but) {
                 sum.digest.0 = sum.digest.0.wrapping_add(held.print);
                 sum.records = sum.records.saturating_add(1);
             }
@@ -130,7 +179,7 @@ impl Disk {
     ) -> Vec<Digest> {
         let mut digests = vec![Digest(0); if branch.is_deepest() { 0 } else { BRANCHES }];
         let held = self.branch(branch, None).filter(|held| span.contains(held.key(space)));
-        for held in held.filter(|held| !has_no_room(held, but)) {
+        for held in held.filter(|held| counts(held, but)) {
             if let Some(digest) = digests.get_mut(branch.child_of(leaf(&held.record.name))) {
                 digest.0 = digest.0.wrapping_add(held.print);
             }
@@ -139,9 +188,10 @@ impl Disk {
     }
 }
 
-/// Whether this peer said that it has no room for the record.
-fn has_no_room(held: &Durable, peer: Option<Peer>) -> bool {
-    peer.is_some_and(|peer| held.full.contains(&peer))
+/// Whether the record is part of a sum: what is here, or what this peer should
+/// hold.
+fn counts(held: &Durable, peer: Option<Peer>) -> bool {
+    peer.map_or(held.here, |peer| !held.full.contains(&peer))
 }
 
 /// A name's place in the tree: the same on every node, and spread evenly.

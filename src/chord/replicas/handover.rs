@@ -115,6 +115,7 @@ impl Replicas {
         self.covers.clear();
         self.lookup = Lookup::Idle;
         self.refuse_queue(out);
+        self.prune_elsewhere(None, out);
         super::forget(asks, |ask| matches!(ask, FileAsk::Inventory { .. } | FileAsk::Probe { .. }));
         self.hand_over(ring, asks, out);
     }
@@ -204,6 +205,7 @@ impl Replicas {
     pub(super) fn is_stray(&self, ring: &RingView<'_>, held: &Durable) -> bool {
         let key = held.key(ring.space);
         match ring.standing {
+            _ if !held.here => false,
             Standing::Leaving => ring.heir().is_some() && !self.is_put(&held.record.name),
             Standing::Member => {
                 ring.range().is_some_and(|range| !range.contains(key))
@@ -228,8 +230,9 @@ impl Replicas {
     ) {
         let Some((after, _)) = records.last().cloned() else { return };
         let there = records.into_iter().zip(verdicts).filter(|(_, verdict)| {
-            // A newer record there makes this one superfluous.
-            matches!(verdict, Verdict::Held | Verdict::Newer(_))
+            // A newer record there makes this one superfluous, and an owner
+            // without room may know of enough others that hold it.
+            matches!(verdict, Verdict::Held | Verdict::Newer(_) | Verdict::Known)
         });
         let records: Vec<(FileName, Version)> = there.map(|(record, _)| record).collect();
         if !records.is_empty() {

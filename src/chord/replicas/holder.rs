@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use crate::limits::MAX_REPLICAS;
 use crate::name::FileName;
-use crate::peer::Peer;
+use crate::peer::{Peer, is_reachable};
 use crate::record::{Record, Version};
 use crate::wire::Answer;
 use crate::wire::message::{Branch, Verdict};
@@ -17,6 +17,7 @@ use super::super::{
     Effect, Effects, Failure, Notice, Reply, Standing, StoreFailure, StoreOp, Ticket,
 };
 use super::disk::Sum;
+use super::elsewhere::Placing;
 use super::owner::divides;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open, tell_held};
 
@@ -43,6 +44,14 @@ pub(super) enum Job {
         /// The command whose bytes these are; without one it is a fetch.
         command: Option<Ticket>,
     },
+    /// The owner has no room for the record and awaits the first word of another
+    /// node that holds it; nothing is to be done on the disk.
+    Place(Placing),
+    /// Delete an older copy of a name that is on other disks.
+    Shed {
+        /// What the disk has of it.
+        record: Record,
+    },
     /// Delete the copy.
     Drop {
         record: Record,
@@ -54,7 +63,10 @@ pub(super) enum Job {
 impl Job {
     fn name(&self) -> &FileName {
         match self {
-            Job::Keep { record, .. } | Job::Drop { record, .. } => &record.name,
+            Job::Keep { record, .. }
+            | Job::Shed { record }
+            | Job::Drop { record, .. }
+            | Job::Place(Placing { record, .. }) => &record.name,
         }
     }
 
@@ -68,8 +80,10 @@ impl Job {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Wish {
     pub(super) record: Record,
-    /// Who offered it and therefore has it; they hear of it.
+    /// Who has it.
     pub(super) sources: Vec<Peer>,
+    /// Who offered or entrusted it; they hear of it.
+    pub(super) tell: Vec<Peer>,
     /// Offered alone: a put waits for it, so it goes before pages of repairs.
     urgent: bool,
 }
@@ -101,6 +115,9 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
+        if self.is_placing(from, &name, version) {
+            return self.placed(ring, from, &name, asks, out);
+        }
         let awaited = self
             .disk
             .get_mut(&name)
@@ -133,7 +150,7 @@ impl Replicas {
                 let fetched = command.is_none();
                 let owned =
                     ring.range().is_some_and(|range| range.contains(record.key(ring.space)));
-                self.disk.insert(Durable::new(record));
+                self.arrived(ring, record, asks, out);
                 self.supersede(&name, version, out);
                 if let Some(command) = command {
                     self.await_copies(ring, command, name.clone(), asks, out);
@@ -147,8 +164,17 @@ impl Replicas {
                 out.push(Effect::Reply { ticket: command, reply });
             }
             (Job::Keep { command: None, record, tell }, Err(why)) => {
-                self.not_fetched(ring, &record, &tell, &why, out);
-                out.push(Effect::Notice(Notice::KeepFailed { name: name.clone(), why }));
+                let known = self.disk.get(&name).map(|held| (held.here, held.record.version));
+                self.not_fetched(ring, &record, &tell, &why, asks, out);
+                // Of what is on other disks it is known that it did not fit.
+                if known != Some((false, record.version)) {
+                    out.push(Effect::Notice(Notice::KeepFailed { name: name.clone(), why }));
+                }
+            }
+            // It has no operation that could end.
+            (Job::Place(_), _) | (Job::Shed { .. }, Ok(())) => {}
+            (Job::Shed { record }, Err(_)) => {
+                self.disk.put_older(&record);
             }
             (Job::Drop { expired: true, .. }, Ok(())) => {}
             (Job::Drop { record, .. }, Ok(())) => self.given(&record, out),
@@ -157,6 +183,7 @@ impl Replicas {
             }
         }
         self.drop_expired(out);
+        self.shed(ring, &name, out);
         self.advance(ring, &name, false, asks, out);
         self.fetch(out);
     }
@@ -208,20 +235,24 @@ impl Replicas {
         Answer::Inventory { same, records: mine.records, branches }
     }
 
-    /// Another node offers records.
+    /// Another node offers records, or entrusts them to this one and says who
+    /// holds them.
     pub(super) fn offered(
         &mut self,
         ring: &RingView<'_>,
         from: Peer,
         records: &[Record],
-        asks: &mut Asks<Purpose>,
+        holders: Option<&Vec<Peer>>,
         out: &mut Effects,
     ) -> Answer {
         let urgent = records.len() == 1;
-        let verdicts =
-            records.iter().map(|record| self.judged(ring, from, record, urgent)).collect();
+        let named = holders.into_iter().flatten().take(usize::from(MAX_REPLICAS));
+        let named = named.filter(|peer| is_reachable(peer.address()) && **peer != ring.me);
+        let named: Vec<Peer> = named.copied().collect();
+        let sources = if holders.is_some() { &named[..] } else { &[from] };
+        let judge = |record| self.judged(ring, from, record, sources, urgent);
+        let verdicts = records.iter().map(judge).collect();
         self.fetch(out);
-        self.count_offered(ring, from, records, asks, out);
         Answer::Offer { verdicts }
     }
 
@@ -231,6 +262,7 @@ impl Replicas {
         ring: &RingView<'_>,
         from: Peer,
         record: &Record,
+        sources: &[Peer],
         urgent: bool,
     ) -> Verdict {
         if ring.standing != Standing::Member {
@@ -239,8 +271,14 @@ impl Replicas {
         }
         // A consent to its deletion that is on its way is void.
         self.may_go.remove(&record.name);
-        let held = self.record(&record.name);
         let probe = record.version.counter == 0;
+        let elsewhere = self.disk.get(&record.name).filter(|known| !known.here);
+        let elsewhere = elsewhere.map(|known| &known.record);
+        if elsewhere.is_some_and(|known| known.version >= record.version) && !probe {
+            // What is newer it will be entrusted with.
+            return Verdict::Known;
+        }
+        let held = self.record(&record.name).or(elsewhere);
         let absent = self.absent.get(&record.name);
         // Better an old copy than none, but not while somebody has the newer.
         let absent = absent.filter(|absent| probe || absent.is_somewhere(ring));
@@ -250,17 +288,18 @@ impl Replicas {
             Some(Ordering::Greater) => {
                 held.or(absent).map_or(Verdict::Later, |newer| Verdict::Newer(newer.clone()))
             }
-            Some(Ordering::Equal) if held.is_some() => Verdict::Held,
+            Some(Ordering::Equal) if held.is_some() && elsewhere.is_none() => Verdict::Held,
             // Only a probe has this counter: a question, not an offer.
             _ if probe => Verdict::Later,
             _ if self.is_past(record) => Verdict::Held,
-            _ => self.wish(from, record.clone(), urgent),
+            _ => self.wish(Some(from), sources, record.clone(), urgent),
         }
     }
 
     /// Whoever offers records holds them: a wanted holder that was thought to
-    /// have no room for one has it after all.
-    fn count_offered(
+    /// have no room for one has it after all, and any other may stand in for an
+    /// owner that has none.
+    pub(super) fn count_offered(
         &mut self,
         ring: &RingView<'_>,
         from: Peer,
@@ -275,16 +314,24 @@ impl Replicas {
             if refused && self.partners.contains_key(&from) {
                 self.count_copy(ring, from, &record.name, asks, out);
             }
+            self.adopt_stand_in(ring, from, record, asks, out);
         }
     }
 
-    /// Notes that a record is to be fetched from a node that holds it.
-    pub(super) fn wish(&mut self, from: Peer, record: Record, urgent: bool) -> Verdict {
+    /// Notes that a record is to be fetched from those that hold it; `from`
+    /// wants to hear of it.
+    pub(super) fn wish(
+        &mut self,
+        from: Option<Peer>,
+        sources: &[Peer],
+        record: Record,
+        urgent: bool,
+    ) -> Verdict {
         let record = self.dated(record);
         let job = self.busy.get(&record.name).and_then(|ticket| self.jobs.get_mut(ticket));
         if let Some(Job::Keep { record: kept, tell, .. }) = job {
             if kept.version == record.version {
-                add(tell, from);
+                from.into_iter().for_each(|from| add(tell, from));
                 return Verdict::Wanted;
             }
             if kept.version > record.version {
@@ -299,15 +346,17 @@ impl Replicas {
                     return Verdict::Later;
                 }
                 if wish.record.version < record.version {
-                    *wish = Wish { record, sources: Vec::new(), urgent };
+                    *wish = Wish { record, sources: Vec::new(), tell: Vec::new(), urgent };
                 }
                 wish.urgent |= urgent;
-                add(&mut wish.sources, from);
+                sources.iter().for_each(|source| add(&mut wish.sources, *source));
+                from.into_iter().for_each(|from| add(&mut wish.tell, from));
                 Verdict::Wanted
             }
             Entry::Vacant(_) if full => Verdict::Later,
             Entry::Vacant(entry) => {
-                entry.insert(Wish { record, sources: vec![from], urgent });
+                let (sources, tell) = (sources.to_vec(), from.into_iter().collect());
+                entry.insert(Wish { record, sources, tell, urgent });
                 Verdict::Wanted
             }
         }
@@ -339,7 +388,7 @@ impl Replicas {
         let held = self.disk.get(&record.name).map(|held| held.record.version);
         let newer = held.is_none_or(|held| held < record.version);
         if ring.standing == Standing::Member && newer && !self.is_past(&record) {
-            self.wish(from, record, true);
+            self.wish(Some(from), &[from], record, true);
         }
     }
 
@@ -352,11 +401,14 @@ impl Replicas {
             };
             let name = name.clone();
             let Some(wish) = self.wishes.remove(&name) else { return };
-            let held = self.disk.get(&name).map(|held| held.record.version);
-            if held.is_some_and(|held| held >= wish.record.version) {
+            let newer = |held: &Durable| {
+                let (held, wished) = (held.record.version, wish.record.version);
+                held > wished || held == wished && self.record(&name).is_some()
+            };
+            if self.disk.get(&name).is_some_and(newer) {
                 continue;
             }
-            self.keep(wish.record, wish.sources.clone(), wish.sources, None, out);
+            self.keep(wish.record, wish.sources, wish.tell, None, out);
         }
     }
 
@@ -423,15 +475,20 @@ impl Replicas {
         ticket
     }
 
-    fn begin(&mut self, ticket: Ticket, job: Job, op: StoreOp, out: &mut Effects) {
+    pub(super) fn begin(&mut self, ticket: Ticket, job: Job, op: StoreOp, out: &mut Effects) {
+        self.occupy(ticket, job);
+        out.push(Effect::Store { ticket, op });
+    }
+
+    /// From now on this is under way on its name.
+    pub(super) fn occupy(&mut self, ticket: Ticket, job: Job) {
         self.busy.insert(job.name().clone(), ticket);
         self.jobs.insert(ticket, job);
-        out.push(Effect::Store { ticket, op });
     }
 }
 
 /// Adds a peer once; beyond as many as there can be copies nobody is needed.
-fn add(peers: &mut Vec<Peer>, peer: Peer) {
+pub(super) fn add(peers: &mut Vec<Peer>, peer: Peer) {
     if !peers.contains(&peer) && peers.len() < usize::from(MAX_REPLICAS) {
         peers.push(peer);
     }

@@ -11,6 +11,8 @@
 //!   holders or a stand-in for one, and only because it answered a question
 //!   asked since it became one, or said [`crate::wire::Tell::Held`] to an offer
 //!   that was open.
+//! - A record that is not on this disk is in [`Disk`] only at the owner of its
+//!   name, and only because another node said that it holds it durably.
 //! - A copy is given up only with the consent of the key's owner, which gives
 //!   it only when every wanted holder, or a stand-in for each that has no room,
 //!   has the version durably; from then on the copy is no longer counted, and
@@ -20,7 +22,7 @@
 //!
 //! The parts: [`owner`] (commands, acknowledgements, repair) with [`puts`]
 //! (commands that wait for copies) and [`standins`] (who keeps what another has
-//! no room for), [`holder`] (what others offer, store operations), [`handover`]
+//! no room for) and [`elsewhere`] (names whose owner has no room), [`holder`] (what others offer, store operations), [`handover`]
 //! (copies that are out of place, leaving), [`absent`] (records whose bytes are
 //! not here), [`expiry`] (the end of tombstones). [`disk`] is the list of what
 //! is durable here.
@@ -31,7 +33,7 @@ use crate::id::{Id, Point, Space};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{CopyCount, Record, Version};
 use crate::wire::message::Branch;
 use crate::wire::{Answer, Ask, Message, Tell};
 
@@ -43,6 +45,7 @@ use super::{Command, Effect, Effects, Notice, Standing, Ticket};
 
 mod absent;
 mod disk;
+mod elsewhere;
 mod expiry;
 mod handover;
 mod holder;
@@ -111,6 +114,11 @@ impl RingView<'_> {
         self.others().take(usize::from(self.replicas.saturating_sub(1))).collect()
     }
 
+    /// The hosts behind those, each by its first position.
+    pub(super) fn behind(&self) -> Vec<Peer> {
+        self.others().skip(usize::from(self.replicas.saturating_sub(1))).collect()
+    }
+
     /// The next node that does not leave with this one: of another host.
     pub(super) fn heir(&self) -> Option<Peer> {
         self.others().next()
@@ -152,7 +160,7 @@ pub(super) enum FileAsk {
         /// What was held here when the question was asked.
         sum: Sum,
     },
-    /// A page of an offer.
+    /// A page of an offer, or of records that are entrusted.
     Offer {
         /// Why it was made.
         why: Why,
@@ -187,6 +195,9 @@ pub(super) enum FileAsk {
 pub(super) enum Why {
     /// A put waits for copies of this one record.
     Put,
+    /// A put waits for the first copy of this one record, for which the owner
+    /// has no room.
+    Place,
     /// The owner found that a holder of its keys holds something else.
     Repair,
     /// A holder found that the owner of these keys holds something else.
@@ -208,12 +219,17 @@ pub struct HeldRow {
     pub copies: u8,
     /// Copies wanted.
     pub wanted: u8,
+    /// How sure the copies are.
+    pub count: CopyCount,
 }
 
-/// A record on this node's disk.
+/// A record that is durable: on this node's disk, or, at the owner of its name,
+/// on those of others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Durable {
     record: Record,
+    /// On this disk. Otherwise this node owns the name and has no room for it.
+    here: bool,
     /// The name's hash: its key, before the ring's size is known.
     point: Point,
     /// Its part of a [`Digest`].
@@ -225,8 +241,8 @@ struct Durable {
     awaited: BTreeSet<Peer>,
     /// Those that said that they have no room for it.
     full: BTreeSet<Peer>,
-    /// Nodes behind the partners that are to hold it in the place of partners
-    /// without room; never more than those.
+    /// Nodes behind the partners that are to hold it in the place of those
+    /// without room, partners or the owner; never more than those.
     stand_ins: BTreeSet<Peer>,
 }
 
@@ -236,7 +252,7 @@ impl Durable {
         let print = fingerprint(&record);
         let (holders, awaited) = (BTreeSet::new(), BTreeSet::new());
         let (full, stand_ins) = (BTreeSet::new(), BTreeSet::new());
-        Durable { record, point, print, holders, awaited, full, stand_ins }
+        Durable { record, here: true, point, print, holders, awaited, full, stand_ins }
     }
 
     fn key(&self, space: Space) -> Id {
@@ -245,14 +261,24 @@ impl Durable {
 
     /// Copies known, this one included.
     fn copies(&self) -> u8 {
-        1 + self.holders.len() as u8
+        u8::from(self.here) + self.holders.len() as u8
+    }
+
+    /// Copies without which a put is not acknowledged and none is given up: as
+    /// many as are wanted, or as there are nodes beside an owner without room.
+    fn needed(&self, ring: &RingView<'_>) -> u8 {
+        if self.here {
+            return ring.wanted();
+        }
+        usize::from(ring.replicas).min(ring.others().count()).max(1) as u8
     }
 }
 
 /// The file half of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Replicas {
-    /// What the disk holds. A copy that is being deleted is no longer here.
+    /// What the disk holds, or others in its place. A copy that is being deleted
+    /// is no longer here.
     disk: Disk,
     /// Store operations under way.
     jobs: BTreeMap<Ticket, Job>,
@@ -283,6 +309,10 @@ pub(super) struct Replicas {
     round: u32,
     /// The last record about whose stand-ins was asked.
     checked: Option<FileName>,
+    /// The last record that was tried to be brought here from other disks.
+    homed: Option<FileName>,
+    /// Repair rounds in which stand-ins for this node may still be unknown to it.
+    settling: u8,
 
     /// The owner being looked up for a copy out of place.
     lookup: Lookup,
@@ -335,7 +365,14 @@ impl Replicas {
                 let theirs = Sum { digest: *digest, records: *records };
                 self.inventory(ring, from, span, *branch, theirs, *copies, asks, out)
             }
-            Ask::Offer { records } => self.offered(ring, from, records, asks, out),
+            Ask::Offer { records } => {
+                let answer = self.offered(ring, from, records, None, out);
+                self.count_offered(ring, from, records, asks, out);
+                answer
+            }
+            Ask::Entrust { records, holders } => {
+                self.offered(ring, from, records, Some(holders), out)
+            }
             Ask::MayDrop { records } => Answer::MayDrop {
                 may: records
                     .iter()
@@ -368,8 +405,12 @@ impl Replicas {
                 let verdicts = match answer {
                     Some(Answer::Offer { verdicts }) if verdicts.len() == records.len() => verdicts,
                     _ => {
-                        if why == Why::Handover {
-                            self.next_stray(ring, asks, out);
+                        match why {
+                            Why::Handover => self.next_stray(ring, asks, out),
+                            Why::Place => {
+                                self.place_answered(ring, from, &records, None, asks, out);
+                            }
+                            Why::Put | Why::Repair | Why::Return => {}
                         }
                         return;
                     }
@@ -377,6 +418,10 @@ impl Replicas {
                 let after = records.last().map(|(name, _)| name.clone());
                 match why {
                     Why::Put => self.acknowledged(ring, from, records, verdicts, asks, out),
+                    Why::Place => {
+                        let verdict = verdicts.into_iter().next();
+                        self.place_answered(ring, from, &records, verdict, asks, out);
+                    }
                     Why::Repair => {
                         self.acknowledged(ring, from, records, verdicts, asks, out);
                         if !self.push(ring, why, from, (span, branch), after.as_ref(), asks, out) {
@@ -417,9 +462,12 @@ impl Replicas {
     ) {
         if ring.standing == Standing::Member {
             self.age_covers();
+            self.settling = self.settling.saturating_sub(1);
             self.check_stand_ins(ring, asks, out);
+            self.bring_home(ring, out);
             self.inspect(ring, |_| true, asks, out);
             self.offer_puts(ring, asks, out);
+            self.ask_placing(ring, asks, out);
             self.fetch_absent(ring, out);
         }
         self.hand_over(ring, asks, out);
@@ -444,7 +492,7 @@ impl Replicas {
 
     /// Live files here.
     pub(super) fn len(&self) -> usize {
-        self.disk.values().filter(|held| !held.record.is_deleted()).count()
+        self.disk.values().filter(|held| held.here && !held.record.is_deleted()).count()
     }
 
     /// The files here, in the order of their names, from behind `after`.
@@ -458,31 +506,37 @@ impl Replicas {
             .take(usize::from(ring.replicas))
             .count();
         let owners = ring.wanted();
-        self.disk.behind(after).filter(|held| !held.record.is_deleted()).map(move |held| {
+        let here = |held: &&Durable| held.here && !held.record.is_deleted();
+        self.disk.behind(after).filter(here).map(move |held| {
             let key = held.key(ring.space);
             let owner = owned.is_some_and(|span| span.contains(key));
-            let (copies, wanted) = if owner {
-                (held.copies(), owners)
+            let (copies, wanted, count) = if owner {
+                (held.copies(), owners, self.count(ring, held))
             } else {
                 let told = self.covers.values().find(|cover| cover.span.contains(key));
                 let wanted = known.min(usize::from(ring.replicas.max(1))) as u8;
                 // The owner's number is that of the worst of its files, while of
                 // this one there are at least the owner's copy and this one. An
                 // owner that came back begins to count at one.
-                (told.map_or(1, |cover| cover.copies.max(wanted.min(2))), wanted)
+                let copies = told.map_or(1, |cover| cover.copies.max(wanted.min(2)));
+                let count = match told {
+                    None if copies < wanted => CopyCount::Counting,
+                    _ => CopyCount::Known,
+                };
+                (copies, wanted, count)
             };
-            HeldRow { record: held.record.clone(), owner, copies, wanted }
+            HeldRow { record: held.record.clone(), owner, copies, wanted, count }
         })
     }
 
-    /// All durable records.
+    /// All records whose content is durable here.
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.disk.values().map(|held| &held.record)
+        self.disk.values().filter(|held| held.here).map(|held| &held.record)
     }
 
-    /// The durable record under this name, which may be a tombstone.
+    /// The record that is durable here under this name, which may be a tombstone.
     pub(super) fn record(&self, name: &FileName) -> Option<&Record> {
-        self.disk.get(name).map(|held| &held.record)
+        self.disk.get(name).filter(|held| held.here).map(|held| &held.record)
     }
 
     /// The same; without one, what is known of a name whose bytes are not here:
@@ -490,14 +544,18 @@ impl Replicas {
     pub(super) fn best(&self, name: &FileName) -> Option<&Record> {
         let wished = || self.wishes.get(name).map(|wish| &wish.record);
         let absent = || self.absent.get(name).map(|absent| &absent.record);
-        self.record(name).or_else(wished).or_else(absent)
+        let durable = self.disk.get(name).map(|held| &held.record);
+        durable.or_else(wished).or_else(absent)
     }
 
     /// Who holds the newest version known here durably: this node first, if it
     /// does. While this node has not got it, those that have offered it.
     pub(super) fn holders(&self, ring: &RingView<'_>, name: &FileName) -> Vec<Peer> {
         match self.disk.get(name) {
-            Some(held) => std::iter::once(ring.me)
+            Some(held) => held
+                .here
+                .then_some(ring.me)
+                .into_iter()
                 .chain(ring.successors.iter().copied().filter(|peer| held.holders.contains(peer)))
                 .collect(),
             None => self.sources(name),
@@ -518,15 +576,18 @@ impl Replicas {
         out: &mut Effects,
     ) -> bool {
         let (span, branch) = keys;
-        let records: Vec<Record> = self
+        let mut page = self
             .disk
             .branch(branch, after)
             .filter(|held| span.contains(held.key(ring.space)))
             .filter(|held| why != Why::Handover || self.is_stray(ring, held))
+            .filter(|held| held.here || why == Why::Repair)
             .filter(|held| why != Why::Repair || !held.full.contains(&to))
-            .take(MAX_PAGE)
-            .map(|held| held.record.clone())
-            .collect();
+            .peekable();
+        // A page is offered or entrusted: not both.
+        let here = page.peek().is_none_or(|first| first.here);
+        let page = page.take_while(|held| held.here == here).take(MAX_PAGE);
+        let records: Vec<Record> = page.map(|held| held.record.clone()).collect();
         let more = !records.is_empty();
         if more {
             self.offer(why, to, keys, records, asks, out);
@@ -534,7 +595,8 @@ impl Replicas {
         more
     }
 
-    /// Offers these records.
+    /// Offers these records, or entrusts them to a peer when they are not here:
+    /// all of them are, or none.
     fn offer(
         &mut self,
         why: Why,
@@ -554,7 +616,21 @@ impl Replicas {
             }
         }
         let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, branch, records: page });
-        asks.ask(peer, Ask::Offer { records }, purpose, out);
+        let known = |record: &Record| self.disk.get(&record.name);
+        let here = records.iter().filter_map(known).all(|held| held.here);
+        let ask = if here {
+            Ask::Offer { records }
+        } else {
+            let mut holders: Vec<Peer> = Vec::new();
+            let said = records.iter().filter_map(known).flat_map(|held| &held.holders);
+            // Of those that have yet to answer some may have it.
+            let asked = records.iter().filter_map(known).flat_map(|held| &held.awaited);
+            for holder in said.chain(asked).filter(|holder| **holder != peer) {
+                holder::add(&mut holders, *holder);
+            }
+            Ask::Entrust { records, holders }
+        };
+        asks.ask(peer, ask, purpose, out);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Content, ContentHash, Record, Version};
+use crate::record::{Content, ContentHash, CopyCount, Record, Version};
 use crate::wire::message::{BRANCHES, Branch, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
@@ -17,9 +17,15 @@ use super::holder::Job;
 use super::puts::copies_wait;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget, is_open};
 
+/// Repair rounds in which every node offers what it holds out of place to the
+/// owner: until then a new one may not know of all stand-ins.
+const SETTLING_ROUNDS: u8 = 2;
+
 /// Another wanted holder of this node's range, since it became one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Partner {
+    /// It has said something of what it holds.
+    pub(super) heard: bool,
     /// Every record here was compared with what it holds.
     pub(super) settled: bool,
     /// Parts of the range that this comparison has yet to ask about.
@@ -83,7 +89,7 @@ impl Replicas {
             return;
         };
         let name = name.clone();
-        if matches!(command, Command::Offer { .. }) && !self.needs_probe(&name) {
+        if matches!(command, Command::Offer { .. }) && !self.needs_probe(ring, &name) {
             return self.run(ring, ticket, command, asks, out);
         }
         self.queue.entry(name.clone()).or_default().push_back((ticket, command));
@@ -101,8 +107,8 @@ impl Replicas {
         out: &mut Effects,
     ) {
         while !self.busy.contains_key(name) && self.queue.contains_key(name) {
-            if ring.standing == Standing::Member && !probed && self.needs_probe(name) {
-                return self.probe(name, asks, out);
+            if ring.standing == Standing::Member && !probed && self.needs_probe(ring, name) {
+                return self.probe(ring, name, asks, out);
             }
             let next = self.queue.get_mut(name).and_then(|queue| queue.pop_front());
             match next {
@@ -134,7 +140,7 @@ impl Replicas {
             {
                 out.push(failed(Failure::NotOwner));
             }
-            Command::Commit { name, root, size, overwrite } => {
+            Command::Commit { name, root, size, overwrite, elsewhere } => {
                 let live = self.known(&name).filter(|record| !record.is_deleted());
                 if let Some(record) = live.filter(|record| record.version.root == root) {
                     if self.record(&name) == Some(record) {
@@ -142,7 +148,10 @@ impl Replicas {
                     }
                     // Known from others so far; now its bytes are here too.
                     let record = record.clone();
-                    let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.sources);
+                    if !elsewhere.is_empty() {
+                        return self.place(ring, ticket, record, &elsewhere, asks, out);
+                    }
+                    let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.tell);
                     return self.keep(record, Vec::new(), tell, Some(ticket), out);
                 }
                 if live.is_some() && !overwrite {
@@ -150,6 +159,9 @@ impl Replicas {
                 }
                 let version = Version { counter: self.next_counter(&name), root };
                 let record = Record { name, version, content: Content::File { size } };
+                if !elsewhere.is_empty() {
+                    return self.place(ring, ticket, record, &elsewhere, asks, out);
+                }
                 self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
             }
             Command::Remove { name, at_s } => {
@@ -195,30 +207,28 @@ impl Replicas {
             };
         }
         match self.disk.get(name) {
-            Some(held) if held.record == *record && held.copies() >= ring.wanted() => {
-                let holders = self.holders(ring, name);
-                Upload::Already { version: record.version, holders, wanted: ring.wanted() }
+            Some(held) if held.record == *record && held.copies() >= held.needed(ring) => {
+                let (holders, wanted) = (self.holders(ring, name), held.needed(ring));
+                Upload::Already { version: record.version, holders, wanted }
             }
             // The promise is copies, not a record: the commit waits for them.
             _ => Upload::Proceed,
         }
     }
 
-    /// The newest record known under this name, durable here or not yet.
+    /// The newest record known under this name, durable here, elsewhere or not
+    /// yet.
     fn known(&self, name: &FileName) -> Option<&Record> {
         let wished = self.wishes.get(name).map(|wish| &wish.record);
         let absent = self.absent.get(name).map(|absent| &absent.record);
-        self.record(name)
-            .into_iter()
-            .chain(wished)
-            .chain(absent)
-            .max_by_key(|record| record.version)
+        let durable = self.disk.get(name).map(|held| &held.record);
+        durable.into_iter().chain(wished).chain(absent).max_by_key(|record| record.version)
     }
 
     /// Whether any record of this name is here or on its way.
     pub(super) fn has_heard_of(&self, name: &FileName) -> bool {
         let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
-        self.known(name).is_some() || matches!(job, Some(Job::Keep { .. }))
+        self.known(name).is_some() || matches!(job, Some(Job::Keep { .. } | Job::Place(_)))
     }
 
     fn next_counter(&self, name: &FileName) -> u64 {
@@ -226,22 +236,37 @@ impl Replicas {
         last.max(self.expiry.floor()).saturating_add(1)
     }
 
-    /// Whether a name that is unknown here may be known to a partner: this
-    /// node may own it only since a moment ago.
-    fn needs_probe(&self, name: &FileName) -> bool {
+    /// Whether a name that is unknown here may be known to a partner, or to who
+    /// stands in for one and for this node: it may own it only since a moment ago.
+    fn needs_probe(&self, ring: &RingView<'_>, name: &FileName) -> bool {
         self.known(name).is_none()
             && !self.busy.contains_key(name)
-            && self.partners.values().any(|partner| !partner.same)
+            && !self.doubtful(ring).is_empty()
     }
 
-    /// Asks the partners for a name: an offer of version 0, which nobody
-    /// takes, and to which whoever knows the name answers with its record.
-    fn probe(&mut self, name: &FileName, asks: &mut Asks<Purpose>, out: &mut Effects) {
+    /// Whom this node has to ask before it takes a name for unknown.
+    fn doubtful(&self, ring: &RingView<'_>) -> BTreeSet<Peer> {
+        let partners = self.partners.iter().filter(|(_, partner)| !partner.same);
+        let mut peers: BTreeSet<Peer> = partners.map(|(peer, _)| *peer).collect();
+        if self.settling > 0 {
+            peers.extend(ring.behind().into_iter().take(usize::from(ring.replicas)));
+        }
+        peers
+    }
+
+    /// Asks others for a name: an offer of version 0, which nobody takes, and to
+    /// which whoever knows the name answers with its record.
+    fn probe(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
         if self.probes.contains_key(name) {
             return;
         }
-        let doubtful = self.partners.iter().filter(|(_, partner)| !partner.same);
-        let peers: BTreeSet<Peer> = doubtful.map(|(peer, _)| *peer).collect();
+        let peers = self.doubtful(ring);
         for peer in &peers {
             let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
             asks.ask(*peer, question(name), purpose, out);
@@ -249,7 +274,7 @@ impl Replicas {
         self.probes.insert(name.clone(), peers);
     }
 
-    /// A partner said what it knows of a name, or nothing.
+    /// A node that was asked said what it knows of a name, or nothing.
     pub(super) fn probed(
         &mut self,
         ring: &RingView<'_>,
@@ -351,6 +376,7 @@ impl Replicas {
     ) {
         let Compared { branch, sum, same, records, ref branches } = *compared;
         let Some(partner) = self.partners.get_mut(&from) else { return };
+        partner.heard = true;
         if same {
             partner.same |= branch == Branch::ALL;
             if self.disk.sum(ring.space, span, branch, Some(from)) == sum {
@@ -420,7 +446,7 @@ impl Replicas {
                 // If it is no longer awaited, the statement that it is held
                 // overtook this answer.
                 Verdict::Wanted => held.awaited.contains(&from),
-                Verdict::Newer(_) | Verdict::Later => {
+                Verdict::Newer(_) | Verdict::Later | Verdict::Known => {
                     held.awaited.remove(&from);
                     true
                 }
@@ -451,6 +477,7 @@ impl Replicas {
             self.has_room(from);
         }
         self.stand_in(ring, name, asks, out);
+        self.shed(ring, name, out);
         let Some(held) = self.disk.get(name) else { return };
         let wait = copies_wait(held.record.size());
         let waiting = self.tickets(name);
@@ -495,8 +522,21 @@ impl Replicas {
                     && !held.stand_ins.contains(&from)
                     && partners.iter().all(has)
                     // As many copies as wanted, those of stand-ins included.
-                    && held.copies() >= ring.wanted()
+                    && held.copies() >= held.needed(ring)
             })
+    }
+
+    /// How sure the copies are that are counted of a record of this node's range.
+    pub(super) fn count(&self, ring: &RingView<'_>, held: &Durable) -> CopyCount {
+        if held.copies() >= ring.wanted() {
+            CopyCount::Known
+        } else if held.is_stuck(ring) {
+            CopyCount::NoRoom
+        } else if held.copies() <= 1 && self.partners.values().all(|partner| !partner.heard) {
+            CopyCount::Counting
+        } else {
+            CopyCount::Known
+        }
     }
 
     /// Fits the partners and their acknowledgements to the ring.
@@ -527,6 +567,8 @@ impl Replicas {
             && self.range != Some(range)
         {
             self.range = Some(range);
+            self.settling = SETTLING_ROUNDS;
+            self.prune_elsewhere(Some(ring), out);
             forget(asks, compares);
             self.partners.values_mut().for_each(|partner| *partner = Partner::default());
             let waiting = self.put_names();

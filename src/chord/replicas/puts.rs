@@ -36,9 +36,10 @@ impl Replicas {
         &mut self,
         ring: &RingView<'_>,
         ticket: Ticket,
-        _asks: &mut Asks<Purpose>,
+        asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
+        self.place_late(ring, ticket, asks, out);
         if let Some(put) = self.puts.remove(&ticket) {
             let failure = self.too_few(ring, &put.name);
             out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
@@ -69,6 +70,7 @@ impl Replicas {
         });
         out.push(copies_notice(Some(ticket), held, ring.wanted()));
         self.puts.insert(ticket, Put { name: name.clone(), version: held.record.version });
+        self.stand_in(ring, &name, asks, out);
         self.offer_put(ring, &name, asks, out);
         self.finish_puts(ring, &name, out);
     }
@@ -113,7 +115,8 @@ impl Replicas {
     /// Answers the commands that wait for this name, if it has enough copies.
     pub(super) fn finish_puts(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
         let Some(held) = self.disk.get(name) else { return };
-        let enough = held.copies() >= ring.wanted();
+        let (needed, passed) = (held.needed(ring), held.passed_over(ring));
+        let enough = held.copies() >= needed;
         if !enough && !held.is_stuck(ring) {
             return;
         }
@@ -122,7 +125,7 @@ impl Replicas {
             self.puts.remove(&ticket);
             let reply = if enough {
                 let holders = self.holders(ring, name);
-                Reply::Stored { version, holders, wanted: ring.wanted() }
+                Reply::Stored { version, holders, wanted: needed, passed: passed.clone() }
             } else {
                 // Nobody is left who could take a copy: waiting helps nobody.
                 Reply::Failed(self.too_few(ring, name))
@@ -133,9 +136,11 @@ impl Replicas {
     }
 
     fn too_few(&self, ring: &RingView<'_>, name: &FileName) -> Failure {
-        let full =
-            self.disk.get(name).map_or(Vec::new(), |held| held.full.iter().copied().collect());
-        Failure::TooFewCopies { holders: self.holders(ring, name), wanted: ring.wanted(), full }
+        let (wanted, full) = self.disk.get(name).map_or((ring.wanted(), Vec::new()), |held| {
+            let me = (!held.here).then_some(ring.me);
+            (held.needed(ring), me.into_iter().chain(held.full.iter().copied()).collect())
+        });
+        Failure::TooFewCopies { holders: self.holders(ring, name), wanted, full }
     }
 
     /// A version became durable here: commands that wait for copies of another

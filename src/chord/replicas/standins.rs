@@ -1,5 +1,6 @@
 //! Stand-ins: when a wanted holder has no room for a record, the next node
-//! behind the wanted holders keeps the copy in its place.
+//! behind the wanted holders keeps the copy in its place; also when it is the
+//! owner itself ([`super::elsewhere`]).
 //!
 //! The owner decides it, for each record by itself, and notes it in
 //! [`Durable`]: [`super::super::placement`] stays as it is. A stand-in's durable
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{PassedOver, Record, Version};
 use crate::wire::message::Branch;
 
 use super::super::asks::Asks;
@@ -23,25 +24,39 @@ use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forg
 
 /// Repair rounds after which a full holder is offered some of its records
 /// again: a question about a page costs little, but not every round's little.
-const FULL_ROUNDS: u32 = 10;
+pub(super) const FULL_ROUNDS: u32 = 10;
 
 impl Durable {
-    /// Wanted holders that do not have it.
-    fn missing(&self, ring: &RingView<'_>) -> usize {
-        ring.partners().iter().filter(|peer| !self.holders.contains(peer)).count()
+    /// Wanted holders that do not have it, the owner included.
+    pub(super) fn missing(&self, ring: &RingView<'_>) -> usize {
+        let partners = ring.partners().into_iter().filter(|peer| !self.holders.contains(peer));
+        partners.count() + usize::from(!self.here)
     }
 
-    /// Wanted holders without room for it.
+    /// Wanted holders without room for it, the owner included.
+    pub(super) fn without_room(&self, ring: &RingView<'_>) -> Vec<Peer> {
+        let refused = |peer: &Peer| self.full.contains(peer) && !self.holders.contains(peer);
+        let partners = ring.partners().into_iter().filter(refused);
+        (!self.here).then_some(ring.me).into_iter().chain(partners).collect()
+    }
+
+    /// The same, with those that stand in for them.
+    pub(super) fn passed_over(&self, ring: &RingView<'_>) -> Vec<PassedOver> {
+        let keeps = |peer: &&Peer| self.stand_ins.contains(peer) && self.holders.contains(peer);
+        let mut stand_ins = ring.successors.iter().filter(keeps).copied();
+        let full = self.without_room(ring).into_iter();
+        full.map(|full| PassedOver { full, stand_in: stand_ins.next() }).collect()
+    }
+
     fn refused(&self, ring: &RingView<'_>) -> usize {
-        let refused = |peer: &&Peer| self.full.contains(peer) && !self.holders.contains(peer);
-        ring.partners().iter().filter(refused).count()
+        self.without_room(ring).len()
     }
 
     /// Whether nothing is left that could make another copy.
     pub(super) fn is_stuck(&self, ring: &RingView<'_>) -> bool {
         self.missing(ring) == self.refused(ring)
             && self.stand_ins.iter().all(|peer| self.holders.contains(peer))
-            && self.copies() < ring.wanted()
+            && self.copies() < self.needed(ring)
     }
 
     /// Forgets everything about a peer; whether it was counted as a holder.
@@ -72,6 +87,9 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
+        if self.is_placing(from, name, version) {
+            return self.not_placed(ring, from, name, true, asks, out);
+        }
         let Some(held) = self.disk.get_mut(name) else { return };
         let counts = ring.partners().contains(&from) || held.stand_ins.contains(&from);
         if held.record.version != version || !counts {
@@ -164,19 +182,19 @@ impl Replicas {
                 }
             }
         }
-        let mut pages: BTreeMap<Peer, Vec<Record>> = BTreeMap::new();
+        let mut pages: BTreeMap<(Peer, bool), Vec<Record>> = BTreeMap::new();
         let kept = self.disk.behind(self.checked.as_ref());
         let kept = kept.filter(|held| !held.stand_ins.is_empty()).take(MAX_PAGE);
         let mut last = None;
         for held in kept {
             last = Some(held.record.name.clone());
             for peer in &held.stand_ins {
-                pages.entry(*peer).or_default().push(held.record.clone());
+                pages.entry((*peer, held.here)).or_default().push(held.record.clone());
             }
         }
         self.checked = last;
         let Some(span) = ring.range() else { return };
-        for (peer, page) in pages {
+        for ((peer, _), page) in pages {
             self.offer(Why::Put, peer, (span, Branch::ALL), page, asks, out);
         }
     }
@@ -192,7 +210,7 @@ impl Replicas {
         let mut names = Vec::new();
         let (partners, known) = (ring.partners(), ring.others().collect::<Vec<Peer>>());
         for held in self.disk.values_mut() {
-            if held.full.is_empty() && held.stand_ins.is_empty() {
+            if held.here && held.full.is_empty() && held.stand_ins.is_empty() {
                 continue;
             }
             held.stand_ins.retain(|peer| !partners.contains(peer));

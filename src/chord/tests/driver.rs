@@ -157,8 +157,13 @@ impl Net {
 
     /// Puts a node in that was built elsewhere.
     pub(super) fn insert(&mut self, node: Node) {
-        let at = node.peer().address();
-        let host = Some(Host::of(vec![node]));
+        self.insert_host(Host::of(vec![node]));
+    }
+
+    /// The same with a whole host.
+    pub(super) fn insert_host(&mut self, host: Host) {
+        let at = host.peer().address();
+        let host = Some(host);
         let (timers, disk) = (BTreeMap::new(), BTreeMap::new());
         self.processes.insert(at, Process { host, timers, disk, life: 0 });
     }

@@ -18,7 +18,8 @@ fn put(net: &mut Net, count: u8) {
         let Reply::Found(found) = net.reply(ticket) else { panic!("no owner") };
         let owner = found.owner.address().port() - 2000;
         let root = ContentHash([number; 32]);
-        let commit = Command::Commit { name, root, size: 1, overwrite: false };
+        let commit =
+            Command::Commit { name, root, size: 1, overwrite: false, elsewhere: Vec::new() };
         let ticket = net.command(owner, commit);
         let reply = net.reply(ticket);
         assert!(matches!(reply, Reply::Stored { .. }), "{reply:?}");

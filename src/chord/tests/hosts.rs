@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::driver::{Net, address};
 use crate::chord::placement::placement;
-use crate::chord::{Command, Node, Reply, Standing};
+use crate::chord::{Command, Host, Node, Reply, Standing};
+use crate::id::Space;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{Content, ContentHash, Record, Version};
@@ -49,10 +50,11 @@ fn put(net: &mut Net, by: u16, number: u16, byte: u8, overwrite: bool) -> Record
     let reply = net.reply(ticket);
     let Reply::Found(found) = reply else { panic!("no owner: {reply:?}") };
     let root = ContentHash([byte; 32]);
-    let commit = Command::Commit { name: name.clone(), root, size: 1, overwrite };
+    let commit =
+        Command::Commit { name: name.clone(), root, size: 1, overwrite, elsewhere: Vec::new() };
     let ticket = net.command(number_of(found.owner), commit);
     match net.reply(ticket) {
-        Reply::Stored { version, holders, wanted } => {
+        Reply::Stored { version, holders, wanted, .. } => {
             assert_eq!(holders.len(), usize::from(wanted), "{holders:?}");
             assert_eq!(addresses(&holders).len(), holders.len(), "{holders:?}");
             assert_eq!(holders.len(), net.hosts().count().min(3));
@@ -287,6 +289,68 @@ fn a_name_removed_is_removed_at_every_position() {
     let known = net.hosts().filter_map(|host| host.record(&record.name));
     let known: Vec<Version> = known.map(|there| there.version).collect();
     assert_eq!(known, [version; 3]);
+}
+
+#[test]
+fn all_positions_come_to_the_ring_although_messages_are_lost() {
+    for seed in 0..4 {
+        let mut net = Net::new(seed, 16, BITS);
+        (net.positions, net.loss, net.twice) = (4, 100, 100);
+        net.start(0, &[]);
+        for number in 1..4 {
+            net.start(number, &[]);
+            // Half of all first words are lost at this rate, as a person sees it.
+            let joined = |reply| matches!(reply, Reply::Joined { .. });
+            while {
+                let ticket = net.join(number, 0);
+                !joined(net.reply(ticket))
+            } {}
+        }
+        net.run(SECOND * 60);
+        (net.loss, net.twice) = (0, 0);
+        all_follow(&mut net, 16);
+        let records: Vec<Record> =
+            (0..10).map(|n| put(&mut net, n % 4, n, n as u8, false)).collect();
+        await_place(&mut net, &records);
+    }
+}
+
+#[test]
+fn a_host_takes_the_parameters_of_a_ring_over_at_all_its_positions() {
+    let mut net = hosts(9, 2, 4);
+    let params = net.config.params.clone();
+    // It comes from a ring of another size, on which it was alone.
+    net.config.params.space = Space::new(16).expect("in range");
+    net.start(2, &[]);
+    net.run(SECOND);
+    net.config.params = params.clone();
+    let ticket = net.command(2, Command::Adopt { params: params.clone() });
+    assert_eq!(net.reply(ticket), Reply::Adopted);
+    let ticket = net.join(2, 0);
+    assert!(matches!(net.reply(ticket), Reply::Joined { .. }));
+    all_follow(&mut net, 12);
+    assert!(net.host(2).nodes().iter().all(|node| *node.params() == params));
+}
+
+#[test]
+fn a_ring_of_hosts_that_was_built_settled_stays_as_it_is() {
+    let mut net = Net::new(4, 16, BITS);
+    let mut ring: Vec<Peer> =
+        (0..6u16).flat_map(|n| (0..3).map(move |i| Peer::new(address(n), i))).collect();
+    ring.sort_by_key(|peer| peer.id(net.config.space()));
+    for number in 0..6 {
+        let node = |index| {
+            let me = Peer::new(address(number), index);
+            Node::stabilized(net.config.clone(), me, &ring)
+        };
+        let host = Host::of((0..3).map(node).collect());
+        net.insert_host(host);
+        net.wake(number);
+    }
+    assert!(net.is_ideal());
+    net.run(SECOND * 30);
+    assert!(net.is_ideal(), "{}", net.show());
+    assert!(net.hosts().all(|host| host.positions().len() == 3 && host.members().0.len() >= 16));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use clap_complete::Shell;
 
 use crate::engine::TransferLimits;
 use crate::id::Space;
-use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS};
+use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS, MAX_VNODES};
 use crate::ui::theme::ThemeChoice;
 use crate::view::command;
 use crate::wire::handshake::is_ring_name;
@@ -182,6 +182,31 @@ impl NodeArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Transfers")]
 pub(super) struct TransferArgs {
+    /// Of any kind.
+    #[command(flatten)]
+    pub(super) any: AnyTransferArgs,
+    /// Sources of one download that work at a time, 1 to 16
+    #[arg(
+        long,
+        value_name = "N",
+        env = "CHORDAL_SOURCES",
+        default_value_t = TransferLimits::default().sources as u16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_SOURCES)
+    )]
+    pub(super) sources: u16,
+}
+
+impl TransferArgs {
+    /// As the engine takes them.
+    pub(super) fn limits(&self) -> TransferLimits {
+        TransferLimits { sources: usize::from(self.sources), ..self.any.limits() }
+    }
+}
+
+/// The same for transfers that have one other side.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Transfers")]
+pub(super) struct AnyTransferArgs {
     /// Bytes a second that are sent at the most, such as 500k, 10M or 1.5MiB; 0: no limit
     #[arg(
         long,
@@ -209,28 +234,22 @@ pub(super) struct TransferArgs {
         value_parser = clap::value_parser!(u16).range(1..=MAX_AT_ONCE)
     )]
     pub(super) at_once: u16,
-    /// Sources of one download that work at a time, 1 to 16
-    #[arg(
-        long,
-        value_name = "N",
-        env = "CHORDAL_SOURCES",
-        default_value_t = TransferLimits::default().sources as u16,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_SOURCES)
-    )]
-    pub(super) sources: u16,
 }
 
-impl TransferArgs {
+impl AnyTransferArgs {
     /// As the engine takes them.
     pub(super) fn limits(&self) -> TransferLimits {
         TransferLimits {
             up: Some(self.limit_up).filter(|rate| *rate > 0),
             down: Some(self.limit_down).filter(|rate| *rate > 0),
             at_once: usize::from(self.at_once),
-            sources: usize::from(self.sources),
+            ..TransferLimits::default()
         }
     }
 }
+
+/// A host takes at most one in so many of all places: others want some, too.
+const CROWDED: u128 = 8;
 
 /// What all nodes of one ring agree on, and how a node keeps its place.
 #[derive(Clone, Debug, Args)]
@@ -263,6 +282,15 @@ pub(super) struct RingArgs {
         value_parser = clap::value_parser!(u8).range(1..=MAX_SUCCESSORS as i64)
     )]
     pub(super) successors: u8,
+    /// Places on the ring for this host, 1 to 64: more of them share the load more evenly
+    #[arg(
+        long,
+        value_name = "V",
+        env = "CHORDAL_VNODES",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_VNODES))
+    )]
+    pub(super) vnodes: u16,
     /// Time between stabilizations, such as 500ms or 2s
     #[arg(
         long,
@@ -288,6 +316,30 @@ impl RingArgs {
     pub(super) fn space(&self) -> Space {
         Space::new(self.bits).unwrap_or_default()
     }
+
+    /// Checks what no single setting can: whether several places fit together with
+    /// the rest.
+    ///
+    /// # Errors
+    /// Which do not, and what to do.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let RingArgs { bits, replicas, successors, vnodes, .. } = *self;
+        if vnodes > 1 && successors < replicas {
+            return Err(format!(
+                "--successors {successors} is too few for --vnodes {vnodes} with --replicas \
+                 {replicas}: a list must name a node of as many hosts as there are copies; give \
+                 --successors {replicas} or more"
+            ));
+        }
+        let places = 1u128 << bits.min(127);
+        if vnodes > 1 && u128::from(vnodes) * CROWDED > places {
+            return Err(format!(
+                "--vnodes {vnodes} is too many for the {places} places of --bits {bits}: hosts \
+                 would find most of them taken; give fewer, or more bits"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// How a node shows itself.
@@ -300,6 +352,15 @@ pub(super) struct ScreenArgs {
     /// How --headless logs
     #[arg(long, value_name = "FORMAT", env = "CHORDAL_LOG_FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
+    /// The look.
+    #[command(flatten)]
+    pub(super) look: LookArgs,
+}
+
+/// What a dashboard looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Screen")]
+pub(super) struct LookArgs {
     /// Colours of the dashboard [default: standard, or mono when NO_COLOR is set]
     #[arg(
         long,

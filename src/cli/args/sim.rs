@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
+use crate::limits::MAX_VNODES;
 use crate::sim::tables::Experiment;
 
+use super::LookArgs;
 use super::words::BadArgs;
 
 /// The seed when nobody gives one: so that everybody sees the same tables.
 pub(in crate::cli) const SEED: u64 = 1;
 
 /// `chordal sim EXPERIMENT` or `chordal sim run FILE`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(in crate::cli) struct SimArgs {
     /// What to simulate.
     pub(in crate::cli) what: What,
@@ -20,10 +22,12 @@ pub(in crate::cli) struct SimArgs {
     pub(in crate::cli) json: bool,
     /// Where the points go, as CSV.
     pub(in crate::cli) csv: Option<PathBuf>,
+    /// Under the dashboard instead, which looks like this.
+    pub(in crate::cli) watch: Option<LookArgs>,
 }
 
 /// What to simulate.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(in crate::cli) enum What {
     /// A table of the papers.
     Table {
@@ -41,7 +45,75 @@ pub(in crate::cli) enum What {
         /// Instead of the file's own seed.
         seed: Option<u64>,
     },
+    /// A ring under the dashboard.
+    Watch(WatchArgs),
 }
+
+/// `chordal sim watch`.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub(in crate::cli) struct WatchArgs {
+    /// How many hosts, 1 to 100000
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WATCHED))
+    )]
+    pub(in crate::cli) nodes: u32,
+    /// Where all chance comes from
+    #[arg(long, value_name = "S", default_value_t = SEED)]
+    pub(in crate::cli) seed: u64,
+    /// Ring positions of each host
+    #[arg(
+        long,
+        value_name = "V",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_VNODES))
+    )]
+    pub(in crate::cli) vnodes: u16,
+    /// Begin with one host, which the others join one after the other
+    #[arg(long)]
+    pub(in crate::cli) grow: bool,
+    /// Hosts a second that come, and as many that die
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = rate)]
+    pub(in crate::cli) churn: f64,
+    /// Lookups a second, of random keys by random hosts
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = rate)]
+    pub(in crate::cli) lookups: f64,
+    /// Puts a second, and as many gets
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = rate)]
+    pub(in crate::cli) puts: f64,
+    /// Begin with the time standing still
+    #[arg(long)]
+    pub(in crate::cli) paused: bool,
+    /// The look.
+    #[command(flatten)]
+    pub(in crate::cli) look: LookArgs,
+}
+
+/// Hosts that can be watched: more would not move fluently.
+pub(in crate::cli) const MAX_WATCHED: u32 = 100_000;
+
+/// Events a second that make sense: more than that nobody could follow.
+const RATES: std::ops::RangeInclusive<f64> = 0.0..=1_000.0;
+
+/// Reads a number of events a second.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if RATES.contains(&rate) => Ok(rate),
+        _ => Err(format!("'{text}' is no number of events a second; allowed is 0 to 1000")),
+    }
+}
+
+const WATCHED: &str = "\
+Space stops the time and lets it go on, < and > change its speed, a full stop is one event. After \
+Esc: n shows the next node, K kills it, R starts it again, A adds one, P cuts the network into two \
+halves, H heals it, ? lists all keys. Typed commands (lookup, put, get, rm, ls, ring, leave, join) \
+act on the simulated node that is shown.
+Examples:
+  chordal sim watch                            20 hosts that have settled
+  chordal sim watch --nodes 1000 --churn 0.5   hosts come and go
+  chordal sim watch --nodes 50 --grow          a ring grows from one host";
 
 const SCENES: &str = "\
 Every run prints its seed first, and the same seed gives the same output, byte for byte; the \
@@ -60,8 +132,14 @@ pub(super) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand_help_heading("Experiments");
-    let root = Experiment::ALL.into_iter().map(table).fold(root, Command::subcommand);
-    root.subcommand(
+    let root =
+        Experiment::ALL.into_iter().map(table).map(watchable).fold(root, Command::subcommand);
+    let root = root.subcommand(
+        WatchArgs::augment_args(Command::new("watch"))
+            .about("watch a simulated ring in the dashboard, and interfere")
+            .after_help(WATCHED),
+    );
+    root.subcommand(watchable(
         Command::new("run")
             .about("play a scenario from a file, and check what it says must hold")
             .after_help("Example: chordal sim run tests/scenarios/partition.toml --seed 7")
@@ -76,7 +154,7 @@ pub(super) fn command() -> Command {
             .arg(seed().help("instead of the seed in the file"))
             .arg(json())
             .arg(csv()),
-    )
+    ))
 }
 
 fn table(experiment: Experiment) -> Command {
@@ -98,6 +176,16 @@ fn table(experiment: Experiment) -> Command {
         .arg(seed().default_value(SEED.to_string()).help("where all chance comes from"))
         .arg(json())
         .arg(csv())
+}
+
+/// A command whose simulation can be watched.
+fn watchable(command: Command) -> Command {
+    let watch = Arg::new("watch")
+        .long("watch")
+        .action(ArgAction::SetTrue)
+        .conflicts_with_all(["json", "csv"])
+        .help("play it in the dashboard instead: pause, step, kill, cut the network");
+    LookArgs::augment_args(command.arg(watch))
 }
 
 fn seed() -> Arg {
@@ -127,16 +215,22 @@ fn sentence(summary: &str) -> String {
 pub(super) fn read(given: &ArgMatches) -> Result<SimArgs, BadArgs> {
     let missing = || BadArgs::Wrong("what to simulate? See: chordal sim --help".to_owned());
     let (word, given) = given.subcommand().ok_or_else(missing)?;
+    if word == "watch" {
+        let what = What::Watch(WatchArgs::from_arg_matches(given)?);
+        return Ok(SimArgs { what, json: false, csv: None, watch: None });
+    }
     let seed = given.get_one::<u64>("seed").copied();
     let json = given.get_flag("json");
+    let look = given.get_flag("watch").then(|| LookArgs::from_arg_matches(given));
+    let watch = look.transpose()?;
     let csv = given.get_one::<PathBuf>("csv").cloned();
     if word == "run" {
         let file = given.get_one::<PathBuf>("file").cloned().ok_or_else(missing)?;
-        return Ok(SimArgs { what: What::Run { file, seed }, json, csv });
+        return Ok(SimArgs { what: What::Run { file, seed }, json, csv, watch });
     }
     let all = Experiment::ALL.into_iter();
     let experiment = all.into_iter().find(|one| one.about().name == word).ok_or_else(missing)?;
     let nodes = given.get_one("nodes").copied().unwrap_or(experiment.nodes());
     let seed = seed.unwrap_or(SEED);
-    Ok(SimArgs { what: What::Table { experiment, nodes, seed }, json, csv })
+    Ok(SimArgs { what: What::Table { experiment, nodes, seed }, json, csv, watch })
 }

@@ -82,6 +82,18 @@ fn a_node_takes_the_settings_of_its_ring() {
 }
 
 #[test]
+fn several_places_must_fit_together_with_the_rest_of_the_settings() {
+    assert_eq!(node("").ring.vnodes, 1);
+    assert_eq!(node("--vnodes 20 --replicas 3 --successors 3").ring.check(), Ok(()));
+    let few = node("--vnodes 4 --replicas 5 --successors 4").ring.check();
+    assert!(few.expect_err("too few").ends_with("give --successors 5 or more"));
+    assert_eq!(node("--replicas 5 --successors 4").ring.check(), Ok(()), "one place needs none");
+    let crowded = node("--vnodes 64 --bits 8").ring.check();
+    assert!(crowded.expect_err("too many").contains("256 places"));
+    assert_eq!(node("--vnodes 64 --bits 128").ring.check(), Ok(()));
+}
+
+#[test]
 fn settings_out_of_range_are_refused() {
     for line in [
         "--bits 0",
@@ -89,6 +101,8 @@ fn settings_out_of_range_are_refused() {
         "--replicas 0",
         "--replicas 17",
         "--successors 65",
+        "--vnodes 0",
+        "--vnodes 65",
         "--stabilize 1ms",
         "--stabilize soon",
         "--advertise nowhere",
@@ -197,4 +211,23 @@ fn help_shows_the_scenes() {
     for part in ["Scenes:", "chordal lab", "--via", "lookup", "Exit codes"] {
         assert!(text.contains(part), "{part}");
     }
+}
+
+#[test]
+fn what_has_one_other_side_takes_no_number_of_sources() {
+    for line in ["put a --sources 3", "request a :2001 --sources 3"] {
+        assert!(wrong(line).contains("--sources"), "{line}: {}", wrong(line));
+    }
+    let limits = TransferLimits { up: Some(500_000), at_once: 2, ..TransferLimits::default() };
+    assert_eq!(through("put a --limit-up 500k --transfers 2").transfers, limits);
+}
+
+#[test]
+fn a_word_without_its_argument_says_which_and_how_it_is_used() {
+    for word in ["cancel", "pause", "resume"] {
+        let said = wrong(word);
+        assert!(said.starts_with(&format!("{word} needs N: the number of a ")), "{said}");
+        assert!(said.ends_with(&format!("Usage: {word} N")), "{said}");
+    }
+    assert!(wrong("get --to x").starts_with("get needs NAME: "));
 }

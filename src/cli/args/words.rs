@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
 
@@ -16,7 +17,8 @@ use crate::view::command::{self, Kind, Spec, TABLE};
 
 use super::super::{address, settings};
 use super::{
-    Invocation, LabArgs, NodeArgs, RemoteArgs, ScanArgs, SeedArgs, TmuxArgs, TransferArgs, sim,
+    AnyTransferArgs, Invocation, LabArgs, NodeArgs, RemoteArgs, ScanArgs, SeedArgs, TmuxArgs,
+    TransferArgs, sim,
 };
 
 /// Why the words are no invocation.
@@ -49,7 +51,8 @@ pub(in crate::cli) fn read(
     } else {
         defaults(command(), &words).map_err(BadArgs::Wrong)?
     };
-    let matches = command.try_get_matches_from(words)?;
+    let word = first.to_owned();
+    let matches = command.try_get_matches_from(words).map_err(|error| incomplete(&word, error))?;
     let Some((word, given)) = matches.subcommand() else {
         return Ok(Invocation::Node(Box::new(NodeArgs::from_arg_matches(&matches)?)));
     };
@@ -67,6 +70,19 @@ pub(in crate::cli) fn read(
         }
         word => remote(word, given),
     }
+}
+
+/// What clap says of wrong words; of a word of the table without the argument
+/// that it needs, what the prompt says: what that is, and the usage.
+fn incomplete(word: &str, error: clap::Error) -> BadArgs {
+    let needs_one = command::spec(word).is_some_and(|spec| spec.arguments.len() == 1);
+    if error.kind() == ErrorKind::MissingRequiredArgument
+        && needs_one
+        && let Err(problem) = command::parse_words(&[word.to_owned()])
+    {
+        return BadArgs::Wrong(problem.to_string());
+    }
+    error.into()
 }
 
 /// The whole command line, for parsing, help and completions.
@@ -179,10 +195,13 @@ fn subcommand(spec: &'static Spec) -> Command {
         command = command
             .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("answer as JSON"));
     }
-    if moves_files(spec) {
+    if let Some(moves) = Moves::of(spec) {
+        let augmented = match moves {
+            Moves::FromMany => TransferArgs::augment_args(command),
+            Moves::WithOne => AnyTransferArgs::augment_args(command),
+        };
         // They bring a description of their own, which is not the command's.
-        command =
-            TransferArgs::augment_args(command).about(spec.summary).next_help_heading(None::<&str>);
+        command = augmented.about(spec.summary).next_help_heading(None::<&str>);
     }
     if spec.name == "get" {
         command = command.arg(
@@ -221,9 +240,23 @@ fn subcommand(spec: &'static Spec) -> Command {
     )
 }
 
-/// Whether a command's own process moves the bytes of files.
-fn moves_files(spec: &Spec) -> bool {
-    ["put", "get", "request"].contains(&spec.name)
+/// How a command's own process moves the bytes of files.
+enum Moves {
+    /// From several sources at a time.
+    FromMany,
+    /// To or from one node.
+    WithOne,
+}
+
+impl Moves {
+    /// `None`: it moves none.
+    fn of(spec: &Spec) -> Option<Moves> {
+        match spec.name {
+            "get" => Some(Moves::FromMany),
+            "put" | "request" => Some(Moves::WithOne),
+            _ => None,
+        }
+    }
 }
 
 const fn hint(kind: Kind) -> ValueHint {
@@ -278,10 +311,10 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
         via: given.get_one("via").copied().unwrap_or(address::DEFAULT),
         json,
         download_dir: given.try_get_one::<PathBuf>("download-dir").ok().flatten().cloned(),
-        transfers: if moves_files(spec) {
-            TransferArgs::from_arg_matches(given)?.limits()
-        } else {
-            TransferLimits::default()
+        transfers: match Moves::of(spec) {
+            Some(Moves::FromMany) => TransferArgs::from_arg_matches(given)?.limits(),
+            Some(Moves::WithOne) => AnyTransferArgs::from_arg_matches(given)?.limits(),
+            None => TransferLimits::default(),
         },
     }))
 }

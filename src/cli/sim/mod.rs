@@ -13,18 +13,24 @@ use crate::sim::plot::Glyphs;
 use crate::sim::tables::{Report, Told, play};
 use crate::view::text::duration;
 
-use super::args::sim::{SimArgs, What};
+use super::args::LookArgs;
+use super::args::sim::{MAX_WATCHED, SimArgs, What};
 use super::{Failure, print};
 
 mod data;
 mod scenario;
+mod staged;
 mod text;
+mod watch;
 
 /// Cells of a line when nobody can say how wide the terminal is.
 const WIDTH: usize = 80;
 
 /// Simulates, and prints what came out. A missed target is a failure.
 pub(super) fn run(args: &SimArgs) -> Result<(), Failure> {
+    if let Some(look) = &args.watch {
+        return watched(&args.what, look.clone());
+    }
     match &args.what {
         What::Table { experiment, nodes, seed } => {
             let name = experiment.about().name;
@@ -34,7 +40,21 @@ pub(super) fn run(args: &SimArgs) -> Result<(), Failure> {
             let scenario = scenario::read(file, *seed)?;
             carry_out("run", scenario.setup.seed, args, |told| play(&scenario, told))
         }
+        What::Watch(watch) => watch::run(staged::ring(watch)?, watch.paused, watch.look.clone()),
     }
+}
+
+/// The same under the dashboard.
+fn watched(what: &What, look: LookArgs) -> Result<(), Failure> {
+    let scenario = match what {
+        What::Table { experiment, nodes, seed } => {
+            let hosts = u32::try_from(*nodes).unwrap_or(u32::MAX).min(MAX_WATCHED);
+            staged::experiment(*experiment, hosts, *seed)
+        }
+        What::Run { file, seed } => scenario::read(file, *seed)?,
+        What::Watch(watch) => staged::ring(watch)?,
+    };
+    watch::run(scenario, false, look)
 }
 
 fn carry_out(

@@ -326,7 +326,7 @@ pub(super) fn unexpected(response: DataResponse) -> DataError {
 }
 
 /// A failure for people, who know nothing of "resource temporarily unavailable".
-fn words(error: &DataError) -> String {
+pub(super) fn words(error: &DataError) -> String {
     match error {
         DataError::Io(error) => match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "does not answer".to_owned(),

@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::chord::placement::others;
 use crate::chord::{CensusState, Command, Reply, Standing};
 use crate::limits::MAX_SAY_BYTES;
 use crate::mesh::bucket::{Bucket, Rate};
@@ -25,6 +26,7 @@ use crate::wire::MeshMessage;
 use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
 
+use super::clock::unix_ms;
 use super::provide;
 use super::shared::{self, Shared};
 
@@ -332,10 +334,8 @@ impl Driver {
 
     /// Begins a piece of gossip; over how many links it went out.
     fn begin(&mut self, body: GossipBody) -> Result<u32, gossip::TooMuch> {
-        let unix_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
         let (now, me) = (self.now(), self.shared.me().me);
-        let piece = self.gossip.begin(now, fastrand::u128(..), me, unix_ms, body)?;
+        let piece = self.gossip.begin(now, fastrand::u128(..), me, unix_ms(), body)?;
         Ok(self.pass_on(&piece, None))
     }
 
@@ -462,7 +462,7 @@ impl Driver {
 /// known, the owners of random keys: each member is as likely as its range is
 /// wide, wherever it is.
 async fn candidates(shared: &Shared) -> Vec<Peer> {
-    let look = |core: &crate::chord::Node| {
+    let look = |core: &crate::chord::Host| {
         (core.standing() == Standing::Member).then(|| (core.members(), core.params().space))
     };
     let Some(Some(((mut members, census), space))) = shared.look(look).await else {
@@ -479,7 +479,8 @@ async fn candidates(shared: &Shared) -> Vec<Peer> {
         members = owners;
     }
     fastrand::shuffle(&mut members);
-    members
+    // Links are between hosts.
+    others(shared.me().me, members).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! Before the node leaves, it takes everything back ([`withdraw`]).
 
 use std::pin::Pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +28,7 @@ use crate::wire::mesh::GossipBody;
 use crate::wire::{Request, Response};
 
 use super::access::{Access, unexpected};
+use super::clock::unix_ms;
 use super::mesh;
 use super::shared::Shared;
 use ledger::Ledger;
@@ -415,9 +416,4 @@ async fn sleep_until(at: Option<Instant>) {
 /// A tenth less to a tenth more.
 fn jittered(span: Duration) -> Duration {
     span.mul_f64(0.9 + 0.2 * fastrand::f64())
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

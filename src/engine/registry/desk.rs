@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::clock::{unix_ms, unix_s};
 use crate::engine::frames;
 use crate::peer::Peer;
 use crate::registry::list::{Change, Check, List, NotListed, State, Why};
@@ -421,12 +422,11 @@ impl Desk {
     }
 
     fn event(&mut self, level: Level, text: String) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         // What peers say of themselves may be in it.
         let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
         let text = text.chars().map(clean).collect();
-        if self.events.try_send(UiEvent { unix_ms, level, step: None, text }).is_err() {
+        let event = UiEvent { unix_ms: unix_ms(), level, step: None, text };
+        if self.events.try_send(event).is_err() {
             self.dropped = self.dropped.saturating_add(1);
             self.changed = true;
         }
@@ -502,11 +502,6 @@ fn describe(change: &Change, check: Duration) -> (Level, String) {
         Change::Gone { peer, why: Why::Left } => (Level::Info, format!("{peer} left")),
         Change::Gone { peer, why } => (Level::Warn, format!("{peer} was removed: {why}")),
     }
-}
-
-/// Seconds since the Unix epoch.
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

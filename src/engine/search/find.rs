@@ -79,6 +79,8 @@ struct Find {
     /// The dashboard shows it.
     shown: bool,
     seen: BTreeSet<FoundRow>,
+    /// By which of its positions each host is named.
+    hosts: BTreeMap<SocketAddr, Peer>,
     found: Found,
     /// Rows that only linked peers brought.
     linked_rows: usize,
@@ -214,6 +216,7 @@ impl Find {
             matcher: Pattern::new(pattern),
             shown,
             seen: BTreeSet::new(),
+            hosts: BTreeMap::new(),
             followers: watch::Sender::new(Arc::new(found.clone())),
             found,
             linked_rows: 0,
@@ -296,8 +299,10 @@ impl Find {
         self.ring_ended && self.asked.is_empty()
     }
 
-    /// Takes a row in; whether it is new.
-    fn take(&mut self, row: FoundRow) -> bool {
+    /// Takes a row in; whether it is new. A host speaks by several positions: what
+    /// it has counts once.
+    fn take(&mut self, mut row: FoundRow) -> bool {
+        row.node = *self.hosts.entry(row.node.address()).or_insert(row.node);
         let new = self.seen.insert(row.clone());
         if new {
             self.found.rows.push(row);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
+use crate::peer::Peer;
 use crate::wire::mesh::FoundRow;
 
 use super::super::shared::Shared;
@@ -30,15 +31,22 @@ pub(in crate::engine) fn check(pattern: &str) -> Result<(), String> {
 
 /// The first files in the order of names, from behind `after`, that match; at
 /// most `most`. Whether there may be more. The two files of a name that is
-/// both stored and shared are never parted.
+/// both stored and shared are never parted. `at`: only those of this position of
+/// the host; the first one has what is shared.
 pub(in crate::engine) async fn matching(
     shared: &Shared,
+    at: Option<Peer>,
     pattern: &Pattern,
     after: Option<&FileName>,
     most: usize,
 ) -> (Vec<FoundRow>, bool) {
-    let node = shared.me().me;
-    let offered = shared.shares.page(|name| pattern.matches(name), after, most + 1);
+    let first = shared.me().me;
+    let node = at.unwrap_or(first);
+    let offered = if node == first {
+        shared.shares.page(|name| pattern.matches(name), after, most + 1)
+    } else {
+        Vec::new()
+    };
     let mut rows: Vec<FoundRow> = offered
         .into_iter()
         .map(|file| FoundRow {
@@ -49,7 +57,7 @@ pub(in crate::engine) async fn matching(
             stored: false,
         })
         .collect();
-    let more = stored(shared, pattern, after, most, &mut rows).await;
+    let more = stored(shared, at, pattern, after, most, &mut rows).await;
     let cut = cut(&mut rows, most);
     (rows, more || cut)
 }
@@ -57,18 +65,27 @@ pub(in crate::engine) async fn matching(
 /// Adds the stored files that match; whether time ended before they did.
 async fn stored(
     shared: &Shared,
+    at: Option<Peer>,
     pattern: &Pattern,
     after: Option<&FileName>,
     most: usize,
     rows: &mut Vec<FoundRow>,
 ) -> bool {
-    let node = shared.me().me;
+    let node = at.unwrap_or_else(|| shared.me().me);
     let began = Instant::now();
     let mut last = after.cloned();
     let mut found = 0;
     loop {
         let behind = last.clone();
-        let page = shared.look(move |core| core.files_page(behind.as_ref(), PAGE)).await;
+        let page = shared
+            .look(move |core| match at {
+                None => core.files_page(behind.as_ref(), PAGE),
+                Some(at) => {
+                    let position = core.slot_of(at.index()).and_then(|slot| core.node(slot));
+                    position.map_or_else(Vec::new, |node| node.files_page(behind.as_ref(), PAGE))
+                }
+            })
+            .await;
         let page = page.unwrap_or_default();
         let Some(end) = page.last() else { return false };
         last = Some(end.record.name.clone());

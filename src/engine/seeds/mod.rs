@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -22,6 +22,7 @@ use crate::wire::handshake::Params;
 use crate::wire::registry::{Listed, News, Report};
 
 use super::access;
+use super::clock::unix_ms;
 use super::commands;
 use super::shared::{Input, Shared};
 use backoff::Backoff;
@@ -434,8 +435,7 @@ impl Seeking {
             return;
         }
         self.reported.push((now, peer));
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = unix_ms();
         for contact in self.contacts.values() {
             // A registry that is not there checks for itself when it is back.
             let _ = contact.reports.try_send(Report::Dead { peer, unix_ms });

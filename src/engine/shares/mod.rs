@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::id::Space;
 use crate::name::FileName;
-use crate::record::{ContentHash, Version};
+use crate::record::{ContentHash, CopyCount, Version};
 use crate::store::Stamp;
 use crate::transfer::manifest::Manifest;
 use crate::view::{FileRow, Outcome, Role};
@@ -244,6 +244,7 @@ impl Shares {
                 role: Role::Shared,
                 copies: u8::try_from(index.sources(&entry.name)).unwrap_or(u8::MAX),
                 wanted: 0,
+                count: CopyCount::Known,
             })
             .collect()
     }

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::view::{FileCount, TransferKind, TransferRow, TransferState};
 
 use super::cuts::Cutter;
+use super::data::DataError;
+use super::fetch;
 use meter::Meter;
 pub(super) use parts::HASHING;
 use turns::Turns;
@@ -106,6 +108,17 @@ struct Changing {
 pub(super) struct Transfer {
     entry: Arc<Entry>,
     all: Arc<All>,
+}
+
+/// A transfer for whoever shows its progress.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    /// How it stands.
+    pub(super) row: TransferRow,
+    /// What it is at: "hashing", "sending"…
+    pub(super) phase: String,
+    /// Bytes that were there when it was (re)started.
+    pub(super) there: u64,
 }
 
 /// The user wants a transfer no more.
@@ -292,11 +305,11 @@ impl Transfers {
     /// The rows for a snapshot, newest first; forgets what was shown long
     /// enough.
     pub(super) fn rows(&self) -> Vec<TransferRow> {
-        self.shown().into_iter().map(|(row, _)| row).collect()
+        self.shown().into_iter().map(|shown| shown.row).collect()
     }
 
-    /// The rows, and what each transfer is at: "hashing", "sending"…
-    pub(super) fn shown(&self) -> Vec<(TransferRow, String)> {
+    /// The rows, with what else there is to say of each transfer.
+    pub(super) fn shown(&self) -> Vec<Shown> {
         let now = Instant::now();
         let mut list = self.all.lock();
         let mut ended = 0;
@@ -314,7 +327,7 @@ impl Transfers {
             }
             let parts = parts.get(number).copied().unwrap_or_default();
             let row = entry.row(&mut changing, parts, now, self.started);
-            rows.push((row, changing.phase.clone()));
+            rows.push(Shown { row, phase: changing.phase.clone(), there: changing.base });
         }
         for number in old {
             list.entries.remove(&number);
@@ -404,6 +417,12 @@ impl Entry {
             TransferState::Running if self.is_held() => TransferState::Queued,
             state => state.clone(),
         };
+        let mut peers = changing.peers.clone();
+        // A single other side has all of it, also where bytes are not counted by
+        // who they belong to.
+        if let [(_, part @ 0)] = peers.as_mut_slice() {
+            *part = done.saturating_sub(changing.base);
+        }
         let waits = matches!(state, TransferState::Paused | TransferState::Queued);
         let millis = |at: Instant| at.saturating_duration_since(started).as_millis() as u64;
         TransferRow {
@@ -414,7 +433,7 @@ impl Entry {
             done,
             total: self.total.load(Ordering::Relaxed),
             rate: if waits { 0 } else { changing.rate },
-            peers: changing.peers.clone(),
+            peers,
             started_ms: millis(self.began),
             ended_ms: changing.ended.map(millis),
             files: changing.files,
@@ -453,6 +472,11 @@ impl Transfer {
         self.entry.total.store(total, Ordering::Relaxed);
         changing.base = here;
         changing.meter = Meter::new(self.entry.began.elapsed());
+    }
+
+    /// Bytes that were there when it was (re)started.
+    pub(super) fn there(&self) -> u64 {
+        self.entry.change().base
     }
 
     /// Whether bytes moved since it was (re)started, beyond those that were
@@ -587,6 +611,16 @@ impl Transfer {
         self.finish();
     }
 
+    /// Ends one that somebody else began and whose connection failed. Who hangs
+    /// up wants no more of it: that is no failure.
+    pub(super) fn broke(self, error: &DataError) {
+        if !error.is_hang_up() {
+            return self.end(Err(fetch::words(error)));
+        }
+        self.entry.change().state = TransferState::Cancelled;
+        self.finish();
+    }
+
     fn finish(&self) {
         {
             let mut changing = self.entry.change();
@@ -618,6 +652,8 @@ impl Drop for Transfer {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -634,6 +670,34 @@ mod tests {
         assert_eq!(rows[1].state, TransferState::Done);
         assert_eq!(rows[1].done, 10);
         assert!(matches!(rows[0].state, TransferState::Failed(_)));
+    }
+
+    #[test]
+    fn who_hangs_up_has_cancelled_and_who_is_silent_has_failed() {
+        let transfers = Transfers::new(Instant::now(), 2);
+        let ended_by = |kind: io::ErrorKind| {
+            transfers.open(TransferKind::Copy, "a", 10).broke(&DataError::Io(kind.into()));
+            transfers.rows()[0].state.clone()
+        };
+        assert_eq!(ended_by(io::ErrorKind::UnexpectedEof), TransferState::Cancelled);
+        assert_eq!(ended_by(io::ErrorKind::BrokenPipe), TransferState::Cancelled);
+        let silent = TransferState::Failed("does not answer".into());
+        assert_eq!(ended_by(io::ErrorKind::WouldBlock), silent);
+    }
+
+    #[test]
+    fn a_single_other_side_has_all_the_bytes_and_of_several_each_its_own() {
+        let transfers = Transfers::new(Instant::now(), 2);
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let served = transfers.open(TransferKind::Serve, "a", 10);
+        served.with_peer(at(1));
+        served.goes_on(10, 3);
+        served.advance(4);
+        assert_eq!(transfers.rows()[0].peers, [(at(1), 4)]);
+        let got = transfers.open(TransferKind::Download, "b", 10);
+        got.with_peer(at(1));
+        got.advance_with(at(2), 6);
+        assert_eq!(transfers.rows()[0].peers, [(at(1), 0), (at(2), 6)]);
     }
 
     #[test]

@@ -217,6 +217,21 @@ impl Crew {
     }
 }
 
+impl Counts {
+    /// What is said of a directory that its user stopped: how many of its files
+    /// are `done`, and that the same `word` goes on.
+    pub(super) fn halted(&self, done: &str, word: &str) -> String {
+        let Counts { moved, already, failed, total, .. } = *self;
+        let ended = moved + already;
+        let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        let total = total.max(ended + failed);
+        format!(
+            "{CANCELLED}: {ended} of {total} files are {done}{failures}; the same {word} goes on \
+             where it was"
+        )
+    }
+}
+
 /// The room that a file takes.
 const fn room(size: u64) -> usize {
     if size <= EAGER_BYTES { 1 } else { SMALL_FOR_ONE }
@@ -283,6 +298,17 @@ mod tests {
         // Those that went well are not listed one by one.
         assert_eq!(transfers.rows().len(), 2);
         assert!(matches!(row(2).map(|row| row.state), Some(TransferState::Failed(_))));
+    }
+
+    #[test]
+    fn a_directory_that_is_stopped_says_how_far_it_was() {
+        let counts = Counts { moved: 3, already: 4, failed: 1, total: 40, ..Counts::default() };
+        assert_eq!(
+            counts.halted("stored", "put"),
+            "cancelled: 7 of 40 files are stored, 1 failed; the same put goes on where it was"
+        );
+        let counted = Counts { moved: 3, ..Counts::default() };
+        assert!(counted.halted("here", "get").contains(": 3 of 3 files are here;"));
     }
 
     #[tokio::test]

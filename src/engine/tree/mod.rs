@@ -176,7 +176,7 @@ impl Tree<'_> {
         let rest = more || next.is_some();
         let (counts, failed) = crew.finish(rest).await;
         if whole.is_cancelled() {
-            return Err(CANCELLED.to_owned());
+            return Err(counts.halted("stored", "put"));
         }
         Ok(Outcome::StoredAll {
             name: source.base,
@@ -268,7 +268,7 @@ impl Tree<'_> {
         let rest = files.peek().is_some();
         let (counts, failed) = crew.finish(rest).await;
         if whole.is_cancelled() {
-            return Err(CANCELLED.to_owned());
+            return Err(counts.halted("here", "get"));
         }
         Ok(Outcome::FetchedAll {
             path: below.join(directory.to_path()),

@@ -5,9 +5,11 @@
 //! although some do not answer; those are named nevertheless.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 
+use crate::chord::placement::hosts;
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -106,8 +108,9 @@ pub(super) async fn below(
     directory: &FileName,
     heard: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Listing, String> {
-    let mut waiting = members_of(access).await?;
-    let mut known: BTreeSet<Peer> = waiting.iter().copied().collect();
+    // A host answers for all its positions.
+    let mut waiting = hosts(&members_of(access).await?);
+    let mut known: BTreeSet<SocketAddr> = waiting.iter().map(Peer::address).collect();
     let mut listing = Listing::default();
     let mut asked = JoinSet::new();
     loop {
@@ -129,7 +132,7 @@ pub(super) async fn below(
             Some(Ok((_, Ok(Some(said))))) => {
                 listing.members += 1;
                 for other in said.neighbours {
-                    if known.len() < MEMBERS_AT_MOST && known.insert(other) {
+                    if known.len() < MEMBERS_AT_MOST && known.insert(other.address()) {
                         waiting.push(other);
                     }
                 }
@@ -167,7 +170,7 @@ struct Said {
 /// `None`: whoever is there is not that member.
 async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Option<Said>, String> {
     let neighbours = match access.request(member.address(), Request::Info).await? {
-        Response::Info(node) if node.member && node.peer == member => {
+        Response::Info(node) if node.member && node.positions.contains(&member.index()) => {
             node.successors.into_iter().chain(node.predecessor).collect()
         }
         Response::Info(_) => return Ok(None),
@@ -185,7 +188,7 @@ async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Opti
         let last = rows.last().map(|row| row.name.clone());
         for row in rows {
             // It speaks for itself only.
-            if row.node == member && is_below(&row.name, directory) {
+            if row.node.address() == member.address() && is_below(&row.name, directory) {
                 let rows = files.entry(row.name.clone()).or_default();
                 if rows.len() < MAX_CONTENTS {
                     rows.push(row);

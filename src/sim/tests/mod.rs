@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::id::Id;
 use crate::name::FileName;
+use crate::peer::Peer;
 
 use super::*;
 
 mod faults;
 mod files;
+mod shown;
 mod worlds;
 
 fn setup(seed: u64, hosts: u32) -> Setup {

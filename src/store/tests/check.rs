@@ -25,7 +25,13 @@ fn reading_again_finds_the_pieces_that_the_disk_changed() {
         ControlFlow::Continue(())
     });
     assert_eq!((found.unwrap(), read), (Verified::Whole, record.size()));
-    assert_eq!(store.verify(&root, |_| ControlFlow::Break(())).unwrap(), Verified::Stopped);
+    let mut read = Vec::new();
+    let stopped = store.verify(&root, |bytes| {
+        read.push(bytes);
+        ControlFlow::Break(())
+    });
+    assert_eq!(stopped.unwrap(), Verified::Stopped);
+    assert!(matches!(read[..], [first] if first < record.size()), "{read:?}: it reads on");
     assert_eq!(verify(&store, &ContentHash([7; 32])), Verified::Gone);
 
     let bad = |bad: &[u32]| Verified::Damaged {
@@ -34,12 +40,35 @@ fn reading_again_finds_the_pieces_that_the_disk_changed() {
     };
     damage(dir.path(), &root, |content| content[1024 * 1024 + 5] ^= 0x10);
     assert_eq!(verify(&store, &root), bad(&[1]));
-    damage(dir.path(), &root, |content| content.truncate(1024 * 1024 + 7));
-    assert_eq!(verify(&store, &root), bad(&[1, 2]));
+    for left in [1024 * 1024 + 7, 1024 * 1024] {
+        damage(dir.path(), &root, |content| content.truncate(left));
+        assert_eq!(verify(&store, &root), bad(&[1, 2]), "cut to {left} bytes");
+    }
     std::fs::write(blob_path(dir.path(), &root), [bytes(3), vec![0]].concat()).unwrap();
     assert_eq!(verify(&store, &root), bad(&[2]), "too long");
     std::fs::write(blob_path(dir.path(), &root), bytes(3)).unwrap();
     assert_eq!(verify(&store, &root), Verified::Whole);
+    std::fs::remove_file(blob_path(dir.path(), &root)).unwrap();
+    assert_eq!(verify(&store, &root), Verified::Gone);
+}
+
+#[test]
+fn the_only_copy_is_kept_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    let record = put(&store, "a", 1, 3);
+    let root = record.version.root;
+    let mut damaged = bytes(3);
+    damaged[7] ^= 1;
+    damage(dir.path(), &root, |content| content.clone_from(&damaged));
+    let aside = store.set_aside(&root, true).unwrap();
+    assert_eq!(aside.records, [record]);
+    let kept = aside.kept.unwrap();
+    assert!(std::fs::read(&kept).unwrap() == damaged);
+    drop(store);
+    let (store, recovery) = open(dir.path());
+    assert!(kept.exists() && !store.holds(&root));
+    assert_eq!(recovery.records, []);
 }
 
 #[test]
@@ -66,15 +95,21 @@ fn of_a_damaged_content_only_the_damaged_piece_comes_again() {
     let root = one.version.root;
     let manifest = store.manifest(&root).unwrap().unwrap();
     damage(dir.path(), &root, |content| content[1024 * 1024] ^= 1);
+    let listed = store.contents(None, 9).unwrap();
+    assert_eq!(listed.len(), 2, "each content once");
+    assert_eq!(store.contents(Some(&listed[0]), 9).unwrap(), listed[1..]);
 
-    assert_eq!(store.set_aside(&root, false).unwrap().records, [one.clone(), two.clone()]);
+    let aside = store.set_aside(&root, false).unwrap();
+    assert_eq!((aside.records, aside.kept), (vec![one.clone(), two.clone()], None));
     assert!(!store.holds(&root));
     assert_eq!(store.records().unwrap().len(), 1);
     assert_eq!(store.set_aside(&root, false).unwrap().records, [], "once is enough");
     assert!(matches!(store.commit(&one), Err(StoreError::NoBlob(_))));
 
     let incoming = store.begin(manifest.clone()).unwrap();
-    assert_eq!(incoming.missing(), 1, "the others were looked at and are good");
+    let good: Vec<u32> = incoming.here().iter().map(|index| index.0).collect();
+    assert_eq!(good, [0, 2], "the others were looked at and are good");
+    assert_eq!(incoming.missing(), 1);
     let from = manifest.offset_of(PieceIndex(1)) as usize;
     let to = from + manifest.len_of(PieceIndex(1)) as usize;
     incoming.write(PieceIndex(1), &bytes(3)[from..to]).unwrap();

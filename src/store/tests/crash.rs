@@ -15,7 +15,7 @@ pub(super) enum Deed {
 }
 
 /// The records that should be there, and the next version's counter.
-type Model = BTreeMap<FileName, Record>;
+pub(super) type Model = BTreeMap<FileName, Record>;
 
 pub(super) fn record_of(deed: &Deed, counter: u64) -> Option<Record> {
     match deed {
@@ -25,7 +25,7 @@ pub(super) fn record_of(deed: &Deed, counter: u64) -> Option<Record> {
     }
 }
 
-fn after(model: &Model, deed: &Deed, counter: u64) -> Model {
+pub(super) fn after(model: &Model, deed: &Deed, counter: u64) -> Model {
     let mut model = model.clone();
     match (deed, record_of(deed, counter)) {
         (_, Some(record)) => drop(model.insert(record.name.clone(), record)),
@@ -50,7 +50,7 @@ pub(super) fn perform(store: &Store, deed: &Deed, counter: u64) -> Result<(), In
     Ok(())
 }
 
-fn model_of(store: &Store) -> Model {
+pub(super) fn model_of(store: &Store) -> Model {
     store.records().unwrap().into_iter().map(|record| (record.name.clone(), record)).collect()
 }
 
@@ -68,11 +68,11 @@ pub(super) enum Loss {
 /// Opens `dir` on a disk that dies at `call`, does the deeds until then, and
 /// opens it again. Whatever was acknowledged must be there; what was under way
 /// may be. Returns whether the fault was met.
-fn crash_and_reopen(dir: &Path, deeds: &[Deed], call: u64, loss: Loss) -> bool {
+fn crash_and_reopen(dir: &Path, deeds: &[Deed], bounds: Bounds, call: u64, loss: Loss) -> bool {
     let disk = FaultyDisk::with(call, Fault::Crash);
     let mut sure = Model::new();
     let mut maybe = Model::new();
-    if let Ok((store, recovery)) = Store::open_on(dir, Arc::new(disk.clone())) {
+    if let Ok((store, recovery)) = Store::open_with(dir, Arc::new(disk.clone()), bounds) {
         assert!(!recovery.rebuilt);
         let mut counter = 10;
         sure = model_of_recovery(&recovery);
@@ -130,10 +130,12 @@ fn deeds() -> Vec<Deed> {
 
 #[test]
 fn a_crash_at_any_disk_call_loses_nothing_that_was_acknowledged() {
-    for loss in [Loss::Process, Loss::Power, Loss::PowerAndCatalogue] {
+    let losses = [Loss::Process, Loss::Power, Loss::PowerAndCatalogue];
+    for (loss, bounds) in losses.into_iter().flat_map(|loss| JOURNALS.map(|bounds| (loss, bounds)))
+    {
         for call in 1.. {
             let dir = TempDir::new().unwrap();
-            if !crash_and_reopen(&dir.path().join("a/node"), &deeds(), call, loss) {
+            if !crash_and_reopen(&dir.path().join("a/node"), &deeds(), bounds, call, loss) {
                 break;
             }
         }
@@ -164,10 +166,16 @@ fn a_crash_while_the_catalogue_is_made_anew_repeats_the_making() {
 
 #[test]
 fn after_one_failed_call_the_store_goes_on() {
+    for bounds in JOURNALS {
+        one_call_fails(bounds);
+    }
+}
+
+fn one_call_fails(bounds: Bounds) {
     for call in 1.. {
         let dir = TempDir::new().unwrap();
         let disk = FaultyDisk::default();
-        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
         disk.arm(call, Fault::Once(std::io::ErrorKind::StorageFull));
         let mut model = Model::new();
         for (deed, counter) in deeds().iter().zip(1..) {
@@ -201,14 +209,15 @@ proptest! {
     #[test]
     fn random_lives_with_crashes_agree_with_a_map(
         lives in prop::collection::vec(
-            (prop::collection::vec(deed(), 0..12), 1u64..600, any::<bool>()), 1..5)
+            (prop::collection::vec(deed(), 0..12), 0..3usize, 1u64..600, any::<bool>()), 1..5)
     ) {
         let dir = TempDir::new().unwrap();
         let mut counter = 0;
         let mut model = Model::new();
-        for (deeds, call, power) in lives {
+        for (deeds, bounds, call, power) in lives {
             let disk = FaultyDisk::default();
-            let (store, recovery) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+            let opened = Store::open_with(dir.path(), Arc::new(disk.clone()), JOURNALS[bounds]);
+            let (store, recovery) = opened.unwrap();
             prop_assert_eq!(&model_of_recovery(&recovery), &model);
             assert_sound(dir.path(), &store);
             disk.arm(call, Fault::Crash);
@@ -235,7 +244,8 @@ proptest! {
 #[test]
 fn threads_that_share_contents_never_leave_a_record_without_its_bytes() {
     let dir = TempDir::new().unwrap();
-    let (store, _) = open(dir.path());
+    let disk = Arc::new(FaultyDisk::default());
+    let (store, _) = Store::open_with(dir.path(), disk, ASIDE).unwrap();
     std::thread::scope(|scope| {
         for who in 0..4u8 {
             let store = &store;

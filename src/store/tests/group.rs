@@ -6,21 +6,22 @@ use super::*;
 /// A group of changes as several threads would bring them: three files, one of
 /// which replaces another, a tombstone and a name to forget.
 fn group_of_changes(store: &Store) -> Result<Vec<Change>, IncomingError> {
-    let keep = |record: Record| {
+    let keep = |record: Record| -> Result<Change, StoreError> {
         let manifest = store.shared.contents.manifest(&record.version.root);
-        Change::Keep { record, manifest }
+        let loose = store.shared.blobs.loose_bytes(&record.version.root)?;
+        Ok(Change::Keep { record, manifest, loose })
     };
     for seed in [2, 4, 5] {
         take_in(store, &bytes(seed))?;
     }
     let forgotten = file("old", 1, &bytes(1));
     Ok(vec![
-        keep(file("new", 1, &bytes(2))),
-        keep(file("a", 2, &bytes(4))),
+        keep(file("new", 1, &bytes(2)))?,
+        keep(file("a", 2, &bytes(4)))?,
         Change::Forget { name: forgotten.name, version: forgotten.version },
-        keep(tombstone("gone", 3)),
-        keep(file("a", 3, &bytes(5))),
-        keep(file("stale", 1, &bytes(5))),
+        keep(tombstone("gone", 3))?,
+        keep(file("a", 3, &bytes(5)))?,
+        keep(file("stale", 1, &bytes(5)))?,
     ])
 }
 
@@ -65,7 +66,7 @@ fn copy_of(dir: &Path) -> TempDir {
 }
 
 #[test]
-fn a_group_that_a_crash_meets_at_any_disk_call_is_there_as_a_whole_or_not_at_all() {
+fn a_crash_at_any_disk_call_of_a_group_leaves_every_name_as_it_was_or_as_it_shall_be() {
     let (template, before, after) = around_the_group();
     for loss in [Loss::Process, Loss::Power, Loss::PowerAndCatalogue] {
         for call in 1.. {
@@ -74,8 +75,8 @@ fn a_group_that_a_crash_meets_at_any_disk_call_is_there_as_a_whole_or_not_at_all
             let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
             disk.arm(call, Fault::Crash);
             let done = group_of_changes(&store).is_ok_and(|changes| {
-                let Shared { catalogue, commits, .. } = &*store.shared;
-                let answers = commits.perform(&changes, catalogue);
+                let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+                let answers = commits.perform(&changes, catalogue, blobs);
                 assert_eq!(answers.len(), changes.len());
                 let done = answers.iter().filter(|answer| answer.is_ok()).count();
                 assert!(done == 0 || done == changes.len(), "call {call}: {answers:?}");
@@ -103,7 +104,18 @@ fn a_group_that_a_crash_meets_at_any_disk_call_is_there_as_a_whole_or_not_at_all
                     assert!(kept, "call {call}: {record:?} became {now:?}");
                 }
             } else {
-                assert!(found == after || !done && found == before, "call {call}: {found:?}");
+                // Each member of a group that was not acknowledged for itself.
+                let of = |records: &[Record], name: &FileName| {
+                    records.iter().find(|record| record.name == *name).cloned()
+                };
+                let names = before.iter().chain(&after).map(|record| &record.name);
+                for name in names {
+                    let (now, was, shall) = (of(&found, name), of(&before, name), of(&after, name));
+                    let between = file("a", 2, &bytes(4));
+                    let settled = now == shall || !done && (now == was || now == Some(between));
+                    assert!(settled, "call {call}: {name} became {now:?}");
+                }
+                assert!(found.len() <= before.len() + 1, "call {call}: {found:?}");
             }
             assert_sound(dir.path(), &store);
             if !failed {
@@ -122,13 +134,13 @@ fn a_failed_group_fails_for_all_who_keep_and_can_be_done_again() {
         let disk = FaultyDisk::default();
         let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
         let changes = group_of_changes(&store).unwrap();
-        let Shared { catalogue, commits, .. } = &*store.shared;
+        let Shared { blobs, catalogue, commits, .. } = &*store.shared;
         disk.arm(call, Fault::Once(std::io::ErrorKind::StorageFull));
-        let answers = commits.perform(&changes, catalogue);
+        let answers = commits.perform(&changes, catalogue, blobs);
         let failures: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
         assert!(failures.iter().all(|error| error.is_full()), "call {call}: {failures:?}");
         assert!([0, 5, 6].contains(&failures.len()), "call {call}: {failures:?}");
-        let again = commits.perform(&changes, catalogue);
+        let again = commits.perform(&changes, catalogue, blobs);
         assert!(again.iter().all(Result::is_ok), "call {call}: {again:?}");
         assert_eq!(store.records().unwrap(), after, "call {call}");
         drop(store);
@@ -148,7 +160,8 @@ fn what_threads_were_told_is_kept_survives_a_crash_in_the_middle_of_their_groups
     {
         let dir = TempDir::new().unwrap();
         let disk = FaultyDisk::default();
-        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        let bounds = [&JOURNALS[..], &[ASIDE]].concat()[call as usize % 4];
+        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
         disk.arm(call, Fault::Crash);
         let lives = std::thread::scope(|scope| {
             let threads = (0..4u8).map(|who| {
@@ -191,6 +204,8 @@ fn what_threads_were_told_is_kept_survives_a_crash_in_the_middle_of_their_groups
 #[ignore = "it prints how fast this disk is"]
 #[allow(clippy::print_stdout)]
 fn how_fast_small_files_are_kept() {
+    // Removed at the end: ext4 makes new files slowly where it just removed some.
+    let mut dirs = Vec::new();
     for threads in [16u64, 48, 4, 1] {
         let dir = TempDir::new_in(".").unwrap();
         let (store, _) = Store::open(dir.path()).unwrap();
@@ -210,5 +225,6 @@ fn how_fast_small_files_are_kept() {
         });
         let rate = (threads * each) as f64 / began.elapsed().as_secs_f64();
         println!("{threads} threads: {rate:.0} a second");
+        dirs.push(dir);
     }
 }

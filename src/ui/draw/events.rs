@@ -34,7 +34,9 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
         };
         parts.push(Span::styled(unseen, theme.accent));
     } else {
-        parts.push(Span::styled("UTC · following", theme.dim));
+        let simulated = scene.snapshot.simulation.is_some();
+        let following = if simulated { "simulated · following" } else { "UTC · following" };
+        parts.push(Span::styled(following, theme.dim));
     }
     Line::from(join(parts, Span::styled(" · ", theme.dim)))
 }
@@ -112,9 +114,10 @@ fn event_line(scene: Scene, width: u16, event: &UiEvent) -> Line<'static> {
         Level::Warn => theme.warn,
         Level::Error => theme.bad,
     };
-    let clock = text::clock(event.unix_ms);
+    let simulated = scene.snapshot.simulation.is_some();
+    let clock = if simulated { text::stopwatch(event.unix_ms) } else { text::clock(event.unix_ms) };
     // The seconds and the glyph go before the sentence does.
-    let clock = if width < NARROW { &clock[..5] } else { clock.as_str() };
+    let clock = if width < NARROW && !simulated { &clock[..5] } else { clock.as_str() };
     let mut spans = vec![
         Span::raw(" "),
         Span::styled(clock.to_owned(), theme.dim),

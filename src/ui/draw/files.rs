@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
 use crate::ui::state::{Panel, TableState};
-use crate::view::{CopyHealth, FileRow, Role};
+use crate::view::{CopyHealth, FileRow, Role, Unwell};
 
 /// Cells of a bar of copies, at most.
 const BAR: u8 = 5;
@@ -47,13 +47,11 @@ pub(super) fn draw(
     let (theme, snapshot) = (scene.theme(), scene.snapshot);
     let files = &snapshot.files;
     if files.is_empty() {
-        put_empty(
-            scene,
-            buf,
-            area,
-            "No files here yet",
-            "put PATH stores one on the ring, share PATH offers one from here",
-        );
+        let next = match scene.snapshot.simulation {
+            None => "put PATH stores one on the ring, share PATH offers one from here",
+            Some(_) => "put NAME stores a made-up one on the simulated ring",
+        };
+        put_empty(scene, buf, area, "No files here yet", next);
         return None;
     }
     let ids = (text::width(&snapshot.space.show(snapshot.space.last())) as u16).min(16);
@@ -109,7 +107,8 @@ fn sources(scene: Scene, file: &FileRow, room: u16) -> Line<'static> {
 fn style(scene: Scene, health: CopyHealth) -> Style {
     match health {
         CopyHealth::Ok => scene.theme().good,
-        CopyHealth::Repairing => scene.theme().warn,
+        CopyHealth::Repairing | CopyHealth::NeedsRoom => scene.theme().warn,
+        CopyHealth::Counting => scene.theme().dim,
         CopyHealth::AtRisk => scene.theme().bad,
     }
 }
@@ -117,8 +116,12 @@ fn style(scene: Scene, health: CopyHealth) -> Style {
 /// `2 repairing · 1 at risk`, then the worse of both alone; nothing when every
 /// file is well.
 pub(super) fn unwell(scene: Scene) -> Vec<(String, Style)> {
-    let (repairing, at_risk) = scene.snapshot.unwell();
-    let words = [(repairing, CopyHealth::Repairing), (at_risk, CopyHealth::AtRisk)];
+    let Unwell { repairing, needs_room, at_risk } = scene.snapshot.unwell();
+    let words = [
+        (repairing, CopyHealth::Repairing),
+        (needs_room, CopyHealth::NeedsRoom),
+        (at_risk, CopyHealth::AtRisk),
+    ];
     let said: Vec<(String, Style)> = words
         .into_iter()
         .filter(|(files, _)| *files > 0)

@@ -94,7 +94,7 @@ fn draw_help(scene: Scene, buf: &mut Buffer, room: Rect, filter: &str, scroll: u
 
 fn keys(scene: Scene, needle: &str, width: usize) -> Vec<Line<'static>> {
     let theme = scene.theme();
-    let lines: Vec<Line> = action::list(scene.app.lab)
+    let lines: Vec<Line> = action::list(scene.app)
         .iter()
         .filter(|(key, what)| format!("{key} {what}").to_lowercase().contains(needle))
         .map(|(key, what)| entry(scene, key, what, 17, width))

@@ -222,7 +222,9 @@ fn draw_registries(
 
 /// What to do when there is nobody.
 fn nobody(scene: Scene) -> &'static str {
-    if scene.snapshot.living() > 1 {
+    if scene.snapshot.simulation.is_some() {
+        "simulated nodes have the ring only"
+    } else if scene.snapshot.living() > 1 {
         "connect PEER links one; random ones come with the ring"
     } else {
         "connect PEER links one; scan looks for some"

@@ -164,7 +164,9 @@ impl<'a> Diagram<'a> {
             let (what, next) = neighbours::nobody(snapshot.standing, self.scene.app.lab);
             add(what, theme.text);
             add(next, theme.dim);
-        } else {
+        }
+        let watched = snapshot.simulation.is_some() && !self.nodes.is_empty();
+        if watched || (!self.nodes.is_empty() && snapshot.standing == Standing::Member) {
             add(&status::node_count(snapshot), theme.text);
             if snapshot.gone() > 0 {
                 add(&format!("{} {} gone", self.scene.glyphs().dead, snapshot.gone()), theme.bad);
@@ -247,7 +249,12 @@ impl<'a> Diagram<'a> {
         single.sort_by_key(|(_, liveness)| *liveness as u8);
         for (peer, liveness) in single {
             let Some(cell) = self.circle.cell(self.on_rim(peer)) else { continue };
-            set(buf, cell, glyphs.liveness(liveness), theme.liveness(liveness));
+            if snapshot.positions.contains(&peer) {
+                // Another place of this node.
+                set(buf, cell, glyphs.me, theme.accent);
+            } else {
+                set(buf, cell, glyphs.liveness(liveness), theme.liveness(liveness));
+            }
             self.taken.push(Rect::new(cell.x, cell.y, 1, 1));
         }
         if let Some(cell) = self.circle.cell(self.on_rim(snapshot.me)) {
@@ -327,7 +334,7 @@ impl<'a> Diagram<'a> {
             let id = space.show(peer.id(space));
             let id = text::middle(&id, 8).into_owned();
             let address = text::short_address(peer, &snapshot.me);
-            let is_me = *peer == snapshot.me;
+            let is_me = snapshot.positions.contains(peer);
             let chosen = matches!(self.selected, Some(Selected::Node(p)) if p == *peer);
             let style = match (is_me || chosen, self.on_path(*peer)) {
                 (true, _) => theme.focus,

@@ -1,12 +1,14 @@
 //! The first row: who this is, on which ring, and how it fares.
 
+use std::time::Duration;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Scene, files, put, put_right, text};
-use crate::view::{Census, Health, Snapshot, Standing};
+use crate::view::{Census, Health, SimulationRow, Snapshot, Standing};
 
 /// One thing that the row says, in forms of falling length; the last to go is
 /// the one with the lowest rank.
@@ -93,7 +95,9 @@ pub(super) fn health_words(health: &Health) -> Vec<String> {
 /// The light: its glyph, one word and its style.
 pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
     let (theme, glyphs, health) = (scene.theme(), scene.glyphs(), &scene.snapshot.health);
-    if scene.snapshot.standing == Standing::Down {
+    // A simulation knows how the ring fares without this node.
+    let watched = scene.snapshot.simulation.is_some();
+    if scene.snapshot.standing == Standing::Down && !watched {
         (glyphs.dead, "down", theme.bad)
     } else if !health.is_good() {
         (glyphs.alert, "repairing", theme.warn)
@@ -133,8 +137,17 @@ fn segments(scene: Scene) -> Vec<Segment> {
         ],
     );
     let short = format!(":{}", snapshot.me.address().port());
-    add(1, false, vec![(snapshot.me.to_string(), theme.text), (short, theme.text)]);
-    if app.nodes.len() > 1 || app.lab {
+    let simulation = snapshot.simulation.as_ref();
+    // Of a simulated node the address is of little interest.
+    let rank = if simulation.is_some() { 9 } else { 1 };
+    add(rank, false, vec![(snapshot.me.to_string(), theme.text), (short, theme.text)]);
+    if snapshot.positions.len() > 1 {
+        let n = snapshot.positions.len().to_string();
+        add(4, false, vec![(format!("{n} places"), theme.text)]);
+    }
+    if let Some(simulation) = simulation {
+        simulated(scene, simulation, &mut add);
+    } else if app.nodes.len() > 1 || app.lab {
         let n = format!("{}/{}", app.shown + 1, app.nodes.len());
         add(4, false, vec![(format!("node {n}"), theme.accent), (n, theme.accent)]);
     }
@@ -159,8 +172,9 @@ fn segments(scene: Scene) -> Vec<Segment> {
     };
     let rank = if snapshot.standing == Standing::Member { 12 } else { 5 };
     add(rank, false, vec![(word.to_owned(), style)]);
-    add(10, false, vec![(format!("ring {}", text::end(&snapshot.ring, 24)), theme.dim)]);
-    let open = if snapshot.secret { "secret" } else { "open" };
+    if simulation.is_none() {
+        add(10, false, vec![(format!("ring {}", text::end(&snapshot.ring, 24)), theme.dim)]);
+    }
     add(
         13,
         false,
@@ -169,18 +183,23 @@ fn segments(scene: Scene) -> Vec<Segment> {
             (format!("m {}", snapshot.space.bits()), theme.dim),
         ],
     );
-    add(11, false, vec![(open.to_owned(), theme.dim)]);
+    if simulation.is_none() {
+        let open = if snapshot.secret { "secret" } else { "open" };
+        add(11, false, vec![(open.to_owned(), theme.dim)]);
+    }
     for (on, word) in [(app.explain, "explain"), (app.mouse, "mouse")] {
         if on {
             add(14, false, vec![(word.to_owned(), theme.dim)]);
         }
     }
-    let mut count = vec![(nodes_and_gone(snapshot), theme.text)];
-    if snapshot.gone() > 0 {
-        count[0].1 = theme.warn;
-        count.push((node_count(snapshot), theme.text));
+    if simulation.is_none() {
+        let mut count = vec![(nodes_and_gone(snapshot), theme.text)];
+        if snapshot.gone() > 0 {
+            count[0].1 = theme.warn;
+            count.push((node_count(snapshot), theme.text));
+        }
+        add(3, false, count);
     }
-    add(3, false, count);
     // Not counted one by one: there may be very many.
     let shared = snapshot.sharing.files;
     let kept = (snapshot.files.len() as u64).saturating_sub(u64::from(shared));
@@ -220,6 +239,79 @@ fn segments(scene: Scene) -> Vec<Segment> {
         add(9, true, vec![(long, theme.text), (short, theme.text)]);
     }
     all
+}
+
+/// What a simulation says instead of a ring's name and how open it is: its time
+/// first, because that is what its user governs.
+fn simulated(
+    scene: Scene,
+    simulation: &SimulationRow,
+    add: &mut impl FnMut(u8, bool, Vec<(String, Style)>),
+) {
+    let theme = scene.theme();
+    let clock = sim_clock(simulation.now, !simulation.running);
+    add(1, false, vec![(format!("time {clock}"), theme.title), (clock, theme.title)]);
+    let speed = simulation.speed.show();
+    let mut forms = Vec::new();
+    if simulation.running {
+        // What the machine can do may be less than what was asked for.
+        let asked = simulation.speed.simulated(Duration::from_secs(1));
+        let lags = |pace: &f64| asked.is_none_or(|asked| *pace < 0.8 * asked.as_secs_f64());
+        if let Some(pace) = simulation.pace.filter(lags) {
+            forms.push((format!("{speed}, runs ×{}", round(pace)), theme.accent));
+        }
+        forms.push((speed, theme.accent));
+    } else {
+        forms.push((format!(" PAUSED {speed} "), theme.chip));
+        forms.push((" PAUSED ".to_owned(), theme.chip));
+    }
+    add(2, false, forms);
+    if simulation.parts > 1 {
+        let parts = simulation.parts;
+        let chip = |text: String| (text, theme.chip);
+        add(3, false, vec![chip(format!(" CUT IN {parts} "))]);
+    }
+    let hosts = text::count(u64::from(simulation.hosts), "host");
+    let mut forms = vec![(hosts, theme.text)];
+    if simulation.down > 0 {
+        let down = format!("{} · {} down", forms[0].0, simulation.down);
+        forms.insert(0, (down, theme.warn));
+    }
+    add(4, false, forms);
+    add(
+        5,
+        false,
+        vec![
+            (text::count(simulation.events, "event"), theme.text),
+            (format!("{} ev", text::short_size(simulation.events)), theme.text),
+        ],
+    );
+    add(
+        6,
+        false,
+        vec![
+            (format!("seed {}", simulation.seed), theme.dim),
+            (format!("s{}", simulation.seed), theme.dim),
+        ],
+    );
+    add(15, false, vec![(text::end(&simulation.title, 20).into_owned(), theme.dim)]);
+}
+
+/// `0:12.4`, `3:05:00.1`; to a millisecond where it stands still, because one
+/// event may take less.
+fn sim_clock(now: Duration, stands: bool) -> String {
+    let (seconds, millis) = (now.as_secs(), now.subsec_millis());
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let part = if stands { format!("{millis:03}") } else { (millis / 100).to_string() };
+    match hours {
+        0 => format!("{minutes}:{rest:02}.{part}"),
+        _ => format!("{hours}:{minutes:02}:{rest:02}.{part}"),
+    }
+}
+
+/// Two digits that count.
+fn round(pace: f64) -> String {
+    if pace >= 10.0 { format!("{pace:.0}") } else { format!("{pace:.1}") }
 }
 
 /// Cells of the whole row: two between segments, one at each end.

@@ -15,7 +15,7 @@ use crate::ui::fixture;
 use crate::ui::results::{Listed, Results};
 use crate::ui::state::{App, Completion, Confirmed, Focus, Frozen, Message, Overlay, Panel, Trail};
 use crate::ui::theme::{Glyphs, Theme};
-use crate::view::{Level, Liveness, Standing, Step, TransferState};
+use crate::view::{Level, Liveness, Speed, Standing, Step, TransferState};
 
 /// The sizes of the four layouts, and that of a pane among many.
 const SIZES: [(u16, u16); 5] = [(160, 45), (100, 30), (80, 24), (50, 12), (20, 4)];
@@ -281,9 +281,23 @@ fn frozen_with_a_fault_in_a_lab() {
 }
 
 #[test]
+fn a_simulation() {
+    assert_pictures("simulation", fixture::simulated());
+    let mut running = in_panel(fixture::simulated(), Panel::Ring);
+    let mut snapshot = (*running.nodes[0].snapshot).clone();
+    if let Some(simulation) = &mut snapshot.simulation {
+        (simulation.running, simulation.parts, simulation.down) = (true, 1, 0);
+        (simulation.speed, simulation.pace) = (Speed::MOST, Some(731.4));
+    }
+    running.nodes[0].snapshot = Arc::new(snapshot);
+    assert_pictures("simulation-keys", running);
+    assert_pictures("simulation-help", with_overlay(fixture::simulated(), help()));
+}
+
+#[test]
 fn ascii_means_ascii() {
-    let apps: [fn() -> App; 5] =
-        [fixture::alone, fixture::eight, fixture::sixty, fixture::huge, || {
+    let apps: [fn() -> App; 6] =
+        [fixture::alone, fixture::eight, fixture::sixty, fixture::huge, fixture::simulated, || {
             with_overlay(completing(fixture::eight()), help())
         }];
     for make in apps {

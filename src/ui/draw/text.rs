@@ -123,6 +123,12 @@ pub(in crate::ui) fn clock(unix_ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
+/// `0:12.413`, `75:03.001`: minutes of simulated time, as exact as single events
+/// need it.
+pub(in crate::ui) fn stopwatch(millis: u64) -> String {
+    format!("{}:{:02}.{:03}", millis / 60_000, millis / 1_000 % 60, millis % 1_000)
+}
+
 /// `1 node`, `8 nodes`.
 pub(in crate::ui) fn count(n: u64, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }

@@ -21,6 +21,7 @@ use super::state::{App, Confirmed, Focus, Overlay, Panel, Trail};
 mod panels;
 mod prompt;
 mod results;
+mod simulation;
 
 fn app() -> App {
     of(fixture::member())

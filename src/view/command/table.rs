@@ -135,6 +135,16 @@ const fn repeated(name: &'static str, kind: Kind, help: &'static str) -> Argumen
     Argument { name, kind, optional: false, repeated: true, help }
 }
 
+/// Of those that fetch: where the file goes, and whether it is offered onward.
+const FETCHED: &[Flag] = &[
+    Flag {
+        name: "--to",
+        value: Some(("PATH", Kind::LocalPath)),
+        help: "a file or directory to save it to",
+    },
+    Flag { name: "--no-reshare", value: None, help: "do not offer it to others afterwards" },
+];
+
 const PEER_HELP: &str = "an address, :port, a bare port, or the start of a node's id";
 
 /// The commands, in the order in which the help lists them.
@@ -193,18 +203,7 @@ pub const TABLE: &[Spec] = &[
             Kind::Content,
             "a file on the ring or shared by somebody; NAME@HASH chooses between contents",
         )],
-        flags: &[
-            Flag {
-                name: "--to",
-                value: Some(("PATH", Kind::LocalPath)),
-                help: "a file or directory to save it to",
-            },
-            Flag {
-                name: "--no-reshare",
-                value: None,
-                help: "do not offer it to others afterwards",
-            },
-        ],
+        flags: FETCHED,
         summary: "fetch a file from all who have it",
         details: "Downloads from all holders and sharers side by side, and goes on without those that \
                   die. Every piece is verified; the file appears under its name only when it is \
@@ -288,18 +287,7 @@ pub const TABLE: &[Spec] = &[
             argument("NAME", Kind::Content, "a file that the peer has"),
             argument("PEER", Kind::Peer, PEER_HELP),
         ],
-        flags: &[
-            Flag {
-                name: "--to",
-                value: Some(("PATH", Kind::LocalPath)),
-                help: "a file or directory to save it to",
-            },
-            Flag {
-                name: "--no-reshare",
-                value: None,
-                help: "do not offer it to others afterwards",
-            },
-        ],
+        flags: FETCHED,
         summary: "fetch a file from exactly one peer",
         details: "Takes the bytes from this peer and nobody else, whether it stores the file for the \
                   ring or shares it. Example: request SkyShip.jpg 5003",

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use crate::record::PassedOver;
 
 mod files;
 mod format;
@@ -42,17 +43,19 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             "left the ring; {} handed over, {kept} kept on this disk only",
             format::files(*handed)
         )],
-        Outcome::Stored { name, key, size, holders, wanted, already, space, .. } => {
+        Outcome::Stored { name, key, size, holders, wanted, already, passed, space, .. } => {
             let word = if *already { "already stored" } else { "stored" };
-            vec![format!(
+            let mut lines = vec![format!(
                 "{name} {word}: {}, key {}, {}/{wanted} copies on {}",
                 bytes(*size),
                 space.show(*key),
                 holders.len(),
                 format::peers(*space, holders),
-            )]
+            )];
+            lines.extend(passed_over(passed));
+            lines
         }
-        Outcome::Fetched { name, size, path, sources, millis } => {
+        Outcome::Fetched { name, size, there, path, sources, millis } => {
             let sources: Vec<_> = sources
                 .iter()
                 .map(|(peer, part)| match sources.len() {
@@ -60,12 +63,17 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
                     _ => format!("{peer} ({})", bytes(*part)),
                 })
                 .collect();
+            // Nothing came from anybody when it is empty or was there already.
             let from = match sources.as_slice() {
-                [] => "this node".to_owned(),
-                some => some.join(", "),
+                [] => String::new(),
+                some => format!(" from {}", some.join(", ")),
+            };
+            let there = match there {
+                0 => String::new(),
+                some => format!(" ({} were there)", bytes(*some)),
             };
             vec![format!(
-                "{name} fetched: {} in {} from {from}, saved to {}",
+                "{name} fetched: {}{there} in {}{from}, saved to {}",
                 bytes(*size),
                 duration(Duration::from_millis(*millis)),
                 clean(&path.to_string_lossy()),
@@ -128,6 +136,25 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     }
 }
 
+/// Who should hold a file and has no room for it, in one line.
+fn passed_over(passed: &[PassedOver]) -> Option<String> {
+    let said = passed.iter().map(|PassedOver { full, stand_in }| match stand_in {
+        Some(peer) => format!("{full} has no room for it: {peer} holds the copy instead"),
+        None => {
+            format!("{full} has no room for it, and no other node is there to hold the copy")
+        }
+    });
+    let said: Vec<String> = said.collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// What is said when a transfer goes on with `there` of its bytes, which an
+/// earlier attempt left.
+pub fn goes_on(name: &str, there: u64, total: u64) -> String {
+    let share = u128::from(there) * 100 / u128::from(total.max(1));
+    format!("{} goes on at {share} %, {} were there", clean(name), bytes(there))
+}
+
 #[cfg(test)]
 mod tests {
     use unicode_width::UnicodeWidthStr;
@@ -136,7 +163,7 @@ mod tests {
     use crate::id::{Id, Space};
     use crate::name::FileName;
     use crate::peer::Peer;
-    use crate::record::{ContentHash, Version};
+    use crate::record::{ContentHash, CopyCount, PassedOver, Version};
     use crate::view::{FileRow, Health, Hop, Role};
 
     fn peer(port: u16) -> Peer {
@@ -154,7 +181,16 @@ mod tests {
     fn row(text: &str, size: u64) -> FileRow {
         let name = name(text);
         let key = name.key(Space::default());
-        FileRow { name, key, size, version: version(), role: Role::Owner, copies: 2, wanted: 3 }
+        FileRow {
+            name,
+            key,
+            size,
+            version: version(),
+            role: Role::Owner,
+            copies: 2,
+            wanted: 3,
+            count: CopyCount::Known,
+        }
     }
 
     #[test]
@@ -167,12 +203,29 @@ mod tests {
             holders: vec![peer(2000), peer(2002), peer(2001)],
             wanted: 3,
             already: false,
+            passed: Vec::new(),
             space: Space::default(),
         };
         assert_eq!(
             lines(&stored),
             ["SkyShip.jpg stored: 85.0 kB, key 189, 3/3 copies on 466 127.0.0.1:2000, \
               495 127.0.0.1:2002, 48 127.0.0.1:2001"]
+        );
+    }
+
+    #[test]
+    fn a_put_tells_in_one_line_who_has_no_room_and_who_holds_the_copy_instead() {
+        let passed = |full, stand_in: Option<u16>| PassedOver {
+            full: peer(full),
+            stand_in: stand_in.map(peer),
+        };
+        assert_eq!(passed_over(&[]), None);
+        assert_eq!(
+            passed_over(&[passed(2000, Some(2003)), passed(2002, None)]).as_deref(),
+            Some(
+                "127.0.0.1:2000 has no room for it: 127.0.0.1:2003 holds the copy instead; \
+                 127.0.0.1:2002 has no room for it, and no other node is there to hold the copy"
+            )
         );
     }
 
@@ -204,12 +257,17 @@ mod tests {
 
     #[test]
     fn the_copies_of_a_file_say_how_safe_it_is() {
-        let health = |copies, wanted| {
-            let file = FileRow { copies, wanted, ..row("a", 7) };
+        let counted = |copies, wanted, count| {
+            let file = FileRow { copies, wanted, count, ..row("a", 7) };
             let outcome = Outcome::Files { files: vec![file], space: Space::default() };
             let cells: Vec<_> = lines(&outcome)[1].split("  ").map(str::to_owned).collect();
             cells.iter().rev().nth(1).cloned()
         };
+        let health = |copies, wanted| counted(copies, wanted, CopyCount::Known);
+        let cell = counted(1, 3, CopyCount::Counting);
+        assert_eq!(cell.as_deref(), Some("1/3 counting"));
+        assert_eq!(counted(2, 3, CopyCount::NoRoom).as_deref(), Some("2/3 needs room"));
+        assert_eq!(counted(1, 3, CopyCount::NoRoom).as_deref(), Some("1/3 at risk"));
         assert_eq!(health(3, 3).as_deref(), Some("3/3 ok"));
         assert_eq!(health(4, 3).as_deref(), Some("4/3 ok"));
         assert_eq!(health(2, 3).as_deref(), Some("2/3 repairing"));
@@ -271,6 +329,7 @@ mod tests {
         let outcome = |sources| Outcome::Fetched {
             name: name("a.iso"),
             size: 2_000_000,
+            there: 0,
             path: "peer_2000_downloads/a.iso".into(),
             sources,
             millis: 1_250,
@@ -283,5 +342,27 @@ mod tests {
         );
         let both = lines(&outcome(vec![(peer(2001), 500_000), (peer(2002), 1_500_000)]));
         assert!(both[0].contains("127.0.0.1:2001 (500.0 kB), 127.0.0.1:2002 (1.5 MB)"));
+        let Outcome::Fetched { name, path, millis, .. } = outcome(Vec::new()) else {
+            unreachable!("it is one")
+        };
+        let (empty, sources) = (0, Vec::new());
+        let empty = Outcome::Fetched { name, size: empty, there: 0, path, sources, millis };
+        assert!(lines(&empty)[0].starts_with("a.iso fetched: 0 B in 1.2 s, saved to"));
+    }
+
+    #[test]
+    fn a_get_that_went_on_says_how_much_was_there() {
+        let resumed = Outcome::Fetched {
+            name: name("a.iso"),
+            size: 2_000_000,
+            there: 860_000,
+            path: "a.iso".into(),
+            sources: vec![(peer(2001), 1_140_000)],
+            millis: 1_250,
+        };
+        let said = &lines(&resumed)[0];
+        assert!(said.contains(": 2.0 MB (860.0 kB were there) in 1.2 s from 127"), "{said}");
+        let text = goes_on("a.iso", 860_000, 2_000_000);
+        assert_eq!(text, "a.iso goes on at 43 %, 860.0 kB were there");
     }
 }

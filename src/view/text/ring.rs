@@ -1,5 +1,7 @@
 //! Identity, neighbours, members, lookups.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::id::Space;
@@ -17,6 +19,11 @@ pub(super) fn info_lines(info: &Info) -> Vec<String> {
         format!("ring         {}, {space} places, {}", clean(&info.ring), copies(info.replicas)),
         format!("predecessor  {predecessor}"),
     ];
+    let mut title = "places";
+    for peer in info.positions.iter().filter(|_| info.positions.len() > 1) {
+        lines.push(format!("{title:<11}  {}", show(space, peer)));
+        title = "";
+    }
     let mut title = "successors";
     for peer in &info.successors {
         lines.push(format!("{title:<11}  {}", show(space, peer)));
@@ -52,9 +59,15 @@ pub(super) fn ring_lines(members: &[Peer], health: Health, space: Space) -> Vec<
         Some(margin) => format!(", at least {margin} live in every list"),
         None => String::new(),
     };
+    let hosts: BTreeSet<SocketAddr> = members.iter().map(Peer::address).collect();
+    let who = if hosts.len() == members.len() {
+        count(members.len(), "member", "members")
+    } else {
+        let places = count(members.len(), "place", "places");
+        format!("{places} of {}", count(hosts.len(), "host", "hosts"))
+    };
     lines.push(format!(
-        "{}; one ring: {}, ordered: {}, lists valid: {}{margin}",
-        count(members.len(), "member", "members"),
+        "{who}; one ring: {}, ordered: {}, lists valid: {}{margin}",
         yes(health.one_ring),
         yes(health.ordered),
         yes(health.lists_valid),

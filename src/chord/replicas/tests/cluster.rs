@@ -34,6 +34,8 @@ pub(super) struct TestNode {
     /// Whether its disk has no room for files.
     pub(super) no_room: bool,
     disk: BTreeMap<FileName, Record>,
+    /// Contents that came over a chain and that no record names yet.
+    unclaimed: BTreeSet<ContentHash>,
     /// Its commands; they die with it.
     commands: Vec<Ticket>,
 }
@@ -126,6 +128,7 @@ impl Cluster {
             full: false,
             no_room: false,
             disk: BTreeMap::new(),
+            unclaimed: BTreeSet::new(),
             commands: Vec::new(),
         };
         self.nodes.insert(peer, node);
@@ -178,6 +181,7 @@ impl Cluster {
             }
         }
         self.node(peer).disk.clear();
+        self.node(peer).unclaimed.clear();
     }
 
     /// The crashed node starts again with its disk.
@@ -190,6 +194,14 @@ impl Cluster {
         node.replicas.start(records);
         self.collect(peer);
         self.look(peer);
+    }
+
+    /// The node starts again before anybody has noticed that it was away.
+    pub(super) fn kill_and_revive(&mut self, peer: Peer) {
+        let promised = self.promised.clone();
+        self.kill(peer);
+        self.revive(peer);
+        self.promised = promised;
     }
 
     pub(super) fn begin_leave(&mut self, peer: Peer) {
@@ -270,9 +282,18 @@ impl Cluster {
         for node in self.nodes.values_mut() {
             node.full = false;
             node.no_room = false;
+            // Their time is over.
+            node.unclaimed.clear();
         }
         self.notice();
         self.collect_all();
+        self.run();
+        // So is that of puts that wait for them.
+        for ticket in self.waiting() {
+            self.everywhere(|replicas, ring, asks, out| {
+                replicas.place_late(ring, ticket, asks, out);
+            });
+        }
         self.rounds(rounds);
         self.assert_in_place();
         let wanted = self.members().len().min(usize::from(self.replicas));
@@ -382,21 +403,29 @@ impl Cluster {
 
     /// The time of all waiting commands is over.
     pub(super) fn fire_copies(&mut self) {
-        let tickets: Vec<Ticket> = self
-            .armed
-            .iter()
-            .filter_map(|timer| match timer {
-                Timer::Copies(ticket) => Some(*ticket),
-                _ => None,
-            })
-            .collect();
-        for ticket in tickets {
+        for ticket in self.waiting() {
             self.armed.remove(&Timer::Copies(ticket));
-            for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
-                self.with(peer, |replicas, ring, asks, out| {
-                    replicas.copies_late(ring, ticket, asks, out);
-                });
-            }
+            self.everywhere(|replicas, ring, asks, out| {
+                replicas.copies_late(ring, ticket, asks, out);
+            });
+        }
+    }
+
+    /// Commands that wait for copies.
+    fn waiting(&self) -> Vec<Ticket> {
+        let tickets = self.armed.iter().filter_map(|timer| match timer {
+            Timer::Copies(ticket) => Some(*ticket),
+            _ => None,
+        });
+        tickets.collect()
+    }
+
+    fn everywhere(
+        &mut self,
+        call: impl Fn(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects),
+    ) {
+        for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.with(peer, &call);
         }
     }
 
@@ -418,7 +447,27 @@ impl Cluster {
 
     pub(super) fn begin_put(&mut self, at: Peer, file: &str, byte: u8, overwrite: bool) -> Ticket {
         let (name, root) = (name(file), content(byte));
-        self.command(at, Command::Commit { name, root, size: 100, overwrite })
+        let elsewhere = if self.nodes[&at].no_room { self.chain(at, root) } else { Vec::new() };
+        self.command(at, Command::Commit { name, root, size: 100, overwrite, elsewhere })
+    }
+
+    /// A command, until nothing more happens.
+    pub(super) fn commit(&mut self, at: Peer, commit: Command) -> Option<Reply> {
+        let ticket = self.command(at, commit);
+        self.run();
+        self.reply(ticket)
+    }
+
+    /// The bytes for which a node has no room go to the next ones that have; to
+    /// which.
+    pub(super) fn chain(&mut self, at: Peer, root: ContentHash) -> Vec<Peer> {
+        let next = self.nodes[&at].successors.iter();
+        let with_room = next.filter(|peer| self.nodes[peer].alive && !self.nodes[peer].no_room);
+        let chain: Vec<Peer> = with_room.take(usize::from(self.replicas)).copied().collect();
+        for peer in &chain {
+            self.node(*peer).unclaimed.insert(root);
+        }
+        chain
     }
 
     pub(super) fn offer(&mut self, file: &str, byte: u8, overwrite: bool) -> Option<Reply> {
@@ -593,7 +642,9 @@ impl Cluster {
                 assert_ne!(to, at, "a node writes to itself");
                 self.sent += 1;
                 self.sent_bytes += codec::encode(&message).expect("it fits").len();
-                if let Message::Ask { ask: Ask::Offer { records }, .. } = &message {
+                if let Message::Ask { ask: Ask::Offer { records }, .. }
+                | Message::Ask { ask: Ask::Entrust { records, .. }, .. } = &message
+                {
                     self.longest_page = self.longest_page.max(records.len());
                 }
                 self.events.push(Event::Deliver { from: at, to, message });
@@ -612,8 +663,10 @@ impl Cluster {
                 let (name, answered) = self.commands.get_mut(&ticket).expect("a command");
                 assert_eq!(answered.replace(reply.clone()), None, "one reply to a command");
                 let name = name.clone();
-                if let Reply::Stored { version, wanted, holders } = reply {
-                    assert_eq!(holders[0], at);
+                if let Reply::Stored { version, wanted, holders, passed } = reply {
+                    let full = passed.iter().any(|passed| passed.full == at);
+                    assert_eq!(holders.contains(&at), !full);
+                    assert_eq!(holders[0] == at, holders.contains(&at), "the owner first");
                     assert_eq!(holders.len(), usize::from(wanted));
                     self.promise(name, version, holders.len());
                 }
@@ -645,16 +698,21 @@ impl Cluster {
         self.lower();
     }
 
-    /// More copies than there are members are not promised.
+    /// More copies than there are members are not promised, and none on an owner
+    /// that has no room.
     fn lower(&mut self) {
-        let members = self.members().len().max(1);
-        for (_, floor) in self.promised.values_mut() {
-            *floor = (*floor).min(members);
+        let members = self.members();
+        for (name, (_, floor)) in &mut self.promised {
+            let placed = placement(self.space, name.key(self.space), &members, 1);
+            let owner = placed.first().map(|owner| &self.nodes[owner].replicas);
+            let full = owner.and_then(|owner| owner.disk.get(name)).is_some_and(|held| !held.here);
+            *floor = (*floor).min((members.len() - usize::from(full)).max(1));
         }
     }
 
     /// What must hold after every step.
     fn check(&mut self, at: Peer) {
+        self.lower();
         for (name, (version, floor)) in &self.promised {
             let copies = durable(&self.nodes, name, *version);
             assert!(copies >= *floor, "{name}: {copies} of {floor} copies, after a step of {at}");

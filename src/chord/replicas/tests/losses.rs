@@ -3,6 +3,7 @@
 use super::cluster::{Cluster, name};
 use super::stored;
 use crate::chord::{Reply, Upload};
+use crate::record::CopyCount;
 
 #[test]
 fn a_damaged_copy_comes_back_from_another_holder_without_waiting_for_a_round() {
@@ -93,4 +94,36 @@ fn what_was_replaced_meanwhile_is_not_lost() {
         assert!(out.is_empty());
     });
     assert_eq!(cluster.node(owner).replicas, before);
+}
+
+#[test]
+fn a_node_that_came_back_counts_before_it_says_that_a_file_is_at_risk() {
+    let mut cluster = Cluster::new(6, 3);
+    cluster.put("a", 1, false);
+    cluster.rounds(2);
+    let owner = cluster.placed("a")[0];
+    assert_eq!(cluster.row(owner, "a").count, CopyCount::Known);
+    cluster.kill(owner);
+    cluster.revive(owner);
+    let row = cluster.row(owner, "a");
+    assert_eq!((row.copies, row.count), (1, CopyCount::Counting));
+    cluster.rounds(2);
+    let row = cluster.row(owner, "a");
+    assert_eq!((row.copies, row.count), (3, CopyCount::Known));
+}
+
+#[test]
+fn a_copy_for_which_nobody_has_room_is_called_so() {
+    let mut cluster = Cluster::new(3, 3);
+    let holders = cluster.placed("a");
+    cluster.put("a", 1, false);
+    cluster.node(holders[1]).no_room = true;
+    assert!(cluster.damage(holders[1], "a"));
+    cluster.rounds(2);
+    let row = cluster.row(holders[0], "a");
+    assert_eq!((row.copies, row.count), (2, CopyCount::NoRoom));
+    cluster.node(holders[1]).no_room = false;
+    // A full node is tried again now and then.
+    cluster.rounds(12);
+    assert_eq!(cluster.row(holders[0], "a").count, CopyCount::Known);
 }

@@ -132,9 +132,11 @@ impl Cluster {
                 let root = record.version.root;
                 let has = |peer: &Peer| {
                     let node = &self.nodes[peer];
-                    node.alive && node.disk.values().any(|record| record.version.root == root)
+                    let kept = node.disk.values().any(|record| record.version.root == root);
+                    node.alive && (kept || node.unclaimed.contains(&root))
                 };
-                if !sources.is_empty() && !record.is_deleted() {
+                let here = self.nodes[&at].unclaimed.contains(&root);
+                if !sources.is_empty() && !record.is_deleted() && !here {
                     if !sources.iter().any(has) {
                         return Err(StoreFailure::NoSource);
                     }

@@ -6,7 +6,7 @@ use crate::peer::Peer;
 use crate::view::{Level, Step};
 
 /// The event that a notice makes: how loud, which step, in which words.
-pub(super) fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
+pub fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
     let id = |peer: &Peer| format!("{} ({})", space.show(peer.id(space)), peer);
     let opt = |peer: &Option<Peer>| peer.as_ref().map_or_else(|| "nobody".to_owned(), id);
     match notice {

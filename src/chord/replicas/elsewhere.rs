@@ -1,0 +1,423 @@
+//! Names whose owner has no room for their bytes.
+//!
+//! The owner of a name answers for it whether or not it has room: it gives the
+//! versions, counts the copies, and has missing ones made. What it has no room
+//! for it keeps in [`super::disk::Disk`] as a record that is not `here`: it is
+//! counted as a wanted holder that is full, so that a node behind the wanted
+//! holders stands in for it ([`super::standins`]), and it entrusts the record to
+//! others ([`crate::wire::Ask::Entrust`]) where it would offer its own copy.
+//!
+//! Such a record comes about in two ways.
+//! - A put. Its bytes were sent to other nodes
+//!   ([`Command::Commit`](super::super::Command::Commit) says to which). These
+//!   are entrusted with the new version, and the name is occupied until the first
+//!   of them says that it holds it durably ([`Placing`]). Only then does the
+//!   owner take it over: a version that nobody holds would hide the one before it.
+//! - Repair. A node that comes to own a name learns the record from those that
+//!   offer it, and its disk refuses the bytes.
+//!
+//! The record is not on the owner's disk. After a restart the owner learns it as
+//! any new owner does: from its partners' comparisons, and from stand-ins, to
+//! which their copies are out of place. Until these have had the time to say so,
+//! a name that seems free is asked for among them.
+//!
+//! Invariants
+//! - Only the owner of a name has a record that is not here; whoever ceases to
+//!   be the owner forgets it.
+//! - A record that is not here came from somebody who said that it holds it.
+//! - The disk's older copy of the name is deleted only when as many others have
+//!   the newer version as are needed.
+//! - Now and then the bytes are fetched again. Once they are here the owner is a
+//!   holder, and its stand-in may let go, by the rules of every stand-in.
+
+use std::collections::BTreeSet;
+
+use crate::limits::{MAX_PAGE, MAX_REPLICAS};
+use crate::name::FileName;
+use crate::peer::Peer;
+use crate::record::{Record, Version};
+use crate::wire::Ask;
+use crate::wire::message::{Branch, Verdict};
+
+use super::super::asks::Asks;
+use super::super::node::Purpose;
+use super::super::{Effect, Effects, Failure, Notice, Reply, Standing, StoreOp, Ticket, Timer};
+use super::holder::{Job, Wish};
+use super::puts::copies_wait;
+use super::standins::FULL_ROUNDS;
+use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
+
+/// Names that an owner without room answers for: a bound on memory (about 32 MiB
+/// with ordinary names). Beyond it puts are refused, and repair finds the names
+/// again round by round.
+const MAX_ELSEWHERE: usize = 65_536;
+
+/// A put for which the owner has no room, until another node holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Placing {
+    /// The version that it gets.
+    pub(super) record: Record,
+    /// The command.
+    command: Ticket,
+    /// Who was entrusted with it and may still say that it holds it.
+    asked: BTreeSet<Peer>,
+    /// Who was and has no room.
+    full: Vec<Peer>,
+    /// Who is said to have the bytes.
+    there: Vec<Peer>,
+}
+
+impl Durable {
+    /// A record whose bytes are on other disks.
+    fn elsewhere(record: Record) -> Durable {
+        Durable { here: false, ..Durable::new(record) }
+    }
+}
+
+impl Replicas {
+    /// Entrusts a new record to those that have its bytes.
+    pub(super) fn place(
+        &mut self,
+        ring: &RingView<'_>,
+        command: Ticket,
+        record: Record,
+        there: &[Peer],
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        // Nobody is sent to strangers for bytes because a stranger says so.
+        // Who has them names its host, of which one position is meant here.
+        let known = |peer: &Peer| there.iter().any(|one| one.address() == peer.address());
+        let there = ring.others().filter(known).take(usize::from(MAX_REPLICAS));
+        let there: Vec<Peer> = there.collect();
+        let asked: BTreeSet<Peer> = there.iter().copied().collect();
+        if asked.is_empty() || self.disk.count_elsewhere() >= MAX_ELSEWHERE {
+            let failure = nobody(ring, &[]);
+            return out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });
+        }
+        let (timer, after) = (Timer::Copies(command), copies_wait(record.size()));
+        out.push(Effect::Arm { timer, after });
+        let placing = Placing { record, command, asked, full: Vec::new(), there };
+        entrust(ring, &placing, asks, out);
+        let ticket = self.ticket();
+        self.occupy(ticket, Job::Place(placing));
+    }
+
+    /// The periodic round: those that have not said whether they hold a new record
+    /// are asked again, for their word may be lost.
+    pub(super) fn ask_placing(
+        &self,
+        ring: &RingView<'_>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        for job in self.jobs.values() {
+            if let Job::Place(placing) = job {
+                entrust(ring, placing, asks, out);
+            }
+        }
+    }
+
+    /// Whether this peer may say that it holds this version of a name, of which
+    /// nobody has said so yet.
+    pub(super) fn is_placing(&self, from: Peer, name: &FileName, version: Version) -> bool {
+        let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
+        matches!(job, Some(Job::Place(placing))
+            if placing.record.version == version && placing.asked.contains(&from))
+    }
+
+    /// A node judged the new record that it was entrusted with; `None`: it did
+    /// not answer.
+    pub(super) fn place_answered(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        records: &[(FileName, Version)],
+        verdict: Option<Verdict>,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some((name, version)) = records.first() else { return };
+        if !self.is_placing(from, name, *version) {
+            return;
+        }
+        match verdict {
+            Some(Verdict::Held) => self.placed(ring, from, name, asks, out),
+            Some(Verdict::Wanted) => {}
+            Some(Verdict::Newer(record)) if record.name == *name => {
+                self.want(ring, from, record);
+                self.not_placed(ring, from, name, false, asks, out);
+            }
+            _ => self.not_placed(ring, from, name, false, asks, out),
+        }
+    }
+
+    /// The first node holds the new record: it is this node's from now on, and
+    /// the command waits for further copies.
+    pub(super) fn placed(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: &FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(Placing { record, command, there, .. }) = self.end_placing(name) else { return };
+        let version = record.version;
+        let owned = ring.standing == Standing::Member && ring.may_own(record.key(ring.space));
+        if owned && self.know(ring, &record) {
+            self.supersede(name, version, out);
+            // Those that have the bytes first, and of them who holds the record.
+            let behind = ring.behind();
+            let holder = behind.iter().filter(|peer| **peer == from);
+            let others = behind.iter().filter(|peer| there.contains(peer));
+            if let Some(held) = self.disk.get_mut(name) {
+                let refused = held.without_room(ring).len();
+                for peer in holder.chain(others) {
+                    if held.stand_ins.len() < refused {
+                        held.stand_ins.insert(*peer);
+                    }
+                }
+                let stand_in = held.stand_ins.first().copied().or(Some(from));
+                let (name, full) = (name.clone(), ring.me);
+                out.push(Effect::Notice(Notice::NoRoom { name, full, stand_in }));
+            }
+            self.count_copy(ring, from, name, asks, out);
+            self.await_copies(ring, command, name.clone(), asks, out);
+        } else {
+            // Whoever owns it now hears of it from those that hold it.
+            refuse(command, Failure::NotOwner, out);
+        }
+        self.advance(ring, name, false, asks, out);
+        self.fetch(out);
+    }
+
+    /// A node does not take the new record. When nobody is left who may, the put
+    /// has failed and the name is as it was.
+    pub(super) fn not_placed(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        name: &FileName,
+        full: bool,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let job = self.busy.get(name).and_then(|ticket| self.jobs.get_mut(ticket));
+        let Some(Job::Place(placing)) = job else { return };
+        placing.asked.remove(&from);
+        if full {
+            placing.full.push(from);
+        }
+        if placing.asked.is_empty() {
+            self.give_up_placing(ring, name, asks, out);
+        }
+    }
+
+    /// The time for the copies of this command is over, and there is none.
+    pub(super) fn place_late(
+        &mut self,
+        ring: &RingView<'_>,
+        command: Ticket,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let late = |job: &&Job| matches!(job, Job::Place(placing) if placing.command == command);
+        if let Some(Job::Place(placing)) = self.jobs.values().find(late) {
+            let name = placing.record.name.clone();
+            self.give_up_placing(ring, &name, asks, out);
+        }
+    }
+
+    fn give_up_placing(
+        &mut self,
+        ring: &RingView<'_>,
+        name: &FileName,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        if let Some(placing) = self.end_placing(name) {
+            refuse(placing.command, nobody(ring, &placing.full), out);
+        }
+        self.advance(ring, name, false, asks, out);
+        self.fetch(out);
+    }
+
+    fn end_placing(&mut self, name: &FileName) -> Option<Placing> {
+        let ticket = *self.busy.get(name)?;
+        if !matches!(self.jobs.get(&ticket), Some(Job::Place(_))) {
+            return None;
+        }
+        self.busy.remove(name);
+        match self.jobs.remove(&ticket) {
+            Some(Job::Place(placing)) => Some(placing),
+            _ => None,
+        }
+    }
+
+    /// This node answers for a record for which it has no room; `false`: there
+    /// are too many of these.
+    pub(super) fn know(&mut self, ring: &RingView<'_>, record: &Record) -> bool {
+        let known = self.disk.get(&record.name);
+        if known.is_some_and(|known| known.record.version == record.version) {
+            return true;
+        }
+        if known.is_none_or(|known| known.here) && self.disk.count_elsewhere() >= MAX_ELSEWHERE {
+            return false;
+        }
+        debug_assert!(ring.may_own(record.key(ring.space)), "only an owner answers for a name");
+        self.absent.remove(&record.name);
+        let old = |wish: &Wish| wish.record.version <= record.version;
+        if self.wishes.get(&record.name).is_some_and(old) {
+            self.wishes.remove(&record.name);
+        }
+        self.disk.insert(Durable::elsewhere(record.clone()));
+        true
+    }
+
+    /// The bytes of a record came to this disk.
+    pub(super) fn arrived(
+        &mut self,
+        ring: &RingView<'_>,
+        record: Record,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let name = record.name.clone();
+        let known = |held: &Durable| !held.here && held.record.version == record.version;
+        if !self.disk.get(&name).is_some_and(known) {
+            return self.disk.insert(Durable::new(record));
+        }
+        self.disk.arrived(&name);
+        self.stand_in(ring, &name, asks, out);
+        if let Some(held) = self.disk.get(&name) {
+            out.push(copies_notice(None, held, ring.wanted()));
+        }
+        self.finish_puts(ring, &name, out);
+    }
+
+    /// Somebody holds a record for which this owner has no room: it may stand in
+    /// for a wanted holder without one. It is asked, and counts once it answers:
+    /// what it said before may be older than this node's consent that it lets go.
+    pub(super) fn adopt_stand_in(
+        &mut self,
+        ring: &RingView<'_>,
+        from: Peer,
+        record: &Record,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let Some(held) = self.disk.get_mut(&record.name) else { return };
+        if held.here || held.record.version != record.version || held.holders.contains(&from) {
+            return;
+        }
+        let behind = ring.behind().contains(&from);
+        if behind && held.stand_ins.len() < held.missing(ring) {
+            held.full.remove(&from);
+            held.stand_ins.insert(from);
+        }
+        if held.stand_ins.contains(&from) || ring.partners().contains(&from) {
+            let key = held.key(ring.space);
+            let keys = (Span { from: key, to: key }, Branch::ALL);
+            let record = held.record.clone();
+            self.offer(Why::Put, from, keys, vec![record], asks, out);
+        }
+    }
+
+    /// The periodic round: now and then some of what is on other disks is fetched,
+    /// should there be room again.
+    pub(super) fn bring_home(&mut self, ring: &RingView<'_>, out: &mut Effects) {
+        if !self.round.is_multiple_of(FULL_ROUNDS) {
+            return;
+        }
+        let names = self.disk.elsewhere(self.homed.as_ref()).take(MAX_PAGE);
+        let names: Vec<FileName> = names.cloned().collect();
+        // At the end it begins anew in its next round.
+        self.homed = names.last().cloned();
+        for name in names {
+            let Some(held) = self.disk.get(&name) else { continue };
+            let (record, key) = (held.record.clone(), held.key(ring.space));
+            let holders: Vec<Peer> = held.holders.iter().copied().collect();
+            if ring.may_own(key) && !holders.is_empty() && !self.busy.contains_key(&name) {
+                self.wish(None, &holders, record, false);
+            }
+        }
+        self.fetch(out);
+    }
+
+    /// Deletes what the disk still has of a name of which enough others hold a
+    /// newer version.
+    pub(super) fn shed(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
+        let enough = |held: &Durable| !held.here && held.copies() >= held.needed(ring);
+        if self.busy.contains_key(name) || !self.disk.get(name).is_some_and(enough) {
+            return;
+        }
+        if let Some(record) = self.disk.take_older(name) {
+            let ticket = self.ticket();
+            let op = StoreOp::Drop { name: name.clone(), version: record.version };
+            self.begin(ticket, Job::Shed { record }, op, out);
+        }
+    }
+
+    /// Forgets the records that are not here and not this node's any more; all of
+    /// them without a ring, which it leaves. What the disk has of these names
+    /// counts again.
+    pub(super) fn prune_elsewhere(&mut self, ring: Option<&RingView<'_>>, out: &mut Effects) {
+        let others = |record: &Record| {
+            let range = ring.and_then(|ring| ring.range().map(|range| (ring, range)));
+            range.is_none_or(|(ring, range)| !range.contains(record.key(ring.space)))
+        };
+        let placing = self.jobs.values().filter_map(|job| match job {
+            Job::Place(placing) if others(&placing.record) => Some(placing.record.name.clone()),
+            _ => None,
+        });
+        for name in placing.collect::<Vec<_>>() {
+            if let Some(placing) = self.end_placing(&name) {
+                refuse(placing.command, Failure::NotOwner, out);
+            }
+        }
+        let known = |name: &&FileName| self.disk.get(name).is_some_and(|held| others(&held.record));
+        let names: Vec<FileName> = self.disk.elsewhere(None).filter(known).cloned().collect();
+        for name in names {
+            for ticket in self.tickets(&name) {
+                self.puts.remove(&ticket);
+                refuse(ticket, Failure::NotOwner, out);
+            }
+            let older = self.disk.take_older(&name);
+            self.disk.remove(&name);
+            if let Some(older) = older {
+                self.disk.insert(Durable::new(older));
+            }
+        }
+    }
+}
+
+/// Entrusts a new record to those that have not been asked or not answered.
+fn entrust(ring: &RingView<'_>, placing: &Placing, asks: &mut Asks<Purpose>, out: &mut Effects) {
+    let Placing { record, asked, there, .. } = placing;
+    let key = record.key(ring.space);
+    let span = Span { from: key, to: key };
+    let page = vec![(record.name.clone(), record.version)];
+    let open = |ask: &FileAsk| matches!(ask, FileAsk::Offer { why: Why::Place, records, .. } if *records == page);
+    let free = |peer: &&Peer| !is_open(asks, **peer, open);
+    let asked: Vec<Peer> = asked.iter().filter(free).copied().collect();
+    for peer in asked {
+        let (why, branch) = (Why::Place, Branch::ALL);
+        let purpose = FileAsk::Offer { why, peer, span, branch, records: page.clone() };
+        let ask = Ask::Entrust { records: vec![record.clone()], holders: there.clone() };
+        asks.ask(peer, ask, Purpose::Files(purpose), out);
+    }
+}
+
+/// Nobody has room for what this node has none for.
+fn nobody(ring: &RingView<'_>, others: &[Peer]) -> Failure {
+    let others = ring.successors.iter().filter(|peer| others.contains(peer));
+    let full = std::iter::once(ring.me).chain(others.copied()).collect();
+    Failure::TooFewCopies { holders: Vec::new(), wanted: ring.wanted(), full }
+}
+
+/// Ends a command that waits for copies.
+fn refuse(ticket: Ticket, failure: Failure, out: &mut Effects) {
+    out.push(Effect::Disarm(Timer::Copies(ticket)));
+    out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
+}
