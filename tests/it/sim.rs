@@ -69,7 +69,7 @@ fn a_plain_terminal_gets_ascii() {
     assert!(out.contains('└') && !out.contains('\x1b'), "a pipe gets no colours: {out}");
 }
 
-const CALM: &str = "title = 'half of a ring dies'\nuntil = '60s'\n[setup]\nhosts = 20\n\
+const CALM: &str = "title = 'half of a ring dies'\nuntil = '60s'\n[setup]\nhosts = 20\nrefuse = false\n\
                     [[faults]]\nat = '5s'\ndo = 'crash'\nhosts = '50%'\n";
 
 #[test]

@@ -95,11 +95,20 @@ fn shown(cell: &Cell, look: Look) -> String {
     match cell {
         Cell::None => if look.glyphs == Glyphs::Unicode { "–" } else { "-" }.to_owned(),
         Cell::Count(count) => grouped(*count),
-        Cell::Number(value, decimals) => format!("{value:.*}", usize::from(*decimals)),
+        Cell::Number(value, decimals) => number(*value, usize::from(*decimals)),
         Cell::Share(value, decimals) => format!("{:.*} %", usize::from(*decimals), value * 100.0),
         Cell::Word(word) => word.clone(),
         Cell::Met(true) => "met".to_owned(),
         Cell::Met(false) => "MISSED".to_owned(),
+    }
+}
+
+/// A number with so many decimals, and no sign before nothing.
+fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(plain) if plain.chars().all(|c| matches!(c, '0' | '.')) => plain.to_owned(),
+        _ => text,
     }
 }
 
@@ -194,6 +203,11 @@ MISSED within 0.1: 0.3 off
 trace 00ff, 1 234 567 events, 12 nodes
 "
         );
+    }
+
+    #[test]
+    fn nothing_has_no_sign() {
+        assert_eq!([number(-0.001, 2), number(-0.01, 2), number(0.5, 0)], ["0.00", "-0.01", "0"]);
     }
 
     #[test]

@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_lookup_takes_half_log_n_contacts_and_a_list_saves_half_log_r() {
-        let report = Paths { nodes: 1_024, seed: 1, lookups: 4_000 }.run(&|_, _| {});
+        let report = Paths { nodes: 1_024, seed: 1, lookups: 2_500 }.run(&|_, _| {});
         assert_eq!(report.targets.len(), 2, "1 024 nodes, with and without lists");
         assert_eq!(report.missed().count(), 0, "{:#?}", report.targets);
         assert_eq!(report.tables[0].rows.len(), 8, "128 to 1 024 nodes");

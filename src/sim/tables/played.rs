@@ -121,7 +121,8 @@ fn files(verdict: &Verdict) -> Table {
 mod tests {
     use super::*;
 
-    const CALM: &str = "title = 'nothing happens'\nuntil = '20s'\n[setup]\nhosts = 10\n";
+    const CALM: &str =
+        "title = 'nothing happens'\nuntil = '20s'\n[setup]\nhosts = 10\nrefuse = false\n";
 
     #[test]
     fn a_scenario_is_judged_by_what_it_expects() {
@@ -131,8 +132,11 @@ mod tests {
         assert_eq!(report.tables[0].rows.len(), 4);
         assert_eq!(play(&scenario, &|_, _| {}), report, "a seed is a run");
 
-        let harsh = format!("{CALM}[[faults]]\nat = '19s'\ndo = 'crash'\nhosts = '50%'\n");
+        let harsh = format!("{CALM}[[faults]]\nat = '19900ms'\ndo = 'crash'\nhosts = '50%'\n");
         let scenario = Scenario::parse(&harsh).expect("a scenario");
-        assert!(play(&scenario, &|_, _| {}).missed().count() > 0, "no time to heal");
+        assert!(
+            play(&scenario, &|_, _| {}).missed().count() > 0,
+            "the dead are not even missed yet"
+        );
     }
 }
