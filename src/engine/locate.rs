@@ -132,10 +132,13 @@ impl Known {
         let Some((record, holders)) = answer else { return };
         if self.record.as_ref().is_none_or(|(known, _)| known.version < record.version) {
             // An owner without room has the record and not the bytes.
-            let has = holders.is_empty() || holders.contains(&node);
+            let among = |peers: &[Peer], one: Peer| {
+                peers.iter().any(|peer| peer.address() == one.address())
+            };
+            let has = holders.is_empty() || among(&holders, node);
             let mut sources = if has { vec![node] } else { Vec::new() };
             for peer in holders.iter().chain(wanted) {
-                if !sources.contains(peer) {
+                if !among(&sources, *peer) {
                     sources.push(*peer);
                 }
             }
@@ -279,7 +282,7 @@ mod tests {
 
     fn known(record: Option<Record>, providers: Vec<Provider>) -> Known {
         let mut known = Known::default();
-        known.hear(peer(1), &[], record.map(|record| (record, vec![peer(2)])));
+        known.hear(peer(1), &[], record.map(|record| (record, vec![peer(1), peer(2)])));
         known.hear_providers(&name(), providers);
         known
     }
@@ -290,6 +293,16 @@ mod tests {
             (content.root.0[0], content.size, content.stored, ports)
         };
         known.contents().0.iter().map(row).collect()
+    }
+
+    #[test]
+    fn an_owner_without_room_is_no_source_of_what_it_answers_for() {
+        let mut known = Known::default();
+        let stored = record(7, Content::File { size: 5 });
+        // Another place of a host that was named is no other source.
+        let twice = Peer::new(peer(3).address(), 1);
+        known.hear(peer(1), &[twice], Some((stored, vec![peer(2), peer(3)])));
+        assert_eq!(rows(&known), [(7, 5, true, vec![2, 3])]);
     }
 
     #[test]
