@@ -20,7 +20,7 @@ fn run(words: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-const SMALL: [&str; 3] = ["load", "--nodes", "200"];
+const SMALL: [&str; 3] = ["load", "--nodes", "1000"];
 
 #[test]
 fn the_seed_comes_first_and_the_same_seed_says_the_same() {
@@ -120,7 +120,7 @@ fn numbers_that_make_no_sense_are_refused_with_their_limits() {
     for (words, advice) in [
         (&["paths", "--nodes", "5"][..], "128"),
         (&["load", "--nodes", "many"], "invalid"),
-        (&["churn", "--seed", "-1"], "--seed"),
+        (&["churn", "--seed", "one"], "--seed"),
         (&["lode"], "load"),
         (&["run"], "FILE"),
     ] {
@@ -128,7 +128,7 @@ fn numbers_that_make_no_sense_are_refused_with_their_limits() {
         assert_eq!((code, out.as_str()), (Some(2), ""), "{words:?}: {err}");
         assert!(err.contains(advice), "{words:?}: {err}");
     }
-    let (code, _, err) = run(&["load", "--nodes", "100", "--csv", "/nowhere/x.csv"]);
+    let (code, _, err) = run(&["load", "--nodes", "1000", "--csv", "/nowhere/x.csv"]);
     assert_eq!(code, Some(1));
     assert!(err.contains("cannot write /nowhere/x.csv"), "{err}");
 }

@@ -185,7 +185,10 @@ fn watchable(command: Command) -> Command {
         .action(ArgAction::SetTrue)
         .conflicts_with_all(["json", "csv"])
         .help("play it in the dashboard instead: pause, step, kill, cut the network");
-    LookArgs::augment_args(command.arg(watch))
+    // They bring a description of their own, which is not the command's.
+    let (about, long) = (command.get_about().cloned(), command.get_long_about().cloned());
+    let command = LookArgs::augment_args(command.arg(watch));
+    command.about(about.unwrap_or_default()).long_about(long.unwrap_or_default())
 }
 
 fn seed() -> Arg {

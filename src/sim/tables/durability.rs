@@ -63,7 +63,7 @@ const SHARES: [u32; 3] = [10, 30, 50];
 const FILES_PER_HOST: u64 = 2;
 
 /// Rings for each row of the first table: their losses are independent.
-const RINGS: u64 = 12;
+const RINGS: u64 = 10;
 
 /// Random failures from which the interval is read.
 const DRAWS: usize = 2_000;
@@ -73,7 +73,7 @@ const DRAWS: usize = 2_000;
 const EDGE: f64 = 0.002;
 
 /// Rings for each row of the second table.
-const CHURNED_RINGS: u64 = 2;
+const CHURNED_RINGS: u64 = 1;
 
 /// Mean life of a host in the second table: 600 stabilizations.
 const LIFE: Duration = Duration::from_secs(600);
