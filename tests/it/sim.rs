@@ -106,6 +106,7 @@ fn help_says_what_is_measured_and_where_it_was_published() {
     {
         assert!(out.contains(word), "{word}: {out}");
     }
+    assert!(run(&["run", "--help"]).1.starts_with("play a scenario"));
     for word in ["paths", "load", "failures", "churn", "durability", "partition"] {
         let (code, out, _) = run(&[word, "--help"]);
         assert_eq!(code, Some(0));

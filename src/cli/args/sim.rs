@@ -187,8 +187,14 @@ fn watchable(command: Command) -> Command {
         .help("play it in the dashboard instead: pause, step, kill, cut the network");
     // They bring a description of their own, which is not the command's.
     let (about, long) = (command.get_about().cloned(), command.get_long_about().cloned());
-    let command = LookArgs::augment_args(command.arg(watch));
-    command.about(about.unwrap_or_default()).long_about(long.unwrap_or_default())
+    let mut command = LookArgs::augment_args(command.arg(watch)).long_about(None);
+    if let Some(about) = about {
+        command = command.about(about);
+    }
+    match long {
+        Some(long) => command.long_about(long),
+        None => command,
+    }
 }
 
 fn seed() -> Arg {
