@@ -17,6 +17,7 @@ use crate::peer::Peer;
 use crate::record::{ContentHash, CopyCount, Version};
 
 pub mod command;
+pub mod event;
 pub mod outcome;
 pub mod registry;
 pub mod simulation;
@@ -25,6 +26,7 @@ pub mod text;
 pub mod transfers;
 
 pub use command::Command;
+pub use event::{Level, Step, UiEvent};
 pub use outcome::{CommandFailed, Outcome};
 pub use simulation::{SimulationRow, Speed};
 
@@ -648,86 +650,4 @@ impl Traffic {
         }
         (heard(self.up_rate), heard(self.down_rate))
     }
-}
-
-/// How loud an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Level {
-    /// Of interest to somebody who watches the protocol.
-    Detail,
-    /// Something happened.
-    Info,
-    /// Something to keep an eye on.
-    Warn,
-    /// Something failed.
-    Error,
-}
-
-/// The step of the protocol behind an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// The node became a member.
-    Joined,
-    /// Its place was taken; it goes by another identity.
-    Renamed,
-    /// It took over another ring's parameters.
-    Adopted,
-    /// It left in order.
-    Left,
-    /// Nobody else is known any more.
-    Alone,
-    /// Its predecessor changed.
-    Predecessor,
-    /// Its first successor changed.
-    Successor,
-    /// Its successor list changed.
-    Successors,
-    /// A finger changed.
-    Finger,
-    /// A peer did not answer.
-    Dropped,
-    /// A lookup asked the next node.
-    Hop,
-    /// Another ring was met.
-    Merged,
-    /// A file's copies were counted.
-    Copies,
-    /// A file is kept here now, or its removal is.
-    Kept,
-    /// A file was given up to those it belongs to.
-    Given,
-    /// A copy could not be made.
-    KeepFailed,
-    /// A holder has no room.
-    NoRoom,
-    /// A file's bytes here are damaged.
-    Damaged,
-    /// A damaged file is whole again.
-    Restored,
-    /// Somebody told everyone something.
-    Said,
-    /// There is a link with a peer.
-    Linked,
-    /// The link with a peer ended.
-    Unlinked,
-    /// A registry was reached, was lost, or told of peers.
-    Registry,
-    /// What this node shares changed.
-    Shared,
-    /// A peer is trusted less, or again.
-    Trust,
-}
-
-/// A line of the events panel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UiEvent {
-    /// Milliseconds since the Unix epoch.
-    pub unix_ms: u64,
-    /// How loud.
-    pub level: Level,
-    /// The step of the protocol behind it, if one is.
-    pub step: Option<Step>,
-    /// One sentence. Cleaned of control characters at its source.
-    pub text: String,
 }

@@ -62,13 +62,13 @@ fn the_readme_has_every_option_and_no_other() {
     };
     let mut known = BTreeSet::new();
     let own = ["", "lab", "tmux", "seed", "config", "completions"];
+    let sim = ["sim", "sim paths", "sim churn", "sim run", "sim watch"];
     let remote = TABLE.iter().filter(|spec| spec.remote).map(|spec| spec.name);
-    for word in own.into_iter().chain(remote) {
-        let words = [word, "--help"];
-        let words = if word.is_empty() { &words[1..] } else { &words[..] };
-        let Output { stdout, .. } = process::command(words).output().expect("the program runs");
+    for command in own.into_iter().chain(sim).chain(remote) {
+        let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let Output { stdout, .. } = process::command(&words).output().expect("the program runs");
         let help = String::from_utf8(stdout).expect("help is text");
-        assert!(help.contains("Usage:"), "chordal {word} --help: {help}");
+        assert!(help.contains("Usage:"), "chordal {command} --help: {help}");
         known.extend(options(&help));
     }
     assert!(known.len() > 20, "the options were not found: {known:?}");

@@ -1,0 +1,86 @@
+//! The lines of the events panel: what happened, how loud, and which step of the
+//! protocol was behind it.
+
+use serde::{Deserialize, Serialize};
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Level {
+    /// Of interest to somebody who watches the protocol.
+    Detail,
+    /// Something happened.
+    Info,
+    /// Something to keep an eye on.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// The step of the protocol behind an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The node became a member.
+    Joined,
+    /// Its place was taken; it goes by another identity.
+    Renamed,
+    /// It took over another ring's parameters.
+    Adopted,
+    /// It left in order.
+    Left,
+    /// Nobody else is known any more.
+    Alone,
+    /// Its predecessor changed.
+    Predecessor,
+    /// Its first successor changed.
+    Successor,
+    /// Its successor list changed.
+    Successors,
+    /// A finger changed.
+    Finger,
+    /// A peer did not answer.
+    Dropped,
+    /// A lookup asked the next node.
+    Hop,
+    /// Another ring was met.
+    Merged,
+    /// A file's copies were counted.
+    Copies,
+    /// A file is kept here now, or its removal is.
+    Kept,
+    /// A file was given up to those it belongs to.
+    Given,
+    /// A copy could not be made.
+    KeepFailed,
+    /// A holder has no room.
+    NoRoom,
+    /// A file's bytes here are damaged.
+    Damaged,
+    /// A damaged file is whole again.
+    Restored,
+    /// Somebody told everyone something.
+    Said,
+    /// There is a link with a peer.
+    Linked,
+    /// The link with a peer ended.
+    Unlinked,
+    /// A registry was reached, was lost, or told of peers.
+    Registry,
+    /// What this node shares changed.
+    Shared,
+    /// A peer is trusted less, or again.
+    Trust,
+}
+
+/// A line of the events panel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UiEvent {
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// How loud.
+    pub level: Level,
+    /// The step of the protocol behind it, if one is.
+    pub step: Option<Step>,
+    /// One sentence. Cleaned of control characters at its source.
+    pub text: String,
+}
