@@ -69,13 +69,8 @@ fn table_lines(table: &Table, look: Look) -> Vec<String> {
         let mut line = String::new();
         for (at, cell) in cells.iter().enumerate() {
             let gap = " ".repeat(widths[at].saturating_sub(cell.width()));
-            let lead = if at > 0 { "  " } else { "" };
-            line.push_str(lead);
-            line.push_str(&if is_word(at) {
-                format!("{cell}{gap}")
-            } else {
-                format!("{gap}{cell}")
-            });
+            let (before, after) = if is_word(at) { ("", gap.as_str()) } else { (gap.as_str(), "") };
+            line.extend([if at > 0 { "  " } else { "" }, before, cell, after]);
         }
         line.trim_end().to_owned()
     };

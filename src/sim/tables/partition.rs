@@ -321,10 +321,7 @@ fn agree(world: &World, newest: &BTreeMap<FileName, Version>) -> bool {
 }
 
 fn targets(runs: &[Run]) -> Vec<Target> {
-    let slowest = runs
-        .iter()
-        .map(Run::rounds)
-        .fold(Some(0.0), |most: Option<f64>, rounds| Some(most?.max(rounds?)));
+    let slowest = runs.iter().try_fold(0.0, |most: f64, run| Some(most.max(run.rounds()?)));
     let lost: u64 = runs.iter().map(|run| run.lost).sum();
     let unequal: u64 = runs.iter().map(|run| run.unequal).sum();
     let apart = runs.iter().filter(|run| run.agreed.is_none()).count();
