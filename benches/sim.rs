@@ -65,7 +65,7 @@ fn lookups() -> bool {
         "  {right} right, {:.2} contacts each, {} events, {:.0} ns an event, trace {}",
         f64::from(contacts) / f64::from(LOOKUPS),
         world.events(),
-        (took - built).as_nanos() as f64 / world.events() as f64,
+        took.saturating_sub(built).as_nanos() as f64 / world.events() as f64,
         world.trace(),
     );
     kept

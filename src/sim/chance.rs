@@ -30,11 +30,11 @@ impl Chance {
 
     /// A stream of its own, that does not depend on what is drawn here later.
     pub fn branch(&mut self) -> Chance {
-        Chance::new(self.next())
+        Chance::new(self.bits())
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
         let (c, d) = (c ^ a, d ^ b);
@@ -44,12 +44,12 @@ impl Chance {
 
     /// 128 random bits: a key, once reduced.
     pub fn wide(&mut self) -> u128 {
-        u128::from(self.next()) << 64 | u128::from(self.next())
+        u128::from(self.bits()) << 64 | u128::from(self.bits())
     }
 
     /// A number below `end`; 0 when that is 0. Uniform to one part in 2⁶⁴⁄`end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
     }
 
     /// A number in the range; its start when it is empty.
@@ -57,7 +57,7 @@ impl Chance {
         let (low, high) = (*range.start(), *range.end());
         match high.saturating_sub(low).checked_add(1) {
             Some(span) => low + self.below(span),
-            None => self.next(),
+            None => self.bits(),
         }
     }
 
@@ -68,7 +68,7 @@ impl Chance {
 
     /// A number in [0, 1).
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Whether something happens that has this probability.
@@ -160,7 +160,7 @@ mod tests {
         let draw = |seed| {
             std::iter::repeat_with({
                 let mut chance = Chance::new(seed);
-                move || chance.next()
+                move || chance.bits()
             })
         };
         assert!(draw(1).take(100).eq(draw(1).take(100)));
@@ -171,7 +171,7 @@ mod tests {
     fn the_generator_is_xoshiro256_plus_plus() {
         // From the authors' reference code, for the state 1, 2, 3, 4.
         let mut chance = Chance { state: [1, 2, 3, 4] };
-        let first: Vec<u64> = (0..4).map(|_| chance.next()).collect();
+        let first: Vec<u64> = (0..4).map(|_| chance.bits()).collect();
         assert_eq!(first, [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386]);
     }
 

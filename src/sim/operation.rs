@@ -221,7 +221,7 @@ impl World {
     pub fn put(&mut self, from: HostId, name: &FileName, size: u64) -> OpId {
         let mut root = [0; 32];
         for part in root.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.chance.next().to_le_bytes());
+            part.copy_from_slice(&self.chance.bits().to_le_bytes());
         }
         let content = Some((ContentHash(root), size));
         self.begin(from, Action::Put, name.key(self.space), Some(name.clone()), content)
@@ -519,9 +519,10 @@ impl World {
         let Some(operation) = self.operations.get(&id) else { return };
         let (host, Some(name)) = (operation.host, operation.name.clone()) else { return };
         if left.is_empty() {
-            return match answered {
-                true => self.enter_stage(id, Stage::Returning(Outcome::Missing), Duration::ZERO),
-                false => self.wait(id, Why::Unreachable, PAUSE),
+            return if answered {
+                self.enter_stage(id, Stage::Returning(Outcome::Missing), Duration::ZERO);
+            } else {
+                self.wait(id, Why::Unreachable, PAUSE);
             };
         }
         let peer = left.remove(0);

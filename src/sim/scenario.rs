@@ -175,6 +175,8 @@ mod maybe_span {
 
     use super::span;
 
+    // What serde calls gets a reference to the field.
+    #[expect(clippy::ref_option)]
     pub(super) fn serialize<S: Serializer>(
         value: &Option<Duration>,
         to: S,
@@ -274,9 +276,10 @@ impl Scenario {
     /// Whoever drives it to its end by itself calls [`Scenario::calm_down`] when
     /// it is time.
     pub fn world(&self, progress: &mut dyn FnMut(u64, u64)) -> World {
-        let mut world = match self.grow {
-            true => World::growing(&self.setup),
-            false => World::settled(&self.setup, progress),
+        let mut world = if self.grow {
+            World::growing(&self.setup)
+        } else {
+            World::settled(&self.setup, progress)
         };
         for (number, fault) in (0..).zip(&self.faults) {
             world.faults.push(fault.clone());

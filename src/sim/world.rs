@@ -226,7 +226,7 @@ impl World {
 
     /// A host without a process yet.
     pub(super) fn add_host(&mut self, number: HostId) -> HostId {
-        let places = self.chance.next();
+        let places = self.chance.bits();
         let part = |at: u32| (places >> (16 * at)) as u16;
         self.hosts.push(Host {
             number,
