@@ -8,6 +8,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,29 @@ use crate::id::{Id, Point, Space};
 /// A node's identity.
 ///
 /// Order and equality are those of `(address, index)`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "(SocketAddr, u16)", into = "(SocketAddr, u16)")]
 pub struct Peer {
     address: SocketAddr,
     index: u16,
     point: Point,
+}
+
+/// The place follows from the rest and needs no part in it.
+impl Hash for Peer {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.address {
+            SocketAddr::V4(v4) => {
+                let (ip, port) = (u64::from(v4.ip().to_bits()), u64::from(v4.port()));
+                state.write_u64(ip << 32 | port << 16 | u64::from(self.index));
+            }
+            SocketAddr::V6(v6) => {
+                v6.hash(state);
+                self.index.hash(state);
+            }
+        }
+    }
 }
 
 impl Peer {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::peer::Peer;
 use crate::wire::{Ask, Message, Nonce};
 
+use super::few::Few;
 use super::{Effect, Effects};
 
 /// Open questions: to whom each went and what its answer is for.
@@ -13,13 +14,13 @@ use super::{Effect, Effects};
 /// question are stale and dropped by [`Asks::close`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asks<P> {
-    open: BTreeMap<Nonce, (Peer, P)>,
+    open: Few<Nonce, (Peer, P)>,
     next: Nonce,
 }
 
 impl<P> Default for Asks<P> {
     fn default() -> Asks<P> {
-        Asks { open: BTreeMap::new(), next: 0 }
+        Asks { open: Few::default(), next: 0 }
     }
 }
 
@@ -50,7 +51,7 @@ impl<P> Asks<P> {
     /// Numbers the open questions anew, in their order; what becomes of each
     /// number. `P` may be changed on the way.
     pub(super) fn renumber(&mut self, mut change: impl FnMut(&mut P)) -> BTreeMap<Nonce, Nonce> {
-        let open = std::mem::take(&mut self.open);
+        let open = self.open.take();
         let mut renamed = BTreeMap::new();
         self.next = 0;
         for (old, (to, mut purpose)) in open {

@@ -2,6 +2,9 @@
 //! twenty of. A `BTreeMap` makes room for eleven at once, which a simulator with
 //! a million nodes would pay a million times.
 
+/// Entries up to which no room is kept in reserve.
+const FEW: usize = 32;
+
 /// Ordered by key, each key once. Insertion takes time that grows with the
 /// number of entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +41,7 @@ impl<K: Ord, V> Few<K, V> {
         match self.find(&key) {
             Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
             Err(at) => {
-                self.0.reserve_exact(1);
+                self.make_room();
                 self.0.insert(at, (key, value));
                 None
             }
@@ -53,7 +56,7 @@ impl<K: Ord, V> Few<K, V> {
         let at = match self.find(&key) {
             Ok(at) => at,
             Err(at) => {
-                self.0.reserve_exact(1);
+                self.make_room();
                 self.0.insert(at, (key, V::default()));
                 at
             }
@@ -61,9 +64,20 @@ impl<K: Ord, V> Few<K, V> {
         &mut self.0[at].1
     }
 
+    /// For one more: no more than that, as long as there are few.
+    fn make_room(&mut self) {
+        if self.0.len() < FEW {
+            self.0.reserve_exact(1);
+        }
+    }
+
     /// Takes a key out: its value.
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
-        self.find(key).ok().map(|at| self.0.remove(at).1)
+        let (_, value) = self.find(key).ok().map(|at| self.0.remove(at))?;
+        if self.0.is_empty() {
+            self.clear();
+        }
+        Some(value)
     }
 
     /// Takes all out for which `keep` does not hold.
@@ -79,6 +93,16 @@ impl<K: Ord, V> Few<K, V> {
     /// All, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All, in order, taken out.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = (K, V)> + use<K, V> {
+        std::mem::take(&mut self.0).into_iter()
     }
 
     /// The keys, in order.

@@ -14,6 +14,7 @@ use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::{Answer, Ask};
 
+use super::few::Few;
 use super::node::{Node, Purpose, Turn};
 use super::{Failure, Found, Notice, Reply, Standing, Ticket};
 
@@ -42,7 +43,7 @@ pub(super) enum Why {
 /// The lookups under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Lookups {
-    open: BTreeMap<u32, Lookup>,
+    open: Few<u32, Lookup>,
     next: u32,
 }
 
@@ -55,10 +56,9 @@ impl Lookups {
     /// Numbers the open lookups anew, in their order; what becomes of each
     /// number.
     pub(super) fn renumber(&mut self) -> BTreeMap<u32, u32> {
-        let open = std::mem::take(&mut self.open);
-        let renamed = open.keys().copied().zip(0..).collect();
-        self.next = open.len() as u32;
-        self.open = (0..).zip(open.into_values()).collect();
+        let renamed = self.open.keys().copied().zip(0..).collect();
+        self.next = self.open.len() as u32;
+        self.open = (0..).zip(self.open.take().map(|(_, lookup)| lookup)).collect();
         renamed
     }
 }
@@ -73,8 +73,10 @@ pub(super) struct Lookup {
     /// What the nodes said that have answered, this node first if it is a
     /// member.
     heard: Vec<Tables>,
-    /// Every node named so far.
-    known: BTreeSet<Peer>,
+    /// The first one to be asked, of somebody who is on no ring.
+    contact: Option<Peer>,
+    /// What a node knows that is on its way out: whom to ask, and nothing else.
+    left: Option<Tables>,
     /// Nodes that did not answer, and never this node if it is no member.
     dead: BTreeSet<Peer>,
 }
@@ -86,6 +88,14 @@ struct Tables {
     owner: bool,
     predecessor: Option<Peer>,
     successors: Vec<Peer>,
+    /// Fingers that precede the key.
+    closer: Vec<Peer>,
+}
+
+impl Tables {
+    fn named(&self) -> impl Iterator<Item = Peer> {
+        self.successors.iter().chain(&self.closer).chain(&self.predecessor).copied()
+    }
 }
 
 /// What to do next.
@@ -104,16 +114,16 @@ impl Lookup {
             why,
             hops: Vec::new(),
             heard: Vec::new(),
-            known: BTreeSet::new(),
+            contact: None,
+            left: None,
             dead: BTreeSet::new(),
         }
     }
 
-    fn hear(&mut self, tables: Tables, closer: Vec<Peer>) {
-        self.known.extend(tables.predecessor);
-        self.known.extend(tables.successors.iter().copied());
-        self.known.extend(closer);
-        self.heard.push(tables);
+    /// Every node named so far; some more than once.
+    fn known(&self) -> impl Iterator<Item = Peer> {
+        let tables = self.left.iter().chain(&self.heard);
+        self.contact.into_iter().chain(tables.flat_map(Tables::named))
     }
 
     fn heard(&self, peer: Peer) -> Option<&Tables> {
@@ -132,7 +142,9 @@ impl Lookup {
     /// sees it.
     fn is_stranger(&self, tables: &Tables, me: Peer) -> bool {
         let other = |peer: &Peer| *peer != me && *peer != tables.peer && !self.dead.contains(peer);
-        tables.predecessor.is_none() && tables.successors.is_empty() && self.known.iter().any(other)
+        tables.predecessor.is_none()
+            && tables.successors.is_empty()
+            && self.known().any(|peer| other(&peer))
     }
 
     /// The first live node that some list names at or after the key.
@@ -179,8 +191,16 @@ impl Lookup {
             .filter(|&distance| distance > 0)
             .min()
             .unwrap_or(u128::MAX);
-        let open = || self.known.iter().copied().filter(|peer| !self.is_done(*peer));
-        let closest = open().filter(|peer| before(*peer) > 0).min_by_key(|peer| before(*peer));
+        // Of two at one place, the lesser peer. Most are further off than what has
+        // been found: only the others are looked up among those that are done.
+        let mut closest: Option<(u128, Peer)> = None;
+        for peer in self.known() {
+            let found = (before(peer), peer);
+            if found.0 > 0 && closest.is_none_or(|best| found < best) && !self.is_done(peer) {
+                closest = Some(found);
+            }
+        }
+        let closest = closest.map(|(_, peer)| peer);
         if let Some(peer) = closest.filter(|peer| before(*peer) < reached) {
             return Step::Ask(peer);
         }
@@ -191,7 +211,8 @@ impl Lookup {
         {
             return Step::Found(tables.peer);
         }
-        match closest.or_else(|| open().next()) {
+        let open = || self.known().filter(|peer| !self.is_done(*peer));
+        match closest.or_else(|| open().min()) {
             Some(peer) => Step::Ask(peer),
             None => Step::Failed,
         }
@@ -245,12 +266,13 @@ impl Node {
             owner: member && self.owns(key),
             predecessor: self.tables.predecessor,
             successors: self.tables.successors.as_slice().to_vec(),
+            closer: self.tables.fingers.closer(self.space(), self.me, key),
         };
-        let closer = self.tables.fingers.closer(self.space(), self.me, key);
-        lookup.hear(tables, closer);
-        if !member {
+        if member {
+            lookup.heard.push(tables);
+        } else {
             // Whoever leaves asks as if it were gone already.
-            lookup.heard.clear();
+            lookup.left = Some(tables);
             lookup.dead.insert(self.me);
         }
         self.begin(lookup, turn);
@@ -259,7 +281,7 @@ impl Node {
     /// Looks a key up through a contact, as somebody who is on no ring.
     pub(super) fn look_up_through(&mut self, contact: Peer, why: Why, turn: &mut Turn) {
         let mut lookup = Lookup::new(self.me.id(self.space()), why);
-        lookup.known.insert(contact);
+        lookup.contact = Some(contact);
         lookup.dead.insert(self.me);
         self.begin(lookup, turn);
     }
@@ -286,11 +308,11 @@ impl Node {
             }
             successors.truncate(MAX_LIST);
             closer.truncate(MAX_CLOSER);
-            let tables = Tables { peer: from, owner, predecessor, successors };
+            let tables = Tables { peer: from, owner, predecessor, successors, closer };
             if lookup.is_stranger(&tables, self.me) {
                 lookup.dead.insert(from);
             } else {
-                lookup.hear(tables, closer);
+                lookup.heard.push(tables);
             }
         } else {
             lookup.dead.insert(from);
@@ -385,7 +407,7 @@ impl Node {
     /// Ends all lookups; whoever waits for one is told.
     pub(super) fn abandon_lookups(&mut self, turn: &mut Turn) {
         let why = self.busy().unwrap_or("changing rings");
-        for lookup in std::mem::take(&mut self.lookups.open).into_values() {
+        for lookup in self.lookups.open.take().map(|(_, lookup)| lookup) {
             if let Why::User(ticket) | Why::Merge { ticket, .. } = lookup.why {
                 turn.fail(ticket, Failure::Busy(why));
             }

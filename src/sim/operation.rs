@@ -87,7 +87,7 @@ impl Ended {
     /// Whether the outcome agrees with the truth: the owner found is the
     /// owner, at the end or at the beginning; the version read is not older than
     /// what was promised, and nothing promised is missing. Puts and removals are
-    /// right when they are acknowledged.
+    /// right when they are acknowledged, and when a newer one came before them.
     pub fn is_right(&self) -> bool {
         match &self.outcome {
             Outcome::Found(owner) => {
@@ -98,7 +98,7 @@ impl Ended {
             }
             Outcome::Missing => self.promised.is_none(),
             Outcome::Stored { .. } | Outcome::Removed { .. } => true,
-            Outcome::Failed(_) => false,
+            Outcome::Failed(why) => *why == Why::Refused(Failure::Superseded),
         }
     }
 }

@@ -472,13 +472,13 @@ impl Tally {
         ends.timeouts += u64::from(ended.timeouts);
         match &ended.outcome {
             Outcome::Failed(Why::Died) => ends.died += 1,
+            _ if ended.is_right() => ends.right += 1,
             Outcome::Failed(_) => {
                 ends.failed += 1;
                 if self.failed.len() < MAX_KEPT {
                     self.failed.push(ended);
                 }
             }
-            _ if ended.is_right() => ends.right += 1,
             _ => {
                 ends.wrong += 1;
                 if self.wrong.len() < MAX_KEPT {

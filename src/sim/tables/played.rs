@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(report.tables[0].rows.len(), 4);
         assert_eq!(play(&scenario, &|_, _| {}), report, "a seed is a run");
 
-        let harsh = format!("{CALM}[[faults]]\nat = '19900ms'\ndo = 'crash'\nhosts = '50%'\n");
+        let harsh = format!("{CALM}[[faults]]\nat = '19990ms'\ndo = 'crash'\nhosts = '50%'\n");
         let scenario = Scenario::parse(&harsh).expect("a scenario");
         assert!(
             play(&scenario, &|_, _| {}).missed().count() > 0,

@@ -205,7 +205,9 @@ impl User {
             Ok(Outcome::Fetched { path, .. }) => {
                 let left = std::fs::read_dir(&to).map_or(0, Iterator::count);
                 if left != 1 {
-                    self.world.history.wrong(format!("get {name} left {left} files in {to:?}"));
+                    self.world
+                        .history
+                        .wrong(format!("get {name} left {left} files in {}", to.display()));
                 }
                 Look::Saw(read(&path))
             }

@@ -365,8 +365,8 @@ mod tests {
         Value::Content(ContentHash([byte; 32]))
     }
 
-    fn version(counter: u64, byte: u8) -> Option<Version> {
-        Some(Version { counter, root: ContentHash([byte; 32]) })
+    fn version(counter: u64, byte: u8) -> Version {
+        Version { counter, root: ContentHash([byte; 32]) }
     }
 
     fn record(counter: u64, byte: u8) -> Record {
@@ -385,7 +385,7 @@ mod tests {
     fn put(history: &History, byte: u8, counter: u64) {
         let begun = history.begin("a", content(byte));
         later(history);
-        history.acknowledged(&begun, version(counter, byte));
+        history.acknowledged(&begun, Some(version(counter, byte)));
         later(history);
     }
 

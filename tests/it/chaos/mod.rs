@@ -90,7 +90,6 @@ struct Total {
 
 #[test]
 #[ignore = "as long as one likes: CHORDAL_CHAOS_RUNS"]
-#[expect(clippy::print_stderr, reason = "who waits for hours wants to see how far it is")]
 fn long() {
     let runs = setting("CHORDAL_CHAOS_RUNS").unwrap_or(100);
     let first = setting("CHORDAL_CHAOS_FIRST").unwrap_or(0);
