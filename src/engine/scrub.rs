@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::name::FileName;
 use crate::record::ContentHash;
-use crate::store::{SetAside, Verified};
+use crate::store::{SetAside, Stamp, Verified};
 use crate::transfer::manifest::PieceIndex;
 use crate::view::{Level, Step};
 
@@ -94,18 +94,19 @@ pub(super) async fn look(shared: &Shared, root: ContentHash, rate: u64) {
     let (store, stop) = (shared.store.clone(), shared.stop.clone());
     let verify = move || {
         let mut read = 0;
+        let marks = store.marks(&root).ok().flatten();
         let verified = store.verify(&root, |bytes| {
             read += bytes;
             rest(bytes, rate, || stop.is_cancelled())
         });
         let _ = rest(LEAST.saturating_sub(read), rate, || stop.is_cancelled());
-        verified
+        (verified, marks)
     };
-    let Ok(verified) = shared.tasks.spawn_blocking(verify).await else { return };
+    let Ok((verified, marks)) = shared.tasks.spawn_blocking(verify).await else { return };
     match verified {
-        Ok(Verified::Damaged { bad, pieces }) => restore(shared, root, &bad, pieces).await,
+        Ok(Verified::Damaged { bad, pieces }) => restore(shared, root, marks, &bad, pieces).await,
         // Given up since it was listed, as a rule: then no record names it.
-        Ok(Verified::Gone) => restore(shared, root, &[], 0).await,
+        Ok(Verified::Gone) => restore(shared, root, None, &[], 0).await,
         Ok(Verified::Whole | Verified::Stopped) => {}
         Err(error) => shared.event(Level::Warn, format!("cannot look for damage: {error}")).await,
     }
@@ -113,7 +114,13 @@ pub(super) async fn look(shared: &Shared, root: ContentHash, rate: u64) {
 
 /// Puts a damaged content, or what names one that is gone, aside and tells the
 /// core.
-async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces: u32) {
+async fn restore(
+    shared: &Shared,
+    root: ContentHash,
+    seen: Option<Stamp>,
+    bad: &[PieceIndex],
+    pieces: u32,
+) {
     // What nobody else has is kept: damaged bytes are better than none.
     let alone = {
         let names = shared.store.name_of(&root);
@@ -121,7 +128,7 @@ async fn restore(shared: &Shared, root: ContentHash, bad: &[PieceIndex], pieces:
         shared.look(look).await.unwrap_or(true)
     };
     let store = shared.store.clone();
-    let aside = shared.tasks.spawn_blocking(move || store.set_aside(&root, alone)).await;
+    let aside = shared.tasks.spawn_blocking(move || store.set_aside(&root, seen, alone)).await;
     let SetAside { records, kept } = match aside {
         Ok(Ok(aside)) => aside,
         // The node stops.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::commit::Change;
 use super::error::StoreError;
+use super::stamp::Stamp;
 use super::{Shared, Store, hash_open_file};
 use crate::record::{ContentHash, Record};
 use crate::transfer::manifest::{Manifest, PieceHasher, PieceIndex};
@@ -54,6 +55,17 @@ impl Store {
         most: usize,
     ) -> Result<Vec<ContentHash>, StoreError> {
         self.shared.catalogue.contents(after, most)
+    }
+
+    /// The marks of a content's file; `None`: it is not here. Whoever looks for
+    /// damage asks for them first.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn marks(&self, root: &ContentHash) -> Result<Option<Stamp>, StoreError> {
+        let Some(file) = self.open_blob(root)? else { return Ok(None) };
+        // A file whose marks cannot be read is none that anybody has looked at.
+        Ok(file.metadata().ok().as_ref().map(Stamp::of))
     }
 
     /// Reads a content and compares it with the hashes of its pieces. `step`
@@ -110,11 +122,24 @@ impl Store {
     /// who has nothing better. Those who commit the same content are waited
     /// for. One that is not here gives no records.
     ///
+    /// `seen` are its marks from before the look at it ([`Store::marks`]), `None`
+    /// when it was gone. One that came back meanwhile is not the one that was
+    /// looked at: it stays, and there are no records.
+    ///
     /// # Errors
     /// After one the content is out of use, or not; calling again goes on.
-    pub fn set_aside(&self, root: &ContentHash, keep: bool) -> Result<SetAside, StoreError> {
+    pub fn set_aside(
+        &self,
+        root: &ContentHash,
+        seen: Option<Stamp>,
+        keep: bool,
+    ) -> Result<SetAside, StoreError> {
         let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
         let _removal = contents.exclude(*root);
+        let now = self.marks(root)?;
+        if now.is_some() && now != seen {
+            return Ok(SetAside { records: Vec::new(), kept: None });
+        }
         // A record without a blob is what every start looks for, so the blob
         // goes first.
         let kept = match blobs.size(root)? {

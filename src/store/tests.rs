@@ -17,6 +17,11 @@ use super::faulty::{Fault, FaultyDisk, Part};
 use super::*;
 use crate::record::Content;
 
+/// Sets a content aside as it is now.
+fn set_aside(store: &Store, root: &ContentHash, keep: bool) -> Result<SetAside, StoreError> {
+    store.set_aside(root, store.marks(root)?, keep)
+}
+
 fn name(text: &str) -> FileName {
     FileName::new(text).unwrap()
 }

@@ -117,7 +117,8 @@ fn damage_that_is_met_while_serving_is_mended_without_a_scrub() {
             says(damaged, &format!("{name} is damaged on this disk"))?;
             says(damaged, &format!("{name} was restored from"))
         });
-        assert!(is_it(&blob));
+        let found = fs::read(&blob).map(|bytes| bytes.len());
+        assert!(is_it(&blob), "{name}: {found:?}");
         ring.secured(name);
         ring.nodes[0].run(&["request", name, &peer, "--to", text(&to)]);
         assert!(fs::read(&to).expect("it came") == right);

@@ -14,6 +14,27 @@ fn damage(dir: &Path, root: &ContentHash, harm: impl FnOnce(&mut Vec<u8>)) {
 }
 
 #[test]
+fn who_looked_while_a_content_was_mended_does_not_take_it_out_of_use() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    let record = put(&store, "a", 1, 1);
+    let root = record.version.root;
+    damage(dir.path(), &root, |content| content[99] ^= 1);
+    let seen = store.marks(&root).unwrap();
+    assert!(matches!(verify(&store, &root), Verified::Damaged { .. }));
+    assert_eq!(store.set_aside(&root, seen, false).unwrap().records.len(), 1);
+    // Two others have looked meanwhile: one at the damage, one at nothing.
+    let gone = store.marks(&root).unwrap();
+    put(&store, "a", 1, 1);
+    for late in [seen, gone] {
+        let aside = store.set_aside(&root, late, true).unwrap();
+        assert_eq!((aside.records, aside.kept), (vec![], None));
+    }
+    assert_eq!(verify(&store, &root), Verified::Whole);
+    assert_eq!(store.record(&record.name).unwrap(), Some(record));
+}
+
+#[test]
 fn reading_again_finds_the_pieces_that_the_disk_changed() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
@@ -61,7 +82,7 @@ fn the_only_copy_is_kept_as_it_is() {
     let mut damaged = bytes(3);
     damaged[7] ^= 1;
     damage(dir.path(), &root, |content| content.clone_from(&damaged));
-    let aside = store.set_aside(&root, true).unwrap();
+    let aside = set_aside(&store, &root, true).unwrap();
     assert_eq!(aside.records, [record]);
     let kept = aside.kept.unwrap();
     assert!(std::fs::read(&kept).unwrap() == damaged);
@@ -99,11 +120,11 @@ fn of_a_damaged_content_only_the_damaged_piece_comes_again() {
     assert_eq!(listed.len(), 2, "each content once");
     assert_eq!(store.contents(Some(&listed[0]), 9).unwrap(), listed[1..]);
 
-    let aside = store.set_aside(&root, false).unwrap();
+    let aside = set_aside(&store, &root, false).unwrap();
     assert_eq!((aside.records, aside.kept), (vec![one.clone(), two.clone()], None));
     assert!(!store.holds(&root));
     assert_eq!(store.records().unwrap().len(), 1);
-    assert_eq!(store.set_aside(&root, false).unwrap().records, [], "once is enough");
+    assert_eq!(set_aside(&store, &root, false).unwrap().records, [], "once is enough");
     assert!(matches!(store.commit(&one), Err(StoreError::NoBlob(_))));
 
     let incoming = store.begin(manifest.clone()).unwrap();
@@ -131,7 +152,7 @@ fn a_crash_while_a_content_is_set_aside_leaves_no_record_without_its_bytes() {
             let disk = FaultyDisk::default();
             let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
             disk.arm(call, Fault::Crash);
-            let set_aside = store.set_aside(&records[1].version.root, false).is_ok();
+            let set_aside = set_aside(&store, &records[1].version.root, false).is_ok();
             drop(store);
             if power {
                 disk.lose_power();
@@ -160,7 +181,7 @@ fn whoever_commits_a_content_that_is_set_aside_is_waited_for_or_told() {
         let record = file("b", round, &bytes(3));
         let (committed, aside) = std::thread::scope(|scope| {
             let commit = scope.spawn(|| store.commit(&record));
-            let aside = store.set_aside(&root, false).unwrap().records;
+            let aside = set_aside(&store, &root, false).unwrap().records;
             (commit.join().unwrap(), aside)
         });
         let there = store.record(&record.name).unwrap();

@@ -153,7 +153,7 @@ fn a_full_disk_is_named_every_time_and_keeps_and_gives_what_it_has() {
 fn scrub(store: &Store, root: &ContentHash, seed: u8) -> Result<(), IncomingError> {
     let verified = store.verify(root, |_| ControlFlow::Continue(()))?;
     if matches!(verified, Verified::Damaged { .. }) {
-        let aside = store.set_aside(root, false)?;
+        let aside = store.set_aside(root, store.marks(root)?, false)?;
         take_in(store, &bytes(seed))?;
         for record in &aside.records {
             store.commit(record)?;

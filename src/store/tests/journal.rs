@@ -155,7 +155,7 @@ fn a_content_in_the_journal_that_is_set_aside_is_out_of_use() {
     let record = put(&store, "a", 1, 1);
     let root = record.version.root;
     fs::write(blob_path(dir.path(), &root), b"damaged").unwrap();
-    assert_eq!(store.set_aside(&root, false).unwrap().records, std::slice::from_ref(&record));
+    assert_eq!(set_aside(&store, &root, false).unwrap().records, std::slice::from_ref(&record));
     assert!(!store.holds(&root));
     take_in(&store, &bytes(1)).unwrap();
     store.commit(&record).unwrap();
