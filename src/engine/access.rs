@@ -101,7 +101,8 @@ impl Access {
     ) -> Result<LookupTrace, String> {
         match self {
             Access::Inside(shared) => {
-                match shared.core_watched(Command::Lookup { key }, None, shown).await {
+                let begun = shared.begin(Command::Lookup { key }, None, shown).await;
+                match async { begun?.await.ok() }.await {
                     Some(Reply::Found(found)) => Ok(serve::trace(found)),
                     Some(Reply::Failed(failure)) => Err(failure.to_string()),
                     _ => Err("the node is stopping".to_owned()),

@@ -20,7 +20,7 @@ use crate::wire::{Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
 
 use super::clock::unix_s;
 use super::connection::{self, ConnectError, Ending};
-use super::keep;
+use super::keep::{self, Done};
 use super::links::{Links, Sent};
 use super::publish::Publisher;
 use super::serve::Asker;
@@ -65,7 +65,7 @@ pub(super) struct Hub {
 
 struct Waiter {
     done: oneshot::Sender<Reply>,
-    copies: Option<mpsc::UnboundedSender<(u8, u8)>>,
+    copies: Option<watch::Sender<(u8, u8)>>,
 }
 
 impl Hub {
@@ -134,8 +134,10 @@ impl Hub {
             Input::Unreachable { address, error } => self.unreachable(address, &error),
             Input::Frame { connection, frame } => self.frame(connection, frame),
             Input::Ended { connection, ending } => self.ended(connection, ending),
-            Input::Stored { slot, ticket, result } => {
-                self.handle(Some(slot), chord::Input::Stored { ticket, result });
+            Input::Stored(done) => {
+                for Done { slot, ticket, result } in done {
+                    self.handle(Some(slot), chord::Input::Stored { ticket, result });
+                }
             }
             Input::Lost { name, version } => {
                 self.handle(None, chord::Input::Lost { name, version });
@@ -247,7 +249,7 @@ impl Hub {
         if let Notice::Copies { ticket: Some(ticket), copies, wanted, .. } = notice
             && let Some(Waiter { copies: Some(watcher), .. }) = self.waiters.get(ticket)
         {
-            let _ = watcher.send((*copies, *wanted));
+            watcher.send_replace((*copies, *wanted));
         }
         if let Notice::Joined { .. } | Notice::Successors(_) = notice {
             let _ = self.shared.mesh.try_send(mesh::Input::Neighbours);

@@ -1,10 +1,19 @@
 //! The core's store operations, carried out: a record made durable here, its
 //! content fetched first where need be; a record given up.
+//!
+//! What takes nothing but the disk is done by one task, all that has come
+//! meanwhile together: one thread, one sync and one word to the hub for many
+//! records. What has to be fetched first gets a thread of its own; so does what
+//! a batch leaves to be removed, for a large file takes a while to go.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::chord::{Slot, StoreFailure, StoreOp, Ticket};
 use crate::peer::Peer;
 use crate::record::Record;
-use crate::store::StoreError;
+use crate::store::{Deed, Leftover, StoreError};
 use crate::view::TransferKind;
 
 use super::data::DataPlane;
@@ -12,40 +21,143 @@ use super::fetch::{FetchError, Fetcher};
 use super::shared::{Input, Shared};
 use crate::wire::handshake::Purpose;
 
-/// Starts an operation on a thread of its own; its end is an input of the hub.
-pub(super) fn start(shared: &Shared, slot: Slot, ticket: Ticket, op: StoreOp) {
-    let shared = shared.clone();
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        // The core limits the copies that come in, not those that go out: a
-        // thousand of them would be a thousand threads waiting for one disk.
-        let turn = match op {
-            StoreOp::Drop { .. } => shared.dropping.clone().acquire_owned().await.ok(),
-            StoreOp::Keep { .. } => None,
-        };
-        let working = shared.clone();
-        let work = shared.tasks.spawn_blocking(move || carry_out(&working, &op));
-        let result = work
-            .await
-            .unwrap_or_else(|_| Err(StoreFailure::Disk("the store operation was cut off".into())));
-        drop(turn);
-        let _ = shared.hub.send(Input::Stored { slot, ticket, result }).await;
-    });
+/// Operations that are carried out together at most: a bound of what is in
+/// memory at once, as small contents are.
+const AT_ONCE: usize = 256;
+
+/// Batches whose leftovers are being removed at a time: each has a thread.
+const SWEEPS_AT_ONCE: usize = 4;
+
+/// An operation of the core. How many wait at a time the core bounds.
+#[derive(Debug)]
+pub(super) struct Job {
+    whose: Whose,
+    op: StoreOp,
 }
 
-fn carry_out(shared: &Shared, op: &StoreOp) -> Result<(), StoreFailure> {
-    match op {
-        StoreOp::Keep { record, sources } => keep(shared, record, sources),
-        StoreOp::Drop { name, version } => {
-            shared.store.forget(name, version).map_err(|error| refused(shared, &error))
+/// The position that wants an operation, and its ticket.
+#[derive(Clone, Copy, Debug)]
+struct Whose(Slot, Ticket);
+
+/// How an operation ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// The position that wanted it.
+    pub(super) slot: Slot,
+    /// The core's ticket.
+    pub(super) ticket: Ticket,
+    /// How.
+    pub(super) result: Result<(), StoreFailure>,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Batch {
+    done: Vec<Done>,
+    /// Contents that have to come first.
+    absent: Vec<(Whose, Record, Vec<Peer>)>,
+    /// Nobody hears of these before their bytes are free for others.
+    left: Vec<(Whose, Leftover)>,
+}
+
+impl Whose {
+    const fn done(self, result: Result<(), StoreFailure>) -> Done {
+        Done { slot: self.0, ticket: self.1, result }
+    }
+
+    fn cut_off(self) -> Done {
+        self.done(Err(StoreFailure::Disk("the store operation was cut off".into())))
+    }
+}
+
+/// Starts an operation; its end is an input of the hub.
+pub(super) fn start(shared: &Shared, slot: Slot, ticket: Ticket, op: StoreOp) {
+    // Only a node that stops takes none, and it asks for no answer.
+    let _ = shared.keeping.send(Job { whose: Whose(slot, ticket), op });
+}
+
+/// Carries out operations until the node stops.
+pub(super) async fn run(shared: Shared, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    let sweeping = Arc::new(Semaphore::new(SWEEPS_AT_ONCE));
+    loop {
+        let mut batch = Vec::new();
+        let taken = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            taken = jobs.recv_many(&mut batch, AT_ONCE) => taken,
+        };
+        if taken == 0 {
+            return;
+        }
+        let whose: Vec<Whose> = batch.iter().map(|job| job.whose).collect();
+        let working = shared.clone();
+        let work = shared.tasks.spawn_blocking(move || carry_out(&working, batch));
+        let Batch { done, absent, left } = work.await.unwrap_or_else(|_| Batch {
+            done: whose.into_iter().map(Whose::cut_off).collect(),
+            ..Batch::default()
+        });
+        if !done.is_empty() {
+            let _ = shared.hub.send(Input::Stored(done)).await;
+        }
+        for (whose, record, sources) in absent {
+            let working = shared.clone();
+            let work = move || vec![whose.done(fetch_and_keep(&working, &record, &sources))];
+            shared.tasks.spawn(aside(shared.clone(), vec![whose], None, work));
+        }
+        if !left.is_empty() {
+            let working = shared.clone();
+            let whose = left.iter().map(|(whose, _)| *whose).collect();
+            let work = move || {
+                let sweep = |(whose, leftover): (Whose, _)| {
+                    working.store.sweep(leftover);
+                    whose.done(Ok(()))
+                };
+                left.into_iter().map(sweep).collect()
+            };
+            shared.tasks.spawn(aside(shared.clone(), whose, Some(Arc::clone(&sweeping)), work));
         }
     }
 }
 
-fn keep(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
-    if !record.is_deleted() && !shared.store.holds(&record.version.root) {
-        fetch_content(shared, record, sources)?;
+/// Has something done on a thread, when it is its turn, and tells the hub.
+async fn aside(
+    shared: Shared,
+    whose: Vec<Whose>,
+    turns: Option<Arc<Semaphore>>,
+    work: impl FnOnce() -> Vec<Done> + Send + 'static,
+) {
+    let turn = match turns {
+        Some(turns) => turns.acquire_owned().await.ok(),
+        None => None,
+    };
+    let done = shared.tasks.spawn_blocking(work).await;
+    drop(turn);
+    let done = done.unwrap_or_else(|_| whose.into_iter().map(Whose::cut_off).collect());
+    let _ = shared.hub.send(Input::Stored(done)).await;
+}
+
+/// Does what takes nothing but the disk.
+fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
+    let deed = |job: &Job| match &job.op {
+        StoreOp::Keep { record, .. } => Deed::Commit(record.clone()),
+        StoreOp::Drop { name, version } => Deed::Forget { name: name.clone(), version: *version },
+    };
+    let deeds: Vec<Deed> = jobs.iter().map(deed).collect();
+    let mut batch = Batch::default();
+    for (Job { whose, op }, result) in jobs.into_iter().zip(shared.store.change(&deeds)) {
+        match (result, op) {
+            (Ok(leftover), _) if leftover.is_nothing() => batch.done.push(whose.done(Ok(()))),
+            (Ok(leftover), _) => batch.left.push((whose, leftover)),
+            (Err(StoreError::NoBlob(_)), StoreOp::Keep { record, sources }) => {
+                batch.absent.push((whose, record, sources));
+            }
+            (Err(error), _) => batch.done.push(whose.done(Err(refused(shared, &error)))),
+        }
     }
+    batch
+}
+
+fn fetch_and_keep(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
+    fetch_content(shared, record, sources)?;
     match shared.store.commit(record) {
         // Another name with this content was given up in between.
         Err(StoreError::NoBlob(_)) => {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -270,6 +270,7 @@ impl Node {
         let (search, search_inputs) = mpsc::channel(search::QUEUE);
         let (dead, dead_peers) = mpsc::channel(seeds::QUEUE);
         let (provide, provide_orders) = mpsc::channel(provide::QUEUE);
+        let (keeping, jobs) = mpsc::unbounded_channel();
         let (shares, share_inputs) = Shares::new();
         let shared = Shared {
             started,
@@ -297,7 +298,7 @@ impl Node {
             remembering: Arc::default(),
             doubts,
             unclaimed: Unclaimed::default(),
-            dropping: Arc::new(Semaphore::new(DROPS_AT_ONCE)),
+            keeping,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             connections: TaskTracker::new(),
@@ -319,6 +320,7 @@ impl Node {
         };
         let hub = Hub::new(core, shared.clone(), identity, inputs, started, publisher);
         shared.tasks.spawn(hub.run(start));
+        shared.tasks.spawn(keep::run(shared.clone(), jobs));
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(relay::tidy(shared.clone()));
@@ -362,9 +364,6 @@ impl Node {
 
 /// Events waiting for the dashboard.
 const EVENT_QUEUE: usize = 1_024;
-
-/// Copies being given up at once.
-const DROPS_AT_ONCE: usize = 8;
 
 /// Commands waiting to be begun.
 const COMMAND_QUEUE: usize = 64;

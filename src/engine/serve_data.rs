@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::chord::{Command, Failure, Reply, StoreFailure, Upload};
 use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
@@ -35,6 +36,10 @@ pub(super) const MAX_DATA_CONNECTIONS: usize = 128;
 
 /// While copies are made, the uploading side hears at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What takes no longer than this is told when it has ended; progress comes no
+/// more often either.
+const SILENCE: Duration = Duration::from_millis(50);
 
 /// Between two requests a connection holds its thread no longer than this; the
 /// first one comes within [`HELLO_LIMIT`] or not at all.
@@ -402,21 +407,30 @@ pub(super) fn commit(
 ) -> Result<DataResponse, DataError> {
     let Wanted { name, root, size, overwrite } = wanted.clone();
     let command = Command::Commit { name, root, size, overwrite, elsewhere };
-    let (tell, mut heard) = mpsc::unbounded_channel();
-    let core = shared.clone();
-    let reply = runtime.spawn(async move { core.core_watched(command, Some(tell), None).await });
-    let mut last = (0, 0);
-    loop {
-        let next = runtime.block_on(async { tokio::time::timeout(HEARTBEAT, heard.recv()).await });
-        match next {
-            Ok(Some(now)) => last = now,
-            Ok(None) => break,
-            // Copies of a large file take their time: say that they are being made.
-            Err(_) => {}
+    let (tell, mut copies) = watch::channel((0, 0));
+    // Once the core has it, it is stored whoever waits for that.
+    let begun = runtime.block_on(shared.begin(command, Some(tell), None));
+    let mut reply = std::pin::pin!(async { begun?.await.ok() });
+    let reply = loop {
+        let next = runtime.block_on(async {
+            match timeout(SILENCE, &mut reply).await {
+                Ok(reply) => return Some(reply),
+                Err(_) => {}
+            }
+            tokio::select! {
+                biased;
+                reply = &mut reply => Some(reply),
+                Ok(()) = copies.changed() => None,
+                // Copies of a large file take their time: say that they are being made.
+                () = tokio::time::sleep(HEARTBEAT) => None,
+            }
+        });
+        if let Some(reply) = next {
+            break reply;
         }
-        progress(last.0, last.1)?;
-    }
-    let reply = runtime.block_on(reply).ok().flatten();
+        let (copies, wanted) = *copies.borrow_and_update();
+        progress(copies, wanted)?;
+    };
     Ok(match reply {
         Some(Reply::Stored { version, holders, wanted, passed }) => {
             DataResponse::Stored { version, holders, wanted, already: false, passed }

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::chord::{self, Command, Reply, Slot, StoreFailure, Ticket};
+use crate::chord::{self, Command, Reply};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::Version;
@@ -25,6 +25,7 @@ use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
 use super::doubts::Doubts;
 use super::idle::Idle;
+use super::keep::{Done, Job};
 use super::limits::Limits;
 use super::places::Place;
 use super::shares::Shares;
@@ -109,8 +110,8 @@ pub(super) struct Shared {
     pub(super) doubts: Doubts,
     /// Contents that came over a chain and wait for a record.
     pub(super) unclaimed: Unclaimed,
-    /// Turns for copies that are being given up.
-    pub(super) dropping: Arc<Semaphore>,
+    /// To the task that carries out the core's store operations.
+    pub(super) keeping: mpsc::UnboundedSender<Job>,
     /// Cancelled when the node stops: everything ends at once.
     pub(super) stop: CancellationToken,
     /// Every task of the node. Closed once the node is shutting down.
@@ -164,15 +165,8 @@ pub(super) enum Input {
         /// How.
         ending: Ending,
     },
-    /// A store operation of the core ended.
-    Stored {
-        /// The position that wanted it.
-        slot: Slot,
-        /// The core's ticket.
-        ticket: Ticket,
-        /// How.
-        result: Result<(), StoreFailure>,
-    },
+    /// Store operations of the core ended.
+    Stored(Vec<Done>),
     /// The bytes of a record held here were put aside: they are damaged.
     Lost {
         /// The name.
@@ -187,7 +181,7 @@ pub(super) enum Input {
         /// Where the reply goes.
         done: oneshot::Sender<Reply>,
         /// Told of copies as they are made: (copies, wanted).
-        copies: Option<mpsc::UnboundedSender<(u8, u8)>>,
+        copies: Option<watch::Sender<(u8, u8)>>,
         /// For a lookup that somebody watches: what was looked up.
         shown: Option<String>,
     },
@@ -228,19 +222,20 @@ pub(super) enum Input {
 impl Shared {
     /// Hands a command to the core and waits for its reply.
     pub(super) async fn core(&self, command: Command) -> Option<Reply> {
-        self.core_watched(command, None, None).await
+        self.begin(command, None, None).await?.await.ok()
     }
 
-    /// The same, with somebody who watches copies being made or a lookup's hops.
-    pub(super) async fn core_watched(
+    /// Hands a command to the core; its reply comes once the core has one. With
+    /// somebody who watches copies being made or a lookup's hops.
+    pub(super) async fn begin(
         &self,
         command: Command,
-        copies: Option<mpsc::UnboundedSender<(u8, u8)>>,
+        copies: Option<watch::Sender<(u8, u8)>>,
         shown: Option<String>,
-    ) -> Option<Reply> {
+    ) -> Option<oneshot::Receiver<Reply>> {
         let (done, reply) = oneshot::channel();
         self.hub.send(Input::Core { command, done, copies, shown }).await.ok()?;
-        reply.await.ok()
+        Some(reply)
     }
 
     /// Reads something off the core.

@@ -54,6 +54,7 @@
 mod backend;
 mod blob;
 mod catalogue;
+mod changes;
 mod commit;
 mod contents;
 mod damage;
@@ -82,8 +83,9 @@ use std::time::{Duration, SystemTime};
 
 use blob::Blobs;
 use catalogue::Catalogue;
-use commit::{Change, Commits, Outcome};
-use contents::{Contents, Pin};
+pub use changes::{Deed, Leftover};
+use commit::Commits;
+use contents::Contents;
 pub use damage::{SetAside, Verified};
 pub use disk::{Disk, DiskFile, RealDisk, Space};
 pub use download::{Download, Place};
@@ -96,7 +98,7 @@ pub use stamp::Stamp;
 
 use crate::limits::EAGER_BYTES;
 use crate::name::FileName;
-use crate::record::{ContentHash, Record, Version};
+use crate::record::{ContentHash, Record};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex};
 use crate::transfer::pieces::PieceSet;
 
@@ -168,61 +170,6 @@ impl Store {
         let contents = Contents::default();
         let shared = Shared { blobs, catalogue, commits, contents, _lock: lock };
         Ok((Store { shared: Arc::new(shared) }, recovery))
-    }
-
-    /// Makes a record durable: after `Ok` a crash does not lose it. It
-    /// replaces an older one of its name, whose content is removed unless
-    /// another record names it. A record that is not newer than the present
-    /// one changes nothing and is no error (last writer wins).
-    ///
-    /// # Errors
-    /// [`StoreError::NoBlob`] when the content is not here with the record's
-    /// size: fetch it again, for a concurrent [`Store::forget`] of another
-    /// name may have removed it.
-    pub fn commit(&self, record: &Record) -> Result<(), StoreError> {
-        let root = record.version.root;
-        let pin = self.shared.contents.pin(root);
-        let outcome = self.commit_pinned(record, &pin);
-        drop(pin);
-        let Outcome { changed, removed } = outcome?;
-        if !changed && !record.is_deleted() {
-            self.release(root);
-        }
-        if let Some(removed) = removed {
-            self.release(removed);
-        }
-        self.shared.commits.tidy(&self.shared.blobs);
-        Ok(())
-    }
-
-    fn commit_pinned(&self, record: &Record, pin: &Pin<'_>) -> Result<Outcome, StoreError> {
-        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
-        let root = record.version.root;
-        let (is_file, size) = (!record.is_deleted(), Some(record.size()));
-        if is_file && blobs.size(&root)? != size {
-            // Of no interest if there is a newer record.
-            let present = catalogue.record(&record.name)?;
-            if present.is_none_or(|present| present.version < record.version) {
-                return Err(StoreError::NoBlob(root));
-            }
-        }
-        let loose = if is_file { blobs.loose_bytes(&root)? } else { None };
-        let change = Change::Keep { record: record.clone(), manifest: pin.manifest(), loose };
-        let outcome = commits.change(change, catalogue, blobs)?;
-        pin.settle();
-        Ok(outcome)
-    }
-
-    /// Gives up a name's record if it is this version or an older one, and
-    /// its content unless another record names it. A newer record stays; a
-    /// name that is not here is no error.
-    pub fn forget(&self, name: &FileName, version: &Version) -> Result<(), StoreError> {
-        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
-        let change = Change::Forget { name: name.clone(), version: *version };
-        if let Some(removed) = commits.change(change, catalogue, blobs)?.removed {
-            self.release(removed);
-        }
-        Ok(())
     }
 
     /// All records, in the order of names.
@@ -385,20 +332,6 @@ impl Store {
     /// not needed any more. How many these were.
     pub fn prune_hashed(&self, needed: impl Fn(&Path) -> bool) -> Result<usize, StoreError> {
         self.shared.catalogue.prune_hashed(needed)
-    }
-
-    /// Removes a content that no record names and that nobody is at work on:
-    /// whoever is looks again. Only tidies up: what the caller was asked for is
-    /// durable already and the next start does what fails here.
-    fn release(&self, root: ContentHash) {
-        let Shared { blobs, catalogue, contents, .. } = &*self.shared;
-        let Some(_removal) = contents.take(root) else { return };
-        let tidied = catalogue
-            .one_referring(&root)
-            .and_then(|name| if name.is_none() { blobs.remove(&root) } else { Ok(()) });
-        if let Err(error) = tidied {
-            tracing::warn!(%error, content = %root, "a content that is not needed was not removed");
-        }
     }
 }
 

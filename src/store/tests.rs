@@ -13,9 +13,10 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
+use super::commit::Change;
 use super::faulty::{Fault, FaultyDisk, Part};
 use super::*;
-use crate::record::Content;
+use crate::record::{Content, Version};
 
 /// Sets a content aside as it is now.
 fn set_aside(store: &Store, root: &ContentHash, keep: bool) -> Result<SetAside, StoreError> {

@@ -2,6 +2,7 @@
 
 use super::crash::{Deed, Loss, perform, record_of};
 use super::*;
+use crate::store::Deed as StoreDeed;
 
 /// A group of changes as several threads would bring them: three files, one of
 /// which replaces another, a tombstone and a name to forget.
@@ -227,4 +228,36 @@ fn how_fast_small_files_are_kept() {
         println!("{threads} threads: {rate:.0} a second");
         dirs.push(dir);
     }
+}
+
+#[test]
+fn deeds_are_done_in_their_order_and_one_that_cannot_be_done_costs_the_others_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    for seed in 1..=3 {
+        take_in(&store, &bytes(seed)).unwrap();
+    }
+    let record = |who, seed, counter| record_of(&Deed::Put(who, seed), counter).unwrap();
+    let commit = |record: &Record| StoreDeed::Commit(record.clone());
+    let (old, new, late) = (record(1, 1, 1), record(1, 2, 2), record(1, 3, 1));
+    let (gone, absent) = (record(2, 3, 1), record(4, 9, 1));
+    let forget = StoreDeed::Forget { name: gone.name.clone(), version: gone.version };
+    let deeds = [commit(&old), commit(&absent), commit(&new), commit(&gone), forget, commit(&late)];
+    let results = store.change(&deeds);
+    assert_eq!(results.len(), deeds.len());
+    for (at, result) in results.into_iter().enumerate() {
+        match (at, result) {
+            (1, Err(StoreError::NoBlob(root))) => assert_eq!(root, absent.version.root),
+            // What was replaced or forgotten, or came too late, left its content.
+            (at, Ok(leftover)) => {
+                assert_eq!(leftover.is_nothing(), ![2, 4, 5].contains(&at), "deed {at}");
+                store.sweep(leftover);
+            }
+            (at, Err(error)) => panic!("deed {at}: {error}"),
+        }
+    }
+    assert_eq!(store.records().unwrap(), std::slice::from_ref(&new));
+    assert!(!store.holds(&old.version.root) && !store.holds(&gone.version.root));
+    assert!(store.holds(&new.version.root));
+    assert_sound(dir.path(), &store);
 }
