@@ -81,6 +81,14 @@ fn open(dir: &Path) -> (Store, Recovery) {
     Store::open_on(dir, Arc::new(FaultyDisk::default())).unwrap()
 }
 
+/// Opens without faults so far, with a journal as it is wanted: the store and its
+/// disk.
+fn on_faulty_disk(dir: &Path, bounds: Bounds) -> (Store, FaultyDisk) {
+    let disk = FaultyDisk::default();
+    let (store, _) = Store::open_with(dir, Arc::new(disk.clone()), bounds).unwrap();
+    (store, disk)
+}
+
 /// Journals that are retired all the time: at once for all contents, and
 /// content by content; and one that is not until the store is closed.
 const JOURNALS: [Bounds; 3] = [
