@@ -327,7 +327,7 @@ mod tests {
         );
         assert_eq!(
             lines(&outcome(vec![peer(2002)])).last().map(String::as_str),
-            Some("1 more did not answer: 495 (127.0.0.1:2002)")
+            Some("1 more did not answer: 495 127.0.0.1:2002")
         );
     }
 
