@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{CopyCount, Version};
-use crate::store::{Place, hash_file};
+use crate::store::{Place, hash_file, open_regular};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::pieces::PieceSet;
 use crate::view::outcome::RingFile;
@@ -147,10 +147,7 @@ pub(super) async fn put(
             Ok(_) => last = format!("{} no longer owns the name", owner.address()),
             Err(DataError::Cancelled) => return Err(CANCELLED.to_owned()),
             Err(DataError::Io(_)) if transfer.is_cancelled() => return Err(CANCELLED.to_owned()),
-            Err(DataError::Changed) => {
-                let path = path.display();
-                return Err(format!("{path} changed while it was being stored; put it again"));
-            }
+            Err(DataError::Changed) => return Err(changed(path)),
             Err(error) => last = format!("{}: {error}", owner.address()),
         }
     }
@@ -163,6 +160,10 @@ fn plain_file_size(path: &Path) -> Result<u64, String> {
             Ok(()) => Ok(metadata.len()),
             Err(error) => Err(format!("{} cannot be stored: {error}", path.display())),
         },
+        // It was none when it was found.
+        Ok(metadata) if metadata.is_dir() => {
+            Err(format!("{} is a directory by now; put it again", path.display()))
+        }
         Ok(_) => {
             Err(format!("{} is neither a file nor a directory; put takes those", path.display()))
         }
@@ -176,7 +177,19 @@ fn read_small(path: &Path, size: u64) -> Result<Option<Small>, String> {
         return Ok(None);
     }
     let read = tokio::task::block_in_place(|| Small::read(path, size));
-    read.map(Some).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    read.map(Some).map_err(|error| unreadable(path, &error))
+}
+
+/// Why a file is not put that was to be read.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => changed(path),
+        _ => format!("cannot read {}: {error}", path.display()),
+    }
+}
+
+fn changed(path: &Path) -> String {
+    format!("{} changed while it was being stored; put it again", path.display())
 }
 
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
@@ -188,11 +201,7 @@ fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
         }
     };
     tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
-        if transfer.is_cancelled() {
-            CANCELLED.to_owned()
-        } else {
-            format!("cannot read {}: {error}", path.display())
-        }
+        if transfer.is_cancelled() { CANCELLED.to_owned() } else { unreadable(path, &error) }
     })
 }
 
@@ -297,7 +306,7 @@ impl Put<'_> {
     /// Sends a node what it lacks of the file, as `request` says for what, and
     /// waits for its last word.
     fn upload(&self, to: Peer, request: &DataRequest) -> Result<DataResponse, DataError> {
-        let mut file = File::open(self.path).map_err(|_| DataError::Changed)?;
+        let mut file = open_regular(self.path).map_err(|_| DataError::Changed)?;
         let mut connection = self.access.plane().dial(to.address())?;
         connection.send(request)?;
         match connection.receive()? {
