@@ -53,15 +53,7 @@ impl Node {
         self.stand(Standing::Left, turn);
         self.forget_ring(turn);
         let (handed, kept) = self.replicas.left();
-        for timer in [
-            Timer::Stabilize,
-            Timer::FixFingers,
-            Timer::Repair,
-            Timer::Probe,
-            Timer::Census,
-            Timer::Join,
-            Timer::Leave,
-        ] {
+        for timer in Timer::SINGLE {
             turn.out.push(Effect::Disarm(timer));
         }
         turn.notice(Notice::Left);

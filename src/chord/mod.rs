@@ -214,6 +214,19 @@ pub enum Timer {
     Copies(Ticket),
 }
 
+impl Timer {
+    /// Those that a node has one of.
+    pub const SINGLE: [Timer; 7] = [
+        Timer::Stabilize,
+        Timer::FixFingers,
+        Timer::Repair,
+        Timer::Probe,
+        Timer::Census,
+        Timer::Join,
+        Timer::Leave,
+    ];
+}
+
 /// What somebody may want of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {

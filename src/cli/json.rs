@@ -23,7 +23,7 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
             let rows: Vec<_> = fingers.iter().map(|finger| self::finger(*space, finger)).collect();
             json!({ "fingers": rows })
         }
-        Outcome::Ring { members, health, space } => ring(*space, members, health),
+        Outcome::Ring { members, health, space, .. } => ring(*space, members, health),
         Outcome::Lookup { key, owner, hops, space, .. } => {
             let hops: Vec<_> = hops.iter().map(|hop| self::hop(*space, hop)).collect();
             json!({
@@ -363,7 +363,8 @@ mod tests {
             "healthy": false,
             "invariants": { "one_ring": true, "ordered": true, "lists_valid": false },
         });
-        let outcome = Outcome::Ring { members: vec![peer(2001)], health, space: Space::default() };
+        let (members, silent) = (vec![peer(2001)], vec![peer(2000)]);
+        let outcome = Outcome::Ring { members, silent, health, space: Space::default() };
         assert_eq!(shape(&outcome), expected);
     }
 

@@ -35,19 +35,23 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
         Ok(client::run(&options, args.command, progress).await)
     })?;
     lines().clear();
-    let outcome = end.map_err(|failed| Failure::Failed(failed.to_string()))?;
-    // The text says so itself; the JSON has no place for it, and what is
-    // missing must not go unnoticed.
-    if let (true, Outcome::RingFiles { silent, .. }) = (args.json, &outcome)
-        && !silent.is_empty()
-    {
-        let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
-        say_error(&format!(
-            "no answer from {}: files that only they hold are not listed",
-            silent.join(", ")
-        ));
+    let mut outcome = end.map_err(|failed| Failure::Failed(failed.to_string()))?;
+    if let Some(missing) = missing(&mut outcome) {
+        say_error(&missing);
     }
     finish(outcome, args.json)
+}
+
+/// What a list of the whole ring lacks, as one sentence; the list says so no more.
+/// Beside it, whoever passes the list on does not overlook it.
+fn missing(outcome: &mut Outcome) -> Option<String> {
+    let (silent, means) = match outcome {
+        Outcome::RingFiles { silent, .. } => (silent, "files that only they hold are not listed"),
+        Outcome::Ring { silent, .. } => (silent, "the others are listed and checked"),
+        _ => return None,
+    };
+    let silent: Vec<_> = std::mem::take(silent).iter().map(ToString::to_string).collect();
+    (!silent.is_empty()).then(|| format!("no answer from {}: {means}", silent.join(", ")))
 }
 
 /// Prints how a command ended. A question back to the user is a failure: what

@@ -22,6 +22,7 @@ use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
 use super::control;
+use super::everybody::{self, Each, Said, members_of};
 use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
@@ -32,9 +33,6 @@ use super::shared::{Input, Shared};
 use super::shares;
 use super::transfers::Transfer;
 use super::tree::{self, Source, Tree};
-
-/// Members that `ring` walks at the most.
-const RING_AT_MOST: usize = 4_096;
 
 /// Takes commands until nobody can send any, or the node stops.
 pub(super) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
@@ -142,18 +140,14 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
             files.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
             Ok(Outcome::Files { files, space })
         }
-        Command::Ls { pattern, ring: true } => {
-            let members =
-                walk(access).await?.into_iter().map(|state| state.peer).collect::<Vec<_>>();
-            files::ring_files(access, &members, pattern.as_deref()).await
-        }
+        Command::Ls { pattern, ring: true } => files::ring_files(access, pattern.as_deref()).await,
         Command::Info => info(access).await,
         Command::Fingers => fingers(access).await,
         Command::Ring => {
-            let states = walk(access).await?;
+            let (states, silent) = walk(access).await?;
             let health = picture::health(&Members::new(space, &states).report());
             let members = states.into_iter().map(|state| state.peer).collect();
-            Ok(Outcome::Ring { members, health, space })
+            Ok(Outcome::Ring { members, silent, health, space })
         }
         Command::Lookup { target } => {
             let key = target::key(&target, space);
@@ -287,41 +281,31 @@ async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
     }
 }
 
-pub(super) async fn members_of(access: &Access) -> Result<Vec<Peer>, String> {
-    match access.request(access.member().address(), Request::Members).await? {
-        Response::Members { members, .. } => Ok(members),
-        other => Err(unexpected(other)),
-    }
-}
-
-/// Asks every member for its neighbours, following them from member to member.
-/// The states of all that answered, in ring order.
-async fn walk(access: &Access) -> Result<Vec<NodeState>, String> {
-    let mut known = members_of(access).await?;
+/// Asks every member for its neighbours: the states of all that answered, in ring
+/// order, and those that did not.
+async fn walk(access: &Access) -> Result<(Vec<NodeState>, Vec<Peer>), String> {
     let mut states: Vec<NodeState> = Vec::new();
-    let mut asked = 0;
-    while let Some(&peer) = known.get(asked) {
-        asked += 1;
-        let request = Request::Position { index: peer.index() };
-        if let Ok(Response::Info(node)) = access.request(peer.address(), request).await
-            && node.member
-            && node.peer == peer
-        {
-            for other in node.successors.iter().chain(&node.predecessor) {
-                if !known.contains(other) && known.len() < RING_AT_MOST {
-                    known.push(*other);
-                }
-            }
-            states.push(NodeState {
-                peer,
-                predecessor: node.predecessor,
-                successors: node.successors,
-            });
-        }
-    }
+    let hear = |_, state| {
+        states.push(state);
+        Ok(())
+    };
+    let silent = everybody::ask_all(access, Each::Position, position, hear).await?;
     let space = access.space();
     states.sort_by_key(|state| (state.peer.id(space), state.peer));
-    Ok(states)
+    Ok((states, silent))
+}
+
+async fn position(access: Access, peer: Peer) -> Result<Said<NodeState>, String> {
+    let request = Request::Position { index: peer.index() };
+    match access.request(peer.address(), request).await? {
+        Response::Info(node) if node.member && node.peer == peer => {
+            let (predecessor, successors) = (node.predecessor, node.successors);
+            let neighbours = successors.iter().chain(&predecessor).copied().collect();
+            Ok(Some((neighbours, NodeState { peer, predecessor, successors })))
+        }
+        Response::Info(_) => Ok(None),
+        other => Err(unexpected(other)),
+    }
 }
 
 /// A name that a person typed.

@@ -1,23 +1,23 @@
 //! `put` of a file, `rm` and the lists, over any [`Access`]; `get` is in
 //! [`super::get`], whole directories are in [`super::tree`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::chord::Failure;
-use crate::chord::placement::hosts;
 use crate::limits::EAGER_BYTES;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{CopyCount, Version};
-use crate::store::{Place, hash_file};
+use crate::store::{Place, hash_file, open_regular};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::pieces::PieceSet;
 use crate::view::outcome::RingFile;
@@ -30,6 +30,7 @@ use crate::wire::{Request, Response};
 use super::access::{Access, unexpected};
 use super::data::{DataConnection, DataError};
 use super::elsewhere::{self, Past};
+use super::everybody::{ASKED_AT_ONCE, Each, ask_all, neighbours_of, twice};
 use super::fetch;
 use super::locate::{self, Known};
 use super::relay::{Handed, hand_manifest};
@@ -52,6 +53,10 @@ const MOST_PUT_ATTEMPTS: u32 = 100;
 
 /// Attempts of a removal to find the owner while the ring changes under it.
 const REMOVE_ATTEMPTS: u32 = 6;
+
+/// Files that one list may have: a bound on memory (about 300 MiB with ordinary
+/// names), and on the patience with a node that lists without end.
+const MAX_LISTED: usize = 1 << 20;
 
 /// Bytes sent at once: between two such steps it is looked whether the owner
 /// has said that it takes no more.
@@ -142,10 +147,7 @@ pub(super) async fn put(
             Ok(_) => last = format!("{} no longer owns the name", owner.address()),
             Err(DataError::Cancelled) => return Err(CANCELLED.to_owned()),
             Err(DataError::Io(_)) if transfer.is_cancelled() => return Err(CANCELLED.to_owned()),
-            Err(DataError::Changed) => {
-                let path = path.display();
-                return Err(format!("{path} changed while it was being stored; put it again"));
-            }
+            Err(DataError::Changed) => return Err(changed(path)),
             Err(error) => last = format!("{}: {error}", owner.address()),
         }
     }
@@ -158,6 +160,10 @@ fn plain_file_size(path: &Path) -> Result<u64, String> {
             Ok(()) => Ok(metadata.len()),
             Err(error) => Err(format!("{} cannot be stored: {error}", path.display())),
         },
+        // It was none when it was found.
+        Ok(metadata) if metadata.is_dir() => {
+            Err(format!("{} is a directory by now; put it again", path.display()))
+        }
         Ok(_) => {
             Err(format!("{} is neither a file nor a directory; put takes those", path.display()))
         }
@@ -171,7 +177,19 @@ fn read_small(path: &Path, size: u64) -> Result<Option<Small>, String> {
         return Ok(None);
     }
     let read = tokio::task::block_in_place(|| Small::read(path, size));
-    read.map(Some).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    read.map(Some).map_err(|error| unreadable(path, &error))
+}
+
+/// Why a file is not put that was to be read.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => changed(path),
+        _ => format!("cannot read {}: {error}", path.display()),
+    }
+}
+
+fn changed(path: &Path) -> String {
+    format!("{} changed while it was being stored; put it again", path.display())
 }
 
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
@@ -183,11 +201,7 @@ fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
         }
     };
     tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
-        if transfer.is_cancelled() {
-            CANCELLED.to_owned()
-        } else {
-            format!("cannot read {}: {error}", path.display())
-        }
+        if transfer.is_cancelled() { CANCELLED.to_owned() } else { unreadable(path, &error) }
     })
 }
 
@@ -292,7 +306,7 @@ impl Put<'_> {
     /// Sends a node what it lacks of the file, as `request` says for what, and
     /// waits for its last word.
     fn upload(&self, to: Peer, request: &DataRequest) -> Result<DataResponse, DataError> {
-        let mut file = File::open(self.path).map_err(|_| DataError::Changed)?;
+        let mut file = open_regular(self.path).map_err(|_| DataError::Changed)?;
         let mut connection = self.access.plane().dial(to.address())?;
         connection.send(request)?;
         match connection.receive()? {
@@ -388,19 +402,27 @@ pub(super) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, 
 }
 
 /// The files of one node.
+///
+/// # Errors
+/// A sentence: it does not answer, or not in the order of the names, or without
+/// end.
 pub(super) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile>, String> {
     let mut files: Vec<HeldFile> = Vec::new();
     loop {
         let after = files.last().map(|file| file.record.name.clone());
-        match access.request(node.address(), Request::Files { after }).await? {
-            Response::Files { rows, more } => {
-                let done = !more || rows.is_empty();
-                files.extend(rows);
-                if done {
-                    return Ok(files);
-                }
-            }
+        let request = Request::Files { after: after.clone() };
+        let (rows, more) = match access.request(node.address(), request).await? {
+            Response::Files { rows, more } => (rows, more),
             other => return Err(unexpected(other)),
+        };
+        let done = !more || rows.is_empty();
+        files.extend(rows);
+        if done {
+            return Ok(files);
+        }
+        if files.last().map(|file| &file.record.name) <= after.as_ref() || files.len() > MAX_LISTED
+        {
+            return Err(format!("{} lists its files without end", node.address()));
         }
     }
 }
@@ -452,56 +474,84 @@ pub(super) fn row(access: &Access, held: &HeldFile) -> FileRow {
     }
 }
 
-/// Every file of the ring once, with its holders.
-pub(super) async fn ring_files(
-    access: &Access,
-    members: &[Peer],
-    pattern: Option<&str>,
-) -> Result<Outcome, String> {
+/// Every file of the ring once, with its holders in the order of the ring, and
+/// the members that did not answer.
+///
+/// # Errors
+/// A sentence: the ring cannot be asked, or there are too many files.
+pub(super) async fn ring_files(access: &Access, pattern: Option<&str>) -> Result<Outcome, String> {
     let named = Pattern::new(pattern.unwrap_or_default());
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
-    let mut silent = Vec::new();
-    let members = hosts(members);
-    for member in &members {
-        let Ok(files) = files_of(access, *member).await else {
-            silent.push(*member);
-            continue;
+    let mut members = 0;
+    let ask = |access: Access, member| async move {
+        let ask = || async {
+            let Some(neighbours) = neighbours_of(&access, member).await? else { return Ok(None) };
+            Ok(Some((neighbours, files_of(&access, member).await?)))
         };
+        twice(ask).await
+    };
+    let silent = ask_all(access, Each::Host, ask, |member, files: Vec<HeldFile>| {
+        members += 1;
         for held in files.iter().filter(|held| named.matches(held.record.name.as_str())) {
             let file = row(access, held);
             match newest.get_mut(&file.name) {
                 Some(known) if known.file.version == file.version => {
-                    known.holders.push(*member);
+                    known.holders.push(member);
                     if file.role == Role::Owner {
                         known.file = file;
                     }
                 }
                 Some(known) if known.file.version > file.version => {}
                 _ => {
-                    newest.insert(file.name.clone(), RingFile { file, holders: vec![*member] });
+                    newest.insert(file.name.clone(), RingFile { file, holders: vec![member] });
                 }
             }
         }
-    }
-    let mut files: Vec<RingFile> = Vec::new();
-    let wanted = members.len().min(usize::from(access.params().replicas));
-    for mut file in newest.into_values() {
-        if file.holders.len() < wanted && is_removed(access, &file.file).await {
-            continue;
+        if newest.len() > MAX_LISTED {
+            return Err(format!(
+                "there are more than {MAX_LISTED} files on the ring; ls --ring with a pattern \
+                 lists some of them"
+            ));
         }
+        Ok(())
+    });
+    let silent = silent.await?;
+    let wanted = members.min(usize::from(access.params().replicas));
+    let doubtful = newest.values().filter(|file| file.holders.len() < wanted);
+    let removed = removed_of(access, doubtful.map(|file| &file.file)).await;
+    let (space, mut files) = (access.space(), Vec::new());
+    for mut file in newest.into_values().filter(|file| !removed.contains(&file.file.name)) {
         // What was counted here and now beats what the owner last heard.
         file.file.copies = u8::try_from(file.holders.len()).unwrap_or(u8::MAX);
+        file.holders.sort_by_key(|peer| (peer.id(space), *peer));
         files.push(file);
     }
-    Ok(Outcome::RingFiles { files, silent, space: access.space() })
+    Ok(Outcome::RingFiles { files, silent, space })
+}
+
+/// Which of these files were removed; many are asked for at a time.
+async fn removed_of(access: &Access, files: impl Iterator<Item = &FileRow>) -> BTreeSet<FileName> {
+    let mut asked = JoinSet::new();
+    let mut removed = BTreeSet::new();
+    for file in files {
+        if asked.len() >= ASKED_AT_ONCE {
+            removed.extend(asked.join_next().await.and_then(Result::ok).flatten());
+        }
+        let (access, name, version) = (access.clone(), file.name.clone(), file.version);
+        asked.spawn(async move { is_removed(&access, &name, version).await.then_some(name) });
+    }
+    while let Some(end) = asked.join_next().await {
+        removed.extend(end.ok().flatten());
+    }
+    removed
 }
 
 /// Whether a file with few copies was removed: a node that was away meanwhile
 /// still has its old copy until it hears of that.
-async fn is_removed(access: &Access, file: &FileRow) -> bool {
-    match locate::look_for(access, &file.name, None).await {
+async fn is_removed(access: &Access, name: &FileName, version: Version) -> bool {
+    match locate::look_for(access, name, None).await {
         Ok(Known { record: Some((record, _)), .. }) => {
-            record.is_deleted() && record.version > file.version
+            record.is_deleted() && record.version > version
         }
         _ => false,
     }

@@ -19,7 +19,8 @@ use crate::wire::{Request, Response};
 
 use super::access::{self, Access, client_hello, unexpected};
 use super::address;
-use super::commands::{file_name, members_of};
+use super::commands::file_name;
+use super::everybody::members_of;
 use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT};
 use super::files::{CANCELLED, Phases};
 use super::locate::{self, NamedContent};

@@ -18,7 +18,7 @@ use crate::view::text::quoted;
 use crate::wire::{Request, Response};
 
 use super::access::Access;
-use super::commands::members_of;
+use super::everybody::members_of;
 use super::locate;
 
 /// How long names are looked for that are like a missing one: a person waits.

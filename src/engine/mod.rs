@@ -64,6 +64,7 @@ mod cuts;
 mod data;
 mod doubts;
 mod elsewhere;
+mod everybody;
 mod fetch;
 mod files;
 mod forward;

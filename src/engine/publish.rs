@@ -18,8 +18,8 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::picture;
 use crate::view::{
-    Census, FileRow, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Snapshot, Step,
-    Traffic, UiEvent,
+    Census, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Snapshot,
+    Step, Traffic, UiEvent,
 };
 
 use super::bursts::Notices;
@@ -405,7 +405,7 @@ impl Publisher {
         core: &chord::Host,
         shared: &Arc<Vec<FileRow>>,
         before: &Snapshot,
-    ) -> Arc<Vec<FileRow>> {
+    ) -> Arc<Files> {
         if !self.files_changed && Arc::ptr_eq(shared, &self.shared_files) {
             return Arc::clone(&before.files);
         }
@@ -423,7 +423,7 @@ impl Publisher {
             rows.extend(shared.iter().cloned());
             rows.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
         }
-        Arc::new(rows)
+        Arc::new(rows.into())
     }
 
     fn traffic(&mut self, now: Instant, shared: &Shared) -> Traffic {

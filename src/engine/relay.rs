@@ -30,7 +30,7 @@ use crate::limits::MAX_REPLICAS;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
-use crate::store::{Incoming, IncomingError, Store, StoreError};
+use crate::store::{Incoming, IncomingError, Store, StoreError, open_regular};
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::pieces::PieceSet;
 use crate::view::TransferKind;
@@ -348,7 +348,7 @@ impl Passage<'_> {
                 io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
                 _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
             };
-            let mut file = File::open(path).map_err(unreadable)?;
+            let mut file = open_regular(path).map_err(|_| DataError::Changed)?;
             let mut piece = Vec::new();
             for run in here.lacking_runs() {
                 let offset = self.manifest.offset_of(run.start);

@@ -27,7 +27,7 @@ use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::ContentHash;
-use crate::store::{Download, IncomingError};
+use crate::store::{Download, IncomingError, open_regular};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex, piece_count};
 use crate::view::TransferKind;
 use crate::wire::data::{DataRequest, DataResponse};
@@ -183,9 +183,9 @@ impl Small {
     /// Reads a file that had `size` bytes a moment ago. Blocks.
     ///
     /// # Errors
-    /// The disk's; also when it has another size by now.
+    /// The disk's; `UnexpectedEof` when it has another size by now.
     pub(super) fn read(path: &Path, size: u64) -> io::Result<Small> {
-        let bytes = whole(File::open(path)?, size)?;
+        let bytes = whole(open_regular(path)?, size)?;
         let mut builder = ManifestBuilder::new(size);
         builder.update(&bytes);
         Ok(Small { manifest: builder.finish().map_err(io::Error::other)?, bytes })

@@ -100,9 +100,10 @@ pub(super) struct Position {
 }
 
 /// Timers that a node has one of.
-pub(super) const KINDS: usize = 7;
+pub(super) const KINDS: usize = Timer::SINGLE.len();
 
-/// The number of a timer: [`KINDS`] for those of puts.
+/// The number of a timer: its place in [`Timer::SINGLE`], [`KINDS`] for those of
+/// puts.
 pub(super) const fn kind(timer: Timer) -> u8 {
     match timer {
         Timer::Stabilize => 0,
@@ -139,21 +140,12 @@ impl Position {
 
     /// The timer of this generation, if it is armed still; it is not any more.
     pub(super) fn fire(&mut self, kind: u8, generation: u32) -> Option<Timer> {
-        const TIMERS: [Timer; KINDS] = [
-            Timer::Stabilize,
-            Timer::FixFingers,
-            Timer::Repair,
-            Timer::Probe,
-            Timer::Census,
-            Timer::Join,
-            Timer::Leave,
-        ];
         if let Some(armed) = self.armed.get_mut(usize::from(kind)) {
             if *armed != generation {
                 return None;
             }
             *armed = 0;
-            return Some(TIMERS[usize::from(kind)]);
+            return Some(Timer::SINGLE[usize::from(kind)]);
         }
         let at = self.copies.iter().position(|(_, armed)| *armed == generation)?;
         Some(Timer::Copies(self.copies.swap_remove(at).0))

@@ -87,6 +87,20 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
+impl Curve {
+    /// A point for each of `rows`: where it stands, and how high.
+    pub(super) fn over<'a, R: 'a>(
+        rows: impl IntoIterator<Item = &'a R>,
+        name: &str,
+        joined: bool,
+        across: impl Fn(&R) -> f64,
+        up: impl Fn(&R) -> f64,
+    ) -> Curve {
+        let points = rows.into_iter().map(|row| (across(row), up(row))).collect();
+        Curve { name: name.to_owned(), joined, points }
+    }
+}
+
 /// One bar a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bars {
@@ -306,16 +320,17 @@ impl Bars {
 /// A number of a scale, as short as it can be told.
 fn short(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
-        return grouped(value as i64);
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", grouped(value.abs() as u64));
     }
     let decimals = if value.abs() < 0.1 { 3 } else { 2 };
     format!("{value:.decimals$}")
 }
 
-/// A whole number with a narrow gap (here: a blank) at every thousand.
-fn grouped(value: i64) -> String {
-    let digits = value.unsigned_abs().to_string();
-    let mut text = if value < 0 { "-".to_owned() } else { String::new() };
+/// A whole number with a blank at every thousand.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');

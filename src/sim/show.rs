@@ -14,7 +14,7 @@ use crate::id::Id;
 use crate::peer::Peer;
 use crate::picture;
 use crate::view::{
-    Census, FileRow, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, SimulationRow,
+    Census, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, SimulationRow,
     Snapshot, Standing, UiEvent,
 };
 
@@ -312,14 +312,14 @@ impl Show {
         Snapshot { standing, ..seen }
     }
 
-    fn files(&self, world: &World) -> Arc<Vec<FileRow>> {
+    fn files(&self, world: &World) -> Arc<Files> {
         let before = self.last.as_ref().map(|last| Arc::clone(&last.files)).unwrap_or_default();
         let left = world.host(self.host).is_some_and(|host| host.state() == State::Left);
         match self.node(world) {
             None if left => Arc::default(),
             Some(node) if self.due(before.len(), LISTED_AT_ONCE) => {
                 let rows = picture::files(node.files_held(), node.params().space);
-                if *before == rows { before } else { Arc::new(rows) }
+                if **before == rows { before } else { Arc::new(rows.into()) }
             }
             _ => before,
         }

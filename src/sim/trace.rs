@@ -5,7 +5,7 @@
 //! nobody, so it is fast and not cryptographic.
 
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,13 @@ impl Trace {
     /// Of no event yet.
     pub(super) const fn new() -> Trace {
         Trace(SALT)
+    }
+
+    /// Of several runs, in their order.
+    pub(super) fn of(parts: impl IntoIterator<Item = impl Hash>) -> TraceHash {
+        let mut trace = Trace::new();
+        parts.into_iter().for_each(|part| part.hash(&mut trace));
+        trace.hash()
     }
 
     /// What has been gathered.
@@ -123,8 +130,6 @@ impl Hasher for Trace {
 
 #[cfg(test)]
 mod tests {
-    use std::hash::Hash;
-
     use super::*;
 
     fn of(parts: &[u64]) -> TraceHash {

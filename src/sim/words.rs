@@ -223,6 +223,7 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
     if let Command::Ring = command {
         return Ok(Outcome::Ring {
             members: world.nodes().map(crate::chord::Node::peer).collect(),
+            silent: Vec::new(),
             health: picture::health(&world.ring()),
             space,
         });

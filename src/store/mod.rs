@@ -77,6 +77,7 @@ mod tests;
 
 use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -274,8 +275,14 @@ impl Store {
     /// Retires the journal when nothing was committed for so long.
     fn rest(&self, at_least: Duration) {
         let Shared { blobs, catalogue, commits, .. } = &*self.shared;
-        if let Err(error) = commits.rest(at_least, catalogue, blobs) {
-            tracing::warn!(%error, "recent files stay in the journal");
+        match commits.rest(at_least, catalogue, blobs) {
+            Ok(()) => {}
+            // Tried for every content for which there is no room, and that is said
+            // of each.
+            Err(error) if error.is_full() => {
+                tracing::debug!(%error, "recent files stay in the journal");
+            }
+            Err(error) => tracing::warn!(%error, "recent files stay in the journal"),
         }
     }
 
@@ -461,28 +468,38 @@ impl Drop for Incoming {
     }
 }
 
+/// Opens a user's file for reading. A pipe that took its place is not waited for.
+///
+/// # Errors
+/// The disk's; `InvalidInput` when it is no regular file.
+pub fn open_regular(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        let kind = std::io::ErrorKind::InvalidInput;
+        return Err(std::io::Error::new(kind, "it is no regular file"));
+    }
+    Ok(file)
+}
+
 /// Hashes a file. `progress` hears the bytes of every step and may break off.
 /// Memory stays at one buffer and the piece hashes.
 ///
 /// # Errors
-/// The disk's; also when the path is no regular file (a pipe would be waited
-/// for without end) or when the file grew or shrank meanwhile. A change that
-/// keeps the size is not noticed here.
+/// The disk's; `InvalidInput` when the path is no regular file, `UnexpectedEof`
+/// when the file grew or shrank meanwhile. A change that keeps the size is not
+/// noticed here.
 pub fn hash_file(
     path: &Path,
     progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> std::io::Result<Manifest> {
-    if !std::fs::metadata(path)?.is_file() {
-        let kind = std::io::ErrorKind::InvalidInput;
-        return Err(std::io::Error::new(kind, "not a regular file"));
-    }
-    hash_open_file(&File::open(path)?, progress)
+    hash_open_file(&open_regular(path)?, progress)
 }
 
 /// As [`hash_file`], from where an open file is read next to its end.
 ///
 /// # Errors
-/// The disk's; also when the file grew or shrank meanwhile.
+/// The disk's; `UnexpectedEof` when the file grew or shrank meanwhile.
 pub fn hash_open_file(
     mut file: &File,
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
@@ -508,5 +525,6 @@ pub fn hash_open_file(
             Err(error) => return Err(error),
         }
     }
-    builder.finish().map_err(|changed| Error::other(format!("the file changed: {changed}")))
+    let changed = |why| Error::new(ErrorKind::UnexpectedEof, format!("the file changed: {why}"));
+    builder.finish().map_err(changed)
 }

@@ -82,6 +82,14 @@ fn open(dir: &Path) -> (Store, Recovery) {
     Store::open_on(dir, Arc::new(FaultyDisk::default())).unwrap()
 }
 
+/// Opens without faults so far, with a journal as it is wanted: the store and its
+/// disk.
+fn on_faulty_disk(dir: &Path, bounds: Bounds) -> (Store, FaultyDisk) {
+    let disk = FaultyDisk::default();
+    let (store, _) = Store::open_with(dir, Arc::new(disk.clone()), bounds).unwrap();
+    (store, disk)
+}
+
 /// Journals that are retired all the time: at once for all contents, and
 /// content by content; and one that is not until the store is closed.
 const JOURNALS: [Bounds; 3] = [
@@ -410,7 +418,25 @@ fn hashing_a_file_tells_its_progress() {
     assert!(hash_file(&path, |_| ControlFlow::Break(())).is_err(), "broken off");
     assert_eq!(manifest, manifest_of(&bytes(3)));
     assert_eq!(seen, manifest.size());
-    assert!(hash_file(dir.path(), |_| ControlFlow::Continue(())).is_err(), "a directory");
+    let refused = |path: &Path| {
+        let hashed = hash_file(path, |_| ControlFlow::Continue(()));
+        hashed.expect_err("it is no regular file").kind()
+    };
+    assert_eq!(refused(dir.path()), std::io::ErrorKind::InvalidInput, "a directory");
+    // Nobody writes into it: opened as a file, it would be waited for.
+    let pipe = dir.path().join("pipe");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    assert_eq!(refused(&pipe), std::io::ErrorKind::InvalidInput, "a pipe");
+    let mut steps = 0;
+    let shrunk = hash_file(&path, |_| {
+        steps += 1;
+        if steps == 1 {
+            File::options().write(true).open(&path).unwrap().set_len(9).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(shrunk.expect_err("it changed").kind(), std::io::ErrorKind::UnexpectedEof);
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub fn started(snapshots: Vec<Snapshot>) -> App {
 /// that has ended.
 pub fn member() -> Snapshot {
     let mut snapshot = ring(Space::default(), 3);
-    snapshot.files = Arc::new(vec![file(&snapshot, "SkyShip.jpg", 85_000, 3)]);
+    snapshot.files = Arc::new(vec![file(&snapshot, "SkyShip.jpg", 85_000, 3)].into());
     let transfer = |number, state, rate| TransferRow {
         number,
         name: "a.iso".to_owned(),
@@ -81,7 +81,7 @@ pub fn alone() -> App {
 /// Three nodes, 466, 48 and 495, and one file, SkyShip.jpg with key 189.
 pub fn three() -> App {
     let mut snapshot = ring(Space::default(), 3);
-    snapshot.files = Arc::new(vec![file(&snapshot, "SkyShip.jpg", 2_437_120, 3)]);
+    snapshot.files = Arc::new(vec![file(&snapshot, "SkyShip.jpg", 2_437_120, 3)].into());
     snapshot.lookup = Some(lookup(&snapshot, 1, "SkyShip.jpg"));
     snapshot.traffic.up_rate = 1_240;
     snapshot.traffic.down_rate = 980;
@@ -105,7 +105,7 @@ pub fn eight() -> App {
     let shared = shared.map(|(name, size, sources)| shared_file(&snapshot, name, size, sources));
     let mut files: Vec<FileRow> = files.into_iter().chain(shared).collect();
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    snapshot.files = Arc::new(files);
+    snapshot.files = Arc::new(files.into());
     snapshot.sharing = Sharing { files: 2, bytes: 4_185_021, hashing: 1 };
     snapshot.transfers = transfers();
     snapshot.peers = Arc::new(peers());
@@ -125,8 +125,9 @@ pub fn sixty() -> App {
     snapshot.members[41].liveness = Liveness::Suspect;
     let names: Vec<String> = (0..120).map(|i| format!("photos/2026/img_{i:04}.jpg")).collect();
     let files = names.iter().enumerate();
-    let files = files.map(|(i, name)| file(&snapshot, name, 40_000 * (i as u64 + 1), 3)).collect();
-    snapshot.files = Arc::new(files);
+    let files = files.map(|(i, name)| file(&snapshot, name, 40_000 * (i as u64 + 1), 3));
+    let files: Vec<FileRow> = files.collect();
+    snapshot.files = Arc::new(files.into());
     snapshot.lookup = Some(lookup(&snapshot, 3, "photos/2026/img_0007.jpg"));
     app(snapshot)
 }

@@ -171,7 +171,7 @@ impl App {
         let stays = |heir: &&Neighbour| on_a_ring && heir.peer.address() != host;
         let heir = snapshot.successors.iter().find(stays)?;
         let heir = snapshot.space.show(heir.peer.id(snapshot.space));
-        match snapshot.kept() {
+        match snapshot.files.kept() {
             0 => None,
             1 => Some(format!("leave: 1 file goes to {heir}")),
             files => Some(format!("leave: {files} files go to {heir}")),
@@ -181,7 +181,7 @@ impl App {
     fn lab_question(&self) -> Option<String> {
         let up = |snapshot: &&Snapshot| snapshot.standing != Standing::Down;
         let live = || self.nodes.iter().map(|node| &*node.snapshot).filter(up);
-        let files: usize = live().map(|snapshot| snapshot.kept()).sum();
+        let files: usize = live().map(|snapshot| snapshot.files.kept()).sum();
         (files > 0).then(|| format!("quit: all {} nodes end, with {files} copies", live().count()))
     }
 

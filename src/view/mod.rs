@@ -18,6 +18,7 @@ use crate::record::{ContentHash, CopyCount, Version};
 
 pub mod command;
 pub mod event;
+mod files;
 pub mod outcome;
 pub mod registry;
 pub mod simulation;
@@ -27,6 +28,7 @@ pub mod transfers;
 
 pub use command::Command;
 pub use event::{Level, Step, UiEvent};
+pub use files::{Files, Unwell};
 pub use outcome::{CommandFailed, Outcome};
 pub use simulation::{SimulationRow, Speed};
 
@@ -65,7 +67,7 @@ pub struct Snapshot {
     pub census: Census,
     /// The files held here and those shared from here, by name, tombstones
     /// left out.
-    pub files: Arc<Vec<FileRow>>,
+    pub files: Arc<Files>,
     /// Linked peers, by address, and others of whom there is something to say.
     pub peers: Arc<Vec<PeerRow>>,
     /// The registries that this node was given.
@@ -526,17 +528,6 @@ impl TransferState {
     }
 }
 
-/// Files with too few copies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unwell {
-    /// Copies are being made.
-    pub repairing: usize,
-    /// Copies are missing, and no node has room for them.
-    pub needs_room: usize,
-    /// There is one copy, and more are wanted.
-    pub at_risk: usize,
-}
-
 /// Zave's ring properties as this node's census sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -555,26 +546,6 @@ impl Snapshot {
     /// The known members that live.
     pub fn living(&self) -> usize {
         self.members.len() - self.gone()
-    }
-
-    /// The files that are held here for the ring; shared ones are their user's.
-    pub fn kept(&self) -> usize {
-        self.files.iter().filter(|file| file.role != Role::Shared).count()
-    }
-
-    /// The files held here that have too few copies, by how safe they are; those
-    /// whose copies are being counted are not among them.
-    pub fn unwell(&self) -> Unwell {
-        let mut unwell = Unwell::default();
-        for file in self.files.iter() {
-            match file.health() {
-                Some(CopyHealth::Repairing) => unwell.repairing += 1,
-                Some(CopyHealth::NeedsRoom) => unwell.needs_room += 1,
-                Some(CopyHealth::AtRisk) => unwell.at_risk += 1,
-                Some(CopyHealth::Ok | CopyHealth::Counting) | None => {}
-            }
-        }
-        unwell
     }
 
     /// The members that died or left lately and are still shown.

@@ -109,9 +109,11 @@ pub enum Outcome {
     },
     /// `ring`.
     Ring {
-        /// Every member, in ring order.
+        /// Every member that answered, in ring order.
         members: Vec<Peer>,
-        /// The ring's properties, checked on every member's own state.
+        /// Members that did not.
+        silent: Vec<Peer>,
+        /// The ring's properties, checked on the own state of each that answered.
         health: Health,
         /// The ring's space.
         space: Space,

@@ -30,6 +30,7 @@ mod scenarios;
 mod search;
 mod sessions;
 mod shares;
+mod silence;
 mod sim;
 mod sizes;
 mod small;

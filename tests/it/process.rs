@@ -459,12 +459,14 @@ fn log(home: &Path) -> String {
 /// Starts the process and reads its `ready <id> <address>` line.
 fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, String, SocketAddr) {
     let stderr = File::options().create(true).append(true).open(home.join("stderr"));
+    let stabilize = ["--stabilize".to_owned(), humantime::format_duration(STABILIZE).to_string()];
+    let given = arguments.contains(&stabilize[0]);
     let mut child = command(&[listen.to_string().as_str(), "--headless"])
         .arg("--data-dir")
         .arg(home.join("data"))
         .arg("--download-dir")
         .arg(home.join("downloads"))
-        .args(["--stabilize", &humantime::format_duration(STABILIZE).to_string()])
+        .args(stabilize.iter().filter(|_| !given))
         .args(arguments)
         .current_dir(home)
         .stdout(Stdio::piped())

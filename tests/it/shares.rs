@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,6 +138,8 @@ async fn a_directory_is_shared_by_the_paths_below_it_and_what_does_not_fit_is_sa
     symlink(home.dir.path(), dir.join("out")).expect("a link");
     symlink("SkyShip.jpg", dir.join("alias.jpg")).expect("a link");
     symlink("..", dir.join("2024/round")).expect("a link");
+    symlink("nowhere", dir.join("lost.txt")).expect("a link");
+    let _socket = UnixListener::bind(dir.join("ear")).expect("a socket");
     rustix::fs::mknodat(
         rustix::fs::CWD,
         dir.join("pipe"),
@@ -160,7 +163,9 @@ async fn a_directory_is_shared_by_the_paths_below_it_and_what_does_not_fit_is_sa
     assert!(said("/out ", "leads out"), "{skipped:?}");
     assert!(said("round", "circle"), "{skipped:?}");
     assert!(said("pipe", "neither a file"), "{skipped:?}");
-    assert_eq!(skipped.len(), 5, "what is hidden is not even named: {skipped:?}");
+    assert!(said("ear", "neither a file"), "{skipped:?}");
+    assert!(said("lost.txt", "No such file"), "{skipped:?}");
+    assert_eq!(skipped.len(), 7, "what is hidden is not even named: {skipped:?}");
     home.end().await;
 }
 

@@ -1,13 +1,13 @@
 //! Whole directories: `put DIR` and `get DIR/`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::process::{NodeProcess, Ring, describe, random_file, text};
+use crate::process::{NodeProcess, Ring, describe, eventually, random_file, text};
 
 /// Every file below a directory, by its relative path, with its bytes.
 fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -146,6 +146,73 @@ fn what_fails_for_one_file_stops_no_other_and_is_told_at_the_end() {
     let output = get(&node, "mixed/", &to);
     assert!(output.status.success(), "{}", describe(&output));
     assert_eq!(fs::read(to.join("mixed/d (1)")).expect("a second one"), b"d");
+}
+
+#[test]
+fn files_that_change_or_go_while_a_directory_is_stored_fail_alone_and_are_told() {
+    let home = TempDir::new().expect("a directory");
+    let dir = home.path().join("busy");
+    fs::create_dir_all(dir.join("gone")).expect("a directory");
+    random_file(&dir.join("a.bin"), 4_000_000, 1);
+    for name in ["b", "c", "d", "e", "f", "gone/x", "z"] {
+        fs::write(dir.join(name), name).expect("a file");
+    }
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    let pipe = |name: &str| {
+        rustix::fs::mknodat(rustix::fs::CWD, dir.join(name), kind, mode, 0).expect("a pipe");
+    };
+    pipe("pipe");
+    std::os::unix::fs::symlink("nowhere", dir.join("leads-nowhere")).expect("a link");
+    let node = NodeProcess::start(&[]);
+    let output = std::thread::scope(|scope| {
+        // So slowly that all else waits for the first one.
+        let put = scope
+            .spawn(|| node.attempt(&["put", text(&dir), "--transfers", "1", "--limit-up", "1M"]));
+        eventually("the first one is on its way", || {
+            let transfers = node.run(&["transfers"]);
+            if transfers.contains("busy/a.bin") { Ok(()) } else { Err(transfers) }
+        });
+        for name in ["b", "c", "d", "e"] {
+            fs::remove_file(dir.join(name)).expect("it is there");
+        }
+        fs::create_dir(dir.join("b")).expect("a directory");
+        pipe("c");
+        std::os::unix::fs::symlink("nowhere", dir.join("d")).expect("a link");
+        fs::write(dir.join("f"), "another one, and longer").expect("a file");
+        fs::remove_dir_all(dir.join("gone")).expect("it is there");
+        File::options().write(true).open(dir.join("a.bin")).expect("it").set_len(9).expect("cut");
+        put.join().expect("it ends")
+    });
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    let (out, err) = (said(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(out.starts_with("busy/ stored: 2 files, 24 B in "), "{out}");
+    for (name, what) in [("pipe", "neither a file nor a directory"), ("leads-nowhere", "link")] {
+        assert!(out.lines().any(|line| line.contains(name) && line.contains(what)), "{out}");
+    }
+    assert!(err.contains("6 files failed:"), "{err}");
+    for (name, why) in [
+        ("busy/a.bin", "changed while it was being stored; put it again"),
+        ("busy/b", "is a directory by now"),
+        ("busy/c", "neither a file nor a directory"),
+        ("busy/d", "No such file"),
+        ("busy/e", "No such file"),
+        ("busy/gone/x", "No such file"),
+    ] {
+        let told = |line: &str| line.contains(name) && line.contains(why);
+        assert!(err.lines().any(told), "{name}: {err}");
+    }
+    let listing = node.json(&["ls", "--ring"]).expect("a listing");
+    let names: Vec<_> = listing["files"].as_array().expect("files").iter().collect();
+    let names: Vec<_> = names.iter().map(|file| &file["name"]).collect();
+    assert_eq!(names, ["busy/f", "busy/z"], "and nothing of the others");
+
+    // What is there the next time is stored with the rest.
+    fs::remove_dir(dir.join("b")).expect("it is there");
+    for name in ["c", "d"] {
+        fs::remove_file(dir.join(name)).expect("it is there");
+    }
+    let again = node.run(&["put", text(&dir)]);
+    assert!(again.contains("3 files (2 already there)"), "{again}");
 }
 
 #[test]

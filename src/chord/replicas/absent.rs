@@ -13,7 +13,7 @@ use crate::wire::{Message, Tell};
 use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{Effect, Effects, Notice, StoreFailure};
-use super::{FileAsk, Replicas, RingView, Span, Why, copies_notice};
+use super::{FileAsk, Replicas, RingView, copies_notice};
 
 /// Records known without their bytes: a bound on memory, as for wishes.
 /// Beyond it, repair finds them again round by round.
@@ -102,8 +102,7 @@ impl Replicas {
         }
         let (record, key) = (held.record.clone(), held.key(ring.space));
         out.push(copies_notice(None, held, ring.wanted()));
-        let keys = (Span { from: key, to: key }, crate::wire::message::Branch::ALL);
-        self.offer(Why::Put, from, keys, vec![record], asks, out);
+        self.offer_one(from, key, record, asks, out);
     }
 
     /// A record could not be fetched from those that offered it: an owner

@@ -121,8 +121,7 @@ impl Replicas {
     /// Whether this peer may say that it holds this version of a name, of which
     /// nobody has said so yet.
     pub(super) fn is_placing(&self, from: Peer, name: &FileName, version: Version) -> bool {
-        let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
-        matches!(job, Some(Job::Place(placing))
+        matches!(self.job_of(name), Some(Job::Place(placing))
             if placing.record.version == version && placing.asked.contains(&from))
     }
 
@@ -244,12 +243,10 @@ impl Replicas {
     }
 
     fn end_placing(&mut self, name: &FileName) -> Option<Placing> {
-        let ticket = *self.busy.get(name)?;
-        if !matches!(self.jobs.get(&ticket), Some(Job::Place(_))) {
+        if !matches!(self.job_of(name), Some(Job::Place(_))) {
             return None;
         }
-        self.busy.remove(name);
-        match self.jobs.remove(&ticket) {
+        match self.busy.remove(name).and_then(|ticket| self.jobs.remove(&ticket)) {
             Some(Job::Place(placing)) => Some(placing),
             _ => None,
         }
@@ -317,10 +314,8 @@ impl Replicas {
             held.stand_ins.insert(from);
         }
         if held.stand_ins.contains(&from) || ring.partners().contains(&from) {
-            let key = held.key(ring.space);
-            let keys = (Span { from: key, to: key }, Branch::ALL);
-            let record = held.record.clone();
-            self.offer(Why::Put, from, keys, vec![record], asks, out);
+            let (record, key) = (held.record.clone(), held.key(ring.space));
+            self.offer_one(from, key, record, asks, out);
         }
     }
 

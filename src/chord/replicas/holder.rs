@@ -446,10 +446,14 @@ impl Replicas {
         self.begin(ticket, Job::Drop { record, expired }, op, out);
     }
 
+    /// What occupies a name, if something does.
+    pub(super) fn job_of(&self, name: &FileName) -> Option<&Job> {
+        self.jobs.get(self.busy.get(name)?)
+    }
+
     /// Who is known to have a record that is not durable here yet.
     pub(super) fn sources(&self, name: &FileName) -> Vec<Peer> {
-        let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
-        match (self.wishes.get(name), job) {
+        match (self.wishes.get(name), self.job_of(name)) {
             (Some(wish), _) => wish.sources.clone(),
             (None, Some(Job::Keep { tell, .. })) => tell.clone(),
             (None, _) => self.absent.get(name).map_or(Vec::new(), |absent| absent.sources.clone()),

@@ -227,8 +227,8 @@ impl Replicas {
 
     /// Whether any record of this name is here or on its way.
     pub(super) fn has_heard_of(&self, name: &FileName) -> bool {
-        let job = self.busy.get(name).and_then(|ticket| self.jobs.get(ticket));
-        self.known(name).is_some() || matches!(job, Some(Job::Keep { .. } | Job::Place(_)))
+        self.known(name).is_some()
+            || matches!(self.job_of(name), Some(Job::Keep { .. } | Job::Place(_)))
     }
 
     fn next_counter(&self, name: &FileName) -> u64 {

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Version;
+use crate::record::{Record, Version};
 use crate::wire::message::Branch;
 
 use super::super::asks::Asks;
@@ -107,9 +108,21 @@ impl Replicas {
         let missing: Vec<Peer> =
             missing.filter(|peer| !is_open(asks, **peer, offered)).copied().collect();
         for peer in missing {
-            let span = Span { from: key, to: key };
-            self.offer(Why::Put, peer, (span, Branch::ALL), vec![record.clone()], asks, out);
+            self.offer_one(peer, key, record.clone(), asks, out);
         }
+    }
+
+    /// Offers one record of this key, after which no page follows.
+    pub(super) fn offer_one(
+        &mut self,
+        peer: Peer,
+        key: Id,
+        record: Record,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let span = Span { from: key, to: key };
+        self.offer(Why::Put, peer, (span, Branch::ALL), vec![record], asks, out);
     }
 
     /// Answers the commands that wait for this name, if it has enough copies.

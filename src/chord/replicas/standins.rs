@@ -20,7 +20,7 @@ use crate::wire::message::Branch;
 use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{Effect, Effects, Notice};
-use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget};
+use super::{Durable, FileAsk, Replicas, RingView, Why, copies_notice, forget};
 
 /// Repair rounds after which a full holder is offered some of its records
 /// again: a question about a page costs little, but not every round's little.
@@ -139,9 +139,8 @@ impl Replicas {
             }
         }
         let (record, key) = (held.record.clone(), held.key(ring.space));
-        let keys = (Span { from: key, to: key }, Branch::ALL);
         for peer in &chosen {
-            self.offer(Why::Put, *peer, keys, vec![record.clone()], asks, out);
+            self.offer_one(*peer, key, record.clone(), asks, out);
         }
         chosen.first().copied()
     }

@@ -3,7 +3,7 @@
 use crossterm::style::Stylize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::sim::plot::Glyphs;
+use crate::sim::plot::{Glyphs, grouped};
 use crate::sim::tables::{Cell, Report, Table, Target};
 
 use super::Look;
@@ -119,19 +119,6 @@ fn target_line(target: &Target, look: Look) -> String {
         (true, false) => lead.red().to_string(),
     };
     format!("{lead} {}: {}", target.what, target.found)
-}
-
-/// A number with a blank at every thousand.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -6,17 +6,16 @@
 //! business and not even named.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::MAX_FILE_BYTES;
 use crate::name::{FileName, MAX_COMPONENTS};
-use crate::store::Stamp;
+use crate::store::{Stamp, open_regular};
 
 use super::MAX_FILES;
 use super::roots::Root;
@@ -88,14 +87,8 @@ pub(super) fn walk(root: &Root, sub: &Path, scope: &Scope) -> io::Result<Found> 
 /// What the system says; `PermissionDenied` when the path leads out of the
 /// root, `InvalidInput` when it is no regular file.
 pub(super) fn open_within(path: &Path, below: &Path) -> io::Result<(File, Stamp)> {
-    // A pipe that took the file's place must not be waited for.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    let stamp = Stamp::of(&metadata);
+    let file = open_regular(path)?;
+    let stamp = Stamp::of(&file.metadata()?);
     let real = path.canonicalize()?;
     // What was opened must be what lies there: a link may have been turned in
     // between.

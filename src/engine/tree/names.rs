@@ -4,12 +4,8 @@
 //! A name that is stored has copies on several members, so that it is heard of
 //! although some do not answer; those are named nevertheless.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 
-use tokio::task::JoinSet;
-
-use crate::chord::placement::hosts;
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -18,17 +14,11 @@ use crate::wire::mesh::FoundRow;
 use crate::wire::{Request, Response};
 
 use super::super::access::{Access, unexpected};
-use super::super::commands::members_of;
+use super::super::everybody::{Each, Said, ask_all, neighbours_of, twice};
 
 /// Files that one `get` of a directory fetches at the most: their names are in
 /// memory, a few hundred bytes each.
 pub(super) const MAX_FILES: usize = 100_000;
-
-/// Members that are asked at a time.
-const ASKED_AT_ONCE: usize = 16;
-
-/// Members that are asked at the most, as by `ring`.
-const MEMBERS_AT_MOST: usize = 4_096;
 
 /// Contents of one name that are told apart here; that there is more than one
 /// is all that counts.
@@ -108,75 +98,37 @@ pub(super) async fn below(
     directory: &FileName,
     heard: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Listing, String> {
-    // A host answers for all its positions.
-    let mut waiting = hosts(&members_of(access).await?);
-    let mut known: BTreeSet<SocketAddr> = waiting.iter().map(Peer::address).collect();
-    let mut listing = Listing::default();
-    let mut asked = JoinSet::new();
-    loop {
-        while asked.len() < ASKED_AT_ONCE
-            && let Some(member) = waiting.pop()
-        {
-            let (access, directory) = (access.clone(), directory.clone());
-            asked.spawn(async move {
-                let mut said = ask(&access, member, &directory).await;
-                if said.is_err() {
-                    // It may only have had too much to do.
-                    said = ask(&access, member, &directory).await;
-                }
-                (member, said)
-            });
-        }
-        match asked.join_next().await {
-            None => break,
-            Some(Ok((_, Ok(Some(said))))) => {
-                listing.members += 1;
-                for other in said.neighbours {
-                    if known.len() < MEMBERS_AT_MOST && known.insert(other.address()) {
-                        waiting.push(other);
-                    }
-                }
-                for (name, rows) in said.files {
-                    let listed = listing.files.entry(name).or_default();
-                    rows.iter().for_each(|row| listed.hear(row));
-                }
-                if listing.files.len() > MAX_FILES {
-                    return Err(format!(
-                        "there are more than {MAX_FILES} files below {directory}/; get the \
-                         directories in it one by one"
-                    ));
-                }
-                heard(listing.files.len(), listing.members);
-            }
-            // Somebody who has left, or a new node at its address.
-            Some(Ok((_, Ok(None)))) => {}
-            Some(Ok((member, Err(why)))) => {
-                tracing::debug!(%member, %why, "a member does not say what it has");
-                listing.silent.push(member);
-            }
-            Some(Err(error)) => return Err(format!("the ring could not be asked: {error}")),
-        }
-    }
-    listing.silent.sort_by_key(|peer| (peer.address(), peer.index()));
-    Ok(listing)
-}
-
-/// What one member says.
-struct Said {
-    neighbours: Vec<Peer>,
-    files: BTreeMap<FileName, Vec<FoundRow>>,
-}
-
-/// `None`: whoever is there is not that member.
-async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Option<Said>, String> {
-    let neighbours = match access.request(member.address(), Request::Info).await? {
-        Response::Info(node) if node.member && node.positions.contains(&member.index()) => {
-            node.successors.into_iter().chain(node.predecessor).collect()
-        }
-        Response::Info(_) => return Ok(None),
-        other => return Err(unexpected(other)),
+    let (mut files, mut members) = (BTreeMap::<FileName, Listed>::new(), 0);
+    let asked = |access: Access, member| {
+        let directory = directory.clone();
+        async move { twice(|| ask(&access, member, &directory)).await }
     };
-    let mut files: BTreeMap<FileName, Vec<FoundRow>> = BTreeMap::new();
+    // A host answers for all its positions.
+    let silent = ask_all(access, Each::Host, asked, |_, said: Names| {
+        members += 1;
+        for (name, rows) in said {
+            let listed = files.entry(name).or_default();
+            rows.iter().for_each(|row| listed.hear(row));
+        }
+        if files.len() > MAX_FILES {
+            return Err(format!(
+                "there are more than {MAX_FILES} files below {directory}/; get the directories \
+                 in it one by one"
+            ));
+        }
+        heard(files.len(), members);
+        Ok(())
+    });
+    let silent = silent.await?;
+    Ok(Listing { files, members, silent })
+}
+
+/// What one member has below a directory.
+type Names = BTreeMap<FileName, Vec<FoundRow>>;
+
+async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Said<Names>, String> {
+    let Some(neighbours) = neighbours_of(access, member).await? else { return Ok(None) };
+    let mut files = Names::new();
     // All names below it come behind its own.
     let mut after = directory.clone();
     loop {
@@ -206,7 +158,7 @@ async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Opti
             None => break,
         }
     }
-    Ok(Some(Said { neighbours, files }))
+    Ok(Some((neighbours, files)))
 }
 
 /// Whether a name lies below a directory.

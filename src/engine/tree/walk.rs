@@ -177,6 +177,48 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_while_it_is_walked_is_a_failure_of_its_own_and_the_rest_is_visited() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b", "c"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("x"), b"1").unwrap();
+        }
+        for name in ["a", "d", "e"] {
+            fs::write(dir.path().join(name), b"1").unwrap();
+        }
+        let mut seen = Vec::new();
+        let end = walk(dir.path(), "base", &mut |entry| {
+            match entry {
+                Entry::File { path, .. } if path.ends_with("a") => {
+                    fs::remove_dir_all(dir.path().join("b")).unwrap();
+                    fs::remove_file(dir.path().join("d")).unwrap();
+                    // One of another kind takes the place of a directory.
+                    fs::remove_dir_all(dir.path().join("c")).unwrap();
+                    fs::write(dir.path().join("c"), b"22").unwrap();
+                }
+                Entry::File { name, size, .. } => seen.push(format!("{name} {size}")),
+                Entry::Bad(path, why) => seen.push(format!("{}! {why}", path.display())),
+                other @ Entry::Skipped(..) => panic!("{other:?}"),
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(end, ControlFlow::Continue(()));
+        assert_eq!((seen[1].as_str(), seen[3].as_str()), ("base/c 2", "base/e 1"), "{seen:?}");
+        for (failed, name) in [(&seen[0], "b"), (&seen[2], "d")] {
+            let path = dir.path().join(name).display().to_string();
+            assert!(failed.starts_with(&format!("{path}! it cannot be read: ")), "{failed}");
+        }
+        assert_eq!(seen.len(), 4);
+
+        let gone = dir.path().join("nowhere");
+        let end = walk(&gone, "base", &mut |entry| {
+            assert!(matches!(entry, Entry::Bad(path, _) if path == gone), "the directory itself");
+            ControlFlow::Break(())
+        });
+        assert_eq!(end, ControlFlow::Break(()), "it is told once");
+    }
+
+    #[test]
     fn a_walk_ends_when_its_visitor_wants_no_more() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["a", "b", "c"] {

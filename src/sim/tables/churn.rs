@@ -11,7 +11,6 @@
 //! which it came back, or that came back with nothing. Lookups of nodes that
 //! died before their answer came do not count at all.
 
-use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::time::Time;
 use super::crew::{self, Steps, Told};
 use super::lookups::{self, Judged};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target, columns};
+use super::report::{Cell, Cost, Report, Table, Target};
 use super::{About, part_seed};
 
 /// What people are told of it.
@@ -204,72 +203,42 @@ impl Churn {
     }
 
     fn report(&self, rows: &[Row]) -> Report {
+        let rate = |row: &Row| f64::from(row.published.percent) / 100.0;
+        let failed = |row: &Row| row.judged.failed_per(LOOKUPS);
         let most = |row: &Row| {
             MOST.iter()
                 .find(|(percent, _)| *percent == row.published.percent)
                 .map(|(_, most)| *most)
         };
-        let met = |row: &Row, most: u64| {
-            row.judged.counted() > 0 && row.judged.failed_per(LOOKUPS) <= most as f64
-        };
-        let table = Table {
-            key: "churn",
-            columns: columns(&[
-                ("rate", "R per s"),
-                ("path", "path"),
-                ("timeouts", "timeouts"),
-                ("lookups", "lookups"),
-                ("wrong", "wrong"),
-                ("unanswered", "no answer"),
-                ("failed_per_10000", "failed of 10⁴"),
-                ("failed_paper", "paper"),
-                ("failed_rings", "Rings"),
-                ("joined", "joined"),
-                ("crashed", "crashed"),
-                ("nodes_at_end", "nodes at end"),
-                ("met", "target"),
-            ]),
-            rows: rows
-                .iter()
-                .map(|row| {
-                    let judged = &row.judged;
-                    vec![
-                        Cell::two(f64::from(row.published.percent) / 100.0),
-                        Cell::two(judged.path.mean()),
-                        Cell::two(judged.timeouts.mean()),
-                        Cell::Count(judged.counted()),
-                        Cell::Count(judged.wrong),
-                        Cell::Count(judged.unanswered),
-                        Cell::Number(judged.failed_per(LOOKUPS), 1),
-                        Cell::Count(u64::from(row.published.paper)),
-                        Cell::Count(u64::from(row.published.rings)),
-                        Cell::Count(row.joined),
-                        Cell::Count(row.crashed),
-                        Cell::Count(row.nodes),
-                        Cell::of(most(row), |most| Cell::Met(met(row, most))),
-                    ]
-                })
-                .collect(),
-        };
+        let met = |row: &Row, most: u64| row.judged.counted() > 0 && failed(row) <= most as f64;
+        let table = Table::of(
+            "churn",
+            rows,
+            &[
+                ("rate", "R per s", &|row| Cell::two(rate(row))),
+                ("path", "path", &|row| Cell::two(row.judged.path.mean())),
+                ("timeouts", "timeouts", &|row| Cell::two(row.judged.timeouts.mean())),
+                ("lookups", "lookups", &|row| Cell::Count(row.judged.counted())),
+                ("wrong", "wrong", &|row| Cell::Count(row.judged.wrong)),
+                ("unanswered", "no answer", &|row| Cell::Count(row.judged.unanswered)),
+                ("failed_per_10000", "failed of 10⁴", &|row| Cell::Number(failed(row), 1)),
+                ("failed_paper", "paper", &|row| Cell::Count(row.published.paper.into())),
+                ("failed_rings", "Rings", &|row| Cell::Count(row.published.rings.into())),
+                ("joined", "joined", &|row| Cell::Count(row.joined)),
+                ("crashed", "crashed", &|row| Cell::Count(row.crashed)),
+                ("nodes_at_end", "nodes at end", &|row| Cell::Count(row.nodes)),
+                ("met", "target", &|row| Cell::of(most(row), |most| Cell::Met(met(row, most)))),
+            ],
+        );
         let target = |row: &Row| {
-            let most = most(row)?;
-            let rate = f64::from(row.published.percent) / 100.0;
+            let (most, rate) = (most(row)?, rate(row));
             Some(Target::new(
                 format!("at most {most} failed of 10 000 lookups at R = {rate:.2}"),
                 format!("{} of {} failed", row.judged.failed(), row.judged.counted()),
                 met(row, most),
             ))
         };
-        let curve = |name: &str, joined, value: &dyn Fn(&Row) -> f64| Curve {
-            name: name.to_owned(),
-            joined,
-            points: rows
-                .iter()
-                .map(|row| (f64::from(row.published.percent) / 100.0, value(row)))
-                .collect(),
-        };
-        let mut trace = Trace::new();
-        rows.iter().for_each(|row| row.trace.hash(&mut trace));
+        let curve = |name, up: &dyn Fn(&Row) -> f64| Curve::over(rows, name, false, rate, up);
         Report {
             experiment: ABOUT.name,
             seed: self.seed,
@@ -286,13 +255,13 @@ impl Churn {
                 scale: Scale::Linear,
                 from_zero: true,
                 curves: vec![
-                    curve("ours", false, &|row| row.judged.failed_per(LOOKUPS)),
-                    curve("paper", false, &|row| f64::from(row.published.paper)),
-                    curve("Rings", false, &|row| f64::from(row.published.rings)),
+                    curve("ours", &failed),
+                    curve("paper", &|row| f64::from(row.published.paper)),
+                    curve("Rings", &|row| f64::from(row.published.rings)),
                 ],
             })],
             cost: Cost {
-                trace: trace.hash().to_string(),
+                trace: Trace::of(rows.iter().map(|row| row.trace)).to_string(),
                 events: rows.iter().map(|row| row.events).sum(),
                 nodes: rows.iter().map(|row| self.nodes + row.joined).sum(),
             },

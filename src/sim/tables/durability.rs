@@ -14,7 +14,6 @@
 //! p = 1 − e^−2 of each copy; with it, a file is lost only when all its holders
 //! die within the time of one repair.
 
-use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::sim::{Chance, HostId, Setup, World};
 
 use super::crew::{self, Steps, Told};
 use super::files;
-use super::report::{Cell, Cost, Report, Table, Target, columns};
+use super::report::{Cell, Cost, Report, Table, Target};
 use super::stats::Sample;
 use super::{About, part_seed};
 
@@ -273,8 +272,6 @@ impl Durability {
         }
         let mut targets: Vec<Target> = at_once.iter().map(AtOnce::target).collect();
         targets.extend(churned.iter().flat_map(Churned::targets));
-        let mut trace = Trace::new();
-        losses.iter().for_each(|loss| loss.trace.hash(&mut trace));
         Report {
             experiment: ABOUT.name,
             seed: self.seed,
@@ -289,7 +286,7 @@ impl Durability {
             targets,
             plots: vec![chart(&at_once)],
             cost: Cost {
-                trace: trace.hash().to_string(),
+                trace: Trace::of(losses.iter().map(|loss| loss.trace)).to_string(),
                 events: losses.iter().map(|loss| loss.events).sum(),
                 nodes: losses.iter().map(|loss| loss.nodes).sum(),
             },
@@ -422,85 +419,52 @@ impl Churned {
 }
 
 fn at_once_table(rows: &[AtOnce]) -> Table {
-    Table {
-        key: "at_once",
-        columns: columns(&[
-            ("copies", "k"),
-            ("p", "p"),
-            ("dead", "hosts died"),
-            ("files", "files"),
-            ("lost", "lost"),
-            ("share", "share"),
-            ("expected", "p^k"),
-            ("low", "95 % from"),
-            ("high", "to"),
-            ("beyond", "beyond"),
-            ("met", "target"),
-        ]),
-        rows: rows
-            .iter()
-            .map(|row| {
-                vec![
-                    Cell::Count(row.copies.into()),
-                    Cell::Share(f64::from(row.percent) / 100.0, 0),
-                    Cell::Count(row.dead),
-                    Cell::Count(row.files),
-                    Cell::Count(row.lost),
-                    Cell::Share(row.share(), 2),
-                    Cell::Share(row.expected(), 2),
-                    Cell::Share(row.usual.0, 2),
-                    Cell::Share(row.usual.1, 2),
-                    Cell::Count(row.beyond),
-                    Cell::Met(row.met()),
-                ]
-            })
-            .collect(),
-    }
+    Table::of(
+        "at_once",
+        rows,
+        &[
+            ("copies", "k", &|row| Cell::Count(row.copies.into())),
+            ("p", "p", &|row| Cell::Share(f64::from(row.percent) / 100.0, 0)),
+            ("dead", "hosts died", &|row| Cell::Count(row.dead)),
+            ("files", "files", &|row| Cell::Count(row.files)),
+            ("lost", "lost", &|row| Cell::Count(row.lost)),
+            ("share", "share", &|row| Cell::Share(row.share(), 2)),
+            ("expected", "p^k", &|row| Cell::Share(row.expected(), 2)),
+            ("low", "95 % from", &|row| Cell::Share(row.usual.0, 2)),
+            ("high", "to", &|row| Cell::Share(row.usual.1, 2)),
+            ("beyond", "beyond", &|row| Cell::Count(row.beyond)),
+            ("met", "target", &|row| Cell::Met(row.met())),
+        ],
+    )
 }
 
 fn churn_table(rows: &[Churned]) -> Table {
-    Table {
-        key: "churn",
-        columns: columns(&[
-            ("copies", "k"),
-            ("dead", "hosts died"),
-            ("files", "files"),
-            ("lost", "lost"),
-            ("share", "share"),
-            ("unrepaired", "unrepaired"),
-            ("beyond", "beyond"),
-            ("met", "target"),
-        ]),
-        rows: rows
-            .iter()
-            .map(|row| {
-                vec![
-                    Cell::Count(row.copies.into()),
-                    Cell::Count(row.dead),
-                    Cell::Count(row.files),
-                    Cell::Count(row.lost),
-                    Cell::Share(row.share(), 2),
-                    Cell::Share(row.unrepaired(), 1),
-                    Cell::Count(row.beyond),
-                    Cell::Met(row.targets().iter().all(|target| target.met)),
-                ]
-            })
-            .collect(),
-    }
+    Table::of(
+        "churn",
+        rows,
+        &[
+            ("copies", "k", &|row| Cell::Count(row.copies.into())),
+            ("dead", "hosts died", &|row| Cell::Count(row.dead)),
+            ("files", "files", &|row| Cell::Count(row.files)),
+            ("lost", "lost", &|row| Cell::Count(row.lost)),
+            ("share", "share", &|row| Cell::Share(row.share(), 2)),
+            ("unrepaired", "unrepaired", &|row| Cell::Share(row.unrepaired(), 1)),
+            ("beyond", "beyond", &|row| Cell::Count(row.beyond)),
+            ("met", "target", &|row| Cell::Met(row.targets().iter().all(|target| target.met))),
+        ],
+    )
 }
 
 /// Loss over p, a curve and marks for each number of copies.
 fn chart(rows: &[AtOnce]) -> Plot {
-    let points = |copies: u8, value: &dyn Fn(&AtOnce) -> f64| {
-        let same = rows.iter().filter(|row| row.copies == copies);
-        same.map(|row| (f64::from(row.percent), value(row) * 100.0)).collect()
-    };
     let mut curves = Vec::new();
     for (at, copies) in COPIES.into_iter().enumerate() {
-        let name = if at == 0 { "p^k".to_owned() } else { String::new() };
-        curves.push(Curve { name, joined: true, points: points(copies, &AtOnce::expected) });
+        let name = if at == 0 { "p^k" } else { "" };
+        let same = || rows.iter().filter(|row| row.copies == copies);
+        let percent = |row: &AtOnce| f64::from(row.percent);
+        curves.push(Curve::over(same(), name, true, percent, |row| row.expected() * 100.0));
         let name = format!("k = {copies}");
-        curves.push(Curve { name, joined: false, points: points(copies, &AtOnce::share) });
+        curves.push(Curve::over(same(), &name, false, percent, |row| row.share() * 100.0));
     }
     Plot::Chart(Chart {
         title: "files lost, in percent".to_owned(),

@@ -4,7 +4,6 @@
 //! what a node would do about a silent neighbour. So the lookups meet the
 //! tables as they were, with up to half of their entries dead.
 
-use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::sim::{HostId, Latency, Setup, World};
 use super::crew::{self, Steps, Told};
 use super::lookups::{self, Judged};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target, columns};
+use super::report::{Cell, Cost, Report, Table, Target};
 use super::{About, part_seed};
 
 /// What people are told of it.
@@ -98,34 +97,22 @@ impl Failures {
     }
 
     fn report(&self, rows: &[Row]) -> Report {
-        let table = Table {
-            key: "failures",
-            columns: columns(&[
-                ("failed_nodes", "failed"),
-                ("path", "path"),
-                ("path_paper", "paper"),
-                ("timeouts", "timeouts"),
-                ("timeouts_paper", "paper"),
-                ("failed_lookups", "failed lookups"),
-                ("failed_lookups_paper", "paper"),
-                ("met", "target"),
-            ]),
-            rows: rows
-                .iter()
-                .map(|row| {
-                    vec![
-                        Cell::Share(f64::from(row.paper.percent) / 100.0, 0),
-                        Cell::two(row.judged.path.mean()),
-                        Cell::two(row.paper.path),
-                        Cell::two(row.judged.timeouts.mean()),
-                        Cell::two(row.paper.timeouts),
-                        Cell::Count(row.judged.failed()),
-                        Cell::Count(0),
-                        Cell::Met(row.judged.failed() == 0),
-                    ]
-                })
-                .collect(),
-        };
+        let table = Table::of(
+            "failures",
+            rows,
+            &[
+                ("failed_nodes", "failed", &|row| {
+                    Cell::Share(f64::from(row.paper.percent) / 100.0, 0)
+                }),
+                ("path", "path", &|row| Cell::two(row.judged.path.mean())),
+                ("path_paper", "paper", &|row| Cell::two(row.paper.path)),
+                ("timeouts", "timeouts", &|row| Cell::two(row.judged.timeouts.mean())),
+                ("timeouts_paper", "paper", &|row| Cell::two(row.paper.timeouts)),
+                ("failed_lookups", "failed lookups", &|row| Cell::Count(row.judged.failed())),
+                ("failed_lookups_paper", "paper", &|_| Cell::Count(0)),
+                ("met", "target", &|row| Cell::Met(row.judged.failed() == 0)),
+            ],
+        );
         let target = |row: &Row| {
             Target::new(
                 format!("no failed lookup with {} % of the nodes failed", row.paper.percent),
@@ -133,13 +120,9 @@ impl Failures {
                 row.judged.failed() == 0 && row.judged.counted() == self.lookups,
             )
         };
-        let curve = |name: &str, joined, value: &dyn Fn(&Row) -> f64| Curve {
-            name: name.to_owned(),
-            joined,
-            points: rows.iter().map(|row| (f64::from(row.paper.percent), value(row))).collect(),
-        };
-        let mut trace = Trace::new();
-        rows.iter().for_each(|row| row.trace.hash(&mut trace));
+        let across = |row: &Row| f64::from(row.paper.percent);
+        let curve =
+            |name, joined, up: &dyn Fn(&Row) -> f64| Curve::over(rows, name, joined, across, up);
         Report {
             experiment: ABOUT.name,
             seed: self.seed,
@@ -163,7 +146,7 @@ impl Failures {
                 ],
             })],
             cost: Cost {
-                trace: trace.hash().to_string(),
+                trace: Trace::of(rows.iter().map(|row| row.trace)).to_string(),
                 events: rows.iter().map(|row| row.events).sum(),
                 nodes: rows.len() as u64 * self.nodes,
             },

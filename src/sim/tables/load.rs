@@ -18,7 +18,7 @@ use crate::sim::trace::Trace;
 use super::About;
 use super::crew::{self, Steps, Told};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target, columns};
+use super::report::{Cell, Cost, Report, Table, Target};
 use super::stats::Tally;
 
 /// What people are told of it.
@@ -115,32 +115,19 @@ impl Load {
 
     fn report(&self, rows: &[Row]) -> Report {
         let times = |row: &Row, percent| row.keys.percentile(percent) as f64 / row.keys.mean();
-        let table = Table {
-            key: "load",
-            columns: columns(&[
-                ("vnodes", "virtual nodes"),
-                ("mean", "mean keys"),
-                ("p1", "p1"),
-                ("p99", "p99"),
-                ("p1_times", "p1 × mean"),
-                ("p99_times", "p99 × mean"),
-                ("p99_times_paper", "published"),
-            ]),
-            rows: rows
-                .iter()
-                .map(|row| {
-                    vec![
-                        Cell::Count(u64::from(row.vnodes)),
-                        Cell::Number(row.keys.mean(), 1),
-                        Cell::Count(row.keys.percentile(1)),
-                        Cell::Count(row.keys.percentile(99)),
-                        Cell::two(times(row, 1)),
-                        Cell::two(times(row, 99)),
-                        Cell::two(row.published),
-                    ]
-                })
-                .collect(),
-        };
+        let table = Table::of(
+            "load",
+            rows,
+            &[
+                ("vnodes", "virtual nodes", &|row| Cell::Count(row.vnodes.into())),
+                ("mean", "mean keys", &|row| Cell::Number(row.keys.mean(), 1)),
+                ("p1", "p1", &|row| Cell::Count(row.keys.percentile(1))),
+                ("p99", "p99", &|row| Cell::Count(row.keys.percentile(99))),
+                ("p1_times", "p1 × mean", &|row| Cell::two(times(row, 1))),
+                ("p99_times", "p99 × mean", &|row| Cell::two(times(row, 99))),
+                ("p99_times_paper", "published", &|row| Cell::two(row.published)),
+            ],
+        );
         let target = |row: &Row| {
             let most = times(row, 99);
             Target::new(
@@ -149,13 +136,9 @@ impl Load {
                 most <= MOST_AT_TARGET,
             )
         };
-        let curve = |name: &str, joined, value: &dyn Fn(&Row) -> f64| Curve {
-            name: name.to_owned(),
-            joined,
-            points: rows.iter().map(|row| (f64::from(row.vnodes), value(row))).collect(),
-        };
-        let mut trace = Trace::new();
-        rows.iter().for_each(|row| trace.write_u64(row.hash));
+        let across = |row: &Row| f64::from(row.vnodes);
+        let curve =
+            |name, joined, up: &dyn Fn(&Row) -> f64| Curve::over(rows, name, joined, across, up);
         Report {
             experiment: "load",
             seed: self.seed,
@@ -179,7 +162,7 @@ impl Load {
             })],
             tables: vec![table],
             cost: Cost {
-                trace: trace.hash().to_string(),
+                trace: Trace::of(rows.iter().map(|row| row.hash)).to_string(),
                 events: 0,
                 nodes: rows.iter().map(|row| u64::from(row.vnodes) * self.hosts).sum(),
             },

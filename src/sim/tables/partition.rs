@@ -9,7 +9,6 @@
 //! under one name the newer version, the same for everybody.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use crate::sim::{HostId, Setup, World, host_at};
 
 use super::crew::{self, Steps, Told};
 use super::files;
-use super::report::{Cell, Cost, Report, Table, Target, columns};
+use super::report::{Cell, Cost, Report, Table, Target};
 use super::{About, part_seed};
 
 /// What people are told of it.
@@ -232,51 +231,33 @@ impl Partition {
         let seconds =
             |span: Option<Duration>| Cell::of(span, |span| Cell::Number(span.as_secs_f64(), 1));
         let share = |(of, all): (u64, u64)| Cell::Share(of as f64 / all.max(1) as f64, 1);
-        let table = Table {
-            key: "partition",
-            columns: columns(&[
-                ("run", "run"),
-                ("halves_s", "halves whole, s"),
-                ("served", "old files read"),
-                ("written", "writes served"),
-                ("conflicts", "conflicts"),
-                ("one_ring_s", "one ring, s"),
-                ("rounds", "rounds"),
-                ("at_once", "right at once"),
-                ("agreed_s", "copies agree, s"),
-                ("names", "names"),
-                ("lost", "lost"),
-                ("unequal", "unequal"),
-                ("met", "target"),
-            ]),
-            rows: (1..)
-                .zip(runs)
-                .map(|(number, run)| {
-                    vec![
-                        Cell::Count(number),
-                        seconds(run.halves),
-                        share(run.served),
-                        share(run.written),
-                        Cell::Count(run.conflicts),
-                        seconds(run.whole),
-                        Cell::of(run.rounds(), |rounds| Cell::Number(rounds, 2)),
-                        share((run.at_once, run.names)),
-                        seconds(run.agreed),
-                        Cell::Count(run.names),
-                        Cell::Count(run.lost),
-                        Cell::Count(run.unequal),
-                        Cell::Met(run.met()),
-                    ]
-                })
-                .collect(),
-        };
-        let bar = |(number, run): (usize, &Run)| Bar {
+        let numbered: Vec<(u64, &Run)> = (1..).zip(runs).collect();
+        let table = Table::of(
+            "partition",
+            &numbered,
+            &[
+                ("run", "run", &|(number, _)| Cell::Count(*number)),
+                ("halves_s", "halves whole, s", &|(_, run)| seconds(run.halves)),
+                ("served", "old files read", &|(_, run)| share(run.served)),
+                ("written", "writes served", &|(_, run)| share(run.written)),
+                ("conflicts", "conflicts", &|(_, run)| Cell::Count(run.conflicts)),
+                ("one_ring_s", "one ring, s", &|(_, run)| seconds(run.whole)),
+                ("rounds", "rounds", &|(_, run)| {
+                    Cell::of(run.rounds(), |rounds| Cell::Number(rounds, 2))
+                }),
+                ("at_once", "right at once", &|(_, run)| share((run.at_once, run.names))),
+                ("agreed_s", "copies agree, s", &|(_, run)| seconds(run.agreed)),
+                ("names", "names", &|(_, run)| Cell::Count(run.names)),
+                ("lost", "lost", &|(_, run)| Cell::Count(run.lost)),
+                ("unequal", "unequal", &|(_, run)| Cell::Count(run.unequal)),
+                ("met", "target", &|(_, run)| Cell::Met(run.met())),
+            ],
+        );
+        let bar = |(number, run): (u64, &Run)| Bar {
             label: format!("run {number}"),
             value: run.whole.unwrap_or(limit(run.stabilize)).as_secs_f64(),
             shown: run.whole.map_or("never".to_owned(), |took| format!("{took:.1?}")),
         };
-        let mut trace = Trace::new();
-        runs.iter().for_each(|run| run.trace.hash(&mut trace));
         Report {
             experiment: ABOUT.name,
             seed: self.seed,
@@ -291,10 +272,10 @@ impl Partition {
             targets: targets(runs),
             plots: vec![Plot::Bars(Bars {
                 title: "from the heal until there was one ring again".to_owned(),
-                bars: (1..).zip(runs).map(bar).collect(),
+                bars: numbered.into_iter().map(bar).collect(),
             })],
             cost: Cost {
-                trace: trace.hash().to_string(),
+                trace: Trace::of(runs.iter().map(|run| run.trace)).to_string(),
                 events: runs.iter().map(|run| run.events).sum(),
                 nodes: runs.len() as u64 * self.hosts,
             },

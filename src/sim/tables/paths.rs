@@ -5,7 +5,6 @@
 //! and with lists of 2·log₂N, which save ½·log₂r contacts because any node of
 //! them may be the next.
 
-use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::sim::{Latency, Setup, World};
 use super::crew::{self, Steps, Told};
 use super::lookups::{self, Judged};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target, columns};
+use super::report::{Cell, Cost, Report, Table, Target};
 use super::stats::log2;
 use super::{About, part_seed};
 
@@ -128,7 +127,7 @@ impl Paths {
     }
 
     fn report(&self, rings: &[[Ring; 2]]) -> Report {
-        let all = || rings.iter().flatten();
+        let all = rings.as_flattened();
         let published = |ring: &Ring| {
             let row = paper::PATHS.iter().find(|(nodes, _)| *nodes == ring.nodes)?;
             Some(row.1[usize::from(ring.successors > 1)])
@@ -141,29 +140,13 @@ impl Paths {
             JUDGED.contains(&ring.nodes).then_some(expected)
         };
         let met = |ring: &Ring, expected: f64| {
-            (ring.judged.path.mean() - expected).abs() <= TOLERANCE && ring.judged.failed() == 0
-        };
-        let row = |ring: &Ring| {
-            let path = &ring.judged.path;
-            let formula = paper::path(ring.nodes, ring.successors);
-            vec![
-                Cell::Count(ring.nodes),
-                Cell::Count(ring.successors),
-                Cell::two(path.mean()),
-                Cell::Count(path.percentile(1)),
-                Cell::Count(path.percentile(99)),
-                Cell::two(formula),
-                Cell::two(path.mean() - formula),
-                Cell::of(published(ring), |(mean, _)| Cell::two(mean)),
-                Cell::of(published(ring), |(_, p99)| Cell::Count(p99)),
-                Cell::of(judged(ring), |expected| Cell::Met(met(ring, expected))),
-            ]
+            (mean(ring) - expected).abs() <= TOLERANCE && ring.judged.failed() == 0
         };
         let target = |ring: &Ring| {
             let expected = judged(ring)?;
             let (nodes, r) = (ring.nodes, ring.successors);
             let what = if r == 1 { "static rings' mean" } else { "formula" };
-            let mean = ring.judged.path.mean();
+            let mean = mean(ring);
             Some(Target::new(
                 format!(
                     "mean within {TOLERANCE} of the {what} {expected:.2} at {nodes} nodes, r = {r}"
@@ -175,24 +158,28 @@ impl Paths {
                 met(ring, expected),
             ))
         };
-        let main = Table {
-            key: "paths",
-            columns: columns(&[
-                ("nodes", "nodes"),
-                ("successors", "r"),
-                ("mean", "mean"),
-                ("p1", "p1"),
-                ("p99", "p99"),
-                ("formula", "formula"),
-                ("off", "off by"),
-                ("mean_published", "published"),
-                ("p99_published", "p99"),
-                ("met", "target"),
-            ]),
-            rows: all().map(row).collect(),
-        };
-        let mut trace = Trace::new();
-        all().for_each(|ring| ring.trace.hash(&mut trace));
+        let main = Table::of(
+            "paths",
+            all,
+            &[
+                ("nodes", "nodes", &|ring| Cell::Count(ring.nodes)),
+                ("successors", "r", &|ring| Cell::Count(ring.successors)),
+                ("mean", "mean", &|ring| Cell::two(mean(ring))),
+                ("p1", "p1", &|ring| Cell::Count(ring.judged.path.percentile(1))),
+                ("p99", "p99", &|ring| Cell::Count(ring.judged.path.percentile(99))),
+                ("formula", "formula", &|ring| Cell::two(formula(ring))),
+                ("off", "off by", &|ring| Cell::two(mean(ring) - formula(ring))),
+                ("mean_published", "published", &|ring| {
+                    Cell::of(published(ring), |(mean, _)| Cell::two(mean))
+                }),
+                ("p99_published", "p99", &|ring| {
+                    Cell::of(published(ring), |(_, p99)| Cell::Count(p99))
+                }),
+                ("met", "target", &|ring| {
+                    Cell::of(judged(ring), |expected| Cell::Met(met(ring, expected)))
+                }),
+            ],
+        );
         let mut plots = vec![chart(rings)];
         let mut tables = vec![main];
         let chosen = rings.iter().rev().find(|pair| pair[0].nodes <= DISTRIBUTION);
@@ -207,33 +194,34 @@ impl Paths {
                 "{} lookups of random keys on each settled ring; contacts include the owner",
                 self.lookups
             ),
-            targets: all().filter_map(target).collect(),
+            targets: all.iter().filter_map(target).collect(),
             tables,
             plots,
             cost: Cost {
-                trace: trace.hash().to_string(),
-                events: all().map(|ring| ring.events).sum(),
-                nodes: all().map(|ring| ring.nodes).sum(),
+                trace: Trace::of(all.iter().map(|ring| ring.trace)).to_string(),
+                events: all.iter().map(|ring| ring.events).sum(),
+                nodes: all.iter().map(|ring| ring.nodes).sum(),
             },
         }
     }
 }
 
+/// Mean contacts of the lookups on a ring.
+fn mean(ring: &Ring) -> f64 {
+    ring.judged.path.mean()
+}
+
+/// What they should be.
+fn formula(ring: &Ring) -> f64 {
+    paper::path(ring.nodes, ring.successors)
+}
+
 /// Means over the number of nodes, beside the formula.
 fn chart(rings: &[[Ring; 2]]) -> Plot {
-    let points = |at: usize, value: &dyn Fn(&Ring) -> f64| {
-        rings.iter().map(|pair| (pair[at].nodes as f64, value(&pair[at]))).collect()
-    };
-    let ours = |at: usize, name: &str| Curve {
-        name: name.to_owned(),
-        joined: false,
-        points: points(at, &|ring| ring.judged.path.mean()),
-    };
-    let formula = |at: usize, name: &str| Curve {
-        name: name.to_owned(),
-        joined: true,
-        points: points(at, &|ring| paper::path(ring.nodes, ring.successors)),
-    };
+    let nodes = |ring: &Ring| ring.nodes as f64;
+    let of = |at: usize| rings.iter().map(move |pair| &pair[at]);
+    let ours = |at, name| Curve::over(of(at), name, false, nodes, mean);
+    let formula = |at, name| Curve::over(of(at), name, true, nodes, formula);
     Plot::Chart(Chart {
         title: "mean contacts of a lookup".to_owned(),
         across: "nodes (logarithmic)".to_owned(),
@@ -241,7 +229,7 @@ fn chart(rings: &[[Ring; 2]]) -> Plot {
         from_zero: false,
         curves: vec![
             formula(0, "formula, both"),
-            Curve { name: String::new(), ..formula(1, "") },
+            formula(1, ""),
             ours(0, "r = 1"),
             ours(1, "r = 2·log₂N"),
         ],
@@ -251,25 +239,18 @@ fn chart(rings: &[[Ring; 2]]) -> Plot {
 /// The share of each number of contacts, for both lengths of lists.
 fn distribution(pair: &[Ring; 2]) -> Table {
     let longest = pair.iter().map(|ring| ring.judged.path.max()).max().unwrap_or(0);
-    let row = |contacts: usize| {
-        let share = |ring: &Ring| Cell::Share(ring.judged.path.share(contacts), 1);
-        vec![
-            Cell::Count(pair[0].nodes),
-            Cell::Count(contacts as u64),
-            share(&pair[0]),
-            share(&pair[1]),
-        ]
-    };
-    Table {
-        key: "distribution",
-        columns: columns(&[
-            ("nodes", "nodes"),
-            ("contacts", "contacts"),
-            ("share_r1", "r = 1"),
-            ("share_list", "r = 2·log₂N"),
-        ]),
-        rows: (0..=longest).map(row).collect(),
-    }
+    let share = |ring: &Ring, contacts| Cell::Share(ring.judged.path.share(contacts), 1);
+    let rows: Vec<usize> = (0..=longest).collect();
+    Table::of(
+        "distribution",
+        &rows,
+        &[
+            ("nodes", "nodes", &|_| Cell::Count(pair[0].nodes)),
+            ("contacts", "contacts", &|contacts| Cell::Count(*contacts as u64)),
+            ("share_r1", "r = 1", &|contacts| share(&pair[0], *contacts)),
+            ("share_list", "r = 2·log₂N", &|contacts| share(&pair[1], *contacts)),
+        ],
+    )
 }
 
 fn bars(ring: &Ring) -> Plot {

@@ -1,10 +1,12 @@
 //! A scenario from a file as a report: how its operations ended, what became of
 //! its files, and whether what it expects holds.
 
+use std::slice;
+
 use crate::sim::{Action, Scenario, Verdict};
 
 use super::crew::{Steps, Told};
-use super::report::{Cell, Cost, Report, Table, Target, columns};
+use super::report::{Cell, Cost, Report, Table, Target};
 
 /// Steps of one run that are told.
 const STEPS: u64 = 100;
@@ -48,22 +50,9 @@ fn report(scenario: &Scenario, verdict: &Verdict) -> Report {
 }
 
 fn operations(verdict: &Verdict) -> Table {
-    let row = |(name, action)| {
-        let ends = verdict.tally.of(action);
-        let mean = |sum: u64| match ends.ended {
-            0 => Cell::None,
-            all => Cell::two(sum as f64 / all as f64),
-        };
-        vec![
-            Cell::Word(str::to_owned(name)),
-            Cell::Count(ends.ended as u64),
-            Cell::Count(ends.right as u64),
-            Cell::Count(ends.wrong as u64),
-            Cell::Count(ends.failed as u64),
-            Cell::Count(ends.died as u64),
-            mean(ends.contacts),
-            mean(ends.timeouts),
-        ]
+    let mean = |sum: u64, ended: usize| match ended {
+        0 => Cell::None,
+        all => Cell::two(sum as f64 / all as f64),
     };
     let all = [
         ("lookup", Action::Lookup),
@@ -71,50 +60,40 @@ fn operations(verdict: &Verdict) -> Table {
         ("get", Action::Get),
         ("remove", Action::Remove),
     ];
-    Table {
-        key: "operations",
-        columns: columns(&[
-            ("operation", "operation"),
-            ("ended", "ended"),
-            ("right", "right"),
-            ("wrong", "wrong"),
-            ("failed", "failed"),
-            ("died", "asker died"),
-            ("contacts", "contacts"),
-            ("timeouts", "timeouts"),
-        ]),
-        rows: all.into_iter().map(row).collect(),
-    }
+    let all = all.map(|(name, action)| (name, verdict.tally.of(action)));
+    Table::of(
+        "operations",
+        &all,
+        &[
+            ("operation", "operation", &|(name, _)| Cell::Word((*name).to_owned())),
+            ("ended", "ended", &|(_, ends)| Cell::Count(ends.ended as u64)),
+            ("right", "right", &|(_, ends)| Cell::Count(ends.right as u64)),
+            ("wrong", "wrong", &|(_, ends)| Cell::Count(ends.wrong as u64)),
+            ("failed", "failed", &|(_, ends)| Cell::Count(ends.failed as u64)),
+            ("died", "asker died", &|(_, ends)| Cell::Count(ends.died as u64)),
+            ("contacts", "contacts", &|(_, ends)| mean(ends.contacts, ends.ended)),
+            ("timeouts", "timeouts", &|(_, ends)| mean(ends.timeouts, ends.ended)),
+        ],
+    )
 }
 
 fn files(verdict: &Verdict) -> Table {
-    let (files, counts) = (&verdict.files, verdict.counts);
     let count = |count: usize| Cell::Count(count as u64);
-    Table {
-        key: "files",
-        columns: columns(&[
-            ("acknowledged", "files acknowledged"),
-            ("readable", "readable"),
-            ("lost", "lost"),
-            ("destroyed", "disks destroyed"),
-            ("hosts", "hosts at end"),
-            ("joined", "joined"),
-            ("gone", "gone"),
-            ("messages", "messages"),
-            ("copied_bytes", "bytes copied"),
-        ]),
-        rows: vec![vec![
-            count(files.acknowledged),
-            count(files.readable),
-            count(files.lost.len()),
-            count(files.destroyed),
-            count(verdict.hosts),
-            Cell::Count(counts.joined),
-            Cell::Count(counts.gone),
-            Cell::Count(counts.messages),
-            Cell::Count(counts.copied_bytes),
-        ]],
-    }
+    Table::of(
+        "files",
+        slice::from_ref(verdict),
+        &[
+            ("acknowledged", "files acknowledged", &|end| count(end.files.acknowledged)),
+            ("readable", "readable", &|end| count(end.files.readable)),
+            ("lost", "lost", &|end| count(end.files.lost.len())),
+            ("destroyed", "disks destroyed", &|end| count(end.files.destroyed)),
+            ("hosts", "hosts at end", &|end| count(end.hosts)),
+            ("joined", "joined", &|end| Cell::Count(end.counts.joined)),
+            ("gone", "gone", &|end| Cell::Count(end.counts.gone)),
+            ("messages", "messages", &|end| Cell::Count(end.counts.messages)),
+            ("copied_bytes", "bytes copied", &|end| Cell::Count(end.counts.copied_bytes)),
+        ],
+    )
 }
 
 #[cfg(test)]

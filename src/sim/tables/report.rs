@@ -49,9 +49,19 @@ pub struct Column {
     pub title: &'static str,
 }
 
-/// Columns by their keys and titles.
-pub(super) fn columns(list: &[(&'static str, &'static str)]) -> Vec<Column> {
-    list.iter().map(|&(key, title)| Column { key, title }).collect()
+/// A column of a table of `R`s: its key, its title, and what a row has there.
+pub(super) type ColumnOf<'a, R> = (&'static str, &'static str, &'a dyn Fn(&R) -> Cell);
+
+impl Table {
+    /// One row for each of `rows`.
+    pub(super) fn of<R>(key: &'static str, rows: &[R], columns: &[ColumnOf<'_, R>]) -> Table {
+        let row = |row: &R| columns.iter().map(|(_, _, cell)| cell(row)).collect();
+        Table {
+            key,
+            columns: columns.iter().map(|&(key, title, _)| Column { key, title }).collect(),
+            rows: rows.iter().map(row).collect(),
+        }
+    }
 }
 
 /// A value.

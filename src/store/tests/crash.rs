@@ -174,8 +174,7 @@ fn after_one_failed_call_the_store_goes_on() {
 fn one_call_fails(bounds: Bounds) {
     for call in 1.. {
         let dir = TempDir::new().unwrap();
-        let disk = FaultyDisk::default();
-        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
+        let (store, disk) = on_faulty_disk(dir.path(), bounds);
         disk.arm(call, Fault::Once(std::io::ErrorKind::StorageFull));
         let mut model = Model::new();
         for (deed, counter) in deeds().iter().zip(1..) {
@@ -244,8 +243,7 @@ proptest! {
 #[test]
 fn threads_that_share_contents_never_leave_a_record_without_its_bytes() {
     let dir = TempDir::new().unwrap();
-    let disk = Arc::new(FaultyDisk::default());
-    let (store, _) = Store::open_with(dir.path(), disk, ASIDE).unwrap();
+    let (store, _) = on_faulty_disk(dir.path(), ASIDE);
     std::thread::scope(|scope| {
         for who in 0..4u8 {
             let store = &store;

@@ -54,9 +54,7 @@ fn a_crash_that_tears_any_write_anywhere_leaves_what_was_acknowledged_and_nothin
     for ((part, power), bounds) in parts.into_iter().zip(JOURNALS) {
         for call in 1.. {
             let dir = TempDir::new().unwrap();
-            let disk = FaultyDisk::default();
-            let opened = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds);
-            let (store, _) = opened.unwrap();
+            let (store, disk) = on_faulty_disk(dir.path(), bounds);
             disk.tear(part);
             disk.arm(call, Fault::Crash);
             let mut sure = Model::new();
@@ -83,9 +81,7 @@ fn an_error_or_a_short_write_at_any_call_fails_one_deed_which_then_works() {
     for ((fault, part), bounds) in faults.into_iter().zip(JOURNALS) {
         for call in 1.. {
             let dir = TempDir::new().unwrap();
-            let disk = FaultyDisk::default();
-            let opened = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds);
-            let (store, _) = opened.unwrap();
+            let (store, disk) = on_faulty_disk(dir.path(), bounds);
             disk.tear(part);
             disk.arm(call, fault);
             let mut model = Model::new();
@@ -116,9 +112,7 @@ fn a_full_disk_is_named_every_time_and_keeps_and_gives_what_it_has() {
     for bounds in [JOURNALS[0], JOURNALS[2]] {
         for call in 1.. {
             let dir = TempDir::new().unwrap();
-            let disk = FaultyDisk::default();
-            let opened = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds);
-            let (store, _) = opened.unwrap();
+            let (store, disk) = on_faulty_disk(dir.path(), bounds);
             disk.arm(call, Fault::Full);
             let mut model = Model::new();
             for (deed, counter) in life().iter().zip(1..) {
@@ -164,8 +158,7 @@ fn scrub(store: &Store, root: &ContentHash, seed: u8) -> Result<(), IncomingErro
 
 /// A store with a damaged content of two names beside a good one.
 fn damaged(dir: &Path, bounds: Bounds) -> (Store, FaultyDisk, Model, ContentHash) {
-    let disk = FaultyDisk::default();
-    let (store, _) = Store::open_with(dir, Arc::new(disk.clone()), bounds).unwrap();
+    let (store, _) = on_faulty_disk(dir, bounds);
     let records = [put(&store, "one", 1, 3), put(&store, "two", 2, 3), put(&store, "good", 1, 1)];
     drop(store);
     let root = records[0].version.root;
@@ -173,10 +166,9 @@ fn damaged(dir: &Path, bounds: Bounds) -> (Store, FaultyDisk, Model, ContentHash
     let mut content = std::fs::read(&path).unwrap();
     content[1024 * 1024 + 9] ^= 4;
     std::fs::write(&path, content).unwrap();
-    let disk_again = FaultyDisk::default();
-    let (store, _) = Store::open_with(dir, Arc::new(disk_again.clone()), bounds).unwrap();
+    let (store, disk) = on_faulty_disk(dir, bounds);
     let model = records.into_iter().map(|record| (record.name.clone(), record)).collect();
-    (store, disk_again, model, root)
+    (store, disk, model, root)
 }
 
 #[test]

@@ -160,9 +160,8 @@ fn what_threads_were_told_is_kept_survives_a_crash_in_the_middle_of_their_groups
         (1u64..240).step_by(7).zip([Loss::Power, Loss::PowerAndCatalogue].iter().cycle())
     {
         let dir = TempDir::new().unwrap();
-        let disk = FaultyDisk::default();
         let bounds = [&JOURNALS[..], &[ASIDE]].concat()[call as usize % 4];
-        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
+        let (store, disk) = on_faulty_disk(dir.path(), bounds);
         disk.arm(call, Fault::Crash);
         let lives = std::thread::scope(|scope| {
             let threads = (0..4u8).map(|who| {

@@ -84,8 +84,7 @@ fn a_journal_torn_anywhere_counts_up_to_there_and_a_damaged_content_alone_does_n
 fn a_closed_store_leaves_no_journal_and_a_resting_one_neither() {
     for bounds in JOURNALS {
         let dir = TempDir::new().unwrap();
-        let disk = Arc::new(FaultyDisk::default());
-        let (store, _) = Store::open_with(dir.path(), disk, bounds).unwrap();
+        let (store, _) = on_faulty_disk(dir.path(), bounds);
         put(&store, "a", 1, 1);
         assert_eq!(files(dir.path()).len(), 1);
         store.expire();
@@ -105,8 +104,7 @@ fn after_a_failed_sync_the_contents_are_written_once_more() {
     let mut rewritten = 0;
     for call in 1..60 {
         let dir = TempDir::new().unwrap();
-        let disk = FaultyDisk::default();
-        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), JOURNALS[0]).unwrap();
+        let (store, disk) = on_faulty_disk(dir.path(), JOURNALS[0]);
         let first = put(&store, "a", 1, 1);
         let inode =
             || Stamp::of(&fs::metadata(blob_path(dir.path(), &first.version.root)).unwrap());
@@ -129,8 +127,7 @@ fn after_a_failed_sync_the_contents_are_written_once_more() {
 fn what_was_removed_does_not_come_back_from_the_journal() {
     for bounds in JOURNALS {
         let dir = TempDir::new().unwrap();
-        let disk = FaultyDisk::default();
-        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
+        let (store, disk) = on_faulty_disk(dir.path(), bounds);
         let [kept, gone, never] = [1, 2, 4].map(|seed| file(&format!("n{seed}"), 1, &bytes(seed)));
         put(&store, "n1", 1, 1);
         put(&store, "n2", 1, 2);
@@ -169,8 +166,7 @@ fn a_content_in_the_journal_that_is_set_aside_is_out_of_use() {
 #[test]
 fn a_content_whose_blob_was_lost_is_durable_again_when_its_record_is_committed_again() {
     let dir = TempDir::new().unwrap();
-    let disk = FaultyDisk::default();
-    let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), JOURNALS[0]).unwrap();
+    let (store, disk) = on_faulty_disk(dir.path(), JOURNALS[0]);
     let record = put(&store, "a", 1, 1);
     put(&store, "b", 1, 2);
     put(&store, "c", 1, 4);
@@ -187,8 +183,7 @@ fn a_content_whose_blob_was_lost_is_durable_again_when_its_record_is_committed_a
 fn names_outlive_the_journal_that_said_them_and_the_catalogue() {
     for bounds in JOURNALS {
         let dir = TempDir::new().unwrap();
-        let disk = FaultyDisk::default();
-        let (store, _) = Store::open_with(dir.path(), Arc::new(disk.clone()), bounds).unwrap();
+        let (store, disk) = on_faulty_disk(dir.path(), bounds);
         let records = [1, 2, 4, 5, 6].map(|seed| put(&store, &format!("n{seed}"), 1, seed));
         disk.lose_power();
         drop(store);

@@ -19,7 +19,6 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
     if files.is_empty() {
         return Line::default();
     }
-    let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
     let count = text::count(files.len() as u64, "file");
     let sharing = &scene.snapshot.sharing;
     let shared = match (sharing.files, sharing.hashing) {
@@ -29,7 +28,7 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
         (shared, more) => format!(" · {shared} shared, {more} hashing"),
     };
     let mut line =
-        Line::styled(format!("{count} · {}{shared}", text::size(bytes)), scene.theme().dim);
+        Line::styled(format!("{count} · {}{shared}", text::size(files.bytes())), scene.theme().dim);
     if let Some((words, style)) = unwell(scene).into_iter().next() {
         line.push_span(Span::raw(" · "));
         line.push_span(Span::styled(words, style));
@@ -116,7 +115,7 @@ fn style(scene: Scene, health: CopyHealth) -> Style {
 /// `2 repairing · 1 at risk`, then the worse of both alone; nothing when every
 /// file is well.
 pub(super) fn unwell(scene: Scene) -> Vec<(String, Style)> {
-    let Unwell { repairing, needs_room, at_risk } = scene.snapshot.unwell();
+    let Unwell { repairing, needs_room, at_risk } = scene.snapshot.files.unwell();
     let words = [
         (repairing, CopyHealth::Repairing),
         (needs_room, CopyHealth::NeedsRoom),

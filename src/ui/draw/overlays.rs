@@ -213,7 +213,7 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
     let inner = window(scene, buf, place, "Leaving the ring", "Ctrl-C ends at once");
     let width = inner.width;
     let full = (f64::from(width) * part).round() as usize;
-    let files = scene.snapshot.kept() as u64;
+    let files = scene.snapshot.files.kept() as u64;
     let what = match files {
         0 => format!("{} saying goodbye", scene.wheel()),
         n => format!("{} handing over {}", scene.wheel(), text::count(n, "file")),

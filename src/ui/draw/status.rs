@@ -200,9 +200,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
         }
         add(3, false, count);
     }
-    // Not counted one by one: there may be very many.
-    let shared = snapshot.sharing.files;
-    let kept = (snapshot.files.len() as u64).saturating_sub(u64::from(shared));
+    let (kept, shared) = (snapshot.files.kept() as u64, snapshot.sharing.files);
     add(7, false, vec![(text::count(kept, "file"), theme.text)]);
     let unwell = files::unwell(scene);
     if !unwell.is_empty() {

@@ -112,9 +112,9 @@ fn d_ends_the_link_with_the_selected_peer_and_tells_when_there_is_none() {
 #[test]
 fn shared_files_stay_with_their_user_when_a_node_leaves() {
     let mut snapshot = fixture::member();
-    let files = Arc::make_mut(&mut snapshot.files);
-    let shared = crate::view::FileRow { role: crate::view::Role::Shared, ..files[0].clone() };
-    files.push(shared);
+    let mut files = snapshot.files.to_vec();
+    files.push(crate::view::FileRow { role: crate::view::Role::Shared, ..files[0].clone() });
+    snapshot.files = Arc::new(files.into());
     let mut app = of(snapshot);
     run(&mut app, "leave");
     let Some(Overlay::Confirm { question, .. }) = &app.overlay else { panic!("it asks") };

@@ -88,7 +88,9 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
         }
         Outcome::Info(info) => ring::info_lines(info),
         Outcome::Fingers { fingers, space } => ring::finger_lines(fingers, *space),
-        Outcome::Ring { members, health, space } => ring::ring_lines(members, *health, *space),
+        Outcome::Ring { members, silent, health, space } => {
+            ring::ring_lines(members, silent, *health, *space)
+        }
         Outcome::Lookup { text, key, owner, hops, space } => {
             let key = space.show(*key);
             let mut lines = vec![format!(
@@ -310,17 +312,22 @@ mod tests {
 
     #[test]
     fn a_ring_with_a_broken_property_shouts() {
-        let outcome = Outcome::Ring {
+        let outcome = |silent| Outcome::Ring {
             members: vec![peer(2001), peer(2000)],
+            silent,
             health: Health { one_ring: false, ordered: true, lists_valid: true, margin: Some(1) },
             space: Space::default(),
         };
         assert_eq!(
-            lines(&outcome).last().map(String::as_str),
+            lines(&outcome(Vec::new())).last().map(String::as_str),
             Some(
                 "2 members; one ring: NO, ordered: yes, lists valid: yes, \
                  at least 1 live in every list"
             )
+        );
+        assert_eq!(
+            lines(&outcome(vec![peer(2002)])).last().map(String::as_str),
+            Some("1 more did not answer: 495 127.0.0.1:2002")
         );
     }
 

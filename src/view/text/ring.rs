@@ -9,7 +9,7 @@ use crate::peer::Peer;
 use crate::view::outcome::Info;
 use crate::view::{Finger, Health, Hop};
 
-use super::format::{clean, count, duration, show, table};
+use super::format::{clean, count, duration, peers, show, table};
 
 pub(super) fn info_lines(info: &Info) -> Vec<String> {
     let space = info.space;
@@ -51,7 +51,12 @@ pub(super) fn finger_lines(fingers: &[Finger], space: Space) -> Vec<String> {
     table(&["FINGER", "START", "NODE", "ADDRESS"], &[0, 1, 2], cells.collect())
 }
 
-pub(super) fn ring_lines(members: &[Peer], health: Health, space: Space) -> Vec<String> {
+pub(super) fn ring_lines(
+    members: &[Peer],
+    silent: &[Peer],
+    health: Health,
+    space: Space,
+) -> Vec<String> {
     let rows = members.iter().map(|peer| vec![space.show(peer.id(space)), peer.to_string()]);
     let mut lines = table(&["ID", "ADDRESS"], &[0], rows.collect());
     let yes = |holds: bool| if holds { "yes" } else { "NO" };
@@ -72,6 +77,9 @@ pub(super) fn ring_lines(members: &[Peer], health: Health, space: Space) -> Vec<
         yes(health.ordered),
         yes(health.lists_valid),
     ));
+    if !silent.is_empty() {
+        lines.push(format!("{} more did not answer: {}", silent.len(), peers(space, silent)));
+    }
     lines
 }
 
