@@ -173,7 +173,7 @@ fn a_source_that_claims_another_size_is_left_for_an_honest_one() {
 fn one_that_crawls_is_relieved_by_those_that_are_fast() {
     let served = Served::random(48 * MIB, 4);
     let fast = || Conduct { rate: Some(40 << 20), ..Conduct::default() };
-    let crawling = Conduct { rate: Some(100_000), ..Conduct::default() };
+    let crawling = Conduct { rate: Some(20_000), ..Conduct::default() };
     let (owner, other) = (Source::start(&served, fast()), Source::start(&served, fast()));
     let slow = Source::start(&served, crawling);
     owner.records(NAME, &served, &[&owner, &slow, &other]);
@@ -185,7 +185,7 @@ fn one_that_crawls_is_relieved_by_those_that_are_fast() {
     let owed: u64 = slow.asked().iter().map(|(_, length)| length).sum();
     assert!(owed >= 1 << 20, "the slow one was never asked: this proves nothing");
     // It alone would have needed this long for what it was asked for first.
-    let alone = Duration::from_micros(slow.asked()[0].1 * 10);
+    let alone = Duration::from_micros(slow.asked()[0].1 * 50);
     assert!(took < alone / 2, "{took:?}, where the slow one needs {alone:?}");
 }
 
@@ -214,7 +214,8 @@ fn sources_that_die_one_after_the_other_leave_their_pieces_to_the_last() {
 #[test]
 fn a_source_that_is_found_late_joins_in() {
     let served = Served::random(48 * MIB, 6);
-    let slow = Conduct { rate: Some(6 << 20), ..Conduct::default() };
+    // So slow that it has sent little when it is looked for others again.
+    let slow = Conduct { rate: Some(1 << 20), ..Conduct::default() };
     let owner = Source::start(&served, slow);
     let late = Source::start(&served, Conduct::default());
     owner.records(NAME, &served, &[&owner]);
