@@ -451,7 +451,7 @@ fn failed(output: &Output, code: i32, named: &[&str]) {
 fn ended(command: &mut Command) -> Output {
     let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{PROGRAM}: {error}"));
-    let end = std::time::Instant::now() + Duration::from_secs(15);
+    let end = std::time::Instant::now() + DEADLINE;
     while matches!(child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
         std::thread::sleep(Duration::from_millis(10));
     }

