@@ -42,7 +42,13 @@ impl Home {
 
     /// Starts a `get` through this node.
     fn get(&self, name: &str, via: &str) -> Child {
+        self.get_with(name, via, &[])
+    }
+
+    /// The same with further arguments.
+    fn get_with(&self, name: &str, via: &str, more: &[&str]) -> Child {
         command(&["get", name, "--to", text(&self.fetched()), "--via", via])
+            .args(more)
             .current_dir(self.0.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -105,11 +111,12 @@ fn a_file_on_three_nodes_comes_from_all_three_and_one_may_die_half_way() {
     });
 
     let home = Home::new();
-    let mut client = home.get("large.bin", &via);
+    // It takes some seconds, and is held still while a source is killed: so it
+    // cannot be faster.
+    let mut client = home.get_with("large.bin", &via, &["--limit-down", "16M"]);
     eventually("bytes arrive", || {
         if home.begun() { Ok(()) } else { Err(format!("{:?}", client.try_wait())) }
     });
-    // Held still while a source is killed, so that it cannot be faster.
     signal(client.id(), Signal::STOP);
     assert!(matches!(client.try_wait(), Ok(None)), "it was done before a source died");
     let place = ring.nodes.iter().position(|node| node.address == holders[0]);
