@@ -31,8 +31,8 @@ use tokio::sync::oneshot;
 
 use crate::attack::{Raw, stranger};
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, chordal, config, describe, eventually, free_address, loopback,
-    random_file, text, within,
+    DEADLINE, NodeProcess, Ring, chordal, config, describe, eventually, free_address,
+    host_of_its_own, random_file, text, within,
 };
 use crate::registry::RegistryProcess;
 
@@ -91,7 +91,7 @@ fn a_thousand_links_from_one_host_are_few_named_and_keep_nobody_out() {
     let node = NodeProcess::start(&[]);
     let friend = NodeProcess::join(&node);
     is_linked(&node, friend.address);
-    let host = loopback();
+    let host = host_of_its_own();
     // As many at a time as a process may have files.
     let mut held = VecDeque::new();
     for port in 10_000..11_000 {

@@ -85,11 +85,10 @@ pub(crate) fn config(home: &Path) -> Config {
 /// whoever is to have the address is told that it is in use.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(FIRST_PORT);
-    static OWN_HOSTS: OnceLock<bool> = OnceLock::new();
     loop {
         let port = NEXT.fetch_add(1, Ordering::Relaxed);
         assert!(port < EPHEMERAL_PORTS, "the tests have no more ports");
-        let address = if *OWN_HOSTS.get_or_init(|| TcpListener::bind((loopback(), 0)).is_ok()) {
+        let address = if has_own_hosts() {
             SocketAddr::from((loopback(), port))
         } else {
             // Only 127.0.0.1 exists: other programs may have the port.
@@ -129,14 +128,37 @@ const FIRST_PORT: u16 = 12_000;
 /// From here on a system gives ports to whoever connects.
 const EPHEMERAL_PORTS: u16 = 32_768;
 
-/// A loopback host of this test's own, so that even fixed ports never collide
-/// with those of another test or process.
+/// A loopback host of this process. Others get it too after a while: for ports
+/// that are told off or that the system gives.
 pub(crate) fn loopback() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loopback_host((NEXT.fetch_add(1, Ordering::Relaxed) % u16::from(SHARED_HOSTS)) as u8)
+}
+
+/// A loopback host that nobody else gets, so that even fixed ports never collide
+/// with those of another test or process, and need not be tried.
+pub(crate) fn host_of_its_own() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(SHARED_HOSTS);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!((SHARED_HOSTS..u8::MAX).contains(&number), "the tests have no more hosts");
+    loopback_host(number)
+}
+
+/// Hosts that [`loopback`] gives; [`host_of_its_own`] has the others.
+const SHARED_HOSTS: u8 = 128;
+
+fn loopback_host(number: u8) -> Ipv4Addr {
     let process = std::process::id();
     let high = u8::try_from(process / 256 % 254 + 1).expect("below 255");
     let low = u8::try_from(process % 256).expect("below 256");
-    Ipv4Addr::new(127, high, low, NEXT.fetch_add(1, Ordering::Relaxed))
+    Ipv4Addr::new(127, high, low, number)
+}
+
+/// Whether every loopback address is this machine's, as on Linux; elsewhere
+/// there is 127.0.0.1 alone.
+pub(crate) fn has_own_hosts() -> bool {
+    static OWN_HOSTS: OnceLock<bool> = OnceLock::new();
+    *OWN_HOSTS.get_or_init(|| TcpListener::bind((loopback(), 0)).is_ok())
 }
 
 /// Sends a signal to a process.
