@@ -200,6 +200,27 @@ impl Blobs {
         self.disk.rename(new, &to).map_err(on("move a file to", &to))
     }
 
+    /// Makes a content durable that [`Blobs::restore`] found or put here, if it
+    /// is still here; `new` is where a file is made if need be. Only for a start.
+    pub(super) fn secure(
+        &self,
+        new: &Path,
+        root: &ContentHash,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let path = self.path(root);
+        if self.disk.size(&path).map_err(on("look at", &path))?.is_none() {
+            return Ok(());
+        }
+        let file = self.disk.open(&path).map_err(on("open", &path))?;
+        if file.sync().is_ok() {
+            return self.sync_name(root);
+        }
+        // The disk has lost what memory shows, and says so only once: should it
+        // fail again, the next start must not take these bytes for durable.
+        self.rewrite(new, root, bytes).inspect_err(|_| drop(self.disk.remove(&path)))
+    }
+
     /// Writes a content once more, durably, if it is here; `new` is where the
     /// file is made.
     pub(super) fn rewrite(

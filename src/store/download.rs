@@ -66,8 +66,8 @@ impl Place {
 pub struct Download {
     partial: Partial,
     target: PathBuf,
-    /// Holds the lock on the hidden file.
-    _lock: File,
+    /// The hidden file, which is locked.
+    lock: File,
 }
 
 impl Download {
@@ -100,7 +100,7 @@ impl Download {
             let path = dir.join(fit(&format!(".{stem}"), &tail, MAP_TAIL_BYTES));
             let Some((file, fresh)) = hold(&path)? else { continue };
             let Some(partial) = open(&file, fresh, path, &manifest)? else { continue };
-            let download = Download { partial, target, _lock: file };
+            let download = Download { partial, target, lock: file };
             download.partial.look(&mut step);
             if manifest.count() > 1
                 && let Err(error) = download.partial.reserve()
@@ -184,6 +184,9 @@ impl Drop for Download {
             // While it is locked, so that nobody goes on with it meanwhile.
             self.partial.remove();
         }
+        // Closing it would not do: a child process that is just being started has
+        // it as well, until it runs its own program.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -439,6 +442,18 @@ mod tests {
         assert_eq!(download.finish().unwrap(), dir.path().join("film"));
         assert_eq!(listing(dir.path()), ["film"]);
         assert!(fs::read(dir.path().join("film")).unwrap() == large());
+    }
+
+    #[test]
+    fn a_child_that_is_just_being_started_keeps_nobody_from_going_on() {
+        let dir = TempDir::new().unwrap();
+        let download = begin_large(dir.path(), &large());
+        bring(&download, &large(), &[0]);
+        // What such a child has of it.
+        let inherited = download.lock.try_clone().unwrap();
+        drop(download);
+        assert_eq!(begin_large(dir.path(), &large()).missing(), 2);
+        drop(inherited);
     }
 
     #[test]

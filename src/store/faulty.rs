@@ -78,11 +78,26 @@ struct State {
 
 #[derive(Debug)]
 enum Undo {
-    Bytes { file: File, offset: u64, old: Vec<u8>, len: u64 },
+    /// `lost`: a sync of them failed. The system has given them up, although it
+    /// still shows them, and no later sync makes them durable.
+    Bytes {
+        file: File,
+        offset: u64,
+        old: Vec<u8>,
+        len: u64,
+        lost: bool,
+    },
     Created(PathBuf),
     CreatedDir(PathBuf),
-    Renamed { from: PathBuf, to: PathBuf, replaced: Option<Vec<u8>> },
-    Removed { path: PathBuf, bytes: Vec<u8> },
+    Renamed {
+        from: PathBuf,
+        to: PathBuf,
+        replaced: Option<Vec<u8>>,
+    },
+    Removed {
+        path: PathBuf,
+        bytes: Vec<u8>,
+    },
 }
 
 impl FaultyDisk {
@@ -102,6 +117,13 @@ impl FaultyDisk {
     /// How much of a write is done that the fault meets.
     pub(super) fn tear(&self, part: Part) {
         self.state().part = part;
+    }
+
+    /// A new process has the disk that an earlier one died on: there are no more
+    /// faults, and what was not durable then is not so now.
+    pub(super) fn revive(&self) {
+        let mut state = self.state();
+        (state.dead, state.fault) = (false, None);
     }
 
     /// There are no more faults.
@@ -137,7 +159,7 @@ impl FaultyDisk {
         while let Some(undo) = state.undo.pop() {
             // What cannot be taken back was taken back with something else.
             let _ = match undo {
-                Undo::Bytes { file, offset, old, len } => {
+                Undo::Bytes { file, offset, old, len, .. } => {
                     file.write_all_at(&old, offset).and_then(|()| file.set_len(len))
                 }
                 Undo::Created(path) => fs::remove_file(path),
@@ -195,7 +217,7 @@ impl FaultyDisk {
         let mut bytes = fs::read(path).ok()?;
         let inode = fs::metadata(path).ok()?.ino();
         for undo in self.state().undo.iter().rev() {
-            if let Undo::Bytes { file, offset, old, len } = undo
+            if let Undo::Bytes { file, offset, old, len, .. } = undo
                 && file.metadata().is_ok_and(|found| found.ino() == inode)
             {
                 let from = *offset as usize;
@@ -212,7 +234,10 @@ impl FaultyDisk {
         if !existed {
             self.note(Undo::Created(path.to_owned()));
         }
-        Ok(Box::new(FaultyFile { disk: self.clone(), file }))
+        // A catalogue that lost bytes in this way is found damaged after a crash,
+        // and made anew from the log of names: settings may be lost with it.
+        let forgets = path.extension().is_none_or(|end| end != "redb");
+        Ok(Box::new(FaultyFile { disk: self.clone(), file, forgets }))
     }
 }
 
@@ -303,6 +328,8 @@ impl Disk for FaultyDisk {
 struct FaultyFile {
     disk: FaultyDisk,
     file: File,
+    /// What a failed sync was for is lost.
+    forgets: bool,
 }
 
 impl FaultyFile {
@@ -311,7 +338,8 @@ impl FaultyFile {
         let there = len.saturating_sub(offset).min(length as u64);
         let mut old = vec![0; there as usize];
         self.file.read_exact_at(&mut old, offset)?;
-        self.disk.note(Undo::Bytes { file: self.file.try_clone()?, offset, old, len });
+        let file = self.file.try_clone()?;
+        self.disk.note(Undo::Bytes { file, offset, old, len, lost: false });
         Ok(())
     }
 }
@@ -349,22 +377,37 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk.whole()?;
-        self.disk.state().syncs += 1;
-        let inode = self.file.metadata()?.ino();
-        self.disk.state().undo.retain(|undo| match undo {
-            Undo::Bytes { file, .. } => file.metadata().map_or(true, |found| found.ino() != inode),
-            _ => true,
-        });
-        Ok(())
+        let result = self.disk.whole();
+        let mut state = self.disk.state();
+        state.syncs += u64::from(result.is_ok());
+        if result.is_ok() || self.forgets {
+            let inode = self.file.metadata()?.ino();
+            let mine = |file: &File| file.metadata().is_ok_and(|found| found.ino() == inode);
+            state.settle(mine, result.is_ok());
+        }
+        result
     }
 
     fn sync_file_system(&self) -> io::Result<()> {
-        self.disk.whole()?;
+        let result = self.disk.whole();
         let mut state = self.disk.state();
-        if !state.split {
-            state.undo.clear();
+        if !state.split && result.is_ok() {
+            state.settle(|_| true, true);
+            state.undo.retain(|undo| matches!(undo, Undo::Bytes { .. }));
         }
-        Ok(())
+        result
+    }
+}
+
+impl State {
+    /// Bytes of these files were synced, or could not be.
+    fn settle(&mut self, these: impl Fn(&File) -> bool, durable: bool) {
+        self.undo.retain_mut(|undo| match undo {
+            Undo::Bytes { file, lost, .. } if these(file) => {
+                *lost |= !durable && !self.dead;
+                *lost || !durable
+            }
+            _ => true,
+        });
     }
 }

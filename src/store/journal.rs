@@ -128,6 +128,8 @@ pub(super) struct Segment {
     bytes: Arc<AtomicU64>,
     contents: usize,
     few: usize,
+    /// An earlier process wrote it, and its contents are as they should be.
+    restored: bool,
     /// When it last grew.
     used: Instant,
     /// A call failed: nobody knows what is in the file behind `end`.
@@ -261,8 +263,22 @@ impl Journal {
     fn segment(&self, number: u64, path: PathBuf, file: Box<dyn DiskFile>) -> Segment {
         let (disk, bytes) = (Arc::clone(&self.disk), Arc::clone(&self.bytes));
         let (few, used) = (self.bounds.few, Instant::now());
-        let (end, contents, broken, failed) = (0, 0, false, false);
-        Segment { disk, number, path, file, end, bytes, contents, few, used, broken, failed }
+        let (end, contents) = (0, 0);
+        let (restored, broken, failed) = (false, false, false);
+        Segment {
+            disk,
+            number,
+            path,
+            file,
+            end,
+            bytes,
+            contents,
+            few,
+            restored,
+            used,
+            broken,
+            failed,
+        }
     }
 }
 
@@ -305,6 +321,7 @@ impl Segment {
             Entry::Line(_) => Ok(()),
         })?;
         self.contents = contents;
+        self.restored = true;
         Ok(())
     }
 
@@ -353,11 +370,19 @@ impl Segment {
     fn secure(&self, blobs: &Blobs) -> Result<(), StoreError> {
         // What a failed sync was for may be gone although the next one succeeds:
         // it is written once more.
-        if self.contents > self.few && !self.failed && self.file.sync_file_system().is_ok() {
-            return Ok(());
+        let mut anew = self.failed;
+        if self.contents > self.few && !anew {
+            if self.file.sync_file_system().is_ok() {
+                return Ok(());
+            }
+            anew = true;
         }
         let new = self.new_path();
         self.each(&mut |_, entry| match entry {
+            // Nobody has been told yet what the disk may have lost of it.
+            Entry::Content(root, bytes) if self.restored && !anew => {
+                blobs.secure(&new, &root, bytes)
+            }
             Entry::Content(root, bytes) => blobs.rewrite(&new, &root, bytes),
             Entry::Line(_) => Ok(()),
         })

@@ -93,7 +93,7 @@ pub use download::{Download, Place};
 pub use error::{IncomingError, StoreError};
 use journal::{Bounds, Journal};
 use partial::Partial;
-pub use recovery::lock;
+pub use recovery::{Lock, lock};
 pub use room::Room;
 pub use stamp::Stamp;
 
@@ -136,8 +136,8 @@ struct Shared {
     catalogue: Catalogue,
     commits: Arc<Commits>,
     contents: Contents,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Let go of last.
+    _lock: Lock,
 }
 
 impl Store {

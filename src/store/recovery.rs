@@ -23,14 +23,29 @@ const CATALOGUE: &str = "catalogue.redb";
 /// last one only.
 const DAMAGED: &str = "catalogue.redb.damaged";
 
-/// Takes the directory for this process, as long as the file stays open.
-pub fn lock(dir: &Path) -> Result<File, StoreError> {
+/// A directory that this process has for itself, until this is dropped.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would not do: a child process that is just being
+        // started has it as well, until it runs its own program.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the directory for this process.
+///
+/// # Errors
+/// [`StoreError::InUse`] when another one has it; otherwise the disk's.
+pub fn lock(dir: &Path) -> Result<Lock, StoreError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
     let file =
         options.write(true).create(true).truncate(false).open(&path).map_err(on("open", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(why)) => Err(on("lock", &path)(why)),
     }
@@ -207,4 +222,24 @@ fn kept(
         catalogue.date(&dated)?;
     }
     Ok(kept.into_iter().map(|record| (record.name.clone(), record)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_child_that_is_just_being_started_does_not_keep_a_directory_from_others() {
+        let dir = TempDir::new().unwrap();
+        let held = lock(dir.path()).unwrap();
+        // What such a child has of it.
+        let inherited = held.0.try_clone().unwrap();
+        assert!(matches!(lock(dir.path()), Err(StoreError::InUse { .. })));
+        drop(held);
+        let again = lock(dir.path()).unwrap();
+        drop(inherited);
+        assert!(matches!(lock(dir.path()), Err(StoreError::InUse { .. })));
+        drop(again);
+    }
 }

@@ -2,7 +2,6 @@
 //! code.
 
 use std::io::Read;
-use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use crate::process;
@@ -103,9 +102,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 
 #[test]
 fn where_nobody_listens_the_failure_names_the_address_and_a_remedy() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    drop(listener);
+    let address = process::free_address().to_string();
     let (code, out, err) = run(&["info", "--via", &address]);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.contains(&address), "{err}");

@@ -14,9 +14,9 @@ use crate::process::{
     members, pieces_in, random_file, signal, text, with_sky_ship, within,
 };
 
-/// A file that takes long enough to interrupt: 160 MiB are a good part of a
-/// second over loopback, verified.
+/// A file that takes long enough to interrupt, at [`RATE`] some seconds.
 const LARGE: usize = 160 << 20;
+const RATE: &str = "32M";
 
 #[test]
 fn a_restarted_node_brings_its_files_back() {
@@ -254,6 +254,7 @@ fn a_get_goes_on_when_its_sources_die_midway() {
     let to = home.path().join("fetched.bin");
     let mut client =
         command(&["get", "large.bin", "--to", text(&to), "--via", &via.address.to_string()])
+            .args(["--limit-down", RATE])
             .current_dir(home.path())
             .env("TMPDIR", home.path())
             .stdout(Stdio::piped())
@@ -451,7 +452,7 @@ fn failed(output: &Output, code: i32, named: &[&str]) {
 fn ended(command: &mut Command) -> Output {
     let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{PROGRAM}: {error}"));
-    let end = std::time::Instant::now() + Duration::from_secs(15);
+    let end = std::time::Instant::now() + DEADLINE;
     while matches!(child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -161,7 +161,7 @@ fn a_killed_peer_goes_and_a_stopped_one_too_and_others_take_their_places() {
     let living = |rows: &[PeerRow], dead: SocketAddr| {
         rows.iter().all(|row| row.peer.address() != dead || row.link.is_none())
     };
-    within(Duration::from_secs(10), "a killed peer is noticed by its connection", || {
+    eventually("a killed peer is noticed by its connection", || {
         let rows = peers(watcher)?;
         if living(&rows, chosen) { Ok(()) } else { Err(format!("{rows:?}")) }
     });

@@ -290,36 +290,44 @@ fn two_halves_that_are_refused_to_each_other_live_on_and_become_one_ring_again()
     a_partition_and_its_end([vec![0, 2, 4], vec![1, 3, 5]], Link::REFUSED);
 }
 
-#[test]
-fn a_node_that_is_cut_off_alone_serves_what_it_holds_and_comes_back_with_what_it_was_given() {
-    for link in [Link::SILENT, Link::REFUSED] {
-        let mut world = World::of(4);
-        let (alone, others) = (2, [0, 1, 3]);
-        let names: Vec<String> = (0..4).map(|owner| world.name_of(owner, "old")).collect();
-        for name in &names {
-            world.put(0, name, 1, 30_000);
-        }
-        world.all_is_well();
-        let [near, far] = [world.addresses(&[alone]), world.addresses(&others)];
-        world.network.part(&[&near, &far], link);
-        world.one_ring(Duration::from_secs(60), &[alone]);
-        world.one_ring(Duration::from_secs(60), &others);
-        for name in &names {
-            let held = world.placed(name, &world.all()).contains(&alone);
-            match world.fetch(alone, name) {
-                Ok(bytes) => {
-                    assert!(held && bytes == world.contents[&world.newest[name].1], "{name}");
-                }
-                Err(why) => assert!(!held && why.contains("no file named"), "{name}: {why}"),
-            }
-        }
-        // It is all the ring there is, so one copy is all that are wanted.
-        world.put(alone, "written alone", 1, 40_000);
-        // What it holds is removed or replaced elsewhere meanwhile.
-        world.remove(0, &names[2], 2);
-        world.put(1, &names[1], 2, 50_000);
-        world.network.heal();
-        world.one_ring(ONE_RING, &world.all());
-        world.all_is_well();
+/// A node alone serves what it holds, and comes back with what it was given.
+fn alone_for_a_while(link: Link) {
+    let mut world = World::of(4);
+    let (alone, others) = (2, [0, 1, 3]);
+    let names: Vec<String> = (0..4).map(|owner| world.name_of(owner, "old")).collect();
+    for name in &names {
+        world.put(0, name, 1, 30_000);
     }
+    world.all_is_well();
+    let [near, far] = [world.addresses(&[alone]), world.addresses(&others)];
+    world.network.part(&[&near, &far], link);
+    world.one_ring(Duration::from_secs(60), &[alone]);
+    world.one_ring(Duration::from_secs(60), &others);
+    for name in &names {
+        let held = world.placed(name, &world.all()).contains(&alone);
+        match world.fetch(alone, name) {
+            Ok(bytes) => {
+                assert!(held && bytes == world.contents[&world.newest[name].1], "{name}");
+            }
+            Err(why) => assert!(!held && why.contains("no file named"), "{name}: {why}"),
+        }
+    }
+    // It is all the ring there is, so one copy is all that are wanted.
+    world.put(alone, "written alone", 1, 40_000);
+    // What it holds is removed or replaced elsewhere meanwhile.
+    world.remove(0, &names[2], 2);
+    world.put(1, &names[1], 2, 50_000);
+    world.network.heal();
+    world.one_ring(ONE_RING, &world.all());
+    world.all_is_well();
+}
+
+#[test]
+fn a_node_that_hears_of_nobody_serves_what_it_holds_and_comes_back_with_what_it_was_given() {
+    alone_for_a_while(Link::SILENT);
+}
+
+#[test]
+fn a_node_that_is_refused_by_all_serves_what_it_holds_and_comes_back_with_what_it_was_given() {
+    alone_for_a_while(Link::REFUSED);
 }

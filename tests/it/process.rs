@@ -6,7 +6,7 @@
 //! deadline. Every process that is started here is killed when its owner is
 //! dropped; nothing here sleeps for a fixed time or takes a fixed port.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -15,12 +15,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use chordal::engine::Config;
-use chordal::id::Space;
+use chordal::id::{Id, Space};
 use chordal::name::FileName;
+use chordal::peer::Peer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -84,15 +85,41 @@ pub(crate) fn config(home: &Path) -> Config {
 /// whoever is to have the address is told that it is in use.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(FIRST_PORT);
-    static OWN_HOSTS: OnceLock<bool> = OnceLock::new();
-    let port = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(port < EPHEMERAL_PORTS, "the tests have no more ports");
-    if *OWN_HOSTS.get_or_init(|| TcpListener::bind((loopback(), 0)).is_ok()) {
-        return SocketAddr::from((loopback(), port));
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < EPHEMERAL_PORTS, "the tests have no more ports");
+        let address = if has_own_hosts() {
+            SocketAddr::from((loopback(), port))
+        } else {
+            // Only 127.0.0.1 exists: other programs may have the port.
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            listener.local_addr().expect("a bound listener has an address")
+        };
+        if has_a_place_of_its_own(address) {
+            return address;
+        }
     }
-    // Only 127.0.0.1 exists: other programs may have the port.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("a bound listener has an address")
+}
+
+/// Whether an address has another place on a ring of the usual size than those
+/// that were asked about of late; no is said to one in four. Of five addresses
+/// that are not chosen so, two have the same place in every hundredth ring: the
+/// later node goes by another place then than its address says, and by another
+/// one than it announced, which is a story of its own.
+pub(crate) fn has_a_place_of_its_own(address: SocketAddr) -> bool {
+    /// More addresses than all tests that run at a time use.
+    const LATEST: usize = 256;
+    static PLACES: Mutex<VecDeque<Id>> = Mutex::new(VecDeque::new());
+    let place = Peer::new(address, 0).id(Space::default());
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    if places.contains(&place) {
+        return false;
+    }
+    places.push_back(place);
+    if places.len() > LATEST {
+        places.pop_front();
+    }
+    true
 }
 
 /// The first port that [`free_address`] gives; labs and scans have those below.
@@ -101,14 +128,37 @@ const FIRST_PORT: u16 = 12_000;
 /// From here on a system gives ports to whoever connects.
 const EPHEMERAL_PORTS: u16 = 32_768;
 
-/// A loopback host of this test's own, so that even fixed ports never collide
-/// with those of another test or process.
+/// A loopback host of this process. Others get it too after a while: for ports
+/// that are told off or that the system gives.
 pub(crate) fn loopback() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loopback_host((NEXT.fetch_add(1, Ordering::Relaxed) % u16::from(SHARED_HOSTS)) as u8)
+}
+
+/// A loopback host that nobody else gets, so that even fixed ports never collide
+/// with those of another test or process, and need not be tried.
+pub(crate) fn host_of_its_own() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(SHARED_HOSTS);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!((SHARED_HOSTS..u8::MAX).contains(&number), "the tests have no more hosts");
+    loopback_host(number)
+}
+
+/// Hosts that [`loopback`] gives; [`host_of_its_own`] has the others.
+const SHARED_HOSTS: u8 = 128;
+
+fn loopback_host(number: u8) -> Ipv4Addr {
     let process = std::process::id();
     let high = u8::try_from(process / 256 % 254 + 1).expect("below 255");
     let low = u8::try_from(process % 256).expect("below 256");
-    Ipv4Addr::new(127, high, low, NEXT.fetch_add(1, Ordering::Relaxed))
+    Ipv4Addr::new(127, high, low, number)
+}
+
+/// Whether every loopback address is this machine's, as on Linux; elsewhere
+/// there is 127.0.0.1 alone.
+pub(crate) fn has_own_hosts() -> bool {
+    static OWN_HOSTS: OnceLock<bool> = OnceLock::new();
+    *OWN_HOSTS.get_or_init(|| TcpListener::bind((loopback(), 0)).is_ok())
 }
 
 /// Sends a signal to a process.
@@ -378,6 +428,18 @@ pub(crate) fn order<'a>(
         .collect();
     order.sort_unstable();
     order.into_iter().map(|(_, address)| address).collect()
+}
+
+/// A name that the first of these addresses owns on a ring of the usual size.
+pub(crate) fn name_owned_by(owner: SocketAddr, others: &[SocketAddr]) -> String {
+    let space = Space::default();
+    let mut names = (0..).map(|number| format!("name {number}"));
+    let owned = |name: &String| {
+        let key = FileName::new(name).expect("a name").key(space);
+        let way = |node: SocketAddr| space.distance(key, Peer::new(node, 0).id(space));
+        others.iter().all(|other| way(owner) < way(*other))
+    };
+    names.find(owned).expect("there is no end of names")
 }
 
 /// The members in the JSON of `ring`: id and address.

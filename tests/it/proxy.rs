@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::process::{NodeProcess, free_address, loopback};
+use crate::process::{NodeProcess, free_address, has_a_place_of_its_own, loopback};
 
 /// Bytes carried at once.
 const STEP_BYTES: usize = 64 * 1024;
@@ -148,10 +148,15 @@ impl Network {
 
     /// Opens a door in front of an address and says where it is.
     pub(crate) fn door(&self, behind: SocketAddr) -> SocketAddr {
-        let listener = BlockingListener::bind((loopback(), 0))
-            .or_else(|_| BlockingListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .expect("the loopback network has free ports");
-        let door = listener.local_addr().expect("a bound listener has an address");
+        let (listener, door) = loop {
+            let listener = BlockingListener::bind((loopback(), 0))
+                .or_else(|_| BlockingListener::bind((Ipv4Addr::LOCALHOST, 0)))
+                .expect("the loopback network has free ports");
+            let door = listener.local_addr().expect("a bound listener has an address");
+            if has_a_place_of_its_own(door) {
+                break (listener, door);
+            }
+        };
         listener.set_nonblocking(true).expect("a listener may be polled");
         let runtime = self.runtime.as_ref().expect("there until it is dropped");
         let _entered = runtime.enter();

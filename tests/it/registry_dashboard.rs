@@ -1,12 +1,14 @@
 //! The dashboard of `chordal seed` on a real terminal: who comes and goes, its
 //! keys, and every way of ending.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{NodeProcess, PROGRAM, chordal, eventually, free_address, text};
+use crate::process::{
+    NodeProcess, PROGRAM, chordal, eventually, free_address, has_own_hosts, text,
+};
 use crate::pty::{Key, Launch, Screen, Size};
 
 const NORMAL: Size = (110, 32);
@@ -25,9 +27,10 @@ impl Desk {
         let first = eventually("two free ports in a row", || {
             let first = free_address();
             let next = first.port().checked_add(1).ok_or("the last port")?;
-            match std::net::TcpListener::bind((first.ip(), next)) {
-                Ok(_) => Ok(first),
-                Err(error) => Err(error.to_string()),
+            if has_own_hosts() || TcpListener::bind((first.ip(), next)).is_ok() {
+                Ok(first)
+            } else {
+                Err(format!("{next} is taken"))
             }
         });
         let data = home.path().join("data");

@@ -3,7 +3,7 @@
 //! whoever floods a search is named.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -269,7 +269,8 @@ impl Liar {
         };
         let (stream, _) = Liar::greet(node.address, &hello);
         let mut liar = Liar { stream, me: Peer::new(address, 0), node: Peer::new(node.address, 0) };
-        liar.say(&Frame::Core { from: 0, to: 0, message: Message::Tell(Tell::Notify) });
+        let notify = Message::Tell(Tell::Notify);
+        liar.say(&Frame::Core { from: 0, to: 0, message: notify }).expect("it is taken");
         liar
     }
 
@@ -282,7 +283,7 @@ impl Liar {
         (stream, codec::decode(&theirs).expect("a hello"))
     }
 
-    fn frame(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    fn frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
         let mut prefix = [0; codec::PREFIX_BYTES];
         stream.read_exact(&mut prefix)?;
         let mut body = vec![0; codec::frame_length(prefix).expect("a length")];
@@ -290,24 +291,29 @@ impl Liar {
         Ok(body)
     }
 
-    fn say(&mut self, frame: &Frame) {
-        self.stream.write_all(&codec::frame(frame).expect("it fits")).expect("it is taken");
+    fn say(&mut self, frame: &Frame) -> io::Result<()> {
+        self.stream.write_all(&codec::frame(frame).expect("it fits"))
     }
 
-    fn search(&mut self, message: SearchMessage) {
-        self.say(&Frame::Mesh { from: 0, to: 0, message: MeshMessage::Search(message) });
+    fn search(&mut self, message: SearchMessage) -> io::Result<()> {
+        self.say(&Frame::Mesh { from: 0, to: 0, message: MeshMessage::Search(message) })
     }
 
     /// Plays its part on the ring until the node closes; `asked` makes up the
     /// answer to a search.
-    fn live(mut self, mut asked: impl FnMut(&mut Liar, SearchId)) {
+    fn live(mut self, asked: impl FnMut(&mut Liar, SearchId) -> io::Result<()>) {
+        // Whoever is busy with lies answers nothing, and may be taken for dead.
+        if let Err(error) = self.part(asked) {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "it went quiet");
+        }
+    }
+
+    fn part(
+        &mut self,
+        mut asked: impl FnMut(&mut Liar, SearchId) -> io::Result<()>,
+    ) -> io::Result<()> {
         loop {
-            let frame = match Liar::frame(&mut self.stream) {
-                Ok(frame) => codec::decode(&frame).expect("a frame"),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("it went quiet"),
-                Err(_) => return,
-            };
-            match frame {
+            match codec::decode(&Liar::frame(&mut self.stream)?).expect("a frame") {
                 Frame::Core { message: Message::Ask { nonce, ask }, .. } => {
                     let (predecessor, successors) = (Some(self.node), vec![self.node]);
                     let answer = match ask {
@@ -322,15 +328,15 @@ impl Liar {
                         _ => Answer::NotMember,
                     };
                     let message = Message::Answer { nonce, answer };
-                    self.say(&Frame::Core { from: 0, to: 0, message });
+                    self.say(&Frame::Core { from: 0, to: 0, message })?;
                 }
                 Frame::Mesh {
                     message: MeshMessage::Search(SearchMessage::Ask { search, .. }),
                     ..
                 } => {
-                    asked(&mut self, search);
+                    asked(self, search)?;
                 }
-                Frame::Bye => return,
+                Frame::Bye => return Ok(()),
                 _ => {}
             }
         }
@@ -362,7 +368,7 @@ fn a_million_results_of_one_member_are_a_line_in_the_log() {
     let me = liar.me;
     let life = std::thread::spawn(move || {
         liar.live(|liar, search| {
-            liar.search(SearchMessage::Taken { search });
+            liar.search(SearchMessage::Taken { search })?;
             let mut name = 0;
             for _ in 0..1_000_000 / MAX_PAGE {
                 let page = (0..MAX_PAGE).map(|_| {
@@ -370,10 +376,10 @@ fn a_million_results_of_one_member_are_a_line_in_the_log() {
                     row(liar.me, &format!("txt-{name}"))
                 });
                 let rows = page.collect();
-                liar.search(SearchMessage::Found { search, rows });
+                liar.search(SearchMessage::Found { search, rows })?;
             }
             let (answered, depth, silent) = (u32::MAX, u8::MAX, vec![liar.node]);
-            liar.search(SearchMessage::Done { search, answered, depth, silent, truncated: false });
+            liar.search(SearchMessage::Done { search, answered, depth, silent, truncated: false })
         });
     });
     taken_in(&node, me);
@@ -406,7 +412,8 @@ fn results_that_nobody_asked_for_and_questions_in_circles_are_ignored() {
     // Of a search that there is not, and of this node's own without its asking.
     for origin in [me, other] {
         let search = SearchId { origin, number: 9 };
-        liar.search(SearchMessage::Found { search, rows: vec![row(me, "unasked")] });
+        let rows = vec![row(me, "unasked")];
+        liar.search(SearchMessage::Found { search, rows }).expect("it is taken");
         let message = SearchMessage::Done {
             search,
             answered: 1,
@@ -414,23 +421,23 @@ fn results_that_nobody_asked_for_and_questions_in_circles_are_ignored() {
             silent: Vec::new(),
             truncated: false,
         };
-        liar.search(message);
+        liar.search(message).expect("it is taken");
     }
     // Asked by the liar in the node's own name, and beyond its own place.
     let space = chordal::id::Space::default();
     for (origin, until, depth) in [(other, me, 1), (other, other, 2), (me, other, 1), (me, me, 0)] {
         let (search, pattern) = (SearchId { origin, number: 10 }, String::new());
         let until = until.id(space);
-        liar.search(SearchMessage::Ask { search, pattern, until, depth });
+        liar.search(SearchMessage::Ask { search, pattern, until, depth }).expect("it is taken");
     }
     let life = std::thread::spawn(move || {
         liar.live(|liar, search| {
             let rows =
                 vec![row(liar.node, "not-its-own"), row(liar.me, "another"), row(liar.me, "x")];
-            liar.search(SearchMessage::Found { search, rows });
+            liar.search(SearchMessage::Found { search, rows })?;
             let _ = sender.send(search);
             let (answered, depth, silent) = (1, 1, Vec::new());
-            liar.search(SearchMessage::Done { search, answered, depth, silent, truncated: false });
+            liar.search(SearchMessage::Done { search, answered, depth, silent, truncated: false })
         });
     });
     taken_in(&node, me);

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::dashboard::Dash;
 use crate::process::{
-    NodeProcess, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, free_address, loopback,
-    random_file, text,
+    NodeProcess, Ring, SKY_SHIP, SKY_SHIP_BYTES, describe, eventually, free_address,
+    host_of_its_own, random_file, text,
 };
 use crate::pty::{Key, Size};
 use crate::registry::RegistryProcess;
@@ -30,7 +30,7 @@ struct Peers {
 
 impl Peers {
     fn start(with_picture: &[u16]) -> Peers {
-        let host = loopback();
+        let host = host_of_its_own();
         let (mut nodes, mut dirs) = (Vec::new(), Vec::new());
         for port in [5003, 5005, 5009] {
             let dir = TempDir::new().expect("a temporary directory");

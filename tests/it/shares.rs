@@ -19,9 +19,10 @@ use crate::process::{
     within,
 };
 
-/// How soon a change on the disk is seen: two seconds, and what a busy machine
-/// takes on top.
-const SOON: Duration = Duration::from_secs(4);
+/// A change on the disk is seen long before the directories are looked through
+/// again, which is done once a minute: at once, and what a busy machine takes on
+/// top.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A node in this process, with directories of its own.
 struct Home {

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::attack::{Raw, stranger};
-use crate::process::{NodeProcess, Ring, config, free_address, random_file, text};
+use crate::process::{NodeProcess, Ring, config, free_address, name_owned_by, random_file, text};
 
 fn hash_of(bytes: &[u8]) -> ContentHash {
     let mut builder = ManifestBuilder::new(bytes.len() as u64);
@@ -138,11 +138,11 @@ fn whoever_sends_much_unasked_is_told_and_not_listened_to() {
 #[test]
 fn a_node_that_does_not_own_a_name_says_who_does() {
     let ring = Ring::of(2);
-    // Of enough names each owns some.
-    for number in 0..64 {
-        let name = format!("file {number}");
+    let [here, there] = [0, 1].map(|at: usize| ring.nodes[at].address);
+    for (owner, other) in [(here, there), (there, here)] {
+        let name = name_owned_by(owner, &[other]);
         let bytes = name.as_bytes();
-        let mut raw = Raw::greet(ring.nodes[0].address, &stranger(Purpose::Data)).0;
+        let mut raw = Raw::greet(here, &stranger(Purpose::Data)).0;
         raw.say(&upload(&name, hash_of(bytes), bytes.len() as u64));
         raw.0.write_all(bytes).expect("it is taken");
         let answer = loop {
@@ -152,15 +152,13 @@ fn a_node_that_does_not_own_a_name_says_who_does() {
             }
         };
         match answer {
-            DataResponse::Stored { holders, .. } => assert_eq!(holders.len(), 2),
-            DataResponse::NotOwner { owner: Some(owner) } => {
-                assert_eq!(owner.address(), ring.nodes[1].address);
-                return;
+            DataResponse::Stored { holders, .. } if owner == here => assert_eq!(holders.len(), 2),
+            DataResponse::NotOwner { owner: Some(said) } if owner == there => {
+                assert_eq!(said.address(), there);
             }
-            other => panic!("{other:?}"),
+            other => panic!("of {owner}: {other:?}"),
         }
     }
-    panic!("one node owns everything");
 }
 
 #[tokio::test(flavor = "multi_thread")]

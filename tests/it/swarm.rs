@@ -42,7 +42,13 @@ impl Home {
 
     /// Starts a `get` through this node.
     fn get(&self, name: &str, via: &str) -> Child {
+        self.get_with(name, via, &[])
+    }
+
+    /// The same with further arguments.
+    fn get_with(&self, name: &str, via: &str, more: &[&str]) -> Child {
         command(&["get", name, "--to", text(&self.fetched()), "--via", via])
+            .args(more)
             .current_dir(self.0.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -105,11 +111,12 @@ fn a_file_on_three_nodes_comes_from_all_three_and_one_may_die_half_way() {
     });
 
     let home = Home::new();
-    let mut client = home.get("large.bin", &via);
+    // It takes some seconds, and is held still while a source is killed: so it
+    // cannot be faster.
+    let mut client = home.get_with("large.bin", &via, &["--limit-down", "16M"]);
     eventually("bytes arrive", || {
         if home.begun() { Ok(()) } else { Err(format!("{:?}", client.try_wait())) }
     });
-    // Held still while a source is killed, so that it cannot be faster.
     signal(client.id(), Signal::STOP);
     assert!(matches!(client.try_wait(), Ok(None)), "it was done before a source died");
     let place = ring.nodes.iter().position(|node| node.address == holders[0]);
@@ -173,7 +180,7 @@ fn a_source_that_claims_another_size_is_left_for_an_honest_one() {
 fn one_that_crawls_is_relieved_by_those_that_are_fast() {
     let served = Served::random(48 * MIB, 4);
     let fast = || Conduct { rate: Some(40 << 20), ..Conduct::default() };
-    let crawling = Conduct { rate: Some(100_000), ..Conduct::default() };
+    let crawling = Conduct { rate: Some(20_000), ..Conduct::default() };
     let (owner, other) = (Source::start(&served, fast()), Source::start(&served, fast()));
     let slow = Source::start(&served, crawling);
     owner.records(NAME, &served, &[&owner, &slow, &other]);
@@ -185,7 +192,7 @@ fn one_that_crawls_is_relieved_by_those_that_are_fast() {
     let owed: u64 = slow.asked().iter().map(|(_, length)| length).sum();
     assert!(owed >= 1 << 20, "the slow one was never asked: this proves nothing");
     // It alone would have needed this long for what it was asked for first.
-    let alone = Duration::from_micros(slow.asked()[0].1 * 10);
+    let alone = Duration::from_micros(slow.asked()[0].1 * 50);
     assert!(took < alone / 2, "{took:?}, where the slow one needs {alone:?}");
 }
 
@@ -214,7 +221,8 @@ fn sources_that_die_one_after_the_other_leave_their_pieces_to_the_last() {
 #[test]
 fn a_source_that_is_found_late_joins_in() {
     let served = Served::random(48 * MIB, 6);
-    let slow = Conduct { rate: Some(6 << 20), ..Conduct::default() };
+    // So slow that it has sent little when it is looked for others again.
+    let slow = Conduct { rate: Some(1 << 20), ..Conduct::default() };
     let owner = Source::start(&served, slow);
     let late = Source::start(&served, Conduct::default());
     owner.records(NAME, &served, &[&owner]);
@@ -400,15 +408,22 @@ async fn a_node_names_a_sharer_that_cheats_and_does_not_use_it_again() {
     let why = run(&node, get()).await.expect_err("nobody is left").to_string();
     assert!(why.contains("sent a damaged piece; it is not used for another 9m"), "{why}");
     assert_eq!(liar.asked().len(), asked, "it was asked again");
-    match run(&node, Command::Peers).await.expect("a list") {
-        Outcome::Peers { peers, .. } => {
-            let row = peers.iter().find(|row| row.peer.address() == cheat);
-            let row = row.unwrap_or_else(|| panic!("it is not listed: {peers:?}"));
-            assert_eq!(row.trust, Trust::Shunned);
-            assert_eq!(row.why.as_deref(), Some("sent a damaged piece"));
+    // Whoever keeps the list hears of it a moment later.
+    let listed = async {
+        loop {
+            match run(&node, Command::Peers).await.expect("a list") {
+                Outcome::Peers { peers, .. } => {
+                    if let Some(row) = peers.iter().find(|row| row.peer.address() == cheat) {
+                        return row.clone();
+                    }
+                }
+                other => panic!("no list of peers: {other:?}"),
+            }
         }
-        other => panic!("no list of peers: {other:?}"),
-    }
+    };
+    let row = tokio::time::timeout(DEADLINE, listed).await.expect("it is listed");
+    assert_eq!(row.trust, Trust::Shunned);
+    assert_eq!(row.why.as_deref(), Some("sent a damaged piece"));
 
     let honest = Source::start(&served, Conduct::default());
     let telling = (honest.clone(), node.address);

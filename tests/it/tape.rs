@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
-use crate::process::{DEADLINE, PROGRAM, SKY_SHIP, loopback};
+use crate::process::{DEADLINE, PROGRAM, SKY_SHIP, host_of_its_own};
 use crate::pty::{Key, Launch, Screen};
 
 const TAPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo.tape");
@@ -360,8 +360,9 @@ fn exists(program: &str, path: &str) -> bool {
 fn the_demo_shows_what_the_program_does() {
     let steps = read(&std::fs::read_to_string(TAPE).expect("demo.tape")).expect("a valid tape");
     let recording = std::env::var_os("CHORDAL_CAST");
-    let host =
-        recording.as_ref().map_or_else(|| loopback().to_string(), |_| "127.0.0.1".to_owned());
+    let host = recording
+        .as_ref()
+        .map_or_else(|| host_of_its_own().to_string(), |_| "127.0.0.1".to_owned());
     let home = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(home.path().join("assets")).expect("a directory");
     std::fs::copy(SKY_SHIP, home.path().join("assets/SkyShip.jpg")).expect("the picture");

@@ -108,7 +108,7 @@ struct Node {
 pub(super) struct Place {
     pub(super) directory: PathBuf,
     /// Keeps other processes out.
-    pub(super) _lock: std::fs::File,
+    pub(super) _lock: crate::store::Lock,
 }
 
 /// The state of the desk.

@@ -40,7 +40,7 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct Saved {
     /// Keeps other processes out of the directory.
-    pub(super) lock: fs::File,
+    pub(super) lock: store::Lock,
     /// Each with the seconds since the Unix epoch when it came.
     pub(super) peers: Vec<(Listed, u64)>,
     /// What was wrong with the file.

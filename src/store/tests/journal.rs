@@ -123,6 +123,73 @@ fn after_a_failed_sync_the_contents_are_written_once_more() {
     assert_eq!(rewritten, 1);
 }
 
+/// Seeds of small contents: so few that each is synced by itself, and more.
+const FEW: &[u8] = &[1, 2, 4];
+const MANY: &[u8] = &[1, 2, 4, 5, 6, 7, 8, 9, 11, 12];
+
+/// Puts these; then the process dies and the disk goes on. The records come in
+/// the order of names.
+fn killed_after(dir: &Path, disk: &FaultyDisk, seeds: &[u8]) -> Vec<Record> {
+    let (store, _) = Store::open_on(dir, Arc::new(disk.clone())).unwrap();
+    let records = seeds.iter().map(|seed| put(&store, &format!("n{seed:02}"), 1, *seed)).collect();
+    disk.arm(1, Fault::Crash);
+    assert!(store.set_meta("it", b"dies").is_err());
+    drop(store);
+    disk.revive();
+    records
+}
+
+#[test]
+fn what_a_killed_process_left_becomes_durable_where_it_lies() {
+    for seeds in [FEW, MANY] {
+        assert_eq!(seeds.len() > Bounds::default().few, seeds == MANY);
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::default();
+        let records = killed_after(dir.path(), &disk, seeds);
+        let blobs: Vec<PathBuf> =
+            records.iter().map(|record| blob_path(dir.path(), &record.version.root)).collect();
+        let inodes = || -> Vec<u64> {
+            blobs.iter().map(|blob| Stamp::of(&fs::metadata(blob).unwrap()).inode).collect()
+        };
+        let before = inodes();
+        // One of them was damaged while no process looked after it.
+        fs::write(&blobs[1], b"damaged").unwrap();
+        let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+        let after = inodes();
+        let anew: Vec<usize> = (0..before.len()).filter(|at| after[*at] != before[*at]).collect();
+        assert_eq!(anew, [1], "only what is not as it should be is written anew");
+        assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
+        disk.lose_power();
+        drop(store);
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery.records, records);
+        assert_sound(dir.path(), &store);
+    }
+}
+
+#[test]
+fn what_a_start_cannot_sync_is_not_taken_for_durable_by_the_next() {
+    for seeds in [FEW, MANY] {
+        for call in 1.. {
+            let dir = TempDir::new().unwrap();
+            let disk = FaultyDisk::default();
+            let records = killed_after(dir.path(), &disk, seeds);
+            disk.arm(call, Fault::Once(std::io::ErrorKind::Other));
+            drop(Store::open_on(dir.path(), Arc::new(disk.clone())));
+            let over = !disk.has_failed();
+            disk.revive();
+            drop(Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap());
+            disk.lose_power();
+            let (store, recovery) = open(dir.path());
+            assert_eq!(recovery.records, records, "call {call}");
+            assert_sound(dir.path(), &store);
+            if over {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn what_was_removed_does_not_come_back_from_the_journal() {
     for bounds in JOURNALS {

@@ -507,7 +507,8 @@ fn every_key_is_painted_at_once_on_a_terminal_that_keeps_one_waker() {
         let ended = session.run(keys, signals, std::future::pending()).await;
         assert!(matches!(ended, Ok(Ended::Interrupted)), "{ended:?}");
         let took = typist.join().expect("the typist");
-        assert!(took < LOOK * 2, "ten keys took {took:?}");
+        // Painted only at every look they would take ten times as long as one.
+        assert!(took < LOOK * 5, "ten keys took {took:?}");
     });
 }
 
