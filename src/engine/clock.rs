@@ -1,5 +1,6 @@
-//! The time of day, as it is said to people and to other nodes. Nothing is
-//! decided by it: for that there are [`std::time::Instant`] and the core's time.
+//! The time of day, as it is said to people, to other nodes and to a later run.
+//! Nothing else is decided by it: for that there are [`std::time::Instant`] and the
+//! core's time.
 
 use std::time::UNIX_EPOCH;
 

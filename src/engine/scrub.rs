@@ -14,6 +14,7 @@ use crate::store::{SetAside, Stamp, Verified};
 use crate::transfer::manifest::PieceIndex;
 use crate::view::{Level, Step};
 
+use super::clock::unix_s;
 use super::shared::{Input, Shared};
 
 /// Bytes read a second: 345 GB a day, for a few thousandths of a core.
@@ -36,26 +37,102 @@ const NAP: Duration = Duration::from_millis(50);
 /// Pieces that an event names; of more it tells how many.
 const NAMED: usize = 3;
 
+/// Where the store keeps how far a pass has come.
+const KEY: &str = "scrub";
+
+/// How often that is kept: a disk at rest shall not be woken for each content.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
+
+/// A pass over all contents, in the order of their hashes. It outlives the
+/// process: a large disk takes longer than many a node runs, and would never be
+/// read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pass {
+    /// When it began, in seconds since 1970.
+    begun_s: u64,
+    /// The last content that was looked at.
+    last: Option<ContentHash>,
+    /// Nothing comes behind that.
+    ended: bool,
+}
+
+impl Pass {
+    const fn begin(begun_s: u64) -> Pass {
+        Pass { begun_s, last: None, ended: false }
+    }
+
+    /// How long to wait before it goes on or, if it has ended, the next begins.
+    fn pause(&self, now_s: u64, every: Duration) -> Duration {
+        if !self.ended {
+            return Duration::ZERO;
+        }
+        // A clock that was set back makes nobody wait for long.
+        let since = now_s.checked_sub(self.begun_s).map_or(Duration::MAX, Duration::from_secs);
+        every.saturating_sub(since)
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let last = self.last.map_or_else(String::new, |root| root.to_string());
+        format!("{} {} {last}", self.begun_s, u8::from(self.ended)).into_bytes()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Pass> {
+        let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
+        let begun_s = words.next()?.parse().ok()?;
+        let ended = words.next()? == "1";
+        let last = words.next().filter(|word| !word.is_empty());
+        let last = last.map(str::parse).transpose().ok()?;
+        Some(Pass { begun_s, last, ended })
+    }
+}
+
 /// Reads everything again and again, a pass at most `every` so often; never
 /// without one.
 pub(super) async fn run(shared: Shared, every: Option<Duration>) {
     let Some(every) = every else { return };
-    let mut pause = every.min(FIRST);
+    let mut pass = remembered(&shared).await.unwrap_or(Pass::begin(unix_s()));
+    let mut pause = pass.pause(unix_s(), every).max(every.min(FIRST));
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
+        if pass.ended {
+            pass = Pass::begin(unix_s());
+        }
         let begun = Instant::now();
-        let mut after = None;
-        while let Some(root) = next(&shared, &mut after).await {
+        let mut kept = begun;
+        let mut page = pass.last.map(|last| (Vec::new(), last));
+        while let Some(root) = next(&shared, &mut page).await {
             look(&shared, root, RATE).await;
             if shared.stop.is_cancelled() {
                 return;
             }
+            pass.last = Some(root);
+            if kept.elapsed() >= KEPT_EVERY {
+                remember(&shared, pass).await;
+                kept = Instant::now();
+            }
         }
+        pass = Pass { last: None, ended: true, ..pass };
+        remember(&shared, pass).await;
         // Also after an empty pass there is a pause.
         pause = every.saturating_sub(begun.elapsed()).max(NAP);
+    }
+}
+
+async fn remembered(shared: &Shared) -> Option<Pass> {
+    let store = shared.store.clone();
+    let kept = shared.tasks.spawn_blocking(move || store.meta(KEY)).await.ok()?;
+    Pass::from_bytes(&kept.ok()??)
+}
+
+/// Should it fail, more is looked at twice.
+async fn remember(shared: &Shared, pass: Pass) {
+    let store = shared.store.clone();
+    let kept = shared.tasks.spawn_blocking(move || store.set_meta(KEY, &pass.to_bytes())).await;
+    if let Ok(Err(error)) = kept {
+        tracing::warn!(%error, "how far the look for damage has come cannot be kept");
     }
 }
 
@@ -195,6 +272,23 @@ mod tests {
         assert_eq!(said(&[2], 80), "film.mkv is damaged on this disk (piece 3 of 80)");
         assert_eq!(said(&[2, 4], 80), "film.mkv is damaged on this disk (pieces 3, 5 of 80)");
         assert_eq!(said(&[1, 2, 3, 4], 80), "film.mkv is damaged on this disk (4 of 80 pieces)");
+    }
+
+    #[test]
+    fn a_pass_goes_on_where_an_earlier_run_was_and_the_next_begins_when_it_is_due() {
+        let (day, at) = (Duration::from_secs(86_400), 1_800_000_000);
+        let under_way = Pass { last: Some(ContentHash([7; 32])), ..Pass::begin(at) };
+        let ended = Pass { last: None, ended: true, ..under_way };
+        for pass in [Pass::begin(at), under_way, ended] {
+            assert_eq!(Pass::from_bytes(&pass.to_bytes()), Some(pass));
+        }
+        assert_eq!(under_way.pause(at + 3_600, day), Duration::ZERO);
+        assert_eq!(ended.pause(at + 3_600, day), Duration::from_secs(82_800));
+        assert_eq!(ended.pause(at + 90_000, day), Duration::ZERO);
+        assert_eq!(ended.pause(at - 1, day), Duration::ZERO, "the clock was set back");
+        for damaged in [&b""[..], b"x 1 ", b"17", b"17 0 abc", b"\xFF"] {
+            assert_eq!(Pass::from_bytes(damaged), None);
+        }
     }
 
     #[test]
