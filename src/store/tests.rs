@@ -3,6 +3,7 @@
 mod check;
 mod crash;
 mod faults;
+mod full_disk;
 mod group;
 mod journal;
 mod opening;

@@ -24,7 +24,7 @@ fn life() -> Vec<Deed> {
 }
 
 /// What is on the disk is what a model says, as is what a start finds there.
-fn agrees(dir: &Path, allowed: &[&Model], call: u64) {
+pub(super) fn agrees(dir: &Path, allowed: &[&Model], call: u64) {
     let (store, recovery) = open(dir);
     let found = model_of(&store);
     assert!(allowed.contains(&&found), "call {call}: {found:?}, not one of {allowed:?}");
