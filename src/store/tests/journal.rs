@@ -141,6 +141,13 @@ fn killed_after(dir: &Path, disk: &FaultyDisk, seeds: &[u8]) -> Vec<Record> {
     records
 }
 
+/// Puts one more: it begins another file of the journal, so that the end of those
+/// before is durable.
+fn goes_on(store: &Store, mut records: Vec<Record>) -> Vec<Record> {
+    records.push(put(store, "then", 1, 13));
+    records
+}
+
 #[test]
 fn what_a_killed_process_left_becomes_durable_where_it_lies() {
     for seeds in [FEW, MANY] {
@@ -161,6 +168,7 @@ fn what_a_killed_process_left_becomes_durable_where_it_lies() {
         let anew: Vec<usize> = (0..before.len()).filter(|at| after[*at] != before[*at]).collect();
         assert_eq!(anew, [1], "only what is not as it should be is written anew");
         assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
+        let records = goes_on(&store, records);
         disk.lose_power();
         drop(store);
         let (store, recovery) = open(dir.path());
@@ -181,8 +189,10 @@ fn what_a_start_cannot_sync_is_not_taken_for_durable_by_the_next() {
             drop(Store::open_on(dir.path(), Arc::new(disk.clone())));
             let over = !disk.has_failed();
             disk.revive();
-            drop(Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap());
+            let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
+            let records = goes_on(&store, records);
             disk.lose_power();
+            drop(store);
             let (store, recovery) = open(dir.path());
             assert_eq!(recovery.records, records, "{fault:?} at call {call}");
             assert_sound(dir.path(), &store);
