@@ -23,6 +23,8 @@ pub(super) enum Fault {
     /// From that call on the disk is full, until [`FaultyDisk::mend`]: what needs
     /// more room than there is fails.
     Full,
+    /// From that call on nothing can be synced, until [`FaultyDisk::mend`].
+    Unsynced,
     /// The process dies there: that call does a part of its work at most and
     /// nothing works any more.
     Crash,
@@ -203,6 +205,18 @@ impl FaultyDisk {
         self.call(false).map_err(|(error, _)| error)
     }
 
+    /// As [`FaultyDisk::whole`], for what makes something durable.
+    fn syncing(&self) -> io::Result<()> {
+        self.whole()?;
+        let state = self.state();
+        match state.fault {
+            Some((call, Fault::Unsynced)) if call <= state.calls => {
+                Err(io::Error::other("it cannot be synced"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// As [`FaultyDisk::whole`], for what needs room on the disk.
     fn grows(&self) -> io::Result<()> {
         self.call(true).map_err(|(error, _)| error)
@@ -311,7 +325,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.whole()?;
+        self.syncing()?;
         self.state().syncs += 1;
         self.state().undo.retain(|undo| match undo {
             Undo::Created(path) | Undo::CreatedDir(path) | Undo::Removed { path, .. } => {
@@ -377,7 +391,7 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let result = self.disk.whole();
+        let result = self.disk.syncing();
         let mut state = self.disk.state();
         state.syncs += u64::from(result.is_ok());
         if result.is_ok() || self.forgets {
@@ -389,7 +403,7 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync_file_system(&self) -> io::Result<()> {
-        let result = self.disk.whole();
+        let result = self.disk.syncing();
         let mut state = self.disk.state();
         if !state.split && result.is_ok() {
             state.settle(|_| true, true);
