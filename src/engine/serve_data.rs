@@ -233,7 +233,7 @@ impl Server<'_> {
         match self.runtime.block_on(offer(self.shared, wanted)) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
             Some(other) => return self.connection.send(&refusal(wanted, other)),
-            None => return self.connection.send(&DataResponse::Failed { why: stopping() }),
+            None => return self.connection.send(&STOPPING),
         }
         let (name, size) = (wanted.name.as_str(), wanted.size);
         let transfer = self.connection.opens(self.shared, TransferKind::Receive, name, size);
@@ -302,7 +302,7 @@ impl Server<'_> {
                     })?
                 }
                 Some(other) => refusal(wanted, other),
-                None => DataResponse::Failed { why: stopping() },
+                None => STOPPING,
             }
         };
         connection.send(&answer)
@@ -381,7 +381,7 @@ pub(super) fn take_in(
     match runtime.block_on(offer(shared, wanted)) {
         Some(Upload::Proceed) => {}
         Some(other) => return Ok(refusal(wanted, other)),
-        None => return Ok(DataResponse::Failed { why: stopping() }),
+        None => return Ok(STOPPING),
     }
     let chain = runtime.block_on(chain(shared, &wanted.name));
     let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain, owned: true };
@@ -442,10 +442,11 @@ pub(super) fn commit(
         }
         Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
         Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },
-        None => DataResponse::Failed { why: stopping() },
+        None => STOPPING,
     })
 }
 
-pub(super) fn stopping() -> String {
-    "the node is stopping; try another member".to_owned()
-}
+/// What a node that is stopping says to an upload: it owns nothing any more, and
+/// whoever has the file looks for the next owner. (A put of its own user ends
+/// with the node.)
+pub(super) const STOPPING: DataResponse = DataResponse::NotOwner { owner: None };

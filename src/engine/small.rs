@@ -322,7 +322,7 @@ fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
     match runtime.block_on(async { tokio::join!(offer, chain) }) {
         (Some(Upload::Proceed), chain) => Begun::Proceed(chain),
         (Some(other), _) => Begun::Refused(serve_data::refusal(wanted, other)),
-        (None, _) => Begun::Refused(DataResponse::Failed { why: serve_data::stopping() }),
+        (None, _) => Begun::Refused(serve_data::STOPPING),
     }
 }
 
