@@ -397,7 +397,8 @@ pub(super) fn take_in(
 }
 
 /// Has the core commit an upload whose bytes are durable here, or, if it says
-/// who has them, elsewhere, and waits for the copies; `progress` hears of each.
+/// who has them, elsewhere, and waits for the copies; `progress` hears how many there
+/// are, unless all are there in a moment.
 pub(super) fn commit(
     shared: &Shared,
     runtime: &Handle,
@@ -413,9 +414,8 @@ pub(super) fn commit(
     let mut reply = std::pin::pin!(async { begun?.await.ok() });
     let reply = loop {
         let next = runtime.block_on(async {
-            match timeout(SILENCE, &mut reply).await {
-                Ok(reply) => return Some(reply),
-                Err(_) => {}
+            if let Ok(reply) = timeout(SILENCE, &mut reply).await {
+                return Some(reply);
             }
             tokio::select! {
                 biased;
