@@ -320,7 +320,8 @@ fn the_readmes_picture() {
     }
     fs::copy(SKY_SHIP, home.path().join("SkyShip.jpg")).expect("the picture");
     store(&mut screen, "SkyShip.jpg", home.path());
-    screen.wait_for_text("margin 7");
+    screen
+        .wait_for("all copies counted", |view| view.shows("margin 7") && !view.shows("repairing"));
     screen.line("lookup SkyShip.jpg");
     screen.wait_for_text("its owner is");
     // The way of the lookup stands complete for two seconds.
