@@ -8,7 +8,7 @@ use crate::peer::Peer;
 
 use super::World;
 use super::event::{Event, Spot};
-use super::host::{Clock, HostId, Position, State, address};
+use super::host::{Clock, HostId, Position, State};
 use super::operation::Wait;
 
 /// Peers that a process remembers for its next life, as a real node does.
@@ -40,7 +40,8 @@ impl World {
             remembered.extend(node.successors());
             remembered.extend(node.remembered());
         }
-        let remembered = remembered.into_iter().filter(|peer| peer.address() != address(host));
+        let here = self.address(host);
+        let remembered = remembered.into_iter().filter(|peer| peer.address() != here);
         let remembered: Vec<Peer> = remembered.take(MAX_REMEMBERED).collect();
         let witnesses = if self.setup.refuse { self.witnesses(host) } else { Vec::new() };
         let extra = self.hosts[host as usize].extra_mut();
@@ -118,11 +119,11 @@ impl World {
 
     /// Starts a process.
     pub(super) fn start(&mut self, host: HostId, remembered: Vec<Peer>) {
-        let vnodes = self.setup.vnodes;
+        let (vnodes, here) = (self.setup.vnodes, self.address(host));
         let found = &mut self.hosts[host as usize];
         found.state = State::Up;
         found.life += 1;
-        found.core = Some(chord::Host::new(&self.config, address(host), vnodes));
+        found.core = Some(chord::Host::new(&self.config, here, vnodes));
         found.positions = (0..vnodes).map(|_| Position::default()).collect();
         let records = found.disk().map_or_else(Vec::new, |disk| disk.records().cloned().collect());
         self.alive.insert(host);

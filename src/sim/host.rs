@@ -15,22 +15,33 @@ use super::network::RoundTrips;
 /// A simulated machine, by its number; the first is 0.
 pub type HostId = u32;
 
-/// The port of every host.
-const PORT: u16 = 2000;
-
 /// The first address, 10.0.0.1.
 const FIRST: u32 = u32::from_be_bytes([10, 0, 0, 1]);
 
-/// Where the host listens: 10.0.0.1:2000 and so on.
-pub fn address(host: HostId) -> SocketAddr {
-    (Ipv4Addr::from_bits(FIRST.saturating_add(host)), PORT).into()
+/// The port of all hosts: 2000 with seed 1. A node's place on the ring follows from
+/// its address, so another seed is another ring.
+pub(super) const fn port(seed: u64) -> u16 {
+    /// Those that need no leave of the system.
+    const LOWEST: u64 = 1_024;
+    const SHIFT: u64 = 2_000 - LOWEST - 1;
+    (LOWEST + seed.wrapping_add(SHIFT) % (65_536 - LOWEST)) as u16
+}
+
+/// Where a host listens: 10.0.0.1 and so on, at the port of its world's seed.
+pub fn address(seed: u64, host: HostId) -> SocketAddr {
+    (ip(host), port(seed)).into()
+}
+
+/// The host's address without a port.
+pub(super) const fn ip(host: HostId) -> Ipv4Addr {
+    Ipv4Addr::from_bits(FIRST.saturating_add(host))
 }
 
 /// Whose address this is, whether or not there is such a host.
 pub fn host_at(address: SocketAddr) -> Option<HostId> {
     match address {
-        SocketAddr::V4(v4) if v4.port() == PORT => v4.ip().to_bits().checked_sub(FIRST),
-        _ => None,
+        SocketAddr::V4(v4) => v4.ip().to_bits().checked_sub(FIRST),
+        SocketAddr::V6(_) => None,
     }
 }
 
@@ -245,11 +256,6 @@ impl Host {
         self.number
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        address(self.number)
-    }
-
     /// What has become of it.
     pub const fn state(&self) -> State {
         self.state
@@ -306,5 +312,22 @@ impl Host {
             None => micros,
             Some(clock) => (u128::from(micros) * 1_000_000 / u128::from(clock.rate)) as u64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_seed_is_another_ring_of_the_same_machines() {
+        assert_eq!(address(1, 0), SocketAddr::from(([10, 0, 0, 1], 2_000)));
+        assert_eq!(address(2, 256), SocketAddr::from(([10, 0, 1, 1], 2_001)));
+        for seed in [0, 1, 7, 63_000, 70_000, u64::MAX] {
+            assert!(port(seed) >= 1_024);
+            assert_eq!(host_at(address(seed, 999_999)), Some(999_999));
+        }
+        assert_ne!(port(64_512), port(1), "the last before they come again");
+        assert_eq!(host_at(SocketAddr::from(([9, 0, 0, 1], 2_000))), None);
     }
 }

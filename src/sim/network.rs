@@ -175,7 +175,7 @@ impl World {
             live.chain(old).find(|peer| peer.index() == index)
         };
         let found = self.hosts.get(host as usize).and_then(known);
-        found.unwrap_or_else(|| Peer::new(super::host::address(host), index))
+        found.unwrap_or_else(|| Peer::new(self.address(host), index))
     }
 
     pub(super) fn is_host(&self, host: HostId) -> bool {

@@ -18,7 +18,7 @@ use crate::view::{
     Snapshot, Standing, UiEvent,
 };
 
-use super::host::{Host, HostId, State, address, host_at};
+use super::host::{Host, HostId, State, host_at};
 use super::world::Follow;
 use super::{Ended, OpId, World};
 
@@ -90,7 +90,8 @@ impl Show {
             health: picture::UNSEEN,
             pictures: 0,
         };
-        show.visit(world, first.unwrap_or_else(|| Peer::new(address(0), 0)));
+        let first = first.unwrap_or_else(|| Peer::new(world.address(0), 0));
+        show.visit(world, first);
         show
     }
 
@@ -108,7 +109,7 @@ impl Show {
     pub fn peer(&self, world: &World) -> Peer {
         let last = self.last.as_ref().map(|last| last.me);
         let now = self.node(world).map(chord::Node::peer);
-        now.or(last).unwrap_or_else(|| Peer::new(address(self.host), self.position as u16))
+        now.or(last).unwrap_or_else(|| Peer::new(world.address(self.host), self.position as u16))
     }
 
     /// Shows this node from now on; `false`: the world has no such host.
@@ -298,7 +299,7 @@ impl Show {
             _ => Standing::Down,
         };
         let mut seen = self.last.clone().unwrap_or_else(|| {
-            let nobody = chord::Node::new(world.setup().config(), address(self.host));
+            let nobody = chord::Node::new(world.setup().config(), world.address(self.host));
             Snapshot { me: self.peer(world), ..picture::snapshot(&nobody, neighbour) }
         });
         let now = |near: &mut Neighbour| near.liveness = self.liveness(world, near.peer);

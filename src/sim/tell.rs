@@ -8,7 +8,7 @@ use crate::wire::Message;
 
 use super::World;
 use super::event::{Arrival, Event, Spot};
-use super::host::{KINDS, address};
+use super::host::{KINDS, ip};
 
 /// The names of a node's timers, by their numbers; behind them those of puts.
 const TIMERS: [&str; KINDS + 1] =
@@ -63,7 +63,7 @@ impl World {
 }
 
 fn host(number: super::HostId) -> String {
-    address(number).ip().to_string()
+    ip(number).to_string()
 }
 
 /// The name of a message's kind, in words: `MayDrop` is `may drop`.

@@ -1,6 +1,7 @@
 //! A world: hosts, the network between them, the time, and what is to happen.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,7 +143,7 @@ impl World {
         for number in 0..setup.hosts {
             world.add_host(number);
             for position in 0..setup.vnodes {
-                let peer = Peer::new(address(number), position);
+                let peer = Peer::new(world.address(number), position);
                 ring.push((peer, Spot { host: number, slot: position }));
             }
         }
@@ -222,6 +223,11 @@ impl World {
             panic!("a setup that was not checked: {unfit}");
         }
         World::empty(setup)
+    }
+
+    /// Where a host listens, whether or not there is one.
+    pub fn address(&self, host: HostId) -> SocketAddr {
+        address(self.setup.seed, host)
     }
 
     /// A host without a process yet.

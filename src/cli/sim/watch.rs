@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::sim::{End, HostId, Scenario, Show, Words, World, address};
+use crate::sim::{End, HostId, Scenario, Show, Words, World};
 use crate::time::Time;
 use crate::ui::{self, SimulationRequest};
 use crate::view::{Level, SimulationRow, Snapshot, Speed, UiEvent};
@@ -341,7 +341,10 @@ impl Player {
             }
             SimulationRequest::Add => {
                 let new = self.world.join();
-                self.say(Level::Info, format!("{} joins through a random member", of_host(new)));
+                self.say(
+                    Level::Info,
+                    format!("{} joins through a random member", of_host(&self.world, new)),
+                );
             }
             SimulationRequest::Part => {
                 let halves = self.show.halves(&self.world);
@@ -431,8 +434,8 @@ impl Player {
     }
 }
 
-fn of_host(host: HostId) -> String {
-    format!("a new host at {}", address(host))
+fn of_host(world: &World, host: HostId) -> String {
+    format!("a new host at {}", world.address(host))
 }
 
 /// The bytes of a file of this machine: a simulated put of it is as large.
