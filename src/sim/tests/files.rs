@@ -72,13 +72,16 @@ fn what_comes_back_with_its_disk_is_not_copied_again() {
 fn a_destroyed_disk_excuses_only_what_was_nowhere_else() {
     let mut world = settled(&Setup { replicas: 1, ..setup(4, 10) });
     put_files_alone(&mut world, 40);
-    world.crash(2);
+    let held = |host: &Host| host.disk().map_or(0, |disk| disk.records().count());
+    let fullest = world.all_hosts().iter().max_by_key(|host| held(host)).map(Host::number);
+    let fullest = fullest.expect("there are hosts");
+    world.crash(fullest);
     let files = world.files();
     assert!(files.away > 0 && files.lost.is_empty(), "{files:?}");
-    world.restart(2);
+    world.restart(fullest);
     heal(&mut world);
     mend(&mut world);
-    world.destroy(2);
+    world.destroy(fullest);
     let files = world.files();
     assert!(files.destroyed > 0 && files.lost.is_empty() && files.away == 0, "{files:?}");
     assert_eq!(files.readable + files.destroyed, 40);
