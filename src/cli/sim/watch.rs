@@ -347,8 +347,10 @@ impl Player {
                 );
             }
             SimulationRequest::Part => {
-                let halves = self.show.halves(&self.world);
-                self.world.part(&halves);
+                let [_, far] = self.show.halves(&self.world);
+                // The near half is in no group, and neither are hosts that come: they
+                // join it.
+                self.world.part(&[far]);
                 self.say(Level::Warn, "the network is cut into two halves; H heals it".to_owned());
             }
             SimulationRequest::Heal => {

@@ -142,10 +142,20 @@ fn each_half_of_a_cut_ring_is_suspect_to_the_other() {
     let halves = seat.show.halves(&seat.world);
     assert_eq!([halves[0].len(), halves[1].len()], [11, 10]);
     assert!(halves[0].contains(&seat.show.host()));
-    seat.world.part(&halves);
+    seat.world.part(&halves[1..]);
     let seen = seat.look();
     let suspects = seen.members.iter().filter(|m| m.liveness == Liveness::Suspect).count();
     assert_eq!((suspects, seen.simulation.map(|row| row.parts)), (10, Some(2)));
+    let newcomer = seat.world.join();
+    let joined = |world: &World| {
+        let mut nodes = world.nodes();
+        nodes.any(|node| {
+            host_at(node.peer().address()) == Some(newcomer) && !node.successors().is_empty()
+        })
+    };
+    let took = seat.world.until(seconds(60), Duration::from_millis(100), joined);
+    assert!(took.is_some(), "whoever comes joins the half that is in no group");
+    assert_eq!(seat.look().simulation.map(|row| row.parts), Some(2));
     seat.world.heal();
     assert_eq!(seat.look().simulation.map(|row| row.parts), Some(1));
 }
