@@ -27,6 +27,14 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A span of time that was measured in whole milliseconds.
+pub(super) fn took(millis: u64) -> String {
+    match millis {
+        0 => "less than 1 ms".to_owned(),
+        some => duration(Duration::from_millis(some)),
+    }
+}
+
 /// A span of time for people: `840 µs`, `4.2 ms`, `1.3 s`, `2 min 05 s`.
 pub fn duration(span: Duration) -> String {
     let micros = span.as_micros();

@@ -75,7 +75,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             vec![format!(
                 "{name} fetched: {}{there} in {}{from}, saved to {}",
                 bytes(*size),
-                duration(Duration::from_millis(*millis)),
+                format::took(*millis),
                 clean(&path.to_string_lossy()),
             )]
         }
@@ -355,6 +355,11 @@ mod tests {
         let (empty, sources) = (0, Vec::new());
         let empty = Outcome::Fetched { name, size: empty, there: 0, path, sources, millis };
         assert!(lines(&empty)[0].starts_with("a.iso fetched: 0 B in 1.2 s, saved to"));
+        let Outcome::Fetched { name, path, sources, .. } = outcome(vec![(peer(2001), 5)]) else {
+            unreachable!("it is one")
+        };
+        let quick = Outcome::Fetched { name, size: 5, there: 0, path, sources, millis: 0 };
+        assert!(lines(&quick)[0].starts_with("a.iso fetched: 5 B in less than 1 ms from"));
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! Whole directories.
 
-use std::time::Duration;
-
 use crate::peer::Peer;
 use crate::view::Outcome;
 
-use super::format::{self, bytes, clean, count, duration};
+use super::format::{self, bytes, clean, count};
 
 /// What became of a directory: one line for all, then what failed.
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
@@ -62,7 +60,7 @@ impl Sum {
             "{done}: {}{already}, {} in {}",
             format::files((self.moved + self.already) as usize),
             bytes(self.bytes),
-            duration(Duration::from_millis(self.millis)),
+            format::took(self.millis),
         )
     }
 }
