@@ -101,8 +101,7 @@ impl Access {
     ) -> Result<LookupTrace, String> {
         match self {
             Access::Inside(shared) => {
-                let begun = shared.begin(Command::Lookup { key }, None, shown).await;
-                match async { begun?.await.ok() }.await {
+                match shared.core_shown(Command::Lookup { key }, shown).await {
                     Some(Reply::Found(found)) => Ok(serve::trace(found)),
                     Some(Reply::Failed(failure)) => Err(failure.to_string()),
                     _ => Err("the node is stopping".to_owned()),

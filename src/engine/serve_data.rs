@@ -411,7 +411,7 @@ pub(super) fn commit(
     let (tell, mut copies) = watch::channel((0, 0));
     // Once the core has it, it is stored whoever waits for that.
     let begun = runtime.block_on(shared.begin(command, Some(tell), None));
-    let mut reply = std::pin::pin!(async { begun?.await.ok() });
+    let Some(mut reply) = begun else { return Ok(STOPPING) };
     let reply = loop {
         let next = runtime.block_on(async {
             if let Ok(reply) = timeout(SILENCE, &mut reply).await {
@@ -426,7 +426,7 @@ pub(super) fn commit(
             }
         });
         if let Some(reply) = next {
-            break reply;
+            break reply.ok();
         }
         let (copies, wanted) = *copies.borrow_and_update();
         progress(copies, wanted)?;

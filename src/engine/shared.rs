@@ -222,11 +222,20 @@ pub(super) enum Input {
 impl Shared {
     /// Hands a command to the core and waits for its reply.
     pub(super) async fn core(&self, command: Command) -> Option<Reply> {
-        self.begin(command, None, None).await?.await.ok()
+        self.core_shown(command, None).await
     }
 
-    /// Hands a command to the core; its reply comes once the core has one. With
-    /// somebody who watches copies being made or a lookup's hops.
+    /// The same; with `shown`, the dashboard draws a lookup's hops.
+    pub(super) async fn core_shown(
+        &self,
+        command: Command,
+        shown: Option<String>,
+    ) -> Option<Reply> {
+        self.begin(command, None, shown).await?.await.ok()
+    }
+
+    /// Hands a command to the core; its reply comes once the core has one. `copies`
+    /// is told of copies as they are made.
     pub(super) async fn begin(
         &self,
         command: Command,

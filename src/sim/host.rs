@@ -20,7 +20,7 @@ const FIRST: u32 = u32::from_be_bytes([10, 0, 0, 1]);
 
 /// The port of all hosts: 2000 with seed 1. A node's place on the ring follows from
 /// its address, so another seed is another ring.
-pub(super) const fn port(seed: u64) -> u16 {
+const fn port(seed: u64) -> u16 {
     /// Those that need no leave of the system.
     const LOWEST: u64 = 1_024;
     const SHIFT: u64 = 2_000 - LOWEST - 1;
@@ -28,7 +28,7 @@ pub(super) const fn port(seed: u64) -> u16 {
 }
 
 /// Where a host listens: 10.0.0.1 and so on, at the port of its world's seed.
-pub fn address(seed: u64, host: HostId) -> SocketAddr {
+pub(super) fn address(seed: u64, host: HostId) -> SocketAddr {
     (ip(host), port(seed)).into()
 }
 

@@ -42,7 +42,7 @@ mod world;
 pub use chance::Chance;
 pub use churn::{Churn, Going, Sessions, Workload};
 pub use files::FileReport;
-pub use host::{Disk, Host, HostId, State, address, host_at};
+pub use host::{Disk, Host, HostId, State, host_at};
 pub use operation::{Action, Ended, OpId, Outcome, Why};
 pub use scenario::{
     BadScenario, Deed, Ends, Expect, Fault, Percent, Scenario, Tally, Verdict, Whom,

@@ -60,11 +60,8 @@ impl Store {
     /// its content unless another record names it. A newer record stays; a
     /// name that is not here is no error.
     pub fn forget(&self, name: &FileName, version: &Version) -> Result<(), StoreError> {
-        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
-        let change = Change::Forget { name: name.clone(), version: *version };
-        let removed = commits.change(change, catalogue, blobs)?.removed;
-        self.sweep(Leftover(removed));
-        Ok(())
+        let deed = Deed::Forget { name: name.clone(), version: *version };
+        self.change(&[deed]).into_iter().try_for_each(|left| left.map(|left| self.sweep(left)))
     }
 
     /// Does as [`Store::commit`] and [`Store::forget`] do for each of these, in

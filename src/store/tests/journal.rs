@@ -18,6 +18,15 @@ fn without_power(dir: &Path, seeds: &[u8]) -> Vec<Record> {
     records
 }
 
+/// The power fails; what is there at the next start is sound.
+fn after_power_loss(dir: &Path, disk: &FaultyDisk, store: Store) -> (Store, Recovery) {
+    disk.lose_power();
+    drop(store);
+    let (store, recovery) = open(dir);
+    assert_sound(dir, &store);
+    (store, recovery)
+}
+
 #[test]
 fn small_files_survive_in_the_journal_alone() {
     let dir = TempDir::new().unwrap();
@@ -114,11 +123,8 @@ fn after_a_failed_sync_the_contents_are_written_once_more() {
             continue;
         }
         rewritten += usize::from(inode().inode != before.inode);
-        disk.lose_power();
-        drop(store);
-        let (store, recovery) = open(dir.path());
+        let (_, recovery) = after_power_loss(dir.path(), &disk, store);
         assert_eq!(recovery.records.len(), 2, "call {call}");
-        assert_sound(dir.path(), &store);
     }
     assert_eq!(rewritten, 1);
 }
@@ -167,11 +173,8 @@ fn what_a_killed_process_left_becomes_durable_where_it_lies() {
         assert_eq!(anew, [1], "only what is not as it should be is written anew");
         assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
         let records = goes_on(&store, records);
-        disk.lose_power();
-        drop(store);
-        let (store, recovery) = open(dir.path());
+        let (_, recovery) = after_power_loss(dir.path(), &disk, store);
         assert_eq!(recovery.records, records);
-        assert_sound(dir.path(), &store);
     }
 }
 
@@ -189,11 +192,8 @@ fn what_a_start_cannot_sync_is_not_taken_for_durable_by_the_next() {
             disk.revive();
             let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
             let records = goes_on(&store, records);
-            disk.lose_power();
-            drop(store);
-            let (store, recovery) = open(dir.path());
+            let (_, recovery) = after_power_loss(dir.path(), &disk, store);
             assert_eq!(recovery.records, records, "{fault:?} at call {call}");
-            assert_sound(dir.path(), &store);
             if over {
                 break;
             }
@@ -212,13 +212,10 @@ fn what_was_removed_does_not_come_back_from_the_journal() {
         store.forget(&gone.name, &gone.version).unwrap();
         take_in(&store, &bytes(4)).unwrap();
         assert!(!store.holds(&gone.version.root) && store.holds(&never.version.root));
-        disk.lose_power();
-        drop(store);
-        let (store, recovery) = open(dir.path());
+        let (store, recovery) = after_power_loss(dir.path(), &disk, store);
         assert_eq!(recovery.records, [kept]);
         assert!(!store.holds(&gone.version.root) && !store.holds(&never.version.root));
         assert_eq!(store.room().unwrap().used, 1001);
-        assert_sound(dir.path(), &store);
     }
 }
 
@@ -234,11 +231,8 @@ fn a_content_in_the_journal_that_is_set_aside_is_out_of_use() {
     assert!(!store.holds(&root));
     take_in(&store, &bytes(1)).unwrap();
     store.commit(&record).unwrap();
-    disk.lose_power();
-    drop(store);
-    let (store, recovery) = open(dir.path());
+    let (_, recovery) = after_power_loss(dir.path(), &disk, store);
     assert_eq!(recovery.records, [record]);
-    assert_sound(dir.path(), &store);
 }
 
 #[test]
@@ -250,11 +244,8 @@ fn a_content_whose_blob_was_lost_is_durable_again_when_its_record_is_committed_a
     put(&store, "c", 1, 4);
     fs::remove_file(blob_path(dir.path(), &record.version.root)).unwrap();
     put(&store, "a", 1, 1);
-    disk.lose_power();
-    drop(store);
-    let (store, recovery) = open(dir.path());
+    let (_, recovery) = after_power_loss(dir.path(), &disk, store);
     assert_eq!(recovery.records.len(), 3);
-    assert_sound(dir.path(), &store);
 }
 
 #[test]
@@ -281,11 +272,8 @@ fn what_is_durable_is_not_replaced_by_what_is_not() {
     take_in(&store, &bytes(1)).unwrap();
     // The directory becomes durable with some other content.
     store.shared.blobs.sync_name(&record.version.root).unwrap();
-    disk.lose_power();
-    drop(store);
-    let (store, recovery) = open(dir.path());
+    let (_, recovery) = after_power_loss(dir.path(), &disk, store);
     assert_eq!(recovery, Recovery { records: vec![record], ..Recovery::default() });
-    assert_sound(dir.path(), &store);
 }
 
 #[test]
@@ -327,11 +315,8 @@ fn contents_on_another_file_system_than_the_journal_are_synced_one_by_one() {
         let records = [1, 2, 4, 5, 6].map(|seed| put(&store, &format!("n{seed}"), 1, seed));
         store.rest(Duration::ZERO);
         assert_eq!(files(dir.path()).len(), 0);
-        disk.lose_power();
-        drop(store);
-        let (store, recovery) = open(dir.path());
+        let (_, recovery) = after_power_loss(dir.path(), &disk, store);
         assert_eq!(recovery.records, records);
-        assert_sound(dir.path(), &store);
     }
 }
 
@@ -455,12 +440,9 @@ fn a_catalogue_that_fails_does_not_forget_what_only_the_journal_has_durably() {
         assert_eq!(store.records().unwrap(), records, "call {call}");
         store.set_meta("setting", b"new").unwrap();
         assert_eq!(store.records().unwrap(), records, "call {call}");
-        disk.lose_power();
-        drop(store);
-        let (store, recovery) = open(dir.path());
+        let (store, recovery) = after_power_loss(dir.path(), &disk, store);
         assert_eq!(recovery.records, records, "call {call}");
         assert_eq!(store.meta("setting").unwrap().as_deref(), Some(&b"new"[..]));
-        assert_sound(dir.path(), &store);
     }
 }
 
