@@ -14,7 +14,7 @@ use super::codec::{self, CodecError};
 pub const MAGIC: [u8; 8] = *b"chordal\0";
 
 /// Raised with every change of the bytes on the wire.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 /// What the members of one ring must agree on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
