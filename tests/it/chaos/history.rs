@@ -19,6 +19,10 @@
 //!
 //! Kills, losses of disks, restarts, joins and leaves excuse nothing.
 //!
+//! From one repair to the next, as long as nobody was cut off, a name is a register
+//! whose history must be linearizable ([`super::register`]). In each run a history
+//! of its own that was spoiled on purpose must be found illegal.
+//!
 //! When the ring is repaired, a name's version is the same at all its holders
 //! and never smaller than any that was acknowledged. Names all of whose copies
 //! were destroyed at once are *forgiven*: what was acknowledged before does not
@@ -31,12 +35,15 @@ use std::time::Instant;
 
 use chordal::record::{ContentHash, Record, Version};
 
+use super::register::{self, Kind, Verdict};
+
 /// Lines of the history that a failure shows.
 const TAIL: usize = 120;
 
 /// What a name stands for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value {
+    #[default]
     Nothing,
     Content(ContentHash),
 }
@@ -68,6 +75,9 @@ struct Operation {
     end: Option<u64>,
     /// With what version, where that is told.
     version: Option<Version>,
+    /// Whether it was acknowledged on one of two sides: it may take effect, or
+    /// again, when a node of that side comes back.
+    loose: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +87,24 @@ struct Name {
     forgiven: u64,
     /// Operations under way.
     open: usize,
+    /// When its value was last known for sure, and which it was then.
+    since: u64,
+    initial: Value,
+    /// What was read since then.
+    reads: Vec<register::Operation>,
+}
+
+impl Name {
+    /// The history since its value was known.
+    fn operations(&self) -> Vec<register::Operation> {
+        let writes = self.operations.iter().filter_map(|op| {
+            let end = op.end.filter(|_| !op.loose);
+            let counts = end.is_none() || op.start >= self.since;
+            let (kind, value, start) = (Kind::Write, op.value, op.start);
+            counts.then_some(register::Operation { kind, value, start, end })
+        });
+        writes.chain(self.reads.iter().copied()).collect()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +118,9 @@ struct State {
     failed: usize,
     reads: usize,
     unread: usize,
+    registers: usize,
+    undecided: usize,
+    controls: usize,
 }
 
 /// An operation that was begun.
@@ -113,6 +144,12 @@ pub(crate) struct Counts {
     pub(crate) failed: usize,
     pub(crate) reads: usize,
     pub(crate) unread: usize,
+    /// Histories of one name between two repairs that are linearizable.
+    pub(crate) registers: usize,
+    /// Those that have too many orders to try.
+    pub(crate) undecided: usize,
+    /// Those spoiled on purpose that were found illegal.
+    pub(crate) controls: usize,
 }
 
 impl History {
@@ -153,8 +190,17 @@ impl History {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let State { acknowledged, failed, reads, unread, .. } = *self.state();
-        Counts { acknowledged, failed, reads, unread }
+        let State {
+            acknowledged,
+            failed,
+            reads,
+            unread,
+            registers,
+            undecided,
+            controls,
+            ..
+        } = *self.state();
+        Counts { acknowledged, failed, reads, unread, registers, undecided, controls }
     }
 
     /// An operation is about to be sent that gives a name this value.
@@ -164,7 +210,13 @@ impl History {
         state.note(start, format_args!("{name} := {value:?}"));
         let entry = state.names.entry(name.to_owned()).or_default();
         entry.open += 1;
-        entry.operations.push(Operation { value, start, end: None, version: None });
+        entry.operations.push(Operation {
+            value,
+            start,
+            end: None,
+            version: None,
+            loose: false,
+        });
         Begun { name: name.to_owned(), at: entry.operations.len() - 1 }
     }
 
@@ -202,6 +254,8 @@ impl History {
         let mut state = self.state();
         state.reads += 1;
         state.note(now, format_args!("{name} = {value:?} by {by}, begun {}", millis(start)));
+        let entry = state.names.entry(name.to_owned()).or_default();
+        entry.reads.push(register::Operation { kind: Kind::Read, value, start, end: Some(now) });
         let split = state.split_within(start, now);
         if let Err(why) = state.judge(name, value, None, start, now, split) {
             state.wrong(now, format!("{name} was read as {value:?} {by}: {why}"));
@@ -252,6 +306,7 @@ impl History {
         for line in wrong {
             state.wrong(now, line);
         }
+        state.settle(name, value, now);
     }
 
     /// From now on somebody who lives may not be heard by everybody.
@@ -299,6 +354,51 @@ impl State {
 
     fn split_within(&self, from: u64, to: u64) -> bool {
         self.splits.iter().any(|(start, end)| *start <= to && end.is_none_or(|end| from <= end))
+    }
+
+    /// The value of a name is known for sure again: checks its history since it
+    /// was known before, unless somebody was cut off meanwhile.
+    fn settle(&mut self, name: &str, value: Value, now: u64) {
+        let Some(mut entry) = self.names.remove(name) else { return };
+        let apart = self.split_within(entry.since, now);
+        // Copies of what was forgiven may come back with any old node.
+        if !apart && entry.forgiven == 0 {
+            let (kind, end) = (Kind::Read, Some(now));
+            entry.reads.push(register::Operation { kind, value, start: now, end });
+            let operations = entry.operations();
+            match register::check(entry.initial, &operations) {
+                Verdict::Linearizable => self.registers += 1,
+                Verdict::Unknown => self.undecided += 1,
+                Verdict::Illegal => {
+                    let mut lines = format!(
+                        "{name}: no order of these explains what was read; before: {:?}",
+                        entry.initial
+                    );
+                    for op in &operations {
+                        let end = op.end.map_or("never".to_owned(), millis);
+                        lines += &format!(
+                            "\n      {:?} {:?} {} to {end}",
+                            op.kind,
+                            op.value,
+                            millis(op.start)
+                        );
+                    }
+                    self.wrong(now, lines);
+                }
+            }
+            if let Some(spoiled) = register::spoiled(&operations) {
+                match register::check(entry.initial, &spoiled) {
+                    Verdict::Illegal => self.controls += 1,
+                    found => self.wrong(now, format!("{name}: spoiled, it is {found:?}")),
+                }
+            }
+        }
+        if apart {
+            entry.operations.iter_mut().for_each(|op| op.loose |= op.start >= entry.since);
+        }
+        (entry.since, entry.initial) = (now, value);
+        entry.reads.clear();
+        self.names.insert(name.to_owned(), entry);
     }
 
     /// Whether a look at a name from `start` to `end` may have shown a value.

@@ -30,6 +30,7 @@ mod disks;
 mod history;
 mod plan;
 mod probe;
+mod register;
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {
@@ -85,6 +86,9 @@ struct Total {
     failed: usize,
     reads: usize,
     unread: usize,
+    registers: usize,
+    undecided: usize,
+    controls: usize,
     wrong: Vec<u64>,
 }
 
@@ -117,6 +121,9 @@ fn long() {
                             total.failed += counts.failed;
                             total.reads += counts.reads;
                             total.unread += counts.unread;
+                            total.registers += counts.registers;
+                            total.undecided += counts.undecided;
+                            total.controls += counts.controls;
                             eprintln!(
                                 "chaos: {} seed {seed} in {time:.1?}: {counts:?}",
                                 total.runs
