@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chordal::wire::codec;
-use chordal::wire::handshake::{Hello, PREAMBLE_BYTES, check_preamble};
+use chordal::wire::handshake::{Hello, PREAMBLE_BYTES, Purpose, check_preamble};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +57,9 @@ pub(crate) struct Link {
     pub(crate) delay: Duration,
     /// How many a second at the most, over all connections together.
     pub(crate) rate: Option<u64>,
+    /// What becomes of connections for files' bytes alone, as behind a firewall
+    /// that lets only messages pass. [`Fate::Silent`] is about new ones.
+    pub(crate) data: Fate,
 }
 
 /// Whether bytes arrive.
@@ -75,10 +78,16 @@ pub(crate) enum Fate {
 
 impl Link {
     /// Nothing goes through, and nobody is told.
-    pub(crate) const SILENT: Link = Link { fate: Fate::Silent, delay: Duration::ZERO, rate: None };
+    pub(crate) const SILENT: Link = Link { fate: Fate::Silent, ..Link::PASSES };
     /// Nothing goes through, and everybody is told.
-    pub(crate) const REFUSED: Link =
-        Link { fate: Fate::Refused, delay: Duration::ZERO, rate: None };
+    pub(crate) const REFUSED: Link = Link { fate: Fate::Refused, ..Link::PASSES };
+    /// Messages go through, and connections for bytes are refused.
+    pub(crate) const NO_DATA: Link = Link { data: Fate::Refused, ..Link::PASSES };
+    /// Messages go through, and connections for bytes are not answered.
+    pub(crate) const SILENT_DATA: Link = Link { data: Fate::Silent, ..Link::PASSES };
+
+    const PASSES: Link =
+        Link { fate: Fate::Passes, delay: Duration::ZERO, rate: None, data: Fate::Passes };
 }
 
 /// Nodes with doors, and the links between them. The doors close when it is
@@ -102,12 +111,23 @@ struct State {
     busy: BTreeMap<Pair, Instant>,
     /// Bytes carried so far.
     carried: BTreeMap<Pair, u64>,
-    /// Open connections with who dialled whom, and what resets them.
-    open: BTreeMap<u64, (Pair, CancellationToken)>,
+    /// Open connections.
+    open: BTreeMap<u64, Open>,
     /// The number of the next connection.
     next: u64,
     /// Where those sit who are no nodes.
     seat: Option<SocketAddr>,
+}
+
+/// An open connection of two nodes.
+#[derive(Debug)]
+struct Open {
+    /// Who dialled whom.
+    pair: Pair,
+    /// Whether it is for files' bytes.
+    data: bool,
+    /// Resets it.
+    reset: CancellationToken,
 }
 
 impl State {
@@ -115,15 +135,17 @@ impl State {
         from.zip(to).and_then(|pair| self.links.get(&pair)).copied().unwrap_or_default()
     }
 
-    /// What a connection between two may expect.
-    fn fate(&self, one: Option<SocketAddr>, other: Option<SocketAddr>) -> Fate {
-        let fates = [self.link(one, other).fate, self.link(other, one).fate];
+    /// What a connection may expect that the first has made to the second.
+    fn fate(&self, dialler: &Dialler, to: SocketAddr) -> Fate {
+        let (from, to) = (dialler.address, Some(to));
+        let of = |link: Link| [link.fate, if dialler.data { link.data } else { Fate::Passes }];
+        let fates = [of(self.link(from, to)), of(self.link(to, from))].concat();
         let worst = [Fate::Refused, Fate::Silent].into_iter().find(|fate| fates.contains(fate));
         worst.unwrap_or_default()
     }
 
-    fn reset(&self, which: impl Fn(Pair) -> bool) {
-        self.open.values().filter(|(pair, _)| which(*pair)).for_each(|(_, reset)| reset.cancel());
+    fn reset(&self, which: impl Fn(&Open) -> bool) {
+        self.open.values().filter(|open| which(open)).for_each(|open| open.reset.cancel());
     }
 }
 
@@ -209,8 +231,7 @@ impl Network {
 
     /// Resets the open connections of two nodes once; new ones are made.
     pub(crate) fn cut(&self, one: SocketAddr, other: SocketAddr) {
-        let between = |pair| pair == (one, other) || pair == (other, one);
-        self.state.send_modify(|state| state.reset(between));
+        self.state.send_modify(|state| state.reset(|open| is_between(open.pair, one, other)));
     }
 
     /// Bytes that went from one node to another so far.
@@ -220,8 +241,8 @@ impl Network {
 
     /// Open connections between two nodes.
     pub(crate) fn open(&self, one: SocketAddr, other: SocketAddr) -> usize {
-        let between = |pair| pair == (one, other) || pair == (other, one);
-        self.state.borrow().open.values().filter(|(pair, _)| between(*pair)).count()
+        let state = self.state.borrow();
+        state.open.values().filter(|open| is_between(open.pair, one, other)).count()
     }
 
     /// Runs commands that sit at a node: whoever is no node and dials meanwhile
@@ -243,9 +264,11 @@ impl Network {
                     state.links.insert((from, to), link);
                 }
                 state.busy.remove(&(from, to));
-                if link.fate == Fate::Refused {
-                    state.reset(|pair| pair == (from, to) || pair == (to, from));
-                }
+                let refused = link.fate == Fate::Refused;
+                let data = link.data == Fate::Refused;
+                state.reset(|open| {
+                    is_between(open.pair, from, to) && (refused || data && open.data)
+                });
             }
         });
     }
@@ -258,6 +281,10 @@ impl Drop for Network {
             runtime.shutdown_background();
         }
     }
+}
+
+fn is_between(pair: Pair, one: SocketAddr, other: SocketAddr) -> bool {
+    pair == (one, other) || pair == (other, one)
 }
 
 struct GetUp<'a>(&'a watch::Sender<State>);
@@ -278,15 +305,17 @@ struct Listed {
 impl Listed {
     /// Lists a connection, unless its two ends are refused to each other: they
     /// cannot come to be so between the look and the listing.
-    fn new(state: &watch::Sender<State>, from: Option<SocketAddr>, to: SocketAddr) -> Option<Self> {
+    fn new(state: &watch::Sender<State>, dialler: &Dialler, to: SocketAddr) -> Option<Self> {
         let mut listed = None;
         state.send_if_modified(|now| {
-            if now.fate(from, Some(to)) != Fate::Refused {
+            if now.fate(dialler, to) != Fate::Refused {
                 let (number, reset) = (now.next, CancellationToken::new());
                 now.next += 1;
                 // Nothing resets what comes from outside.
-                let pair = from.map(|from| (from, to));
-                now.open.extend(pair.map(|pair| (number, (pair, reset.clone()))));
+                if let Some(from) = dialler.address {
+                    let (pair, data, reset) = ((from, to), dialler.data, reset.clone());
+                    now.open.insert(number, Open { pair, data, reset });
+                }
                 listed = Some(Listed { state: state.clone(), number, reset });
             }
             false
@@ -313,15 +342,16 @@ async fn forward(
 ) {
     let seat = state.borrow().seat;
     let (first, named) = greeting(&mut near).await;
-    let from = named.or(seat);
-    let Some(listed) = Listed::new(&state, from, to) else { return reset(&near) };
+    let from = named.address.or(seat);
+    let dialler = Dialler { address: from, ..named };
+    let Some(listed) = Listed::new(&state, &dialler, to) else { return reset(&near) };
     let _ = near.set_nodelay(true);
     tokio::select! {
         () = listed.reset.cancelled() => return reset(&near),
         // It gave up before there was a connection: the other side never hears
         // of it.
         () = gone(&near) => return,
-        () = reachable(&state, from, to) => {}
+        () = reachable(&state, &dialler, to) => {}
     }
     let Ok(mut far) = TcpStream::connect(behind).await else { return reset(&near) };
     let _ = far.set_nodelay(true);
@@ -343,9 +373,18 @@ async fn forward(
     }
 }
 
-/// The first bytes of a connection, and which node they say has dialled.
-/// Whatever is no greeting is bytes like others.
-async fn greeting(stream: &mut TcpStream) -> (Vec<u8>, Option<SocketAddr>) {
+/// Who made a connection, as its greeting says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dialler {
+    /// Which node; `None`: somebody outside.
+    address: Option<SocketAddr>,
+    /// Whether for files' bytes.
+    data: bool,
+}
+
+/// The first bytes of a connection, and who they say has dialled. Whatever is no
+/// greeting is bytes like others.
+async fn greeting(stream: &mut TcpStream) -> (Vec<u8>, Dialler) {
     let mut bytes = Vec::new();
     let reading = async {
         let preamble = more(stream, &mut bytes, PREAMBLE_BYTES).await?;
@@ -353,10 +392,11 @@ async fn greeting(stream: &mut TcpStream) -> (Vec<u8>, Option<SocketAddr>) {
         let prefix = more(stream, &mut bytes, codec::PREFIX_BYTES).await?;
         let length = codec::frame_length(prefix.try_into().ok()?).ok()?;
         let body = more(stream, &mut bytes, length).await?;
-        codec::decode::<Hello>(body).ok()?.address
+        let hello = codec::decode::<Hello>(body).ok()?;
+        Some(Dialler { address: hello.address, data: hello.purpose == Purpose::Data })
     };
     let named = timeout(GREETING_LIMIT, reading).await.ok().flatten();
-    (bytes, named)
+    (bytes, named.unwrap_or_default())
 }
 
 /// Reads so many bytes more; what came stays even when not all of them do.
@@ -376,8 +416,8 @@ async fn more<'a>(
 }
 
 /// Waits until bytes pass in both directions: before, no connection is made.
-async fn reachable(state: &watch::Sender<State>, from: Option<SocketAddr>, to: SocketAddr) {
-    let passes = |state: &State| state.fate(from, Some(to)) == Fate::Passes;
+async fn reachable(state: &watch::Sender<State>, dialler: &Dialler, to: SocketAddr) {
+    let passes = |state: &State| state.fate(dialler, to) == Fate::Passes;
     // The sender is this task's own: it is not gone.
     let _ = state.subscribe().wait_for(passes).await;
 }
@@ -515,8 +555,6 @@ mod tests {
     use std::net::TcpStream;
     use std::thread;
 
-    use chordal::wire::handshake::Purpose;
-
     use crate::attack::stranger;
     use crate::process::{DEADLINE, eventually};
 
@@ -539,15 +577,24 @@ mod tests {
 
     /// A greeting's bytes, as a node says them that is reached at an address.
     fn hello(from: SocketAddr) -> Vec<u8> {
-        let hello = Hello { address: Some(from), ..stranger(Purpose::Data) };
+        hello_for(Purpose::Member, from)
+    }
+
+    fn hello_for(purpose: Purpose, from: SocketAddr) -> Vec<u8> {
+        let hello = Hello { address: Some(from), ..stranger(purpose) };
         hello.to_bytes().expect("it fits")
     }
 
     /// A connection that has said a greeting and heard it back.
     fn dial(door: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
+        dial_for(Purpose::Member, door, from)
+    }
+
+    fn dial_for(purpose: Purpose, door: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(door)?;
         stream.set_read_timeout(Some(DEADLINE))?;
-        assert_eq!(said(&mut stream, &hello(from))?, hello(from));
+        let hello = hello_for(purpose, from);
+        assert_eq!(said(&mut stream, &hello)?, hello);
         Ok(stream)
     }
 
@@ -609,6 +656,26 @@ mod tests {
         network.cut(one, door);
         assert!(ended(new.read(&mut [0])));
         dial(door, one).expect("a connection");
+    }
+
+    #[test]
+    fn messages_pass_where_connections_for_bytes_are_refused() {
+        let network = Network::new();
+        let (door, one) = (echo(&network), free_address());
+        let mut messages = dial(door, one).expect("a connection");
+        let mut data = dial_for(Purpose::Data, door, one).expect("a connection");
+        network.set(one, door, Link::NO_DATA);
+        assert!(ended(data.read(&mut [0])));
+        assert!(dial_for(Purpose::Data, door, one).is_err());
+        assert_eq!(said(&mut messages, b"still there").expect("an echo"), b"still there");
+        dial(door, one).expect("a connection");
+        network.set(one, door, Link::SILENT_DATA);
+        let mut silent = TcpStream::connect(door).expect("a door is open");
+        silent.write_all(&hello_for(Purpose::Data, one)).expect("nothing says that it is not");
+        silent.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+        assert!(silent.read(&mut [0]).is_err());
+        network.heal();
+        dial_for(Purpose::Data, door, one).expect("a connection");
     }
 
     #[test]

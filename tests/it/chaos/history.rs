@@ -190,16 +190,8 @@ impl History {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let State {
-            acknowledged,
-            failed,
-            reads,
-            unread,
-            registers,
-            undecided,
-            controls,
-            ..
-        } = *self.state();
+        let State { acknowledged, failed, reads, unread, registers, undecided, controls, .. } =
+            *self.state();
         Counts { acknowledged, failed, reads, unread, registers, undecided, controls }
     }
 
@@ -210,13 +202,7 @@ impl History {
         state.note(start, format_args!("{name} := {value:?}"));
         let entry = state.names.entry(name.to_owned()).or_default();
         entry.open += 1;
-        entry.operations.push(Operation {
-            value,
-            start,
-            end: None,
-            version: None,
-            loose: false,
-        });
+        entry.operations.push(Operation { value, start, end: None, version: None, loose: false });
         Begun { name: name.to_owned(), at: entry.operations.len() - 1 }
     }
 
