@@ -16,6 +16,7 @@ use super::connection::{self, ConnectError};
 use super::places::Places;
 use super::serve_data::{self, MAX_DATA_CONNECTIONS};
 use super::shared::{Identity, Input, Shared, Whose};
+use super::verify;
 
 /// Connections that have not said hello yet: more than a burst of joins needs,
 /// few enough that silent strangers cannot use up the process's files.
@@ -113,6 +114,9 @@ async fn greet(shared: &Shared, mut stream: TcpStream) -> Result<(TcpStream, Hel
         }
         Err(error) => return Err(error),
     };
+    if let Purpose::Present(token) = theirs.purpose {
+        shared.verification.presented(token);
+    }
     let mismatch = mismatch(&me, &theirs);
     let refusal = mismatch.as_ref().map(|(for_them, _)| for_them.to_string());
     let hello = Hello { refusal, ..me.hello(theirs.purpose) };
@@ -131,15 +135,16 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
         (error.clone(), error)
     };
     match (&theirs.params, theirs.purpose) {
+        (_, Purpose::Present(_)) => None,
         (Some(params), _) if params == ours => match (theirs.purpose, theirs.address) {
             (Purpose::Member, Some(address)) if address == me.me.address() => {
                 Some(refused("two nodes cannot have the same address; give one of them another"))
             }
-            (Purpose::Member, Some(address)) if is_reachable(address) => None,
-            (Purpose::Member, _) => {
+            (Purpose::Member | Purpose::Verify(_), Some(address)) if is_reachable(address) => None,
+            (Purpose::Member | Purpose::Verify(_), _) => {
                 Some(refused("a member must say at which address it can be reached"))
             }
-            (Purpose::Client | Purpose::Data, _) => None,
+            (Purpose::Client | Purpose::Data | Purpose::Present(_), _) => None,
             (Purpose::Registry, _) => Some(refused(NO_REGISTRY)),
         },
         (_, Purpose::Registry) => Some(refused(NO_REGISTRY)),
@@ -148,7 +153,9 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
             HandshakeError::OtherRing { theirs: params.clone(), ours: ours.clone() },
         )),
         (None, Purpose::Client | Purpose::Data) => None,
-        (None, Purpose::Member) => Some(refused("a member must say which ring it is on")),
+        (None, Purpose::Member | Purpose::Verify(_)) => {
+            Some(refused("a member must say which ring it is on"))
+        }
     }
 }
 
@@ -168,8 +175,17 @@ async fn dispatch(shared: &Shared, stream: TcpStream, host: IpAddr, hello: Hello
         }
         Purpose::Client => limits.clients.take(host),
         Purpose::Data => return serve_bytes(shared, stream, limits).await,
-        // Refused while greeting.
-        Purpose::Registry => return,
+        Purpose::Verify(token) => {
+            let mut place = limits.clients.take(host);
+            tokio::select! {
+                () = shared.stop.cancelled() => {}
+                () = place.lost() => {}
+                () = verify::answer(shared, stream, &hello, token) => {}
+            }
+            return;
+        }
+        // Answered, and refused, while greeting.
+        Purpose::Present(_) | Purpose::Registry => return,
     };
     let whose = Whose::Theirs { hello, held };
     let _ = shared.hub.send(Input::Connected { stream, whose }).await;

@@ -62,6 +62,9 @@ pub(super) enum ConnectError {
     /// The two sides do not fit together.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// Not tried: the address that this node advertises does not lead to it.
+    #[error("{0}")]
+    Misplaced(String),
 }
 
 /// Why there is no connection, in words; what is rare stays as the system says
@@ -238,7 +241,7 @@ where
 
 /// Whether the other side of a connection is on this machine: both have the same
 /// address, or it has one that no other machine can have.
-fn is_here(stream: &TcpStream) -> bool {
+pub(super) fn is_here(stream: &TcpStream) -> bool {
     match (stream.peer_addr(), stream.local_addr()) {
         (Ok(theirs), Ok(ours)) => same_machine(theirs.ip(), ours.ip()),
         _ => false,

@@ -26,7 +26,7 @@ use super::publish::Publisher;
 use super::serve::Asker;
 use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
-use super::{mesh, provide, search, serve, tombstones};
+use super::{mesh, provide, search, serve, tombstones, verify};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
 const BATCH: usize = 256;
@@ -251,6 +251,10 @@ impl Hub {
         {
             watcher.send_replace((*copies, *wanted));
         }
+        if let Notice::Alone | Notice::Left = notice {
+            // Nobody vouches any more that the address is still this node's.
+            self.shared.verification.forget();
+        }
         if let Notice::Joined { .. } | Notice::Successors(_) = notice {
             let _ = self.shared.mesh.try_send(mesh::Input::Neighbours);
         }
@@ -283,18 +287,22 @@ impl Hub {
             Sent::Dropped => tracing::debug!(%to, "a frame was dropped: the peer does not read"),
             Sent::Dial => {
                 let hello = self.identity.borrow().hello(Purpose::Member);
-                let hub = self.shared.hub.clone();
-                let stop = self.shared.stop.clone();
+                let shared = self.shared.clone();
                 self.shared.tasks.spawn(async move {
-                    let dialling = connection::dial(to, &hello);
+                    let dialling = async {
+                        // Who is believed to be at an address gets what is meant
+                        // for it: this node says so only of its own.
+                        verify::once(&shared, to).await?;
+                        connection::dial(to, &hello).await
+                    };
                     let input = tokio::select! {
-                        () = stop.cancelled() => return,
+                        () = shared.stop.cancelled() => return,
                         result = dialling => match result {
                             Ok((stream, _)) => Input::Connected { stream, whose: Whose::Ours(to) },
                             Err(error) => Input::Unreachable { address: to, error },
                         },
                     };
-                    let _ = hub.send(input).await;
+                    let _ = shared.hub.send(input).await;
                 });
             }
         }
@@ -333,8 +341,12 @@ impl Hub {
     }
 
     fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) {
-        if let ConnectError::Handshake(why) = error {
-            self.publisher.stranger(format!("{address}: {why}"), Instant::now());
+        match error {
+            ConnectError::Handshake(why) => {
+                self.publisher.stranger(format!("{address}: {why}"), Instant::now());
+            }
+            ConnectError::Misplaced(why) => self.publisher.stranger(why.clone(), Instant::now()),
+            ConnectError::Io(_) | ConnectError::TimedOut => {}
         }
         tracing::debug!(%address, %error, "cannot connect");
         self.links.unreachable(address);

@@ -49,6 +49,7 @@ use shares::Shares;
 use transfers::Transfers;
 use trust::Reputations;
 use unclaimed::Unclaimed;
+use verify::Verification;
 
 mod accept;
 mod access;
@@ -70,6 +71,7 @@ mod files;
 mod forward;
 mod frames;
 mod get;
+mod greeting;
 mod hub;
 mod idle;
 mod keep;
@@ -101,6 +103,7 @@ mod transfers;
 mod tree;
 mod trust;
 mod unclaimed;
+mod verify;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -285,6 +288,7 @@ impl Node {
             reputations: Reputations::default(),
             reshare: config.reshare,
             identity: identities,
+            verification: Verification::default(),
             store,
             counters: Arc::default(),
             transfers: Transfers::new(started, config.transfers.at_once),

@@ -4,22 +4,21 @@
 //! whether it is a node, of which ring, or a registry. Nothing that it says is
 //! kept.
 
-use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::net::lookup_host;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::peer::{Peer, is_reachable};
 use crate::view::target::{self, Host};
 use crate::view::{Behind, ScanRow, ScannedPort, text};
-use crate::wire::handshake::{HandshakeError, Hello, PROTOCOL_VERSION, Params, Program, Purpose};
+use crate::wire::handshake::{Hello, Params, Program, Purpose};
 
 use super::access::client_hello;
-use super::connection::{self, ConnectError};
+use super::greeting::{self, Greeted};
 use super::shared::Shared;
 
 /// Time for a port to be reached and to greet: what serves people nearby
@@ -141,65 +140,16 @@ async fn probe(
     if scanner.node.as_ref().is_some_and(|(me, _)| me.address() == address) {
         return Ok(ScannedPort { address, found: Behind::Me });
     }
-    let found = greet(address, hello).await.map_err(|error| {
+    let found = greeting::greet(address, hello, Instant::now() + PORT_LIMIT).await;
+    let found = found.map_err(|error| {
         format!("{address} cannot be tried: {error}; close other programs, or scan fewer ports")
     })?;
     let found = match found {
-        Greeted::Nobody => Behind::Inactive,
+        Greeted::Nobody(_) => Behind::Inactive,
         Greeted::Stranger(what) => Behind::NotChordal(what),
         Greeted::Hello(theirs) => judge(scanner, &theirs),
     };
     Ok(ScannedPort { address, found })
-}
-
-/// How an attempt to greet ended.
-enum Greeted {
-    Nobody,
-    Stranger(String),
-    Hello(Box<Hello>),
-}
-
-async fn greet(address: SocketAddr, hello: &Hello) -> io::Result<Greeted> {
-    let until = Instant::now() + PORT_LIMIT;
-    let mut stream = match timeout_at(until, TcpStream::connect(address)).await {
-        Err(_) => return Ok(Greeted::Nobody),
-        Ok(Err(error)) if is_absence(&error) => return Ok(Greeted::Nobody),
-        Ok(connected) => connected?,
-    };
-    // A connection to a free port of this machine may draw that very port for
-    // its own end, and then speaks with itself.
-    if stream.local_addr().is_ok_and(|own| own == address) {
-        return Ok(Greeted::Nobody);
-    }
-    let answer = timeout_at(until, connection::greet(&mut stream, hello)).await;
-    let what = match answer {
-        Ok(Ok(theirs)) => return Ok(Greeted::Hello(Box::new(theirs))),
-        Err(_) | Ok(Err(ConnectError::TimedOut)) => "says nothing".to_owned(),
-        Ok(Err(ConnectError::Io(_))) => "closes the connection".to_owned(),
-        Ok(Err(ConnectError::Handshake(HandshakeError::Version { theirs }))) => format!(
-            "speaks another version of chordal's protocol: {theirs}, this one {PROTOCOL_VERSION}"
-        ),
-        Ok(Err(ConnectError::Handshake(HandshakeError::NotChordal))) => {
-            "speaks something else".to_owned()
-        }
-        Ok(Err(ConnectError::Handshake(_))) => "its greeting cannot be understood".to_owned(),
-    };
-    Ok(Greeted::Stranger(what))
-}
-
-/// Whether an error of a connection says that nobody is there, rather than
-/// that this machine cannot connect.
-fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::TimedOut
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::PermissionDenied
-    )
 }
 
 /// What somebody is by its greeting.

@@ -32,6 +32,7 @@ use super::shares::Shares;
 use super::transfers::Transfers;
 use super::trust::Reputations;
 use super::unclaimed::Unclaimed;
+use super::verify::Verification;
 use super::{mesh, provide, search};
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
@@ -88,6 +89,8 @@ pub(super) struct Shared {
     pub(super) reshare: bool,
     /// Who this node is. The hub holds the other end.
     pub(super) identity: watch::Receiver<Identity>,
+    /// Whether the advertised address leads to this node.
+    pub(super) verification: Verification,
     /// The disk.
     pub(super) store: Store,
     /// Bytes of all connections.

@@ -40,6 +40,45 @@ pub enum Purpose {
     Data,
     /// Frames between a node and a registry.
     Registry,
+    /// From a node that is about to join: it asks whether the address in its hello
+    /// leads to it. The other side dials that address, presents the token
+    /// there ([`Purpose::Present`]), and answers with one
+    /// [`crate::wire::Response::Reached`].
+    Verify(Token),
+    /// The second half of [`Purpose::Verify`]: only the process that is reached at the
+    /// dialled address sees the token. Both sides close after the hellos.
+    Present(Token),
+}
+
+/// 128 random bits that nobody guesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Token(pub u128);
+
+/// Whom a node reached at the address that it was asked to verify. Of everything
+/// but a node no more than this is told: whoever asks shall not learn what runs there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reached {
+    /// A node, perhaps the asker.
+    Node {
+        /// As what it introduced itself.
+        peer: Peer,
+        /// Its ring.
+        params: Params,
+    },
+    /// A registry.
+    Registry,
+    /// Another program, or another version of this one.
+    Stranger,
+    /// Nobody: the connection was refused.
+    Refused,
+    /// Nobody: no answer came in time.
+    Silent,
+    /// Nobody: the system knows no way there.
+    NoRoute,
+    /// Not tried: the address is one of a machine with itself, and the asker is on another.
+    Loopback,
+    /// Not tried: too many addresses are being verified.
+    Busy,
 }
 
 /// What program speaks.

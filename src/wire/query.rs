@@ -7,7 +7,7 @@ use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, CopyCount, Provider, Record};
-use crate::wire::handshake::Params;
+use crate::wire::handshake::{Params, Reached};
 use crate::wire::mesh::FoundRow;
 
 /// A question to a node's driver.
@@ -225,6 +225,8 @@ pub enum Response {
         /// Dead, left, further away, or cut off: a few at the most.
         peers: Vec<Peer>,
     },
+    /// To a connection for [`crate::wire::handshake::Purpose::Verify`].
+    Reached(Reached),
     /// The question could not be answered: one sentence for a person.
     Failed {
         /// What failed, on what, what to do.

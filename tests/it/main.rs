@@ -1,6 +1,7 @@
 //! The integration tests: the real program in real processes, over loopback
 //! TCP and in a pseudo-terminal.
 
+mod advertise;
 mod attack;
 mod chain;
 mod chaos;

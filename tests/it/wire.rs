@@ -15,7 +15,9 @@ use chordal::name::FileName;
 use chordal::peer::Peer;
 use chordal::record::{Content, ContentHash, CopyCount, PassedOver, Provider, Record, Version};
 use chordal::wire::data::{DataRequest, DataResponse};
-use chordal::wire::handshake::{self, HandshakeError, Hello, Params, Program, Purpose};
+use chordal::wire::handshake::{
+    self, HandshakeError, Hello, Params, Program, Purpose, Reached, Token,
+};
 use chordal::wire::mesh::{
     FoundRow, Gossip, GossipBody, LinkMessage, MeshMessage, SearchId, SearchMessage,
 };
@@ -240,6 +242,7 @@ fn responses() -> Vec<Response> {
             }],
         },
         Response::Said { links: 4 },
+        Response::Reached(Reached::Node { peer: peer(2001, 0), params: params() }),
         Response::Failed { why: "no".into() },
     ]
 }
@@ -390,6 +393,9 @@ fn all() -> Golden {
     data_requests().iter().for_each(|request| golden.add(request));
     data_responses().iter().for_each(|response| golden.add(response));
     golden.0.insert("Hello".into(), hello().to_bytes().expect("it fits"));
+    let purpose = Purpose::Verify(Token(0x0123_4567_89AB_CDEF));
+    let verify = Hello { purpose, ..hello() };
+    golden.0.insert("Hello Verify".into(), verify.to_bytes().expect("it fits"));
     golden
 }
 

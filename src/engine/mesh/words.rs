@@ -13,6 +13,7 @@ use super::super::access::{self, Access, unexpected};
 use super::super::address;
 use super::super::connection::ConnectError;
 use super::super::shared::Shared;
+use super::super::verify::{self, Unverified};
 use super::{Input, rows};
 
 /// `connect PEER`: answers when there is a link.
@@ -23,7 +24,6 @@ pub(in super::super) async fn connect(shared: &Shared, text: &str) -> Result<Out
     let members = shared.look(|core| core.members().0).await.ok_or_else(stopping)?;
     known.extend(members.into_iter().filter(|member| !linked.contains(member)));
     let wanted = address::resolve(text, me.me.address(), me.params.space, &known).await?;
-    not_me(shared, wanted.address(), wanted.address())?;
     let peer = if linked.contains(&wanted) {
         wanted
     } else {
@@ -105,11 +105,11 @@ pub(in super::super) async fn say_here(shared: &Shared, text: String) -> Result<
 
 /// Who is at an address, if this node can be linked with it.
 async fn introduced(shared: &Shared, address: SocketAddr) -> Result<Peer, String> {
-    let (peer, params) = access::introduce(address).await.map_err(|error| match error {
+    let inactive = |error: ConnectError| match error {
         ConnectError::Handshake(why) => format!("{address} cannot be connected: {why}"),
         error => format!("{address} is inactive: {error}; is a node running there?"),
-    })?;
-    not_me(shared, peer.address(), address)?;
+    };
+    let (peer, params) = access::introduce(address).await.map_err(inactive)?;
     let ours = shared.me().params;
     if params != ours {
         return Err(format!(
@@ -119,14 +119,14 @@ async fn introduced(shared: &Shared, address: SocketAddr) -> Result<Peer, String
             ours.describe()
         ));
     }
-    Ok(peer)
-}
-
-fn not_me(shared: &Shared, address: SocketAddr, typed: SocketAddr) -> Result<(), String> {
-    if address == shared.me().me.address() {
-        return Err(format!("{typed} is this node itself; connect another one"));
+    verify::through(shared, address, &params).await.map_err(|why| match why {
+        Unverified::NotAsked(error) => inactive(error),
+        Unverified::Misplaced(why) => why,
+    })?;
+    if peer.address() == shared.me().me.address() {
+        return Err(format!("{address} is this node itself; connect another one"));
     }
-    Ok(())
+    Ok(peer)
 }
 
 fn linked(shared: &Shared) -> Vec<Peer> {

@@ -188,7 +188,7 @@ impl Watch {
             Ok(Ok(dialled)) => dialled,
             Ok(Err(ConnectError::Io(error))) => return Err(fault(error)),
             Ok(Err(ConnectError::TimedOut)) | Err(_) => return Err(NoAnswer::Silent),
-            Ok(Err(ConnectError::Handshake(why))) => {
+            Ok(Err(why @ (ConnectError::Handshake(_) | ConnectError::Misplaced(_)))) => {
                 return Err(NoAnswer::Stranger(format!("it is no node: {why}")));
             }
         };
