@@ -7,6 +7,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -133,6 +134,30 @@ impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A text in normalisation form C: two local names that give the same one are
+/// one name on the ring.
+pub fn in_form_c(text: &str) -> Cow<'_, str> {
+    if unicode_normalization::is_nfc(text) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.nfc().collect())
+    }
+}
+
+/// A text with every character beyond ASCII as its number: two spellings of one
+/// name look alike otherwise.
+pub fn spelled(text: &str) -> String {
+    let mut spelled = String::new();
+    for c in text.chars() {
+        if c.is_ascii() {
+            spelled.push(c);
+        } else {
+            spelled.extend(c.escape_unicode());
+        }
+    }
+    spelled
 }
 
 fn check(text: &str) -> Result<(), BadName> {

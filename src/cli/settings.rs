@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command};
@@ -32,6 +33,7 @@ pub(super) fn argument() -> Arg {
         .long("config")
         .value_name("FILE")
         .value_hint(clap::ValueHint::FilePath)
+        .value_parser(clap::value_parser!(PathBuf))
         .global(true)
         .help_heading(None::<&str>)
         .help("A file of settings; 'chordal config' prints a template [env: CHORDAL_CONFIG]")
@@ -90,8 +92,8 @@ fn named(words: &[OsString]) -> Option<OsString> {
         if word == "--config" {
             return words.next().cloned();
         }
-        if let Some(name) = word.to_str().and_then(|word| word.strip_prefix("--config=")) {
-            return Some(name.into());
+        if let Some(name) = word.as_bytes().strip_prefix(b"--config=") {
+            return Some(OsStr::from_bytes(name).to_owned());
         }
     }
     None

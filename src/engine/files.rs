@@ -2,6 +2,7 @@
 //! [`super::get`], whole directories are in [`super::tree`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::ops::ControlFlow;
@@ -562,7 +563,7 @@ pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, Stri
     let text = match name {
         Some(name) => name.to_owned(),
         None => match path.file_name() {
-            Some(last) => last.to_string_lossy().into_owned(),
+            Some(last) => text_of(last)?.to_owned(),
             None => {
                 let path = quoted(&path.to_string_lossy());
                 return Err(format!("{path} has no file name; give one with --as"));
@@ -571,6 +572,14 @@ pub(super) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, Stri
     };
     FileName::new(&text)
         .map_err(|error| format!("{} cannot be a name on the ring: {error}", quoted(&text)))
+}
+
+/// The text of a local name: only names on the ring need be one.
+pub(super) fn text_of(name: &OsStr) -> Result<&str, String> {
+    name.to_str().ok_or_else(|| {
+        let shown = quoted(&name.to_string_lossy());
+        format!("the name of {shown} is no Unicode text; give it one on the ring with --as NAME")
+    })
 }
 
 /// Where a get saves to: an explicit place, or below the download directory.
@@ -600,6 +609,14 @@ mod tests {
         let nameless = name_for(Path::new(""), None).expect_err("refused");
         assert!(nameless.starts_with("'' has no file name"), "{nameless}");
         assert!(name_for(Path::new("/"), None).is_err());
+        let bytes: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"dir/x\xFF");
+        let bytes = Path::new(bytes);
+        let refused = name_for(bytes, None).expect_err("no text");
+        assert!(
+            refused.contains("no Unicode text; give it one on the ring with --as"),
+            "{refused}"
+        );
+        assert_eq!(name_for(bytes, Some("x")).expect("a name").as_str(), "x");
     }
 
     #[test]

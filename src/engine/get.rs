@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::MAX_PATTERN_BYTES;
-use crate::name::FileName;
+use crate::name::{FileName, spelled};
 use crate::peer::Peer;
 use crate::store::{Download, Place};
 use crate::transfer::manifest::Manifest;
@@ -329,6 +329,14 @@ impl Job<'_> {
             let (name, file) = (self.name, file.display());
             return Err(Failed::Here(format!(
                 "{name} cannot be saved below {file}, which is a file; save it to another place"
+            )));
+        }
+        if let Some(twin) = self.place.twin(self.name) {
+            let (own, twin) = (spelled(self.name.as_str()), spelled(&twin.to_string_lossy()));
+            return Err(Failed::Here(format!(
+                "{} is spelled {own} and would lie beside {twin}, which is the same name in another \
+                 Unicode form; rename that, or save to another place with --to",
+                self.name
             )));
         }
         self.transfer.restart(self.content.size);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
 use super::partial::{self, Claim, Partial};
-use crate::name::{FileName, MAX_COMPONENT_BYTES};
+use crate::name::{FileName, MAX_COMPONENT_BYTES, in_form_c};
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::pieces::PieceSet;
 
@@ -50,13 +50,42 @@ impl Place {
         }
     }
 
-    /// The path that a file of this name would like to have.
+    /// The path that a file of this name would like to have. A directory that is
+    /// there in another Unicode form of its name is that directory.
     pub fn target(&self, name: &FileName) -> PathBuf {
+        let dir = match self {
+            Place::Below(dir) => dir,
+            Place::At(path) => return path.clone(),
+        };
+        let (above, last) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
+        let mut path = dir.clone();
+        for part in above.split('/').filter(|part| !part.is_empty()) {
+            path = twin(&path, part).unwrap_or_else(|| path.join(part));
+        }
+        path.join(last)
+    }
+
+    /// What lies where a file of this name would, under the same name in another
+    /// Unicode form: nobody could tell the two apart.
+    pub fn twin(&self, name: &FileName) -> Option<PathBuf> {
         match self {
-            Place::Below(dir) => dir.join(name.to_path()),
-            Place::At(path) => path.clone(),
+            Place::Below(_) => twin(disk::parent(&self.target(name)), name.last()),
+            Place::At(_) => None,
         }
     }
+}
+
+/// The entry of a directory whose name is this one in another Unicode form, while
+/// there is none of this very name.
+fn twin(dir: &Path, name: &str) -> Option<PathBuf> {
+    if name.is_ascii() || dir.join(name).symlink_metadata().is_ok() {
+        return None;
+    }
+    let mut entries = fs::read_dir(dir).ok()?.filter_map(Result::ok);
+    let same = |entry: &fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|other| other != name && in_form_c(other) == name)
+    };
+    entries.find(same).map(|entry| entry.path())
 }
 
 /// A file on its way to a user. Dropped before [`Download::finish`], it keeps
@@ -528,5 +557,21 @@ mod tests {
         assert_eq!(download(&place, &name), dir.path().join(&name));
         let second = download(&place, &name);
         assert!(second.to_str().unwrap().ends_with("é (1).txt"), "{}", second.display());
+    }
+
+    #[test]
+    fn a_name_in_another_unicode_form_is_found_and_its_directory_is_used() {
+        let dir = TempDir::new().unwrap();
+        let place = Place::Below(dir.path().to_owned());
+        let name = FileName::new("caf\u{e9}/th\u{e9}").unwrap();
+        assert_eq!(place.target(&name), dir.path().join("caf\u{e9}/th\u{e9}"));
+        assert_eq!(place.twin(&name), None);
+        let other = dir.path().join("cafe\u{301}");
+        fs::create_dir(&other).unwrap();
+        assert_eq!(place.target(&name), other.join("th\u{e9}"));
+        fs::write(other.join("the\u{301}"), b"1").unwrap();
+        assert_eq!(place.twin(&name), Some(other.join("the\u{301}")));
+        fs::write(other.join("th\u{e9}"), b"1").unwrap();
+        assert_eq!(place.twin(&name), None, "both are there already");
     }
 }

@@ -238,3 +238,104 @@ fn removed_files_are_no_part_of_a_directory_and_a_directory_of_none_is_an_error(
     let output = ring.nodes[2].run(&["put", text(&home.path().join("empty"))]);
     assert!(output.contains("no empty directories"), "{output}");
 }
+
+#[test]
+fn names_that_are_one_on_the_ring_are_neither_sent_nor_saved_beside_each_other() {
+    let home = TempDir::new().expect("a directory");
+    let dir = home.path().join("menu");
+    let (composed, apart) = ("caf\u{e9}", "cafe\u{301}");
+    fs::create_dir(&dir).expect("a directory");
+    for name in [composed, apart, "tea"] {
+        fs::write(dir.join(name), format!("this is {name}")).expect("a file");
+    }
+    let node = NodeProcess::start(&[]);
+    let output = node.attempt(&["put", text(&dir), "--overwrite"]);
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said(&output).starts_with("menu/ stored: 1 file,"), "{}", describe(&output));
+    assert!(err.contains("2 files failed:"), "{err}");
+    for (own, twin) in [("caf\\u{e9}", "cafe\\u{301}"), ("cafe\\u{301}", "caf\\u{e9}")] {
+        let own = err.lines().filter(|line| line.contains(&format!("{own} and is the same")));
+        let own: Vec<_> = own.collect();
+        assert!(own.len() == 1 && own[0].contains(&format!("{twin}; rename")), "{err}");
+    }
+
+    // With one form it is stored; and where the other one lies already it is that file.
+    fs::remove_file(dir.join(composed)).expect("it is there");
+    let output = node.attempt(&["put", text(&dir)]);
+    assert!(said(&output).contains("2 files (1 already there)"), "{}", describe(&output));
+    let again = get(&node, "menu/", home.path());
+    assert!(said(&again).contains("2 files (2 already there)"), "{}", describe(&again));
+    // With other content it is neither replaced nor joined by one that looks alike.
+    fs::write(dir.join(apart), "mine").expect("a file");
+    for name in ["menu/".to_owned(), format!("menu/{apart}")] {
+        let refused = get(&node, &name, home.path());
+        assert_eq!(refused.status.code(), Some(1), "{}", describe(&refused));
+        let err = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(err.contains("caf\\u{e9} and would lie beside"), "{err}");
+        assert!(err.contains("cafe\\u{301}, which is the same name"), "{err}");
+    }
+    let now = contents(&dir);
+    assert_eq!(now.len(), 2, "{:?}", now.keys());
+    assert_eq!(now[apart], b"mine");
+}
+
+#[test]
+fn paths_are_bytes_and_only_names_on_the_ring_are_text() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = TempDir::new().expect("a directory");
+    let odd = home.path().join(OsStr::from_bytes(b"odd\xFF"));
+    fs::create_dir(&odd).expect("a directory");
+    let file = odd.join(OsStr::from_bytes(b"data\xFE"));
+    fs::write(&file, b"bytes").expect("a file");
+    fs::write(odd.join("shared.txt"), b"shared").expect("a file");
+
+    let address = crate::process::free_address().to_string();
+    let mut words: Vec<OsString> = [&address, "--headless", "--data-dir"].map(Into::into).into();
+    words.extend([odd.join(OsStr::from_bytes(b"store\xFF")).into(), "--share".into()]);
+    words.extend([odd.clone().into(), "--download-dir".into(), odd.join("fetched").into()]);
+    let mut child = crate::process::command(&words);
+    let child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = Ended(child.spawn().expect("it runs"));
+    crate::process::first_line(&mut child.0).expect("it starts");
+    let run = |words: &[&OsStr]| {
+        let via = [OsStr::new("--via"), OsStr::new(&address)];
+        crate::process::chordal(&[words, &via].concat())
+    };
+    let word = OsStr::new;
+
+    let refused = run(&[word("put"), file.as_os_str()]);
+    let err = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && err.contains("--as NAME"), "{err}");
+    let stored = run(&[word("put"), file.as_os_str(), word("--as"), word("data")]);
+    assert!(stored.status.success(), "{}", describe(&stored));
+    // In a directory it fails alone.
+    let all = run(&[word("put"), odd.as_os_str(), word("--as"), word("all")]);
+    let err = String::from_utf8_lossy(&all.stderr).into_owned();
+    assert!(all.status.code() == Some(1) && err.contains("put it alone with --as NAME"), "{err}");
+    assert!(said(&all).starts_with("all/ stored: "), "{}", describe(&all));
+
+    let to = odd.join(OsStr::from_bytes(b"copy\xFD"));
+    let fetched = run(&[word("get"), word("data"), word("--to"), to.as_os_str()]);
+    assert!(fetched.status.success(), "{}", describe(&fetched));
+    assert_eq!(fs::read(&to).expect("it was saved there"), b"bytes");
+    let name = run(&[word("get"), OsStr::from_bytes(b"da\xFFta")]);
+    let err = String::from_utf8_lossy(&name.stderr).into_owned();
+    assert!(name.status.code() == Some(2) && err.contains("NAME is a text"), "{err}");
+    eventually("what lies in such a directory is shared", || {
+        let found = run(&[word("find"), word("shared")]);
+        if said(&found).contains("shared.txt") { Ok(()) } else { Err(describe(&found)) }
+    });
+}
+
+/// A process that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -78,7 +78,7 @@ fn incomplete(word: &str, error: clap::Error) -> BadArgs {
     let needs_one = command::spec(word).is_some_and(|spec| spec.arguments.len() == 1);
     if error.kind() == ErrorKind::MissingRequiredArgument
         && needs_one
-        && let Err(problem) = command::parse_words(&[word.to_owned()])
+        && let Err(problem) = command::parse_words(&[word.into()])
     {
         return BadArgs::Wrong(problem.to_string());
     }
@@ -181,13 +181,17 @@ fn subcommand(spec: &'static Spec) -> Command {
                 .help(argument.help)
                 .required(!argument.optional)
                 .action(if argument.repeated { ArgAction::Append } else { ArgAction::Set })
+                .value_parser(clap::value_parser!(OsString))
                 .value_hint(hint(argument.kind)),
         );
     }
     for flag in spec.flags {
         let arg = Arg::new(flag.name).long(flag.name.trim_start_matches('-')).help(flag.help);
         command = command.arg(match flag.value {
-            Some((value, kind)) => arg.value_name(value).value_hint(hint(kind)),
+            Some((value, kind)) => arg
+                .value_name(value)
+                .value_parser(clap::value_parser!(OsString))
+                .value_hint(hint(kind)),
             None => arg.action(ArgAction::SetTrue),
         });
     }
@@ -284,17 +288,17 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
     let Some(spec) = command::spec(word) else {
         return Err(BadArgs::Wrong(format!("unknown command '{word}'")));
     };
-    let mut words = vec![spec.name.to_owned()];
+    let mut words = vec![OsString::from(spec.name)];
     for flag in spec.flags {
         if flag.value.is_none() {
-            words.extend(given.get_flag(flag.name).then(|| flag.name.to_owned()));
-        } else if let Some(value) = given.get_one::<String>(flag.name) {
-            words.push(format!("{}={value}", flag.name));
+            words.extend(given.get_flag(flag.name).then(|| flag.name.into()));
+        } else if let Some(value) = given.get_one::<OsString>(flag.name) {
+            words.extend([flag.name.into(), value.clone()]);
         }
     }
-    words.push("--".to_owned());
+    words.push("--".into());
     for argument in spec.arguments {
-        words.extend(given.get_many::<String>(argument.name).into_iter().flatten().cloned());
+        words.extend(given.get_many::<OsString>(argument.name).into_iter().flatten().cloned());
     }
     let json = spec.reads && given.get_flag("json");
     let command =

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::name::FileName;
+use crate::name::{FileName, in_form_c, spelled};
 use crate::store::Stamp;
 
 use super::hash::{BATCH_FILES, Hashed, LARGE, Wanted};
@@ -198,7 +198,14 @@ impl Book {
     fn consider(&mut self, below: &Path, file: FoundFile, now: Instant, wall: SystemTime) {
         let FoundFile { path, name, stamp } = file;
         if let Some(other) = self.claims.get(&name).filter(|other| **other != path) {
-            let why = format!("its name {name} is that of {}", shown(other));
+            // Two Unicode forms of one name look alike.
+            let [own, other_one] = [path.as_path(), other].map(shown);
+            let why = if in_form_c(&own) == in_form_c(&other_one) {
+                let (own, other) = (spelled(&own), spelled(&other_one));
+                format!("its name is spelled {own} and is the same for others as that of {other}")
+            } else {
+                format!("its name {name} is that of {other_one}")
+            };
             self.drop_path(&path);
             self.rivals.entry(name).or_default().insert(path.clone());
             self.skip(path, why);

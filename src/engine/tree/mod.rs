@@ -75,7 +75,7 @@ impl Source {
                 let real = path.canonicalize().ok()?;
                 real.file_name().map(PathBuf::from)
             }) {
-                Some(last) => last.to_string_lossy().into_owned(),
+                Some(last) => files::text_of(last.as_os_str())?.to_owned(),
                 None => return Err(format!("{shown} has no name of its own; give one with --as")),
             },
         };
@@ -391,9 +391,11 @@ impl Wanted {
         }
     }
 
-    /// Whether an earlier attempt has saved that content already.
+    /// Whether that content is there already, from an earlier attempt or under
+    /// another Unicode form of its name.
     fn is_there(&self, content: &Content, part: &Transfer) -> bool {
-        let path = self.place.target(&self.name);
+        let twin = self.place.twin(&self.name);
+        let path = twin.unwrap_or_else(|| self.place.target(&self.name));
         let same_size = fs::symlink_metadata(&path)
             .is_ok_and(|known| known.is_file() && known.len() == content.size);
         if !same_size {

@@ -2,12 +2,13 @@
 //! they get on the ring. Nothing is kept but the listings of the directories
 //! that are open.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::name::{FileName, MAX_COMPONENTS};
+use crate::name::{FileName, MAX_COMPONENTS, in_form_c, spelled};
 
 /// What lies below a directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,29 +31,103 @@ pub(super) enum Entry {
 /// Visits all that lies below a directory, in the order of names within each
 /// one, until `visit` breaks off. Links are not followed. `base` is what the
 /// names begin with.
+///
+/// Files whose names are one name on the ring, because they differ in Unicode
+/// normalisation alone, are all of them bad: none may take the place of another.
 pub(super) fn walk(
     root: &Path,
     base: &str,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let entries = match listing(root) {
-        Ok(entries) => entries,
-        Err(error) => return visit(Entry::Bad(root.to_owned(), unreadable(&error))),
-    };
-    for (path, error) in entries {
-        let entry = match error {
-            Some(error) => Entry::Bad(path, unreadable(&error)),
-            None => match look(path, base) {
-                Looked::Directory(path, base) => {
-                    walk(&path, &base, visit)?;
-                    continue;
-                }
-                Looked::Other(entry) => entry,
-            },
-        };
-        visit(entry)?;
+    walk_together(&[root.to_owned()], base, visit)
+}
+
+/// Visits what lies below several directories that are one on the ring.
+fn walk_together(
+    roots: &[PathBuf],
+    base: &str,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let mut entries = Vec::new();
+    for root in roots {
+        match listing(root) {
+            Ok(listed) => entries.extend(listed),
+            Err(error) => visit(Entry::Bad(root.clone(), unreadable(&error)))?,
+        }
+    }
+    for group in grouped(entries) {
+        let mut directories = Vec::new();
+        let mut below = String::new();
+        let mut others = Vec::new();
+        for (path, error) in group {
+            match error {
+                Some(error) => others.push(Entry::Bad(path, unreadable(&error))),
+                None => match look(path, base) {
+                    Looked::Directory(path, base) => {
+                        directories.push(path);
+                        below = base;
+                    }
+                    Looked::Other(entry) => others.push(entry),
+                },
+            }
+        }
+        set_apart(&mut others);
+        others.into_iter().try_for_each(&mut *visit)?;
+        if !directories.is_empty() {
+            walk_together(&directories, &in_form_c(&below), visit)?;
+        }
     }
     ControlFlow::Continue(())
+}
+
+/// What was listed, in its order, with all that has one name on the ring together.
+fn grouped(entries: Vec<Listed>) -> Vec<Vec<Listed>> {
+    let mut groups: Vec<Vec<Listed>> = Vec::with_capacity(entries.len());
+    // Where those are that another spelling may follow.
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let several = entries.windows(2).any(|pair| pair[0].0.parent() != pair[1].0.parent());
+    for entry in entries {
+        let part = entry.0.file_name().and_then(|part| part.to_str());
+        let key = part.filter(|part| several || !part.is_ascii()).map(in_form_c);
+        match key {
+            Some(key) if entry.1.is_none() => {
+                let at = *known.entry(key.into_owned()).or_insert(groups.len());
+                match groups.get_mut(at) {
+                    Some(group) => group.push(entry),
+                    None => groups.push(vec![entry]),
+                }
+            }
+            _ => groups.push(vec![entry]),
+        }
+    }
+    groups
+}
+
+/// Makes files bad that have one name.
+fn set_apart(entries: &mut [Entry]) {
+    let files: Vec<PathBuf> = entries.iter().filter_map(Entry::file).map(Path::to_owned).collect();
+    if files.len() < 2 {
+        return;
+    }
+    for entry in entries {
+        let Some(path) = entry.file().map(Path::to_owned) else { continue };
+        let twin = files.iter().find(|other| **other != path).unwrap_or(&path);
+        let [own, twin] = [&path, twin].map(|path| spelled(&path.to_string_lossy()));
+        let why = format!(
+            "its name is spelled {own} and is the same on the ring as that of {twin}; rename one of \
+             them"
+        );
+        *entry = Entry::Bad(path, why);
+    }
+}
+
+impl Entry {
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Entry::File { path, .. } => Some(path),
+            Entry::Bad(..) | Entry::Skipped(..) => None,
+        }
+    }
 }
 
 enum Looked {
@@ -72,7 +147,7 @@ fn look(path: PathBuf, base: &str) -> Looked {
         return Looked::Other(Entry::Skipped(path, "neither a file nor a directory"));
     }
     let Some(part) = path.file_name().and_then(|part| part.to_str()) else {
-        let why = "its name is no Unicode text; rename it".to_owned();
+        let why = "its name is no Unicode text; put it alone with --as NAME".to_owned();
         return Looked::Other(Entry::Bad(path, why));
     };
     let text = format!("{base}/{part}");
@@ -90,8 +165,11 @@ fn look(path: PathBuf, base: &str) -> Looked {
     })
 }
 
+/// A path, or a directory of which an entry could not be read, with the reason.
+type Listed = (PathBuf, Option<io::Error>);
+
 /// What lies in one directory, in order; what cannot be read has the reason.
-fn listing(path: &Path) -> io::Result<Vec<(PathBuf, Option<io::Error>)>> {
+fn listing(path: &Path) -> io::Result<Vec<Listed>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {
         match entry {
@@ -158,8 +236,45 @@ mod tests {
                 "socket? neither a file nor a directory",
             ]
         );
-        assert!(seen[4].ends_with("its name is no Unicode text; rename it"), "{}", seen[4]);
+        assert!(
+            seen[4].ends_with("its name is no Unicode text; put it alone with --as NAME"),
+            "{}",
+            seen[4]
+        );
         assert_eq!(seen.len(), 5);
+    }
+
+    #[test]
+    fn names_that_are_one_on_the_ring_are_bad_wherever_they_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let (composed, apart) = ("caf\u{e9}", "cafe\u{301}");
+        for path in [composed, apart, "tea"] {
+            fs::write(dir.path().join(path), path).unwrap();
+        }
+        // Directories may be one as long as their files are not.
+        for (part, files) in
+            [(format!("{composed}.d"), ["a", "x"]), (format!("{apart}.d"), ["b", "x"])]
+        {
+            fs::create_dir(dir.path().join(&part)).unwrap();
+            for file in files {
+                fs::write(dir.path().join(&part).join(file), file).unwrap();
+            }
+        }
+        let mut seen = visited(dir.path());
+        seen.sort();
+        let fine: Vec<_> = seen.iter().filter(|line| line.starts_with("base/")).collect();
+        assert_eq!(fine, ["base/caf\u{e9}.d/a 1", "base/caf\u{e9}.d/b 1", "base/tea 3"]);
+        let bad: Vec<_> = seen.iter().filter(|line| line.contains("rename one of them")).collect();
+        assert_eq!(bad.len(), 4, "{seen:?}");
+        for (own, twin) in [(composed, apart), (apart, composed)] {
+            let [spelled_own, spelled_twin] = [own, twin].map(spelled);
+            let named = |line: &&&String| {
+                line.starts_with(&format!("{own}!"))
+                    && line.contains(&format!("{spelled_own} and is the same"))
+                    && line.contains(&format!("{spelled_twin}; rename"))
+            };
+            assert_eq!(bad.iter().filter(named).count(), 1, "{bad:?}");
+        }
     }
 
     #[test]

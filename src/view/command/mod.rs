@@ -5,6 +5,7 @@
 //! and options. [`parse_line`] reads a line as it was typed at the prompt;
 //! [`parse_words`] reads words that a shell has split already.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -194,18 +195,21 @@ fn suggest(nearest: Option<&'static str>) -> String {
 pub fn parse_line(line: &str) -> Result<Command, ParseError> {
     let line = line.trim();
     let words = split(line.strip_prefix(':').unwrap_or(line))?;
-    parse_words(&words)
+    parse_words(&words.into_iter().map(OsString::from).collect::<Vec<_>>())
 }
 
-/// Reads words that are split already, the command first.
-pub fn parse_words(words: &[String]) -> Result<Command, ParseError> {
+/// Reads words that are split already, the command first. Those that stand for
+/// local paths may be any bytes, all others are text.
+pub fn parse_words(words: &[OsString]) -> Result<Command, ParseError> {
     let Some((word, rest)) = words.split_first() else {
         return Err(ParseError::Empty);
     };
-    let Some(spec) = spec(word) else {
-        return Err(ParseError::Unknown { word: word.clone(), nearest: nearest(word) });
+    let word = word.to_string_lossy();
+    let Some(spec) = spec(&word) else {
+        let nearest = nearest(&word);
+        return Err(ParseError::Unknown { word: word.into_owned(), nearest });
     };
-    let word = spec.words().find(|known| known == word).unwrap_or(spec.name);
+    let word = spec.words().find(|known| *known == word).unwrap_or(spec.name);
     let given = Given::sort(spec, word, rest)?;
     given.command()
 }
@@ -293,27 +297,35 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
 struct Given {
     spec: &'static Spec,
     word: &'static str,
-    arguments: Vec<String>,
-    flags: Vec<(&'static str, Option<String>)>,
+    arguments: Vec<OsString>,
+    flags: Vec<(&'static str, Option<OsString>)>,
 }
 
 impl Given {
     fn sort(
         spec: &'static Spec,
         word: &'static str,
-        words: &[String],
+        words: &[OsString],
     ) -> Result<Given, ParseError> {
         let usage = |problem: String| ParseError::Usage { problem, spec, word };
+        let checked = |what: &str, kind: Kind, value: &OsString| {
+            if kind == Kind::LocalPath || value.to_str().is_some() {
+                return Ok(value.clone());
+            }
+            let shown = value.to_string_lossy();
+            Err(usage(format!("{what} is a text; '{shown}' is no UTF-8, as only a path may be")))
+        };
         let mut given = Given { spec, word, arguments: Vec::new(), flags: Vec::new() };
         let mut words = words.iter();
         let mut options = true;
         while let Some(word) = words.next() {
-            if options && word == "--" {
+            let option = word.to_str().filter(|word| options && word.starts_with("--"));
+            if option == Some("--") {
                 options = false;
-            } else if options && word.starts_with("--") {
-                let (name, inline) = match word.split_once('=') {
-                    Some((name, value)) => (name, Some(value.to_owned())),
-                    None => (word.as_str(), None),
+            } else if let Some(option) = option {
+                let (name, inline) = match option.split_once('=') {
+                    Some((name, value)) => (name, Some(OsString::from(value))),
+                    None => (option, None),
                 };
                 let Some(flag) = spec.flags.iter().find(|flag| flag.name == name) else {
                     return Err(usage(format!("{} has no option {name}", given.word)));
@@ -322,14 +334,19 @@ impl Given {
                     (None, None) => None,
                     (None, Some(_)) => return Err(usage(format!("{name} takes no value"))),
                     (Some(_), Some(value)) => Some(value),
-                    (Some((what, _)), None) => match words.next() {
-                        Some(value) => Some(value.clone()),
+                    (Some((what, kind)), None) => match words.next() {
+                        Some(value) => Some(checked(what, kind, value)?),
                         None => return Err(usage(format!("{name} needs a {what}"))),
                     },
                 };
                 given.flags.push((flag.name, value));
             } else {
-                given.arguments.push(word.clone());
+                let argument = spec.arguments.get(given.arguments.len());
+                let argument = argument.or(spec.arguments.last());
+                given.arguments.push(match argument {
+                    Some(argument) => checked(argument.name, argument.kind, word)?,
+                    None => word.clone(),
+                });
             }
         }
         let needed = spec.arguments.iter().filter(|argument| !argument.optional).count();
@@ -340,7 +357,7 @@ impl Given {
         }
         let repeated = spec.arguments.last().is_some_and(|argument| argument.repeated);
         if given.arguments.len() > spec.arguments.len() && !repeated {
-            let extra = &given.arguments[spec.arguments.len()];
+            let extra = given.arguments[spec.arguments.len()].to_string_lossy();
             return Err(usage(format!("'{extra}' is one word too many")));
         }
         Ok(given)
@@ -348,7 +365,9 @@ impl Given {
 
     fn command(mut self) -> Result<Command, ParseError> {
         let Given { spec, word: typed, .. } = self;
-        let words = std::mem::take(&mut self.arguments);
+        let paths = std::mem::take(&mut self.arguments);
+        let words: Vec<String> =
+            paths.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let mut arguments = words.clone().into_iter();
         // `sort` has checked that everything needed is there.
         let mut next = move || arguments.next().unwrap_or_default();
@@ -357,8 +376,8 @@ impl Given {
             "join" => Command::Join { contact: optional().unwrap_or_default() },
             "leave" => Command::Leave,
             "put" => Command::Put {
-                path: optional().unwrap_or_default().into(),
-                name: self.value("--as"),
+                path: paths.into_iter().next().unwrap_or_default().into(),
+                name: self.text("--as"),
                 overwrite: self.has("--overwrite"),
             },
             "get" => Command::Get {
@@ -366,7 +385,7 @@ impl Given {
                 to: self.value("--to").map(PathBuf::from),
                 no_reshare: self.has("--no-reshare"),
             },
-            "share" => Command::Share { paths: words.into_iter().map(PathBuf::from).collect() },
+            "share" => Command::Share { paths: paths.into_iter().map(PathBuf::from).collect() },
             "unshare" => Command::Unshare { name: optional().unwrap_or_default() },
             "find" => Command::Find { pattern: optional().unwrap_or_default() },
             "request" => Command::Request {
@@ -411,8 +430,12 @@ impl Given {
         self.flags.iter().any(|(name, _)| *name == flag)
     }
 
-    fn value(&self, flag: &str) -> Option<String> {
+    fn value(&self, flag: &str) -> Option<OsString> {
         self.flags.iter().rev().find(|(name, _)| *name == flag).and_then(|(_, value)| value.clone())
+    }
+
+    fn text(&self, flag: &str) -> Option<String> {
+        self.value(flag).map(|value| value.to_string_lossy().into_owned())
     }
 }
 
@@ -444,6 +467,7 @@ mod tests {
             for word in spec.words() {
                 let mut words = vec![word.to_owned()];
                 words.extend(spec.arguments.iter().filter(|a| !a.optional).map(|_| "1".to_owned()));
+                let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
                 assert!(parse_words(&words).is_ok(), "{word}");
             }
         }
