@@ -250,9 +250,14 @@ impl NodeProcess {
 
     /// Waits until the process has ended by itself.
     pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.ended_within(DEADLINE)
+    }
+
+    /// [`NodeProcess::ended`] with a deadline of its own.
+    pub(crate) fn ended_within(&mut self, deadline: Duration) -> ExitStatus {
         let home = self.home.path().to_owned();
         let child = &mut self.child;
-        eventually("the node's process ends", || match child.try_wait() {
+        within(deadline, "the node's process ends", || match child.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}; it said:\n{}", log(&home))),
         })

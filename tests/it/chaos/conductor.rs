@@ -28,6 +28,9 @@ use crate::proxy::{Link, Network};
 /// needs some seconds; a busy machine needs more.
 const REPAIR: Duration = Duration::from_secs(90);
 
+/// Longest time until a node has handed over all that it holds.
+const LEAVING: Duration = Duration::from_secs(90);
+
 /// Longest time until clients have ended what they are at: a reader's patience
 /// and two commands.
 const CLIENTS: Duration = Duration::from_secs(60);
@@ -53,6 +56,8 @@ enum State {
     Stopped,
     /// Asked to leave; its process may be at it.
     Leaving,
+    /// The same; its disk goes with it.
+    Retiring,
     /// Killed.
     Down,
 }
@@ -193,6 +198,9 @@ impl Conductor {
         if let Some((_, quota)) = self.plan.small.filter(|(node, _)| *node == number) {
             arguments.extend(["--quota".to_owned(), quota.to_string()]);
         }
+        if let Some(rate) = self.plan.line(number) {
+            arguments.extend(["--limit-up".to_owned(), rate.to_string()]);
+        }
         let shared = (number < SHARERS).then(|| self.shared_file(number));
         if let Some((path, ..)) = &shared {
             arguments.extend(["--share".to_owned(), text(path).to_owned()]);
@@ -266,11 +274,14 @@ impl Conductor {
         self.slots[node].node.kill();
     }
 
-    /// Waits until whoever leaves has left.
+    /// Waits until those that leave have left, which must end well.
     fn left(&mut self) {
-        for slot in &mut self.slots {
-            if slot.state == State::Leaving {
-                slot.node.ended();
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            if matches!(slot.state, State::Leaving | State::Retiring) {
+                let status = slot.node.ended_within(LEAVING);
+                if !status.success() {
+                    self.world.history.wrong(format!("node {number} left with {status}"));
+                }
                 slot.state = State::Down;
             }
         }
@@ -295,6 +306,10 @@ impl Conductor {
                 self.out(node, State::Leaving);
                 self.slots[node].node.terminate();
             }
+            Step::Retire(node) => {
+                self.out(node, State::Retiring);
+                self.slots[node].node.terminate();
+            }
             Step::Join => self.start(),
             Step::Stop(node) => {
                 history.split();
@@ -317,6 +332,11 @@ impl Conductor {
             Step::Deaf(from, to) => {
                 history.split();
                 self.network.set_one_way(self.address(from), self.address(to), Link::SILENT);
+            }
+            // Each hears the other: nobody is cut off.
+            Step::NoBytes { one, other, refused } => {
+                let link = if refused { Link::NO_DATA } else { Link::SILENT_DATA };
+                self.network.set(self.address(one), self.address(other), link);
             }
             Step::Refuse(one, other) => self.bend(one, other, Link::REFUSED),
             Step::Part { ref side, refused } => {
@@ -378,6 +398,7 @@ impl Conductor {
             self.world.history.settled(name, settled.records.get(name));
         }
         self.world.history.whole();
+        self.world.history.control();
         self.world.history.note(format_args!("repaired in {:?}", start.elapsed()));
         if self.world.history.faults().is_empty() { Ok(settled) } else { Err(Over) }
     }
@@ -481,8 +502,11 @@ impl Conductor {
             "; again: CHORDAL_CHAOS_SEED={} cargo test --test it chaos:: -- --nocapture",
             self.plan.seed
         );
-        let Plan { nodes, small, clients, .. } = &self.plan;
-        let _ = writeln!(text, "{nodes} nodes, {clients} clients, little room: {small:?}");
+        let Plan { nodes, small, clients, whole, .. } = &self.plan;
+        let _ = writeln!(
+            text,
+            "{nodes} nodes, {clients} clients, little room: {small:?}, never cut off: {whole}"
+        );
         for (at, step) in self.plan.steps.iter().enumerate() {
             let here = if at == self.at { " <--" } else { "" };
             let _ = writeln!(text, "  {at:>3} {step}{here}");

@@ -29,7 +29,7 @@
 //! bind them any more.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -312,6 +312,19 @@ impl History {
         }
     }
 
+    /// Has the search for an order find an illegal history, if no spoiled one of
+    /// this run was there to be found.
+    pub(crate) fn control(&self) {
+        let mut state = self.state();
+        if state.controls == 0 {
+            state.controls += 1;
+            if register::check(Value::Nothing, &register::illegal()) != Verdict::Illegal {
+                let now = self.now();
+                state.wrong(now, "an illegal history is taken for a legal one".to_owned());
+            }
+        }
+    }
+
     /// All copies of this name were destroyed.
     pub(crate) fn forgive(&self, name: &str) {
         let now = self.now();
@@ -362,12 +375,9 @@ impl State {
                     );
                     for op in &operations {
                         let end = op.end.map_or("never".to_owned(), millis);
-                        lines += &format!(
-                            "\n      {:?} {:?} {} to {end}",
-                            op.kind,
-                            op.value,
-                            millis(op.start)
-                        );
+                        let start = millis(op.start);
+                        let _ =
+                            write!(lines, "\n      {:?} {:?} {start} to {end}", op.kind, op.value);
                     }
                     self.wrong(now, lines);
                 }

@@ -3,8 +3,13 @@
 //!
 //! The promise of three copies is about two deaths between repairs, so the
 //! schedule counts: what takes a node's copy away costs one of [`BUDGET`], a
-//! partition costs all of it, and a [`Step::Repaired`] gives it back. Only
-//! [`Step::Overkill`] goes beyond, and what it may cost is known exactly.
+//! partition costs all of it, and a [`Step::Repaired`] gives it back. An orderly
+//! end costs nothing, also when the disk goes with it: whoever leaves stays until
+//! every copy is elsewhere. Only [`Step::Overkill`] goes beyond, and what it may cost
+//! is known exactly.
+//!
+//! In every second schedule nobody is cut off, so that all of it is checked for
+//! linearizability.
 
 use std::fmt;
 
@@ -29,6 +34,8 @@ pub(crate) enum Step {
     Restart { node: usize, told: bool },
     /// SIGTERM: it hands over its files and ends.
     Leave(usize),
+    /// The same; then its disk is gone.
+    Retire(usize),
     /// A new node joins.
     Join,
     /// SIGSTOP.
@@ -45,6 +52,9 @@ pub(crate) enum Step {
     Deaf(usize, usize),
     /// Two nodes are refused to each other.
     Refuse(usize, usize),
+    /// Messages pass between two nodes and connections for bytes do not: they are
+    /// refused, or not answered.
+    NoBytes { one: usize, other: usize, refused: bool },
     /// These and the others hear nothing of each other.
     Part { side: Vec<usize>, refused: bool },
     /// Everything passes again.
@@ -64,6 +74,7 @@ impl fmt::Display for Step {
             Step::Restart { node, told: true } => write!(f, "restart {node} with --join"),
             Step::Restart { node, told: false } => write!(f, "restart {node}"),
             Step::Leave(node) => write!(f, "have {node} leave"),
+            Step::Retire(node) => write!(f, "have {node} leave and take its disk"),
             Step::Join => write!(f, "start a new node"),
             Step::Stop(node) => write!(f, "stop {node}"),
             Step::Continue(node) => write!(f, "let {node} go on"),
@@ -72,6 +83,10 @@ impl fmt::Display for Step {
             Step::Cut(one, other) => write!(f, "reset {one}-{other}"),
             Step::Deaf(from, to) => write!(f, "lose what {from} says to {to}"),
             Step::Refuse(one, other) => write!(f, "refuse {one}-{other}"),
+            Step::NoBytes { one, other, refused } => {
+                let how = if *refused { "refuse" } else { "silence" };
+                write!(f, "{how} connections for bytes of {one}-{other}")
+            }
             Step::Part { side, refused: true } => write!(f, "part {side:?} from the rest, refused"),
             Step::Part { side, refused: false } => write!(f, "part {side:?} from the rest, silent"),
             Step::Heal => write!(f, "heal the network"),
@@ -90,6 +105,7 @@ impl Step {
             Step::Wipe(_) => "wipe",
             Step::Restart { .. } => "restart",
             Step::Leave(_) => "leave",
+            Step::Retire(_) => "retire",
             Step::Join => "join",
             Step::Stop(_) => "stop",
             Step::Continue(_) => "continue",
@@ -98,6 +114,7 @@ impl Step {
             Step::Cut(..) => "reset",
             Step::Deaf(..) => "half-open",
             Step::Refuse(..) => "refuse",
+            Step::NoBytes { .. } => "no bytes",
             Step::Part { .. } => "partition",
             Step::Heal => "heal",
             Step::Repaired => "repair",
@@ -124,6 +141,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: usize,
     /// A node with little room, and how many bytes.
     pub(crate) small: Option<(usize, u64)>,
+    /// Whether nobody is ever cut off.
+    pub(crate) whole: bool,
     /// Clients that work at the same time.
     pub(crate) clients: usize,
     /// What happens.
@@ -149,6 +168,8 @@ struct Draft {
     /// Taken away since the last repair.
     away: usize,
     parted: bool,
+    /// Nobody is to be cut off.
+    whole: bool,
     /// Links that are not as usual.
     bent: bool,
 }
@@ -165,6 +186,7 @@ impl Plan {
         let small = random.bool() && random.bool();
         let small = small.then(|| (random.usize(1..nodes), random.u64(60_000..600_000)));
         let most = if size == Size::Small { 6 } else { 9 };
+        let whole = random.bool();
         let mut draft = Draft {
             random,
             steps: vec![Step::Repaired],
@@ -172,6 +194,7 @@ impl Plan {
             most,
             away: 0,
             parted: false,
+            whole,
             bent: false,
         };
         for _ in 0..disasters {
@@ -180,7 +203,14 @@ impl Plan {
             draft.disaster();
         }
         draft.end();
-        Plan { seed, nodes, small, clients, steps: draft.steps }
+        Plan { seed, nodes, small, whole, clients, steps: draft.steps }
+    }
+
+    /// Bytes a second that this node sends at the most, if it is on a slow line: so
+    /// many that it leaves within seconds.
+    pub(crate) fn line(&self, node: usize) -> Option<u64> {
+        let mut random = fastrand::Rng::with_seed(self.seed ^ (node as u64 + 1) << 32);
+        (random.u8(0..3) == 0).then(|| random.u64(1 << 20..8 << 20))
     }
 }
 
@@ -211,8 +241,18 @@ impl Draft {
         match self.random.u32(0..100) {
             0..16 if may_take => self.take(Step::Kill, State::Down),
             16..24 if may_take => self.take(Step::Wipe, State::Gone),
-            24..31 if may_take => self.take(Step::Leave, State::Down),
-            31..41 if may_take => self.take(Step::Stop, State::Stopped),
+            24..34 if living > FEWEST && !self.parted => {
+                let Some(node) = self.one(State::Up) else { return false };
+                let (step, becomes) = if self.random.bool() {
+                    (Step::Leave(node), State::Down)
+                } else {
+                    (Step::Retire(node), State::Gone)
+                };
+                self.nodes[node] = becomes;
+                self.steps.push(step);
+                true
+            }
+            34..41 if may_take && !self.whole => self.take(Step::Stop, State::Stopped),
             41..54 if !self.parted => {
                 let Some(node) = self.one(State::Down) else { return false };
                 let told = self.random.bool();
@@ -235,7 +275,7 @@ impl Draft {
                 true
             }
             70..82 if !self.parted => self.bend(),
-            82..87 if self.away == 0 && living > FEWEST => self.part(),
+            82..87 if self.away == 0 && living > FEWEST && !self.whole => self.part(),
             87..90 if self.parted || self.bent => {
                 self.heal();
                 true
@@ -263,11 +303,13 @@ impl Draft {
     /// Something happens to the ways between two nodes.
     fn bend(&mut self) -> bool {
         let Some((one, other)) = self.two() else { return false };
-        let step = match self.random.u32(0..6) {
+        let kind = if self.whole { self.random.u32(0..2) } else { self.random.u32(1..7) };
+        let step = match kind {
             0 => Step::Cut(one, other),
-            1 => Step::Slow(one, other, self.random.u64(5..400)),
-            2 => Step::Narrow(one, other, self.random.u64(20_000..2_000_000)),
-            3 | 4 => Step::Deaf(one, other),
+            1 => Step::NoBytes { one, other, refused: self.random.bool() },
+            2 => Step::Slow(one, other, self.random.u64(5..400)),
+            3 => Step::Narrow(one, other, self.random.u64(20_000..2_000_000)),
+            4 | 5 => Step::Deaf(one, other),
             _ => Step::Refuse(one, other),
         };
         self.bent |= !matches!(step, Step::Cut(..));
@@ -344,8 +386,9 @@ fn a_schedule_follows_from_its_seed_and_never_takes_more_than_it_may() {
         for (at, step) in plan.steps.iter().enumerate() {
             kinds.insert(step.kind());
             match step {
-                Step::Kill(_) | Step::Wipe(_) | Step::Leave(_) | Step::Stop(_) => away += 1,
+                Step::Kill(_) | Step::Wipe(_) | Step::Stop(_) => away += 1,
                 Step::Part { .. } => {
+                    assert!(!plan.whole, "seed {seed}");
                     assert_eq!(away, 0, "seed {seed}");
                     away = BUDGET;
                 }
@@ -360,5 +403,5 @@ fn a_schedule_follows_from_its_seed_and_never_takes_more_than_it_may() {
         }
         assert_eq!(plan.steps.last(), Some(&Step::Repaired), "seed {seed}");
     }
-    assert_eq!(kinds.len(), 17, "everything happens somewhere: {kinds:?}");
+    assert_eq!(kinds.len(), 19, "everything happens somewhere: {kinds:?}");
 }

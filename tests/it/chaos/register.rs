@@ -8,6 +8,8 @@
 
 use std::collections::BTreeSet;
 
+use chordal::record::ContentHash;
+
 use super::history::Value;
 
 /// States that a search visits at the most before it gives up: a thousand times
@@ -132,10 +134,19 @@ pub(crate) fn spoiled(operations: &[Operation]) -> Option<Vec<Operation>> {
     Some(all)
 }
 
+/// A short history that no order explains: a value comes back that was replaced.
+pub(crate) fn illegal() -> Vec<Operation> {
+    let value = |byte| Value::Content(ContentHash([byte; 32]));
+    let operation = |kind, byte, at| {
+        let (value, start, end) = (value(byte), at, Some(at + 1));
+        Operation { kind, value, start, end }
+    };
+    let (first, second) = (operation(Kind::Write, 1, 1), operation(Kind::Write, 2, 3));
+    vec![first, second, operation(Kind::Read, 1, 5)]
+}
+
 #[cfg(test)]
 mod tests {
-    use chordal::record::ContentHash;
-
     use super::*;
 
     fn content(byte: u8) -> Value {
@@ -175,6 +186,7 @@ mod tests {
         assert!(!legal(&[read(content(9), 1, 2)]), "nobody wrote it");
         assert!(legal(&[write(1, 1, 2), remove(3, 4), read(Value::Nothing, 5, 6)]));
         assert!(!legal(&[write(1, 1, 2), write(2, 3, 4), read(content(1), 5, 6)]));
+        assert!(!legal(&illegal()));
     }
 
     #[test]
