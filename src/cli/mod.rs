@@ -14,6 +14,7 @@ use std::io::{self, ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use crate::engine::Config;
 use crate::id::Space;
 use crate::view::{Outcome, text};
 
@@ -53,10 +54,17 @@ enum Failure {
     Failed(String),
 }
 
-/// Runs the program.
+/// Runs the program with the words of the process.
 pub fn main() -> ExitCode {
+    main_with(std::env::args_os().collect(), |_| ())
+}
+
+/// Runs the program with these words, of which the first is its name. A node's
+/// configuration passes through `adjust` before the node starts: tests put a disk
+/// that fails or a clock that is wrong there.
+pub fn main_with(words: Vec<OsString>, adjust: fn(&mut Config)) -> ExitCode {
     // A dashboard that panics gives its terminal back while it unwinds.
-    match panic::catch_unwind(AssertUnwindSafe(run)) {
+    match panic::catch_unwind(AssertUnwindSafe(|| run(words, adjust))) {
         Ok(code) => code,
         Err(cause) => {
             say_error(&crash(cause.as_ref()));
@@ -65,8 +73,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run() -> ExitCode {
-    let invocation = match args::read(std::env::args_os().collect(), user_settings) {
+fn run(words: Vec<OsString>, adjust: fn(&mut Config)) -> ExitCode {
+    let invocation = match args::read(words, user_settings) {
         Ok(invocation) => invocation,
         Err(BadArgs::Clap(error)) => {
             // Help and the version come this way too, for standard output. A
@@ -80,7 +88,7 @@ fn run() -> ExitCode {
         }
     };
     let end = match invocation {
-        Invocation::Node(args) => node::run(*args),
+        Invocation::Node(args) => node::run(*args, adjust),
         Invocation::Lab(args) => lab::run(*args),
         Invocation::Tmux(args) => tmux::run(&args),
         Invocation::Seed(args) => seed::run(args),

@@ -32,8 +32,8 @@ const THREADS_DEADLINE: Duration = Duration::from_secs(2);
 const UNHANDED: &str = "ended at once, by a second signal: not every file may have been handed \
      over; start the node again with the same address to bring them back";
 
-/// Runs a node until it is told to end.
-pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
+/// Runs a node until it is told to end; `adjust`: see [`super::main_with`].
+pub(super) fn run(args: NodeArgs, adjust: fn(&mut Config)) -> Result<(), Failure> {
     let listen = args.listen().map_err(|error| Failure::Usage(error.to_string()))?;
     args.ring.check().map_err(Failure::Usage)?;
     if !args.screen.headless {
@@ -46,7 +46,7 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         None if named.port() == 0 => None,
         None => Some(default_dir(named)?),
     };
-    let config = Config {
+    let mut config = Config {
         listen,
         advertise: args.advertise,
         join: args.join,
@@ -62,7 +62,9 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Failure> {
         transfers: args.transfers.limits(),
         quota: Some(args.quota).filter(|bytes| *bytes > 0),
         scrub: (!args.scrub_every.is_zero()).then_some(args.scrub_every),
+        ..Config::at(listen)
     };
+    adjust(&mut config);
     let runtime = runtime()?;
     let end = runtime.block_on(carry(config, args.screen));
     runtime.shutdown_timeout(THREADS_DEADLINE);

@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::chord;
 use crate::id::Space;
-use crate::store::{Recovery, Store};
+use crate::store::{Disk, RealDisk, Recovery, Store};
 use crate::view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
 use crate::wire::handshake::Params;
 
@@ -143,6 +143,8 @@ pub struct Config {
     /// What it stores is read again at most so often, to find damage; `None`:
     /// never.
     pub scrub: Option<Duration>,
+    /// The disk of its data directory; tests give it one that fails.
+    pub disk: Arc<dyn Disk>,
 }
 
 /// How much transfers of bytes may take. Control traffic is not limited.
@@ -187,6 +189,7 @@ impl Config {
             transfers: TransferLimits::default(),
             quota: None,
             scrub: Some(SCRUB),
+            disk: Arc::new(RealDisk),
         }
     }
 }
@@ -246,8 +249,8 @@ impl Node {
                 StartError::Store("no home directory is known; choose one with --data-dir".into())
             })?;
         let (store, recovery) = {
-            let dir = data_dir.clone();
-            let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
+            let (dir, disk) = (data_dir.clone(), config.disk.clone());
+            let opened = tokio::task::spawn_blocking(move || Store::open_on(&dir, disk)).await;
             opened
                 .map_err(|error| StartError::Store(error.to_string()))?
                 .map_err(|error| StartError::Store(error.to_string()))?

@@ -11,6 +11,7 @@ mod dashboard;
 mod docs;
 mod durability;
 mod full;
+mod host;
 mod hostile;
 mod lab_tasks;
 mod layers;

@@ -26,6 +26,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::host;
+
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_chordal");
 
@@ -176,9 +178,20 @@ pub(crate) struct NodeProcess {
     pub(crate) id: String,
     /// Where it listens, which others need not know.
     listen: SocketAddr,
+    program: Program,
     child: Child,
     home: TempDir,
     arguments: Vec<String>,
+}
+
+/// Which program a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The one that users have.
+    Chordal,
+    /// The same code within the program of the tests ([`crate::host`]), where a
+    /// node's clock is so many seconds fast and its disk can be made to fail.
+    Hosted { clock_s: i64 },
 }
 
 impl NodeProcess {
@@ -191,10 +204,19 @@ impl NodeProcess {
     /// [`NodeProcess::start`] at an address (port 0 leaves the port to the
     /// system).
     pub(crate) fn start_at(address: SocketAddr, arguments: &[&str]) -> NodeProcess {
+        NodeProcess::start_as(Program::Chordal, address, arguments)
+    }
+
+    /// [`NodeProcess::start_at`] as one of these programs.
+    pub(crate) fn start_as(
+        program: Program,
+        listen: SocketAddr,
+        arguments: &[&str],
+    ) -> NodeProcess {
         let home = TempDir::new().expect("a temporary directory");
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-        let (child, id, address) = spawn(address, home.path(), &arguments);
-        NodeProcess { address, id, listen: address, child, home, arguments }
+        let (child, id, address) = spawn(program, listen, home.path(), &arguments);
+        NodeProcess { address, id, listen, program, child, home, arguments }
     }
 
     /// A node that others reach at another address than the one at which it
@@ -204,11 +226,19 @@ impl NodeProcess {
         advertised: SocketAddr,
         arguments: &[&str],
     ) -> NodeProcess {
+        NodeProcess::start_behind_as(Program::Chordal, listen, advertised, arguments)
+    }
+
+    /// [`NodeProcess::start_behind`] as one of these programs.
+    pub(crate) fn start_behind_as(
+        program: Program,
+        listen: SocketAddr,
+        advertised: SocketAddr,
+        arguments: &[&str],
+    ) -> NodeProcess {
         let advertised = advertised.to_string();
         let arguments = [&["--advertise", &advertised], arguments].concat();
-        let mut node = NodeProcess::start_at(listen, &arguments);
-        node.listen = listen;
-        node
+        NodeProcess::start_as(program, listen, &arguments)
     }
 
     /// Starts a node that joins through another.
@@ -223,7 +253,7 @@ impl NodeProcess {
         let _ = self.child.wait();
         let mut arguments = self.arguments.clone();
         arguments.extend(more.iter().map(|&word| word.to_owned()));
-        let (child, id, address) = spawn(self.listen, self.home.path(), &arguments);
+        let (child, id, address) = spawn(self.program, self.listen, self.home.path(), &arguments);
         (self.child, self.id, self.address) = (child, id, address);
     }
 
@@ -246,6 +276,17 @@ impl NodeProcess {
     /// Any signal.
     pub(crate) fn signal(&self, what: Signal) {
         signal(self.child.id(), what);
+    }
+
+    /// Makes the disk of a hosted node fail from now on, or work again.
+    pub(crate) fn set_disk_fails(&self, fails: bool) {
+        assert_ne!(self.program, Program::Chordal, "the disks of users' nodes are real");
+        let mark = self.home.path().join(host::DISK_FAILS);
+        if fails {
+            std::fs::write(mark, "").expect("room on the disk");
+        } else {
+            let _ = std::fs::remove_file(mark);
+        }
     }
 
     /// Waits until the process has ended by itself.
@@ -467,8 +508,16 @@ pub(crate) fn chordal<S: AsRef<OsStr>>(words: &[S]) -> Output {
 /// The program with these words, away from the settings of whoever runs the
 /// tests and without a terminal.
 pub(crate) fn command<S: AsRef<OsStr>>(words: &[S]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(words).stdin(Stdio::null());
+    let mut command = program(PROGRAM);
+    command.args(words);
+    command
+}
+
+/// A program without a terminal and away from the settings of whoever runs the
+/// tests.
+pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CHORDAL_")) {
             command.env_remove(name);
@@ -524,27 +573,38 @@ fn log(home: &Path) -> String {
 }
 
 /// Starts the process and reads its `ready <id> <address>` line.
-fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, String, SocketAddr) {
+fn spawn(
+    program: Program,
+    listen: SocketAddr,
+    home: &Path,
+    arguments: &[String],
+) -> (Child, String, SocketAddr) {
     let stderr = File::options().create(true).append(true).open(home.join("stderr"));
-    let stabilize = ["--stabilize".to_owned(), humantime::format_duration(STABILIZE).to_string()];
-    let given = arguments.contains(&stabilize[0]);
-    let mut child = command(&[listen.to_string().as_str(), "--headless"])
-        .arg("--data-dir")
-        .arg(home.join("data"))
-        .arg("--download-dir")
-        .arg(home.join("downloads"))
-        .args(stabilize.iter().filter(|_| !given))
-        .args(arguments)
+    let given = arguments.iter().any(|word| word == "--stabilize");
+    let (data, downloads) = (home.join("data"), home.join("downloads"));
+    let mut words = vec![listen.to_string(), "--headless".to_owned()];
+    words.extend(["--data-dir".to_owned(), text(&data).to_owned()]);
+    words.extend(["--download-dir".to_owned(), text(&downloads).to_owned()]);
+    if !given {
+        let stabilize = humantime::format_duration(STABILIZE).to_string();
+        words.extend(["--stabilize".to_owned(), stabilize]);
+    }
+    words.extend_from_slice(arguments);
+    let mut command = match program {
+        Program::Chordal => command(&words),
+        Program::Hosted { clock_s } => host::command(&words, home, clock_s),
+    };
+    let mut child = command
         .current_dir(home)
         .stdout(Stdio::piped())
         .stderr(stderr.expect("a file in a temporary directory"))
         .spawn()
         .expect("the program starts");
-    let announced = first_line(&mut child);
+    let announced = ready_line(&mut child);
     let parsed = announced.as_ref().ok().and_then(|line| {
         let mut words = line.split_whitespace();
-        let (word, id, address) = (words.next()?, words.next()?, words.next()?);
-        Some((id.to_owned(), address.parse().ok()?)).filter(|_| word == "ready")
+        let (id, address) = (words.next()?, words.next()?);
+        Some((id.to_owned(), address.parse().ok()?))
     });
     let Some((id, address)) = parsed else {
         let _ = child.kill();
@@ -554,14 +614,16 @@ fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, Strin
     (child, id, address)
 }
 
-/// The first line of a process's standard output.
-pub(crate) fn first_line(child: &mut Child) -> Result<String, mpsc::RecvTimeoutError> {
+/// What a process says on its standard output behind its first `ready`.
+pub(crate) fn ready_line(child: &mut Child) -> Result<String, mpsc::RecvTimeoutError> {
     let stdout = child.stdout.take().expect("it was piped");
     let (lines, ready) = mpsc::channel();
     // Reads to the end, so that the process never blocks on a full pipe.
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let _ = lines.send(line);
+            if let Some((_, said)) = line.split_once("ready ") {
+                let _ = lines.send(said.to_owned());
+            }
         }
     });
     ready.recv_timeout(DEADLINE)

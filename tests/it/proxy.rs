@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::process::{NodeProcess, free_address, has_a_place_of_its_own, loopback};
+use crate::process::{NodeProcess, Program, free_address, has_a_place_of_its_own, loopback};
 
 /// Bytes carried at once.
 const STEP_BYTES: usize = 64 * 1024;
@@ -164,8 +164,13 @@ impl Network {
     /// Starts a node behind a door of its own. Its `address` is the door's, and
     /// stays so over restarts.
     pub(crate) fn node(&self, arguments: &[&str]) -> NodeProcess {
+        self.node_as(Program::Chordal, arguments)
+    }
+
+    /// [`Network::node`] as one of these programs.
+    pub(crate) fn node_as(&self, program: Program, arguments: &[&str]) -> NodeProcess {
         let listen = free_address();
-        NodeProcess::start_behind(listen, self.door(listen), arguments)
+        NodeProcess::start_behind_as(program, listen, self.door(listen), arguments)
     }
 
     /// Opens a door in front of an address and says where it is.

@@ -22,8 +22,8 @@ use rustix::process::Signal;
 
 use crate::attack::{Raw, stranger};
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, chordal, command, config, describe, eventually, first_line,
-    free_address, text,
+    DEADLINE, NodeProcess, Ring, chordal, command, config, describe, eventually, free_address,
+    ready_line, text,
 };
 
 /// Time between checks: so long that what must be noticed at once is not
@@ -110,10 +110,11 @@ fn spawn(listen: SocketAddr, home: &Path, arguments: &[String]) -> (Child, Socke
         .stderr(stderr.expect("a file in a temporary directory"))
         .spawn()
         .expect("the program starts");
-    let announced = first_line(&mut child);
-    let address = announced.as_ref().ok().and_then(|line| {
-        line.strip_prefix("ready registry ").and_then(|address| address.parse().ok())
-    });
+    let announced = ready_line(&mut child);
+    let address = announced
+        .as_ref()
+        .ok()
+        .and_then(|line| line.strip_prefix("registry ").and_then(|address| address.parse().ok()));
     let Some(address) = address else {
         let _ = child.kill();
         let said = std::fs::read_to_string(home.join("stderr"));

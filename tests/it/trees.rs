@@ -299,7 +299,7 @@ fn paths_are_bytes_and_only_names_on_the_ring_are_text() {
     let mut child = crate::process::command(&words);
     let child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
     let mut child = Ended(child.spawn().expect("it runs"));
-    crate::process::first_line(&mut child.0).expect("it starts");
+    crate::process::ready_line(&mut child.0).expect("it starts");
     let run = |words: &[&OsStr]| {
         let via = [OsStr::new("--via"), OsStr::new(&address)];
         crate::process::chordal(&[words, &via].concat())
