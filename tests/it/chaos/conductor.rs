@@ -21,7 +21,7 @@ use super::disks;
 use super::history::{Counts, History, Value};
 use super::plan::{Plan, Step};
 use super::probe::{self, Seen, Settled};
-use crate::process::{NodeProcess, random_file, text};
+use crate::process::{NodeProcess, Program, random_file, text};
 use crate::proxy::{Link, Network};
 
 /// Longest time until a ring that nobody disturbs has repaired everything. It
@@ -206,7 +206,9 @@ impl Conductor {
             arguments.extend(["--share".to_owned(), text(path).to_owned()]);
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let node = self.network.node(&arguments);
+        let clock = self.plan.hosted(number);
+        let program = clock.map_or(Program::Chordal, |clock_s| Program::Hosted { clock_s });
+        let node = self.network.node_as(program, &arguments);
         self.world.history.note(format_args!("node {number} is {} at {}", node.id, node.address));
         if let Some((_, name, root)) = shared {
             let mut shared = self.world.shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -349,6 +351,8 @@ impl Conductor {
                 let link = if refused { Link::REFUSED } else { Link::SILENT };
                 self.network.part(&[&at(near), &at(far)], link);
             }
+            Step::Sicken(node) => self.slots[node].node.set_disk_fails(true),
+            Step::Cure(node) => self.slots[node].node.set_disk_fails(false),
             Step::Heal => self.network.heal(),
             Step::Repaired => return self.quiet(|this| this.repaired(false).map(drop)),
             Step::Overkill(victims) => return self.quiet(|this| this.overkill(victims)),

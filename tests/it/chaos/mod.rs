@@ -3,8 +3,9 @@
 //! A conductor ([`conductor`]) starts nodes with disks of their own behind the
 //! doors of a [`crate::proxy::Network`], and carries out a schedule that follows
 //! from a seed ([`plan`]): SIGKILL with and without the disk, SIGSTOP, restarts,
-//! leaving, joining, slow, narrow, reset, half-open and refused links, partitions,
-//! a node without room. Meanwhile users ([`clients`]) put, overwrite, remove and
+//! leaving on slow lines, joining, slow, narrow, reset, half-open and refused links,
+//! links that carry messages and no bytes, partitions, a node without room, a disk that
+//! fails. Every third node has a clock that is up to two days wrong. Meanwhile users ([`clients`]) put, overwrite, remove and
 //! get files and directories, and all that they are told goes into a history
 //! ([`history`], which says what counts as wrong). Where the schedule waits for a
 //! repair, and at its end, every node is asked for its neighbours and for every

@@ -55,6 +55,10 @@ pub(crate) enum Step {
     /// Messages pass between two nodes and connections for bytes do not: they are
     /// refused, or not answered.
     NoBytes { one: usize, other: usize, refused: bool },
+    /// Nothing that this node writes is durable any more: each sync fails.
+    Sicken(usize),
+    /// Its disk works again.
+    Cure(usize),
     /// These and the others hear nothing of each other.
     Part { side: Vec<usize>, refused: bool },
     /// Everything passes again.
@@ -87,6 +91,8 @@ impl fmt::Display for Step {
                 let how = if *refused { "refuse" } else { "silence" };
                 write!(f, "{how} connections for bytes of {one}-{other}")
             }
+            Step::Sicken(node) => write!(f, "have the disk of {node} fail"),
+            Step::Cure(node) => write!(f, "have the disk of {node} work again"),
             Step::Part { side, refused: true } => write!(f, "part {side:?} from the rest, refused"),
             Step::Part { side, refused: false } => write!(f, "part {side:?} from the rest, silent"),
             Step::Heal => write!(f, "heal the network"),
@@ -115,6 +121,8 @@ impl Step {
             Step::Deaf(..) => "half-open",
             Step::Refuse(..) => "refuse",
             Step::NoBytes { .. } => "no bytes",
+            Step::Sicken(_) => "sick disk",
+            Step::Cure(_) => "cured disk",
             Step::Part { .. } => "partition",
             Step::Heal => "heal",
             Step::Repaired => "repair",
@@ -172,6 +180,8 @@ struct Draft {
     whole: bool,
     /// Links that are not as usual.
     bent: bool,
+    /// The node whose disk fails; one at a time.
+    sick: Option<usize>,
 }
 
 impl Plan {
@@ -196,6 +206,7 @@ impl Plan {
             parted: false,
             whole,
             bent: false,
+            sick: None,
         };
         for _ in 0..disasters {
             let rest = draft.random.u64(10..250);
@@ -206,6 +217,14 @@ impl Plan {
         Plan { seed, nodes, small, whole, clients, steps: draft.steps }
     }
 
+    /// Seconds that the clock of this node is fast, if it is one of those that the
+    /// tests host: their disks can fail, and no two of them agree on the time.
+    pub(crate) fn hosted(&self, node: usize) -> Option<i64> {
+        const DAY_S: i64 = 24 * 60 * 60;
+        let mut random = fastrand::Rng::with_seed(self.seed ^ (node as u64 + 1) << 48);
+        is_hosted(node).then(|| random.i64(-2 * DAY_S..2 * DAY_S))
+    }
+
     /// Bytes a second that this node sends at the most, if it is on a slow line: so
     /// many that it leaves within seconds.
     pub(crate) fn line(&self, node: usize) -> Option<u64> {
@@ -214,13 +233,20 @@ impl Plan {
     }
 }
 
+/// Whether the tests host this node: every third.
+const fn is_hosted(node: usize) -> bool {
+    node % 3 == 1
+}
+
 impl Draft {
     fn which(&self, state: State) -> Vec<usize> {
         (0..self.nodes.len()).filter(|at| self.nodes[*at] == state).collect()
     }
 
+    /// One in this state; not the one with the sick disk, which could not start again.
     fn one(&mut self, state: State) -> Option<usize> {
-        let all = self.which(state);
+        let mut all = self.which(state);
+        all.retain(|node| self.sick != Some(*node));
         self.random.choice(all)
     }
 
@@ -275,12 +301,20 @@ impl Draft {
                 true
             }
             70..82 if !self.parted => self.bend(),
-            82..87 if self.away == 0 && living > FEWEST && !self.whole => self.part(),
-            87..90 if self.parted || self.bent => {
+            82..86 if self.sick.is_none() && !self.parted => {
+                let mut up = self.which(State::Up);
+                up.retain(|node| is_hosted(*node));
+                let Some(node) = self.random.choice(up) else { return false };
+                self.sick = Some(node);
+                self.steps.push(Step::Sicken(node));
+                true
+            }
+            86..90 if self.away == 0 && living > FEWEST && !self.whole => self.part(),
+            90..92 if self.parted || self.bent => {
                 self.heal();
                 true
             }
-            90..98 if self.away > 0 || self.bent || self.parted => {
+            92..98 if self.away > 0 || self.bent || self.parted || self.sick.is_some() => {
                 self.repaired();
                 true
             }
@@ -347,6 +381,7 @@ impl Draft {
         if self.parted || self.bent {
             self.heal();
         }
+        self.steps.extend(self.sick.take().map(Step::Cure));
         self.steps.push(Step::Repaired);
         self.away = 0;
     }
@@ -403,5 +438,5 @@ fn a_schedule_follows_from_its_seed_and_never_takes_more_than_it_may() {
         }
         assert_eq!(plan.steps.last(), Some(&Step::Repaired), "seed {seed}");
     }
-    assert_eq!(kinds.len(), 19, "everything happens somewhere: {kinds:?}");
+    assert_eq!(kinds.len(), 21, "everything happens somewhere: {kinds:?}");
 }
