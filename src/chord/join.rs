@@ -1,5 +1,6 @@
 //! Coming to be a member: the start, joining, changing place.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::peer::Peer;
@@ -175,10 +176,11 @@ impl Node {
     }
 
     fn try_next_place(&mut self, taken_by: Peer, turn: &mut Turn) {
-        if self.me.index() / self.positions >= PLACES {
-            return self.join_failed(true, turn);
-        }
         self.rename(taken_by, turn);
+        // The next attempt goes on with places that were not tried.
+        if (self.me.index() / self.positions).is_multiple_of(PLACES) {
+            return self.join_failed(Failure::NoPlace, turn);
+        }
         if let Some(join) = &self.join {
             let contact = join.contact;
             self.look_up_through(contact, Why::Join, turn);
@@ -188,7 +190,8 @@ impl Node {
     fn rename(&mut self, taken_by: Peer, turn: &mut Turn) {
         let from = self.me;
         // The next of its own: those between belong to the host's other positions.
-        self.me = Peer::new(from.address(), from.index().saturating_add(self.positions));
+        let next = from.index().checked_add(self.positions);
+        self.me = Peer::new(from.address(), next.unwrap_or(from.index() % self.positions));
         turn.notice(Notice::Renamed { from, to: self.me, taken_by });
     }
 
@@ -233,19 +236,17 @@ impl Node {
             false => SILENT_ATTEMPTS,
         };
         if join.attempts >= limit {
-            return self.join_failed(heard, turn);
+            let failure = if heard { Failure::JoinFailed } else { Failure::NoContact };
+            return self.join_failed(failure, turn);
         }
         let wait: Duration = self.config.stabilize / 8;
         turn.arm(Timer::Join, wait..wait * 2);
     }
 
-    fn join_failed(&mut self, heard: bool, turn: &mut Turn) {
+    fn join_failed(&mut self, failure: fn(SocketAddr) -> Failure, turn: &mut Turn) {
         let Some(mut join) = self.join.take() else { return };
         if let Some(ticket) = join.ticket.take() {
-            let address = join.contact.address();
-            let failure =
-                if heard { Failure::JoinFailed(address) } else { Failure::NoContact(address) };
-            turn.fail(ticket, failure);
+            turn.fail(ticket, failure(join.contact.address()));
         }
         if let Some(contact) = join.others.pop() {
             join.contact = contact;

@@ -396,6 +396,11 @@ pub enum Failure {
     /// All attempts to find one's place failed.
     #[error("the ring behind {0} is changing too fast to join; try again")]
     JoinFailed(SocketAddr),
+    /// Every place that was tried is taken.
+    #[error(
+        "the ring behind {0} has no free place for this node; start a ring with more --bits, or join another"
+    )]
+    NoPlace(SocketAddr),
     /// Already a member of that ring.
     #[error("already on the same ring as {0}")]
     AlreadyMember(SocketAddr),

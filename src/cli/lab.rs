@@ -37,7 +37,7 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
     args.ring.check().map_err(Failure::Usage)?;
     let directory = Directory::new(args.data_dir)?;
     let stderr = args.screen.headless.then_some(args.screen.log_format);
-    let _log = log::start(directory.path.join("log"), stderr)?;
+    let log = log::start(directory.path.join("log"), stderr)?;
     let pattern = Config {
         params: node::params(&args.ring),
         successors: usize::from(args.ring.successors),
@@ -48,7 +48,8 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
         transfers: args.transfers.limits(),
         ..Config::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     };
-    runtime()?.block_on(async {
+    let mut running = false;
+    let end = runtime()?.block_on(async {
         let mut registries = registries(args.port, args.seeds, &directory.path).await?;
         let pattern = Config { seeds: registries.iter().map(|r| r.address).collect(), ..pattern };
         for registry in &mut registries {
@@ -59,6 +60,7 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
         for _ in 0..args.nodes {
             feeds.push(lab.add().await?);
         }
+        running = true;
         let end = if args.screen.headless {
             lab.headless(feeds).await
         } else {
@@ -73,7 +75,11 @@ pub(super) fn run(args: LabArgs) -> Result<(), Failure> {
             registry.kill().await;
         }
         end
-    })
+    });
+    if !running {
+        log.discard();
+    }
+    end
 }
 
 /// The registries of a lab: from their usual port up when the nodes' ports are

@@ -4,6 +4,7 @@
 //! `CHORDAL_LOG` chooses what is logged (`debug`, `chordal::engine=trace`);
 //! `info` without it.
 
+use std::fs;
 use std::io;
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,24 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 #[must_use = "the log ends when this is dropped"]
 pub(super) struct Log {
-    _writer: WorkerGuard,
+    writer: WorkerGuard,
+    /// Directories that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Log {
+    /// The program did not start: what was made for its log goes again.
+    pub(super) fn discard(self) {
+        let Log { writer, made } = self;
+        // Ends the thread that writes.
+        drop(writer);
+        let mut made = made.into_iter();
+        if let Some(log) = made.next() {
+            let _ = fs::remove_dir_all(log);
+        }
+        // Others may have put something there meanwhile: only while they are empty.
+        while made.next().is_some_and(|directory| fs::remove_dir(directory).is_ok()) {}
+    }
 }
 
 /// Where this process logs to, once it does.
@@ -56,7 +74,9 @@ pub(super) fn start(directory: PathBuf, stderr: Option<LogFormat>) -> Result<Log
             directory.display()
         ))
     };
-    std::fs::create_dir_all(&directory).map_err(|error| refused(error.to_string()))?;
+    let missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let made = directory.ancestors().take_while(missing).map(Path::to_owned).collect();
+    fs::create_dir_all(&directory).map_err(|error| refused(error.to_string()))?;
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("chordal")
@@ -87,7 +107,7 @@ pub(super) fn start(directory: PathBuf, stderr: Option<LogFormat>) -> Result<Log
     let _ = DIRECTORY.set(directory);
     QUIET.store(stderr.is_none(), Ordering::Relaxed);
     log_panics(stderr.is_none());
-    Ok(Log { _writer: guard })
+    Ok(Log { writer: guard, made })
 }
 
 /// Logs an event of a node.

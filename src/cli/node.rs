@@ -40,7 +40,11 @@ pub(super) fn run(args: NodeArgs, adjust: fn(&mut Config)) -> Result<(), Failure
         dashboard::needs_terminal()?;
     }
     // A node on port 0 has no address yet, and so no directory by default.
-    let named = args.advertise.unwrap_or(listen);
+    let named = match args.advertise {
+        Some(address) if address.port() == 0 => SocketAddr::new(address.ip(), listen.port()),
+        Some(address) => address,
+        None => listen,
+    };
     let data_dir = match args.data_dir {
         Some(directory) => Some(directory),
         None if named.port() == 0 => None,
@@ -95,7 +99,13 @@ async fn carry(config: Config, screen: ScreenArgs) -> Result<(), Failure> {
     let signals = screen.headless.then(EndSignals::listen).transpose()?;
     let early = config.data_dir.clone();
     let early = early.map(|directory| open_log(directory, &screen)).transpose()?;
-    let mut node = Node::start(config).await.map_err(refused)?;
+    let mut node = match Node::start(config).await {
+        Ok(node) => node,
+        Err(error) => {
+            early.into_iter().for_each(Log::discard);
+            return Err(refused(error));
+        }
+    };
     let _log = match early {
         Some(log) => log,
         None => open_log(default_dir(node.address)?, &screen)?,

@@ -1,6 +1,6 @@
 //! `chordal seed [ADDR] [--count N]`: registries, on consecutive ports.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::registry::{Config, Registry, default_data_dir, directory_name};
 use crate::ui;
-use crate::view::UiEvent;
+use crate::view::{UiEvent, target};
 
 use super::args::{ScreenArgs, SeedArgs};
 use super::signals::EndSignals;
@@ -37,18 +37,23 @@ pub(super) fn run(args: SeedArgs) -> Result<(), Failure> {
         })?,
     };
     let console = args.screen.headless.then_some(args.screen.log_format);
-    let _log = log::start(log_dir.join("log"), console)?;
+    let log = log::start(log_dir.join("log"), console)?;
     let runtime = runtime()?;
+    let mut running = false;
     let end = runtime.block_on(async {
         // Before anything is begun that a signal must not cut off.
         let signals = args.screen.headless.then(EndSignals::listen).transpose()?;
         let registries = start(&addresses, args.check, args.data_dir).await?;
+        running = true;
         match signals {
             Some(signals) => headless(registries, signals).await,
             None => show(registries, args.screen).await,
         }
     });
     runtime.shutdown_timeout(THREADS_DEADLINE);
+    if !running {
+        log.discard();
+    }
     end
 }
 
@@ -105,7 +110,7 @@ fn listen(word: Option<&str>) -> Result<SocketAddr, address::BadAddress> {
     };
     let mut address = address::parse(word)?;
     // A host alone means this program's port, not a node's.
-    if word.parse::<IpAddr>().is_ok() || word.eq_ignore_ascii_case("localhost") {
+    if matches!(target::place(word), Ok((Some(_), None))) {
         address.set_port(DEFAULT_PORT);
     }
     Ok(address)
@@ -191,6 +196,7 @@ mod tests {
             (Some(":7"), "127.0.0.1:7"),
             (Some("10.0.0.7"), "10.0.0.7:5000"),
             (Some("localhost"), "127.0.0.1:5000"),
+            (Some("[::1]"), "[::1]:5000"),
             (Some("127.0.0.1:6000"), "127.0.0.1:6000"),
         ] {
             assert_eq!(text(word).as_deref(), Ok(address), "{word:?}");

@@ -4,18 +4,20 @@
 
 use std::net::SocketAddr;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::chord::{Command, Reply};
 use crate::id::{Id, Space};
 use crate::peer::Peer;
+use crate::view::text::clean;
 use crate::wire::handshake::{Hello, Params, Program, Purpose};
 use crate::wire::query::LookupTrace;
 use crate::wire::{Request, Response};
 
-use super::connection::{self, ConnectError};
+use super::connection;
 use super::data::DataPlane;
 use super::fetch::Fetcher;
+use super::greeting::{self, Greeted};
 use super::hub::request_limit;
 use super::lines::Lines;
 use super::serve;
@@ -191,12 +193,26 @@ pub(super) fn client_hello(purpose: Purpose) -> Hello {
     }
 }
 
-/// What a node says of itself to anybody: who it is and which ring it is on.
-pub(super) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), ConnectError> {
-    let (_stream, hello) = connection::dial(address, &client_hello(Purpose::Client)).await?;
+/// What a node says of itself to anybody: who it is and which ring it is on. `Err` is a
+/// sentence that names the address: who is there instead.
+pub(super) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), String> {
+    let until = Instant::now() + connection::CONNECT_LIMIT + connection::HELLO_LIMIT;
+    let hello = match greeting::greet(address, &client_hello(Purpose::Client), until).await {
+        Ok(Greeted::Hello(hello)) => hello,
+        Ok(Greeted::Stranger(what)) => {
+            return Err(format!("{address} is not chordal: it {what}; is the address right?"));
+        }
+        Ok(Greeted::Nobody(absence)) => {
+            return Err(format!("{address} is inactive: {absence}; is a node running there?"));
+        }
+        Err(error) => return Err(format!("{address} cannot be reached: {error}")),
+    };
+    if let Some(why) = hello.refusal {
+        return Err(format!("{address} refuses: {}", clean(&why)));
+    }
     match (hello.peer(), hello.params) {
         (Some(peer), Some(params)) if params.is_sane() => Ok((peer, params)),
-        _ => Err(crate::wire::handshake::HandshakeError::NotChordal.into()),
+        _ => Err(format!("{address} is not chordal: it does not say who it is")),
     }
 }
 

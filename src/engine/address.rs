@@ -7,7 +7,7 @@ use tokio::net::lookup_host;
 
 use crate::id::Space;
 use crate::peer::Peer;
-use crate::view::target;
+use crate::view::target::{self, Host};
 use crate::view::text::quoted;
 
 /// Finds the peer that `text` means, among the members known and beyond them.
@@ -23,26 +23,29 @@ pub(super) async fn resolve(
     if let Some(peer) = target::member(text, space, members)? {
         return Ok(peer);
     }
-    let port = text.strip_prefix(':').unwrap_or(text);
-    if let Ok(port) = port.parse::<u16>() {
-        return Ok(at(SocketAddr::new(host.ip(), port), members));
-    }
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(at(address, members));
-    }
-    if text.contains(':') {
-        let found =
-            lookup_host(text).await.map_err(|error| format!("{}: {error}", quoted(text)))?;
-        let mut addresses: Vec<SocketAddr> = found.collect();
-        addresses.sort_by_key(|address| address.is_ipv4() != host.is_ipv4());
-        if let Some(address) = addresses.first() {
-            return Ok(at(*address, members));
-        }
-    }
-    Err(format!(
+    let (place, port) = match target::place(text) {
+        Ok((place, Some(port))) => (place, port),
+        Err(why) if text.contains(':') || target::is_like_ipv4(text) => return Err(why),
+        _ => return Err(no_peer(text)),
+    };
+    let name = match place {
+        None => return Ok(at(SocketAddr::new(host.ip(), port), members)),
+        Some(Host::Ip(ip)) => return Ok(at(SocketAddr::new(ip, port), members)),
+        Some(Host::Name(name)) => name,
+    };
+    let found = lookup_host((name.as_str(), port)).await;
+    let found = found.map_err(|error| format!("{}: {error}", quoted(text)))?;
+    let mut addresses: Vec<SocketAddr> = found.collect();
+    addresses.sort_by_key(|address| address.is_ipv4() != host.is_ipv4());
+    let first = addresses.first().ok_or_else(|| no_peer(text))?;
+    Ok(at(*first, members))
+}
+
+fn no_peer(text: &str) -> String {
+    format!(
         "{} is no peer: give an address (127.0.0.1:2000), a port, or the start of a node's id",
         quoted(text)
-    ))
+    )
 }
 
 /// The member at an address, or the address's first identity.
@@ -75,6 +78,10 @@ mod tests {
             assert_eq!(resolve(text, host, space, &members).await, Ok(expected), "{text}");
         }
         assert!(resolve("4", host, space, &members).await.expect_err("ambiguous").contains("466"));
+        for text in ["10.1:2000", "0x7f.1:2000", "127.0.0.01:2000", "10.1"] {
+            let refused = resolve(text, host, space, &members).await.expect_err(text);
+            assert!(refused.contains("four decimal numbers"), "{refused}");
+        }
         assert!(resolve("nobody", host, space, &members).await.is_err());
     }
 }

@@ -167,11 +167,7 @@ async fn enter(options: &Options) -> Result<Client, String> {
         introduced = access::introduce(via) => introduced,
         () = options.interrupted.cancelled() => return Err(INTERRUPTED.to_owned()),
     };
-    let (member, params) = introduced.map_err(|error| {
-        format!(
-            "{via} cannot be reached: {error}; is a node running there? --via names another one"
-        )
-    })?;
+    let (member, params) = introduced.map_err(|why| format!("{why} --via names another one"))?;
     let cuts = Cuts::default();
     let transfers = Transfers::new(Instant::now(), options.transfers.at_once);
     let plane = DataPlane {

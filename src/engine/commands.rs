@@ -33,7 +33,7 @@ use super::shared::{Input, Shared};
 use super::shares;
 use super::transfers::Transfer;
 use super::tree::{self, Source, Tree};
-use super::verify::{self, Unverified};
+use super::verify;
 
 /// Takes commands until nobody can send any, or the node stops.
 pub(super) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
@@ -180,14 +180,9 @@ pub(super) async fn join_through(
     address: std::net::SocketAddr,
 ) -> Result<(Peer, Peer, bool), String> {
     let me = shared.me();
-    let unreachable =
-        |error| format!("{address} cannot be reached: {error}; is a node running there?");
-    let (contact, params) = access::introduce(address).await.map_err(unreachable)?;
+    let (contact, params) = access::introduce(address).await?;
     // Also who seems to be this node itself may be another one with its address.
-    verify::through(shared, address, &params).await.map_err(|why| match why {
-        Unverified::NotAsked(error) => unreachable(error),
-        Unverified::Misplaced(why) => why,
-    })?;
+    verify::through(shared, address, &params).await.map_err(|why| why.told_of(address))?;
     if contact.address() == me.me.address() {
         return Err(format!("{address} is this node itself; join another one"));
     }

@@ -124,7 +124,7 @@ pub(super) async fn send_hello(stream: &mut TcpStream, hello: &Hello) -> Result<
     Ok(())
 }
 
-/// Reads a hello, within [`HELLO_LIMIT`]. A refusal in it is an error.
+/// Reads a hello, within [`HELLO_LIMIT`].
 pub(super) async fn receive_hello(stream: &mut TcpStream) -> Result<Hello, ConnectError> {
     let reading = async {
         let mut preamble = [0; PREAMBLE_BYTES];
@@ -141,9 +141,9 @@ pub(super) async fn receive_hello(stream: &mut TcpStream) -> Result<Hello, Conne
     timeout(HELLO_LIMIT, reading).await.map_err(|_| ConnectError::TimedOut)?
 }
 
-/// Connects, within [`CONNECT_LIMIT`], and exchanges greetings. The peer's
-/// refusal is an error here.
-pub(super) async fn dial(
+/// Connects, within [`CONNECT_LIMIT`], and exchanges greetings. A refusal in the peer's is for
+/// the caller to look at.
+pub(super) async fn dial_anybody(
     address: SocketAddr,
     hello: &Hello,
 ) -> Result<(TcpStream, Hello), ConnectError> {
@@ -151,6 +151,15 @@ pub(super) async fn dial(
     let mut stream = connecting.map_err(|_| ConnectError::TimedOut)??;
     stream.set_nodelay(true)?;
     let theirs = greet(&mut stream, hello).await?;
+    Ok((stream, theirs))
+}
+
+/// The same; the peer's refusal is an error.
+pub(super) async fn dial(
+    address: SocketAddr,
+    hello: &Hello,
+) -> Result<(TcpStream, Hello), ConnectError> {
+    let (stream, theirs) = dial_anybody(address, hello).await?;
     if let Some(why) = &theirs.refusal {
         return Err(HandshakeError::Refused(why.clone()).into());
     }

@@ -1,6 +1,7 @@
 //! Greeting whoever is at an address, to find out who that is: a node, a registry,
 //! another program, or nobody.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
@@ -33,13 +34,25 @@ pub(super) enum Absence {
     NoRoute,
 }
 
-/// Connects and exchanges greetings. Fails when this machine cannot find out.
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Absence::Refused => "nobody listens there",
+            Absence::Silent => "no answer in time",
+            Absence::NoRoute => "no way leads there",
+        })
+    }
+}
+
+/// Connects, within [`connection::CONNECT_LIMIT`], and exchanges greetings. Fails when this
+/// machine cannot find out.
 pub(super) async fn greet(
     address: SocketAddr,
     hello: &Hello,
     until: Instant,
 ) -> io::Result<Greeted> {
-    let mut stream = match timeout_at(until, TcpStream::connect(address)).await {
+    let connect_until = until.min(Instant::now() + connection::CONNECT_LIMIT);
+    let mut stream = match timeout_at(connect_until, TcpStream::connect(address)).await {
         Err(_) => return Ok(Greeted::Nobody(Absence::Silent)),
         Ok(Err(error)) => return absence(&error).map(Greeted::Nobody).ok_or(error),
         Ok(Ok(stream)) => stream,
@@ -59,7 +72,7 @@ pub(super) async fn greet(
 
 /// What something does that takes a connection but is no node and no registry of this
 /// version.
-pub(super) fn stranger(error: &ConnectError) -> String {
+fn stranger(error: &ConnectError) -> String {
     match error {
         ConnectError::TimedOut => "says nothing".to_owned(),
         ConnectError::Io(_) => "closes the connection".to_owned(),

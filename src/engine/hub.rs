@@ -23,6 +23,7 @@ use super::connection::{self, ConnectError, Ending};
 use super::keep::{self, Done};
 use super::links::{Links, Sent};
 use super::publish::Publisher;
+use super::remembered;
 use super::serve::Asker;
 use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
@@ -224,7 +225,18 @@ impl Hub {
             Effect::Reply { ticket, reply } => {
                 self.publisher.lookup_ends(ticket, &reply);
                 if let Some(waiter) = self.waiters.remove(&ticket) {
-                    let _ = waiter.done.send(reply);
+                    let joined = matches!(reply, Reply::Joined { .. });
+                    let answer = move || {
+                        let _ = waiter.done.send(reply);
+                    };
+                    if joined {
+                        // Whoever hears of the join may pull the plug: the way back is
+                        // durable by then.
+                        let (members, _) = self.core.members();
+                        remembered::save(&self.shared, members, self.core.peer(), answer);
+                    } else {
+                        answer();
+                    }
                 }
             }
             Effect::Notice(notice) => self.notice(slot, &notice),

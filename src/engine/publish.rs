@@ -74,6 +74,8 @@ pub(super) struct Publisher {
     ghosts: BTreeMap<Peer, Instant>,
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
+    /// Whether somebody of this node's ring is remembered: the first one is at once.
+    remembers: bool,
     bursts: Notices,
     /// What strangers caused lately.
     warned: Vec<(Instant, String)>,
@@ -104,6 +106,7 @@ impl Publisher {
             ghosts: BTreeMap::new(),
             traffic: (started, Traffic::default()),
             remember_at: None,
+            remembers: false,
             bursts: Notices::default(),
             warned: Vec::new(),
             stuck: BTreeSet::new(),
@@ -185,9 +188,13 @@ impl Publisher {
             Notice::Predecessor { .. } => self.files_changed = true,
             Notice::Successors(_) | Notice::Joined { .. } => {
                 self.files_changed = true;
-                self.remember_at.get_or_insert(now + remembered::DELAY);
+                let delay = if self.remembers { remembered::DELAY } else { Duration::ZERO };
+                let at = now + delay;
+                self.remember_at = Some(self.remember_at.map_or(at, |before| before.min(at)));
             }
+            Notice::Alone => self.remembers = false,
             Notice::Left => {
+                self.remembers = false;
                 self.ghosts.clear();
                 self.files_changed = true;
                 if !shared.tasks.is_closed() {
@@ -277,7 +284,7 @@ impl Publisher {
     ) {
         if self.remember_at.is_some_and(|at| at <= now) {
             self.remember_at = None;
-            remembered::save(shared, core.members().0, core.peer());
+            self.remembers |= remembered::save(shared, core.members().0, core.peer(), || {});
         }
         for (level, text) in self.bursts.tell(now) {
             self.event(level, text);

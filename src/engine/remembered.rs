@@ -52,28 +52,43 @@ pub(super) fn load(dir: &Path, me: Peer) -> Vec<Peer> {
 /// earlier times as far as there is room: who is gone now may be the first to
 /// be back after a power cut. Failing costs only time at the next start and is
 /// logged.
-pub(super) fn save(shared: &Shared, members: Vec<Peer>, me: Peer) {
+///
+/// `done` is called when that is durable, or has failed. Returns whether there was
+/// anybody to remember.
+pub(super) fn save(
+    shared: &Shared,
+    members: Vec<Peer>,
+    me: Peer,
+    done: impl FnOnce() + Send + 'static,
+) -> bool {
     // One way to each host is enough.
     let members: Vec<Peer> = others(me, members).collect();
     if members.is_empty() {
         // Being alone is no reason to forget the others.
-        return;
+        done();
+        return false;
     }
-    write_later(shared, move |dir| {
+    let content = move |dir: &Path| {
         let earlier = load(dir, me)
             .into_iter()
             .filter(|peer| !members.iter().any(|member| member.address() == peer.address()));
         let peers = members.iter().copied().chain(earlier).take(AT_MOST);
         Remembered { peers: peers.map(|peer| peer.to_string()).collect() }
-    });
+    };
+    write_later(shared, content, done);
+    true
 }
 
 /// Empties the file: the user left the ring.
 pub(super) fn forget(shared: &Shared) {
-    write_later(shared, |_| Remembered::default());
+    write_later(shared, |_| Remembered::default(), || {});
 }
 
-fn write_later(shared: &Shared, content: impl FnOnce(&Path) -> Remembered + Send + 'static) {
+fn write_later(
+    shared: &Shared,
+    content: impl FnOnce(&Path) -> Remembered + Send + 'static,
+    done: impl FnOnce() + Send + 'static,
+) {
     let dir = shared.data_dir.clone();
     let turn = Arc::clone(&shared.remembering);
     shared.tasks.spawn_blocking(move || {
@@ -82,6 +97,7 @@ fn write_later(shared: &Shared, content: impl FnOnce(&Path) -> Remembered + Send
         if let Err(error) = write(&path, &content(&dir)) {
             tracing::warn!(%error, path = %path.display(), "the known peers could not be saved");
         }
+        done();
     });
 }
 
@@ -90,14 +106,16 @@ fn write(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
     replace(path, "# Members of the ring, tried at the next start. Written by chordal.\n", &text)
 }
 
-/// Replaces a file in one step: after a crash it is the old one or the new one.
+/// Replaces a file in one step: after a crash it is the old one or the new one, and the new
+/// one when this has returned.
 pub(super) fn replace(path: &Path, head: &str, text: &str) -> std::io::Result<()> {
     let draft: PathBuf = path.with_extension("toml.new");
     let mut file = fs::File::create(&draft)?;
     file.write_all(head.as_bytes())?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&draft, path)
+    fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
 }
 
 fn parse(text: &str) -> Option<Peer> {

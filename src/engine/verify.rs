@@ -81,6 +81,18 @@ pub(super) enum Unverified {
     Misplaced(String),
 }
 
+impl Unverified {
+    /// In a sentence, of the node that was to be asked.
+    pub(super) fn told_of(self, contact: SocketAddr) -> String {
+        match self {
+            Unverified::NotAsked(error) => {
+                format!("{contact} cannot be asked for this node's address: {error}; try again")
+            }
+            Unverified::Misplaced(why) => why,
+        }
+    }
+}
+
 impl From<Unverified> for ConnectError {
     fn from(why: Unverified) -> ConnectError {
         match why {

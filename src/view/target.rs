@@ -1,7 +1,7 @@
 //! What people write for a place: a host, ports such as `5003` or `5000-5009`, a
 //! member of the ring, a key.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use crate::id::{Id, Space};
@@ -26,24 +26,114 @@ pub enum Host {
     Name(String),
 }
 
-/// Reads a host; `Err` says in one sentence what is wrong. Asks no name server.
+/// Reads the host of a scan; `Err` says in one sentence what is wrong. Asks no name
+/// server.
 pub fn host(text: &str) -> Result<Host, String> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        if ip.is_unspecified() || ip.is_multicast() {
-            return Err(format!("{ip} does not stand for one host; give the address of one"));
-        }
-        return Ok(Host::Ip(ip));
-    }
     let shown = clean(text);
-    // A name server would take a number for an address.
-    if text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.is_empty() || is_number(text) {
         return Err(format!("'{shown}' is no host; ports are one word, such as 5000-5009"));
     }
-    if text.contains(':') {
-        return Err(format!("'{shown}' is no host; write host and ports as two words"));
+    match any_host(text) {
+        Ok(Host::Ip(ip)) if ip.is_unspecified() || ip.is_multicast() => {
+            Err(format!("{ip} does not stand for one host; give the address of one"))
+        }
+        Err(_) if text.contains(':') => {
+            Err(format!("'{shown}' is no host; write host and ports as two words"))
+        }
+        host => host,
+    }
+}
+
+/// Reads a host alone: an IPv4 address of four decimal numbers, an IPv6 address with or
+/// without brackets, or a name. `Err` says in one sentence what is wrong.
+///
+/// The system's own reading of names is never asked about what may be a number: it
+/// takes `10.1` for 10.0.0.1 and `010.0.0.1` for 8.0.0.1.
+pub fn any_host(text: &str) -> Result<Host, String> {
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Ok(ip) = bracketed.unwrap_or(text).parse::<Ipv6Addr>() {
+        return Ok(Host::Ip(ip.into()));
+    }
+    let shown = clean(text);
+    if is_like_ipv4(text) {
+        return text.parse::<Ipv4Addr>().map(|ip| Host::Ip(ip.into())).map_err(|_| {
+            format!(
+                "'{shown}' is no IPv4 address: it takes four decimal numbers from 0 to 255 without \
+                 leading zeros, such as 127.0.0.1"
+            )
+        });
+    }
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    if !text.split('.').all(label) || !text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        return Err(format!(
+            "'{shown}' is no host; write an IPv4 address, an IPv6 address in brackets, or a name"
+        ));
     }
     Ok(Host::Name(text.to_owned()))
+}
+
+/// Reads a place in one word: a host, a port, or both. `Err` says in one sentence what is
+/// wrong. Asks no name server.
+pub fn place(text: &str) -> Result<(Option<Host>, Option<u16>), String> {
+    let shown = clean(text);
+    if is_number(text) {
+        return Ok((None, Some(any_port(text)?)));
+    }
+    if let Some(rest) = text.strip_prefix(':')
+        && !rest.contains(':')
+    {
+        return Ok((None, Some(any_port(rest)?)));
+    }
+    if let Some((inner, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        let port = match rest.strip_prefix(':') {
+            Some(digits) => Some(any_port(digits)?),
+            None if rest.is_empty() => None,
+            None => return Err(no_place(&shown)),
+        };
+        let ip = inner.parse::<Ipv6Addr>().map_err(|_| no_place(&shown))?;
+        return Ok((Some(Host::Ip(ip.into())), port));
+    }
+    match text.rsplit_once(':') {
+        None => Ok((Some(any_host(text)?), None)),
+        Some((before, last)) if before.contains(':') => {
+            let whole = text.parse::<Ipv6Addr>().map_err(|_| no_place(&shown))?;
+            if before.parse::<Ipv6Addr>().is_ok() && is_number(last) {
+                return Err(format!(
+                    "'{shown}' is an address, or an address and a port; write [{before}]:{last} or \
+                     [{text}]"
+                ));
+            }
+            Ok((Some(Host::Ip(whole.into())), None))
+        }
+        Some((host, digits)) => {
+            let host = any_host(host)?;
+            Ok((Some(host), Some(any_port(digits)?)))
+        }
+    }
+}
+
+/// Whether a text could pass for an IPv4 address with one reader or another: its last
+/// part is a number, decimal or hexadecimal.
+pub fn is_like_ipv4(text: &str) -> bool {
+    let last = text.strip_suffix('.').unwrap_or(text).rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    is_number(last) || hex.is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Reads a port of 0 to 65535.
+pub fn any_port(digits: &str) -> Result<u16, String> {
+    let port = digits.parse().ok().filter(|_| is_number(digits));
+    port.ok_or_else(|| format!("'{}' is not a port; use a number from 0 to 65535", clean(digits)))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn no_place(shown: &str) -> String {
+    format!("'{shown}' is not an address; write HOST:PORT, :PORT or PORT, such as 127.0.0.1:2000")
 }
 
 /// Reads a port or a range of ports; `Err` says in one sentence what is wrong.
@@ -156,6 +246,55 @@ mod tests {
             let problem = host(text).expect_err(text);
             assert!(problem.contains(part), "{text}: {problem}");
         }
+    }
+
+    #[test]
+    fn what_some_reader_takes_for_another_address_is_refused() {
+        for text in
+            ["10.1", "127.1", "010.0.0.1", "127.0.0.01", "1.2.3.4.5", "256.0.0.1", "0x7f000001"]
+                .into_iter()
+                .chain(["0x7f.0.0.1", "127.0.0.0x1", "2130706433", "1.2.3.4.", "10.", "1..2"])
+        {
+            for word in [text.to_owned(), format!("{text}:2000")] {
+                match place(&word) {
+                    // A word of digits is a port.
+                    Err(why) => assert!(why.contains("is no") || why.contains("a port"), "{why}"),
+                    Ok(read) => panic!("{word}: {read:?}"),
+                }
+            }
+            assert!(host(text).is_err(), "{text}");
+        }
+        let why = host("10.1").expect_err("three parts are missing");
+        assert!(why.contains("four decimal numbers"), "{why}");
+    }
+
+    #[test]
+    fn a_place_is_a_host_a_port_or_both() {
+        let ip = |text: &str| Some(Host::Ip(text.parse().expect("an address")));
+        let name = |text: &str| Some(Host::Name(text.to_owned()));
+        for (text, read) in [
+            ("2000", (None, Some(2000))),
+            (":2001", (None, Some(2001))),
+            ("127.0.0.1", (ip("127.0.0.1"), None)),
+            ("127.0.0.1:0", (ip("127.0.0.1"), Some(0))),
+            ("[::1]", (ip("::1"), None)),
+            ("[::1]:2000", (ip("::1"), Some(2000))),
+            ("::1", (ip("::1"), None)),
+            ("fe80::a:b", (ip("fe80::a:b"), None)),
+            ("1:2:3:4:5:6:7:8", (ip("1:2:3:4:5:6:7:8"), None)),
+            ("node-1.example:80", (name("node-1.example"), Some(80))),
+            ("3com", (name("3com"), None)),
+        ] {
+            assert_eq!(place(text), Ok(read), "{text}");
+        }
+        for text in
+            ["", ":", "[::1", "[::1]2000", "[127.0.0.1]:1", "::1:2000", "a b:1", "http://x:1"]
+                .into_iter()
+                .chain(["127.0.0.1:2000:1", "x:+1", "x:", "-.-:1", "\u{e9}t\u{e9}:1", "x:70000"])
+        {
+            assert!(place(text).is_err(), "{text}");
+        }
+        assert!(place("::1:2000").expect_err("two readings").contains("[::1]:2000 or [::1:2000]"));
     }
 
     #[test]

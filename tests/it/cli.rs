@@ -49,6 +49,15 @@ fn wrong_words_end_with_two_and_a_way_out_on_standard_error() {
         (&["127.0.0.1", "http"], "is not a port"),
         (&["127.0.0.1:2000", "2001"], "names a port already"),
         (&["127.0.0.1:99999"], "is not a port"),
+        (&["10.1:2000"], "four decimal numbers"),
+        (&["10.1", "2000"], "four decimal numbers"),
+        (&["--join", "010.0.0.1:2000"], "four decimal numbers"),
+        (&["--seed", "0x7f.1:5000"], "four decimal numbers"),
+        (&["--advertise", "127.1"], "four decimal numbers"),
+        (&["--advertise", "::1:2000"], "[::1]:2000 or [::1:2000]"),
+        (&["scan", "10.1"], "four decimal numbers"),
+        (&["info", "--via", "127.0.0.01:2000"], "four decimal numbers"),
+        (&["seed", "127.1:5000", "--headless"], "four decimal numbers"),
         (&["--config", "nowhere.toml"], "chordal config"),
         (&["info", "--via", "nowhere"], "HOST:PORT"),
         (&["tmux", "3", "--port", "65534"], "--port"),
@@ -164,4 +173,26 @@ fn what_cannot_be_put_or_saved_is_one_sentence_and_leaves_nothing_behind() {
     assert_eq!(left, ["ab:c", "dir", "file", "socket"]);
     let listing = node.json(&["ls"]).expect("a listing");
     assert_eq!(listing["files"].as_array().map(Vec::len), Some(2), "{listing}");
+}
+
+#[test]
+fn a_start_that_fails_says_what_helps_and_leaves_no_directory() {
+    let taken = std::net::TcpListener::bind(process::free_address()).expect("a free address");
+    let taken = taken.local_addr().map(|address| (taken, address.to_string()));
+    let (_held, taken) = taken.expect("an address");
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let data = home.path().join("state").join("node");
+    let data = process::text(&data);
+    // Nobody has an address of the documentation's network.
+    for (address, advice) in
+        [(taken.as_str(), "another address"), ("192.0.2.1:2000", "0.0.0.0:2000")]
+    {
+        for start in [&[address, "--headless"][..], &["seed", address, "--headless"]] {
+            let (code, out, err) = run(&[start, &["--data-dir", data]].concat());
+            assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+            assert!(err.contains(advice), "{err}");
+            let left = std::fs::read_dir(home.path()).expect("it is there").count();
+            assert_eq!(left, 0, "{start:?} left something behind");
+        }
+    }
 }

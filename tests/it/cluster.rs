@@ -6,12 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use chordal::engine::Node;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::process::{
-    DEADLINE, NodeProcess, PROGRAM, Ring, chordal, command, describe, eventually, free_address,
-    members, pieces_in, random_file, signal, text, with_sky_ship, within,
+    DEADLINE, NodeProcess, PROGRAM, Ring, chordal, command, config, describe, eventually,
+    free_address, members, pieces_in, random_file, signal, text, with_sky_ship, within,
 };
 
 /// A file that takes long enough to interrupt, at [`RATE`] some seconds.
@@ -458,4 +459,65 @@ fn ended(command: &mut Command) -> Output {
     }
     let _ = child.kill();
     child.wait_with_output().expect("its output")
+}
+
+#[test]
+fn a_ring_that_is_killed_when_it_has_just_formed_forms_again() {
+    let first = NodeProcess::start(&[]);
+    let second = NodeProcess::join(&first);
+    let mut nodes = [first, second];
+    for node in &nodes {
+        eventually("both know each other", || match members(&node.json(&["ring"])?)?.len() {
+            2 => Ok(()),
+            some => Err(format!("{some} members")),
+        });
+    }
+    nodes.iter_mut().for_each(NodeProcess::kill);
+    nodes.iter_mut().for_each(NodeProcess::restart_bare);
+    let all = [nodes[0].address, nodes[1].address];
+    for node in &nodes {
+        eventually("the ring is whole again", || node.sees_ring_of(&all));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_that_a_node_joined_finds_its_ring_remembered() {
+    let there = NodeProcess::start(&[]);
+    let contact = there.address.to_string();
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let node = Node::start(config(home.path())).await.expect("it starts");
+    let (done, joined) = tokio::sync::oneshot::channel();
+    let join = chordal::view::Command::Join { contact: contact.clone() };
+    node.commands.send((join, done)).await.expect("the node runs");
+    joined.await.expect("an answer").expect("it joins");
+    let known = std::fs::read_to_string(home.path().join("data/peers.toml"));
+    assert!(known.as_ref().is_ok_and(|known| known.contains(&contact)), "{known:?}");
+    node.kill().await;
+}
+
+#[test]
+fn a_ring_without_a_free_place_says_so() {
+    let bits = ["--bits", "1"];
+    let mut nodes = vec![NodeProcess::start(&bits)];
+    let contact = nodes[0].address.to_string();
+    let join = [&bits[..], &["--join", &contact]].concat();
+    nodes.push(NodeProcess::start(&join));
+    let all = [nodes[0].address, nodes[1].address];
+    eventually("both places are taken", || nodes[0].sees_ring_of(&all));
+    let late = NodeProcess::start(&join);
+    eventually("it is told why it is not on the ring", || match late.log() {
+        log if log.contains("has no free place for this node") => Ok(()),
+        log => Err(log),
+    });
+}
+
+#[test]
+fn an_advertised_host_without_a_port_means_the_port_of_the_node() {
+    let listen = free_address();
+    let host = listen.ip().to_string();
+    let any = std::net::SocketAddr::from(([0, 0, 0, 0], listen.port()));
+    let node = NodeProcess::start_at(any, &["--advertise", &host]);
+    assert_eq!(node.address, listen);
+    let other = NodeProcess::join(&node);
+    eventually("it is reached there", || node.sees_ring_of(&[listen, other.address]));
 }

@@ -3,7 +3,7 @@
 //! connect.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use chordal::engine::{Config, Node, TransferLimits, client};
@@ -205,6 +205,15 @@ async fn connect_and_disconnect_say_what_they_did_and_why_not() {
     assert!(why.ends_with("; is a node running there?"), "{why}");
     let why = here.connect(&me.to_string()).await.expect_err("it is itself");
     assert!(why.contains("this node itself"), "{why}");
+    let web = TcpListener::bind(free_address()).expect("a free address");
+    let address_of_web = web.local_addr().expect("an address").to_string();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = web.accept().expect("a visitor");
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    let why = here.connect(&address_of_web).await.expect_err("a web server is there");
+    assert!(why.starts_with(&format!("{address_of_web} is not chordal: ")), "{why}");
+    served.join().expect("it served");
     let other = NodeProcess::start(&["--ring", "elsewhere"]);
     let why = here.connect(&other.address.to_string()).await.expect_err("another ring");
     assert!(why.contains("another ring") && why.contains("elsewhere"), "{why}");

@@ -257,6 +257,12 @@ impl NodeProcess {
         (self.child, self.id, self.address) = (child, id, address);
     }
 
+    /// The same without the arguments of its first start.
+    pub(crate) fn restart_bare(&mut self) {
+        self.arguments.clear();
+        self.restart(&[]);
+    }
+
     /// SIGKILL: what a crash is. Returns when the process is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a child that was not waited for can be killed");

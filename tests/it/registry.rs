@@ -369,6 +369,30 @@ fn a_registry_refuses_what_it_is_not_and_says_what_it_is() {
 }
 
 #[test]
+fn a_node_gives_up_what_is_no_registry_and_says_what_it_is() {
+    let web = TcpListener::bind(free_address()).expect("a free address");
+    let address = web.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in web.incoming() {
+            let _ = stream.map(|mut stream| stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        }
+    });
+    let other = NodeProcess::start(&[]);
+    let node = node(&[address, other.address].map(|registry| format!("--seed={registry}")));
+    for (registry, what) in [
+        (address, "not chordal: it speaks something else"),
+        (other.address, "this is a node, not a registry"),
+    ] {
+        eventually("the node gives it up", || match node.log() {
+            log if log.contains(&format!("registry {registry} is given up: {what}")) => Ok(()),
+            log => Err(log),
+        });
+        let peers = node.run(&["peers"]);
+        assert!(peers.contains(&format!("given up: {what}")), "{peers}");
+    }
+}
+
+#[test]
 fn registries_start_all_or_none_and_say_which_port_is_in_the_way() {
     let listener = TcpListener::bind(free_address()).expect("a free port");
     let taken = listener.local_addr().expect("an address");

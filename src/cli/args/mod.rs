@@ -105,8 +105,13 @@ pub(super) struct NodeArgs {
         value_parser = address::parse
     )]
     pub(super) join: Vec<SocketAddr>,
-    /// The address at which others reach this node, when it is not ADDR
-    #[arg(long, value_name = "ADDR", env = "CHORDAL_ADVERTISE", value_parser = address::parse)]
+    /// The address at which others reach this node, when it is not ADDR: HOST or HOST:PORT
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "CHORDAL_ADVERTISE",
+        value_parser = address::parse_advertised
+    )]
     pub(super) advertise: Option<SocketAddr>,
     /// Where files, the log and the known peers are kept
     #[arg(long, value_name = "DIR", env = "CHORDAL_DATA_DIR", value_hint = ValueHint::DirPath)]

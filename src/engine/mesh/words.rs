@@ -11,9 +11,8 @@ use crate::wire::{Request, Response};
 
 use super::super::access::{self, Access, unexpected};
 use super::super::address;
-use super::super::connection::ConnectError;
 use super::super::shared::Shared;
-use super::super::verify::{self, Unverified};
+use super::super::verify;
 use super::{Input, rows};
 
 /// `connect PEER`: answers when there is a link.
@@ -105,11 +104,7 @@ pub(in super::super) async fn say_here(shared: &Shared, text: String) -> Result<
 
 /// Who is at an address, if this node can be linked with it.
 async fn introduced(shared: &Shared, address: SocketAddr) -> Result<Peer, String> {
-    let inactive = |error: ConnectError| match error {
-        ConnectError::Handshake(why) => format!("{address} cannot be connected: {why}"),
-        error => format!("{address} is inactive: {error}; is a node running there?"),
-    };
-    let (peer, params) = access::introduce(address).await.map_err(inactive)?;
+    let (peer, params) = access::introduce(address).await?;
     let ours = shared.me().params;
     if params != ours {
         return Err(format!(
@@ -119,10 +114,7 @@ async fn introduced(shared: &Shared, address: SocketAddr) -> Result<Peer, String
             ours.describe()
         ));
     }
-    verify::through(shared, address, &params).await.map_err(|why| match why {
-        Unverified::NotAsked(error) => inactive(error),
-        Unverified::Misplaced(why) => why,
-    })?;
+    verify::through(shared, address, &params).await.map_err(|why| why.told_of(address))?;
     if peer.address() == shared.me().me.address() {
         return Err(format!("{address} is this node itself; connect another one"));
     }

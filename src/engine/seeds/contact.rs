@@ -1,18 +1,19 @@
 //! The connection to one registry: kept as long as the node runs, made anew
 //! when it breaks, ever more gently while nobody is there.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::engine::connection;
+use crate::engine::connection::{self, ConnectError};
 use crate::engine::frames::{Broken, Frames};
 use crate::engine::pace::Pace;
 use crate::engine::shared::Shared;
 use crate::registry::MAX_PEERS;
 use crate::wire::Frame;
-use crate::wire::handshake::{Program, Purpose};
+use crate::wire::handshake::{HandshakeError, Hello, Program, Purpose};
 use crate::wire::registry::{News, Report};
 
 use super::Heard;
@@ -38,6 +39,10 @@ const NEWS: (u32, Duration) = (1_024, Duration::from_millis(5));
 /// A node that was taken off the list says so after this: it lives.
 const BACK: Duration = Duration::from_secs(1);
 
+/// An address at which something else than a registry answered so often in a row, in about
+/// six seconds, is not tried any more.
+const STRANGERS: u32 = 5;
+
 /// Pages of a list at the most; a list that does not end by then never does.
 const MAX_PAGES: usize = 2 * MAX_PEERS;
 
@@ -54,6 +59,8 @@ enum End {
     Over,
     /// It broke, or could not be made.
     Lost(String),
+    /// Something answers there, but no registry.
+    NoRegistry(String),
 }
 
 impl Contact {
@@ -86,13 +93,26 @@ impl Contact {
         reports: &mut mpsc::Receiver<Report>,
     ) {
         let mut pause = FIRST_PAUSE;
+        let (mut known, mut strangers) = (false, 0);
         loop {
             let begun = Instant::now();
             let mut was_up = false;
             let why = match self.connection(place, reports, &mut was_up).await {
                 End::Over => return,
-                End::Lost(why) => why,
+                End::Lost(why) => {
+                    strangers = 0;
+                    why
+                }
+                End::NoRegistry(why) => {
+                    strangers += 1;
+                    if strangers >= STRANGERS && !known {
+                        self.tell(Heard::NoRegistry(why)).await;
+                        return while place.changed().await.is_ok() {};
+                    }
+                    why
+                }
             };
+            known |= was_up;
             if was_up && begun.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }
@@ -119,12 +139,21 @@ impl Contact {
         let hello = self.shared.me().hello(Purpose::Registry);
         let ended = async { while place.changed().await.is_ok() {} };
         let dialled = tokio::select! {
-            dialled = connection::dial(self.registry, &hello) => dialled,
+            dialled = connection::dial_anybody(self.registry, &hello) => dialled,
             () = ended => return End::Over,
         };
         let stream = match dialled {
-            Ok((stream, theirs)) if theirs.program == Program::Registry => stream,
-            Ok(_) => return End::Lost("this is no registry; is the address right?".to_owned()),
+            Ok((_, Hello { program: Program::Node | Program::Client, .. })) => {
+                return End::NoRegistry("this is a node, not a registry".to_owned());
+            }
+            Ok((_, Hello { refusal: Some(why), .. })) => return End::Lost(why),
+            Ok((stream, _)) => stream,
+            Err(ConnectError::Handshake(HandshakeError::NotChordal)) => {
+                return End::NoRegistry("not chordal: it speaks something else".to_owned());
+            }
+            Err(ConnectError::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                return End::NoRegistry("not chordal: it closes the connection".to_owned());
+            }
             Err(error) => return End::Lost(error.to_string()),
         };
         *was_up = true;

@@ -75,6 +75,8 @@ enum Heard {
     },
     /// It does not list this node, though it was told long ago.
     Unlisted,
+    /// Not a registry at all, each time: it is not tried any more. Why.
+    NoRegistry(String),
 }
 
 /// A registry, as the task here sees it.
@@ -316,6 +318,12 @@ impl Seeking {
                 contact.row.note = Some(why);
                 self.look_soon();
             }
+            Heard::NoRegistry(why) => {
+                contact.row.liveness = Liveness::Dead;
+                let text = format!("registry {registry} is given up: {why}; is the address right?");
+                say = Some((Level::Error, text));
+                contact.row.note = Some(format!("given up: {why}"));
+            }
             Heard::Unlisted => {
                 if contact.row.note.is_none() {
                     let me = self.shared.me().me.address();
@@ -453,7 +461,7 @@ async fn look_at(shared: &Shared, candidate: &Candidate, ours: Params, lonely: b
     let address = candidate.listed.address;
     let (peer, params) = match access::introduce(address).await {
         Ok(introduced) => introduced,
-        Err(error) => return Look::Failed(error.to_string()),
+        Err(why) => return Look::Failed(why),
     };
     if peer.address() != address {
         return Look::Lie(format!("the node there goes by {}", peer.address()));
