@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,36 @@ impl TryFrom<(SocketAddr, u16)> for Peer {
 impl From<Peer> for (SocketAddr, u16) {
     fn from(peer: Peer) -> (SocketAddr, u16) {
         (peer.address, peer.index)
+    }
+}
+
+/// The other side of a connection over which bytes or questions come, as far as
+/// it says who it is: a claim of an address is not verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Party {
+    /// A node, at the address where it listens.
+    Node(SocketAddr),
+    /// A program that is no node, on this host.
+    Client(IpAddr),
+}
+
+impl Party {
+    /// The address of a node.
+    pub const fn node(self) -> Option<SocketAddr> {
+        match self {
+            Party::Node(address) => Some(address),
+            Party::Client(_) => None,
+        }
+    }
+}
+
+/// As the beginning of a sentence, in which a client has no name of its own.
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Party::Node(address) => write!(f, "{address}"),
+            Party::Client(host) => write!(f, "a client at {host}"),
+        }
     }
 }
 

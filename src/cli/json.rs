@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::id::Space;
-use crate::peer::Peer;
+use crate::peer::{Party, Peer};
 use crate::view::outcome::{Info, RingFile};
 use crate::view::{
     Behind, FileRow, Finger, FoundContent, Health, Hop, Liveness, Outcome, PeerRow, RegistryRow,
@@ -70,7 +70,13 @@ fn transfer(row: &TransferRow) -> Value {
     };
     let running = row.state == TransferState::Running;
     let left = row.total.saturating_sub(row.done).checked_div(row.rate).filter(|_| running);
-    let side = |(address, bytes): &(std::net::SocketAddr, u64)| json!({ "address": address.to_string(), "bytes": bytes });
+    let side = |(party, bytes): &(Party, u64)| {
+        let address = match party {
+            Party::Node(address) => address.to_string(),
+            Party::Client(host) => host.to_string(),
+        };
+        json!({ "address": address, "client": party.node().is_none(), "bytes": bytes })
+    };
     json!({
         "number": row.number,
         "name": row.name,
@@ -295,7 +301,7 @@ mod tests {
             done: 40,
             total: 100,
             rate: 20,
-            peers: vec![(peer(2001).address(), 40)],
+            peers: vec![(Party::Node(peer(2001).address()), 40)],
             started_ms: 5,
             ended_ms: None,
             files: None,
@@ -304,7 +310,7 @@ mod tests {
         let mut expected = json!({
             "number": 4, "name": "a.iso", "kind": "get", "state": "running", "why": null,
             "copies": null, "done": 40, "total": 100, "rate": 20, "seconds_left": 3,
-            "peers": [{ "address": "127.0.0.1:2001", "bytes": 40 }], "files": null,
+            "peers": [{ "address": "127.0.0.1:2001", "client": false, "bytes": 40 }], "files": null,
             "part_of": null, "started_ms": 5, "ended_ms": null,
         });
         let shown = |row: &TransferRow| shape(&Outcome::Transfers(vec![row.clone()]));

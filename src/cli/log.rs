@@ -115,7 +115,7 @@ pub(super) fn event(event: &UiEvent) {
     let text = event.text.as_str();
     match event.level {
         Level::Detail => tracing::debug!(target: "chordal::events", "{text}"),
-        Level::Info => tracing::info!(target: "chordal::events", "{text}"),
+        Level::Traffic | Level::Info => tracing::info!(target: "chordal::events", "{text}"),
         Level::Warn => tracing::warn!(target: "chordal::events", "{text}"),
         Level::Error => tracing::error!(target: "chordal::events", "{text}"),
     }

@@ -11,6 +11,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::engine::client::Progress;
 use crate::limits::EAGER_BYTES;
+use crate::peer::Party;
 use crate::view::text::{bytes, clean, duration, goes_on};
 use crate::view::{TransferKind, TransferRow, TransferState};
 
@@ -167,10 +168,13 @@ impl Bar {
         if row.total == 0 {
             return self.spin(format!("{name} {words}"));
         }
+        // First what is counted, in one step: a bar of length 0 is drawn as full.
+        self.line.update(|state| {
+            state.set_len(row.total);
+            state.set_pos(row.done.min(row.total));
+        });
         self.draw(Shape::Bar(bar));
         self.line.set_prefix(name);
-        self.line.set_length(row.total);
-        self.line.set_position(row.done.min(row.total));
         self.line.set_message(words);
     }
 
@@ -309,7 +313,9 @@ fn remaining(seconds: u64) -> String {
 
 /// `:2004 68% :2001 32%`: who delivers how much, so many of them and how many
 /// more; with hosts where they differ.
-fn sources(peers: &[(SocketAddr, u64)], most: usize) -> String {
+fn sources(peers: &[(Party, u64)], most: usize) -> String {
+    let nodes = peers.iter().filter_map(|(party, part)| Some((party.node()?, *part)));
+    let peers: Vec<(SocketAddr, u64)> = nodes.collect();
     let sum: u64 = peers.iter().map(|(_, part)| part).sum();
     let one_host = peers.windows(2).all(|pair| pair[0].0.ip() == pair[1].0.ip());
     let mut order: Vec<_> = peers.iter().filter(|(_, part)| *part > 0).collect();
@@ -375,8 +381,8 @@ mod tests {
         fitting(words(row, phase, still), usize::MAX)
     }
 
-    fn at(port: u16) -> SocketAddr {
-        ([127, 0, 0, 1], port).into()
+    fn at(port: u16) -> Party {
+        Party::Node(([127, 0, 0, 1], port).into())
     }
 
     #[test]
@@ -385,7 +391,7 @@ mod tests {
         let row = TransferRow { rate: 500, peers, ..row(1, 1_000, 4_000) };
         let line = everything(&row, "receiving", Duration::ZERO);
         assert_eq!(line, "1.0 kB/4.0 kB, 500 B/s, 6 s left, :2004 68% :2001 32%");
-        let elsewhere = [(at(2001), 1), (([10, 0, 0, 1], 2001).into(), 1)];
+        let elsewhere = [(at(2001), 1), (Party::Node(([10, 0, 0, 1], 2001).into()), 1)];
         assert_eq!(sources(&elsewhere, 4), "10.0.0.1:2001 50% 127.0.0.1:2001 50%");
         let many: Vec<_> = (1..=7).map(|port| (at(port), 1)).collect();
         assert!(sources(&many, 4).ends_with(":4 14% +3"), "{}", sources(&many, 4));
@@ -443,6 +449,59 @@ mod tests {
         let row = TransferRow { files, rate: 10, ..row(1, 50, 100) };
         let line = everything(&row, "receiving", Duration::ZERO);
         assert_eq!(line, "12/40 files, 1 failed, 50 B/100 B, 10 B/s, 5 s left");
+    }
+
+    /// A terminal that keeps everything that is written to it.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(std::sync::Arc<std::sync::Mutex<String>>);
+
+    impl indicatif::TermLike for Kept {
+        fn width(&self) -> u16 {
+            100
+        }
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().expect("nobody panicked").push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_bar_begins_at_100_percent() {
+        let screen = Kept::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
+        let mut bars = Bars::on(target);
+        let now = Instant::now();
+        let mut progress = Progress { transfer: Some(row(1, 0, 0)), ..Progress::default() };
+        for (done, total) in [(0, 0), (0, 4 << 20), (1 << 20, 4 << 20), (0, 8 << 20)] {
+            progress.transfer = Some(row(1, done, total));
+            let part = TransferRow { part_of: Some(1), ..row(total, done, total) };
+            progress.files = vec![(part, String::new())];
+            bars.follow(&progress, now + SHOWN_AFTER);
+        }
+        let drawn = screen.0.lock().expect("nobody panicked").clone();
+        assert!(drawn.contains(" 25 %"), "{drawn}");
+        assert!(!drawn.contains("100 %"), "{drawn}");
     }
 
     #[test]

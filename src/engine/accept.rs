@@ -1,7 +1,7 @@
 //! The listener: takes connections in, exchanges greetings, and hands them to
 //! the hub (control) or to a thread of their own (data).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::peer::is_reachable;
-use crate::wire::handshake::{HandshakeError, Hello, Purpose};
+use crate::peer::{Party, is_reachable};
+use crate::wire::handshake::{HandshakeError, Hello, Program, Purpose};
 
 use super::connection::{self, ConnectError};
 use super::places::Places;
@@ -174,7 +174,10 @@ async fn dispatch(shared: &Shared, stream: TcpStream, host: IpAddr, hello: Hello
             place
         }
         Purpose::Client => limits.clients.take(host),
-        Purpose::Data => return serve_bytes(shared, stream, limits).await,
+        Purpose::Data => {
+            let party = party(&hello, host, shared.me().me.address());
+            return serve_bytes(shared, stream, party, limits).await;
+        }
         Purpose::Verify(token) => {
             let mut place = limits.clients.take(host);
             tokio::select! {
@@ -191,7 +194,20 @@ async fn dispatch(shared: &Shared, stream: TcpStream, host: IpAddr, hello: Hello
     let _ = shared.hub.send(Input::Connected { stream, whose }).await;
 }
 
-async fn serve_bytes(shared: &Shared, stream: TcpStream, limits: &Limits) {
+/// Who is at the other end of a data connection: a node that says where it can be
+/// reached, which counts for as much as when a member says it, or a client.
+fn party(hello: &Hello, host: IpAddr, me: SocketAddr) -> Party {
+    match hello.address {
+        Some(address)
+            if hello.program == Program::Node && is_reachable(address) && address != me =>
+        {
+            Party::Node(address)
+        }
+        _ => Party::Client(host),
+    }
+}
+
+async fn serve_bytes(shared: &Shared, stream: TcpStream, party: Party, limits: &Limits) {
     let Ok(place) = Arc::clone(&limits.data).try_acquire_owned() else {
         return tracing::warn!("a data connection was closed: there are too many");
     };
@@ -201,7 +217,7 @@ async fn serve_bytes(shared: &Shared, stream: TcpStream, limits: &Limits) {
     let (tasks, threads) = (shared.tasks.clone(), Arc::clone(&limits.data_threads));
     tasks.spawn_blocking(move || {
         let crowded = || threads.available_permits() < FREE_THREADS;
-        serve_data::serve(&shared, &runtime, stream, &crowded);
+        serve_data::serve(&shared, &runtime, stream, party, &crowded);
         drop((thread, place));
     });
 }

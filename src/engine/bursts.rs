@@ -28,6 +28,8 @@ struct Burst {
     until: Instant,
     shown: u32,
     counted: u32,
+    /// Of what is counted, for kinds that have a weight.
+    sum: u64,
 }
 
 impl<K> Default for Bursts<K> {
@@ -38,16 +40,37 @@ impl<K> Default for Bursts<K> {
 
 impl<K: Copy + Ord> Bursts<K> {
     /// Whether one more of this kind is shown by itself; otherwise it is
-    /// counted.
-    pub(super) fn shows(&mut self, kind: K, now: Instant) -> bool {
-        let fresh = Burst { until: now + WINDOW, shown: 0, counted: 0 };
-        let burst = self.open.entry(kind).or_insert(fresh);
+    /// counted, and its weight added up.
+    pub(super) fn shows(&mut self, kind: K, weight: u64, now: Instant) -> bool {
+        let burst = self.burst(kind, now);
         if burst.shown < SHOWN {
             burst.shown += 1;
             return true;
         }
-        burst.counted += 1;
+        self.add(kind, weight, now);
         false
+    }
+
+    /// Counts one more of this kind.
+    pub(super) fn add(&mut self, kind: K, weight: u64, now: Instant) {
+        let burst = self.burst(kind, now);
+        burst.counted += 1;
+        burst.sum = burst.sum.saturating_add(weight);
+    }
+
+    /// Whether a burst of this kind is under way.
+    pub(super) fn is_open(&self, kind: &K) -> bool {
+        self.open.contains_key(kind)
+    }
+
+    /// Bursts under way.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    fn burst(&mut self, kind: K, now: Instant) -> &mut Burst {
+        let fresh = Burst { until: now + WINDOW, shown: 0, counted: 0, sum: 0 };
+        self.open.entry(kind).or_insert(fresh)
     }
 
     /// When there is something to tell.
@@ -55,8 +78,8 @@ impl<K: Copy + Ord> Bursts<K> {
         self.open.values().map(|burst| burst.until).min()
     }
 
-    /// The counts that are due.
-    pub(super) fn counts(&mut self, now: Instant) -> Vec<(K, u32)> {
+    /// The counts that are due, with what was counted and the sum of its weights.
+    pub(super) fn counts(&mut self, now: Instant) -> Vec<(K, u32, u64)> {
         let mut counts = Vec::new();
         self.open.retain(|kind, burst| {
             if burst.until > now {
@@ -65,8 +88,8 @@ impl<K: Copy + Ord> Bursts<K> {
             if burst.counted == 0 {
                 return false;
             }
-            counts.push((*kind, burst.counted));
-            *burst = Burst { until: now + WINDOW, shown: SHOWN, counted: 0 };
+            counts.push((*kind, burst.counted, burst.sum));
+            *burst = Burst { until: now + WINDOW, shown: SHOWN, counted: 0, sum: 0 };
             true
         });
         counts
@@ -94,7 +117,7 @@ pub(super) struct Notices(Bursts<Kind>);
 impl Notices {
     /// Whether this notice is shown by itself; otherwise it is counted.
     pub(super) fn shows(&mut self, notice: &Notice, now: Instant) -> bool {
-        kind(notice).is_none_or(|kind| self.0.shows(kind, now))
+        kind(notice).is_none_or(|kind| self.0.shows(kind, 0, now))
     }
 
     /// When there is something to tell.
@@ -104,7 +127,7 @@ impl Notices {
 
     /// The lines that are due.
     pub(super) fn tell(&mut self, now: Instant) -> Vec<(Level, String)> {
-        self.0.counts(now).into_iter().map(|(kind, count)| line(kind, count)).collect()
+        self.0.counts(now).into_iter().map(|(kind, count, _)| line(kind, count)).collect()
     }
 }
 

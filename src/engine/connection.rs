@@ -173,6 +173,8 @@ pub(super) struct Connection {
     pub(super) number: u64,
     /// Whether this side dialled.
     pub(super) dialled: bool,
+    /// The other side's host, as far as the system still knows it.
+    pub(super) host: Option<IpAddr>,
     /// Whether the other side is on this machine.
     pub(super) here: bool,
     queue: mpsc::Sender<Frame>,
@@ -210,6 +212,8 @@ where
 {
     let dialled = held.is_none();
     let here = is_here(&stream);
+    // An IPv4 host is the same one behind an IPv6 socket.
+    let host = stream.peer_addr().ok().map(|from| from.ip().to_canonical());
     let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
     let (read, write) = stream.into_split();
     let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
@@ -245,7 +249,7 @@ where
         drop(held);
         ended(ending).await;
     });
-    Connection { number, dialled, here, queue }
+    Connection { number, dialled, host, here, queue }
 }
 
 /// Whether the other side of a connection is on this machine: both have the same

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::peer::Party;
 use crate::view::TransferKind;
 use crate::wire::codec;
 use crate::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
@@ -82,6 +83,8 @@ impl From<Cancelled> for DataError {
 #[derive(Debug)]
 pub(super) struct DataConnection {
     stream: TcpStream,
+    /// The other side.
+    party: Party,
     counters: Arc<ByteCounters>,
     registered: Registered,
     limits: Limits,
@@ -128,7 +131,7 @@ impl DataPlane {
         let registered = self.cuts.register(&stream)?;
         stream.set_read_timeout(Some(HELLO_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
-        let mut connection = self.connection(stream, registered)?;
+        let mut connection = self.connection(stream, Party::Node(address), registered)?;
         let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
         let bytes = hello.to_bytes().map_err(|error| DataError::Peer(error.to_string()))?;
         connection.stream.write_all(&bytes)?;
@@ -140,23 +143,28 @@ impl DataPlane {
         Ok(connection)
     }
 
-    /// Takes over a connection that was accepted and greeted already.
-    pub(super) fn accepted(&self, stream: TcpStream) -> io::Result<DataConnection> {
+    /// Takes over a connection that `party` made and that is greeted already.
+    pub(super) fn accepted(&self, stream: TcpStream, party: Party) -> io::Result<DataConnection> {
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(STALL_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let registered = self.cuts.register(&stream)?;
-        self.connection(stream, registered)
+        self.connection(stream, party, registered)
     }
 
-    fn connection(&self, stream: TcpStream, registered: Registered) -> io::Result<DataConnection> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        party: Party,
+        registered: Registered,
+    ) -> io::Result<DataConnection> {
         #[cfg(unix)]
         if let Some(bytes) = self.limits.down.held() {
             rustix::net::sockopt::set_socket_recv_buffer_size(&stream, bytes)?;
         }
         let (counters, limits) = (Arc::clone(&self.counters), self.limits.clone());
-        Ok(DataConnection { stream, counters, registered, limits, arrived: Arc::default() })
+        Ok(DataConnection { stream, party, counters, registered, limits, arrived: Arc::default() })
     }
 }
 
@@ -325,10 +333,13 @@ impl DataConnection {
     ) -> Transfer {
         let transfer = shared.transfers.open(kind, name, total);
         self.serves(&transfer);
-        if let Ok(remote) = self.stream.peer_addr() {
-            transfer.with_peer(remote);
-        }
+        transfer.with_party(self.party);
         transfer
+    }
+
+    /// The other side.
+    pub(super) const fn party(&self) -> Party {
+        self.party
     }
 
     fn receive_hello(&mut self) -> Result<Hello, DataError> {

@@ -14,10 +14,10 @@ use crate::store::{Download, Place};
 use crate::transfer::manifest::Manifest;
 use crate::view::text::{bytes as show_bytes, goes_on};
 use crate::view::{Level, Outcome};
-use crate::wire::handshake::Purpose;
+use crate::wire::handshake::Hello;
 use crate::wire::{Request, Response};
 
-use super::access::{self, Access, client_hello, unexpected};
+use super::access::{self, Access, unexpected};
 use super::address;
 use super::commands::file_name;
 use super::everybody::members_of;
@@ -135,7 +135,8 @@ pub(super) async fn request(
     };
     let fetcher = access.fetcher(name.as_str());
     // It need not be on this ring; and who names one peer means that peer.
-    let plane = fetcher.plane.greeting_as(client_hello(Purpose::Data));
+    let hello = Hello { params: None, ..fetcher.plane.hello.clone() };
+    let plane = fetcher.plane.greeting_as(hello);
     let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
     let job = Job { access, name: &name, content: &content, fetcher, place, transfer, phases };
     job.run(None).map_err(|error| match error {

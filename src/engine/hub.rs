@@ -106,7 +106,8 @@ impl Hub {
         self.collect();
         loop {
             self.publisher.publish_if_due(Instant::now(), &self.core, &self.links, &self.shared);
-            let wake = [self.timers.next(), self.publisher.due()].into_iter().flatten().min();
+            let due = [self.timers.next(), self.publisher.due(), self.shared.demand.due()];
+            let wake = due.into_iter().flatten().min();
             let input = tokio::select! {
                 biased;
                 () = self.shared.stop.cancelled() => return,
@@ -435,7 +436,7 @@ impl Hub {
                 }
             }
             Frame::Request { id, request } => {
-                let asker = Asker { member: address, here: connection.here };
+                let asker = Asker { member: address, host: connection.host, here: connection.here };
                 serve::answer(self, asker, request, move |response| {
                     connection.send(Frame::Response { id, response });
                 });
@@ -490,7 +491,7 @@ impl Hub {
 
     fn request(&mut self, address: SocketAddr, request: Request, done: oneshot::Sender<Response>) {
         if address == self.core.peer().address() {
-            let asker = Asker { member: Some(address), here: true };
+            let asker = Asker { member: Some(address), host: None, here: true };
             serve::answer(self, asker, request, move |response| {
                 let _ = done.send(response);
             });

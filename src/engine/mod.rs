@@ -40,6 +40,7 @@ use crate::wire::handshake::Params;
 
 use board::Board;
 use cuts::Cuts;
+use demand::Demand;
 use doubts::Doubts;
 use hub::Hub;
 use idle::Idle;
@@ -64,6 +65,7 @@ mod connection;
 mod control;
 mod cuts;
 mod data;
+mod demand;
 mod doubts;
 mod elsewhere;
 mod everybody;
@@ -322,6 +324,7 @@ impl Node {
             cuts: Cuts::default(),
             idle: Idle::default(),
             limits: Limits::new(&config.transfers),
+            demand: Demand::default(),
             download_dir: config
                 .download_dir
                 .clone()

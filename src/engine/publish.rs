@@ -286,7 +286,7 @@ impl Publisher {
             self.remember_at = None;
             self.remembers |= remembered::save(shared, core.members().0, core.peer(), || {});
         }
-        for (level, text) in self.bursts.tell(now) {
+        for (level, text) in self.bursts.tell(now).into_iter().chain(shared.demand.tell(now)) {
             self.event(level, text);
         }
         if self.due.is_some_and(|at| at <= now) {

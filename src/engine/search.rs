@@ -22,10 +22,11 @@ use crate::id::{Id, Space};
 use crate::limits::MAX_RESULTS_PER_NODE;
 use crate::mesh::broadcast::{self, Broadcast, Effect, Question};
 use crate::mesh::pattern::Pattern;
-use crate::peer::Peer;
+use crate::peer::{Party, Peer};
 use crate::wire::MeshMessage;
 use crate::wire::mesh::{FoundRow, SearchId, SearchMessage};
 
+use super::demand::Way;
 use super::shared::{self, Shared};
 
 use find::{Finds, Watched};
@@ -132,6 +133,7 @@ pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
         finds: Finds::new(shared.clone()),
         shared,
         parts: BTreeMap::new(),
+        answers: BTreeMap::new(),
         trips: BTreeMap::new(),
         work: JoinSet::new(),
     };
@@ -158,6 +160,9 @@ struct Searches {
     shared: Shared,
     parts: BTreeMap<PartId, Part>,
     finds: Finds,
+    /// Files here that match a search of another node, and whether there are more:
+    /// until the last of this host's positions has its part done.
+    answers: BTreeMap<SearchId, (usize, bool)>,
     /// How fast peers take questions on.
     trips: BTreeMap<SocketAddr, RoundTrips>,
     work: JoinSet<Work>,
@@ -296,6 +301,11 @@ impl Searches {
     async fn worked(&mut self, done: Result<Work, JoinError>) {
         match done {
             Ok(Work::Here { part, rows, more }) => {
+                if self.parts.contains_key(&part) && part.0.origin.address() != part.1.address() {
+                    let (found, cut) = self.answers.entry(part.0).or_default();
+                    *found += rows.len();
+                    *cut |= more;
+                }
                 self.with(part, |part, out| part.own(rows, more, out)).await;
             }
             Ok(Work::LookedUp { part, key, owner }) => {
@@ -350,8 +360,20 @@ impl Searches {
         {
             self.finds.stands(search, part.broadcast.progress(), ended);
         }
-        if ended {
-            self.parts.remove(&id);
+        if ended && let Some(part) = self.parts.remove(&id) {
+            self.tell_answer(search, part.broadcast.text());
+        }
+    }
+
+    /// Tells of a search of another node, once this host has no part in it any
+    /// more.
+    fn tell_answer(&mut self, search: SearchId, pattern: &str) {
+        if self.parts.keys().any(|(other, _)| *other == search) {
+            return;
+        }
+        if let Some((found, more)) = self.answers.remove(&search) {
+            let origin = Party::Node(search.origin.address());
+            self.shared.searched(Way::Ring, origin, pattern, found, more);
         }
     }
 

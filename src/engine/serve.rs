@@ -1,18 +1,20 @@
 //! Answers to the requests of other nodes and of clients.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::chord::{CensusState, Command, Failure, Found, Host, Node, Reply, Standing};
 use crate::limits::MAX_PAGE;
 use crate::mesh::pattern::Pattern;
-use crate::peer::Peer;
+use crate::peer::{Party, Peer};
 use crate::record::Provider;
+use crate::view::text::clean;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
 use super::clock::unix_s;
 use super::control;
+use super::demand::{Want, Way};
 use super::hub::Hub;
 use super::mesh::words;
 use super::search::{self, here};
@@ -23,8 +25,16 @@ use super::shared::Shared;
 pub(super) struct Asker {
     /// The advertised address of a member; `None`: a client.
     pub(super) member: Option<SocketAddr>,
+    /// Where it is; `None`: it has gone.
+    pub(super) host: Option<IpAddr>,
     /// Whether it is on this machine.
     pub(super) here: bool,
+}
+
+impl Asker {
+    fn party(self) -> Option<Party> {
+        self.member.map(Party::Node).or_else(|| self.host.map(Party::Client))
+    }
 }
 
 /// Answers a request: at once when the core's state holds the answer,
@@ -91,9 +101,14 @@ pub(super) fn answer(
             if let Err(why) = here::check(&pattern) {
                 return Response::Failed { why };
             }
-            let pattern = Pattern::new(&pattern);
+            let text = pattern;
+            let pattern = Pattern::new(&text);
             let (rows, more) =
                 here::matching(&shared, None, &pattern, after.as_ref(), MAX_PAGE).await;
+            // Further pages belong to the same question.
+            if let (None, Some(party)) = (&after, asker.party()) {
+                shared.searched(Way::Direct, party, &text, rows.len(), more);
+            }
             Response::Found { rows, more }
         }),
         Request::Shares { after } => {
@@ -104,6 +119,10 @@ pub(super) fn answer(
             respond(Response::Shares { rows, more });
         }
         Request::Find { pattern } => later(hub, respond, move |shared| async move {
+            if let Some(party) = asker.party() {
+                let text = || format!("{party} searches the ring for {}", clean(&pattern));
+                shared.wanted(Want::Search, party, 0, text);
+            }
             match search::command::begin(&shared, pattern, false).await {
                 Ok(number) => Response::Finding { number },
                 Err(why) => Response::Failed { why },

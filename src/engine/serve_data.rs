@@ -13,16 +13,17 @@ use tokio::time::timeout;
 use crate::chord::{Command, Failure, Reply, StoreFailure, Upload};
 use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
-use crate::peer::Peer;
+use crate::peer::{Party, Peer};
 use crate::record::ContentHash;
 use crate::store::StoreError;
 use crate::transfer::manifest::Manifest;
 use crate::view::TransferKind;
-use crate::view::text::bytes as show_bytes;
+use crate::view::text::{bytes as show_bytes, clean, duration};
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::connection::HELLO_LIMIT;
 use super::data::{DataConnection, DataError, STALL_LIMIT};
+use super::demand::Want;
 use super::elsewhere;
 use super::fetch;
 use super::relay::{self, Part, PassError, Passage};
@@ -49,18 +50,23 @@ pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(10);
 /// others need it.
 const CROWDED_LOOK: Duration = Duration::from_millis(250);
 
-/// Serves one data connection until the other side closes it. While `crowded`
-/// says that threads are short, one on which nothing is asked is closed. Blocks.
+/// What is larger than this is told when it begins to be served, too: it takes a
+/// while.
+const LARGE: u64 = 8 * 1024 * 1024;
+
+/// Serves one data connection until the other side, `party`, closes it. While
+/// `crowded` says that threads are short, one on which nothing is asked is
+/// closed. Blocks.
 pub(super) fn serve(
     shared: &Shared,
     runtime: &Handle,
     stream: TcpStream,
+    party: Party,
     crowded: &dyn Fn() -> bool,
 ) {
-    let result =
-        shared.data_plane().accepted(stream).map_err(DataError::from).and_then(|connection| {
-            Server { shared, runtime, connection, serving: None, crowded }.run()
-        });
+    let result = shared.data_plane().accepted(stream, party).map_err(DataError::from).and_then(
+        |connection| Server { shared, runtime, connection, serving: None, crowded }.run(),
+    );
     if let Err(error) = result {
         tracing::debug!(%error, "a data connection ended");
     }
@@ -71,22 +77,60 @@ struct Server<'a> {
     runtime: &'a Handle,
     connection: DataConnection,
     /// What this connection is being sent.
-    serving: Option<(ContentHash, Transfer)>,
+    serving: Option<Serving>,
     /// Whether threads are short.
     crowded: &'a dyn Fn() -> bool,
+}
+
+/// A content that goes out.
+struct Serving {
+    root: ContentHash,
+    transfer: Transfer,
+    /// For a copy that the ring needs.
+    copy: bool,
+    /// It stopped in the middle of what was asked for.
+    broken: bool,
 }
 
 impl Server<'_> {
     fn run(mut self) -> Result<(), DataError> {
         let result = self.requests();
-        if let Some((_, transfer)) = self.serving.take() {
-            match &result {
-                Err(error) if !error.is_hang_up() => transfer.end(Err(fetch::words(error))),
-                // Whoever is served hangs up when he has what he wants.
-                _ => transfer.end(Ok(())),
-            }
+        if let Some(serving) = self.serving.take() {
+            self.served(serving, result.as_ref().err());
         }
         result
+    }
+
+    /// Ends what goes out, and tells who took how much of it.
+    fn served(&self, serving: Serving, error: Option<&DataError>) {
+        let Serving { transfer, copy, broken, .. } = serving;
+        let (party, sent, total) = (self.connection.party(), transfer.done(), transfer.total());
+        let (name, took) = (clean(transfer.name()).into_owned(), duration(transfer.age()));
+        let part = if sent < total {
+            format!("{} of {name} ({})", show_bytes(sent), show_bytes(total))
+        } else {
+            format!("{name} ({})", show_bytes(sent))
+        };
+        let end = match error {
+            Some(error) if !error.is_hang_up() => {
+                let why = fetch::words(error);
+                transfer.end(Err(why.clone()));
+                format!(", then it broke off: {why}")
+            }
+            Some(error) if broken => {
+                transfer.broke(error);
+                ", then hung up".to_owned()
+            }
+            // The other side hangs up when it has what it wants.
+            _ => {
+                transfer.end(Ok(()));
+                String::new()
+            }
+        };
+        let (want, did) =
+            if copy { (Want::Copy, "copied for the ring") } else { (Want::Content, "took") };
+        let text = || format!("{party} {did} {part} in {took}{end}");
+        self.shared.wanted(want, party, sent, text);
     }
 
     fn requests(&mut self) -> Result<(), DataError> {
@@ -103,7 +147,9 @@ impl Server<'_> {
             self.connection.wait_at_most(STALL_LIMIT)?;
             match request {
                 DataRequest::Manifest { root } => self.manifest(root)?,
-                DataRequest::Bytes { root, offset, length } => self.bytes(root, offset, length)?,
+                DataRequest::Bytes { root, offset, length, copy } => {
+                    self.bytes(root, offset, length, copy)?;
+                }
                 DataRequest::Relay { name, root, size, rest, follows } => {
                     let part = Part { name, root, size, rest };
                     if follows {
@@ -161,7 +207,13 @@ impl Server<'_> {
         }
     }
 
-    fn bytes(&mut self, root: ContentHash, offset: u64, length: u64) -> Result<(), DataError> {
+    fn bytes(
+        &mut self,
+        root: ContentHash,
+        offset: u64,
+        length: u64,
+        copy: bool,
+    ) -> Result<(), DataError> {
         let stored = match self.shared.store.open_blob(&root) {
             Ok(stored) => stored,
             Err(error) => return self.failed(root, &error),
@@ -183,47 +235,68 @@ impl Server<'_> {
             return self.connection.send(&DataResponse::Failed { why });
         }
         file.seek(SeekFrom::Start(offset))?;
-        let transfer = self.transfer(root, size);
-        if length <= EAGER_BYTES {
+        if length == 1 && size > 1 && self.serving.is_none() {
+            // Whoever asks whether it is there takes nothing.
+            let within = Transfer::within("");
+            return small::serve(&mut self.connection, &file, length, None, &within).map(drop);
+        }
+        let mut serving = self.serving(root, size, copy);
+        let transfer = &serving.transfer;
+        let sent = if length <= EAGER_BYTES {
             let whole = (length == size).then_some(root);
-            let sent = small::serve(&mut self.connection, &file, length, whole, &transfer);
-            match sent {
+            match small::serve(&mut self.connection, &file, length, whole, transfer) {
                 Ok(false) => {
                     if ours {
                         self.shared.doubts.met(root);
                     }
-                    self.shared.transfers.forget(transfer);
+                    self.shared.transfers.forget(serving.transfer);
                     return self.connection.send(&DataResponse::NotFound);
                 }
-                // The connection may be kept for another file.
-                Ok(true) if length == size => transfer.end(Ok(())),
-                _ => self.serving = Some((root, transfer)),
+                sent => sent.map(drop),
             }
-            return sent.map(drop);
+        } else {
+            let sent = self
+                .connection
+                .send(&DataResponse::Bytes { length })
+                .and_then(|()| self.connection.send_file(&file, length, transfer));
+            if ours && sent.as_ref().is_err_and(DataError::is_the_files) {
+                self.shared.doubts.met(root);
+            }
+            sent
+        };
+        if sent.is_ok() && serving.transfer.done() >= size {
+            // All of it went out; the connection may be kept for another file.
+            self.served(serving, None);
+        } else {
+            serving.broken = sent.is_err();
+            self.serving = Some(serving);
         }
-        let sent = self
-            .connection
-            .send(&DataResponse::Bytes { length })
-            .and_then(|()| self.connection.send_file(&file, length, &transfer));
-        if ours && sent.as_ref().is_err_and(DataError::is_the_files) {
-            self.shared.doubts.met(root);
-        }
-        self.serving = Some((root, transfer));
         sent
     }
 
-    /// The running transfer of this content, or a new one.
-    fn transfer(&mut self, root: ContentHash, size: u64) -> Transfer {
-        if let Some((served, transfer)) = self.serving.take() {
-            if served == root {
-                return transfer;
+    /// This content as it goes out already, or a new transfer of it.
+    fn serving(&mut self, root: ContentHash, size: u64, copy: bool) -> Serving {
+        if let Some(serving) = self.serving.take() {
+            if serving.root == root {
+                return serving;
             }
-            transfer.end(Ok(()));
+            self.served(serving, None);
         }
         let stored = self.shared.store.name_of(&root);
         let name = stored.or_else(|| self.shared.shares.with_content(&root).map(|file| file.name));
         let name = name.map_or_else(|| root.short(), String::from);
-        self.connection.opens(self.shared, TransferKind::Serve, &name, size)
+        let transfer = self.connection.opens(self.shared, TransferKind::Serve, &name, size);
+        if size > LARGE {
+            let party = self.connection.party();
+            let (want, does) = if copy {
+                (Want::Copy, "copies for the ring")
+            } else {
+                (Want::Content, "begins to take")
+            };
+            let text = || format!("{party} {does} {} ({})", clean(&name), show_bytes(size));
+            self.shared.wanted(want, party, 0, text);
+        }
+        Serving { root, transfer, copy, broken: false }
     }
 
     fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {

@@ -23,6 +23,7 @@ use crate::wire::{Frame, MeshMessage, Request, Response};
 use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
+use super::demand::Demand;
 use super::doubts::Doubts;
 use super::idle::Idle;
 use super::keep::{Done, Job};
@@ -103,6 +104,8 @@ pub(super) struct Shared {
     pub(super) idle: Idle,
     /// How fast they may be, all together.
     pub(super) limits: Limits,
+    /// What others want of this node.
+    pub(super) demand: Demand,
     /// Where downloads go.
     pub(super) download_dir: PathBuf,
     /// Where the node keeps everything else.

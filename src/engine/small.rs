@@ -135,7 +135,7 @@ fn ask(
     size: u64,
 ) -> Result<Vec<u8>, DataError> {
     plane.over(source.address(), PATIENCE, |connection| {
-        connection.send(&DataRequest::Bytes { root, offset: 0, length: size })?;
+        connection.send(&DataRequest::Bytes { root, offset: 0, length: size, copy: false })?;
         match connection.receive()? {
             DataResponse::Bytes { length } if length == size => {}
             other => return Err(fetch::unexpected(other)),

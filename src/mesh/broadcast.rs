@@ -385,6 +385,11 @@ impl Broadcast {
         self.search.origin == self.me
     }
 
+    /// What is searched for, as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What is searched for.
     pub const fn pattern(&self) -> &Pattern {
         &self.pattern

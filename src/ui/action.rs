@@ -324,7 +324,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('l')],
         Scope::Panels,
         "level",
-        "show louder events only",
+        "show louder events only, or all",
     ),
     binding(
         "follow",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::id::{Id, Space};
 use crate::name::FileName;
-use crate::peer::Peer;
+use crate::peer::{Party, Peer};
 use crate::record::{ContentHash, CopyCount, Version};
 use crate::view::{
     Behind, Census, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
@@ -28,6 +28,11 @@ const COPIES: u8 = 3;
 /// The node on 127.0.0.1 that listens on this port.
 pub fn peer(port: u16) -> Peer {
     Peer::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 0)
+}
+
+/// The same node as the other side of a transfer.
+fn party(port: u16) -> Party {
+    Party::Node(peer(port).address())
 }
 
 /// A dashboard over one snapshot, with the events of its first minute.
@@ -60,7 +65,7 @@ pub fn member() -> Snapshot {
         done: 61,
         total: 100,
         rate,
-        peers: vec![(peer(2001).address(), 0)],
+        peers: vec![(party(2001), 0)],
         started_ms: 0,
         ended_ms: None,
         files: None,
@@ -458,7 +463,7 @@ pub fn busy() -> App {
         done,
         total: 90_000_000,
         rate,
-        peers: vec![(peer(2001).address(), done / 3), (peer(2004).address(), done / 3 * 2)],
+        peers: vec![(party(2001), done / 3), (party(2004), done / 3 * 2)],
         started_ms: 40_000,
         ended_ms: None,
         files: None,
@@ -500,7 +505,7 @@ fn transfers() -> Vec<TransferRow> {
         peers: ports
             .iter()
             .enumerate()
-            .map(|(i, port)| (peer(*port).address(), (done * 4 / 7) >> i))
+            .map(|(i, port)| (party(*port), (done * 4 / 7) >> i))
             .collect(),
         started_ms: 40_000,
         ended_ms: (rate == 0).then_some(52_000),

@@ -450,7 +450,8 @@ impl App {
 
     fn next_level(&mut self) {
         self.log.level = match self.log.level {
-            Level::Detail => Level::Info,
+            Level::Detail => Level::Traffic,
+            Level::Traffic => Level::Info,
             Level::Info => Level::Warn,
             Level::Warn => Level::Error,
             Level::Error => Level::Detail,

@@ -359,7 +359,7 @@ pub struct Trail {
 
 impl Default for LogView {
     fn default() -> LogView {
-        LogView { level: Level::Info, search: None, scrolled: 0, unseen: 0 }
+        LogView { level: Level::Traffic, search: None, scrolled: 0, unseen: 0 }
     }
 }
 

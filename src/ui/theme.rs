@@ -223,7 +223,7 @@ impl Theme {
     pub const fn level(&self, level: Level) -> Style {
         match level {
             Level::Detail => self.dim,
-            Level::Info => self.accent,
+            Level::Traffic | Level::Info => self.accent,
             Level::Warn => self.warn,
             Level::Error => self.bad,
         }
@@ -295,8 +295,14 @@ pub struct Glyphs {
     pub done: &'static str,
     /// Running.
     pub running: &'static str,
+    /// Waits for its turn.
+    pub queued: &'static str,
+    /// Its user has it wait.
+    pub paused: &'static str,
     /// Ended by its user.
     pub stopped: &'static str,
+    /// Looked for and not there.
+    pub absent: &'static str,
     /// Up to another node.
     pub up_arrow: &'static str,
     /// Down to this node.
@@ -313,6 +319,8 @@ pub struct Glyphs {
     pub detail: &'static str,
     /// Before an event.
     pub info: &'static str,
+    /// Before what others want of this node.
+    pub traffic: &'static str,
     /// Before what somebody said.
     pub said: &'static str,
     /// What a lookup needs on average, as a formula.
@@ -352,7 +360,10 @@ impl Glyphs {
             prompt: "❯",
             done: "✓",
             running: "▶",
-            stopped: "–",
+            queued: "…",
+            paused: "‖",
+            stopped: "⊘",
+            absent: "–",
             up_arrow: "↑",
             down_arrow: "↓",
             full: "█",
@@ -361,6 +372,7 @@ impl Glyphs {
             alert: "▲",
             detail: "·",
             info: "•",
+            traffic: "⇄",
             said: "»",
             half_log: "½log₂N",
             wheel: &["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"],
@@ -407,7 +419,10 @@ impl Glyphs {
             prompt: ">",
             done: "+",
             running: ">",
-            stopped: "-",
+            queued: "_",
+            paused: "=",
+            stopped: "~",
+            absent: "-",
             up_arrow: "^",
             down_arrow: "v",
             full: "#",
@@ -416,6 +431,7 @@ impl Glyphs {
             alert: "!",
             detail: ".",
             info: "-",
+            traffic: "=",
             said: "\"",
             half_log: "log2(N)/2",
             wheel: &["|", "/", "-", "\\"],
@@ -439,6 +455,7 @@ impl Glyphs {
     pub const fn level(&self, level: Level) -> &'static str {
         match level {
             Level::Detail => self.detail,
+            Level::Traffic => self.traffic,
             Level::Info => self.info,
             Level::Warn => self.alert,
             Level::Error => self.dead,

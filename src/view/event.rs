@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Level {
     /// Of interest to somebody who watches the protocol.
     Detail,
+    /// Another node or a client asked this node for something.
+    Traffic,
     /// Something happened.
     Info,
     /// Something to keep an eye on.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Id, Space};
 use crate::name::FileName;
-use crate::peer::Peer;
+use crate::peer::{Party, Peer};
 use crate::record::{ContentHash, CopyCount, Version};
 
 pub mod command;
@@ -441,7 +441,7 @@ pub struct TransferRow {
     /// Bytes a second, lately.
     pub rate: u64,
     /// The other sides, with the bytes that each has delivered or taken.
-    pub peers: Vec<(SocketAddr, u64)>,
+    pub peers: Vec<(Party, u64)>,
     /// Milliseconds since the node's start, when it began.
     pub started_ms: u64,
     /// Likewise, when it ended.

@@ -29,6 +29,8 @@ pub enum DataRequest {
         offset: u64,
         /// Bytes.
         length: u64,
+        /// They are for a copy that the ring needs, not for a person.
+        copy: bool,
     },
     /// A new file for its owner. Answered by [`DataResponse::Proceed`] or a
     /// final answer at once. After `Proceed` the dialling side sends the

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 use crate::name::FileName;
-use crate::peer::Peer;
+use crate::peer::{Party, Peer};
 use crate::record::{ContentHash, CopyCount, Provider, Record};
 use crate::wire::handshake::{Params, Reached};
 use crate::wire::mesh::FoundRow;
@@ -365,7 +365,7 @@ pub struct TransferInfo {
     /// Bytes a second, lately.
     pub rate: u64,
     /// The other sides with their bytes, at most [`TransferInfo::MAX_PEERS`].
-    pub peers: Vec<(std::net::SocketAddr, u64)>,
+    pub peers: Vec<(Party, u64)>,
     /// Milliseconds since the node's start, when it began.
     pub started_ms: u64,
     /// Likewise, when it ended.

@@ -187,13 +187,13 @@ fn a_request_beyond_the_end_is_answered_and_the_connection_goes_on() {
     let root = builder.finish().expect("all of it").root();
     let mut raw = Raw::data(node.address);
     for (offset, length) in [(crate::process::SKY_SHIP_BYTES, 1), (0, u64::MAX), (u64::MAX, 2)] {
-        raw.say(&DataRequest::Bytes { root, offset, length });
+        raw.say(&DataRequest::Bytes { root, offset, length, copy: false });
         let answer: DataResponse = raw.hear().expect("an answer");
         assert!(matches!(answer, DataResponse::Failed { .. }), "{answer:?}");
     }
-    raw.say(&DataRequest::Bytes { root: ContentHash([1; 32]), offset: 0, length: 1 });
+    raw.say(&DataRequest::Bytes { root: ContentHash([1; 32]), offset: 0, length: 1, copy: false });
     assert_eq!(raw.hear::<DataResponse>().expect("an answer"), DataResponse::NotFound);
-    raw.say(&DataRequest::Bytes { root, offset: 1, length: 4 });
+    raw.say(&DataRequest::Bytes { root, offset: 1, length: 4, copy: false });
     assert_eq!(raw.hear::<DataResponse>().expect("bytes"), DataResponse::Bytes { length: 4 });
     let mut bytes = [0; 4];
     raw.0.read_exact(&mut bytes).expect("the bytes");

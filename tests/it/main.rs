@@ -8,6 +8,7 @@ mod chaos;
 mod cli;
 mod cluster;
 mod dashboard;
+mod demand;
 mod docs;
 mod durability;
 mod full;

@@ -253,7 +253,7 @@ impl Source {
                 say(stream, &DataResponse::Manifest { size })?;
                 stream.write_all(&served.manifest.to_bytes())
             }
-            DataRequest::Bytes { root, offset, length } if root == served.root() => {
+            DataRequest::Bytes { root, offset, length, .. } if root == served.root() => {
                 self.state().asked.push((offset, length));
                 say(stream, &DataResponse::Bytes { length })?;
                 self.send(stream, offset, length)

@@ -317,7 +317,7 @@ fn data_requests() -> Vec<DataRequest> {
     let root = ContentHash([0xAB; 32]);
     vec![
         DataRequest::Manifest { root },
-        DataRequest::Bytes { root, offset: 1 << 20, length: 85_021 },
+        DataRequest::Bytes { root, offset: 1 << 20, length: 85_021, copy: true },
         DataRequest::Upload {
             name: record().name,
             root,

@@ -13,6 +13,7 @@ use crate::time::Time;
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::plan::Plan;
 use crate::transfer::speed::Speeds;
+use crate::view::TransferKind;
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::super::cuts::Cutter;
@@ -223,7 +224,8 @@ impl<'a> Work<'a> {
         let Range { start: offset, end } = self.manifest.bytes_of(run.clone());
         let length = end - offset;
         let root = self.manifest.root();
-        connection.send(&DataRequest::Bytes { root, offset, length })?;
+        let copy = self.transfer.kind() == TransferKind::Copy;
+        connection.send(&DataRequest::Bytes { root, offset, length, copy })?;
         match connection.receive()? {
             DataResponse::Bytes { length: theirs } if theirs == length => {}
             other => return Err(unexpected(other).into()),
@@ -279,7 +281,7 @@ pub(super) fn still_has(fetcher: &Fetcher, source: Peer, manifest: &Manifest) ->
         connection.wait_at_most(ASIDE_LIMIT)?;
         // Not the manifest: that is known without a look at the file.
         let root = manifest.root();
-        connection.send(&DataRequest::Bytes { root, offset: 0, length: 1 })?;
+        connection.send(&DataRequest::Bytes { root, offset: 0, length: 1, copy: false })?;
         connection.receive()
     };
     !matches!(ask(), Ok(DataResponse::NotFound))

@@ -22,8 +22,13 @@ pub(super) struct Line {
 /// What happened to a link, if anybody wants to know.
 pub(super) fn link(event: Event) -> Option<Line> {
     let Event { peer, kind, change } = event;
-    // What the user asked for is news; what chance does is for who watches it.
-    let quiet = if kind == LinkKind::Chosen { Level::Info } else { Level::Detail };
+    // What the user asked for is news, and what others ask for is traffic; what
+    // chance does is for who watches it.
+    let quiet = match kind {
+        LinkKind::Chosen => Level::Info,
+        LinkKind::Incoming => Level::Traffic,
+        LinkKind::Random => Level::Detail,
+    };
     let (level, step, text) = match change {
         Change::Opened => {
             let text = match kind {

@@ -50,7 +50,7 @@ impl Teller {
         text: String,
         now: Instant,
     ) -> Option<(Level, String)> {
-        self.0.shows(kind, now).then(|| (kind.level(), text))
+        self.0.shows(kind, 0, now).then(|| (kind.level(), text))
     }
 
     /// When there is something to tell.
@@ -60,7 +60,7 @@ impl Teller {
 
     /// The counts that are due.
     pub(super) fn counts(&mut self, now: Instant) -> Vec<(Level, String)> {
-        let line = |(kind, count): (Kind, u32)| {
+        let line = |(kind, count, _): (Kind, u32, u64)| {
             let files = match count {
                 1 => "1 more file is".to_owned(),
                 more => format!("{more} more files are"),

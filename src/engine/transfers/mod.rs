@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::peer::Party;
 use crate::view::{FileCount, TransferKind, TransferRow, TransferState};
 
 use super::cuts::Cutter;
@@ -89,7 +90,7 @@ struct Changing {
     /// What it is at, for people; empty before it says so.
     phase: String,
     files: Option<FileCount>,
-    peers: Vec<(SocketAddr, u64)>,
+    peers: Vec<(Party, u64)>,
     connection: Option<Cutter>,
     ended: Option<Instant>,
     /// Its user has it wait.
@@ -492,8 +493,38 @@ impl Transfer {
         self.all.tell();
     }
 
-    /// Names another side, once.
+    /// Why it moves.
+    pub(super) fn kind(&self) -> TransferKind {
+        self.entry.kind
+    }
+
+    /// What moves.
+    pub(super) fn name(&self) -> &str {
+        &self.entry.name
+    }
+
+    /// Bytes that count so far.
+    pub(super) fn done(&self) -> u64 {
+        self.entry.done.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in all.
+    pub(super) fn total(&self) -> u64 {
+        self.entry.total.load(Ordering::Relaxed)
+    }
+
+    /// How long it has been under way.
+    pub(super) fn age(&self) -> Duration {
+        self.entry.began.elapsed()
+    }
+
+    /// Names a node as another side, once.
     pub(super) fn with_peer(&self, peer: SocketAddr) {
+        self.with_party(Party::Node(peer));
+    }
+
+    /// Names another side, once.
+    pub(super) fn with_party(&self, peer: Party) {
         let mut changing = self.entry.change();
         if !changing.peers.iter().any(|(known, _)| *known == peer) {
             changing.peers.push((peer, 0));
@@ -503,7 +534,7 @@ impl Transfer {
     /// Counts bytes that moved and were verified, from or to this side.
     pub(super) fn advance_with(&self, peer: SocketAddr, bytes: u64) {
         self.advance(bytes);
-        let mut changing = self.entry.change();
+        let (mut changing, peer) = (self.entry.change(), Party::Node(peer));
         match changing.peers.iter_mut().find(|(known, _)| *known == peer) {
             Some((_, sum)) => *sum += bytes,
             None => changing.peers.push((peer, bytes)),
@@ -689,15 +720,16 @@ mod tests {
     fn a_single_other_side_has_all_the_bytes_and_of_several_each_its_own() {
         let transfers = Transfers::new(Instant::now(), 2);
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let node = |port| Party::Node(at(port));
         let served = transfers.open(TransferKind::Serve, "a", 10);
         served.with_peer(at(1));
         served.goes_on(10, 3);
         served.advance(4);
-        assert_eq!(transfers.rows()[0].peers, [(at(1), 4)]);
+        assert_eq!(transfers.rows()[0].peers, [(node(1), 4)]);
         let got = transfers.open(TransferKind::Download, "b", 10);
         got.with_peer(at(1));
         got.advance_with(at(2), 6);
-        assert_eq!(transfers.rows()[0].peers, [(at(1), 0), (at(2), 6)]);
+        assert_eq!(transfers.rows()[0].peers, [(node(1), 0), (node(2), 6)]);
     }
 
     #[test]

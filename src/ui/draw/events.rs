@@ -22,7 +22,8 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
     }
     match log.level {
         Level::Detail => parts.push(Span::styled("with details", theme.dim)),
-        Level::Info => {}
+        Level::Traffic => {}
+        Level::Info => parts.push(Span::styled("without traffic", theme.dim)),
         Level::Warn => parts.push(Span::styled("warnings only", theme.dim)),
         Level::Error => parts.push(Span::styled("errors only", theme.dim)),
     }
@@ -110,7 +111,7 @@ fn event_line(scene: Scene, width: u16, event: &UiEvent) -> Line<'static> {
     let style = match event.level {
         Level::Info if said => theme.title,
         Level::Detail => theme.dim,
-        Level::Info => theme.text,
+        Level::Traffic | Level::Info => theme.text,
         Level::Warn => theme.warn,
         Level::Error => theme.bad,
     };

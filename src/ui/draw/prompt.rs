@@ -84,12 +84,12 @@ fn empty_note(scene: Scene) -> String {
 fn draw_message(scene: Scene, buf: &mut Buffer, area: Rect, message: &Message) -> u16 {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     let style = match message.level {
-        Level::Detail | Level::Info => theme.good,
+        Level::Detail | Level::Traffic | Level::Info => theme.good,
         Level::Warn => theme.warn,
         Level::Error => theme.bad,
     };
     let glyph = match message.level {
-        Level::Detail | Level::Info => glyphs.done,
+        Level::Detail | Level::Traffic | Level::Info => glyphs.done,
         level => glyphs.level(level),
     };
     let lines = text::wrap(&message.text, usize::from(area.width).saturating_sub(4));

@@ -207,7 +207,7 @@ fn search_lines(scene: Scene, search: &SearchRow, room: usize) -> Vec<Line<'stat
         };
         let (glyph, style, words) = match found {
             Some(true) => (glyphs.done, theme.good, format!("{pattern}found on {peer}")),
-            Some(false) => (glyphs.stopped, theme.dim, format!("{pattern}not found on {peer}")),
+            Some(false) => (glyphs.absent, theme.dim, format!("{pattern}not found on {peer}")),
             None if search.running => {
                 (scene.wheel(), theme.accent, format!("{peer} is being asked"))
             }

@@ -583,6 +583,7 @@ fn a_transfer_that_is_done_is_full_even_when_no_byte_had_to_move() {
     let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
     snapshot.transfers.truncate(4);
     snapshot.transfers.drain(..3);
+    snapshot.transfers[0].kind = crate::view::TransferKind::Upload;
     (snapshot.transfers[0].done, app.zoom) = (0, true);
     let text = picture(&mut app, 100, 30);
     assert!(text.contains("100%") && !text.contains(" 0%"), "{text}");
@@ -659,4 +660,69 @@ fn an_answer_shrinks_to_its_first_line_while_the_next_is_typed() {
     assert!(picture(&mut app, 80, 24).contains("\n   495"));
     let text = picture(&mut typing(app, "get"), 80, 24);
     assert!(text.contains("stored on") && !text.contains("\n   495"), "{text}");
+}
+
+#[test]
+fn each_state_of_a_transfer_looks_its_own_way_and_what_failed_is_not_all_there() {
+    let mut app = fixture::eight();
+    app.panel = Panel::Transfers;
+    app.zoom = true;
+    let states = [
+        (TransferState::Queued, "queued"),
+        (TransferState::Running, "running"),
+        (TransferState::Paused, "paused"),
+        (TransferState::Securing { copies: 1, wanted: 3 }, "1/3 copies"),
+        (TransferState::Done, "done in"),
+        (TransferState::Failed("no room".into()), "failed"),
+        (TransferState::Cancelled, "cancelled"),
+    ];
+    let snapshot = Arc::make_mut(&mut app.nodes[0].snapshot);
+    let pattern = snapshot.transfers[0].clone();
+    snapshot.transfers = states
+        .iter()
+        .zip(1..)
+        .map(|((state, _), number)| crate::view::TransferRow {
+            number,
+            name: format!("file-{number}"),
+            state: state.clone(),
+            done: pattern.total,
+            rate: 1,
+            ended_ms: Some(52_000),
+            ..pattern.clone()
+        })
+        .collect();
+    for ascii in [false, true] {
+        app.glyphs = if ascii { Glyphs::ascii() } else { Glyphs::unicode() };
+        let mut glyphs = Vec::new();
+        let wide = picture(&mut app, 160, 45);
+        let narrow = picture(&mut app, 80, 24);
+        app.zoom = false;
+        let cramped = picture(&mut app, 80, 24);
+        app.zoom = true;
+        for ((state, word), number) in states.iter().zip(1..) {
+            let line = |screen: &str| {
+                let row = screen.lines().find(|row| row.contains(&format!("file-{number}")));
+                row.unwrap_or_else(|| panic!("no file-{number} in\n{screen}")).to_owned()
+            };
+            let (wide, narrow, cramped) = (line(&wide), line(&narrow), line(&cramped));
+            assert!(wide.contains(word), "{wide}");
+            let whole = !matches!(state, TransferState::Failed(_) | TransferState::Cancelled);
+            assert_eq!(wide.contains("100%"), whole, "{wide}");
+            match state {
+                TransferState::Queued | TransferState::Paused | TransferState::Failed(_) => {
+                    assert!(narrow.contains(word), "{narrow}");
+                    assert!(cramped.contains(word), "{cramped}");
+                }
+                TransferState::Cancelled => {
+                    assert!(narrow.contains(word), "{narrow}");
+                    assert!(cramped.contains("cancel"), "{cramped}");
+                }
+                _ => {}
+            }
+            let before = wide.split("file-").next().expect("it has a beginning").trim_end();
+            glyphs.push(before.chars().last());
+        }
+        let apart: std::collections::BTreeSet<_> = glyphs.iter().collect();
+        assert_eq!(apart.len(), states.len(), "{glyphs:?}");
+    }
 }

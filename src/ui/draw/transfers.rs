@@ -1,6 +1,5 @@
 //! Running and recent transfers.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use ratatui::buffer::Buffer;
@@ -10,6 +9,7 @@ use ratatui::text::{Line, Span};
 
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put, put_empty, text};
+use crate::peer::Party;
 use crate::ui::state::{Panel, TableState};
 use crate::view::{FileCount, Snapshot, TransferKind, TransferRow, TransferState, transfers};
 
@@ -80,7 +80,7 @@ pub(super) fn draw(
         Column::new("%", 4, 4, 1).right(),
         Column::new("rate", 8, 9, 4).right(),
         Column::new("eta", 4, 7, 2).right(),
-        Column::new("sources", 8, 20, 8).grows(),
+        Column::new("with", 8, 20, 8).grows(),
         Column::new("state", 9, 16, 6).grows(),
     ];
     let rows = transfers.len();
@@ -95,7 +95,12 @@ pub(super) fn draw(
         let number = match row.state {
             TransferState::Running => text::rate(row.rate),
             // Where there is no column for it.
-            TransferState::Queued | TransferState::Paused if widths[8] == 0 => word(snapshot, row),
+            TransferState::Failed(_) if widths[8] == 0 => "failed".to_owned(),
+            TransferState::Queued | TransferState::Paused | TransferState::Cancelled
+                if widths[8] == 0 =>
+            {
+                word(snapshot, row)
+            }
             // The bytes are there; the copies are counted beside it.
             TransferState::Securing { .. } => "copies".to_owned(),
             _ => text::size(row.total),
@@ -113,7 +118,16 @@ pub(super) fn draw(
                 bar(scene, row, style, widths[3]),
                 Line::raw(format!("{}%", percent(row))),
                 Line::raw(number),
-                Line::raw(if running { eta(row) } else { String::new() }),
+                Line::raw(match &row.state {
+                    _ if running => eta(row),
+                    // Where the glyph alone would say it.
+                    TransferState::Queued | TransferState::Paused if widths[5] == 0 => {
+                        word(snapshot, row)
+                    }
+                    TransferState::Failed(_) if widths[5] == 0 => "failed".to_owned(),
+                    TransferState::Cancelled if widths[5] == 0 => "cancel".to_owned(),
+                    _ => String::new(),
+                }),
                 Line::styled(peers(scene, row, usize::from(widths[7])), theme.dim),
                 Line::styled(
                     text::end(&word(snapshot, row), usize::from(widths[8])).into_owned(),
@@ -159,17 +173,21 @@ fn draw_sources(scene: Scene, buf: &mut Buffer, area: Rect, row: &TransferRow) {
         TransferKind::Upload | TransferKind::Serve => "to",
         TransferKind::Hash => "read here",
     };
+    let nodes = row.peers.iter().filter(|(party, _)| party.node().is_some()).count();
     let sides = match row.peers.len() {
         _ if row.kind == TransferKind::Hash => String::new(),
         0 => " nobody yet".to_owned(),
-        n => format!(" {}", text::count(n as u64, "node")),
+        // A client has a connection for itself.
+        _ if nodes == 0 => " a client".to_owned(),
+        _ => format!(" {}", text::count(nodes as u64, "node")),
     };
     let size = text::size(row.total);
     let title = format!("#{} {} · {size} {way}{sides}", row.number, row.name);
     let title = text::middle(&title, usize::from(area.width)).into_owned();
     put(buf, area, &Line::styled(title, theme.title));
     let room = usize::from(area.height.saturating_sub(1));
-    let names: Vec<String> = row.peers.iter().take(room).map(|(at, _)| at.to_string()).collect();
+    let names: Vec<String> =
+        row.peers.iter().take(room).map(|(party, _)| party.to_string()).collect();
     let widest = names.iter().map(|name| text::width(name)).max().unwrap_or(0);
     for (i, (name, (_, bytes))) in names.iter().zip(&row.peers).enumerate() {
         let (share, line) = (share(row, *bytes), usize::from(area.y) + i + 1);
@@ -216,7 +234,8 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
     match &row.state {
         TransferState::Running => (glyphs.running, theme.accent),
-        TransferState::Queued | TransferState::Paused => (glyphs.stopped, theme.dim),
+        TransferState::Queued => (glyphs.queued, theme.dim),
+        TransferState::Paused => (glyphs.paused, theme.warn),
         TransferState::Securing { .. } => (scene.wheel(), theme.accent),
         TransferState::Done => (glyphs.done, theme.good),
         TransferState::Failed(_) => (glyphs.dead, theme.bad),
@@ -226,13 +245,20 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
 
 /// Whole percents, 100 only when all is there: also when nothing had to move,
 /// because the others had the content already. Until the size is known nothing
-/// is there.
+/// is there. What has failed or was cancelled lacks something, however many bytes
+/// came; what was served may have been a part.
 pub(super) fn percent(row: &TransferRow) -> u64 {
     match row.total {
-        _ if row.state == TransferState::Done => 100,
+        _ if row.state == TransferState::Done && row.kind != TransferKind::Serve => 100,
         0 if matches!(row.state, TransferState::Securing { .. }) => 100,
         0 => 0,
-        total => (u128::from(row.done) * 100 / u128::from(total)).min(100) as u64,
+        total => {
+            let most = match row.state {
+                TransferState::Failed(_) | TransferState::Cancelled => 99,
+                _ => 100,
+            };
+            (u128::from(row.done) * 100 / u128::from(total)).min(most) as u64
+        }
     }
 }
 
@@ -292,24 +318,29 @@ fn word(snapshot: &Snapshot, row: &TransferRow) -> String {
     }
 }
 
+/// `:2004`, or `client`, with the host where it is another one.
+fn short(scene: Scene, party: Party) -> String {
+    let here = scene.snapshot.me.address().ip();
+    match party {
+        Party::Node(address) if address.ip() == here => format!(":{}", address.port()),
+        Party::Node(address) => address.to_string(),
+        Party::Client(host) if host == here => "client".to_owned(),
+        Party::Client(host) => format!("client {host}"),
+    }
+}
+
 /// The other sides, those with the most bytes first, with their share where
 /// there are several: `:2004 68% :2001 32%`.
 fn peers(scene: Scene, row: &TransferRow, room: usize) -> String {
-    let short = |address: &SocketAddr| {
-        if address.ip() == scene.snapshot.me.address().ip() {
-            format!(":{}", address.port())
-        } else {
-            address.to_string()
-        }
-    };
+    let short = |party: Party| short(scene, party);
     if let [(one, _)] = row.peers.as_slice() {
-        return short(one);
+        return short(*one);
     }
-    let mut order: Vec<&(SocketAddr, u64)> = row.peers.iter().collect();
+    let mut order = row.peers.clone();
     order.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let mut shown = String::new();
-    for (i, (address, bytes)) in order.iter().enumerate() {
-        let next = format!("{} {}%", short(address), share(row, *bytes));
+    for (i, &(party, bytes)) in order.iter().enumerate() {
+        let next = format!("{} {}%", short(party), share(row, bytes));
         let left = order.len() - i;
         let rest = if left > 1 { 1 + format!("+{}", left - 1).len() } else { 0 };
         if i > 0 && text::width(&shown) + 1 + text::width(&next) + rest > room {
@@ -317,7 +348,7 @@ fn peers(scene: Scene, row: &TransferRow, room: usize) -> String {
             shown.push_str(&left.to_string());
             break;
         }
-        let next = if i == 0 && text::width(&next) + rest > room { short(address) } else { next };
+        let next = if i == 0 && text::width(&next) + rest > room { short(party) } else { next };
         shown.push_str(if i > 0 { " " } else { "" });
         shown.push_str(&next);
     }

@@ -411,7 +411,7 @@ fn draw_events(app: &App, tab: &Tab, buf: &mut Buffer, area: Rect, class: Class)
     for (line, event) in tab.events.range(from..to).enumerate() {
         let style = match event.level {
             Level::Detail => theme.dim,
-            Level::Info => theme.text,
+            Level::Traffic | Level::Info => theme.text,
             Level::Warn => theme.warn,
             Level::Error => theme.bad,
         };

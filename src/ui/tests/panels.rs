@@ -171,9 +171,10 @@ fn events_are_searched_and_filtered_by_level() {
     let mut app = panels();
     app.event(0, event("node 48 joined"));
     app.event(0, UiEvent { level: Level::Detail, ..event("stabilize") });
+    app.event(0, UiEvent { level: Level::Traffic, ..event("node 48 took a") });
     app.event(0, UiEvent { level: Level::Error, ..event("node 48 died") });
     let shown = |app: &App| app.visible_events().map(|e| e.text.clone()).collect::<Vec<_>>();
-    assert_eq!(shown(&app), ["node 48 joined", "node 48 died"]);
+    assert_eq!(shown(&app), ["node 48 joined", "node 48 took a", "node 48 died"]);
     text(&mut app, "/DIED");
     assert_eq!(shown(&app), ["node 48 died"]);
     key(&mut app, KeyCode::Enter);
@@ -183,8 +184,12 @@ fn events_are_searched_and_filtered_by_level() {
     assert_eq!((app.log.search.is_none(), app.zoom), (true, true));
     text(&mut app, "ll");
     assert_eq!(shown(&app), ["node 48 died"]);
+    text(&mut app, "ll");
+    assert_eq!(shown(&app).len(), 4, "with details");
     text(&mut app, "l");
-    assert_eq!(shown(&app).len(), 3);
+    assert_eq!(shown(&app), ["node 48 joined", "node 48 took a", "node 48 died"]);
+    text(&mut app, "l");
+    assert_eq!(shown(&app), ["node 48 joined", "node 48 died"], "without traffic");
 }
 
 #[test]

@@ -110,9 +110,10 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
         let with: Vec<_> = row
             .peers
             .iter()
-            .map(|(address, part)| match row.peers.len() {
-                1 => address.to_string(),
-                _ => format!("{address} ({})", bytes(*part)),
+            .map(|(party, part)| match row.peers.len() {
+                // Who was served may have wanted a part.
+                1 if row.kind != TransferKind::Serve || *part == row.total => party.to_string(),
+                _ => format!("{party} ({})", bytes(*part)),
             })
             .collect();
         vec![
