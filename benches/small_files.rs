@@ -149,6 +149,7 @@ async fn put_and_get(
         via: ring[0].address,
         download_dir: home.join("fetched"),
         transfers: TransferLimits { at_once: callers, ..TransferLimits::default() },
+        wait: Duration::ZERO,
         interrupted: CancellationToken::new(),
     };
     let client = Client::connect(&options).await.expect("a member answers");

@@ -63,6 +63,7 @@ fn transfer(row: &TransferRow) -> Value {
         TransferState::Queued => ("queued", None, None),
         TransferState::Running => ("running", None, None),
         TransferState::Paused => ("paused", None, None),
+        TransferState::Waiting => ("waiting", None, None),
         TransferState::Securing { copies, wanted } => ("securing", None, Some((copies, wanted))),
         TransferState::Done => ("done", None, None),
         TransferState::Failed(why) => ("failed", Some(why), None),

@@ -2,7 +2,7 @@
 //! one for each file that is at work. Invisible unless that is a terminal.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ pub(super) struct Bars {
     seen: BTreeMap<u64, Instant>,
     /// It was said that the command goes on where an earlier attempt ended.
     went_on: bool,
+    /// It was said that the command waits for a source, which it still does.
+    waits: bool,
 }
 
 impl Bars {
@@ -76,7 +78,7 @@ impl Bars {
         let all = MultiProgress::with_draw_target(target);
         let first = Bar::new(&all);
         let (files, moved, seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Bars { all, first, files, moved, seen, went_on: false }
+        Bars { all, first, files, moved, seen, went_on: false, waits: false }
     }
 
     /// Shows how far the command is.
@@ -88,6 +90,13 @@ impl Bars {
             self.went_on = true;
             // Without a terminal there is nowhere to say it; the outcome does.
             let _ = self.all.println(goes_on(&row.name, progress.there, row.total));
+        }
+        let waits = |row: &TransferRow| row.state == TransferState::Waiting;
+        let waiting = progress.transfer.as_ref().filter(|row| waits(row));
+        if !std::mem::replace(&mut self.waits, waiting.is_some())
+            && let Some(row) = waiting
+        {
+            self.say(&format!("{}: waiting for a source", clean(&row.name)));
         }
         match &progress.transfer {
             Some(row) => {
@@ -124,6 +133,14 @@ impl Bars {
         };
         self.moved.retain(|number, _| at_work(number));
         self.seen.retain(|number, _| at_work(number));
+    }
+
+    /// Says something above the lines, and also where there is no terminal to draw
+    /// them on.
+    fn say(&self, line: &str) {
+        if self.all.println(line).is_err() || self.all.is_hidden() {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        }
     }
 
     /// Takes all lines away.
@@ -218,6 +235,7 @@ fn words(row: &TransferRow, phase: &str, still: Duration) -> Vec<Word> {
     match row.state {
         TransferState::Queued => say(Weight::State, vec!["waiting for its turn".to_owned()]),
         TransferState::Paused => say(Weight::State, vec!["paused".to_owned()]),
+        TransferState::Waiting => say(Weight::State, vec!["waiting for a source".to_owned()]),
         TransferState::Running if moving => {
             if row.files.is_none() && phase == "hashing" {
                 say(Weight::State, vec![phase.to_owned()]);

@@ -20,6 +20,7 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
         via: args.via,
         download_dir: args.download_dir.unwrap_or_else(|| PathBuf::from(".")),
         transfers: args.transfers,
+        wait: args.wait,
         interrupted: CancellationToken::new(),
     };
     let bars = Mutex::new(Bars::new());

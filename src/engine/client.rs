@@ -16,7 +16,7 @@ use super::access::{self, Access, Outside, client_hello};
 use super::commands::{self, file_name};
 use super::cuts::Cuts;
 use super::data::DataPlane;
-use super::files::{self, CANCELLED, Phases};
+use super::files::{self, INTERRUPTED, Phases};
 use super::get;
 use super::idle::Idle;
 use super::limits::Limits;
@@ -46,9 +46,6 @@ pub struct Progress {
     pub files: Vec<(TransferRow, String)>,
 }
 
-/// How a command ends that its user interrupted.
-const INTERRUPTED: &str = "interrupted";
-
 /// What a client needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -58,8 +55,10 @@ pub struct Options {
     pub download_dir: PathBuf,
     /// How much its transfers may take.
     pub transfers: super::TransferLimits,
-    /// Cancelled when the user wants no more: the command ends soon, and what
-    /// it has half written is removed.
+    /// How long a download waits for a source when none is left.
+    pub wait: Duration,
+    /// Cancelled when the command shall end: it does so soon, and what came is
+    /// kept for the same command.
     pub interrupted: CancellationToken,
 }
 
@@ -169,7 +168,8 @@ async fn enter(options: &Options) -> Result<Client, String> {
     };
     let (member, params) = introduced.map_err(|why| format!("{why} --via names another one"))?;
     let cuts = Cuts::default();
-    let transfers = Transfers::new(Instant::now(), options.transfers.at_once);
+    let transfers =
+        Transfers::new(Instant::now(), options.transfers.at_once).with_patience(options.wait);
     let plane = DataPlane {
         hello: client_hello(Purpose::Data),
         counters: Arc::default(),
@@ -195,7 +195,7 @@ async fn enter(options: &Options) -> Result<Client, String> {
                 loop {
                     // Nothing else reaches a thread that waits for bytes. Again
                     // and again: a transfer may have begun since.
-                    transfers.cancel_all();
+                    transfers.stop_all();
                     cuts.cut_all();
                     tokio::time::sleep(PROGRESS).await;
                 }
@@ -253,18 +253,14 @@ async fn act(
         let result =
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
         drop(stop);
-        if options.interrupted.is_cancelled() {
-            result.map_err(|why| interrupted(&why))
-        } else {
-            result
-        }
+        if options.interrupted.is_cancelled() { result.map_err(interrupted) } else { result }
     })
 }
 
-/// How an interrupted command ended. What was cancelled by that may have said how
-/// far it was.
-fn interrupted(why: &str) -> String {
-    format!("{INTERRUPTED}{}", why.strip_prefix(CANCELLED).unwrap_or_default())
+/// How an interrupted command ended. It may have said how far it was; what broke
+/// by that is of no interest.
+fn interrupted(why: String) -> String {
+    if why.starts_with(INTERRUPTED) { why } else { INTERRUPTED.to_owned() }
 }
 
 /// Nobody watches.
@@ -318,12 +314,9 @@ mod tests {
 
     #[test]
     fn who_interrupts_is_told_how_far_it_was_and_nothing_of_what_broke_by_that() {
-        let halted = "cancelled: 3 of 9 files are stored; the same put goes on where it was";
-        assert_eq!(
-            interrupted(halted),
-            "interrupted: 3 of 9 files are stored; the same put goes on where it was"
-        );
-        assert_eq!(interrupted(CANCELLED), INTERRUPTED);
-        assert_eq!(interrupted("127.0.0.1:2000: broken pipe"), INTERRUPTED);
+        let halted = "interrupted: 3 of 9 files are stored; the same put goes on where it was";
+        assert_eq!(interrupted(halted.to_owned()), halted);
+        assert_eq!(interrupted("cancelled".to_owned()), INTERRUPTED);
+        assert_eq!(interrupted("127.0.0.1:2000: broken pipe".to_owned()), INTERRUPTED);
     }
 }

@@ -112,6 +112,7 @@ fn info(row: TransferRow) -> TransferInfo {
             TransferState::Queued => query::TransferState::Queued,
             TransferState::Running => query::TransferState::Running,
             TransferState::Paused => query::TransferState::Paused,
+            TransferState::Waiting => query::TransferState::Waiting,
             TransferState::Securing { copies, wanted } => {
                 query::TransferState::Securing { copies, wanted }
             }
@@ -146,6 +147,7 @@ fn row(info: TransferInfo) -> TransferRow {
             query::TransferState::Queued => TransferState::Queued,
             query::TransferState::Running => TransferState::Running,
             query::TransferState::Paused => TransferState::Paused,
+            query::TransferState::Waiting => TransferState::Waiting,
             query::TransferState::Securing { copies, wanted } => {
                 TransferState::Securing { copies, wanted }
             }

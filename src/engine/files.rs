@@ -69,6 +69,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Why a transfer ended that nobody wants any more.
 pub(super) const CANCELLED: &str = "cancelled";
 
+/// Why one ended that was under way when its process was told to end: what came
+/// is kept.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
 /// What a transfer is at, for whoever shows progress.
 pub(super) trait Phases: Send + Sync {
     /// A phase begins: "hashing", "sending"…

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::{FileName, spelled};
 use crate::peer::Peer;
+use crate::record::Version;
 use crate::store::{Download, Place};
 use crate::transfer::manifest::Manifest;
 use crate::view::text::{bytes as show_bytes, goes_on};
@@ -21,9 +23,9 @@ use super::access::{self, Access, unexpected};
 use super::address;
 use super::commands::file_name;
 use super::everybody::members_of;
-use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT};
+use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT, Sought};
 use super::files::{CANCELLED, Phases};
-use super::locate::{self, NamedContent};
+use super::locate::{self, Known, NamedContent};
 use super::missing;
 use super::shared::Input;
 use super::small;
@@ -32,7 +34,11 @@ use super::trust::Conduct;
 
 /// Pause before sources are looked for again: about a stabilization of a busy
 /// ring.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a peer may say that it has nothing of a name, of which it had a content
+/// a moment ago: one that hashes a changed file anew says so meanwhile.
+const HASHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Pages of a peer's answer that are read in search of a name: a peer that has
 /// so many names alike would be asked forever.
@@ -50,7 +56,8 @@ pub(super) struct Got {
     pub(super) manifest: Option<Manifest>,
 }
 
-/// Fetches the file that a text means, `NAME` or `NAME@HASHPREFIX`.
+/// Fetches the file that a text means, `NAME` or `NAME@HASHPREFIX`. What is
+/// replaced or removed meanwhile is looked up anew at once.
 pub(super) async fn get(
     access: &Access,
     text: &str,
@@ -58,20 +65,34 @@ pub(super) async fn get(
     transfer: &Transfer,
     phases: &dyn Phases,
 ) -> Result<Got, String> {
-    phases.phase("looking up");
-    let chosen = tokio::select! {
-        () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
-        chosen = find(access, text) => chosen?,
-    };
-    let (name, content) = match chosen {
-        Chosen::One(name, content) => (name, content),
-        Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
-    };
-    fetch(access, &name, &content, place, transfer, phases).await
+    let began = Instant::now();
+    loop {
+        phases.phase("looking up");
+        let chosen = tokio::select! {
+            () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+            chosen = find(access, text) => chosen?,
+        };
+        let (name, content) = match chosen {
+            Chosen::One(name, content) => (name, content),
+            Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
+        };
+        if let Some(got) = fetch(access, &name, &content, place, transfer, phases).await? {
+            return Ok(got);
+        }
+        patient(began, &name)?;
+    }
+}
+
+/// Whether it is worth to look up once more what was replaced while it was fetched.
+fn patient(began: Instant, name: &FileName) -> Result<(), String> {
+    if began.elapsed() < NO_SOURCE_LIMIT {
+        return Ok(());
+    }
+    Err(format!("{name} is replaced again and again before it can be fetched; get it again later"))
 }
 
 /// Fetches a content of which the sources are known, and whoever else has it by
-/// then.
+/// then. `None`: its name stands for something else by now, or for nothing.
 pub(super) async fn fetch(
     access: &Access,
     name: &FileName,
@@ -79,26 +100,16 @@ pub(super) async fn fetch(
     place: &Place,
     transfer: &Transfer,
     phases: &dyn Phases,
-) -> Result<Got, String> {
+) -> Result<Option<Got>, String> {
     let fetcher = access.fetcher(name.as_str());
-    let ended = {
-        let job = Job { access, name, content, fetcher, place, transfer, phases };
-        let runtime = Handle::current();
-        let mut again = |over: &CancellationToken| {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = over.cancelled() => Vec::new(),
-                    () = transfer.cancelled() => Vec::new(),
-                    sources = again(access, name, content) => sources,
-                }
-            })
-        };
-        job.run(Some(&mut again))
-    };
+    let patience = NO_SOURCE_LIMIT;
+    let job =
+        Job { access, name, content, fetcher, place, transfer, phases, patience, word: "get" };
+    let ended = job.run(&mut finder(transfer, || again(access, name, content)));
     match ended {
-        Ok(got) => Ok(got),
-        Err(Failed::Cancelled) => Err(CANCELLED.to_owned()),
-        Err(Failed::Here(why)) => Err(why),
+        Ok(got) => Ok(Some(got)),
+        Err(Failed::Replaced) => Ok(None),
+        Err(Failed::Stopped(why) | Failed::Here(why)) => Err(why),
         Err(Failed::NoSource(why)) if content.stored => {
             Err(missing::undelivered(access, name, &content.sources, &why).await)
         }
@@ -106,6 +117,23 @@ pub(super) async fn fetch(
             Err(format!("{name} is shared but nobody could deliver it: {why}"))
         }
         Err(Failed::Half(why)) => Err(format!("nobody could deliver the rest of {name}: {why}")),
+    }
+}
+
+/// Looks for sources from a thread that blocks.
+fn finder<F: Future<Output = Sought>>(
+    transfer: &Transfer,
+    look: impl Fn() -> F + Send,
+) -> impl FnMut(&CancellationToken) -> Sought + Send {
+    let runtime = Handle::current();
+    move |over| {
+        runtime.block_on(async {
+            tokio::select! {
+                () = over.cancelled() => Sought::Sources(Vec::new()),
+                () = transfer.cancelled() => Sought::Sources(Vec::new()),
+                found = look() => found,
+            }
+        })
     }
 }
 
@@ -118,34 +146,76 @@ pub(super) async fn request(
     transfer: &Transfer,
     phases: &dyn Phases,
 ) -> Result<Got, String> {
+    let began = Instant::now();
     phases.phase("looking up");
     let looking = async {
         let members = members_of(access).await?;
         let host = access.member().address();
-        let peer = address::resolve(peer, host, access.space(), &members).await?;
-        Ok::<_, String>((peer, ask_one(peer, text).await?))
+        address::resolve(peer, host, access.space(), &members).await
     };
-    let (peer, chosen) = tokio::select! {
+    let peer = tokio::select! {
         () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
         looked = looking => looked?,
     };
-    let (name, content) = match chosen {
-        Chosen::One(name, content) => (name, content),
-        Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
-    };
-    let fetcher = access.fetcher(name.as_str());
-    // It need not be on this ring; and who names one peer means that peer.
-    let hello = Hello { params: None, ..fetcher.plane.hello.clone() };
-    let plane = fetcher.plane.greeting_as(hello);
-    let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
-    let job = Job { access, name: &name, content: &content, fetcher, place, transfer, phases };
-    job.run(None).map_err(|error| match error {
-        Failed::Cancelled => CANCELLED.to_owned(),
-        Failed::Here(why) => why,
-        Failed::NoSource(why) | Failed::Half(why) => {
-            format!("{name} could not be fetched from {}: {why}", peer.address())
+    loop {
+        let chosen = tokio::select! {
+            () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+            chosen = ask_one(peer, text) => chosen?,
+        };
+        let (name, content) = match chosen {
+            Chosen::One(name, content) => (name, content),
+            Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
+        };
+        let fetcher = access.fetcher(name.as_str());
+        // It need not be on this ring; and who names one peer means that peer.
+        let hello = Hello { params: None, ..fetcher.plane.hello.clone() };
+        let plane = fetcher.plane.greeting_as(hello);
+        let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
+        let (name, content, patience) = (&name, &content, Duration::ZERO);
+        let word = "request";
+        let job = Job { access, name, content, fetcher, place, transfer, phases, patience, word };
+        let nothing_since = Mutex::new(None);
+        let mut find = finder(transfer, || async {
+            let found = contents_at(peer, name).await;
+            still_at(peer, found, content, &nothing_since)
+        });
+        match job.run(&mut find) {
+            Ok(got) => return Ok(got),
+            Err(Failed::Replaced) => patient(began, name)?,
+            Err(Failed::Stopped(why) | Failed::Here(why)) => return Err(why),
+            Err(Failed::NoSource(why) | Failed::Half(why)) => {
+                let address = peer.address();
+                return Err(format!("{name} could not be fetched from {address}: {why}"));
+            }
         }
-    })
+    }
+}
+
+/// What the contents that one peer has under a name say about one of them.
+/// `nothing_since`: since when it has had none.
+fn still_at(
+    peer: Peer,
+    found: Result<Vec<NamedContent>, String>,
+    content: &NamedContent,
+    nothing_since: &Mutex<Option<Instant>>,
+) -> Sought {
+    let mut nothing_since = nothing_since.lock().unwrap_or_else(PoisonError::into_inner);
+    match found {
+        Ok(found) if found.is_empty() => {
+            let since = *nothing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < HASHED_WITHIN {
+                Sought::Sources(Vec::new())
+            } else {
+                Sought::Replaced
+            }
+        }
+        Ok(found) if !found.iter().any(|known| known.root == content.root) => Sought::Replaced,
+        // It has it, or cannot be asked now.
+        Ok(_) | Err(_) => {
+            *nothing_since = None;
+            Sought::Sources(vec![peer])
+        }
+    }
 }
 
 /// What a text chose.
@@ -231,7 +301,12 @@ async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
 
 /// The contents of a name. Who lies about them is noted.
 async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>, String> {
-    let (mut contents, liars) = locate::locate(access, name).await?.contents();
+    let known = locate::locate(access, name).await?;
+    Ok(contents_of(access, name, &known))
+}
+
+fn contents_of(access: &Access, name: &FileName, known: &Known) -> Vec<NamedContent> {
+    let (mut contents, liars) = known.contents();
     if let Access::Inside(shared) = access {
         // While it becomes a holder this node is named and has not got the bytes.
         let me = shared.me().me;
@@ -245,7 +320,7 @@ async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>,
     for (liar, why) in liars {
         fetcher.reputations.saw(liar.address(), &Conduct::Lied(why));
     }
-    Ok(contents)
+    contents
 }
 
 /// Finds what a text means among the files of one peer.
@@ -269,7 +344,8 @@ async fn contents_at(peer: Peer, name: &FileName) -> Result<Vec<NamedContent>, S
         for row in rows.into_iter().filter(|row| row.name == *name) {
             let (root, size, stored) = (row.root, row.size, row.stored);
             if !contents.iter().any(|known| known.root == root) {
-                contents.push(NamedContent { root, size, stored, sources: vec![peer] });
+                let (version, sources) = (None, vec![peer]);
+                contents.push(NamedContent { root, size, stored, version, sources });
             }
         }
         // The rows come in the order of their names.
@@ -290,16 +366,20 @@ fn pattern_for(name: &FileName) -> String {
 }
 
 /// Who has the content now.
-async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Vec<Peer> {
-    let found = contents(access, name).await.unwrap_or_default();
+async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Sought {
+    let member = || Sought::Sources(vec![access.member()]);
+    let Ok(known) = locate::locate(access, name).await else { return member() };
+    let record = known.record.as_ref().map(|(record, _)| record.version);
+    let found = contents_of(access, name, &known);
     let others = !found.is_empty();
-    match found.into_iter().find(|found| found.root == content.root) {
-        Some(found) if found.size == content.size => found.sources,
-        // Those who shared it have something else under this name now.
-        None if others && !content.stored => Vec::new(),
-        // What is on its way out may still be where the ring is entered.
-        _ => vec![access.member()],
+    if let Some(found) = found.into_iter().find(|found| found.root == content.root) {
+        return if found.size == content.size { Sought::Sources(found.sources) } else { member() };
     }
+    // What a node says that has only just come (back) may be older.
+    let newer = |record: Version| content.version.is_none_or(|version| record > version);
+    let replaced = if content.stored { record.is_some_and(newer) } else { others };
+    // What is on its way out may still be where the ring is entered.
+    if replaced { Sought::Replaced } else { member() }
 }
 
 /// A content that is to be fetched to a place.
@@ -311,11 +391,18 @@ struct Job<'a> {
     place: &'a Place,
     transfer: &'a Transfer,
     phases: &'a dyn Phases,
+    /// How long sources are looked for of which none has delivered anything yet.
+    patience: Duration,
+    /// The command that goes on with what was kept.
+    word: &'static str,
 }
 
 /// Why it was not.
 enum Failed {
-    Cancelled,
+    /// Its name stands for something else by now, or for nothing.
+    Replaced,
+    /// It was cancelled, or ended with its process: a sentence.
+    Stopped(String),
     Here(String),
     NoSource(String),
     /// Some of it came, and is kept.
@@ -324,7 +411,7 @@ enum Failed {
 
 impl Job<'_> {
     /// Fetches it, from its sources and whoever else `find` names. Blocks.
-    fn run(self, find: Option<&mut Finder<'_>>) -> Result<Got, Failed> {
+    fn run(self, find: &mut Finder<'_>) -> Result<Got, Failed> {
         let began = Instant::now();
         if let Some(file) = in_the_way(&self.place.target(self.name)) {
             let (name, file) = (self.name, file.display());
@@ -342,13 +429,15 @@ impl Job<'_> {
         }
         self.transfer.restart(self.content.size);
         self.phases.phase("receiving");
-        let fetched = tokio::task::block_in_place(|| self.fetch(began, find));
+        let mut kept = None;
+        let fetched = tokio::task::block_in_place(|| self.fetch(began, find, &mut kept));
         let (path, sources, manifest) = fetched.map_err(|error| match error {
-            _ if self.transfer.is_cancelled() => Failed::Cancelled,
+            _ if self.transfer.is_cancelled() => Failed::Stopped(self.stopped(kept)),
             FetchError::NoSource(_) | FetchError::Shunned(_) => Failed::NoSource(error.to_string()),
             FetchError::Interrupted(_) => Failed::Half(error.to_string()),
             FetchError::Local(_) => Failed::Here(error.to_string()),
-            FetchError::Cancelled => Failed::Cancelled,
+            FetchError::Cancelled => Failed::Stopped(CANCELLED.to_owned()),
+            FetchError::Replaced => Failed::Replaced,
         })?;
         let millis = began.elapsed().as_millis() as u64;
         let (name, size) = (self.name.clone(), self.content.size);
@@ -357,11 +446,27 @@ impl Job<'_> {
         Ok(Got { outcome, manifest: Some(manifest) })
     }
 
+    /// How it was stopped, and how much of it is kept.
+    fn stopped(&self, kept: Option<u64>) -> String {
+        let (stopped, word) = (self.transfer.stopped(), self.word);
+        match kept {
+            Some(bytes) => {
+                let (here, size) = (show_bytes(bytes), show_bytes(self.content.size));
+                format!(
+                    "{stopped}: {here} of {size} are here; the same {word} goes on where it was"
+                )
+            }
+            None => stopped.to_owned(),
+        }
+    }
+
+    /// `kept` is how many bytes stay for another time, should it fail.
     #[expect(clippy::type_complexity, reason = "its one user takes it apart at once")]
     fn fetch(
         &self,
         began: Instant,
-        mut find: Option<&mut Finder<'_>>,
+        find: &mut Finder<'_>,
+        kept: &mut Option<u64>,
     ) -> Result<(PathBuf, Vec<(Peer, u64)>, Manifest), FetchError> {
         let NamedContent { root, size, .. } = *self.content;
         let mut sources = self.content.sources.clone();
@@ -378,28 +483,41 @@ impl Job<'_> {
             match self.fetcher.open(&sources, root, size, self.transfer) {
                 Ok(opened) => break opened,
                 Err(FetchError::NoSource(why)) => {
-                    let Some(find) = &mut find else { return Err(FetchError::NoSource(why)) };
-                    if began.elapsed() > NO_SOURCE_LIMIT || self.transfer.is_cancelled() {
+                    // At once: what was replaced is not waited for.
+                    let Sought::Sources(found) = find(&CancellationToken::new()) else {
+                        return Err(FetchError::Replaced);
+                    };
+                    if began.elapsed() >= self.patience || self.transfer.is_cancelled() {
                         return Err(FetchError::NoSource(why));
                     }
-                    std::thread::sleep(PAUSE);
-                    sources = find(&CancellationToken::new());
+                    if found == sources {
+                        std::thread::sleep(PAUSE);
+                    }
+                    sources = found;
                 }
                 Err(error) => return Err(error),
             }
         };
         let manifest = opened.manifest.clone();
         let download = self.begin(&manifest)?;
-        match self.fetcher.pieces(opened, &sources, &download, self.transfer, find) {
+        match self.fetcher.pieces(opened, &sources, &download, self.transfer, Some(find)) {
             Ok(delivered) => Ok((download.finish()?, delivered, manifest)),
-            Err(_) if self.transfer.is_unwanted() => {
+            // Nobody has it any more, or its user does not want it.
+            Err(error) if matches!(error, FetchError::Replaced) || self.transfer.is_unwanted() => {
                 download.discard();
-                Err(FetchError::Cancelled)
+                Err(error)
             }
-            Err(FetchError::NoSource(why)) if !download.here().is_empty() => {
-                Err(FetchError::Interrupted(why))
+            Err(error) => {
+                let here = download.here();
+                let bytes = here.iter().map(|index| manifest.len_of(index)).sum();
+                *kept = Some(bytes).filter(|_| download.is_kept());
+                match error {
+                    FetchError::NoSource(why) if !here.is_empty() => {
+                        Err(FetchError::Interrupted(why))
+                    }
+                    error => Err(error),
+                }
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -440,7 +558,7 @@ mod tests {
 
     fn content(byte: u8) -> NamedContent {
         let root = ContentHash([byte; 32]);
-        NamedContent { root, size: 5, stored: false, sources: Vec::new() }
+        NamedContent { root, size: 5, stored: false, version: None, sources: Vec::new() }
     }
 
     /// What a text means where `names` exist, each with these contents: the

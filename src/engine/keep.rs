@@ -214,7 +214,7 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
             StoreFailure::NoSource
         }
         FetchError::Local(error) => refused(shared, &error),
-        FetchError::Cancelled => StoreFailure::NoSource,
+        FetchError::Cancelled | FetchError::Replaced => StoreFailure::NoSource,
     })
 }
 

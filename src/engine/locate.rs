@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::chord::placement::{others, placement};
 use crate::name::FileName;
 use crate::peer::{Peer, is_reachable};
-use crate::record::{ContentHash, Provider, Record};
+use crate::record::{ContentHash, Provider, Record, Version};
 use crate::view::FoundContent;
 use crate::wire::{Request, Response};
 
@@ -47,6 +47,8 @@ pub(super) struct NamedContent {
     pub(super) size: u64,
     /// The ring stores it.
     pub(super) stored: bool,
+    /// As this version, where that is known.
+    pub(super) version: Option<Version>,
     /// Who has it: holders first, then sharers.
     pub(super) sources: Vec<Peer>,
 }
@@ -78,6 +80,7 @@ impl Known {
                 root: record.version.root,
                 size: record.size(),
                 stored: true,
+                version: Some(record.version),
                 sources: holders.clone(),
             });
         }
@@ -103,6 +106,7 @@ impl Known {
                     root: *root,
                     size: *size,
                     stored: false,
+                    version: None,
                     sources: vec![*peer],
                 }),
             }
@@ -257,7 +261,7 @@ async fn ask_for(access: &Access, node: Peer, name: &FileName) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Content, Version};
+    use crate::record::Content;
 
     fn peer(number: u16) -> Peer {
         Peer::new(([127, 0, 0, 1], number).into(), 0)

@@ -1,6 +1,7 @@
 //! The accepting end of data connections: manifests and bytes for whoever
 //! asks, and uploads for the names that this node owns.
 
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::path::Path;
@@ -65,7 +66,10 @@ pub(super) fn serve(
     crowded: &dyn Fn() -> bool,
 ) {
     let result = shared.data_plane().accepted(stream, party).map_err(DataError::from).and_then(
-        |connection| Server { shared, runtime, connection, serving: None, crowded }.run(),
+        |connection| {
+            let (serving, opened) = (None, None);
+            Server { shared, runtime, connection, serving, opened, crowded }.run()
+        },
     );
     if let Err(error) = result {
         tracing::debug!(%error, "a data connection ended");
@@ -78,6 +82,9 @@ struct Server<'a> {
     connection: DataConnection,
     /// What this connection is being sent.
     serving: Option<Serving>,
+    /// The stored content of which it has the manifest: whoever began to read it
+    /// can read it to its end, whatever becomes of its name.
+    opened: Option<(ContentHash, File)>,
     /// Whether threads are short.
     crowded: &'a dyn Fn() -> bool,
 }
@@ -200,6 +207,10 @@ impl Server<'_> {
         };
         match stored.or_else(|| self.shared.shares.manifest(&root)) {
             Some(manifest) => {
+                self.opened = match self.shared.store.open_blob(&root) {
+                    Ok(file) => file.map(|file| (root, file)),
+                    Err(error) => return self.failed(root, &error),
+                };
                 self.connection.send(&DataResponse::Manifest { size: manifest.size() })?;
                 self.connection.send_raw(&manifest.to_bytes())
             }
@@ -214,9 +225,13 @@ impl Server<'_> {
         length: u64,
         copy: bool,
     ) -> Result<(), DataError> {
-        let stored = match self.shared.store.open_blob(&root) {
-            Ok(stored) => stored,
-            Err(error) => return self.failed(root, &error),
+        let opened = self.opened.as_ref().filter(|(opened, _)| *opened == root);
+        let stored = match opened {
+            Some((_, file)) => Some(file.try_clone()?),
+            None => match self.shared.store.open_blob(&root) {
+                Ok(stored) => stored,
+                Err(error) => return self.failed(root, &error),
+            },
         };
         let ours = stored.is_some();
         // What the user shares is served from where it lies.

@@ -168,6 +168,11 @@ impl Download {
         self.partial.manifest()
     }
 
+    /// Whether what is here stays for another download when this one is dropped.
+    pub fn is_kept(&self) -> bool {
+        self.partial.is_worth_keeping()
+    }
+
     /// Gives the complete file its name, or the next free one. Returns where it
     /// is. After a failure nothing is left.
     ///

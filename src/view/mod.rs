@@ -500,6 +500,8 @@ pub enum TransferState {
     Running,
     /// Its user has it wait.
     Paused,
+    /// None of its sources delivers any more: it goes on when one comes back.
+    Waiting,
     /// All bytes moved; waiting for durable copies (`copies` of `wanted`).
     Securing {
         /// So far.
@@ -523,6 +525,7 @@ impl TransferState {
             TransferState::Queued
                 | TransferState::Running
                 | TransferState::Paused
+                | TransferState::Waiting
                 | TransferState::Securing { .. }
         )
     }

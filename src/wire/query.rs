@@ -410,6 +410,8 @@ pub enum TransferState {
     Running,
     /// Its user has it wait.
     Paused,
+    /// None of its sources delivers any more.
+    Waiting,
     /// All bytes moved; copies are being made.
     Securing {
         /// So far.

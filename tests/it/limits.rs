@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::dashboard::Dash;
 use crate::process::{
     DEADLINE, NodeProcess, chordal, command, config, describe, eventually, name_owned_by,
-    random_file, signal, text, within,
+    pieces_in, random_file, signal, text, within,
 };
 
 const MIB: usize = 1 << 20;
@@ -182,6 +182,53 @@ async fn a_paused_get_lets_its_source_go_and_goes_on_where_it_was() {
     let done = |row: &TransferRow| row.state == TransferState::Done;
     here.row("it is done", TransferKind::Download, done).await;
     here.node.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_source_waits_for_it_and_gives_its_turn_to_the_next() {
+    let (dir, mut sharer) = shared("film.bin", 12 * MIB);
+    let transfers =
+        TransferLimits { down: Some(4 * SLOW), at_once: 1, ..TransferLimits::default() };
+    let here = Here::joined(sharer.address, transfers).await;
+    let small = here.home.path().join("small.bin");
+    random_file(&small, 2 * MIB, 6);
+    let put = Command::Put { path: small, name: None, overwrite: false };
+    ended(here.begin(put).await).await.expect("it is stored");
+    let (row, end) = here.fetches("film.bin").await;
+    sharer.kill();
+    let waits = |row: &TransferRow| row.state == TransferState::Waiting && row.rate == 0;
+    here.row("it waits", TransferKind::Download, waits).await;
+    // It is the only one that may run at a time, and does not.
+    ended(here.get("small.bin").await).await.expect("it is here");
+    let still = here.row("it still waits", TransferKind::Download, waits).await;
+    assert_eq!((still.number, still.done < still.total), (row.number, true));
+
+    let contact = here.node.address.to_string();
+    let sharer = tokio::task::spawn_blocking(move || {
+        sharer.restart(&["--join", &contact]);
+        sharer
+    });
+    let sharer = sharer.await.expect("it starts");
+    match ended(end).await {
+        Ok(Outcome::Fetched { path, .. }) => {
+            let original = fs::read(dir.path().join("film.bin")).expect("it");
+            assert!(fs::read(path).expect("it is saved") == original);
+        }
+        other => panic!("{other:?}; {}", sharer.log()),
+    }
+    here.node.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_ends_keeps_what_its_downloads_have_brought() {
+    let (_dir, sharer) = shared("film.bin", 12 * MIB);
+    let slow = TransferLimits { down: Some(SLOW), ..TransferLimits::default() };
+    let here = Here::joined(sharer.address, slow).await;
+    let (_, end) = here.fetches("film.bin").await;
+    let map = here.home.path().join("downloads/.film.bin.part.map");
+    here.node.kill().await;
+    drop(end);
+    assert!(!pieces_in(&map).is_empty(), "nothing is kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,7 @@ fn peers(via: SocketAddr) -> Result<Vec<PeerRow>, String> {
         via,
         download_dir: std::env::temp_dir(),
         transfers: TransferLimits::default(),
+        wait: Duration::ZERO,
         interrupted: CancellationToken::new(),
     };
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;

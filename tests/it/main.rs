@@ -19,6 +19,7 @@ mod layers;
 mod limits;
 mod links;
 mod missing;
+mod overwrite;
 mod partition;
 mod picture;
 mod process;

@@ -23,8 +23,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::process::{
-    DEADLINE, NodeProcess, Ring, command, describe, eventually, loopback, pieces_in, random_file,
-    signal, text,
+    DEADLINE, NodeProcess, Ring, command, describe, eventually, loopback, name_owned_by, pieces_in,
+    random_file, signal, text,
 };
 use crate::sources::{Conduct, Served, Source, hear, say};
 
@@ -186,20 +186,134 @@ fn two_downloads_at_once_never_share_a_file() {
 }
 
 #[test]
-fn a_download_that_its_user_breaks_off_leaves_nothing() {
-    let (_, source) = slow_source(16, 26);
+fn whatever_ends_a_client_it_keeps_what_has_come_and_the_same_command_goes_on() {
+    let (served, source) = slow_source(16, 26);
     let home = Home::new();
-    // Not even what an earlier one left.
-    home.killed_after(2, source.address);
-    let client = home.get(source.address);
-    let before = source.asked().len();
-    eventually("it goes on", || {
-        if source.asked().len() > before { Ok(()) } else { Err("it was not asked yet".to_owned()) }
+    let via = source.address.to_string();
+    let mut here = home.pieces();
+    for end in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut client = home.get(source.address);
+        eventually("pieces arrive", || match client.try_wait() {
+            Ok(None) if home.pieces().len() > here.len() => Ok(()),
+            other => Err(format!("{other:?}: {:?}", home.pieces())),
+        });
+        signal(client.id(), end);
+        let why = complained(&client.wait_with_output().expect("its output"));
+        let said = "error: interrupted: ";
+        assert!(why.starts_with(said), "{end:?}: {why}");
+        assert!(why.contains("are here; the same get goes on where it was"), "{end:?}: {why}");
+        let kept = home.pieces();
+        assert!(kept.is_superset(&here) && kept.len() > here.len(), "{here:?}, then {kept:?}");
+        here = kept;
+    }
+    let from = source.asked().len();
+    said(&home.get(source.address).wait_with_output().expect("its output"));
+    assert_eq!(asked(&source, from), served.size() - bytes_of(&served.manifest, here));
+    assert!(fs::read(home.path("fetched")).expect("fetched") == *served.bytes);
+    assert_eq!(home.listing(), ["fetched"]);
+    // One that was interrupted before anything came has nothing to go on with.
+    let none = home.path("none");
+    let client = begun(&["get", "other", "--to", text(&none), "--via", &via]);
+    signal(client.id(), Signal::TERM);
+    let ended = client.wait_with_output().expect("its output");
+    assert!(!ended.status.success(), "{}", describe(&ended));
+}
+
+/// Ends a client once pieces have come into this map; what it said.
+fn interrupted_after_pieces(mut client: Child, map: &Path) -> String {
+    eventually("pieces arrive", || match client.try_wait() {
+        Ok(None) if !pieces_in(map).is_empty() => Ok(()),
+        other => Err(format!("{other:?}: {:?}", pieces_in(map))),
     });
     signal(client.id(), Signal::INT);
-    let output = client.wait_with_output().expect("its output");
-    assert!(complained(&output).contains("interrupted"), "{}", describe(&output));
-    assert_eq!(home.listing(), Vec::<String>::new());
+    complained(&client.wait_with_output().expect("its output"))
+}
+
+#[test]
+fn a_directory_and_a_request_that_are_interrupted_go_on_too() {
+    let home = Home::new();
+    let album = home.path("album");
+    fs::create_dir(&album).expect("a directory");
+    random_file(&album.join("a.bin"), 8 * MIB as usize, 28);
+    random_file(&album.join("b.txt"), 1_000, 29);
+    let node = NodeProcess::start(&["--limit-up", "4M"]);
+    node.run(&["put", text(&album)]);
+    let via = node.address.to_string();
+
+    let (to, map) = (home.path("to"), home.path("to/album/.a.bin.part.map"));
+    let get = ["get", "album/", "--to", text(&to), "--via", &via];
+    let why = interrupted_after_pieces(begun(&get), &map);
+    assert!(why.contains("interrupted: ") && why.contains("the same get goes on"), "{why}");
+    let kept = pieces_in(&map);
+    assert!(!kept.is_empty(), "{why}");
+    let output = begun(&get).wait_with_output().expect("its output");
+    said(&output);
+    for name in ["a.bin", "b.txt"] {
+        let fetched = fs::read(to.join("album").join(name)).expect("fetched");
+        assert!(fetched == fs::read(album.join(name)).expect("the original"), "{name}");
+    }
+
+    let (to, map) = (home.path("one"), home.path(".one.part.map"));
+    let request = ["request", "album/a.bin", &via, "--to", text(&to), "--via", &via];
+    let why = interrupted_after_pieces(begun(&request), &map);
+    assert!(why.contains("the same request goes on where it was"), "{why}");
+    let told = said(&begun(&request).wait_with_output().expect("its output"));
+    assert!(told.contains("were there)"), "{told}");
+    assert!(fs::read(&to).expect("fetched") == fs::read(album.join("a.bin")).expect("it"));
+}
+
+#[test]
+fn a_download_waits_for_its_only_holder_and_goes_on_when_that_is_back() {
+    let mut holder = NodeProcess::start(&["--replicas", "1", "--limit-up", "4M"]);
+    let other = NodeProcess::join(&holder);
+    let both = [holder.address, other.address];
+    for node in [&holder, &other] {
+        eventually("both see one ring", || node.sees_ring_of(&both));
+    }
+    let home = Home::new();
+    let path = home.path("source");
+    random_file(&path, 16 * MIB as usize, 30);
+    let name = name_owned_by(holder.address, &[other.address]);
+    holder.run(&["put", text(&path), "--as", &name]);
+
+    let (via, to) = (other.address.to_string(), home.path("fetched"));
+    let log = fs::File::create(home.path("stderr")).expect("a file");
+    let get = ["get", &name, "--to", text(&to), "--via", &via, "--wait", "2m"];
+    let mut client = command(&get).stderr(log).spawn().expect("the program starts");
+    let said = || fs::read_to_string(home.path("stderr")).unwrap_or_default();
+    eventually("pieces arrive", || match client.try_wait() {
+        Ok(None) if home.pieces().len() > 1 => Ok(()),
+        other => Err(format!("{other:?}: {}", said())),
+    });
+    holder.kill();
+    eventually("it says that it waits", || match client.try_wait() {
+        Ok(None) if said().contains("waiting for a source") => Ok(()),
+        other => Err(format!("{other:?}: {}", said())),
+    });
+    // By now nobody names the holder any more.
+    eventually("the holder is dropped", || other.sees_ring_of(&[other.address]));
+    let before = home.pieces();
+    assert!(!to.exists() && !before.is_empty());
+    holder.restart(&[]);
+    eventually("it goes on and ends", || match client.try_wait() {
+        Ok(Some(status)) if status.success() => Ok(()),
+        other => Err(format!("{other:?}: {}", said())),
+    });
+    assert!(fs::read(&to).expect("fetched") == fs::read(&path).expect("the original"));
+
+    // Who has no patience is told, and keeps what has come.
+    let second = home.path("second");
+    let get = ["get", &name, "--to", text(&second), "--via", &via, "--wait", "0s"];
+    let mut client = begun(&get);
+    let map = home.path(".second.part.map");
+    eventually("pieces arrive", || match client.try_wait() {
+        Ok(None) if !pieces_in(&map).is_empty() => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    holder.kill();
+    let why = complained(&client.wait_with_output().expect("its output"));
+    assert!(why.contains("what has come is kept: get it again to go on"), "{why}");
+    assert!(!pieces_in(&map).is_empty());
 }
 
 #[test]
@@ -209,7 +323,9 @@ fn when_all_sources_fail_what_has_come_is_kept_and_said() {
     let source = Source::start(&served, dying);
     source.records(NAME, &served, &[&source]);
     let home = Home::new();
-    let why = complained(&home.get(source.address).wait_with_output().expect("its output"));
+    let (to, via) = (home.path("fetched"), source.address.to_string());
+    let get = begun(&["get", NAME, "--to", text(&to), "--via", &via, "--wait", "0s"]);
+    let why = complained(&get.wait_with_output().expect("its output"));
     assert!(why.contains("get it again to go on"), "{why}");
     let here = home.pieces();
     assert!((3..=5).contains(&here.len()), "{here:?}");

@@ -44,6 +44,7 @@ async fn client(via: SocketAddr, home: &Path) -> Client {
         via,
         download_dir: home.join("fetched"),
         transfers: TransferLimits::default(),
+        wait: std::time::Duration::ZERO,
         interrupted: CancellationToken::new(),
     };
     Client::connect(&options).await.expect("the member answers")

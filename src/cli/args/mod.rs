@@ -500,6 +500,8 @@ pub(super) struct RemoteArgs {
     pub(super) json: bool,
     /// Where `get` saves: the working directory without it.
     pub(super) download_dir: Option<PathBuf>,
+    /// How long a download waits for a source when none is left.
+    pub(super) wait: Duration,
     /// How much its bytes may take.
     pub(super) transfers: TransferLimits,
 }

@@ -146,6 +146,9 @@ fn a_remote_command_is_what_the_prompt_would_make_of_it() {
     assert_eq!(through("info --via 2005").via.port(), 2005);
     assert!(through("ls --json").json);
     assert_eq!(through("get a --download-dir d").download_dir, Some("d".into()));
+    assert_eq!(through("get a").wait, Duration::from_secs(30));
+    assert_eq!(through("request a :2001 --wait 2m").wait, Duration::from_secs(120));
+    assert!(invoke("put a --wait 1s").is_err() && invoke("get a --wait soon").is_err());
 }
 
 #[test]

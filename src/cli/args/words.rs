@@ -207,6 +207,16 @@ fn subcommand(spec: &'static Spec) -> Command {
         // They bring a description of their own, which is not the command's.
         command = augmented.about(spec.summary).next_help_heading(None::<&str>);
     }
+    if fetches(spec) {
+        command = command.arg(
+            Arg::new("wait")
+                .long("wait")
+                .value_name("TIME")
+                .value_parser(humantime::parse_duration)
+                .default_value("30s")
+                .help("how long to wait for a source when none is left, such as 10m or 0s"),
+        );
+    }
     if spec.name == "get" {
         command = command.arg(
             Arg::new("download-dir")
@@ -263,6 +273,11 @@ impl Moves {
     }
 }
 
+/// Whether a command downloads a file.
+fn fetches(spec: &Spec) -> bool {
+    matches!(spec.name, "get" | "request")
+}
+
 const fn hint(kind: Kind) -> ValueHint {
     match kind {
         Kind::LocalPath => ValueHint::AnyPath,
@@ -315,6 +330,7 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
         via: given.get_one("via").copied().unwrap_or(address::DEFAULT),
         json,
         download_dir: given.try_get_one::<PathBuf>("download-dir").ok().flatten().cloned(),
+        wait: given.try_get_one("wait").ok().flatten().copied().unwrap_or_default(),
         transfers: match Moves::of(spec) {
             Some(Moves::FromMany) => TransferArgs::from_arg_matches(given)?.limits(),
             Some(Moves::WithOne) => AnyTransferArgs::from_arg_matches(given)?.limits(),

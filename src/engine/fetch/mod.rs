@@ -62,6 +62,9 @@ pub(super) enum FetchError {
     /// The same, after some pieces came: they stay for the next attempt.
     #[error("{}; what has come is kept: get it again to go on", reasons(.0))]
     Interrupted(Vec<(Peer, String)>),
+    /// Its name stands for something else by now, or for nothing.
+    #[error("it was replaced or removed meanwhile")]
+    Replaced,
     /// There are sources, but none that is trusted; why of each.
     #[error("{}", reasons(.0))]
     Shunned(Vec<(Peer, String)>),
@@ -107,9 +110,19 @@ impl PieceSink for Download {
     }
 }
 
+/// What is found while a content is fetched.
+#[derive(Debug)]
+pub(super) enum Sought {
+    /// These have it now, as far as is known.
+    Sources(Vec<Peer>),
+    /// Its name stands for something else by now, or for nothing: whoever had it
+    /// has given it up, or will.
+    Replaced,
+}
+
 /// Finds sources while a content is fetched: whoever has it now. Blocks; ends
 /// soon, with nobody, once its token is cancelled.
-pub(super) type Finder<'a> = dyn FnMut(&CancellationToken) -> Vec<Peer> + Send + 'a;
+pub(super) type Finder<'a> = dyn FnMut(&CancellationToken) -> Sought + Send + 'a;
 
 /// What a fetch works with.
 #[derive(Clone, Debug)]
@@ -201,8 +214,8 @@ impl Fetcher {
     }
 
     /// Downloads all pieces that `sink` lacks, from the sources and whoever else
-    /// `find` names while it runs. Without `find` it ends when all sources have
-    /// failed. Blocks.
+    /// `find` names while it runs. When all have failed it waits for one, as long
+    /// as the transfer has patience; without `find` it ends then. Blocks.
     ///
     /// Who delivered how many bytes, the most first.
     pub(super) fn pieces(
@@ -269,6 +282,19 @@ impl Fetcher {
     pub(super) fn blame_piece(&self, source: Peer, index: PieceIndex) {
         self.reputations.saw(source.address(), &Conduct::BadPiece);
         self.tell(source, &format!("sent a damaged piece ({index})"));
+    }
+
+    /// Tells people that a download waits for a source.
+    pub(super) fn tell_of_waiting(&self) {
+        let text = format!(
+            "{}: waiting for a source: none that has it answers; it goes on when one comes back",
+            self.name
+        );
+        tracing::info!("{text}");
+        if let Some(events) = &self.events {
+            // A hub that is too busy: the transfer's row shows it.
+            let _ = events.try_send(Input::Event(Level::Warn, text));
+        }
     }
 
     /// Names a source that cheated to people.

@@ -24,7 +24,9 @@ use super::super::data::{DataConnection, DataError};
 use super::super::transfers::Transfer;
 use super::super::trust::Conduct;
 use super::source::{Ending, Work};
-use super::{BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, TICK, dial, words};
+use super::{
+    BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, Sought, TICK, dial, words,
+};
 
 /// Pieces that a source has in memory at least: one that is received, one that
 /// waits, one that is written.
@@ -39,9 +41,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3);
 /// How soon when nobody does: about a stabilization of a busy ring.
 const LOOK_SOON: Duration = Duration::from_millis(500);
 
-/// How long a download without any source goes on looking for new ones: the
-/// ring needs about this to re-create copies after a death.
+/// How long a download that nobody has served yet goes on looking for sources:
+/// the ring needs about this to re-create copies after a death.
 pub(in crate::engine) const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
+
+/// A download that has waited for a source for so long looks less often.
+const WAITED_LONG: Duration = Duration::from_secs(30);
 
 /// A loop that goes round ten times a second and takes this long once was stopped
 /// with its process.
@@ -57,8 +62,8 @@ enum Event {
     Dialled(Peer, Result<DataConnection, DataError>),
     /// A source's thread ended.
     Ended(Peer, Ending),
-    /// These have the content, too.
-    Found(Vec<Peer>),
+    /// Somebody looked who has the content.
+    Found(Sought),
 }
 
 /// A source that could be used.
@@ -67,6 +72,9 @@ struct Candidate {
     status: Status,
     /// It was far slower than the others.
     aside: bool,
+    /// It sent a damaged piece, or says that it has not got the content: nobody
+    /// waits for it to come back.
+    useless: bool,
     /// When it last began to work.
     began: Time,
 }
@@ -117,7 +125,11 @@ pub(super) fn run(
             failed: Vec::new(),
             finds: find.is_some(),
             starved: false,
-            looked: work.now(),
+            replaced: false,
+            alone: None,
+            waits: false,
+            hopeless: None,
+            turned: work.now(),
             woke: None,
             at_once: at_once(&manifest, fetcher.plane.limits.sources),
         };
@@ -160,7 +172,8 @@ fn look_out(
             if state.over {
                 return;
             }
-            let pause = if state.hungry { LOOK_SOON } else { LOOK_AGAIN };
+            let long = work.now().since(state.progress) > WAITED_LONG;
+            let pause = if state.hungry && !long { LOOK_SOON } else { LOOK_AGAIN };
             let mut left = pause.saturating_sub(work.now().since(last));
             if left.is_zero() {
                 if !work.transfer.is_held() {
@@ -189,8 +202,16 @@ struct Swarm<'scope, 'env, 'work> {
     finds: bool,
     /// Whoever looked found nobody who may be asked.
     starved: bool,
+    /// Whoever looked found that the name stands for something else.
+    replaced: bool,
+    /// Since when nobody is left to ask.
+    alone: Option<Time>,
+    /// Somebody looked since, and it was said that it waits.
+    waits: bool,
+    /// Since when none of those who are known may come back with the content.
+    hopeless: Option<Time>,
     /// When the loop last went round.
-    looked: Time,
+    turned: Time,
     /// When the download last went on after a pause, or after its process stood
     /// still.
     woke: Option<Time>,
@@ -221,10 +242,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 Ok(Event::Dialled(source, Ok(connection))) => self.begin(source, connection),
                 Ok(Event::Dialled(source, Err(error))) => self.lost(source, &error),
                 Ok(Event::Ended(source, ending)) => self.ended(source, ending)?,
-                Ok(Event::Found(sources)) => {
-                    self.found(&sources);
-                    self.starved = !self.any_usable();
-                }
+                Ok(Event::Found(found)) => self.looked(found),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
@@ -252,6 +270,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                     source: *source,
                     status: Status::Ready,
                     aside: false,
+                    useless: false,
                     began: Time::ZERO,
                 }),
                 None => {}
@@ -287,6 +306,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             Ending::Local(error) => return Err(error.into()),
             Ending::Bad(index) => {
                 self.work.fetcher.blame_piece(source, index);
+                self.set_useless(source, true);
                 self.dismiss(source, Status::Failed);
                 self.work.lock().plan.bad(source);
                 self.fail(source, format!("sent a damaged piece ({index})"));
@@ -296,6 +316,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 // again is as good as one who does not answer.
                 let address = source.address();
                 self.work.fetcher.reputations.saw(address, &Conduct::TimedOut);
+                self.set_useless(source, true);
                 self.dismiss(source, Status::Failed);
                 self.work.lock().plan.bad(source);
                 self.fail(source, "its file changed while it was read".to_owned());
@@ -335,7 +356,11 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
 
     /// A source failed by itself.
     fn lost(&mut self, source: Peer, error: &DataError) {
-        self.work.fetcher.blame(source, error);
+        // Who is asked again and again until it is back is not blamed for that.
+        if !(self.alone.is_some() && matches!(error, DataError::Io(_))) {
+            self.work.fetcher.blame(source, error);
+        }
+        self.set_useless(source, !matches!(error, DataError::Io(_)));
         self.dismiss(source, Status::Failed);
         self.fail(source, words(error));
     }
@@ -413,17 +438,18 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         self.work.lock().progress = now;
         self.woke = Some(now);
         self.starved = false;
+        self.is_alone_no_more();
     }
 
     /// Notices that the process stood still: its user stopped it, or the machine
     /// slept. Whoever has hung up meanwhile is not to blame.
     fn notice_a_standstill(&mut self) {
         let now = self.work.now();
-        if now.since(self.looked) > STANDSTILL {
+        if now.since(self.turned) > STANDSTILL {
             tracing::debug!("the process stood still");
             self.goes_on();
         }
-        self.looked = now;
+        self.turned = now;
     }
 
     /// Connects to further sources while the rest is worth it.
@@ -483,17 +509,32 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         (!doubted || self.active() == 0).then_some(source)
     }
 
-    /// Gives up when nobody is left to ask and nobody else will be found.
+    /// Waits when nobody is left to ask; gives up when nobody will come, or not in
+    /// time.
     fn despair(&mut self) -> Result<(), FetchError> {
+        let progress = self.work.lock().progress;
+        if self.alone.is_some_and(|since| progress > since) {
+            self.is_alone_no_more();
+        }
         if self.active() > 0 {
             self.starved = false;
             return Ok(());
         }
-        let progress = self.work.lock().progress;
-        let waited = |since: Time| self.work.now().since(since) > NO_SOURCE_LIMIT;
+        if self.replaced {
+            return Err(FetchError::Replaced);
+        }
+        let now = self.work.now();
+        let waited = |since: Time| now.since(since) > NO_SOURCE_LIMIT;
         // Who has just woken up needs time to find anybody.
         let waking = self.woke.is_some_and(|woke| !waited(woke));
-        if self.finds && (!self.starved || waking) && !waited(progress) {
+        let since = *self.alone.get_or_insert(now);
+        if self.may_return() {
+            self.hopeless = None;
+        }
+        let hopeless = *self.hopeless.get_or_insert(now);
+        let hope = self.may_return() || (!self.starved || waking) && !waited(hopeless);
+        let patience = self.work.transfer.patience();
+        if self.finds && hope && patience.is_none_or(|patience| now.since(since) < patience) {
             return Ok(());
         }
         let mut failed = std::mem::take(&mut self.failed);
@@ -505,6 +546,38 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             }
         }
         Err(FetchError::NoSource(failed))
+    }
+
+    /// Somebody looked for sources. Where nobody was left to ask, it waits from
+    /// now on: before, another one might have been there.
+    fn looked(&mut self, found: Sought) {
+        match found {
+            Sought::Sources(sources) => {
+                self.found(&sources);
+                self.starved = !self.any_usable();
+                self.replaced = false;
+            }
+            Sought::Replaced => self.replaced = true,
+        }
+        if self.alone.is_some() && !self.replaced && !self.waits && self.may_return() {
+            self.waits = true;
+            self.work.transfer.lacks_a_source();
+            self.work.fetcher.tell_of_waiting();
+        }
+    }
+
+    /// It has a source again, or starts to look for one anew.
+    fn is_alone_no_more(&mut self) {
+        (self.alone, self.hopeless) = (None, None);
+        if std::mem::take(&mut self.waits) {
+            self.work.transfer.has_a_source();
+        }
+    }
+
+    /// Whether one that does not answer may have the content when it is back.
+    fn may_return(&self) -> bool {
+        let trusted = |known: &Candidate| self.work.fetcher.trust(known.source).is_ok();
+        self.candidates.iter().any(|known| !known.useless && trusted(known))
     }
 
     /// Whether anybody may be asked, now or when he is named again.
@@ -527,6 +600,12 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     fn set(&mut self, source: Peer, status: Status) {
         if let Some(known) = self.known(source) {
             known.status = status;
+        }
+    }
+
+    fn set_useless(&mut self, source: Peer, useless: bool) {
+        if let Some(known) = self.known(source) {
+            known.useless = useless;
         }
     }
 

@@ -24,8 +24,10 @@ use crate::view::{FileCount, TransferKind, TransferRow, TransferState};
 use super::cuts::Cutter;
 use super::data::DataError;
 use super::fetch;
+use super::files::{CANCELLED, INTERRUPTED};
 use meter::Meter;
 pub(super) use parts::HASHING;
+use parts::Parts;
 use turns::Turns;
 
 mod meter;
@@ -47,6 +49,8 @@ const HELD_LOOK: Duration = Duration::from_millis(200);
 pub(super) struct Transfers {
     all: Arc<All>,
     started: Instant,
+    /// How long a download waits for a source; `None`: until it is cancelled.
+    patience: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -80,6 +84,8 @@ struct Entry {
     cancelled: CancellationToken,
     /// What came so far shall stay for another time.
     kept: AtomicBool,
+    /// How long it waits for a source; `None`: until it is cancelled.
+    patience: Option<Duration>,
     began: Instant,
     changing: Mutex<Changing>,
 }
@@ -95,6 +101,8 @@ struct Changing {
     ended: Option<Instant>,
     /// Its user has it wait.
     paused: bool,
+    /// None of its sources delivers any more.
+    sourceless: bool,
     /// It runs only when it is its turn.
     queues: bool,
     /// Where `done` began to count: what was here before did not move.
@@ -133,7 +141,13 @@ impl Transfers {
     pub(super) fn new(started: Instant, at_once: usize) -> Transfers {
         let list = List { next: 0, entries: BTreeMap::new(), turns: Turns::new(at_once) };
         let all = All { list: Mutex::new(list), changed: Condvar::new(), told: Notify::new() };
-        Transfers { all: Arc::new(all), started }
+        Transfers { all: Arc::new(all), started, patience: None }
+    }
+
+    /// The same list; downloads that are opened through it wait so long for a
+    /// source, and not until they are cancelled.
+    pub(super) fn with_patience(self, patience: Duration) -> Transfers {
+        Transfers { patience: Some(patience), ..self }
     }
 
     /// Opens a transfer of `total` bytes.
@@ -168,7 +182,8 @@ impl Transfers {
             moved: AtomicU64::new(0),
             held: AtomicBool::new(paused),
             cancelled: cancelled.unwrap_or_default(),
-            kept: AtomicBool::new(false),
+            kept: AtomicBool::new(whole.is_some_and(|whole| whole.entry.is_kept())),
+            patience: self.patience,
             began: Instant::now(),
             changing: Mutex::new(Changing {
                 state: TransferState::Running,
@@ -178,6 +193,7 @@ impl Transfers {
                 connection: None,
                 ended: None,
                 paused,
+                sourceless: false,
                 queues: false,
                 base: 0,
                 meter: Meter::new(Duration::ZERO),
@@ -272,14 +288,7 @@ impl Transfers {
         self.all.lock().entries.remove(&transfer.entry.number);
     }
 
-    /// Asks all running transfers to stop.
-    pub(super) fn cancel_all(&self) {
-        let list = self.all.lock();
-        list.entries.values().for_each(|entry| entry.cancelled.cancel());
-        self.all.tell();
-    }
-
-    /// Ends all running transfers with their node: what came so far stays for
+    /// Ends all running transfers with their process: what came so far stays for
     /// another time.
     pub(super) fn stop_all(&self) {
         let list = self.all.lock();
@@ -399,15 +408,19 @@ impl Entry {
         self.held.load(Ordering::Acquire)
     }
 
-    /// `parts`: bytes of its files at work, which it does not count itself yet.
+    fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// `parts`: its files at work, which it does not count itself yet.
     fn row(
         &self,
         changing: &mut Changing,
-        parts: u64,
+        parts: Parts,
         now: Instant,
         started: Instant,
     ) -> TransferRow {
-        let done = self.done.load(Ordering::Relaxed).saturating_add(parts);
+        let done = self.done.load(Ordering::Relaxed).saturating_add(parts.moved);
         if changing.ended.is_none() {
             // Where only what counts is counted, that is what moved.
             let moved = self.moved.load(Ordering::Relaxed).max(done.saturating_sub(changing.base));
@@ -415,6 +428,9 @@ impl Entry {
         }
         let state = match &changing.state {
             TransferState::Running if changing.paused => TransferState::Paused,
+            TransferState::Running if changing.sourceless || parts.all_wait() => {
+                TransferState::Waiting
+            }
             TransferState::Running if self.is_held() => TransferState::Queued,
             state => state.clone(),
         };
@@ -424,7 +440,8 @@ impl Entry {
         if let [(_, part @ 0)] = peers.as_mut_slice() {
             *part = done.saturating_sub(changing.base);
         }
-        let waits = matches!(state, TransferState::Paused | TransferState::Queued);
+        let waits =
+            matches!(state, TransferState::Paused | TransferState::Queued | TransferState::Waiting);
         let millis = |at: Instant| at.saturating_duration_since(started).as_millis() as u64;
         TransferRow {
             number: self.number,
@@ -566,6 +583,30 @@ impl Transfer {
         self.released().await
     }
 
+    /// None of its sources delivers any more: it waits for one, and whose turn it
+    /// is instead need not.
+    pub(super) fn lacks_a_source(&self) {
+        let mut list = self.all.lock();
+        self.entry.change().sourceless = true;
+        list.give_up_turn(self.entry.number);
+        self.all.tell();
+    }
+
+    /// It has a source again: it goes on, when it is its turn.
+    pub(super) fn has_a_source(&self) {
+        let mut list = self.all.lock();
+        let mut changing = self.entry.change();
+        if std::mem::take(&mut changing.sourceless) && changing.queues {
+            let held = changing.paused || !list.turns.ask(self.entry.number);
+            self.entry.held.store(held, Ordering::Release);
+        }
+    }
+
+    /// How long it waits for a source; `None`: until it is cancelled.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.entry.patience
+    }
+
     /// Whether it shall move nothing for now: its user has it wait, or it is not
     /// its turn.
     pub(super) fn is_held(&self) -> bool {
@@ -611,9 +652,14 @@ impl Transfer {
     }
 
     /// Whether its user does not want what came so far either: it was
-    /// cancelled, and not only ended with the node.
+    /// cancelled, and not only ended with its process.
     pub(super) fn is_unwanted(&self) -> bool {
-        self.is_cancelled() && !self.entry.kept.load(Ordering::Relaxed)
+        self.is_cancelled() && !self.entry.is_kept()
+    }
+
+    /// How a transfer ends that was stopped: by its user, or with its process.
+    pub(super) fn stopped(&self) -> &'static str {
+        if self.is_unwanted() { CANCELLED } else { INTERRUPTED }
     }
 
     /// Waits until its user wants it to stop.
@@ -662,6 +708,7 @@ impl Transfer {
             changing.ended = Some(now);
             changing.connection = None;
             changing.paused = false;
+            changing.sourceless = false;
             let span = now.saturating_duration_since(self.entry.began).as_secs_f64().max(0.001);
             let done = self.entry.done.load(Ordering::Relaxed).saturating_sub(changing.base);
             changing.rate = (done as f64 / span) as u64;

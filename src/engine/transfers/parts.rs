@@ -16,15 +16,37 @@ impl Phases for Transfer {
     }
 }
 
-/// What the files at work of each directory have moved so far: those that ended
-/// are counted by the directory itself.
-pub(super) fn moving<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> BTreeMap<u64, u64> {
-    let mut moving: BTreeMap<u64, u64> = BTreeMap::new();
+/// The files at work of a directory together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Parts {
+    /// Bytes that they have moved so far.
+    pub(super) moved: u64,
+    at_work: u32,
+    sourceless: u32,
+}
+
+impl Parts {
+    /// Whether there are some and all of them wait for a source.
+    pub(super) const fn all_wait(self) -> bool {
+        self.at_work > 0 && self.at_work == self.sourceless
+    }
+}
+
+/// The files at work of each directory: those that ended are counted by the
+/// directory itself.
+pub(super) fn moving<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> BTreeMap<u64, Parts> {
+    let mut moving: BTreeMap<u64, Parts> = BTreeMap::new();
     for entry in entries {
         let Some(whole) = entry.part_of else { continue };
         let changing = entry.change();
-        if changing.ended.is_none() && changing.phase != HASHING {
-            *moving.entry(whole).or_default() += entry.done.load(Ordering::Relaxed);
+        if changing.ended.is_some() {
+            continue;
+        }
+        let parts = moving.entry(whole).or_default();
+        parts.at_work += 1;
+        parts.sourceless += u32::from(changing.sourceless);
+        if changing.phase != HASHING {
+            parts.moved += entry.done.load(Ordering::Relaxed);
         }
     }
     moving

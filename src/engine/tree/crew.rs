@@ -219,15 +219,15 @@ impl Crew {
 }
 
 impl Counts {
-    /// What is said of a directory that its user stopped: how many of its files
-    /// are `done`, and that the same `word` goes on.
-    pub(super) fn halted(&self, done: &str, word: &str) -> String {
+    /// What is said of a directory that was `stopped`: how many of its files are
+    /// `done`, and that the same `word` goes on.
+    pub(super) fn halted(&self, stopped: &str, done: &str, word: &str) -> String {
         let Counts { moved, already, failed, total, .. } = *self;
         let ended = moved + already;
         let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
         let total = total.max(ended + failed);
         format!(
-            "{CANCELLED}: {ended} of {total} files are {done}{failures}; the same {word} goes on \
+            "{stopped}: {ended} of {total} files are {done}{failures}; the same {word} goes on \
              where it was"
         )
     }
@@ -305,11 +305,11 @@ mod tests {
     fn a_directory_that_is_stopped_says_how_far_it_was() {
         let counts = Counts { moved: 3, already: 4, failed: 1, total: 40, ..Counts::default() };
         assert_eq!(
-            counts.halted("stored", "put"),
+            counts.halted(CANCELLED, "stored", "put"),
             "cancelled: 7 of 40 files are stored, 1 failed; the same put goes on where it was"
         );
         let counted = Counts { moved: 3, ..Counts::default() };
-        assert!(counted.halted("here", "get").contains(": 3 of 3 files are here;"));
+        assert!(counted.halted(CANCELLED, "here", "get").contains(": 3 of 3 files are here;"));
     }
 
     #[tokio::test]
@@ -321,7 +321,7 @@ mod tests {
         crew.expect(3, 30);
         let (counts, failed) = crew.finish(true).await;
         assert_eq!(failed, [("one".to_owned(), CANCELLED.to_owned())]);
-        let said = counts.halted("here", "get");
+        let said = counts.halted(whole.stopped(), "here", "get");
         assert!(said.starts_with("cancelled: 0 of 3 files are here; the same"), "{said}");
         assert_eq!(transfers.rows()[0].state, TransferState::Cancelled);
         drop(whole);

@@ -176,7 +176,7 @@ impl Tree<'_> {
         let rest = more || next.is_some();
         let (counts, failed) = crew.finish(rest).await;
         if whole.is_cancelled() {
-            return Err(counts.halted("stored", "put"));
+            return Err(counts.halted(whole.stopped(), "stored", "put"));
         }
         Ok(Outcome::StoredAll {
             name: source.base,
@@ -268,7 +268,7 @@ impl Tree<'_> {
         let rest = files.peek().is_some();
         let (counts, failed) = crew.finish(rest).await;
         if whole.is_cancelled() {
-            return Err(counts.halted("here", "get"));
+            return Err(counts.halted(whole.stopped(), "here", "get"));
         }
         Ok(Outcome::FetchedAll {
             path: below.join(directory.to_path()),
@@ -365,11 +365,10 @@ impl Wanted {
         }
         let got = match listed.only().filter(|_| self.sure) {
             Some(content) => match self.fetch(content, part).await {
-                // It may have been replaced, or moved, since the members said so.
-                Err(_) if !part.is_cancelled() => self.ask_and_fetch(listed, part).await,
-                got => got.map(Some),
+                Ok(None) => self.ask_and_fetch(None, part).await,
+                got => got,
             },
-            None => self.ask_and_fetch(listed, part).await,
+            None => self.ask_and_fetch(listed.only(), part).await,
         };
         match got? {
             None => Ok(Ended::Gone),
@@ -410,8 +409,9 @@ impl Wanted {
         hashed.is_ok_and(|manifest| manifest.root() == content.root)
     }
 
-    /// Fetches what all members agree on, without asking its owner.
-    async fn fetch(&self, content: &Content, part: &Transfer) -> Result<Got, String> {
+    /// Fetches what all members agree on, without asking its owner; `None`: it was
+    /// replaced or removed since.
+    async fn fetch(&self, content: &Content, part: &Transfer) -> Result<Option<Got>, String> {
         let sharers = content.sharers.iter().filter(|peer| !content.holders.contains(peer));
         let mut sources = content.holders.clone();
         if !sources.is_empty() {
@@ -421,14 +421,19 @@ impl Wanted {
         }
         sources.extend(sharers);
         let (root, size) = (content.root, content.size);
-        let content = NamedContent { root, size, stored: true, sources };
+        let content = NamedContent { root, size, stored: true, version: None, sources };
         get::fetch(&self.access, &self.name, &content, &self.place, part, part).await
     }
 
     /// Fetches what the owner of the name says it is; `None`: it was removed.
-    async fn ask_and_fetch(&self, listed: &Listed, part: &Transfer) -> Result<Option<Got>, String> {
+    /// `listed` is what the members say it is.
+    async fn ask_and_fetch(
+        &self,
+        listed: Option<&Content>,
+        part: &Transfer,
+    ) -> Result<Option<Got>, String> {
         // Without a hash behind it, an @ in a name would begin one.
-        let text = match listed.only() {
+        let text = match listed {
             Some(content) if self.name.as_str().contains('@') => {
                 format!("{}@{}", self.name, content.root)
             }

@@ -35,6 +35,7 @@ pub(super) fn summary(scene: Scene, room: usize) -> Line<'static> {
         (count(is_running), "running"),
         (count(|row| row.state == TransferState::Queued), "queued"),
         (count(|row| row.state == TransferState::Paused), "paused"),
+        (count(|row| row.state == TransferState::Waiting), "waiting for a source"),
     ];
     let words: Vec<String> =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
@@ -96,11 +97,8 @@ pub(super) fn draw(
             TransferState::Running => text::rate(row.rate),
             // Where there is no column for it.
             TransferState::Failed(_) if widths[8] == 0 => "failed".to_owned(),
-            TransferState::Queued | TransferState::Paused | TransferState::Cancelled
-                if widths[8] == 0 =>
-            {
-                word(snapshot, row)
-            }
+            TransferState::Cancelled if widths[8] == 0 => word(snapshot, row),
+            _ if waits && widths[8] == 0 => word(snapshot, row),
             // The bytes are there; the copies are counted beside it.
             TransferState::Securing { .. } => "copies".to_owned(),
             _ => text::size(row.total),
@@ -210,9 +208,9 @@ fn share(row: &TransferRow, bytes: u64) -> u64 {
     (u128::from(bytes) * 100).checked_div(all).unwrap_or(0) as u64
 }
 
-/// Whether it waits: for its turn, or for its user.
+/// Whether it waits: for its turn, for its user, or for a source.
 const fn waits(row: &TransferRow) -> bool {
-    matches!(row.state, TransferState::Queued | TransferState::Paused)
+    matches!(row.state, TransferState::Queued | TransferState::Paused | TransferState::Waiting)
 }
 
 /// Whether it should move and does not.
@@ -236,6 +234,7 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
         TransferState::Running => (glyphs.running, theme.accent),
         TransferState::Queued => (glyphs.queued, theme.dim),
         TransferState::Paused => (glyphs.paused, theme.warn),
+        TransferState::Waiting => (glyphs.stopped, theme.warn),
         TransferState::Securing { .. } => (scene.wheel(), theme.accent),
         TransferState::Done => (glyphs.done, theme.good),
         TransferState::Failed(_) => (glyphs.dead, theme.bad),
@@ -311,6 +310,7 @@ fn word(snapshot: &Snapshot, row: &TransferRow) -> String {
             format!("{} in {}", row.files.map(file_count).unwrap_or_default(), took(row))
         }
         TransferState::Paused => "paused".to_owned(),
+        TransferState::Waiting => "waiting for a source".to_owned(),
         TransferState::Securing { copies, wanted } => format!("{copies}/{wanted} copies"),
         TransferState::Done => format!("done in {}", took(row)),
         TransferState::Failed(why) => format!("failed: {why}"),

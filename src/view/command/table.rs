@@ -210,8 +210,8 @@ pub const TABLE: &[Spec] = &[
                   whole, and never over another file: name (1).ext. When the name stands for several \
                   contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
                   DIRECTORY/ fetches all files whose names begin so; those that are there already \
-                  are left as they are. Was it killed or did all sources fail, get the same again: \
-                  it goes on where it was. Examples: get SkyShip.jpg; get album/ --to /tmp",
+                  are left as they are. When no source is left it waits for one. Was it ended, \
+                  however, get the same again: it goes on where it was. Examples: get SkyShip.jpg; get album/ --to /tmp",
         remote: true,
         reads: false,
     },

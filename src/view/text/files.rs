@@ -86,6 +86,7 @@ pub(super) fn transfer_lines(rows: &[TransferRow]) -> Vec<String> {
         let state = match &row.state {
             TransferState::Queued => "waiting for its turn".to_owned(),
             TransferState::Paused => "paused".to_owned(),
+            TransferState::Waiting => "waiting for a source".to_owned(),
             TransferState::Running => {
                 let share = (row.done.saturating_mul(100)).checked_div(row.total).unwrap_or(0);
                 let left = match row.total.saturating_sub(row.done).checked_div(row.rate) {

@@ -293,6 +293,7 @@ pub(crate) async fn run(via: SocketAddr, dir: &Path, command: Command) -> Result
         via,
         download_dir: dir.to_owned(),
         transfers: TransferLimits::default(),
+        wait: Duration::from_secs(30),
         interrupted: CancellationToken::new(),
     };
     let interrupted = options.interrupted.clone();
