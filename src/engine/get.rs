@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::{FileName, spelled};
 use crate::peer::Peer;
-use crate::record::Version;
+use crate::record::{ContentHash, Version};
 use crate::store::{Download, Place};
 use crate::transfer::manifest::Manifest;
 use crate::view::text::{bytes as show_bytes, goes_on};
@@ -70,12 +70,26 @@ pub(super) async fn get(
         phases.phase("looking up");
         let chosen = tokio::select! {
             () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
-            chosen = find(access, text) => chosen?,
+            chosen = find(access, text) => chosen,
         };
-        let (name, content) = match chosen {
-            Chosen::One(name, content) => (name, content),
-            Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
+        let (name, content, known) = match chosen {
+            Ok(Chosen::One(name, content, known)) => (name, content, known),
+            Ok(Chosen::Several(name, contents)) => return Ok(several(&name, &contents)),
+            Err(why) => {
+                let Ok(name) = FileName::new(text) else { return Err(why) };
+                let known = locate::look_for(access, &name, None).await.unwrap_or_default();
+                if known.is_empty() {
+                    if known.record.is_some() {
+                        tokio::task::block_in_place(|| place.clear(&name, |_| true));
+                    }
+                    return Err(why);
+                }
+                // It has come (back) since.
+                patient(began, &name)?;
+                continue;
+            }
         };
+        tokio::task::block_in_place(|| place.clear(&name, |root| !known.contains(root)));
         if let Some(got) = fetch(access, &name, &content, place, transfer, phases).await? {
             return Ok(got);
         }
@@ -163,7 +177,7 @@ pub(super) async fn request(
             chosen = ask_one(peer, text) => chosen?,
         };
         let (name, content) = match chosen {
-            Chosen::One(name, content) => (name, content),
+            Chosen::One(name, content, _) => (name, content),
             Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
         };
         let fetcher = access.fetcher(name.as_str());
@@ -220,7 +234,8 @@ fn still_at(
 
 /// What a text chose.
 enum Chosen {
-    One(FileName, NamedContent),
+    /// This one; and all contents that the name has.
+    One(FileName, NamedContent, Vec<ContentHash>),
     Several(FileName, Vec<NamedContent>),
 }
 
@@ -245,10 +260,14 @@ fn beginning(contents: &[NamedContent], prefix: &str) -> Vec<NamedContent> {
     contents.iter().filter(begins).cloned().collect()
 }
 
-fn choose(name: FileName, mut contents: Vec<NamedContent>) -> Option<Chosen> {
+/// What those of the contents of a name mean that begin with a hash.
+fn choose(name: FileName, found: &[NamedContent], prefix: &str) -> Option<Chosen> {
+    let mut contents = beginning(found, prefix);
     match contents.len() {
         0 => None,
-        1 => contents.pop().map(|content| Chosen::One(name, content)),
+        1 => contents.pop().map(|content| {
+            Chosen::One(name, content, found.iter().map(|known| known.root).collect())
+        }),
         _ => Some(Chosen::Several(name, contents)),
     }
 }
@@ -266,13 +285,13 @@ where
     let mut others = None;
     if let Some((name, prefix)) = parts(text) {
         let found = contents(name.clone()).await?;
-        if let Some(chosen) = choose(name.clone(), beginning(&found, &prefix)) {
+        if let Some(chosen) = choose(name.clone(), &found, &prefix) {
             return Ok(chosen);
         }
         others = Some((name, prefix, found)).filter(|(.., found)| !found.is_empty());
     }
     let whole = match file_name(text) {
-        Ok(name) => choose(name.clone(), contents(name).await?),
+        Ok(name) => choose(name.clone(), &contents(name).await?, ""),
         // Too long for a name, perhaps, with the hash.
         Err(_) if others.is_some() => None,
         Err(why) => return Err(why),
@@ -554,7 +573,6 @@ fn in_the_way(path: &Path) -> Option<&Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ContentHash;
 
     fn content(byte: u8) -> NamedContent {
         let root = ContentHash([byte; 32]);
@@ -571,7 +589,7 @@ mod tests {
         };
         let first = |contents: &[NamedContent]| contents.iter().map(|c| c.root.0[0]).collect();
         match meant(text, contents, async |name| format!("no {name}")).await? {
-            Chosen::One(name, content) => Ok((name.to_string(), first(&[content]))),
+            Chosen::One(name, content, _) => Ok((name.to_string(), first(&[content]))),
             Chosen::Several(name, contents) => Ok((name.to_string(), first(&contents))),
         }
     }

@@ -125,7 +125,8 @@ impl Known {
         (contents, liars)
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nobody has anything of the name that is worth to be fetched.
+    pub(super) fn is_empty(&self) -> bool {
         let stored = self.record.as_ref().is_some_and(|(record, _)| !record.is_deleted());
         let downloaded = self.providers.iter().all(|provider| provider.downloaded);
         !stored && (self.providers.is_empty() || downloaded && self.record.is_some())

@@ -1,17 +1,19 @@
 //! A download into a user's directory.
 //!
 //! The bytes gather in a hidden file beside their target (`.NAME.part`, with
-//! its map `.NAME.part.map`), so that the end is a rename within one
-//! directory. Nothing that exists is ever overwritten: a taken name gets a
+//! its map `.NAME.part.map`; of a content of one piece `.NAME.chordal-part`), so that
+//! the end is a rename within one directory. Nothing that exists is ever overwritten: a taken name gets a
 //! number, `name (1).ext`.
 //!
 //! Whoever downloads holds the hidden file locked. One that nobody holds was
 //! left by a process that was killed, or whose sources all failed: a later
 //! download of the same content to the same place goes on with it. One of
-//! another content stays as it is, and the download takes the next number.
+//! another content stays as it is, and the download takes the next number, until
+//! somebody knows that nobody has that content any more ([`Place::clear`]). What is
+//! left of a content of one piece nobody can go on with: it makes way.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,8 +21,10 @@ use std::sync::Arc;
 
 use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
+use super::open_regular;
 use super::partial::{self, Claim, Partial};
 use crate::name::{FileName, MAX_COMPONENT_BYTES, in_form_c};
+use crate::record::ContentHash;
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::pieces::PieceSet;
 
@@ -73,6 +77,72 @@ impl Place {
             Place::At(_) => None,
         }
     }
+
+    /// Removes what unfinished downloads of this name left here of contents that are
+    /// gone. Those that are under way are left alone, and so is what is of another
+    /// name or of unknown origin.
+    pub fn clear(&self, name: &FileName, is_gone: impl Fn(&ContentHash) -> bool) {
+        let target = self.target(name);
+        for number in 0..=MAX_VARIANTS {
+            let [part, small] = [true, false].map(|many| hidden(&target, number, many));
+            let map = partial::map_path(&part);
+            let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+            let (has_part, has_small) = (is_there(&part) || is_there(&map), is_there(&small));
+            if !has_part && !has_small {
+                return;
+            }
+            let gone = |mapped: &partial::Mapped| {
+                mapped.name.as_ref() == Some(name) && is_gone(&mapped.root)
+            };
+            if has_part && partial::mapped(&RealDisk, &part).as_ref().is_some_and(gone) {
+                remove_unless_held(&part, &[&part, &map]);
+            }
+            if has_small {
+                remove_unless_held(&small, &[&small]);
+            }
+        }
+    }
+}
+
+/// Removes files that a download left, unless one still holds the first path.
+fn remove_unless_held(held: &Path, all: &[&Path]) {
+    if let Ok(Some((file, _))) = hold(held) {
+        // What stays is found the next time.
+        all.iter().for_each(|path| drop(fs::remove_file(path)));
+        let _ = file.unlock();
+    }
+}
+
+/// Whether a file is what an unfinished download left, or the map of that.
+pub fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let marked = |map: &Path| {
+        let mut mark = [0; partial::MAP_MARK.len()];
+        let read = open_regular(map).and_then(|mut file| file.read_exact(&mut mark));
+        read.is_ok() && mark == *partial::MAP_MARK
+    };
+    match name {
+        [b'.', rest @ ..] if rest.ends_with(SMALL_TAIL.as_bytes()) => true,
+        [b'.', rest @ ..] if rest.ends_with(b".part.map") => marked(path),
+        [b'.', rest @ ..] if rest.ends_with(PART_TAIL.as_bytes()) => {
+            marked(&partial::map_path(path))
+        }
+        _ => false,
+    }
+}
+
+/// How the names of hidden files end: of contents of several pieces, of which a map
+/// is kept as well, and of others.
+const PART_TAIL: &str = ".part";
+const SMALL_TAIL: &str = ".chordal-part";
+
+/// The hidden file of a download to this target, of a content of `many` pieces.
+fn hidden(target: &Path, number: u32, many: bool) -> PathBuf {
+    let (stem, extension) = split(target);
+    let end = if many { PART_TAIL } else { SMALL_TAIL };
+    let tail = format!("{extension}{}{end}", numbered(number));
+    // With room for the name of its map.
+    disk::parent(target).join(fit(&format!(".{stem}"), &tail, MAP_TAIL_BYTES))
 }
 
 /// The entry of a directory whose name is this one in another Unicode form, while
@@ -122,13 +192,11 @@ impl Download {
         let target = place.target(name);
         let dir = disk::parent(&target);
         fs::create_dir_all(dir).map_err(on("create", dir))?;
-        let (stem, extension) = split(&target);
         for number in 0..=MAX_VARIANTS {
-            let tail = format!("{extension}{}.part", numbered(number));
-            // With room for the name of its map.
-            let path = dir.join(fit(&format!(".{stem}"), &tail, MAP_TAIL_BYTES));
+            let path = hidden(&target, number, manifest.count() > 1);
             let Some((file, fresh)) = hold(&path)? else { continue };
             let Some(partial) = open(&file, fresh, path, &manifest)? else { continue };
+            partial.sign(name);
             let download = Download { partial, target, lock: file };
             download.partial.look(&mut step);
             if manifest.count() > 1
@@ -299,6 +367,11 @@ fn open(
         }
         return begun;
     }
+    if manifest.count() <= 1 {
+        // Whoever made it was killed before it had its name.
+        file.set_len(0).map_err(on("empty", &path))?;
+        return Partial::begin(disk, duplicate()?, path, manifest.clone()).map(Some);
+    }
     let empty = file.metadata().is_ok_and(|found| found.len() == 0);
     match partial::claim(&*disk, &path, manifest)? {
         Claim::Pieces(claimed) => {
@@ -451,7 +524,8 @@ mod tests {
         let place = Place::of(dir.path());
         let one = begin(&place, ".hidden");
         let two = begin(&place, ".hidden");
-        assert_eq!(listing(dir.path()), ["..hidden (1).part", "..hidden.part"]);
+        let hidden = ["..hidden (1).chordal-part", "..hidden.chordal-part"];
+        assert_eq!(listing(dir.path()), hidden);
         for download in [&one, &two] {
             download.write(PieceIndex(0), CONTENT).unwrap();
         }
@@ -512,6 +586,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_content_that_is_gone_makes_way_and_nothing_else_does() {
+        let dir = TempDir::new().unwrap();
+        let place = Place::of(dir.path());
+        let name = FileName::new("film").unwrap();
+        let other = vec![1; large().len()];
+        let left = |content: &[u8]| {
+            let download = begin_large(dir.path(), content);
+            bring(&download, content, &[1]);
+            download
+        };
+        drop(left(&other));
+        // Of a name that another one's number makes.
+        let numbered = FileName::new("film (1)").unwrap();
+        let download = Download::begin(manifest_of(&other), &place, &numbered).unwrap();
+        bring(&download, &other, &[0]);
+        drop(download);
+        fs::write(dir.path().join(".film (2).part"), b"mine").unwrap();
+        fs::write(dir.path().join(".film (2).chordal-part"), b"left").unwrap();
+        assert!(is_unfinished(&dir.path().join(".film.part")));
+        assert!(is_unfinished(&dir.path().join(".film.part.map")));
+        assert!(is_unfinished(&dir.path().join(".film (2).chordal-part")));
+        assert!(!is_unfinished(&dir.path().join(".film (2).part")), "it is somebody's own");
+        let all = listing(dir.path());
+        let root = manifest_of(&other).root();
+        let held = left(&other);
+        place.clear(&name, |gone| *gone == root);
+        assert_eq!(listing(dir.path()).len(), all.len() - 1, "it is under way: {all:?}");
+        drop(held);
+        place.clear(&name, |gone| *gone != root);
+        assert!(dir.path().join(".film.part").exists(), "somebody has it");
+        place.clear(&name, |gone| *gone == root);
+        let left = [".film (1).part", ".film (1).part.map", ".film (2).part"];
+        assert_eq!(listing(dir.path()), left);
+    }
+
+    #[test]
     fn what_nobody_wants_any_more_leaves_nothing_behind() {
         let dir = TempDir::new().unwrap();
         let download = begin_large(dir.path(), &large());
@@ -538,8 +648,8 @@ mod tests {
             Err(StoreError::Incomplete { missing: 1, .. })
         ));
         assert!(listing(&dir.path().join("sub/a/b")).is_empty());
-        // One that was killed before its first byte is in nobody's way.
-        fs::write(dir.path().join("sub/a/b/.c.txt.part"), b"").unwrap();
+        // One that was killed while it was written is in nobody's way.
+        fs::write(dir.path().join("sub/a/b/.c.txt.chordal-part"), [7; 99]).unwrap();
         assert_eq!(download(&place, "a/b/c.txt"), dir.path().join("sub/a/b/c.txt"));
         assert_eq!(listing(&dir.path().join("sub/a/b")), ["c.txt"]);
     }

@@ -89,7 +89,7 @@ use commit::Commits;
 use contents::Contents;
 pub use damage::{SetAside, Verified};
 pub use disk::{Disk, DiskFile, RealDisk, Space};
-pub use download::{Download, Place};
+pub use download::{Download, Place, is_unfinished};
 pub use error::{IncomingError, StoreError};
 use journal::{Bounds, Journal};
 use partial::Partial;

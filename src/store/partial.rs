@@ -7,6 +7,9 @@
 //! count again. So a power failure, or whoever writes to the file meanwhile,
 //! costs the pieces that are damaged and nothing else.
 //!
+//! Behind its bits the map of a download has the name that it was asked for, so that
+//! a later one knows whether anybody still has the content.
+//!
 //! A content of a single piece has no map: there is nothing to go on with.
 
 use std::fs::File;
@@ -18,19 +21,20 @@ use std::time::{Duration, Instant};
 use super::disk::{Disk, DiskFile};
 use super::error::{IncomingError, StoreError, on};
 use crate::limits::MAX_PIECES;
+use crate::name::{FileName, MAX_NAME_BYTES};
 use crate::record::ContentHash;
 use crate::transfer::manifest::{Manifest, PieceIndex, piece_count};
 use crate::transfer::pieces::PieceSet;
 
 /// How a map begins: what it is, and how it is laid out.
-const MAP_MARK: &[u8; 16] = b"chordal pieces 1";
+pub(super) const MAP_MARK: &[u8; 16] = b"chordal pieces 1";
 
 /// Bytes before the first bit of a map: the mark, the content's hash and its
 /// bytes (little-endian).
 const MAP_HEAD_BYTES: usize = MAP_MARK.len() + 32 + 8;
 
 /// The bytes of the longest map.
-const MAX_MAP_BYTES: u64 = (MAP_HEAD_BYTES + MAX_PIECES / 8) as u64;
+const MAX_MAP_BYTES: u64 = (MAP_HEAD_BYTES + MAX_PIECES / 8 + MAX_NAME_BYTES) as u64;
 
 /// Hears of the bytes that were looked at, and may break the look off.
 pub(super) type Step<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
@@ -72,6 +76,15 @@ pub(super) enum Claim {
     Other,
     /// These pieces of the content are said to be in the file.
     Pieces(PieceSet),
+}
+
+/// What a map that this program wrote tells of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mapped {
+    /// The content.
+    pub(super) root: ContentHash,
+    /// The name under which it was asked for; maps of older versions have none.
+    pub(super) name: Option<FileName>,
 }
 
 impl Partial {
@@ -124,6 +137,15 @@ impl Partial {
         let state = Mutex::new(State { here, spoiled: false, moved: false });
         let (claimed, finishing, came) = (Mutex::new(claimed), Mutex::default(), Condvar::new());
         Ok(Partial { disk, file, path, manifest, map, claimed, finishing, state, came })
+    }
+
+    /// Notes in the map under which name the content was asked for.
+    pub(super) fn sign(&self, name: &FileName) {
+        if let Some(map) = &self.map {
+            let at = MAP_HEAD_BYTES + bits_bytes(self.manifest.size());
+            // It is a hint as well: without it, nobody tidies up after this one.
+            let _ = map.write_at(at as u64, name.as_str().as_bytes());
+        }
     }
 
     /// Has the file system set room aside for the bytes that are still to
@@ -339,6 +361,23 @@ pub(super) fn claim(
         Some(bits) => Claim::Pieces(PieceSet::from_bytes(manifest.count(), bits)),
         None => Claim::Other,
     })
+}
+
+/// What the map beside a file tells of; `None`: there is none of this program's.
+pub(super) fn mapped(disk: &dyn Disk, file: &Path) -> Option<Mapped> {
+    let place = map_path(file);
+    let bytes = disk.size(&place).ok()?.filter(|bytes| *bytes <= MAX_MAP_BYTES)?;
+    let bytes = disk.read(&place).ok().filter(|read| read.len() as u64 <= bytes)?;
+    let (root, rest) = bytes.strip_prefix(MAP_MARK)?.split_first_chunk()?;
+    let (size, rest) = rest.split_first_chunk()?;
+    let name = rest.get(bits_bytes(u64::from_le_bytes(*size))..);
+    let name = name.and_then(|name| FileName::new(std::str::from_utf8(name).ok()?).ok());
+    Some(Mapped { root: ContentHash(*root), name })
+}
+
+/// The bytes of a map's bits.
+fn bits_bytes(size: u64) -> usize {
+    (piece_count(size) as usize).div_ceil(8)
 }
 
 /// Writes a map that claims every piece, for a file that came in otherwise.

@@ -544,10 +544,14 @@ pub(crate) fn describe(output: &Output) -> String {
 /// The pieces that the map of a file on its way in names; none when there is no
 /// map (yet).
 pub(crate) fn pieces_in(map: &Path) -> BTreeSet<u32> {
-    // What a map has before its bits.
+    // What a map has before its bits; their number follows from the bytes of the
+    // content, and behind them stands a name.
     const HEAD: usize = 16 + 32 + 8;
     let bytes = std::fs::read(map).unwrap_or_default();
-    let bits = bytes.get(HEAD..).unwrap_or_default().iter().zip(0u32..);
+    let Some((head, bits)) = bytes.split_at_checked(HEAD) else { return BTreeSet::new() };
+    let size = u64::from_le_bytes(*head.last_chunk().expect("it has so many"));
+    let count = chordal::transfer::manifest::piece_count(size);
+    let bits = bits.iter().take(count.div_ceil(8) as usize).zip(0u32..);
     let pieces = bits.flat_map(|(byte, at)| {
         (0..8).filter(move |bit| byte & (1 << bit) != 0).map(move |bit| at * 8 + bit)
     });

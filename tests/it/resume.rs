@@ -155,20 +155,44 @@ fn what_was_damaged_in_a_part_file_comes_again_and_nothing_else() {
 }
 
 #[test]
-fn another_content_under_the_same_name_does_not_go_on_with_the_first_ones_bytes() {
-    let (served, source) = slow_source(16, 23);
+fn what_is_left_of_a_content_that_its_name_has_no_more_makes_way_for_the_next() {
+    let (_, source) = slow_source(16, 23);
     let home = Home::new();
-    let here = home.killed_after(3, source.address);
+    // Of another name, to another place.
+    let kept = home.path("kept");
+    let get = ["get", NAME, "--to", text(&kept), "--via", &source.address.to_string()];
+    let map = home.path(".kept.part.map");
+    interrupted_after_pieces(begun(&get), &map);
+    home.killed_after(3, source.address);
+    // As one leaves it that was killed while it wrote its only piece.
+    fs::write(home.path(".fetched.chordal-part"), b"half").expect("written");
     let other = Served::random(3 * MIB as usize, 24);
     let owner = Source::start(&other, Conduct::default());
     owner.records(NAME, &other, &[&owner]);
     said(&home.get(owner.address).wait_with_output().expect("its output"));
     assert!(fs::read(home.path("fetched")).expect("fetched") == *other.bytes);
-    assert_eq!(home.pieces(), here, "the first one's stay");
-    let told = said(&home.get(source.address).wait_with_output().expect("its output"));
-    assert!(told.contains("fetched (1)"), "{told}");
-    assert!(fs::read(home.path("fetched (1)")).expect("fetched") == *served.bytes);
-    assert_eq!(home.listing(), ["fetched", "fetched (1)"]);
+    assert_eq!(home.listing(), [".kept.part", ".kept.part.map", "fetched"]);
+    // The same name to the other place: there it makes way as well.
+    let get = ["get", NAME, "--to", text(&kept), "--via", &owner.address.to_string()];
+    said(&begun(&get).wait_with_output().expect("its output"));
+    assert_eq!(home.listing(), ["fetched", "kept"]);
+}
+
+#[test]
+fn unfinished_downloads_are_not_put_with_their_directory() {
+    let (_, source) = slow_source(16, 31);
+    let home = Home::new();
+    home.killed_after(2, source.address);
+    fs::write(home.path(".small.chordal-part"), b"half").expect("written");
+    fs::write(home.path(".notes.part"), b"mine").expect("written");
+    fs::write(home.path("plan.txt"), b"a plan").expect("written");
+    let node = NodeProcess::start(&[]);
+    let told = node.run(&["put", text(home.0.path()), "--as", "all"]);
+    assert!(told.contains("an unfinished download"), "{told}");
+    let listing = node.json(&["ls", "--ring"]).expect("a list");
+    let files = listing["files"].as_array().expect("files");
+    let names: Vec<_> = files.iter().filter_map(|file| file["name"].as_str()).collect();
+    assert_eq!(names, ["all/.notes.part", "all/plan.txt"]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::id::Space;
 use crate::name::FileName;
 use crate::record::{ContentHash, CopyCount, Version};
-use crate::store::Stamp;
+use crate::store::{Stamp, is_unfinished};
 use crate::transfer::manifest::Manifest;
 use crate::view::{FileRow, Outcome, Role};
 use crate::wire::query;
@@ -300,6 +300,9 @@ fn root_at(path: &Path) -> Result<Root, String> {
     let real = path.canonicalize().map_err(unreadable)?;
     let metadata = real.metadata().map_err(unreadable)?;
     let name = if metadata.is_file() {
+        if is_unfinished(&real) {
+            return Err(cannot(&"it is an unfinished download"));
+        }
         let last = path.file_name().or(real.file_name()).unwrap_or_default();
         let text = last.to_str().ok_or_else(|| cannot(&"its name is no text; rename it"))?;
         Some(FileName::new(text).map_err(|error| cannot(&error))?)

@@ -364,10 +364,14 @@ impl Wanted {
             return Ok(Ended::Already(content.size));
         }
         let got = match listed.only().filter(|_| self.sure) {
-            Some(content) => match self.fetch(content, part).await {
-                Ok(None) => self.ask_and_fetch(None, part).await,
-                got => got,
-            },
+            Some(content) => {
+                let clear = || self.place.clear(&self.name, |root| *root != content.root);
+                tokio::task::block_in_place(clear);
+                match self.fetch(content, part).await {
+                    Ok(None) => self.ask_and_fetch(None, part).await,
+                    got => got,
+                }
+            }
             None => self.ask_and_fetch(listed.only(), part).await,
         };
         match got? {

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::name::{FileName, MAX_COMPONENTS, in_form_c, spelled};
+use crate::store::is_unfinished;
 
 /// What lies below a directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) enum Entry {
     },
     /// Something that cannot be stored, and why.
     Bad(PathBuf, String),
-    /// Something that is no file, and what it is.
+    /// Something that is not stored, and what it is.
     Skipped(PathBuf, &'static str),
 }
 
@@ -145,6 +146,9 @@ fn look(path: PathBuf, base: &str) -> Looked {
     }
     if !metadata.is_dir() && !metadata.is_file() {
         return Looked::Other(Entry::Skipped(path, "neither a file nor a directory"));
+    }
+    if metadata.is_file() && is_unfinished(&path) {
+        return Looked::Other(Entry::Skipped(path, "an unfinished download"));
     }
     let Some(part) = path.file_name().and_then(|part| part.to_str()) else {
         let why = "its name is no Unicode text; put it alone with --as NAME".to_owned();
