@@ -433,6 +433,7 @@ mod tests {
                 size: 85_021,
                 sources: vec![peer(5003)],
                 stored: false,
+                outside: false,
             }],
             answered: 2,
             silent: vec![peer(5005)],

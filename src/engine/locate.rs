@@ -59,7 +59,7 @@ impl NamedContent {
         let mut sources = self.sources.clone();
         sources.sort_by_key(|peer| (peer.address(), peer.index()));
         let (root, size, stored) = (self.root, self.size, self.stored);
-        FoundContent { names: vec![name.clone()], root, size, sources, stored }
+        FoundContent { names: vec![name.clone()], root, size, sources, stored, outside: false }
     }
 }
 

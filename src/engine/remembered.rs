@@ -1,5 +1,6 @@
-//! The members that this node has seen, kept in `peers.toml` in its data
-//! directory: through them it rejoins after a restart.
+//! The members that this node has seen and the peers that its user connected, kept in
+//! `peers.toml` in its data directory: through the former it rejoins after a restart, with the
+//! latter it is linked again.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::chord::placement::others;
+use crate::mesh::links::MAX_CHOSEN;
 use crate::peer::Peer;
 
 use super::shared::Shared;
@@ -22,30 +24,40 @@ const AT_MOST: usize = 32;
 
 const FILE: &str = "peers.toml";
 
+const HEAD: &str = "# Members of the ring, tried at the next start, and peers that were connected. \
+                    Written by chordal.\n";
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Remembered {
     /// `ip:port`, with `#index` behind it where the index is not 0.
     peers: Vec<String>,
+    /// Likewise. Whom the user wants to be linked with, on whatever ring.
+    #[serde(default)]
+    linked: Vec<String>,
 }
 
-/// Reads the file. One that is missing or damaged is an empty one: it only
+/// The members. A file that is missing or damaged is an empty one: it only
 /// saves time.
 pub(super) fn load(dir: &Path, me: Peer) -> Vec<Peer> {
-    let Ok(text) = fs::read_to_string(dir.join(FILE)) else { return Vec::new() };
-    let remembered: Remembered = match toml::from_str(&text) {
-        Ok(remembered) => remembered,
-        Err(error) => {
-            tracing::warn!(%error, "{FILE} is damaged and not used");
-            return Vec::new();
-        }
-    };
-    remembered
-        .peers
-        .iter()
-        .filter_map(|text| parse(text))
-        .filter(|peer| peer.address() != me.address())
-        .take(AT_MOST)
-        .collect()
+    others_of(&read(dir).peers, me).take(AT_MOST).collect()
+}
+
+/// The peers that the user connected.
+pub(super) fn load_linked(dir: &Path, me: Peer) -> Vec<Peer> {
+    others_of(&read(dir).linked, me).take(MAX_CHOSEN).collect()
+}
+
+fn read(dir: &Path) -> Remembered {
+    let Ok(text) = fs::read_to_string(dir.join(FILE)) else { return Remembered::default() };
+    toml::from_str(&text).unwrap_or_else(|error| {
+        tracing::warn!(%error, "{FILE} is damaged and not used");
+        Remembered::default()
+    })
+}
+
+fn others_of(texts: &[String], me: Peer) -> impl Iterator<Item = Peer> {
+    let peers = texts.iter().filter_map(|text| parse(text));
+    peers.filter(move |peer| peer.address() != me.address())
 }
 
 /// Writes the members, on a thread of its own, and behind them those of
@@ -68,25 +80,32 @@ pub(super) fn save(
         done();
         return false;
     }
-    let content = move |dir: &Path| {
-        let earlier = load(dir, me)
-            .into_iter()
+    let content = move |before: Remembered| {
+        let earlier = others_of(&before.peers, me)
             .filter(|peer| !members.iter().any(|member| member.address() == peer.address()));
         let peers = members.iter().copied().chain(earlier).take(AT_MOST);
-        Remembered { peers: peers.map(|peer| peer.to_string()).collect() }
+        let peers = peers.map(|peer| peer.to_string()).collect();
+        Remembered { peers, ..before }
     };
     write_later(shared, content, done);
     true
 }
 
-/// Empties the file: the user left the ring.
+/// Forgets the members: the user left the ring.
 pub(super) fn forget(shared: &Shared) {
-    write_later(shared, |_| Remembered::default(), || {});
+    write_later(shared, |before| Remembered { peers: Vec::new(), ..before }, || {});
+}
+
+/// Writes whom the user wants to be linked with. `done` is called when that is durable, or
+/// has failed.
+pub(super) fn save_linked(shared: &Shared, peers: &[Peer], done: impl FnOnce() + Send + 'static) {
+    let linked = peers.iter().map(ToString::to_string).collect();
+    write_later(shared, |before| Remembered { linked, ..before }, done);
 }
 
 fn write_later(
     shared: &Shared,
-    content: impl FnOnce(&Path) -> Remembered + Send + 'static,
+    content: impl FnOnce(Remembered) -> Remembered + Send + 'static,
     done: impl FnOnce() + Send + 'static,
 ) {
     let dir = shared.data_dir.clone();
@@ -94,7 +113,7 @@ fn write_later(
     shared.tasks.spawn_blocking(move || {
         let _one_at_a_time = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let path = dir.join(FILE);
-        if let Err(error) = write(&path, &content(&dir)) {
+        if let Err(error) = write(&path, &content(read(&dir))) {
             tracing::warn!(%error, path = %path.display(), "the known peers could not be saved");
         }
         done();
@@ -103,7 +122,7 @@ fn write_later(
 
 fn write(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
     let text = toml::to_string(remembered).map_err(std::io::Error::other)?;
-    replace(path, "# Members of the ring, tried at the next start. Written by chordal.\n", &text)
+    replace(path, HEAD, &text)
 }
 
 /// Replaces a file in one step: after a crash it is the old one or the new one, and the new
@@ -135,9 +154,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let peer = |port, index| Peer::new(([127, 0, 0, 1], port).into(), index);
         let peers = vec![peer(2001, 0).to_string(), peer(2002, 3).to_string()];
-        write(&dir.path().join(FILE), &Remembered { peers }).expect("written");
+        let linked = vec![peer(2004, 0).to_string()];
+        write(&dir.path().join(FILE), &Remembered { peers, linked }).expect("written");
+        assert_eq!(load_linked(dir.path(), peer(2000, 0)), [peer(2004, 0)]);
         assert_eq!(load(dir.path(), peer(2000, 0)), [peer(2001, 0), peer(2002, 3)]);
         assert_eq!(load(dir.path(), peer(2001, 0)), [peer(2002, 3)], "self is no peer");
+        fs::write(dir.path().join(FILE), "peers = ['127.0.0.1:2001']").expect("written");
+        assert_eq!(load(dir.path(), peer(2000, 0)), [peer(2001, 0)], "as older versions wrote");
+        assert!(load_linked(dir.path(), peer(2000, 0)).is_empty());
         fs::write(dir.path().join(FILE), "peers = 7").expect("written");
         assert!(load(dir.path(), peer(2000, 0)).is_empty());
         assert!(load(&dir.path().join("nowhere"), peer(2000, 0)).is_empty());

@@ -287,7 +287,13 @@ impl Searches {
         let stopping = || "the node is stopping".to_owned();
         let Around { me, space, known, .. } =
             around(&self.shared, None).await.ok_or_else(stopping)?;
-        let (number, search, linked) = self.finds.begin(me, &pattern, shown)?;
+        let members = self.shared.look(|core| core.members()).await.ok_or_else(stopping)?;
+        // Of a ring that is not known as a whole, who is linked counts as on it.
+        let on_ring = |address| {
+            let known = members.0.iter().any(|peer| peer.address() == address);
+            known || members.1 != chord::CensusState::Complete
+        };
+        let (number, search, linked) = self.finds.begin(me, &pattern, shown, on_ring)?;
         for peer in linked {
             self.work.spawn(ask_linked(self.shared.clone(), number, peer, pattern.clone()));
         }

@@ -12,6 +12,9 @@
 //! it is dead. A connection that ends is a sign as well: the peer is reached for
 //! once more at once, and dead if that fails.
 //!
+//! A link that the user chose is wished for until the user ends it, here or there: when it
+//! is gone it is asked for again, ever more rarely, and so it is after a restart.
+//!
 //! Peers are told apart by address: whoever takes another index on the ring is
 //! still the same process at the same place.
 //!
@@ -75,6 +78,13 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// How long a peer is not drawn, nor taken in when it draws this node, whose
 /// link the user has ended.
 const DISCONNECTED_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// Pause before a chosen link that is gone is asked for again; each further one is twice as
+/// long...
+const AGAIN_FIRST: Duration = Duration::from_secs(2);
+
+/// ...and at most this: so long a peer that is back may wait.
+const AGAIN_RARELY: Duration = Duration::from_secs(60);
 
 /// Peers that are not to be drawn for a while; those go first whose while ends
 /// first.
@@ -140,10 +150,21 @@ pub struct Links {
     /// This node.
     me: SocketAddr,
     by_address: BTreeMap<SocketAddr, Link>,
+    /// Whom the user wants to be linked with, whether there is a link or not.
+    wishes: BTreeMap<SocketAddr, Wish>,
     avoided: BTreeMap<SocketAddr, Avoided>,
     strangers: Bucket,
     /// Number of the last beat.
     beats: u32,
+}
+
+/// A peer that the user chose.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    peer: Peer,
+    /// When to ask again while there is no link, and how long to wait after that.
+    next: Time,
+    pause: Duration,
 }
 
 /// One link.
@@ -163,6 +184,8 @@ pub struct Link {
     missed: u8,
     /// Its connection ended: this beat shall show whether there is another.
     reaching: bool,
+    /// Asked for because of an old wish: nobody waits for the answer.
+    again: bool,
     round_trip: Option<Duration>,
     shared: Option<u32>,
     messages: Bucket,
@@ -248,10 +271,23 @@ impl Links {
         Links {
             me,
             by_address: BTreeMap::new(),
+            wishes: BTreeMap::new(),
             avoided: BTreeMap::new(),
             strangers: Bucket::new(),
             beats: 0,
         }
+    }
+
+    /// Peers that the user chose before a restart.
+    pub fn wish_again(&mut self, now: Time, peers: impl IntoIterator<Item = Peer>) {
+        let wish = |peer: Peer| (peer.address(), Wish { peer, next: now, pause: AGAIN_FIRST });
+        let others = peers.into_iter().filter(|peer| peer.address() != self.me);
+        self.wishes.extend(others.take(MAX_CHOSEN).map(wish));
+    }
+
+    /// The peers that the user wants to be linked with.
+    pub fn wishes(&self) -> impl Iterator<Item = Peer> {
+        self.wishes.values().map(|wish| wish.peer)
     }
 
     /// The links that there are, by address.
@@ -271,7 +307,9 @@ impl Links {
 
     /// When [`Links::tick`] has something to do.
     pub fn due(&self) -> Option<Time> {
-        self.by_address.values().map(Link::due).min()
+        let waiting = self.wishes.iter().filter(|(at, _)| !self.by_address.contains_key(at));
+        let again = waiting.map(|(_, wish)| wish.next);
+        self.by_address.values().map(Link::due).chain(again).min()
     }
 
     /// Asks for the links that are lacking, of candidates in random order.
@@ -285,6 +323,7 @@ impl Links {
             let address = peer.address();
             let fits = address != self.me
                 && !self.by_address.contains_key(&address)
+                && !self.wishes.contains_key(&address)
                 && !self.avoided.contains_key(&address);
             if fits {
                 self.ask(now, peer, LinkKind::Random, out);
@@ -296,47 +335,57 @@ impl Links {
     /// The user wants a link with a peer. Whether there is one already; if not,
     /// an event tells what became of the wish.
     pub fn connect(&mut self, now: Time, peer: Peer, out: &mut Vec<Effect>) -> Result<bool, Full> {
-        let chosen = self.count(LinkKind::Chosen);
-        self.avoided.remove(&peer.address());
-        if let Some(link) = self.by_address.get_mut(&peer.address()) {
-            if link.kind != LinkKind::Chosen {
-                if chosen >= MAX_CHOSEN {
-                    return Err(Full);
-                }
-                link.kind = LinkKind::Chosen;
-                if link.opening.is_some() {
-                    // What chance would be refused, a person may be granted.
-                    out.push(link.send(LinkMessage::Open { chosen: true }));
-                }
-            }
-            return Ok(link.opening.is_none());
-        }
-        if chosen >= MAX_CHOSEN {
+        let address = peer.address();
+        self.avoided.remove(&address);
+        let asked = |link: &&Link| {
+            link.kind == LinkKind::Chosen && !self.wishes.contains_key(&link.peer.address())
+        };
+        let chosen = self.wishes.len() + self.by_address.values().filter(asked).count();
+        let known = self.wishes.contains_key(&address)
+            || self.by_address.get(&address).is_some_and(|link| link.kind == LinkKind::Chosen);
+        if !known && chosen >= MAX_CHOSEN {
             return Err(Full);
         }
-        self.ask(now, peer, LinkKind::Chosen, out);
+        let Some(link) = self.by_address.get_mut(&address) else {
+            self.ask(now, peer, LinkKind::Chosen, out);
+            return Ok(false);
+        };
+        if link.opening.is_none() {
+            link.kind = LinkKind::Chosen;
+            self.wishes.insert(address, Wish { peer, next: now, pause: AGAIN_FIRST });
+            return Ok(true);
+        }
+        if link.kind != LinkKind::Chosen || link.again {
+            (link.kind, link.again) = (LinkKind::Chosen, false);
+            // What chance would be refused, a person may be granted.
+            out.push(link.send(LinkMessage::Open { chosen: true }));
+        }
         Ok(false)
     }
 
-    /// The user ends the link with the peer at this address; `None` when there
-    /// is none.
+    /// The user ends the link with the peer at this address, or the wish for it; `None` when
+    /// there is neither.
     pub fn disconnect(
         &mut self,
         now: Time,
         address: SocketAddr,
         out: &mut Vec<Effect>,
     ) -> Option<Peer> {
-        let link = self.by_address.remove(&address)?;
-        out.push(link.send(LinkMessage::Close));
+        let wish = self.wishes.remove(&address);
+        let link = self.by_address.remove(&address);
+        let peer = link.map(|link| link.peer).or(wish.map(|wish| wish.peer))?;
+        out.push(Effect::Send { to: peer, message: LinkMessage::Unwanted });
         self.avoid(address, now + DISCONNECTED_PAUSE, true);
-        Some(link.peer)
+        Some(peer)
     }
 
-    /// Ends all links: the node leaves.
-    pub fn close(&mut self, out: &mut Vec<Effect>) {
+    /// Ends all links: the node leaves its ring. Those that the user chose belong to no ring:
+    /// unless the node ends, they are asked for again.
+    pub fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
         for link in std::mem::take(&mut self.by_address).into_values() {
             out.push(link.send(LinkMessage::Close));
         }
+        self.wishes.values_mut().for_each(|wish| wish.next = wish.next.max(now + AGAIN_FIRST));
     }
 
     /// A peer says something. `shared` is how many files this node shares.
@@ -364,20 +413,29 @@ impl Links {
                 link.heard(out);
                 out.push(link.send(LinkMessage::Accept));
                 link.opened(now, PERIOD, out);
+                self.fulfil(now, address);
             }
             LinkMessage::Accept => {
                 link.heard(out);
                 link.opened(now, Duration::ZERO, out);
+                self.fulfil(now, address);
             }
             LinkMessage::Refuse => {
                 // Of no meaning once there is a link.
                 if link.opening.is_some() {
-                    out.push(link.event(Change::Refused));
+                    if !link.again {
+                        out.push(link.event(Change::Refused));
+                    }
                     self.by_address.remove(&address);
                     self.avoid(address, now + REFUSED_PAUSE, false);
                 }
             }
             LinkMessage::Close => self.closed(now, address, out),
+            LinkMessage::Unwanted => {
+                self.wishes.remove(&address);
+                link.reaching = false;
+                self.closed(now, address, out);
+            }
             LinkMessage::Beat { number, shared: theirs } => {
                 // It takes the link for open, so the answer to the wish for it
                 // was yes, and is on its way or lost.
@@ -390,6 +448,7 @@ impl Links {
                 } else {
                     link.crossed = true;
                 }
+                self.fulfil(now, address);
             }
             LinkMessage::Echo { number, shared: theirs } => {
                 if link.opening.is_some() {
@@ -450,6 +509,36 @@ impl Links {
         for (address, change) in failed {
             self.fails(now, address, change, out);
         }
+        for (&address, wish) in &mut self.wishes {
+            if wish.next <= now && !self.by_address.contains_key(&address) {
+                wish.next = now + wish.pause;
+                wish.pause = (wish.pause * 2).min(AGAIN_RARELY);
+                let mut link = Link::asked_for(now, wish.peer, LinkKind::Chosen);
+                link.again = true;
+                // Who ended such a link lately need not take it again.
+                out.push(link.send(LinkMessage::Open { chosen: false }));
+                self.by_address.insert(address, link);
+            }
+        }
+    }
+
+    /// A link that is open: if the user chose it, it is wished for from now on.
+    fn fulfil(&mut self, now: Time, address: SocketAddr) {
+        let Some(link) = self.by_address.get_mut(&address) else { return };
+        if self.wishes.contains_key(&address) {
+            link.kind = LinkKind::Chosen;
+        }
+        if link.kind == LinkKind::Chosen && link.opening.is_none() {
+            let wish = Wish { peer: link.peer, next: now, pause: AGAIN_FIRST };
+            self.wishes.insert(address, wish);
+        }
+    }
+
+    /// A link is gone: if the user chose it, it is asked for again in a while.
+    fn gone_for_now(&mut self, now: Time, address: SocketAddr) {
+        if let Some(wish) = self.wishes.get_mut(&address) {
+            wish.next = wish.next.max(now + AGAIN_FIRST);
+        }
     }
 
     fn count(&self, kind: LinkKind) -> usize {
@@ -471,17 +560,23 @@ impl Links {
                     LinkMessage::Refuse
                 } else if self.strangers.take(now, STRANGERS) {
                     self.avoided.remove(&address);
-                    let mut link = Link::asked_for(now, from, LinkKind::Incoming);
+                    let wished = self.wishes.contains_key(&address);
+                    let kind = if wished { LinkKind::Chosen } else { LinkKind::Incoming };
+                    let mut link = Link::asked_for(now, from, kind);
                     out.push(link.send(LinkMessage::Accept));
                     link.opened(now, PERIOD, out);
                     self.by_address.insert(address, link);
-                    return;
+                    return self.fulfil(now, address);
                 } else {
                     return;
                 }
             }
             // It believes in a link that is not there any more.
             LinkMessage::Beat { .. } | LinkMessage::Accept => LinkMessage::Close,
+            LinkMessage::Unwanted => {
+                self.wishes.remove(&address);
+                return;
+            }
             LinkMessage::Echo { .. } | LinkMessage::Refuse | LinkMessage::Close => return,
         };
         if self.strangers.take(now, STRANGERS) {
@@ -508,14 +603,20 @@ impl Links {
             return self.ask(now, link.peer, link.kind, out);
         }
         let change = if link.opening.is_some() { Change::Refused } else { Change::Closed };
-        out.push(link.event(change));
+        if !link.again || change == Change::Closed {
+            out.push(link.event(change));
+        }
+        self.gone_for_now(now, address);
         self.avoid(address, now + REFUSED_PAUSE, false);
     }
 
     fn fails(&mut self, now: Time, address: SocketAddr, change: Change, out: &mut Vec<Effect>) {
         let Some(link) = self.by_address.remove(&address) else { return };
-        out.push(link.event(change));
-        out.push(Effect::Dead(link.peer));
+        if !link.again || link.opening.is_none() {
+            out.push(link.event(change));
+            out.push(Effect::Dead(link.peer));
+        }
+        self.gone_for_now(now, address);
         self.avoid(address, now + DEAD_PAUSE, false);
     }
 
@@ -542,6 +643,7 @@ impl Link {
             next: now,
             missed: 0,
             reaching: false,
+            again: false,
             round_trip: None,
             shared: None,
             messages: Bucket::new(),

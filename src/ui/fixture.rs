@@ -388,6 +388,7 @@ pub fn search() -> SearchRow {
         size,
         sources: ports.iter().copied().map(peer).collect(),
         stored,
+        outside: false,
     };
     SearchRow {
         number: 1,

@@ -140,7 +140,8 @@ impl Results {
         content.sources.iter().filter(|peer| peer.address() != snapshot.me.address())
     }
 
-    /// Fetch it from all, or from each of its sources.
+    /// Fetch it from all, or from each of its sources. What is outside the ring is taken from
+    /// who has it.
     fn content_commands(&self, content: &FoundContent, snapshot: &Snapshot) -> Vec<String> {
         let Some(word) = self.word(content) else { return Vec::new() };
         let options = match &self.of {
@@ -148,9 +149,12 @@ impl Results {
             Listed::Search(_) | Listed::Scan(_) => "",
         };
         let word = quote(&word);
-        let all = std::iter::once(format!("get {word}{options}"));
         let one = |peer: &Peer| format!("request {word} {}", peer.address());
-        all.chain(Results::sources(content, snapshot).map(one)).collect()
+        let first = match content.sources.first() {
+            Some(peer) if content.outside => one(peer),
+            _ => format!("get {word}{options}"),
+        };
+        std::iter::once(first).chain(Results::sources(content, snapshot).map(one)).collect()
     }
 
     /// A name for a content that means this one only: with the first digits of

@@ -349,6 +349,9 @@ pub struct FoundContent {
     pub sources: Vec<Peer>,
     /// Whether the ring stores it (otherwise it is only shared).
     pub stored: bool,
+    /// Whether only linked peers outside this node's ring have it: a `get` would not find
+    /// it.
+    pub outside: bool,
 }
 
 /// A scan: its results so far.

@@ -36,6 +36,9 @@ pub enum LinkMessage {
     Refuse,
     /// I end the link.
     Close,
+    /// The sender's user ended the link, or does not want it: it is not to be asked for
+    /// again.
+    Unwanted,
     /// Are you there?
     Beat {
         /// Comes back in the echo.

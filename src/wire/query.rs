@@ -1,6 +1,8 @@
 //! Questions that a node answers for its ring's members and for clients that
 //! have not joined (`chordal get NAME --via ADDR`).
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
@@ -290,6 +292,8 @@ pub struct SearchState {
     /// Linked peers asked first, and whether they have a match; `None`: no
     /// answer (yet).
     pub peers: Vec<(Peer, Option<bool>)>,
+    /// Those of them that have a match and are not on the ring.
+    pub outside: Vec<SocketAddr>,
     /// Nodes of the ring that answered so far, this one included.
     pub answered: u32,
     /// Nodes that did not answer, as many as are named.

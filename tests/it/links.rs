@@ -411,3 +411,38 @@ fn strangers_without_a_link_are_not_listened_to() {
     });
     assert_eq!(told(&node, "from a stranger"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connected_peers_are_linked_again_after_a_restart_of_either_side() {
+    let home = TempDir::new().expect("a temporary directory");
+    let settings = config(home.path());
+    let me = settings.listen;
+    let known = || std::fs::read_to_string(home.path().join("data/peers.toml"));
+    let start = async || Node::start(settings.clone()).await.expect("it starts");
+    let chosen = |rows: &[PeerRow]| rows.iter().any(|row| row.link == Some(LinkKind::Chosen));
+    let mut there = NodeProcess::start(&[]);
+    let address = there.address.to_string();
+
+    // No ring anywhere: two nodes that are alone.
+    let mut here = Here { node: start().await, _home: TempDir::new().expect("a directory") };
+    here.connect(&address).await.expect("it is there");
+    assert!(known().is_ok_and(|known| known.contains(&address)), "written before the answer");
+    here.node.kill().await;
+
+    here = Here { node: start().await, _home: TempDir::new().expect("a directory") };
+    here.sees("the link that was chosen before", chosen).await;
+    there.kill();
+    here.sees("the peer is gone", |rows| !chosen(rows)).await;
+    there.restart(&[]);
+    here.sees("the peer is linked again", chosen).await;
+    let at = there.address;
+    tokio::task::spawn_blocking(move || linked_with(at, &[me])).await.expect("both ends");
+
+    let ended = here.run(Command::Disconnect { peer: address.clone() }).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(known().is_ok_and(|known| !known.contains(&address)), "forgotten");
+    here.node.kill().await;
+    here = Here { node: start().await, _home: TempDir::new().expect("a directory") };
+    tokio::task::spawn_blocking(move || linked_with(at, &[])).await.expect("no links");
+    here.node.kill().await;
+}

@@ -233,6 +233,10 @@ async fn linked_peers_are_asked_also_when_they_are_not_on_the_ring() {
     assert_eq!(row.contents.len(), 1, "{row:?}");
     let sources: Vec<_> = row.contents[0].sources.iter().map(Peer::address).collect();
     assert_eq!(sources, [with.address]);
+    // This node and both peers, which are on no ring of its own: what one of them has is to be
+    // taken from it.
+    assert_eq!(row.answered, 3);
+    assert!(row.contents[0].outside, "{row:?}");
 
     // The dashboard has the same, and the last search stays there.
     let mut snapshots = node.snapshots.clone();

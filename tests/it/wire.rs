@@ -214,6 +214,7 @@ fn responses() -> Vec<Response> {
             state: SearchState {
                 ended: true,
                 peers: vec![(peer(5003, 0), Some(true)), (peer(5005, 0), None)],
+                outside: vec![peer(5003, 0).address()],
                 answered: 8,
                 silent: vec![peer(2006, 0)],
                 depth: 3,
@@ -253,6 +254,7 @@ fn mesh_messages() -> Vec<MeshMessage> {
         LinkMessage::Accept,
         LinkMessage::Refuse,
         LinkMessage::Close,
+        LinkMessage::Unwanted,
         LinkMessage::Beat { number: 7, shared: 12 },
         LinkMessage::Echo { number: 7, shared: 0 },
     ];

@@ -28,6 +28,7 @@ use crate::wire::query::LinkKind;
 
 use super::clock::unix_ms;
 use super::provide;
+use super::remembered;
 use super::shared::{self, Shared};
 
 use sentences::Line;
@@ -138,6 +139,7 @@ pub(super) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
             driver.tick();
         }
         driver.carry_out().await;
+        driver.remember();
         driver.show();
     }
 }
@@ -160,6 +162,10 @@ struct Driver {
     gossip: gossip::Gossip,
     /// Who waits for a link with whom.
     waiting: BTreeMap<SocketAddr, Vec<oneshot::Sender<Connecting>>>,
+    /// Whom the user wants to be linked with, as it was written last.
+    wishes: Vec<Peer>,
+    /// Answers that wait until that is written.
+    answers: Vec<Box<dyn FnOnce() + Send + Sync>>,
     /// Somebody is looking for candidates.
     drawing: bool,
     draw_at: Time,
@@ -176,10 +182,15 @@ struct Driver {
 
 impl Driver {
     fn new(shared: Shared) -> Driver {
-        let me = shared.me().me.address();
+        let me = shared.me().me;
+        let mut links = Links::new(me.address());
+        links.wish_again(Time::ZERO, remembered::load_linked(&shared.data_dir, me));
+        let (wishes, me) = (links.wishes().collect(), me.address());
         Driver {
             shared,
-            links: Links::new(me),
+            links,
+            wishes,
+            answers: Vec::new(),
             gossip: gossip::Gossip::new(me),
             waiting: BTreeMap::new(),
             drawing: false,
@@ -249,14 +260,14 @@ impl Driver {
                 self.waiting.remove(&address);
                 let peer = self.links.disconnect(now, address, &mut self.effects);
                 self.links_changed();
-                let _ = done.send(peer);
+                self.answer(done, peer);
             }
             Input::Say { text, done } => {
                 let _ = done.send(self.say(text).await);
             }
             Input::Leave { done } => {
                 let _ = self.begin(GossipBody::Leaving);
-                self.links.close(&mut self.effects);
+                self.links.close(now, &mut self.effects);
                 self.links_changed();
                 self.carry_out().await;
                 let _ = done.send(());
@@ -290,7 +301,7 @@ impl Driver {
         match self.links.connect(self.now(), peer, &mut self.effects) {
             Ok(true) => {
                 self.links_changed();
-                let _ = done.send(Ok(true));
+                self.answer(done, Ok(true));
             }
             Ok(false) => {
                 let waiting = self.waiting.entry(peer.address()).or_default();
@@ -424,13 +435,31 @@ impl Driver {
         };
         if let Some(outcome) = outcome {
             for done in self.waiting.remove(&peer.address()).into_iter().flatten() {
-                let _ = done.send(outcome.clone());
+                self.answer(done, outcome.clone());
             }
         }
         let Some(line) = sentences::link(event) else { return };
         if event.kind == LinkKind::Chosen || self.lines.take(self.now(), LINES) {
             self.tell(line).await;
         }
+    }
+
+    /// Answers a command once what it changed is written.
+    fn answer<T: Send + Sync + 'static>(&mut self, done: oneshot::Sender<T>, answer: T) {
+        self.answers.push(Box::new(move || {
+            let _ = done.send(answer);
+        }));
+    }
+
+    /// Writes whom the user wants to be linked with, if that has changed.
+    fn remember(&mut self) {
+        let answers = std::mem::take(&mut self.answers);
+        let answer = move || answers.into_iter().for_each(|answer| answer());
+        if self.links.wishes().eq(self.wishes.iter().copied()) {
+            return answer();
+        }
+        self.wishes = self.links.wishes().collect();
+        remembered::save_linked(&self.shared, &self.wishes, answer);
     }
 
     /// A link came or went: what is lacking is looked for soon.

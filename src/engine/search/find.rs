@@ -92,6 +92,10 @@ struct Find {
     cut: bool,
     /// Linked peers that have not answered.
     asked: BTreeSet<Peer>,
+    /// Those of them that are not on the ring: nobody counts their answers there.
+    strangers: BTreeSet<Peer>,
+    /// Nodes of the ring that answered.
+    ring_answered: u32,
     ring_ended: bool,
     changed: bool,
     followers: watch::Sender<Arc<Found>>,
@@ -116,6 +120,7 @@ impl Finds {
         me: Peer,
         pattern: &str,
         shown: bool,
+        on_ring: impl Fn(SocketAddr) -> bool,
     ) -> Result<(u32, SearchId, Vec<Peer>), String> {
         if self.running.len() >= RUNNING {
             return Err(format!(
@@ -134,7 +139,8 @@ impl Finds {
             .take(LINKED)
             .collect();
         linked.sort_unstable();
-        let find = Find::new(pattern, &linked, shown);
+        let strangers = linked.iter().filter(|peer| !on_ring(peer.address())).copied().collect();
+        let find = Find { strangers, ..Find::new(pattern, &linked, shown) };
         self.running.insert(self.count, find);
         let number = self.base.wrapping_add(self.count);
         Ok((self.count, SearchId { origin: me, number }, linked))
@@ -224,6 +230,8 @@ impl Find {
             on_ring: BTreeSet::new(),
             cut: false,
             asked: linked.iter().copied().collect(),
+            strangers: BTreeSet::new(),
+            ring_answered: 1,
             ring_ended: false,
             changed: true,
         }
@@ -235,7 +243,10 @@ impl Find {
             return true;
         }
         self.changed = true;
-        let Some((rows, more)) = answer else { return true };
+        let Some((rows, more)) = answer else {
+            self.strangers.remove(&peer);
+            return true;
+        };
         let sent = rows.len();
         let its = |row: &FoundRow| {
             row.node.address() == peer.address() && self.matcher.matches(row.name.as_str())
@@ -246,6 +257,10 @@ impl Find {
         if let Some((_, has)) = state.peers.iter_mut().find(|(asked, _)| *asked == peer) {
             *has = Some(!rows.is_empty());
         }
+        if !rows.is_empty() && !self.on_ring.contains(&peer.address()) {
+            self.found.state.outside.push(peer.address());
+        }
+        self.count_answers();
         if more || !is_fair {
             self.linked_more.insert(peer.address());
         }
@@ -269,6 +284,7 @@ impl Find {
                 break;
             }
             self.on_ring.insert(row.node.address());
+            self.found.state.outside.retain(|address| *address != row.node.address());
             self.take(row);
         }
         self.count_cuts();
@@ -279,11 +295,19 @@ impl Find {
         let Progress { answered, depth, silent, truncated } = progress;
         self.cut |= truncated;
         let before = self.found.state.clone();
-        let after = SearchState { answered, silent, depth, ..before.clone() };
-        self.changed |= after != before;
-        self.found.state = after;
+        self.ring_answered = answered;
+        self.found.state = SearchState { silent, depth, ..before.clone() };
+        self.count_answers();
+        self.changed |= self.found.state != before;
         self.ring_ended |= ended;
         self.count_cuts();
+    }
+
+    /// Nodes that answered: those of the ring, and linked peers beside it.
+    fn count_answers(&mut self) {
+        let beside = self.strangers.difference(&self.asked).count();
+        let beside = u32::try_from(beside).unwrap_or(u32::MAX);
+        self.found.state.answered = self.ring_answered.saturating_add(beside);
     }
 
     /// Whether anything is missing. The ring tells all that a member has, so a
@@ -342,12 +366,13 @@ pub(super) async fn ask_linked(
 
 /// A search as it is shown: each content once.
 pub(in crate::engine) fn row(number: u32, pattern: &str, found: &Found) -> SearchRow {
-    let SearchState { ended, peers, answered, silent, depth, truncated } = found.state.clone();
+    let SearchState { ended, peers, outside, answered, silent, depth, truncated } =
+        found.state.clone();
     SearchRow {
         number,
         pattern: pattern.to_owned(),
         peers,
-        contents: contents(&found.rows),
+        contents: contents(&found.rows, &outside),
         answered,
         silent,
         depth,
@@ -366,7 +391,7 @@ struct Gathered {
 
 /// Groups rows by content, in the order of first names. A false size does not
 /// get into the true content's group.
-fn contents(rows: &[FoundRow]) -> Vec<FoundContent> {
+fn contents(rows: &[FoundRow], outside: &[SocketAddr]) -> Vec<FoundContent> {
     let mut groups: BTreeMap<(ContentHash, u64), Gathered> = BTreeMap::new();
     for row in rows {
         let group = groups.entry((row.root, row.size)).or_default();
@@ -380,6 +405,7 @@ fn contents(rows: &[FoundRow]) -> Vec<FoundContent> {
             names: group.names.into_iter().collect(),
             root,
             size,
+            outside: group.sources.iter().all(|peer| outside.contains(&peer.address())),
             sources: group.sources.into_iter().collect(),
             stored: group.stored,
         })
@@ -411,7 +437,7 @@ mod tests {
             row(2003, "a.jpg", 8, 9, false),
             row(2004, "b.jpg", 7, 6, true),
         ];
-        let contents = contents(&rows);
+        let contents = contents(&rows, &[]);
         let shown: Vec<_> = contents
             .iter()
             .map(|content| {

@@ -93,10 +93,11 @@ fn a_silent_peer_is_suspected_after_two_beats_and_dead_after_four() {
         let limit = PERIOD * u32::from(DEAD + 1) + SECOND;
         assert!(dead.since(stopped) <= limit, "{silent}: after {:?}", dead.since(stopped));
         assert_eq!(world.dead, [(other, silent)]);
-        // When it goes on, it hears that the link is gone.
+        // When it goes on, it hears that the link is gone, and who chose it asks for it
+        // again.
         world.resume(silent);
-        world.run(10 * SECOND);
-        assert!(world.open(silent).is_empty());
+        world.run(70 * SECOND);
+        assert_eq!((world.open(silent), world.open(other)), (vec![other], vec![silent]));
     }
 }
 
@@ -211,6 +212,45 @@ fn a_peer_that_restarted_unnoticed_is_asked_again() {
     world.run(10 * SECOND);
     assert_eq!((world.kind(0, 1), world.open(1)), (Some(LinkKind::Chosen), vec![0]));
     assert!(world.first(restarted, 0, 1, Change::Closed).is_none());
+}
+
+#[test]
+fn a_chosen_peer_that_died_is_linked_again_when_it_is_back() {
+    let mut world = pair();
+    world.kill(1);
+    world.run(600 * SECOND);
+    assert_eq!(world.dead, [(0, 1)], "it is told once, however often it is tried");
+    let back = world.now;
+    world.start(1);
+    world.run(61 * SECOND);
+    assert_eq!(world.kind(0, 1), Some(LinkKind::Chosen));
+    assert!(world.first(back, 0, 1, Change::Opened).is_some());
+    // Also when it is this side that comes back, with what it has on its disk.
+    world.start(0);
+    assert!(world.open(0).is_empty());
+    world.wish_again(0, 1);
+    world.run(SECOND);
+    assert_eq!(world.kind(0, 1), Some(LinkKind::Chosen));
+}
+
+#[test]
+fn a_chosen_link_that_either_user_ends_is_not_made_again() {
+    for ended_by in [0, 1] {
+        let mut world = pair();
+        assert!(world.disconnect(ended_by, 1 - ended_by));
+        world.run(SECOND);
+        assert_eq!(world.links(0).wishes().count(), 0, "ended by {ended_by}");
+        world.run(300 * SECOND);
+        assert_eq!((world.open(0), world.open(1)), (vec![], vec![]));
+    }
+    // Of one that is not there now, the wish is ended.
+    let mut world = pair();
+    world.kill(1);
+    world.run(10 * SECOND);
+    assert!(world.disconnect(0, 1));
+    world.start(1);
+    world.run(300 * SECOND);
+    assert!(world.open(0).is_empty());
 }
 
 #[test]

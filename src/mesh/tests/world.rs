@@ -159,12 +159,17 @@ impl World {
         self.with_links(a, |links, now, out| links.connect(now, peer(b), out)).is_ok_and(|is| is)
     }
 
+    /// What a node has on its disk after a restart.
+    pub(super) fn wish_again(&mut self, a: u16, b: u16) {
+        self.with_links(a, |links, now, _| links.wish_again(now, [peer(b)]));
+    }
+
     pub(super) fn disconnect(&mut self, a: u16, b: u16) -> bool {
         self.with_links(a, |links, now, out| links.disconnect(now, address(b), out)).is_some()
     }
 
     pub(super) fn leave(&mut self, number: u16) {
-        self.with_links(number, |links, _, out| links.close(out));
+        self.with_links(number, |links, now, out| links.close(now, out));
     }
 
     /// Says something to everyone.

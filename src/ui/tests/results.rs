@@ -376,4 +376,11 @@ fn a_name_is_as_good_as_its_hash_when_one_content_has_it() {
     assert_eq!(results.word(&content).as_deref(), Some("a b.txt"));
     let commands = results.commands(&fixture::member());
     assert_eq!(commands[..2], ["get \"a b.txt\"", "request \"a b.txt\" 127.0.0.1:2005"]);
+    // What only a linked peer outside the ring has is taken from that peer.
+    content.outside = true;
+    let name = FileName::new("a b.txt").expect("a name");
+    let contents = vec![content];
+    let results = Results::new(Listed::Contents { name, contents, options: String::new() });
+    let command = results.command(&fixture::member());
+    assert_eq!(command.as_deref(), Some("request \"a b.txt\" 127.0.0.1:2005"));
 }

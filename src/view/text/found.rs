@@ -218,6 +218,7 @@ mod tests {
             size: 85_021,
             sources: ports.iter().map(|port| peer(*port)).collect(),
             stored,
+            outside: false,
         }
     }
 
