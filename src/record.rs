@@ -139,11 +139,36 @@ impl Record {
     }
 }
 
-/// A node that should hold a copy and has no room for it.
+/// What keeps a node from storing what it should hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Obstacle {
+    /// There is no room, by its quota or on its disk.
+    NoRoom,
+    /// Its disk refuses: it fails, is read-only or gone.
+    SickDisk,
+    /// It answers messages, and no bytes pass.
+    NoBytes,
+}
+
+impl Obstacle {
+    /// That a node cannot store something, as the beginning of a sentence.
+    pub fn said_of(self, who: &str, what: &str) -> String {
+        match self {
+            Obstacle::NoRoom => format!("{who} has no room for {what}"),
+            Obstacle::SickDisk => format!("{who} cannot store {what}, for its disk fails"),
+            Obstacle::NoBytes => format!("{who} cannot store {what}, for no bytes reach it"),
+        }
+    }
+}
+
+/// A node that should hold a copy and cannot store it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PassedOver {
     /// Who.
-    pub full: Peer,
+    pub peer: Peer,
+    /// Why.
+    pub why: Obstacle,
     /// Who holds the copy in its place; `None`: no other node is there for that.
     pub stand_in: Option<Peer>,
 }

@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, PassedOver, Provider, Record, Version};
+use crate::record::{ContentHash, Obstacle, PassedOver, Provider, Record, Version};
 use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
@@ -276,9 +276,11 @@ pub enum Command {
         size: u64,
         /// Whether other content may be replaced.
         overwrite: bool,
-        /// Who has the bytes when there is no room for them here; empty: they
-        /// are here.
+        /// Who has the bytes when they cannot be stored here; empty: they are
+        /// here.
         elsewhere: Vec<Peer>,
+        /// Why they cannot, if they cannot.
+        obstacle: Obstacle,
     },
     /// Remove a name that this node owns. Replies with [`Reply::Stored`].
     Remove {
@@ -328,10 +330,10 @@ pub enum Reply {
         version: Version,
         /// Who holds it durably, this node first, if it does.
         holders: Vec<Peer>,
-        /// Copies wanted: of a node without room for it none, if no other one
-        /// is there in its place.
+        /// Copies wanted: as many as there are nodes that can store it, when
+        /// these are fewer than the ring keeps.
         wanted: u8,
-        /// Who should hold it and has no room, the owner first.
+        /// Who should hold it and cannot store it, the owner first.
         passed: Vec<PassedOver>,
     },
     /// The answer to [`Command::Provide`], for each record in order: how many
@@ -439,32 +441,28 @@ pub enum Failure {
     #[error("no such file")]
     NoSuchFile,
     /// Not as many copies as wanted by the deadline; the ring goes on making them.
-    #[error("{}", too_few(holders.len(), *wanted, full))]
+    #[error("{}", too_few(holders.len(), *wanted, unable))]
     TooFewCopies {
         /// Who holds it durably.
         holders: Vec<Peer>,
         /// Copies wanted.
         wanted: u8,
-        /// Who has no room for it, and nobody else is there to take its copy.
-        full: Vec<Peer>,
+        /// Who cannot store it, and why.
+        unable: Vec<(Peer, Obstacle)>,
     },
     /// The local disk refused.
     #[error("{0}")]
     Store(StoreFailure),
 }
 
-fn too_few(copies: usize, wanted: u8, full: &[Peer]) -> String {
-    if full.is_empty() {
-        return format!(
-            "only {copies} of {wanted} copies were durable in time; the ring keeps making the rest"
-        );
+fn too_few(copies: usize, wanted: u8, unable: &[(Peer, Obstacle)]) -> String {
+    let begun = format!("only {copies} of {wanted} copies were durable in time");
+    let said = unable.iter().map(|(peer, why)| why.said_of(&peer.to_string(), "it"));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() {
+        return format!("{begun}; the ring keeps making the rest");
     }
-    let names: Vec<String> = full.iter().map(Peer::to_string).collect();
-    let have = if full.len() == 1 { "has" } else { "have" };
-    format!(
-        "only {copies} of {wanted} copies could be made: {} {have} no room, and no other node is there to take it; the ring keeps trying",
-        names.join(" and ")
-    )
+    format!("{begun}: {}; the ring keeps trying", said.join(", and "))
 }
 
 /// A change of what the disk holds. Operations on different names may run side
@@ -488,6 +486,17 @@ pub enum StoreOp {
         /// The version; a newer one stays.
         version: Version,
     },
+}
+
+impl StoreFailure {
+    /// What keeps this node from storing it.
+    pub const fn obstacle(&self) -> Obstacle {
+        match self {
+            StoreFailure::NoSource => Obstacle::NoBytes,
+            StoreFailure::Disk(_) => Obstacle::SickDisk,
+            StoreFailure::Full(_) => Obstacle::NoRoom,
+        }
+    }
 }
 
 /// Why a store operation failed. Nothing half-done remains.
@@ -592,14 +601,12 @@ pub enum Notice {
         /// Who has it and gave it.
         from: Vec<Peer>,
     },
-    /// A holder has no room for what this node owns.
-    NoRoom {
+    /// A holder cannot store what this node owns.
+    PassedOver {
         /// The name.
         name: FileName,
-        /// Who.
-        full: Peer,
-        /// Who keeps the copy instead; `None`: there is nobody.
-        stand_in: Option<Peer>,
+        /// Who, why, and who keeps the copy instead.
+        over: PassedOver,
     },
     /// A copy could not be made here.
     KeepFailed {

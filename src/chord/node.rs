@@ -362,9 +362,9 @@ impl Node {
                     files.held(ring, from, name, version, asks, out);
                 });
             }
-            Tell::Full { name, version } => {
+            Tell::Unable { name, version, why } => {
                 return self.files(turn, |files, ring, asks, out| {
-                    files.full_there(ring, from, &name, version, asks, out);
+                    files.unable_there(ring, from, &name, version, why, asks, out);
                 });
             }
             Tell::Lost { name, version } => {
@@ -383,7 +383,7 @@ impl Node {
             Tell::Leaving { predecessor, .. } => self.neighbour_leaves(from, predecessor, turn),
             Tell::Consider { candidate, hops } => self.consider(candidate, hops, turn),
             Tell::Provided { providers } => self.providers_heard(from, &providers, turn),
-            Tell::Held { .. } | Tell::Full { .. } | Tell::Lost { .. } => {}
+            Tell::Held { .. } | Tell::Unable { .. } | Tell::Lost { .. } => {}
         }
     }
 

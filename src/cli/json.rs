@@ -23,7 +23,9 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
             let rows: Vec<_> = fingers.iter().map(|finger| self::finger(*space, finger)).collect();
             json!({ "fingers": rows })
         }
-        Outcome::Ring { members, health, space, .. } => ring(*space, members, health),
+        Outcome::Ring { members, troubled, health, space, .. } => {
+            ring(*space, members, troubled, health)
+        }
         Outcome::Lookup { key, owner, hops, space, .. } => {
             let hops: Vec<_> = hops.iter().map(|hop| self::hop(*space, hop)).collect();
             json!({
@@ -117,6 +119,8 @@ fn info(info: &Info) -> Value {
         "successors": successors,
         "places": places,
         "version": info.version,
+        "sick_disk": info.sick_disk,
+        "no_bytes_to": info.deaf,
     })
 }
 
@@ -128,10 +132,15 @@ fn finger(space: Space, finger: &Finger) -> Value {
     })
 }
 
-fn ring(space: Space, members: &[Peer], health: &Health) -> Value {
+fn ring(space: Space, members: &[Peer], troubled: &[(Peer, String)], health: &Health) -> Value {
     let members: Vec<_> = members.iter().map(|peer| node(space, peer)).collect();
+    let troubled: Vec<_> = troubled
+        .iter()
+        .map(|(peer, why)| json!({ "address": peer.address().to_string(), "why": why }))
+        .collect();
     json!({
         "members": members,
+        "troubled": troubled,
         "healthy": health.is_good(),
         "invariants": {
             "one_ring": health.one_ring,
@@ -333,6 +342,8 @@ mod tests {
             successors: vec![peer(2002)],
             version: "0.1.0".into(),
             positions: vec![peer(2000)],
+            sick_disk: None,
+            deaf: vec![peer(2002).address()],
         };
         let mut expected = json!({
             "id": "466", "address": "127.0.0.1:2000", "ring": "chordal", "bits": 10,
@@ -340,12 +351,13 @@ mod tests {
             "successors": [{ "id": "495", "address": "127.0.0.1:2002" }],
             "places": ["466"],
             "version": "0.1.0",
+            "sick_disk": null, "no_bytes_to": ["127.0.0.1:2002"],
         });
-        assert_eq!(shape(&Outcome::Info(info.clone())), expected);
+        assert_eq!(shape(&Outcome::Info(Box::new(info.clone()))), expected);
 
         info.predecessor = Some(peer(2001));
         expected["predecessor"] = json!({ "id": "48", "address": "127.0.0.1:2001" });
-        assert_eq!(shape(&Outcome::Info(info)), expected);
+        assert_eq!(shape(&Outcome::Info(Box::new(info))), expected);
     }
 
     #[test]
@@ -367,11 +379,13 @@ mod tests {
         let health = Health { one_ring: true, ordered: true, lists_valid: false, margin: Some(2) };
         let expected = json!({
             "members": [{ "id": "48", "address": "127.0.0.1:2001" }],
+            "troubled": [{ "address": "127.0.0.1:2001", "why": "its disk fails" }],
             "healthy": false,
             "invariants": { "one_ring": true, "ordered": true, "lists_valid": false },
         });
         let (members, silent) = (vec![peer(2001)], vec![peer(2000)]);
-        let outcome = Outcome::Ring { members, silent, health, space: Space::default() };
+        let troubled = vec![(peer(2001), "its disk fails".to_owned())];
+        let outcome = Outcome::Ring { members, silent, troubled, health, space: Space::default() };
         assert_eq!(shape(&outcome), expected);
     }
 

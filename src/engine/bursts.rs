@@ -105,7 +105,7 @@ enum Kind {
     Lacking,
     Complete,
     Failed,
-    Full,
+    Unable,
     Lost,
     Restored,
 }
@@ -141,7 +141,7 @@ fn kind(notice: &Notice) -> Option<Kind> {
         Notice::Copies { copies, wanted, .. } if copies < wanted => Some(Kind::Lacking),
         Notice::Copies { .. } => Some(Kind::Complete),
         Notice::KeepFailed { .. } => Some(Kind::Failed),
-        Notice::NoRoom { .. } => Some(Kind::Full),
+        Notice::PassedOver { .. } => Some(Kind::Unable),
         Notice::Lost { .. } => Some(Kind::Lost),
         Notice::Restored { .. } => Some(Kind::Restored),
         _ => None,
@@ -158,7 +158,7 @@ fn line(kind: Kind, count: u32) -> (Level, String) {
         Kind::Lacking => (Level::Detail, format!("fewer copies than wanted, {more}")),
         Kind::Complete => (Level::Info, format!("all copies made, {more}")),
         Kind::Failed => (Level::Warn, format!("{more} could not be copied here")),
-        Kind::Full => (Level::Warn, format!("holders have no room for {more}")),
+        Kind::Unable => (Level::Warn, format!("holders cannot store {more}")),
         Kind::Lost => (Level::Warn, format!("{more} damaged on this disk")),
         Kind::Restored => (Level::Info, format!("{more} restored")),
     }

@@ -1,6 +1,8 @@
 //! The commands of a running node: each word of [`crate::view::command`],
 //! carried out by a task of its own so that none waits for another.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -15,6 +17,7 @@ use crate::view::outcome::Info;
 use crate::view::text::quoted;
 use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind, target};
 use crate::wire::handshake::Purpose;
+use crate::wire::query::NodeInfo;
 use crate::wire::{Request, Response};
 
 use super::Submission;
@@ -145,10 +148,10 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Info => info(access).await,
         Command::Fingers => fingers(access).await,
         Command::Ring => {
-            let (states, silent) = walk(access).await?;
+            let (states, silent, troubled) = walk(access).await?;
             let health = picture::health(&Members::new(space, &states).report());
             let members = states.into_iter().map(|state| state.peer).collect();
-            Ok(Outcome::Ring { members, silent, health, space })
+            Ok(Outcome::Ring { members, silent, troubled, health, space })
         }
         Command::Lookup { target } => {
             let key = target::key(&target, space);
@@ -227,7 +230,7 @@ async fn leave(shared: &Shared) -> Result<Outcome, String> {
 
 async fn info(access: &Access) -> Result<Outcome, String> {
     match access.request(access.member().address(), Request::Info).await? {
-        Response::Info(node) => Ok(Outcome::Info(Info {
+        Response::Info(node) => Ok(Outcome::Info(Box::new(Info {
             me: node.peer,
             ring: node.params.ring,
             space: node.params.space,
@@ -240,7 +243,9 @@ async fn info(access: &Access) -> Result<Outcome, String> {
                 .iter()
                 .map(|index| Peer::new(node.peer.address(), *index))
                 .collect(),
-        })),
+            sick_disk: node.sick_disk,
+            deaf: node.deaf,
+        }))),
         other => Err(unexpected(other)),
     }
 }
@@ -280,26 +285,76 @@ async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
 }
 
 /// Asks every member for its neighbours: the states of all that answered, in ring
-/// order, and those that did not.
-async fn walk(access: &Access) -> Result<(Vec<NodeState>, Vec<Peer>), String> {
+/// order, those that did not, and those that cannot store files, with the reason.
+async fn walk(access: &Access) -> Result<Walked, String> {
     let mut states: Vec<NodeState> = Vec::new();
-    let hear = |_, state| {
+    let mut troubles = Troubles::default();
+    let hear = |peer: Peer, (state, sick_disk, deaf)| {
         states.push(state);
+        troubles.hear(peer, sick_disk, deaf);
         Ok(())
     };
     let silent = everybody::ask_all(access, Each::Position, position, hear).await?;
     let space = access.space();
     states.sort_by_key(|state| (state.peer.id(space), state.peer));
-    Ok((states, silent))
+    let members: Vec<Peer> = states.iter().map(|state| state.peer).collect();
+    Ok((states, silent, troubles.of(&members)))
 }
 
-async fn position(access: Access, peer: Peer) -> Result<Said<NodeState>, String> {
+type Walked = (Vec<NodeState>, Vec<Peer>, Vec<(Peer, String)>);
+
+/// What members say of their own disks, and of others to which no bytes pass.
+#[derive(Debug, Default)]
+struct Troubles {
+    sick: BTreeMap<SocketAddr, String>,
+    /// Between which two no bytes pass, as one of them says.
+    deaf: BTreeSet<(SocketAddr, SocketAddr)>,
+}
+
+impl Troubles {
+    fn hear(&mut self, peer: Peer, sick_disk: Option<String>, deaf: Vec<SocketAddr>) {
+        let me = peer.address();
+        self.sick.extend(sick_disk.map(|why| (me, why)));
+        let deaf = deaf.into_iter().take(NodeInfo::MAX_DEAF).filter(|other| *other != me);
+        self.deaf.extend(deaf.map(|other| (me.min(other), me.max(other))));
+    }
+
+    /// Which of the members have which trouble. Of two between which no bytes pass,
+    /// it is the one that has it with others too.
+    fn of(&self, members: &[Peer]) -> Vec<(Peer, String)> {
+        let mut pairs: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+        for address in self.deaf.iter().flat_map(|(one, other)| [one, other]) {
+            *pairs.entry(*address).or_default() += 1;
+        }
+        let most = |address: &SocketAddr| {
+            let mine = self.deaf.iter().filter(|(one, other)| one == address || other == address);
+            let others = mine.map(|(one, other)| if one == address { other } else { one });
+            others.clone().count() > 0 && others.clone().any(|other| pairs[other] <= pairs[address])
+        };
+        let trouble = |peer: &Peer| {
+            let address = peer.address();
+            let sick = self.sick.get(&address).map(|why| format!("its disk fails: {why}"));
+            let deaf = || most(&address).then(|| "answers messages, and no bytes pass".to_owned());
+            Some((*peer, sick.or_else(deaf)?))
+        };
+        let first = members.iter().filter(|peer| {
+            members.iter().find(|one| one.address() == peer.address()) == Some(peer)
+        });
+        first.filter_map(trouble).collect()
+    }
+}
+
+/// A place's neighbours, and what its host says of its disk and of others.
+type Place = (NodeState, Option<String>, Vec<SocketAddr>);
+
+async fn position(access: Access, peer: Peer) -> Result<Said<Place>, String> {
     let request = Request::Position { index: peer.index() };
     match access.request(peer.address(), request).await? {
         Response::Info(node) if node.member && node.peer == peer => {
             let (predecessor, successors) = (node.predecessor, node.successors);
             let neighbours = successors.iter().chain(&predecessor).copied().collect();
-            Ok(Some((neighbours, NodeState { peer, predecessor, successors })))
+            let state = NodeState { peer, predecessor, successors };
+            Ok(Some((neighbours, (state, node.sick_disk, node.deaf))))
         }
         Response::Info(_) => Ok(None),
         other => Err(unexpected(other)),

@@ -1,28 +1,49 @@
-//! A put whose owner has no room.
+//! A put whose owner cannot store it.
 //!
-//! The owner says so ([`DataResponse::Full`]), at once or when its disk runs full
-//! in the middle, and names the next nodes along the ring. Whoever puts the file
+//! The owner says so ([`DataResponse::Unable`]), at once or when its disk runs full
+//! or fails in the middle, and names the next nodes along the ring. Whoever puts the file
 //! sends it to the first of them that takes it, as one link of a chain
 //! ([`super::relay`]) that is as long as there are to be copies. What these have
 //! already, from a chain that was broken off, is not sent again. Then the owner
-//! is told where the bytes are ([`DataRequest::Commit`]); it gives the version,
+//! is told where the bytes are ([`Request::Commit`], a message, so that it need not
+//! take bytes); it gives the version,
 //! and counts the copies ([`crate::chord`], `replicas::elsewhere`).
 //!
 //! A small file is in the owner's memory when its disk refuses it, so the owner
 //! sends it on itself, and the client hears of that at the end only.
 
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::chord::Upload;
 use crate::limits::MAX_REPLICAS;
 use crate::peer::Peer;
-use crate::wire::data::{DataRequest, DataResponse};
+use crate::record::Obstacle;
+use crate::wire::data::DataResponse;
+use crate::wire::{Request, Response};
 
-use super::data::{DataConnection, DataError};
+use super::access::{Access, unexpected};
+use super::data::DataError;
+use super::fetch;
+use super::serve_data::{self, Wanted};
 use super::shared::Shared;
 
-/// Nodes that are tried in the place of an owner without room. Where so many
-/// have none, the ring is full.
+/// How long copies of what others have may not become more: longer than the owner
+/// waits for one.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(35);
+
+/// Bytes a second at which a copy is surely made, as the owner takes it.
+const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
+
+/// A commit that takes longer than this is answered with the copies so far.
+const COMMIT_SILENCE: Duration = Duration::from_secs(2);
+
+/// Nodes that are tried in the place of an owner. Where so many cannot store it,
+/// the ring is full.
 const MAX_INSTEAD: usize = 32;
 
-/// The nodes behind this one that may take what it has no room for, the nearest
+/// The nodes behind this one that may take what it cannot store, the nearest
 /// first, and how many of them are to hold it.
 pub(super) async fn instead(shared: &Shared) -> (Vec<Peer>, u8) {
     let looked = shared.look(|core| (core.successors().to_vec(), core.params().replicas)).await;
@@ -32,21 +53,23 @@ pub(super) async fn instead(shared: &Shared) -> (Vec<Peer>, u8) {
     (instead, copies as u8)
 }
 
-/// What an upload is told for which this node, its owner, has no room.
-pub(super) async fn refusal(shared: &Shared, why: String) -> DataResponse {
+/// What an upload is told that this node, its owner, cannot store.
+pub(super) async fn refusal(shared: &Shared, obstacle: Obstacle, why: String) -> DataResponse {
     let (instead, copies) = instead(shared).await;
     if instead.is_empty() {
         DataResponse::Failed { why }
     } else {
-        DataResponse::Full { why, instead, copies }
+        DataResponse::Unable { why, obstacle, instead, copies }
     }
 }
 
-/// Who an owner without room says may take a content.
+/// Who an owner says may take a content that it cannot store.
 #[derive(Debug)]
 pub(super) struct Past {
     /// Why it does not take it itself.
     pub(super) why: String,
+    /// The same in a word.
+    pub(super) obstacle: Obstacle,
     /// Who may, the nearest first.
     pub(super) instead: Vec<Peer>,
     /// How many are to hold it.
@@ -80,14 +103,14 @@ impl Past {
                 Err(error) if ends(&error) => return Err(error),
                 Err(error) => error.to_string(),
             };
-            tracing::info!(peer = %next, %why, "does not take what the owner has no room for");
+            tracing::info!(peer = %next, %why, "does not take what the owner cannot store");
             refused.push((*next, why));
         }
         Ok(Err(nobody(&self.why, &refused)))
     }
 }
 
-/// What is said when no node takes a content for which its owner has no room.
+/// What is said when no node takes a content that its owner cannot store.
 pub(super) fn nobody(why: &str, others: &[(Peer, String)]) -> String {
     let Some((last, reason)) = others.last() else { return why.to_owned() };
     let mut names: Vec<String> =
@@ -98,20 +121,104 @@ pub(super) fn nobody(why: &str, others: &[(Peer, String)]) -> String {
     format!("{why}; nor do {before}{} take it: {reason}", last.address())
 }
 
-/// Tells the owner of a name who has its new content, and waits for the copies.
-/// `heard` is told of them. Blocks.
-pub(super) fn commit(
-    connection: &mut DataConnection,
-    request: &DataRequest,
+/// Tells the owner of a name who has its new content, and waits for the copies;
+/// or asks it whether it may be put at all, as `commit` says. `heard` is told of
+/// copies. Who cannot reach the owner has the member at hand ask it.
+pub(super) async fn commit(
+    access: &Access,
+    owner: Peer,
+    wanted: &Wanted,
+    elsewhere: (Vec<Peer>, Obstacle),
     mut heard: impl FnMut(u8, u8),
 ) -> Result<DataResponse, DataError> {
-    connection.send(request)?;
-    loop {
-        match connection.receive()? {
-            DataResponse::Progress { copies, wanted } => heard(copies, wanted),
-            answer => return Ok(answer),
+    let Wanted { name, root, size, overwrite } = wanted.clone();
+    let (holders, obstacle) = elsewhere;
+    let request = Request::Commit { name, root, size, overwrite, holders, obstacle };
+    let patience = COMMIT_PATIENCE + Duration::from_secs(size / SLOWEST_COPY);
+    let (mut last, mut copies) = (Instant::now(), 0);
+    while last.elapsed() < patience {
+        let mut answer = access.request(owner.address(), request.clone()).await;
+        if answer.is_err() && access.member() != owner {
+            answer = access.request(access.member().address(), request.clone()).await;
+        }
+        match answer.map_err(DataError::Peer)? {
+            Response::Upload(DataResponse::Progress { copies: now, wanted }) => {
+                if now > copies {
+                    (last, copies) = (Instant::now(), now);
+                }
+                heard(now, wanted);
+            }
+            Response::Upload(answer) => return Ok(answer),
+            other => return Err(DataError::Peer(unexpected(other))),
         }
     }
+    let why = format!("only {copies} copies were durable in time; the ring keeps making the rest");
+    Ok(DataResponse::Failed { why })
+}
+
+/// Answers [`Request::Commit`]. `forwards`: for a client it is asked of the owner,
+/// when that is another node.
+pub(super) async fn answer_commit(
+    shared: Shared,
+    wanted: Wanted,
+    elsewhere: (Vec<Peer>, Obstacle),
+    forwards: bool,
+) -> Response {
+    if let Err(error) = fetch::check_size(wanted.size) {
+        return Response::Failed { why: error.to_string() };
+    }
+    let (mut holders, obstacle) = elsewhere;
+    holders.truncate(usize::from(MAX_REPLICAS));
+    match serve_data::offer(&shared, &wanted).await {
+        Some(Upload::Proceed) if holders.is_empty() => Response::Upload(DataResponse::Proceed),
+        Some(Upload::Proceed) => {
+            let runtime = Handle::current();
+            let tasks = shared.tasks.clone();
+            let work = move || commit_within(&shared, &runtime, &wanted, (holders, obstacle));
+            match tasks.spawn_blocking(work).await {
+                Ok(answer) => Response::Upload(answer),
+                Err(_) => Response::Upload(serve_data::STOPPING),
+            }
+        }
+        Some(Upload::NotOwner { .. }) if forwards => {
+            let access = Access::Inside(shared.clone());
+            let Wanted { name, root, size, overwrite } = wanted;
+            let owner = match access.lookup(name.key(access.space()), None).await {
+                Ok(trace) => trace.owner,
+                Err(why) => return Response::Failed { why },
+            };
+            let request = Request::Commit { name, root, size, overwrite, holders, obstacle };
+            match access.request(owner.address(), request).await {
+                Ok(answer) => answer,
+                Err(why) => Response::Failed { why },
+            }
+        }
+        Some(other) => Response::Upload(serve_data::refusal(&wanted, other)),
+        None => Response::Upload(serve_data::STOPPING),
+    }
+}
+
+/// Commits, and says after a while how many copies there are. Blocks.
+fn commit_within(
+    shared: &Shared,
+    runtime: &Handle,
+    wanted: &Wanted,
+    elsewhere: (Vec<Peer>, Obstacle),
+) -> DataResponse {
+    let (began, mut counted) = (Instant::now(), (0, 0));
+    let mut commit = |elsewhere| {
+        serve_data::commit(shared, runtime, wanted, elsewhere, |copies, wanted| {
+            counted = (copies, wanted);
+            if began.elapsed() < COMMIT_SILENCE { Ok(()) } else { Err(DataError::Cancelled) }
+        })
+    };
+    let here = shared.store.holds(&wanted.root).then(|| commit(None));
+    let committed = match here {
+        None | Some(Ok(DataResponse::Unable { .. })) => commit(Some(elsewhere)),
+        Some(committed) => committed,
+    };
+    let (copies, wanted) = counted;
+    committed.unwrap_or(DataResponse::Progress { copies, wanted })
 }
 
 #[cfg(test)]
@@ -124,7 +231,8 @@ mod tests {
 
     fn past(copies: u8) -> Past {
         let instead = (1..=5).map(peer).collect();
-        Past { why: "127.0.0.1:9 has no room for it".to_owned(), instead, copies }
+        let why = "127.0.0.1:9 has no room for it".to_owned();
+        Past { why, obstacle: Obstacle::NoRoom, instead, copies }
     }
 
     #[test]

@@ -224,12 +224,12 @@ struct Put<'a> {
 
 impl Put<'_> {
     /// Hands the file to its owner, which may be this node itself, or past it to
-    /// those that have room, and waits for the copies.
+    /// those that can store it, and waits for the copies.
     fn send(&self, owner: Peer) -> Result<DataResponse, DataError> {
         let runtime = Handle::current();
         tokio::task::block_in_place(|| match self.hand_to(owner, &runtime)? {
-            DataResponse::Full { why, instead, copies } => {
-                let past = Past { why, instead, copies };
+            DataResponse::Unable { why, obstacle, instead, copies } => {
+                let past = Past { why, obstacle, instead, copies };
                 self.send_past(owner, past, &runtime)
             }
             answer => Ok(answer),
@@ -267,14 +267,15 @@ impl Put<'_> {
         }
     }
 
-    /// Hands the file to nodes behind an owner that has no room, and lets it know.
+    /// Hands the file to nodes behind an owner that cannot store it, and lets it
+    /// know.
     fn send_past(
         &self,
         owner: Peer,
         past: Past,
         runtime: &Handle,
     ) -> Result<DataResponse, DataError> {
-        let Wanted { name, root, size, overwrite } = self.wanted.clone();
+        let Wanted { name, root, size, .. } = self.wanted.clone();
         let relay = |next, rest| {
             let name = name.clone();
             self.transfer.restart(size);
@@ -285,24 +286,28 @@ impl Put<'_> {
             let over = self.transfer.is_cancelled() || self.transfer.is_held();
             over || matches!(error, DataError::Cancelled | DataError::Changed)
         };
+        let obstacle = past.obstacle;
         let holders = match past.send(relay, ends)? {
             Ok(holders) => holders,
             Err(why) => return Ok(DataResponse::Failed { why }),
         };
         self.phases.phase("securing copies");
+        let elsewhere = (holders, obstacle);
         match self.access {
             Access::Inside(shared) if owner == shared.me().me => {
-                serve_data::commit(shared, runtime, self.wanted, holders, |copies, wanted| {
+                let elsewhere = Some(elsewhere);
+                serve_data::commit(shared, runtime, self.wanted, elsewhere, |copies, wanted| {
                     self.secured(copies, wanted);
                     Ok(())
                 })
             }
             access => {
-                let mut connection = access.plane().dial(owner.address())?;
-                connection.serves(self.transfer);
-                let commit = DataRequest::Commit { name, root, size, overwrite, holders };
-                elsewhere::commit(&mut connection, &commit, |copies, wanted| {
-                    self.secured(copies, wanted);
+                let heard = |copies, wanted| self.secured(copies, wanted);
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = self.transfer.cancelled() => Err(DataError::Cancelled),
+                        answer = elsewhere::commit(access, owner, self.wanted, elsewhere, heard) => answer,
+                    }
                 })
             }
         }
@@ -333,7 +338,7 @@ impl Put<'_> {
             }
             // Whoever refuses the rest says why before he closes.
             return match connection.receive() {
-                Ok(answer @ (DataResponse::Failed { .. } | DataResponse::Full { .. })) => {
+                Ok(answer @ (DataResponse::Failed { .. } | DataResponse::Unable { .. })) => {
                     Ok(answer)
                 }
                 _ => Err(error),

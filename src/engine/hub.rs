@@ -556,9 +556,10 @@ async fn sleep_until(at: Option<Instant>) {
 /// have to wait for other peers' time limits.
 pub(super) const fn request_limit(request: &Request) -> Duration {
     match request {
-        Request::Lookup { .. } | Request::Remove { .. } | Request::Ping { .. } => {
-            Duration::from_secs(15)
-        }
+        Request::Lookup { .. }
+        | Request::Remove { .. }
+        | Request::Ping { .. }
+        | Request::Commit { .. } => Duration::from_secs(15),
         Request::FoundSince { .. } => Duration::from_secs(8),
         Request::Search { .. }
         | Request::Shares { .. }

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::chord::{Slot, StoreFailure, StoreOp, Ticket};
 use crate::peer::Peer;
-use crate::record::Record;
+use crate::record::{Obstacle, Record};
 use crate::store::{Deed, Leftover, StoreError};
 use crate::view::TransferKind;
 
@@ -141,6 +141,12 @@ fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
         StoreOp::Keep { record, .. } => Deed::Commit(record.clone()),
         StoreOp::Drop { name, version } => Deed::Forget { name: name.clone(), version: *version },
     };
+    if let Some(why) = shared.disk.why() {
+        let why =
+            StoreFailure::Disk(format!("{} cannot store it: {why}", shared.me().me.address()));
+        let done = jobs.into_iter().map(|job| job.whose.done(Err(why.clone()))).collect();
+        return Batch { done, ..Batch::default() };
+    }
     let deeds: Vec<Deed> = jobs.iter().map(deed).collect();
     let mut batch = Batch::default();
     for (Job { whose, op }, result) in jobs.into_iter().zip(shared.store.change(&deeds)) {
@@ -168,13 +174,12 @@ fn fetch_and_keep(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<
     }
 }
 
-/// What the core is told of a disk that refused: another node takes the copy
-/// when there is no room on this one.
+/// What the core is told of a disk that refused: another node takes the copy.
 fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
-    if error.is_full() {
-        StoreFailure::Full(format!("{} has no room: {error}", shared.me().me.address()))
-    } else {
-        StoreFailure::Disk(error.to_string())
+    let me = shared.me().me.address();
+    match shared.disk.obstacle(error) {
+        Some(Obstacle::NoRoom) => StoreFailure::Full(format!("{me} has no room: {error}")),
+        _ => StoreFailure::Disk(format!("{me} cannot store it: {error}")),
     }
 }
 

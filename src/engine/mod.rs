@@ -41,6 +41,7 @@ use crate::wire::handshake::Params;
 use board::Board;
 use cuts::Cuts;
 use demand::Demand;
+use disk_health::DiskHealth;
 use doubts::Doubts;
 use hub::Hub;
 use idle::Idle;
@@ -66,6 +67,7 @@ mod control;
 mod cuts;
 mod data;
 mod demand;
+mod disk_health;
 mod doubts;
 mod elsewhere;
 mod everybody;
@@ -319,6 +321,7 @@ impl Node {
             identity: identities,
             verification: Verification::default(),
             store,
+            disk: DiskHealth::default(),
             counters: Arc::default(),
             transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
@@ -358,6 +361,7 @@ impl Node {
         shared.tasks.spawn(keep::run(shared.clone(), jobs));
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
+        shared.tasks.spawn(disk_health::watch(shared.clone()));
         shared.tasks.spawn(relay::tidy(shared.clone()));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));

@@ -17,6 +17,7 @@ use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::picture;
+use crate::record::PassedOver;
 use crate::view::{
     Census, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Snapshot,
     Step, Traffic, UiEvent,
@@ -52,7 +53,7 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// Different warnings about strangers that are told within this time.
 const WARNED_AT_MOST: usize = 20;
 
-/// Copies without room that are remembered, so that each is told once; beyond it
+/// Copies that nobody can store that are remembered, so that each is told once; beyond it
 /// they are told again.
 const STUCK_AT_MOST: usize = 4_096;
 
@@ -79,8 +80,8 @@ pub(super) struct Publisher {
     bursts: Notices,
     /// What strangers caused lately.
     warned: Vec<(Instant, String)>,
-    /// Copies of which it was told that nobody has room for them, and who has
-    /// none.
+    /// Copies of which it was told that nobody can store them, and who
+    /// cannot.
     stuck: BTreeSet<(FileName, Peer)>,
     health: Health,
 }
@@ -230,11 +231,11 @@ impl Publisher {
     /// then, and it helps nobody to hear each time that no other one is there.
     fn is_news(&mut self, notice: &Notice) -> bool {
         match notice {
-            Notice::NoRoom { name, full, stand_in: None } => {
+            Notice::PassedOver { name, over: PassedOver { peer, stand_in: None, .. } } => {
                 if self.stuck.len() >= STUCK_AT_MOST {
                     self.stuck.clear();
                 }
-                self.stuck.insert((name.clone(), *full))
+                self.stuck.insert((name.clone(), *peer))
             }
             Notice::Copies { name, copies, wanted, .. } if copies >= wanted => {
                 self.stuck.retain(|(stuck, _)| stuck != name);
@@ -352,6 +353,7 @@ impl Publisher {
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
             traffic: self.traffic(now, shared),
             events_dropped: self.dropped,
+            sick_disk: shared.disk.shown(),
             ..seen
         }
     }
@@ -490,6 +492,7 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
         && before.lookup == after.lookup
         && before.traffic.rates() == after.traffic.rates()
         && before.events_dropped == after.events_dropped
+        && before.sick_disk == after.sick_disk
         && before.fault == after.fault)
 }
 

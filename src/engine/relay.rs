@@ -29,7 +29,7 @@ use crate::id::Space;
 use crate::limits::MAX_REPLICAS;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::ContentHash;
+use crate::record::{ContentHash, Obstacle};
 use crate::store::{Incoming, IncomingError, Store, StoreError, open_regular};
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::pieces::PieceSet;
@@ -196,7 +196,7 @@ pub(super) fn take_part(
             shared.unclaimed.add(&shared.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
-        Err(PassError::Failed(why) | PassError::Full(why)) => {
+        Err(PassError::Failed(why) | PassError::Unable(_, why)) => {
             (DataResponse::Failed { why: why.clone() }, Err(why))
         }
         Err(PassError::Data(error)) => {
@@ -259,8 +259,8 @@ pub(super) enum PassError {
     Data(DataError),
     /// It failed here; the other side can be told.
     Failed(String),
-    /// There is no room for it here; the other side can be told.
-    Full(String),
+    /// It cannot be stored here; the other side can be told.
+    Unable(Obstacle, String),
 }
 
 impl From<DataError> for PassError {
@@ -281,7 +281,7 @@ pub(super) struct Passage<'a> {
     pub(super) manifest: &'a Manifest,
     /// Who is to have it behind this node, the nearest first.
     pub(super) chain: Vec<Peer>,
-    /// This node owns the name: without room, it says who else may take it.
+    /// This node owns the name: if it cannot store it, it says who else may.
     pub(super) owned: bool,
 }
 
@@ -374,6 +374,11 @@ impl Passage<'_> {
         transfer: &Transfer,
         beat: impl Fn() -> Result<(), DataError>,
     ) -> Result<Content, PassError> {
+        if let Some(why) = self.shared.disk.why() {
+            let me = self.shared.me().me.address();
+            let why = format!("{me} cannot store {}: {why}", self.name);
+            return Err(PassError::Unable(Obstacle::SickDisk, why));
+        }
         let mut last = Instant::now();
         let mut cut = None;
         let content = Content::open(&self.shared.store, self.manifest, |_| {
@@ -448,19 +453,21 @@ impl Passage<'_> {
     }
 
     fn failed(&self, error: IncomingError) -> PassError {
-        let full = is_full(&error);
-        let why = unwritten(self.shared, self.name, error);
-        if full { PassError::Full(why) } else { PassError::Failed(why) }
+        let (obstacle, why) = unwritten(self.shared, self.name, error);
+        match obstacle {
+            Some(obstacle) => PassError::Unable(obstacle, why),
+            None => PassError::Failed(why),
+        }
     }
 
     /// What went wrong, and what the sending side is told of it.
     pub(super) fn refusal(&self, error: PassError) -> (String, DataResponse) {
         match error {
-            PassError::Full(why) if self.owned => {
-                let answer = elsewhere::refusal(self.shared, why.clone());
+            PassError::Unable(obstacle, why) if self.owned => {
+                let answer = elsewhere::refusal(self.shared, obstacle, why.clone());
                 (why, self.runtime.block_on(answer))
             }
-            PassError::Full(why) | PassError::Failed(why) => {
+            PassError::Unable(_, why) | PassError::Failed(why) => {
                 (why.clone(), DataResponse::Failed { why })
             }
             PassError::Data(error) => {
@@ -471,22 +478,29 @@ impl Passage<'_> {
     }
 }
 
-/// Whether a content could not be written for lack of room.
-pub(super) fn is_full(error: &IncomingError) -> bool {
-    matches!(error, IncomingError::Disk(error) if error.is_full())
-}
+/// What keeps this node from storing a content, if it is that, and a sentence about
+/// it.
+pub(super) type Unwritten = (Option<Obstacle>, String);
 
 /// What somebody is told whose content could not be written here.
-pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) -> String {
+pub(super) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) -> Unwritten {
     let me = shared.me().me.address();
     match error {
-        IncomingError::WrongPiece(index) => format!(
-            "piece {index} arrived damaged: the file changed while it was sent, or the network is faulty; put it again"
-        ),
-        IncomingError::Disk(error) if error.is_full() => {
-            format!("{me} has no room for {name}: {error}")
+        IncomingError::WrongPiece(index) => {
+            let why = format!(
+                "piece {index} arrived damaged: the file changed while it was sent, or the \
+                 network is faulty; put it again"
+            );
+            (None, why)
         }
-        IncomingError::Disk(error) => format!("{me} could not store {name}: {error}"),
+        IncomingError::Disk(error) => {
+            let obstacle = shared.disk.obstacle(&error);
+            let cannot = match obstacle {
+                Some(Obstacle::NoRoom) => "has no room for",
+                _ => "could not store",
+            };
+            (obstacle, format!("{me} {cannot} {name}: {error}"))
+        }
     }
 }
 

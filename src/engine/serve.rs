@@ -15,9 +15,11 @@ use crate::wire::{Request, Response};
 use super::clock::unix_s;
 use super::control;
 use super::demand::{Want, Way};
+use super::elsewhere;
 use super::hub::Hub;
 use super::mesh::words;
 use super::search::{self, here};
+use super::serve_data::Wanted;
 use super::shared::Shared;
 
 /// Who asks.
@@ -47,11 +49,11 @@ pub(super) fn answer(
 ) {
     let core = hub.core();
     match request {
-        Request::Info => respond(Response::Info(info(core, core.first()))),
+        Request::Info => respond(Response::Info(info(hub.shared(), core, core.first()))),
         Request::Position { index } => {
             let node = core.slot_of(index).and_then(|slot| core.node(slot));
             respond(match node {
-                Some(node) => Response::Info(info(core, node)),
+                Some(node) => Response::Info(info(hub.shared(), core, node)),
                 None => Response::Failed { why: format!("there is no place {index} here") },
             });
         }
@@ -163,6 +165,13 @@ pub(super) fn answer(
                 reply => failed(reply),
             }
         }),
+        Request::Commit { name, root, size, overwrite, holders, obstacle } => {
+            let wanted = Wanted { name, root, size, overwrite };
+            let forwards = asker.member.is_none();
+            later(hub, respond, move |shared| {
+                elsewhere::answer_commit(shared, wanted, (holders, obstacle), forwards)
+            });
+        }
         Request::Ping { peer: None } => respond(Response::Pong { micros: 0 }),
         Request::Ping { peer: Some(peer) } if peer.address() == core.peer().address() => {
             respond(Response::Pong { micros: 0 });
@@ -181,7 +190,7 @@ pub(super) fn answer(
 }
 
 /// What a host says of one of its places on the ring.
-fn info(core: &Host, node: &Node) -> NodeInfo {
+fn info(shared: &Shared, core: &Host, node: &Node) -> NodeInfo {
     NodeInfo {
         peer: node.peer(),
         params: node.params().clone(),
@@ -190,6 +199,8 @@ fn info(core: &Host, node: &Node) -> NodeInfo {
         successors: node.successors().to_vec(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         positions: core.positions().iter().map(Peer::index).collect(),
+        sick_disk: shared.disk.shown(),
+        deaf: Vec::new(),
     }
 }
 

@@ -11,11 +11,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::chord::{Command, Failure, Reply, StoreFailure, Upload};
-use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
+use crate::chord::{Command, Failure, Reply, Upload};
+use crate::limits::EAGER_BYTES;
 use crate::name::FileName;
 use crate::peer::{Party, Peer};
-use crate::record::ContentHash;
+use crate::record::{ContentHash, Obstacle};
 use crate::store::StoreError;
 use crate::transfer::manifest::Manifest;
 use crate::view::TransferKind;
@@ -167,9 +167,6 @@ impl Server<'_> {
                     } else {
                         relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
                     }
-                }
-                DataRequest::Commit { name, root, size, overwrite, holders } => {
-                    self.commit(&Wanted { name, root, size, overwrite }, holders)?;
                 }
                 DataRequest::Upload { name, root, size, overwrite, follows } => {
                     let wanted = Wanted { name, root, size, overwrite };
@@ -346,7 +343,7 @@ impl Server<'_> {
         let passage = Passage { shared, runtime, name, manifest, chain, owned: true };
         let last = match passage.receive(connection, &transfer) {
             Ok(_) => {
-                let committed = commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
+                let committed = commit(shared, runtime, wanted, None, |copies, wanted| {
                     transfer.securing(copies, wanted);
                     connection.send(&DataResponse::Progress { copies, wanted })
                 });
@@ -366,34 +363,10 @@ impl Server<'_> {
             Err(error) => passage.refusal(error).1,
         };
         transfer.end(match &last {
-            DataResponse::Failed { why } | DataResponse::Full { why, .. } => Err(why.clone()),
+            DataResponse::Failed { why } | DataResponse::Unable { why, .. } => Err(why.clone()),
             _ => Ok(()),
         });
         Ok(last)
-    }
-
-    /// The bytes of an upload are on other nodes.
-    fn commit(&mut self, wanted: &Wanted, mut holders: Vec<Peer>) -> Result<(), DataError> {
-        let Server { shared, runtime, connection, .. } = self;
-        holders.truncate(usize::from(MAX_REPLICAS));
-        let here = shared.store.holds(&wanted.root);
-        let answer = if let Err(error) = fetch::check_size(wanted.size) {
-            DataResponse::Failed { why: error.to_string() }
-        } else if holders.is_empty() && !here {
-            DataResponse::Failed { why: format!("nobody is said to have {}", wanted.name) }
-        } else {
-            match runtime.block_on(offer(shared, wanted)) {
-                Some(Upload::Proceed) => {
-                    let elsewhere = if here { Vec::new() } else { holders };
-                    commit(shared, runtime, wanted, elsewhere, |copies, wanted| {
-                        connection.send(&DataResponse::Progress { copies, wanted })
-                    })?
-                }
-                Some(other) => refusal(wanted, other),
-                None => STOPPING,
-            }
-        };
-        connection.send(&answer)
     }
 
     /// A content that should be here cannot be read, so it is looked at.
@@ -478,7 +451,7 @@ pub(super) fn take_in(
         Err(PassError::Data(error)) => return Err(error),
         Err(error) => return Ok(passage.refusal(error).1),
     }
-    commit(shared, runtime, wanted, Vec::new(), |copies, wanted| {
+    commit(shared, runtime, wanted, None, |copies, wanted| {
         transfer.securing(copies, wanted);
         Ok(())
     })
@@ -491,11 +464,12 @@ pub(super) fn commit(
     shared: &Shared,
     runtime: &Handle,
     wanted: &Wanted,
-    elsewhere: Vec<Peer>,
+    elsewhere: Option<(Vec<Peer>, Obstacle)>,
     mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
 ) -> Result<DataResponse, DataError> {
     let Wanted { name, root, size, overwrite } = wanted.clone();
-    let command = Command::Commit { name, root, size, overwrite, elsewhere };
+    let (elsewhere, obstacle) = elsewhere.unwrap_or((Vec::new(), Obstacle::NoRoom));
+    let command = Command::Commit { name, root, size, overwrite, elsewhere, obstacle };
     let (tell, mut copies) = watch::channel((0, 0));
     // Once the core has it, it is stored whoever waits for that.
     let begun = runtime.block_on(shared.begin(command, Some(tell), None));
@@ -525,8 +499,8 @@ pub(super) fn commit(
         }
         Some(Reply::Upload(upload)) => refusal(wanted, upload),
         Some(Reply::Failed(Failure::NotOwner)) => DataResponse::NotOwner { owner: None },
-        Some(Reply::Failed(Failure::Store(StoreFailure::Full(why)))) => {
-            runtime.block_on(elsewhere::refusal(shared, why))
+        Some(Reply::Failed(Failure::Store(why))) => {
+            runtime.block_on(elsewhere::refusal(shared, why.obstacle(), why.to_string()))
         }
         Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
         Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },

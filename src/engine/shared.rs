@@ -24,6 +24,7 @@ use super::board::Board;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
 use super::demand::Demand;
+use super::disk_health::DiskHealth;
 use super::doubts::Doubts;
 use super::idle::Idle;
 use super::keep::{Done, Job};
@@ -94,6 +95,8 @@ pub(super) struct Shared {
     pub(super) verification: Verification,
     /// The disk.
     pub(super) store: Store,
+    /// Whether that takes what is stored.
+    pub(super) disk: DiskHealth,
     /// Bytes of all connections.
     pub(super) counters: Arc<ByteCounters>,
     /// Running and recent transfers.

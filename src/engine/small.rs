@@ -12,8 +12,8 @@
 //! that the bytes are there, not that they are durable: that is the work of the
 //! commit, which every holder makes of its own record, and only whoever did so
 //! counts as a copy. As with every chain, a holder that was left out fetches its
-//! copy after the commit. An owner without room commits what those behind it have,
-//! or sends it on until one of them takes it ([`super::elsewhere`]).
+//! copy after the commit. An owner that cannot store it commits what those behind it
+//! have, or sends it on until one of them takes it ([`super::elsewhere`]).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,7 +26,7 @@ use crate::chord::Upload;
 use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::ContentHash;
+use crate::record::{ContentHash, Obstacle};
 use crate::store::{Download, IncomingError, open_regular};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex, piece_count};
 use crate::view::TransferKind;
@@ -36,7 +36,7 @@ use super::access::Access;
 use super::data::{DataConnection, DataError, DataPlane, STALL_LIMIT, has_ended};
 use super::elsewhere;
 use super::fetch::{self, FetchError, Fetcher};
-use super::relay::{self, Part};
+use super::relay::{self, Part, Unwritten};
 use super::serve_data::{self, Wanted};
 use super::shared::Shared;
 use super::transfers::Transfer;
@@ -233,23 +233,20 @@ impl Small {
             Begun::Refused(answer) => return Ok(answer),
         };
         let (kept, behind) = self.pass(shared, &wanted.name, &chain);
-        let why = match kept {
+        let (obstacle, why) = match kept {
             Ok(()) => {
                 transfer.advance(wanted.size);
-                match serve_data::commit(shared, runtime, wanted, Vec::new(), &mut heard)? {
-                    // The bytes had room, their record has none.
-                    DataResponse::Full { why, .. } => why,
+                match serve_data::commit(shared, runtime, wanted, None, &mut heard)? {
+                    // The bytes were taken, their record is not.
+                    DataResponse::Unable { obstacle, why, .. } => (obstacle, why),
                     answer => return Ok(answer),
                 }
             }
-            Err(error) if relay::is_full(&error) => relay::unwritten(shared, &wanted.name, error),
-            Err(error) => {
-                let why = relay::unwritten(shared, &wanted.name, error);
-                return Ok(DataResponse::Failed { why });
-            }
+            Err((Some(obstacle), why)) => (obstacle, why),
+            Err((None, why)) => return Ok(DataResponse::Failed { why }),
         };
         let holders = if behind.is_empty() {
-            match self.pass_over(shared, runtime, &wanted.name, why)? {
+            match self.pass_over(shared, runtime, &wanted.name, obstacle, why)? {
                 Ok(holders) => holders,
                 Err(why) => return Ok(DataResponse::Failed { why }),
             }
@@ -258,16 +255,18 @@ impl Small {
         };
         transfer.restart(wanted.size);
         transfer.advance(wanted.size);
-        serve_data::commit(shared, runtime, wanted, holders, heard)
+        let elsewhere = Some((holders, obstacle));
+        serve_data::commit(shared, runtime, wanted, elsewhere, heard)
     }
 
-    /// Sends it to the first of the nodes behind this one that has room; who has
+    /// Sends it to the first of the nodes behind this one that takes it; who has
     /// it then.
     fn pass_over(
         &self,
         shared: &Shared,
         runtime: &Handle,
         name: &FileName,
+        obstacle: Obstacle,
         why: String,
     ) -> Result<Result<Vec<Peer>, String>, DataError> {
         let plane = shared.data_plane();
@@ -276,7 +275,8 @@ impl Small {
             let chain: Vec<Peer> = std::iter::once(next).chain(rest).collect();
             Behind::reach(&plane, &chain, name, self)?.answer()
         };
-        elsewhere::Past { why, instead, copies }.send(relay, |_| shared.stop.is_cancelled())
+        elsewhere::Past { why, obstacle, instead, copies }
+            .send(relay, |_| shared.stop.is_cancelled())
     }
 
     /// Sends it to the first of `chain` that takes it, writes it here, not durably
@@ -286,10 +286,17 @@ impl Small {
         shared: &Shared,
         name: &FileName,
         chain: &[Peer],
-    ) -> (Result<(), IncomingError>, Vec<Peer>) {
+    ) -> (Result<(), Unwritten>, Vec<Peer>) {
         let plane = shared.data_plane();
         let behind = Behind::send(&plane, chain, name, self);
-        let kept = self.keep(shared);
+        let kept = match shared.disk.why() {
+            Some(why) => {
+                let me = shared.me().me.address();
+                let why = format!("{me} cannot store {name}: {why}");
+                Err((Some(Obstacle::SickDisk), why))
+            }
+            None => self.keep(shared).map_err(|error| relay::unwritten(shared, name, error)),
+        };
         (kept, behind.map_or_else(Vec::new, Behind::finish))
     }
 
@@ -386,8 +393,7 @@ pub(super) fn take_part(
             let holders = std::iter::once(shared.me().me).chain(behind).collect();
             Ok(DataResponse::Relayed { holders })
         }
-        (Err(error), behind) => {
-            let why = relay::unwritten(shared, &part.name, error);
+        (Err((_, why)), behind) => {
             transfer.end(Err(why.clone()));
             Ok(if behind.is_empty() {
                 DataResponse::Failed { why }

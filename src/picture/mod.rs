@@ -65,6 +65,7 @@ pub fn snapshot(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Sn
         lookup: None,
         traffic: Traffic::default(),
         events_dropped: 0,
+        sick_disk: None,
         fault: None,
         simulation: None,
     }

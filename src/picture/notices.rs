@@ -3,6 +3,7 @@
 use crate::chord::Notice;
 use crate::id::Space;
 use crate::peer::Peer;
+use crate::record::PassedOver;
 use crate::view::{Level, Step};
 
 /// The event that a notice makes: how loud, which step, in which words.
@@ -86,16 +87,14 @@ pub fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
             Step::Restored,
             format!("{} was restored from {}", record.name, listed(from)),
         ),
-        Notice::NoRoom { name, full, stand_in: Some(peer) } => (
-            Level::Warn,
-            Step::NoRoom,
-            format!("{full} has no room for {name}; {peer} keeps the copy"),
-        ),
-        Notice::NoRoom { name, full, stand_in: None } => (
-            Level::Warn,
-            Step::NoRoom,
-            format!("{full} has no room for {name}, and no other node is there to keep the copy"),
-        ),
+        Notice::PassedOver { name, over: PassedOver { peer, why, stand_in } } => {
+            let said = why.said_of(&peer.to_string(), name.as_str());
+            let end = match stand_in {
+                Some(peer) => format!("; {peer} keeps the copy"),
+                None => ", and no other node is there to keep the copy".to_owned(),
+            };
+            (Level::Warn, Step::NoRoom, said + &end)
+        }
         Notice::KeepFailed { name, why } => {
             (Level::Warn, Step::KeepFailed, format!("{name} could not be copied here: {why}"))
         }

@@ -11,7 +11,7 @@ use crate::chord::{Command, Failure, Found, Input, Reply, Ticket, Upload};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, Record, Version};
+use crate::record::{ContentHash, Obstacle, Record, Version};
 use crate::time::Time;
 
 use super::World;
@@ -452,7 +452,14 @@ impl World {
         self.hosts[there as usize].extra_mut().disk.take_in(root, size);
         self.enter_stage(id, Stage::Committed(owner, life), WORD);
         let ticket = self.ticket(Wait::Owner(id, number));
-        let command = Command::Commit { name, root, size, overwrite: true, elsewhere: Vec::new() };
+        let command = Command::Commit {
+            name,
+            root,
+            size,
+            overwrite: true,
+            elsewhere: Vec::new(),
+            obstacle: Obstacle::NoRoom,
+        };
         self.order(there, ticket, command);
     }
 

@@ -224,6 +224,7 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
         return Ok(Outcome::Ring {
             members: world.nodes().map(crate::chord::Node::peer).collect(),
             silent: Vec::new(),
+            troubled: Vec::new(),
             health: picture::health(&world.ring()),
             space,
         });
@@ -240,7 +241,7 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
             Ok(Outcome::Files { files, space })
         }
         Command::Fingers => Ok(Outcome::Fingers { fingers: picture::fingers(node), space }),
-        _ => Ok(Outcome::Info(Info {
+        _ => Ok(Outcome::Info(Box::new(Info {
             me: node.peer(),
             positions: vec![node.peer()],
             ring: node.params().ring.clone(),
@@ -249,7 +250,9 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
             predecessor: node.predecessor(),
             successors: node.successors().to_vec(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        })),
+            sick_disk: None,
+            deaf: Vec::new(),
+        }))),
     }
 }
 

@@ -25,6 +25,9 @@ use crate::transfer::manifest::Manifest;
 /// The extension of the sidecars of 0.2.0, which named the records of a blob.
 const SIDECAR: &str = "names";
 
+/// The file with which a disk that failed is tried.
+pub(super) const PROBE: &str = "probe";
+
 /// The directories `blobs/` and `partial/`.
 #[derive(Debug)]
 pub(super) struct Blobs {
@@ -70,6 +73,15 @@ impl Blobs {
         let partials = Partials::open(Arc::clone(&disk), partial)?;
         let (shelves, loose, ledger) = (Mutex::default(), Mutex::default(), Ledger::default());
         Ok(Blobs { disk, contents, shelves, loose, ledger, partials })
+    }
+
+    /// Makes a file durable as a content is, and removes it.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        let (new, to) = (self.partials.dir().join(PROBE), self.contents.join(PROBE));
+        self.write_new(&new, PROBE.as_bytes())?.sync().map_err(on("sync", &new))?;
+        self.disk.rename(&new, &to).map_err(on("move a file to", &to))?;
+        self.disk.sync_dir(&self.contents).map_err(on("sync", &self.contents))?;
+        self.disk.remove(&to).map_err(on("remove", &to))
     }
 
     /// Where the contents lie.

@@ -157,6 +157,11 @@ impl Commits {
         answers.collect()
     }
 
+    /// Tries whether the journal's directory takes a file.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        self.logs().journal.probe()
+    }
+
     /// Has a full file of the journal retired, if there is one and nobody is at
     /// it.
     pub(super) fn tidy(self: &Arc<Commits>, blobs: &Arc<Blobs>) {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::record::ContentHash;
+use crate::record::{ContentHash, Obstacle};
 use crate::transfer::manifest::PieceIndex;
 
 /// Why the store did not do something. Unless a variant says otherwise, what
@@ -120,6 +120,16 @@ impl StoreError {
             }
             StoreError::Damaged { path } => StoreError::Damaged { path: path.clone() },
             StoreError::NoFreeName { path } => StoreError::NoFreeName { path: path.clone() },
+        }
+    }
+
+    /// What keeps the disk from taking what it was given; `None`: nothing of the
+    /// disk's.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            _ if self.is_full() => Some(Obstacle::NoRoom),
+            StoreError::Disk { .. } | StoreError::Catalogue { .. } => Some(Obstacle::SickDisk),
+            _ => None,
         }
     }
 

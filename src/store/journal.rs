@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::blob::Blobs;
+use super::blob::{Blobs, PROBE};
 use super::disk::{Disk, DiskFile, create_dirs, parent};
 use super::error::{StoreError, on};
 use super::log::{self, Said};
@@ -162,6 +162,15 @@ impl Journal {
         }
         let bytes = Arc::clone(&blobs.ledger.recent);
         Ok(Journal { disk, dir, bounds, bytes, next: 1, open: None })
+    }
+
+    /// Makes a file durable where the journal lies, and removes it.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(PROBE);
+        let file = self.disk.open(&path).map_err(on("open", &path))?;
+        let written = file.write_at(0, PROBE.as_bytes()).map_err(on("write", &path));
+        let synced = written.and_then(|()| file.sync().map_err(on("sync", &path)));
+        synced.and_then(|()| self.disk.remove(&path).map_err(on("remove", &path)))
     }
 
     /// The files that an earlier process left, oldest first.

@@ -67,6 +67,11 @@ impl Entry {
 }
 
 impl Partials {
+    /// Where they lie.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Finds what earlier processes left; removes what is too old or of no
     /// use.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Partials, StoreError> {

@@ -52,8 +52,8 @@ pub fn why(event: &UiEvent) -> Option<&'static str> {
         Step::Given => "placement: the copies are where they belong, so the one here could go",
         Step::KeepFailed => "repair: the owner tries again in its next round",
         Step::NoRoom => {
-            "repair: the next successor behind the holders stands in for a full one, which is \
-             asked again now and then"
+            "repair: the next successor behind the holders stands in for one that cannot \
+             store the file, which is asked again now and then"
         }
         Step::Damaged => {
             "scrub: the bytes on the disk do not match their hash, so they count as lost and come \

@@ -244,6 +244,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
         traffic: Traffic::default(),
         events_dropped: 0,
         limits: crate::view::RateLimits::default(),
+        sick_disk: None,
         fault: None,
         simulation: None,
     }

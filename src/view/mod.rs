@@ -91,6 +91,10 @@ pub struct Snapshot {
     pub traffic: Traffic,
     /// Events that did not fit into the channel to the dashboard, ever.
     pub events_dropped: u64,
+    /// What is wrong with the node's disk, which takes nothing: other nodes hold
+    /// what it should.
+    #[serde(default)]
+    pub sick_disk: Option<String>,
     /// A background task failed: what to show in a red banner.
     pub fault: Option<String>,
     /// The simulation that the node is part of, if it is.

@@ -1,6 +1,7 @@
 //! How a command ended, as data: the dashboard, the command line's text and
 //! its JSON are three pictures of the same value.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,7 @@ pub enum Outcome {
         wanted: u8,
         /// It was there already.
         already: bool,
-        /// Who should hold it and has no room, the owner first.
+        /// Who should hold it and cannot store it, the owner first.
         passed: Vec<PassedOver>,
         /// The ring's space, to show ids.
         space: Space,
@@ -99,7 +100,7 @@ pub enum Outcome {
         space: Space,
     },
     /// `info`.
-    Info(Info),
+    Info(Box<Info>),
     /// `fingers`.
     Fingers {
         /// All `m` rows.
@@ -113,6 +114,8 @@ pub enum Outcome {
         members: Vec<Peer>,
         /// Members that did not.
         silent: Vec<Peer>,
+        /// Members that cannot store files, and why.
+        troubled: Vec<(Peer, String)>,
         /// The ring's properties, checked on the own state of each that answered.
         health: Health,
         /// The ring's space.
@@ -287,6 +290,10 @@ pub struct Info {
     pub version: String,
     /// All places that the node's host holds on the ring.
     pub positions: Vec<Peer>,
+    /// What is wrong with its disk, which takes nothing.
+    pub sick_disk: Option<String>,
+    /// Members that answer messages and to which no bytes pass.
+    pub deaf: Vec<SocketAddr>,
 }
 
 /// A file of the whole ring.

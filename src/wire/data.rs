@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, PassedOver, Version};
+use crate::record::{ContentHash, Obstacle, PassedOver, Version};
 
 /// What the dialling side wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,20 +67,6 @@ pub enum DataRequest {
         /// As in [`DataRequest::Upload`].
         follows: bool,
     },
-    /// To the owner of a name that said [`DataResponse::Full`]: the bytes are on
-    /// other nodes now. Answered as the end of an upload.
-    Commit {
-        /// Under this name.
-        name: FileName,
-        /// The content.
-        root: ContentHash,
-        /// Its bytes.
-        size: u64,
-        /// Whether other content under the name may be replaced.
-        overwrite: bool,
-        /// Who has the bytes durably; at most [`crate::limits::MAX_REPLICAS`].
-        holders: Vec<Peer>,
-    },
 }
 
 /// What the accepting side answers.
@@ -127,7 +113,7 @@ pub enum DataResponse {
         wanted: u8,
         /// The same content was there already.
         already: bool,
-        /// Who should hold it and has no room.
+        /// Who should hold it and cannot store it.
         passed: Vec<PassedOver>,
     },
     /// To [`DataRequest::Relay`]: the bytes are durable on these nodes of the
@@ -149,12 +135,15 @@ pub enum DataResponse {
         /// What failed, on what, what to do.
         why: String,
     },
-    /// To an upload: its owner has no room. Send the content to the others named
-    /// here, as [`DataRequest::Relay`], and then [`DataRequest::Commit`] to the
-    /// owner. May come while bytes are being sent: no more of them are wanted then.
-    Full {
-        /// What does not fit where: one sentence for a person.
+    /// To an upload: its owner cannot store it. Send the content to the others named
+    /// here, as [`DataRequest::Relay`], and then [`crate::wire::Request::Commit`] to
+    /// the owner. May come while bytes are being sent: no more of them are wanted
+    /// then.
+    Unable {
+        /// Why which node cannot: one sentence for a person.
         why: String,
+        /// The same in a word.
+        obstacle: Obstacle,
         /// Who may take it, the nearest first.
         instead: Vec<Peer>,
         /// How many of them are to hold it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Provider, Record, Version};
+use crate::record::{Obstacle, Provider, Record, Version};
 
 /// Ties an answer to its question; meaningful to the asker only.
 pub type Nonce = u32;
@@ -150,7 +150,7 @@ pub enum Verdict {
     Newer(Record),
     /// It cannot take it now (full, or too much under way); offer it again later.
     Later,
-    /// It owns the name and has no room for it; it knows this version or a newer
+    /// It owns the name and cannot store it; it knows this version or a newer
     /// one, and that others hold it.
     Known,
 }
@@ -187,13 +187,15 @@ pub enum Tell {
         /// The version.
         version: Version,
     },
-    /// I have no room for this version (to those that offered it): let another
-    /// node keep the copy.
-    Full {
+    /// I cannot store this version (to those that offered it): let another node
+    /// keep the copy.
+    Unable {
         /// The name.
         name: FileName,
         /// The version.
         version: Version,
+        /// What keeps me from it.
+        why: Obstacle,
     },
     /// My copy of this version is lost (to the owner, who counts it).
     Lost {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::{Party, Peer};
-use crate::record::{ContentHash, CopyCount, Provider, Record};
+use crate::record::{ContentHash, CopyCount, Obstacle, Provider, Record};
+use crate::wire::data::DataResponse;
 use crate::wire::handshake::{Params, Reached};
 use crate::wire::mesh::FoundRow;
 
@@ -109,6 +110,24 @@ pub enum Request {
     Position {
         /// The index.
         index: u16,
+    },
+    /// To the owner of a name that cannot store its new content
+    /// ([`DataResponse::Unable`], or it takes no bytes): these nodes have it. Without
+    /// any: may it be put at all? Answered by [`Response::Upload`]. A member that is
+    /// not the owner asks that for a client.
+    Commit {
+        /// Under this name.
+        name: FileName,
+        /// The content.
+        root: ContentHash,
+        /// Its bytes.
+        size: u64,
+        /// Whether other content under the name may be replaced.
+        overwrite: bool,
+        /// Who has the bytes durably; at most [`crate::limits::MAX_REPLICAS`].
+        holders: Vec<Peer>,
+        /// What keeps the owner from storing it.
+        obstacle: Obstacle,
     },
 }
 
@@ -229,6 +248,9 @@ pub enum Response {
     },
     /// To a connection for [`crate::wire::handshake::Purpose::Verify`].
     Reached(Reached),
+    /// To [`Request::Commit`]: as an upload is answered. After
+    /// [`DataResponse::Progress`] ask once more: copies are still being made.
+    Upload(DataResponse),
     /// The question could not be answered: one sentence for a person.
     Failed {
         /// What failed, on what, what to do.
@@ -254,6 +276,17 @@ pub struct NodeInfo {
     /// The indices of all places that its host holds on the ring, the first one
     /// first.
     pub positions: Vec<u16>,
+    /// What is wrong with its disk, which takes nothing: a sentence.
+    pub sick_disk: Option<String>,
+    /// Members that answer messages and to which no bytes passed of late, as it
+    /// has seen; at most [`NodeInfo::MAX_DEAF`].
+    pub deaf: Vec<std::net::SocketAddr>,
+}
+
+impl NodeInfo {
+    /// Members that are named as such: where there are more, the node that names
+    /// them has the fault.
+    pub const MAX_DEAF: usize = 16;
 }
 
 /// One file that a node holds.

@@ -248,7 +248,7 @@ async fn a_full_owner_puts_its_users_file_where_there_is_room() {
             panic!("{outcome:?}");
         };
         assert_eq!((holders.len(), wanted), (3, 3), "{word}");
-        let passed: Vec<SocketAddr> = passed.iter().map(|passed| passed.full.address()).collect();
+        let passed: Vec<SocketAddr> = passed.iter().map(|passed| passed.peer.address()).collect();
         assert_eq!(passed, [nodes[0].address], "{word}");
         assert!(holders.iter().all(|peer| peer.address() != nodes[0].address), "{word}");
     }

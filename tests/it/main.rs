@@ -34,6 +34,7 @@ mod scenarios;
 mod search;
 mod sessions;
 mod shares;
+mod sick;
 mod silence;
 mod sim;
 mod sizes;

@@ -13,7 +13,9 @@ use chordal::id::{Id, Space};
 use chordal::limits::MAX_FRAME_BYTES;
 use chordal::name::FileName;
 use chordal::peer::Peer;
-use chordal::record::{Content, ContentHash, CopyCount, PassedOver, Provider, Record, Version};
+use chordal::record::{
+    Content, ContentHash, CopyCount, Obstacle, PassedOver, Provider, Record, Version,
+};
 use chordal::wire::data::{DataRequest, DataResponse};
 use chordal::wire::handshake::{
     self, HandshakeError, Hello, Params, Program, Purpose, Reached, Token,
@@ -140,6 +142,7 @@ fn tells() -> Vec<Tell> {
         Tell::Leaving { predecessor: Some(peer(2001, 0)), successors: vec![peer(2002, 0)] },
         Tell::Consider { candidate: peer(2003, 0), hops: 20 },
         Tell::Held { name: record().name, version: record().version },
+        Tell::Unable { name: record().name, version: record().version, why: Obstacle::NoBytes },
         Tell::Provided { providers: vec![provider()] },
     ]
 }
@@ -163,6 +166,14 @@ fn requests() -> Vec<Request> {
         Request::Provide { providers: vec![provider()] },
         Request::Peers,
         Request::Say { text: "hello".into() },
+        Request::Commit {
+            name: record().name,
+            root: ContentHash([7; 32]),
+            size: 85_021,
+            overwrite: true,
+            holders: vec![peer(2001, 0)],
+            obstacle: Obstacle::NoBytes,
+        },
     ]
 }
 
@@ -176,6 +187,8 @@ fn responses() -> Vec<Response> {
             successors: vec![peer(2002, 0)],
             version: "0.1.0".into(),
             positions: vec![0, 4],
+            sick_disk: Some("no such device".into()),
+            deaf: vec![peer(2001, 0).address()],
         }),
         Response::Fingers(vec![Some(peer(2002, 0)), None]),
         Response::Lookup(LookupTrace {
@@ -244,6 +257,7 @@ fn responses() -> Vec<Response> {
         },
         Response::Said { links: 4 },
         Response::Reached(Reached::Node { peer: peer(2001, 0), params: params() }),
+        Response::Upload(DataResponse::Proceed),
         Response::Failed { why: "no".into() },
     ]
 }
@@ -327,13 +341,6 @@ fn data_requests() -> Vec<DataRequest> {
             overwrite: true,
             follows: false,
         },
-        DataRequest::Commit {
-            name: record().name,
-            root,
-            size: 85_021,
-            overwrite: true,
-            holders: vec![peer(2001, 0)],
-        },
     ]
 }
 
@@ -348,12 +355,21 @@ fn data_responses() -> Vec<DataResponse> {
             holders: vec![peer(2000, 0)],
             wanted: 3,
             already: false,
-            passed: vec![PassedOver { full: peer(2001, 0), stand_in: Some(peer(2002, 0)) }],
+            passed: vec![PassedOver {
+                peer: peer(2001, 0),
+                why: Obstacle::SickDisk,
+                stand_in: Some(peer(2002, 0)),
+            }],
         },
         DataResponse::NotOwner { owner: Some(peer(2001, 0)) },
         DataResponse::NotFound,
         DataResponse::Failed { why: "no".into() },
-        DataResponse::Full { why: "no room".into(), instead: vec![peer(2001, 0)], copies: 1 },
+        DataResponse::Unable {
+            why: "no room".into(),
+            obstacle: Obstacle::NoRoom,
+            instead: vec![peer(2001, 0)],
+            copies: 1,
+        },
     ]
 }
 

@@ -1,5 +1,5 @@
 //! Records that this node knows, whose bytes it does not have: a copy that
-//! turned out to be damaged, or that could not be made here for lack of room.
+//! turned out to be damaged, or that could not be made here.
 //!
 //! Such a name is not free: a put without `overwrite` is refused, a lookup names
 //! those that hold it, and the bytes are fetched from them as soon as may be.
@@ -7,7 +7,7 @@
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{Obstacle, Record, Version};
 use crate::wire::{Message, Tell};
 
 use super::super::asks::Asks;
@@ -106,7 +106,7 @@ impl Replicas {
     }
 
     /// A record could not be fetched from those that offered it: an owner
-    /// remembers that it exists, and answers for it if it has no room.
+    /// remembers that it exists, and answers for it if its disk does not take it.
     pub(super) fn not_fetched(
         &mut self,
         ring: &RingView<'_>,
@@ -116,18 +116,18 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let full = matches!(why, StoreFailure::Full(_));
-        if full {
-            for peer in sources {
-                let tell = Tell::Full { name: record.name.clone(), version: record.version };
-                out.push(Effect::Send { to: *peer, message: Message::Tell(tell) });
-            }
+        let why = why.obstacle();
+        for peer in sources {
+            let (name, version) = (record.name.clone(), record.version);
+            let tell = Tell::Unable { name, version, why };
+            out.push(Effect::Send { to: *peer, message: Message::Tell(tell) });
         }
         let owned = ring.range().is_some_and(|range| range.contains(record.key(ring.space)));
         let newer = |known: Option<&Record>| known.is_none_or(|k| k.version < record.version);
         let newest = newer(self.disk.get(&record.name).map(|held| &held.record));
-        let elsewhere = full && owned && newest && !record.is_deleted();
-        if elsewhere && self.know(ring, record) {
+        // Without a word of a source nobody may have the bytes.
+        let elsewhere = why != Obstacle::NoBytes && owned && newest && !record.is_deleted();
+        if elsewhere && self.know(ring, record, why) {
             for peer in sources {
                 self.adopt_stand_in(ring, *peer, record, asks, out);
             }

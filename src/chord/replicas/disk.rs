@@ -191,7 +191,7 @@ impl Disk {
 /// Whether the record is part of a sum: what is here, or what this peer should
 /// hold.
 fn counts(held: &Durable, peer: Option<Peer>) -> bool {
-    peer.map_or(held.here, |peer| !held.full.contains(&peer))
+    peer.map_or(held.here, |peer| !held.unable.contains_key(&peer))
 }
 
 /// A name's place in the tree: the same on every node, and spread evenly.

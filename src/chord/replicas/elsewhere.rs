@@ -1,9 +1,10 @@
-//! Names whose owner has no room for their bytes.
+//! Names whose owner cannot store their bytes: it has no room, its disk fails, or
+//! no bytes reach it.
 //!
-//! The owner of a name answers for it whether or not it has room: it gives the
-//! versions, counts the copies, and has missing ones made. What it has no room
-//! for it keeps in [`super::disk::Disk`] as a record that is not `here`: it is
-//! counted as a wanted holder that is full, so that a node behind the wanted
+//! The owner of a name answers for it whether or not it can store it: it gives the
+//! versions, counts the copies, and has missing ones made. What it cannot store
+//! it keeps in [`super::disk::Disk`] as a record that is not `here`: it is
+//! counted as a wanted holder that is unable, so that a node behind the wanted
 //! holders stands in for it ([`super::standins`]), and it entrusts the record to
 //! others ([`crate::wire::Ask::Entrust`]) where it would offer its own copy.
 //!
@@ -27,6 +28,7 @@
 //! - A record that is not here came from somebody who said that it holds it.
 //! - The disk's older copy of the name is deleted only when as many others have
 //!   the newer version as are needed.
+//! - A removal that the owner's disk does not take is placed in the same way.
 //! - Now and then the bytes are fetched again. Once they are here the owner is a
 //!   holder, and its stand-in may let go, by the rules of every stand-in.
 
@@ -35,7 +37,7 @@ use std::collections::BTreeSet;
 use crate::limits::{MAX_PAGE, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{Obstacle, PassedOver, Record, Version};
 use crate::wire::Ask;
 use crate::wire::message::{Branch, Verdict};
 
@@ -47,40 +49,44 @@ use super::puts::copies_wait;
 use super::standins::FULL_ROUNDS;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
 
-/// Names that an owner without room answers for: a bound on memory (about 32 MiB
+/// Names that an owner answers for without storing them: a bound on memory (about 32 MiB
 /// with ordinary names). Beyond it puts are refused, and repair finds the names
 /// again round by round.
 const MAX_ELSEWHERE: usize = 65_536;
 
-/// A put for which the owner has no room, until another node holds it.
+/// A put or a removal that the owner cannot store, until another node holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Placing {
     /// The version that it gets.
     pub(super) record: Record,
+    /// What keeps the owner from storing it.
+    obstacle: Obstacle,
     /// The command.
     command: Ticket,
     /// Who was entrusted with it and may still say that it holds it.
     asked: BTreeSet<Peer>,
-    /// Who was and has no room.
-    full: Vec<Peer>,
+    /// Who was and cannot store it.
+    unable: Vec<(Peer, Obstacle)>,
     /// Who is said to have the bytes.
     there: Vec<Peer>,
 }
 
 impl Durable {
     /// A record whose bytes are on other disks.
-    fn elsewhere(record: Record) -> Durable {
-        Durable { here: false, ..Durable::new(record) }
+    fn elsewhere(record: Record, obstacle: Obstacle) -> Durable {
+        Durable { here: false, obstacle, ..Durable::new(record) }
     }
 }
 
 impl Replicas {
     /// Entrusts a new record to those that have its bytes.
+    #[allow(clippy::too_many_arguments, reason = "a command with what it needs")]
     pub(super) fn place(
         &mut self,
         ring: &RingView<'_>,
         command: Ticket,
         record: Record,
+        obstacle: Obstacle,
         there: &[Peer],
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
@@ -92,12 +98,12 @@ impl Replicas {
         let there: Vec<Peer> = there.collect();
         let asked: BTreeSet<Peer> = there.iter().copied().collect();
         if asked.is_empty() || self.disk.count_elsewhere() >= MAX_ELSEWHERE {
-            let failure = nobody(ring, &[]);
+            let failure = nobody(ring, obstacle, &[]);
             return out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });
         }
         let (timer, after) = (Timer::Copies(command), copies_wait(record.size()));
         out.push(Effect::Arm { timer, after });
-        let placing = Placing { record, command, asked, full: Vec::new(), there };
+        let placing = Placing { record, obstacle, command, asked, unable: Vec::new(), there };
         entrust(ring, &placing, asks, out);
         let ticket = self.ticket();
         self.occupy(ticket, Job::Place(placing));
@@ -145,9 +151,9 @@ impl Replicas {
             Some(Verdict::Wanted) => {}
             Some(Verdict::Newer(record)) if record.name == *name => {
                 self.want(ring, from, record);
-                self.not_placed(ring, from, name, false, asks, out);
+                self.not_placed(ring, from, name, None, asks, out);
             }
-            _ => self.not_placed(ring, from, name, false, asks, out),
+            _ => self.not_placed(ring, from, name, None, asks, out),
         }
     }
 
@@ -161,25 +167,26 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let Some(Placing { record, command, there, .. }) = self.end_placing(name) else { return };
+        let Some(placing) = self.end_placing(name) else { return };
+        let Placing { record, obstacle, command, there, .. } = placing;
         let version = record.version;
         let owned = ring.standing == Standing::Member && ring.may_own(record.key(ring.space));
-        if owned && self.know(ring, &record) {
+        if owned && self.know(ring, &record, obstacle) {
             self.supersede(name, version, out);
             // Those that have the bytes first, and of them who holds the record.
             let behind = ring.behind();
             let holder = behind.iter().filter(|peer| **peer == from);
             let others = behind.iter().filter(|peer| there.contains(peer));
             if let Some(held) = self.disk.get_mut(name) {
-                let refused = held.without_room(ring).len();
+                let refused = held.passed(ring).count();
                 for peer in holder.chain(others) {
                     if held.stand_ins.len() < refused {
                         held.stand_ins.insert(*peer);
                     }
                 }
                 let stand_in = held.stand_ins.first().copied().or(Some(from));
-                let (name, full) = (name.clone(), ring.me);
-                out.push(Effect::Notice(Notice::NoRoom { name, full, stand_in }));
+                let over = PassedOver { peer: ring.me, why: obstacle, stand_in };
+                out.push(Effect::Notice(Notice::PassedOver { name: name.clone(), over }));
             }
             self.count_copy(ring, from, name, asks, out);
             self.await_copies(ring, command, name.clone(), asks, out);
@@ -198,16 +205,14 @@ impl Replicas {
         ring: &RingView<'_>,
         from: Peer,
         name: &FileName,
-        full: bool,
+        why: Option<Obstacle>,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
         let job = self.busy.get(name).and_then(|ticket| self.jobs.get_mut(ticket));
         let Some(Job::Place(placing)) = job else { return };
         placing.asked.remove(&from);
-        if full {
-            placing.full.push(from);
-        }
+        placing.unable.extend(why.map(|why| (from, why)));
         if placing.asked.is_empty() {
             self.give_up_placing(ring, name, asks, out);
         }
@@ -236,7 +241,7 @@ impl Replicas {
         out: &mut Effects,
     ) {
         if let Some(placing) = self.end_placing(name) {
-            refuse(placing.command, nobody(ring, &placing.full), out);
+            refuse(placing.command, nobody(ring, placing.obstacle, &placing.unable), out);
         }
         self.advance(ring, name, false, asks, out);
         self.fetch(out);
@@ -252,9 +257,14 @@ impl Replicas {
         }
     }
 
-    /// This node answers for a record for which it has no room; `false`: there
-    /// are too many of these.
-    pub(super) fn know(&mut self, ring: &RingView<'_>, record: &Record) -> bool {
+    /// This node answers for a record that it cannot store; `false`: there are too
+    /// many of these.
+    pub(super) fn know(
+        &mut self,
+        ring: &RingView<'_>,
+        record: &Record,
+        obstacle: Obstacle,
+    ) -> bool {
         let known = self.disk.get(&record.name);
         if known.is_some_and(|known| known.record.version == record.version) {
             return true;
@@ -268,7 +278,7 @@ impl Replicas {
         if self.wishes.get(&record.name).is_some_and(old) {
             self.wishes.remove(&record.name);
         }
-        self.disk.insert(Durable::elsewhere(record.clone()));
+        self.disk.insert(Durable::elsewhere(record.clone(), obstacle));
         true
     }
 
@@ -293,8 +303,8 @@ impl Replicas {
         self.finish_puts(ring, &name, out);
     }
 
-    /// Somebody holds a record for which this owner has no room: it may stand in
-    /// for a wanted holder without one. It is asked, and counts once it answers:
+    /// Somebody holds a record that this owner cannot store: it may stand in for a
+    /// wanted holder that cannot. It is asked, and counts once it answers:
     /// what it said before may be older than this node's consent that it lets go.
     pub(super) fn adopt_stand_in(
         &mut self,
@@ -310,7 +320,7 @@ impl Replicas {
         }
         let behind = ring.behind().contains(&from);
         if behind && held.stand_ins.len() < held.missing(ring) {
-            held.full.remove(&from);
+            held.unable.remove(&from);
             held.stand_ins.insert(from);
         }
         if held.stand_ins.contains(&from) || ring.partners().contains(&from) {
@@ -320,7 +330,7 @@ impl Replicas {
     }
 
     /// The periodic round: now and then some of what is on other disks is fetched,
-    /// should there be room again.
+    /// should it be possible again.
     pub(super) fn bring_home(&mut self, ring: &RingView<'_>, out: &mut Effects) {
         if !self.round.is_multiple_of(FULL_ROUNDS) {
             return;
@@ -343,7 +353,7 @@ impl Replicas {
     /// Deletes what the disk still has of a name of which enough others hold a
     /// newer version.
     pub(super) fn shed(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
-        let enough = |held: &Durable| !held.here && held.copies() >= held.needed(ring);
+        let enough = |held: &Durable| !held.here && held.copies() >= held.safe(ring);
         if self.busy.contains_key(name) || !self.disk.get(name).is_some_and(enough) {
             return;
         }
@@ -404,11 +414,12 @@ fn entrust(ring: &RingView<'_>, placing: &Placing, asks: &mut Asks<Purpose>, out
     }
 }
 
-/// Nobody has room for what this node has none for.
-fn nobody(ring: &RingView<'_>, others: &[Peer]) -> Failure {
-    let others = ring.successors.iter().filter(|peer| others.contains(peer));
-    let full = std::iter::once(ring.me).chain(others.copied()).collect();
-    Failure::TooFewCopies { holders: Vec::new(), wanted: ring.wanted(), full }
+/// Nobody can store what this node cannot.
+fn nobody(ring: &RingView<'_>, obstacle: Obstacle, others: &[(Peer, Obstacle)]) -> Failure {
+    let why = |peer: &Peer| others.iter().find(|(other, _)| other == peer).copied();
+    let others = ring.successors.iter().filter_map(why);
+    let unable = std::iter::once((ring.me, obstacle)).chain(others).collect();
+    Failure::TooFewCopies { holders: Vec::new(), wanted: ring.wanted(), unable }
 }
 
 /// Ends a command that waits for copies.

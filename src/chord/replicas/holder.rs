@@ -44,7 +44,7 @@ pub(super) enum Job {
         /// The command whose bytes these are; without one it is a fetch.
         command: Option<Ticket>,
     },
-    /// The owner has no room for the record and awaits the first word of another
+    /// The owner cannot store the record and awaits the first word of another
     /// node that holds it; nothing is to be done on the disk.
     Place(Placing),
     /// Delete an older copy of a name that is on other disks.
@@ -139,6 +139,8 @@ impl Replicas {
         let Some(job) = self.jobs.remove(&ticket) else { return };
         let name = job.name().clone();
         self.busy.remove(&name);
+        // A disk that refuses is not asked again at once.
+        let mut shed = true;
         match (job, result) {
             (Job::Keep { record, tell, command }, Ok(())) => {
                 out.push(Effect::Notice(Notice::Kept(record.clone())));
@@ -159,6 +161,14 @@ impl Replicas {
                     self.inspect(ring, |_| true, asks, out);
                 }
             }
+            (Job::Keep { command: Some(command), record, .. }, Err(why))
+                if record.is_deleted() && ring.heir().is_some() =>
+            {
+                // The disk of others remembers that the name was removed.
+                let others = ring.others().take(usize::from(ring.replicas));
+                let others: Vec<Peer> = others.collect();
+                self.place(ring, command, record, why.obstacle(), &others, asks, out);
+            }
             (Job::Keep { command: Some(command), .. }, Err(why)) => {
                 let reply = Reply::Failed(Failure::Store(why));
                 out.push(Effect::Reply { ticket: command, reply });
@@ -166,7 +176,7 @@ impl Replicas {
             (Job::Keep { command: None, record, tell }, Err(why)) => {
                 let known = self.disk.get(&name).map(|held| (held.here, held.record.version));
                 self.not_fetched(ring, &record, &tell, &why, asks, out);
-                // Of what is on other disks it is known that it did not fit.
+                // Of what is on other disks it is known that it cannot be stored.
                 if known != Some((false, record.version)) {
                     out.push(Effect::Notice(Notice::KeepFailed { name: name.clone(), why }));
                 }
@@ -175,6 +185,7 @@ impl Replicas {
             (Job::Place(_), _) | (Job::Shed { .. }, Ok(())) => {}
             (Job::Shed { record }, Err(_)) => {
                 self.disk.put_older(&record);
+                shed = false;
             }
             (Job::Drop { expired: true, .. }, Ok(())) => {}
             (Job::Drop { record, .. }, Ok(())) => self.given(&record, out),
@@ -183,7 +194,9 @@ impl Replicas {
             }
         }
         self.drop_expired(out);
-        self.shed(ring, &name, out);
+        if shed {
+            self.shed(ring, &name, out);
+        }
         self.advance(ring, &name, false, asks, out);
         self.fetch(out);
     }
@@ -297,8 +310,8 @@ impl Replicas {
     }
 
     /// Whoever offers records holds them: a wanted holder that was thought to
-    /// have no room for one has it after all, and any other may stand in for an
-    /// owner that has none.
+    /// be unable to store one has it after all, and any other may stand in for an
+    /// owner that is unable.
     pub(super) fn count_offered(
         &mut self,
         ring: &RingView<'_>,
@@ -309,7 +322,7 @@ impl Replicas {
     ) {
         for record in records {
             let refused = self.disk.get(&record.name).is_some_and(|held| {
-                held.record.version == record.version && held.full.contains(&from)
+                held.record.version == record.version && held.unable.contains_key(&from)
             });
             if refused && self.partners.contains_key(&from) {
                 self.count_copy(ring, from, &record.name, asks, out);

@@ -14,15 +14,16 @@
 //! - A record that is not on this disk is in [`Disk`] only at the owner of its
 //!   name, and only because another node said that it holds it durably.
 //! - A copy is given up only with the consent of the key's owner, which gives
-//!   it only when every wanted holder, or a stand-in for each that has no room,
+//!   it only when every wanted holder, or a stand-in for each that cannot store it,
 //!   has the version durably; from then on the copy is no longer counted, and
 //!   an offer that comes before the consent makes it void. Whoever is on its way
 //!   out acknowledges nothing any more. So no change of membership lowers the
 //!   number of copies.
 //!
 //! The parts: [`owner`] (commands, acknowledgements, repair) with [`puts`]
-//! (commands that wait for copies) and [`standins`] (who keeps what another has
-//! no room for) and [`elsewhere`] (names whose owner has no room), [`holder`] (what others offer, store operations), [`handover`]
+//! (commands that wait for copies) and [`standins`] (who keeps what another
+//! cannot store) and [`elsewhere`] (names whose owner cannot), [`holder`]
+//! (what others offer, store operations), [`handover`]
 //! (copies that are out of place, leaving), [`absent`] (records whose bytes are
 //! not here), [`expiry`] (the end of tombstones). [`disk`] is the list of what
 //! is durable here.
@@ -33,7 +34,7 @@ use crate::id::{Id, Point, Space};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{CopyCount, Record, Version};
+use crate::record::{CopyCount, Obstacle, Record, Version};
 use crate::wire::message::Branch;
 use crate::wire::{Answer, Ask, Message, Tell};
 
@@ -195,8 +196,8 @@ pub(super) enum FileAsk {
 pub(super) enum Why {
     /// A put waits for copies of this one record.
     Put,
-    /// A put waits for the first copy of this one record, for which the owner
-    /// has no room.
+    /// A put waits for the first copy of this one record, which the owner
+    /// cannot store.
     Place,
     /// The owner found that a holder of its keys holds something else.
     Repair,
@@ -228,8 +229,10 @@ pub struct HeldRow {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Durable {
     record: Record,
-    /// On this disk. Otherwise this node owns the name and has no room for it.
+    /// On this disk. Otherwise this node owns the name and cannot store it.
     here: bool,
+    /// Why not, if it is not.
+    obstacle: Obstacle,
     /// The name's hash: its key, before the ring's size is known.
     point: Point,
     /// Its part of a [`Digest`].
@@ -239,10 +242,10 @@ struct Durable {
     /// Those to which it was offered and that have not said whether they hold
     /// it.
     awaited: BTreeSet<Peer>,
-    /// Those that said that they have no room for it.
-    full: BTreeSet<Peer>,
+    /// Those that said that they cannot store it, and why.
+    unable: BTreeMap<Peer, Obstacle>,
     /// Nodes behind the partners that are to hold it in the place of those
-    /// without room, partners or the owner; never more than those.
+    /// that cannot, partners or the owner; never more than those.
     stand_ins: BTreeSet<Peer>,
 }
 
@@ -251,8 +254,10 @@ impl Durable {
         let point = Point::of(record.name.as_str());
         let print = fingerprint(&record);
         let (holders, awaited) = (BTreeSet::new(), BTreeSet::new());
-        let (full, stand_ins) = (BTreeSet::new(), BTreeSet::new());
-        Durable { record, here: true, point, print, holders, awaited, full, stand_ins }
+        let (unable, stand_ins) = (BTreeMap::new(), BTreeSet::new());
+        // Of no meaning while it is here.
+        let (here, obstacle) = (true, Obstacle::NoRoom);
+        Durable { record, here, obstacle, point, print, holders, awaited, unable, stand_ins }
     }
 
     fn key(&self, space: Space) -> Id {
@@ -264,13 +269,20 @@ impl Durable {
         u8::from(self.here) + self.holders.len() as u8
     }
 
-    /// Copies without which a put is not acknowledged and none is given up: as
-    /// many as are wanted, or as there are nodes beside an owner without room.
-    fn needed(&self, ring: &RingView<'_>) -> u8 {
+    /// Copies without which none is given up: as many as are wanted, or as there
+    /// are nodes beside an owner that cannot store it.
+    fn safe(&self, ring: &RingView<'_>) -> u8 {
         if self.here {
             return ring.wanted();
         }
         usize::from(ring.replicas).min(ring.others().count()).max(1) as u8
+    }
+
+    /// Copies without which a put is not acknowledged: as many as are wanted, or
+    /// as there are nodes that can store it.
+    fn needed(&self, ring: &RingView<'_>) -> u8 {
+        let able = ring.others().filter(|peer| !self.unable.contains_key(peer)).count();
+        usize::from(ring.replicas).min(able + usize::from(self.here)).max(1) as u8
     }
 }
 
@@ -582,7 +594,7 @@ impl Replicas {
             .filter(|held| span.contains(held.key(ring.space)))
             .filter(|held| why != Why::Handover || self.is_stray(ring, held))
             .filter(|held| held.here || why == Why::Repair)
-            .filter(|held| why != Why::Repair || !held.full.contains(&to))
+            .filter(|held| why != Why::Repair || !held.unable.contains_key(&to))
             .peekable();
         // A page is offered or entrusted: not both.
         let here = page.peek().is_none_or(|first| first.here);

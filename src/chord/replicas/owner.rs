@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Content, ContentHash, CopyCount, Record, Version};
+use crate::record::{Content, ContentHash, CopyCount, Obstacle, Record, Version};
 use crate::wire::message::{BRANCHES, Branch, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
@@ -35,9 +35,9 @@ pub(super) struct Partner {
     /// It has held the same as this node at least once: nothing of the range
     /// is known there that is unknown here.
     same: bool,
-    /// It had no room for some record and has taken none of those since.
-    pub(super) full: bool,
-    /// What it had no room for and is offered once more.
+    /// It could not store some record and has taken none of those since.
+    pub(super) unable: Option<Obstacle>,
+    /// What it could not store and is offered once more.
     pub(super) retried: BTreeSet<FileName>,
 }
 
@@ -140,7 +140,7 @@ impl Replicas {
             {
                 out.push(failed(Failure::NotOwner));
             }
-            Command::Commit { name, root, size, overwrite, elsewhere } => {
+            Command::Commit { name, root, size, overwrite, elsewhere, obstacle } => {
                 let live = self.known(&name).filter(|record| !record.is_deleted());
                 if let Some(record) = live.filter(|record| record.version.root == root) {
                     if self.record(&name) == Some(record) {
@@ -149,7 +149,7 @@ impl Replicas {
                     // Known from others so far; now its bytes are here too.
                     let record = record.clone();
                     if !elsewhere.is_empty() {
-                        return self.place(ring, ticket, record, &elsewhere, asks, out);
+                        return self.place(ring, ticket, record, obstacle, &elsewhere, asks, out);
                     }
                     let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.tell);
                     return self.keep(record, Vec::new(), tell, Some(ticket), out);
@@ -160,7 +160,7 @@ impl Replicas {
                 let version = Version { counter: self.next_counter(&name), root };
                 let record = Record { name, version, content: Content::File { size } };
                 if !elsewhere.is_empty() {
-                    return self.place(ring, ticket, record, &elsewhere, asks, out);
+                    return self.place(ring, ticket, record, obstacle, &elsewhere, asks, out);
                 }
                 self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
             }
@@ -410,7 +410,7 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        let here = self.disk.branch(branch, None).filter(|held| !held.full.contains(&from));
+        let here = self.disk.branch(branch, None).filter(|held| !held.unable.contains_key(&from));
         let here = here.filter(|held| span.contains(held.key(ring.space)));
         let news = |held: &&Durable| !held.holders.contains(&from) || held.awaited.contains(&from);
         let names: Vec<FileName> = here.filter(news).map(|held| held.record.name.clone()).collect();
@@ -473,8 +473,8 @@ impl Replicas {
             return;
         }
         let retried = partner.is_some_and(|partner| partner.retried.remove(name));
-        if held.full.remove(&from) || retried {
-            self.has_room(from);
+        if held.unable.remove(&from).is_some() || retried {
+            self.is_able(from);
         }
         self.stand_in(ring, name, asks, out);
         self.shed(ring, name, out);
@@ -517,12 +517,13 @@ impl Replicas {
         mine && !partners.contains(&from)
             && partners.iter().all(settled)
             && self.disk.get(name).is_some_and(|held| {
-                let has = |peer: &Peer| held.holders.contains(peer) || held.full.contains(peer);
+                let has =
+                    |peer: &Peer| held.holders.contains(peer) || held.unable.contains_key(peer);
                 held.record.version >= version
                     && !held.stand_ins.contains(&from)
                     && partners.iter().all(has)
                     // As many copies as wanted, those of stand-ins included.
-                    && held.copies() >= held.needed(ring)
+                    && held.copies() >= held.safe(ring)
             })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Record, Version};
+use crate::record::{Obstacle, Record, Version};
 use crate::wire::message::Branch;
 
 use super::super::asks::Asks;
@@ -58,8 +58,15 @@ impl Replicas {
         out: &mut Effects,
     ) {
         let Some(held) = self.disk.get_mut(&name) else { return };
-        // Somebody waits for it: whoever had no room before is asked again.
-        held.full.clear();
+        // Somebody waits for it: whoever had no room before is asked again, but
+        // not one to which nothing can be given.
+        held.unable.clear();
+        for (peer, partner) in self.partners.iter() {
+            if let Some(why) = partner.unable.filter(|why| *why != Obstacle::NoRoom) {
+                held.forget(peer);
+                held.unable.insert(*peer, why);
+            }
+        }
         if !matches!(ring.standing, Standing::Member | Standing::Leaving) {
             // It left while its disk worked: nobody will look for the file here.
             let reply = Reply::Failed(Failure::NotOwner);
@@ -99,7 +106,7 @@ impl Replicas {
         let record = held.record.clone();
         let key = held.key(ring.space);
         let partners = ring.partners();
-        let wanted = partners.iter().filter(|peer| !held.full.contains(peer));
+        let wanted = partners.iter().filter(|peer| !held.unable.contains_key(peer));
         let missing = wanted.chain(&held.stand_ins).filter(|peer| !held.holders.contains(peer));
         let offered = |ask: &FileAsk| {
             matches!(ask, FileAsk::Offer { why: Why::Put, records, .. }
@@ -129,31 +136,26 @@ impl Replicas {
     pub(super) fn finish_puts(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
         let Some(held) = self.disk.get(name) else { return };
         let (needed, passed) = (held.needed(ring), held.passed_over(ring));
-        let enough = held.copies() >= needed;
-        if !enough && !held.is_stuck(ring) {
+        if held.copies() < needed {
             return;
         }
         let version = held.record.version;
         for ticket in self.tickets(name) {
             self.puts.remove(&ticket);
-            let reply = if enough {
-                let holders = self.holders(ring, name);
-                Reply::Stored { version, holders, wanted: needed, passed: passed.clone() }
-            } else {
-                // Nobody is left who could take a copy: waiting helps nobody.
-                Reply::Failed(self.too_few(ring, name))
-            };
+            let (holders, passed) = (self.holders(ring, name), passed.clone());
+            let reply = Reply::Stored { version, holders, wanted: needed, passed };
             out.push(Effect::Disarm(Timer::Copies(ticket)));
             out.push(Effect::Reply { ticket, reply });
         }
     }
 
     fn too_few(&self, ring: &RingView<'_>, name: &FileName) -> Failure {
-        let (wanted, full) = self.disk.get(name).map_or((ring.wanted(), Vec::new()), |held| {
-            let me = (!held.here).then_some(ring.me);
-            (held.needed(ring), me.into_iter().chain(held.full.iter().copied()).collect())
+        let (wanted, unable) = self.disk.get(name).map_or((ring.wanted(), Vec::new()), |held| {
+            let me = (!held.here).then_some((ring.me, held.obstacle));
+            let others = held.unable.iter().map(|(peer, why)| (*peer, *why));
+            (held.needed(ring), me.into_iter().chain(others).collect())
         });
-        Failure::TooFewCopies { holders: self.holders(ring, name), wanted, full }
+        Failure::TooFewCopies { holders: self.holders(ring, name), wanted, unable }
     }
 
     /// A version became durable here: commands that wait for copies of another

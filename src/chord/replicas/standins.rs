@@ -1,4 +1,4 @@
-//! Stand-ins: when a wanted holder has no room for a record, the next node
+//! Stand-ins: when a wanted holder cannot store a record, the next node
 //! behind the wanted holders keeps the copy in its place; also when it is the
 //! owner itself ([`super::elsewhere`]).
 //!
@@ -6,7 +6,7 @@
 //! [`Durable`]: [`super::super::placement`] stays as it is. A stand-in's durable
 //! copy counts like any. To the stand-in itself the copy is out of place, so it
 //! asks the owner in its rounds whether it may go; the owner consents when
-//! every wanted holder has the record. So copies move home when room returns,
+//! every wanted holder has the record. So copies move home when the obstacle goes,
 //! and a new owner hears of them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{PassedOver, Record, Version};
+use crate::record::{Obstacle, PassedOver, Record, Version};
 use crate::wire::message::Branch;
 
 use super::super::asks::Asks;
@@ -22,8 +22,9 @@ use super::super::node::Purpose;
 use super::super::{Effect, Effects, Notice};
 use super::{Durable, FileAsk, Replicas, RingView, Why, copies_notice, forget};
 
-/// Repair rounds after which a full holder is offered some of its records
-/// again: a question about a page costs little, but not every round's little.
+/// Repair rounds after which a holder that is unable to store is offered some of
+/// its records again: a question about a page costs little, but not every round's
+/// little.
 pub(super) const FULL_ROUNDS: u32 = 10;
 
 impl Durable {
@@ -33,36 +34,40 @@ impl Durable {
         partners.count() + usize::from(!self.here)
     }
 
-    /// Wanted holders without room for it, the owner included.
-    pub(super) fn without_room(&self, ring: &RingView<'_>) -> Vec<Peer> {
-        let refused = |peer: &Peer| self.full.contains(peer) && !self.holders.contains(peer);
-        let partners = ring.partners().into_iter().filter(refused);
-        (!self.here).then_some(ring.me).into_iter().chain(partners).collect()
+    /// Wanted holders that cannot store it, the owner included, and why.
+    pub(super) fn passed(&self, ring: &RingView<'_>) -> impl Iterator<Item = (Peer, Obstacle)> {
+        let refused = |peer: Peer| {
+            let why = self.unable.get(&peer).filter(|_| !self.holders.contains(&peer));
+            why.map(|why| (peer, *why))
+        };
+        let partners = ring.partners().into_iter().filter_map(refused);
+        (!self.here).then_some((ring.me, self.obstacle)).into_iter().chain(partners)
     }
 
     /// The same, with those that stand in for them.
     pub(super) fn passed_over(&self, ring: &RingView<'_>) -> Vec<PassedOver> {
         let keeps = |peer: &&Peer| self.stand_ins.contains(peer) && self.holders.contains(peer);
         let mut stand_ins = ring.successors.iter().filter(keeps).copied();
-        let full = self.without_room(ring).into_iter();
-        full.map(|full| PassedOver { full, stand_in: stand_ins.next() }).collect()
+        let passed = self.passed(ring);
+        passed.map(|(peer, why)| PassedOver { peer, why, stand_in: stand_ins.next() }).collect()
     }
 
     fn refused(&self, ring: &RingView<'_>) -> usize {
-        self.without_room(ring).len()
+        self.passed(ring).count()
     }
 
-    /// Whether nothing is left that could make another copy.
+    /// Whether there are fewer copies than the ring keeps, and nothing is left
+    /// that could make another one.
     pub(super) fn is_stuck(&self, ring: &RingView<'_>) -> bool {
         self.missing(ring) == self.refused(ring)
             && self.stand_ins.iter().all(|peer| self.holders.contains(peer))
-            && self.copies() < self.needed(ring)
+            && self.copies() < ring.wanted()
     }
 
     /// Forgets everything about a peer; whether it was counted as a holder.
     pub(super) fn forget(&mut self, peer: &Peer) -> bool {
         self.awaited.remove(peer);
-        self.full.remove(peer);
+        self.unable.remove(peer);
         self.stand_ins.remove(peer);
         self.holders.remove(peer)
     }
@@ -70,25 +75,27 @@ impl Durable {
     /// Forgets everything about others.
     pub(super) fn forget_all(&mut self) {
         self.awaited.clear();
-        self.full.clear();
+        self.unable.clear();
         self.stand_ins.clear();
         self.holders.clear();
     }
 }
 
 impl Replicas {
-    /// A holder has no room for a record.
-    pub(in super::super) fn full_there(
+    /// A holder cannot store a record.
+    #[allow(clippy::too_many_arguments, reason = "they are the statement's own fields")]
+    pub(in super::super) fn unable_there(
         &mut self,
         ring: &RingView<'_>,
         from: Peer,
         name: &FileName,
         version: Version,
+        why: Obstacle,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
         if self.is_placing(from, name, version) {
-            return self.not_placed(ring, from, name, true, asks, out);
+            return self.not_placed(ring, from, name, Some(why), asks, out);
         }
         let Some(held) = self.disk.get_mut(name) else { return };
         let counts = ring.partners().contains(&from) || held.stand_ins.contains(&from);
@@ -98,20 +105,20 @@ impl Replicas {
         if held.forget(&from) {
             out.push(copies_notice(None, held, ring.wanted()));
         }
-        held.full.insert(from);
+        held.unable.insert(from, why);
         if let Some(partner) = self.partners.get_mut(&from) {
-            partner.full = true;
+            partner.unable = Some(why);
         }
         let chosen = self.stand_in(ring, name, asks, out);
         let stuck = self.disk.get(name).is_some_and(|held| held.is_stuck(ring));
         if chosen.is_some() || stuck {
-            let (name, full, stand_in) = (name.clone(), from, chosen);
-            out.push(Effect::Notice(Notice::NoRoom { name, full, stand_in }));
+            let over = PassedOver { peer: from, why, stand_in: chosen };
+            out.push(Effect::Notice(Notice::PassedOver { name: name.clone(), over }));
         }
         self.finish_puts(ring, name, out);
     }
 
-    /// Fits the stand-ins of a record to those without room for it; the one
+    /// Fits the stand-ins of a record to those that cannot store it; the one
     /// chosen, if any was.
     pub(super) fn stand_in(
         &mut self,
@@ -134,7 +141,7 @@ impl Replicas {
             if held.stand_ins.len() >= refused {
                 break;
             }
-            if !held.full.contains(&peer) && held.stand_ins.insert(peer) {
+            if !held.unable.contains_key(&peer) && held.stand_ins.insert(peer) {
                 chosen.push(peer);
             }
         }
@@ -145,20 +152,20 @@ impl Replicas {
         chosen.first().copied()
     }
 
-    /// A wanted holder took what it had no room for before: it is offered the
-    /// rest too.
-    pub(super) fn has_room(&mut self, peer: Peer) {
-        let Some(partner) = self.partners.get_mut(&peer).filter(|partner| partner.full) else {
+    /// A wanted holder took what it could not store before: it is offered the rest
+    /// too.
+    pub(super) fn is_able(&mut self, peer: Peer) {
+        let Some(partner) = self.partners.get_mut(&peer) else { return };
+        if partner.unable.take().is_none() {
             return;
-        };
-        partner.full = false;
+        }
         partner.retried.clear();
         for held in self.disk.values_mut() {
-            held.full.remove(&peer);
+            held.unable.remove(&peer);
         }
     }
 
-    /// The periodic round: full holders are tried again now and then, and
+    /// The periodic round: holders that were unable are tried again now and then, and
     /// stand-ins asked whether they still have what they keep, page by page.
     pub(super) fn check_stand_ins(
         &mut self,
@@ -168,12 +175,16 @@ impl Replicas {
     ) {
         self.round = self.round.wrapping_add(1);
         if self.round.is_multiple_of(FULL_ROUNDS) {
-            let full = self.partners.iter().filter(|(_, partner)| partner.full);
-            for peer in full.map(|(peer, _)| *peer).collect::<Vec<_>>() {
-                let refused = self.disk.values_mut().filter(|held| held.full.contains(&peer));
+            let unable = self.partners.iter();
+            let unable = unable.filter_map(|(peer, partner)| Some((*peer, partner.unable?)));
+            for (peer, why) in unable.collect::<Vec<_>>() {
+                // Another file may fit; of other obstacles one file tells as much as many.
+                let most = if why == Obstacle::NoRoom { MAX_PAGE } else { 1 };
+                let refused = self.disk.values_mut();
+                let refused = refused.filter(|held| held.unable.contains_key(&peer));
                 let mut retried = BTreeSet::new();
-                for held in refused.take(MAX_PAGE) {
-                    held.full.remove(&peer);
+                for held in refused.take(most) {
+                    held.unable.remove(&peer);
                     retried.insert(held.record.name.clone());
                 }
                 if let Some(partner) = self.partners.get_mut(&peer) {
@@ -209,20 +220,20 @@ impl Replicas {
         let mut names = Vec::new();
         let (partners, known) = (ring.partners(), ring.others().collect::<Vec<Peer>>());
         for held in self.disk.values_mut() {
-            if held.here && held.full.is_empty() && held.stand_ins.is_empty() {
+            if held.here && held.unable.is_empty() && held.stand_ins.is_empty() {
                 continue;
             }
             held.stand_ins.retain(|peer| !partners.contains(peer));
-            let others = held.full.iter().chain(&held.stand_ins);
+            let others = held.unable.keys().chain(&held.stand_ins);
             let gone: Vec<Peer> = others.filter(|peer| !known.contains(peer)).copied().collect();
             for peer in gone {
                 if held.forget(&peer) {
                     out.push(copies_notice(None, held, ring.wanted()));
                 }
             }
-            for peer in &held.full {
+            for (peer, why) in &held.unable {
                 if let Some(partner) = self.partners.get_mut(peer) {
-                    partner.full = true;
+                    partner.unable = Some(*why);
                 }
             }
             names.push(held.record.name.clone());

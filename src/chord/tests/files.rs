@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::driver::Net;
 use crate::chord::{Command, Reply};
 use crate::name::FileName;
-use crate::record::ContentHash;
+use crate::record::{ContentHash, Obstacle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,8 +18,14 @@ fn put(net: &mut Net, count: u8) {
         let Reply::Found(found) = net.reply(ticket) else { panic!("no owner") };
         let owner = found.owner.address().port() - 2000;
         let root = ContentHash([number; 32]);
-        let commit =
-            Command::Commit { name, root, size: 1, overwrite: false, elsewhere: Vec::new() };
+        let commit = Command::Commit {
+            name,
+            root,
+            size: 1,
+            overwrite: false,
+            elsewhere: Vec::new(),
+            obstacle: Obstacle::NoRoom,
+        };
         let ticket = net.command(owner, commit);
         let reply = net.reply(ticket);
         assert!(matches!(reply, Reply::Stored { .. }), "{reply:?}");

@@ -11,7 +11,7 @@ use crate::chord::{Command, Host, Node, Reply, Standing};
 use crate::id::Space;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Content, ContentHash, Record, Version};
+use crate::record::{Content, ContentHash, Obstacle, Record, Version};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -50,8 +50,14 @@ fn put(net: &mut Net, by: u16, number: u16, byte: u8, overwrite: bool) -> Record
     let reply = net.reply(ticket);
     let Reply::Found(found) = reply else { panic!("no owner: {reply:?}") };
     let root = ContentHash([byte; 32]);
-    let commit =
-        Command::Commit { name: name.clone(), root, size: 1, overwrite, elsewhere: Vec::new() };
+    let commit = Command::Commit {
+        name: name.clone(),
+        root,
+        size: 1,
+        overwrite,
+        elsewhere: Vec::new(),
+        obstacle: Obstacle::NoRoom,
+    };
     let ticket = net.command(number_of(found.owner), commit);
     match net.reply(ticket) {
         Reply::Stored { version, holders, wanted, .. } => {

@@ -88,8 +88,8 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
         }
         Outcome::Info(info) => ring::info_lines(info),
         Outcome::Fingers { fingers, space } => ring::finger_lines(fingers, *space),
-        Outcome::Ring { members, silent, health, space } => {
-            ring::ring_lines(members, silent, *health, *space)
+        Outcome::Ring { members, silent, troubled, health, space } => {
+            ring::ring_lines(members, silent, troubled, *health, *space)
         }
         Outcome::Lookup { text, key, owner, hops, space } => {
             let key = space.show(*key);
@@ -138,12 +138,13 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     }
 }
 
-/// Who should hold a file and has no room for it, in one line.
+/// Who should hold a file and cannot store it, in one line.
 fn passed_over(passed: &[PassedOver]) -> Option<String> {
-    let said = passed.iter().map(|PassedOver { full, stand_in }| match stand_in {
-        Some(peer) => format!("{full} has no room for it: {peer} holds the copy instead"),
-        None => {
-            format!("{full} has no room for it, and no other node is there to hold the copy")
+    let said = passed.iter().map(|PassedOver { peer, why, stand_in }| {
+        let said = why.said_of(&peer.to_string(), "it");
+        match stand_in {
+            Some(peer) => format!("{said}: {peer} holds the copy instead"),
+            None => format!("{said}, and no other node is there to hold the copy"),
         }
     });
     let said: Vec<String> = said.collect();
@@ -165,7 +166,7 @@ mod tests {
     use crate::id::{Id, Space};
     use crate::name::FileName;
     use crate::peer::Peer;
-    use crate::record::{ContentHash, CopyCount, PassedOver, Version};
+    use crate::record::{ContentHash, CopyCount, Obstacle, PassedOver, Version};
     use crate::view::{FileRow, Health, Hop, Role};
 
     fn peer(port: u16) -> Peer {
@@ -217,8 +218,9 @@ mod tests {
 
     #[test]
     fn a_put_tells_in_one_line_who_has_no_room_and_who_holds_the_copy_instead() {
-        let passed = |full, stand_in: Option<u16>| PassedOver {
-            full: peer(full),
+        let passed = |port, stand_in: Option<u16>| PassedOver {
+            peer: peer(port),
+            why: Obstacle::NoRoom,
             stand_in: stand_in.map(peer),
         };
         assert_eq!(passed_over(&[]), None);
@@ -315,15 +317,18 @@ mod tests {
         let outcome = |silent| Outcome::Ring {
             members: vec![peer(2001), peer(2000)],
             silent,
+            troubled: vec![(peer(2001), "its disk fails: no such device".to_owned())],
             health: Health { one_ring: false, ordered: true, lists_valid: true, margin: Some(1) },
             space: Space::default(),
         };
+        let told = lines(&outcome(Vec::new()));
         assert_eq!(
-            lines(&outcome(Vec::new())).last().map(String::as_str),
-            Some(
+            told[told.len() - 2..],
+            [
                 "2 members; one ring: NO, ordered: yes, lists valid: yes, \
-                 at least 1 live in every list"
-            )
+                 at least 1 live in every list",
+                "48 127.0.0.1:2001: its disk fails: no such device",
+            ]
         );
         assert_eq!(
             lines(&outcome(vec![peer(2002)])).last().map(String::as_str),

@@ -33,6 +33,14 @@ pub(super) fn info_lines(info: &Info) -> Vec<String> {
         lines.push("successors   none: alone on the ring".to_owned());
     }
     lines.push(format!("version      {}", clean(&info.version)));
+    if let Some(why) = &info.sick_disk {
+        lines.push(format!("disk         fails, so other nodes hold its files: {}", clean(why)));
+    }
+    let mut title = "no bytes to";
+    for address in &info.deaf {
+        lines.push(format!("{title:<11}  {address}: it answers messages alone"));
+        title = "";
+    }
     lines
 }
 
@@ -54,6 +62,7 @@ pub(super) fn finger_lines(fingers: &[Finger], space: Space) -> Vec<String> {
 pub(super) fn ring_lines(
     members: &[Peer],
     silent: &[Peer],
+    troubled: &[(Peer, String)],
     health: Health,
     space: Space,
 ) -> Vec<String> {
@@ -77,6 +86,9 @@ pub(super) fn ring_lines(
         yes(health.ordered),
         yes(health.lists_valid),
     ));
+    for (peer, why) in troubled {
+        lines.push(format!("{}: {}", show(space, peer), clean(why)));
+    }
     if !silent.is_empty() {
         lines.push(format!("{} more did not answer: {}", silent.len(), peers(space, silent)));
     }

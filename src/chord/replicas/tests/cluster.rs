@@ -31,8 +31,14 @@ pub(super) struct TestNode {
     alive: bool,
     /// Whether its disk refuses.
     pub(super) full: bool,
+    /// How often it did.
+    pub(super) refused: usize,
     /// Whether its disk has no room for files.
     pub(super) no_room: bool,
+    /// Whether no bytes reach it.
+    pub(super) deaf: bool,
+    /// Whether what its disk is to do never ends.
+    pub(super) stuck: bool,
     disk: BTreeMap<FileName, Record>,
     /// Contents that came over a chain and that no record names yet.
     unclaimed: BTreeSet<ContentHash>,
@@ -126,7 +132,10 @@ impl Cluster {
             standing: Standing::Member,
             alive: true,
             full: false,
+            refused: 0,
             no_room: false,
+            deaf: false,
+            stuck: false,
             disk: BTreeMap::new(),
             unclaimed: BTreeSet::new(),
             commands: Vec::new(),
@@ -282,6 +291,7 @@ impl Cluster {
         for node in self.nodes.values_mut() {
             node.full = false;
             node.no_room = false;
+            node.deaf = false;
             // Their time is over.
             node.unclaimed.clear();
         }
@@ -448,7 +458,9 @@ impl Cluster {
     pub(super) fn begin_put(&mut self, at: Peer, file: &str, byte: u8, overwrite: bool) -> Ticket {
         let (name, root) = (name(file), content(byte));
         let elsewhere = if self.nodes[&at].no_room { self.chain(at, root) } else { Vec::new() };
-        self.command(at, Command::Commit { name, root, size: 100, overwrite, elsewhere })
+        let obstacle = Obstacle::NoRoom;
+        let commit = Command::Commit { name, root, size: 100, overwrite, elsewhere, obstacle };
+        self.command(at, commit)
     }
 
     /// A command, until nothing more happens.
@@ -664,7 +676,7 @@ impl Cluster {
                 assert_eq!(answered.replace(reply.clone()), None, "one reply to a command");
                 let name = name.clone();
                 if let Reply::Stored { version, wanted, holders, passed } = reply {
-                    let full = passed.iter().any(|passed| passed.full == at);
+                    let full = passed.iter().any(|passed| passed.peer == at);
                     assert_eq!(holders.contains(&at), !full);
                     assert_eq!(holders[0] == at, holders.contains(&at), "the owner first");
                     assert_eq!(holders.len(), usize::from(wanted));
@@ -672,8 +684,8 @@ impl Cluster {
                 }
             }
             Effect::Notice(Notice::Given(_)) => self.given += 1,
-            Effect::Notice(Notice::NoRoom { name, full, stand_in }) => {
-                self.no_room.push((name.as_str().to_owned(), full, stand_in));
+            Effect::Notice(Notice::PassedOver { name, over }) => {
+                self.no_room.push((name.as_str().to_owned(), over.peer, over.stand_in));
             }
             Effect::Notice(Notice::Restored { record, from }) => {
                 self.restored.push((at, record.name.as_str().to_owned(), from));

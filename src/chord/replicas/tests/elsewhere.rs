@@ -54,7 +54,7 @@ fn the_reply_names_the_full_owner() {
     match cluster.put("a", 2, true) {
         Some(Reply::Stored { holders, passed, .. }) => {
             assert_eq!(holders, [ring[1], ring[3], ring[4]]);
-            let passed = passed.iter().map(|passed| (passed.full, passed.stand_in));
+            let passed = passed.iter().map(|passed| (passed.peer, passed.stand_in));
             let passed: Vec<_> = passed.collect();
             assert_eq!(passed, [(ring[0], Some(ring[3])), (ring[2], Some(ring[4]))]);
         }
@@ -216,10 +216,17 @@ fn a_put_that_nobody_takes_fails_and_leaves_nothing() {
     for peer in &ring {
         cluster.node(*peer).no_room = true;
     }
-    let commit = Command::Commit { name: name("a"), root, size: 100, overwrite: false, elsewhere };
+    let commit = Command::Commit {
+        name: name("a"),
+        root,
+        size: 100,
+        overwrite: false,
+        elsewhere,
+        obstacle: Obstacle::NoRoom,
+    };
     let reply = cluster.commit(ring[0], commit);
-    let failure =
-        Failure::TooFewCopies { holders: Vec::new(), wanted: 3, full: ring[..4].to_vec() };
+    let unable = ring[..4].iter().map(|peer| (*peer, Obstacle::NoRoom)).collect();
+    let failure = Failure::TooFewCopies { holders: Vec::new(), wanted: 3, unable };
     assert_eq!(reply, Some(Reply::Failed(failure)));
     assert_eq!(cluster.copies("a"), 0);
     assert!(cluster.armed.is_empty());
@@ -238,23 +245,34 @@ fn who_claims_that_others_have_the_bytes_hides_no_file() {
     let ring = from_the_owner(&cluster);
     let (name, root) = (name("a"), content(9));
     let elsewhere = ring[1..].to_vec();
-    let commit =
-        Command::Commit { name: name.clone(), root, size: 100, overwrite: true, elsewhere };
-    assert_eq!(cluster.commit(ring[0], commit.clone()), None, "nobody has them");
+    let commit = Command::Commit {
+        name: name.clone(),
+        root,
+        size: 100,
+        overwrite: true,
+        elsewhere,
+        obstacle: Obstacle::NoRoom,
+    };
+    let failed = |reply: Option<Reply>| {
+        assert!(matches!(reply, Some(Reply::Failed(Failure::TooFewCopies { .. }))), "{reply:?}");
+    };
+    failed(cluster.commit(ring[0], commit.clone()));
     let known = |cluster: &mut Cluster| {
         cluster.node(ring[0]).replicas.best(&name).map(|record| record.version)
     };
-    assert_eq!(known(&mut cluster), Some(version));
-    cluster.fire_copies();
-    cluster.run();
-    assert!(matches!(cluster.last_reply(), Some(Reply::Failed(Failure::TooFewCopies { .. }))));
     assert_eq!(known(&mut cluster), Some(version));
     assert_eq!(cluster.copies("a"), 3);
     // Nor do strangers count.
     let strangers = vec![Peer::new(([127, 9, 9, 9], 9).into(), 0)];
     let Command::Commit { size, overwrite, .. } = commit else { panic!("it is one") };
-    let commit =
-        Command::Commit { name: name.clone(), root, size, overwrite, elsewhere: strangers };
+    let commit = Command::Commit {
+        name: name.clone(),
+        root,
+        size,
+        overwrite,
+        elsewhere: strangers,
+        obstacle: Obstacle::NoRoom,
+    };
     assert!(matches!(cluster.commit(ring[0], commit), Some(Reply::Failed(_))));
 }
 

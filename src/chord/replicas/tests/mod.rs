@@ -11,6 +11,7 @@ mod tree;
 
 use super::*;
 use crate::chord::{Failure, Reply, Upload};
+use crate::record::PassedOver;
 use cluster::{Cluster, content, name};
 
 /// The end of a put that everybody expects to work.
@@ -54,32 +55,67 @@ fn any_two_deaths_after_a_put_leave_a_copy_and_three_come_back() {
 }
 
 #[test]
-fn a_put_whose_holders_cannot_store_it_fails_with_the_count_and_is_repaired_later() {
+fn the_next_node_stands_in_for_one_whose_disk_fails_until_that_works_again() {
     let mut cluster = Cluster::new(5, 3);
     let holders = cluster.placed("a");
     cluster.node(holders[1]).full = true;
-    assert_eq!(cluster.put("a", 1, false), None, "still waiting");
-    cluster.fire_copies();
-    let failed = cluster.last_reply();
-    assert_eq!(
-        failed,
-        Some(Reply::Failed(Failure::TooFewCopies {
-            holders: vec![holders[0], holders[2]],
-            wanted: 3,
-            full: Vec::new(),
-        }))
-    );
+    let reply = cluster.put("a", 1, false);
+    let Some(Reply::Stored { holders: kept, wanted: 3, passed, .. }) = reply else {
+        panic!("{reply:?}");
+    };
+    let stand_in = Some(kept[2]);
+    assert!(!holders.contains(&kept[2]), "{kept:?}");
+    let over = PassedOver { peer: holders[1], why: Obstacle::SickDisk, stand_in };
+    assert_eq!(passed, [over]);
+    // It is not asked in vain for what comes next.
+    let asked = cluster.node(holders[1]).refused;
+    stored(cluster.put("a", 2, true));
+    assert_eq!(cluster.node(holders[1]).refused, asked);
     cluster.node(holders[1]).full = false;
-    cluster.rounds(2);
-    assert_eq!(cluster.copies("a"), 3);
+    cluster.rounds(12);
+    cluster.assert_in_place();
     assert_eq!(cluster.row(holders[0], "a").copies, 3);
+}
+
+#[test]
+fn a_node_that_no_bytes_reach_is_passed_over() {
+    let mut cluster = Cluster::new(5, 3);
+    let holders = cluster.placed("a");
+    cluster.node(holders[2]).deaf = true;
+    let reply = cluster.put("a", 1, false);
+    let Some(Reply::Stored { passed, wanted: 3, .. }) = reply else { panic!("{reply:?}") };
+    assert_eq!((passed[0].peer, passed[0].why), (holders[2], Obstacle::NoBytes));
+    cluster.node(holders[2]).deaf = false;
+    cluster.rounds(12);
+    cluster.assert_in_place();
+}
+
+#[test]
+fn a_name_is_removed_though_its_owners_disk_fails() {
+    let mut cluster = Cluster::new(5, 3);
+    stored(cluster.put("a", 1, false));
+    let owner = cluster.placed("a")[0];
+    cluster.node(owner).full = true;
+    let reply = cluster.remove("a");
+    assert!(matches!(reply, Some(Reply::Stored { wanted: 3, .. })), "{reply:?}");
+    assert_eq!(cluster.node(owner).replicas.best(&name("a")).map(Record::is_deleted), Some(true));
+    // And stays so when the disk works again, with what it has.
+    cluster.node(owner).full = false;
+    cluster.kill(owner);
+    cluster.revive(owner);
+    cluster.rounds(12);
+    for peer in cluster.members() {
+        let record = cluster.node(peer).replicas.record(&name("a"));
+        assert!(record.is_none_or(Record::is_deleted), "{peer}");
+    }
+    assert!(cluster.node(owner).replicas.record(&name("a")).is_some());
 }
 
 #[test]
 fn a_put_waits_for_the_successor_of_a_holder_that_dies_during_it() {
     let mut cluster = Cluster::new(5, 3);
     let holders = cluster.placed("a");
-    cluster.node(holders[1]).full = true;
+    cluster.node(holders[1]).stuck = true;
     assert_eq!(cluster.put("a", 1, false), None);
     cluster.kill(holders[1]);
     cluster.spread();
@@ -227,7 +263,8 @@ fn while_a_new_owner_fetches_nobody_deletes() {
         assert!(sources.is_empty() || !sources.contains(&new));
     }
     cluster.node(new).full = false;
-    cluster.rounds(10);
+    // A node whose disk failed is tried now and then, with one file.
+    cluster.rounds(30);
     cluster.assert_in_place();
 }
 
@@ -313,7 +350,7 @@ fn a_leaver_stays_until_the_new_holders_could_store() {
     assert!(!cluster.node(holders[0]).replicas.handed_over());
     assert_eq!(cluster.copies("a"), 3);
     cluster.node(spare).full = false;
-    cluster.rounds(3);
+    cluster.rounds(12);
     assert!(cluster.node(holders[0]).replicas.handed_over());
     assert_eq!(cluster.node(holders[0]).replicas.left(), (1, 0));
     assert_eq!(cluster.copies("a"), 3);

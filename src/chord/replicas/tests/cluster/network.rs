@@ -53,7 +53,7 @@ impl Cluster {
         match event {
             Event::Deliver { from, to, message } => self.deliver(from, to, message),
             Event::Silent { at, from, nonce } => self.answered(at, from, nonce, None),
-            Event::Disk { at, ticket, op } if self.nodes[&at].alive => {
+            Event::Disk { at, ticket, op } if self.nodes[&at].alive && !self.nodes[&at].stuck => {
                 let result = self.store(at, op);
                 self.with(at, |replicas, ring, asks, out| {
                     replicas.stored(ring, ticket, result, asks, out);
@@ -91,9 +91,9 @@ impl Cluster {
                     replicas.held(ring, from, name, version, asks, out);
                 });
             }
-            Message::Tell(Tell::Full { name, version }) if up => {
+            Message::Tell(Tell::Unable { name, version, why }) if up => {
                 self.with(to, |replicas, ring, asks, out| {
-                    replicas.full_there(ring, from, &name, version, asks, out);
+                    replicas.unable_there(ring, from, &name, version, why, asks, out);
                 });
             }
             Message::Tell(Tell::Lost { name, version }) if up => {
@@ -119,6 +119,7 @@ impl Cluster {
     /// The disk, and the fetching of bytes from a source that has them.
     fn store(&mut self, at: Peer, op: StoreOp) -> Result<(), StoreFailure> {
         if self.nodes[&at].full && matches!(op, StoreOp::Keep { .. }) {
+            self.node(at).refused += 1;
             return Err(StoreFailure::Disk("the disk is broken".into()));
         }
         if let StoreOp::Keep { record, .. } = &op
@@ -137,7 +138,7 @@ impl Cluster {
                 };
                 let here = self.nodes[&at].unclaimed.contains(&root);
                 if !sources.is_empty() && !record.is_deleted() && !here {
-                    if !sources.iter().any(has) {
+                    if self.nodes[&at].deaf || !sources.iter().any(has) {
                         return Err(StoreFailure::NoSource);
                     }
                     self.fetched += 1;
