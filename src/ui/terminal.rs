@@ -46,7 +46,9 @@ impl Mode {
         match self {
             Mode::Raw => "",
             Mode::Title => "\x1b[22;2t",
-            Mode::Alternate => "\x1b[?1049h",
+            // Where a killed program has left the terminal on this screen, its picture is
+            // still there: not every terminal clears what was switched on already.
+            Mode::Alternate => "\x1b[?1049h\x1b[0m\x1b[2J",
             Mode::Paste => "\x1b[?2004h",
             Mode::HiddenCursor => "\x1b[?25l",
             Mode::Mouse => "\x1b[?1000h\x1b[?1006h",
@@ -422,7 +424,7 @@ mod tests {
         }
     }
 
-    const ENTER: &str = "<raw>\x1b[22;2t\x1b[?1049h\x1b[?2004h\x1b[?25l";
+    const ENTER: &str = "<raw>\x1b[22;2t\x1b[?1049h\x1b[0m\x1b[2J\x1b[?2004h\x1b[?25l";
     const RESTORE: &str = "\x1b[?2026l\x1b[0m\x1b[?25h\x1b[?2004l\x1b[?1049l\x1b[23;2t</raw>";
 
     fn started() -> (TerminalGuard<Tape>, Tape) {

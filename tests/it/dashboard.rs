@@ -323,6 +323,38 @@ fn a_program_whose_terminal_vanished_ends() {
 }
 
 #[test]
+fn what_a_killed_program_left_on_the_alternate_screen_is_cleared_at_the_start() {
+    let home = TempDir::new().expect("a temporary directory");
+    let launch = Launch { size: NORMAL, dir: home.path(), env: &[] };
+    let address = free_address().to_string();
+    let data = home.path().join("data");
+    let run = r#"read -r go; exec "$@""#;
+    let words = ["sh", "-c", run, "sh", PROGRAM, &address, "--data-dir", text(&data)];
+    let mut screen = Screen::start(&launch, &words);
+    screen.record();
+    screen.line("");
+    screen.wait_for_text("healthy");
+    let written: Vec<u8> = screen.recorded().into_iter().flat_map(|(_, bytes)| bytes).collect();
+    // A terminal that is on that screen already, and for which, as in tmux, being
+    // switched to it changes nothing.
+    let (cols, rows) = NORMAL;
+    let size = |length| std::num::NonZeroU16::new(length).expect("it has a size");
+    let mut terminal = vt100::Parser::new(size(rows), size(cols), 0);
+    terminal.process(b"\x1b[?1049h\x1b[41m");
+    for row in 1..=rows {
+        let left = "leftover".repeat(usize::from(cols) / 8);
+        terminal.process(format!("\x1b[{row};1H{left}").as_bytes());
+    }
+    let switch = b"\x1b[?1049h";
+    let at = written.windows(switch.len()).position(|bytes| bytes == switch);
+    let at = at.expect("the dashboard switches to it");
+    terminal.process(&written[..at]);
+    terminal.process(&written[at + switch.len()..]);
+    let shown = terminal.screen().contents();
+    assert!(shown.contains("healthy") && !shown.contains("leftover"), "{shown}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_dashboard_at_rest_costs_next_to_nothing() {
     // Not a benchmark: a loop that always draws, or a reader that spins, costs
