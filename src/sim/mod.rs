@@ -16,6 +16,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod bounds;
 mod chance;
 mod check;
 mod churn;

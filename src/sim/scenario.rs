@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use crate::time::Time;
 
+use super::bounds::{Part, Run};
 use super::churn::{Churn, Workload};
 use super::event::Event;
 use super::host::{HostId, State};
@@ -249,6 +250,7 @@ impl Scenario {
             let why = format!("is {}; allowed is 0 to 1", file.expect.failed);
             return Err(wrong(0..text.len(), Unfit { key: "failed", why }));
         }
+        let setup_at = file.setup.as_ref().map(Spanned::span);
         let setup = file.setup.map(Spanned::into_inner).unwrap_or_default();
         if file.faults.len() > MAX_FAULTS {
             let why = format!("are {}; at most {MAX_FAULTS} are allowed", file.faults.len());
@@ -257,6 +259,23 @@ impl Scenario {
         for fault in &file.faults {
             check_fault(fault.get_ref(), until).map_err(|unfit| wrong(fault.span(), unfit))?;
         }
+        let run = Run {
+            until,
+            setup: &setup,
+            churn: file.churn.as_ref().map(Spanned::get_ref),
+            workload: file.workload.as_ref().map(Spanned::get_ref),
+            faults: &file.faults.iter().map(Spanned::get_ref).collect::<Vec<_>>(),
+        };
+        run.check().map_err(|(part, unfit)| {
+            let at = match part {
+                Part::Top => Some(file.until.span()),
+                Part::Setup => setup_at.clone(),
+                Part::Churn => file.churn.as_ref().map(Spanned::span),
+                Part::Workload => file.workload.as_ref().map(Spanned::span),
+                Part::Fault(number) => file.faults.get(number).map(Spanned::span),
+            };
+            wrong(at.unwrap_or(0..text.len()), unfit)
+        })?;
         let mut faults: Vec<Fault> = file.faults.into_iter().map(Spanned::into_inner).collect();
         faults.sort_by_key(|fault| fault.at);
         Ok(Scenario {
@@ -694,5 +713,49 @@ do = "heal"
         says("calm = \"10s\"", "calm = \"soon\"", "line 3", "no duration");
         says("do = \"heal\"", "do = \"skew\"", "line 24", "needs a rate");
         says("hosts = \"50%\"", "", "hosts is missing", "hosts");
+    }
+
+    #[test]
+    fn what_cannot_be_finished_is_told_with_its_line_key_and_limit() {
+        let says = |from: &str, to: &str, told: &str| {
+            let text = GOOD.replacen(from, to, 1);
+            assert_ne!(text, GOOD);
+            let error = Scenario::parse(&text).expect_err("it is too much").to_string();
+            assert_eq!(error, told);
+        };
+        let until = "until = \"40s\"";
+        let endless = "line 2: until is 1000years; allowed is 0s to 1year";
+        says(until, "until = \"1000years\"", endless);
+        says(
+            "hosts = 12",
+            "hosts = 16777214",
+            "line 6: hosts makes 16777214 ring positions in all; at most 4000000 fit into memory",
+        );
+        says(
+            "do = \"crash\"\nhosts = 2",
+            "do = \"join\"\nhosts = 4294967295",
+            "line 15: hosts makes 4294967307 ring positions in all; at most 4000000 fit into memory",
+        );
+        says(
+            "hosts = 12",
+            "hosts = 12\nstabilize = \"1ns\"",
+            "line 7: stabilize is 1ns; allowed is 1ms to 1day",
+        );
+        says(
+            "puts = 2.0",
+            "size = 9223372036854775807",
+            "line 9: size is 9223372036854775807; allowed is 0 to 1099511627776",
+        );
+        says(
+            "[workload]\nputs = 2.0\nnames = 10",
+            "[churn]\njoins = 1000000.0",
+            "line 9: joins makes 40000012 ring positions in all; at most 4000000 fit into memory",
+        );
+        says(
+            "hosts = 12",
+            "hosts = 2000000\nstabilize = \"1ms\"",
+            "line 2: until makes about 8e11 events with these hosts and rates, days of work; at \
+             most 3e10 are allowed",
+        );
     }
 }

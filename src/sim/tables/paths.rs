@@ -31,7 +31,7 @@ ring measures 0.15 less. The second table and the bars are the distribution on o
 Target: with r = 2·log₂N within 0.1 of the formula at 1 024, 4 096 and 10 000 nodes; with r = 1 \
 within 0.1 of what static rings measure.
 Source: Chord (Stoica et al., IEEE/ACM ToN 2003), section on path length. Memory: a million nodes \
-take several GiB.",
+take about 11 GiB.",
     nodes_are: "nodes of the largest ring",
 };
 
