@@ -29,6 +29,7 @@ mod pty;
 mod registry;
 mod registry_dashboard;
 mod resume;
+mod samples;
 mod scan;
 mod scenarios;
 mod search;

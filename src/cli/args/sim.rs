@@ -120,7 +120,7 @@ Every run prints its seed first, and the same seed gives the same output, byte f
 trace is a fingerprint of every event. The exit code is 1 when a target is missed.
 Examples:
   chordal sim failures                        a thousand nodes, of which up to half fail at once
-  chordal sim paths --nodes 1048576           up to a million nodes (about 16 GiB)
+  chordal sim paths --nodes 1048576           up to a million nodes (about 11 GiB)
   chordal sim churn --seed 7 --csv churn.csv  the points of the plot, for a plot of your own
   chordal sim run disaster.toml               your own scenario";
 
