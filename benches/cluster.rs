@@ -1,8 +1,10 @@
 //! How long a ring of eight real nodes takes to settle after somebody joined,
 //! and after somebody died. Budgets (with the default time between
-//! stabilizations): 3 s each.
+//! stabilizations): 3 s each. And how long many nodes take that join through
+//! one contact at the same moment: 2 s for 64, 4 s for 110.
 //!
-//! `cargo bench --bench cluster [-- ROUNDS]`
+//! `cargo bench --bench cluster [-- ROUNDS]`, the last row alone:
+//! `cargo bench --bench cluster -- crowd [NODES...]`
 //!
 //! Seven nodes hold twenty files. A round lets an eighth join, then kills the
 //! oldest; each is timed until the snapshots of all living nodes show the
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 use chordal::engine::Node;
 use chordal::peer::Peer;
 use chordal::view::{Command, Outcome, Role, Snapshot, Standing};
-use futures_util::future::select_all;
+use futures_util::future::{join_all, select_all};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
@@ -33,17 +35,46 @@ const NODES: usize = 8;
 const FILES: usize = 20;
 const FILE_BYTES: usize = 4096;
 const ROUNDS: usize = 10;
+/// Entries of a successor list.
+const LIST: usize = 16;
 const BUDGET: Duration = Duration::from_secs(3);
 
 /// A ring that has not settled by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Nodes that are one ring in the end, and the budget for that.
+const CROWDS: [(usize, Duration); 4] = [
+    (16, Duration::from_secs(2)),
+    (32, Duration::from_secs(2)),
+    (64, Duration::from_secs(2)),
+    (110, Duration::from_secs(4)),
+];
+
+/// Runs of each crowd.
+const CROWD_RUNS: usize = 3;
+
 fn main() -> ExitCode {
-    let rounds = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS);
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let numbers: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    let only_crowds = std::env::args().any(|word| word == "crowd");
+    let mut crowds = Vec::new();
+    for (nodes, budget) in CROWDS {
+        if !only_crowds || numbers.is_empty() || numbers.contains(&nodes) {
+            crowds.push(runtime.block_on(measure_crowd(nodes, budget)));
+        }
+    }
+    if only_crowds {
+        return if crowds.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let rounds = numbers.first().copied().unwrap_or(ROUNDS);
     let (joins, repairs) = runtime.block_on(measure(rounds));
-    let within = [("join → stable", joins), ("kill → repaired", repairs)].map(report);
-    if within.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let within = [("join → stable", joins), ("kill → repaired", repairs)]
+        .map(|(what, times)| report(what, times, BUDGET));
+    if within.contains(&false) || crowds.contains(&false) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 async fn measure(rounds: usize) -> (Vec<Duration>, Vec<Duration>) {
@@ -82,6 +113,25 @@ async fn measure(rounds: usize) -> (Vec<Duration>, Vec<Duration>) {
         node.kill().await;
     }
     (joins, repairs)
+}
+
+/// Has all but one join through that one at the same moment.
+async fn measure_crowd(nodes: usize, budget: Duration) -> bool {
+    let mut times = Vec::new();
+    for _ in 0..CROWD_RUNS {
+        let home = TempDir::new().expect("a temporary directory");
+        let mut ring: VecDeque<Node> = VecDeque::new();
+        for number in 0..nodes {
+            ring.push_back(start(&home.path().join(format!("node-{number}")), None).await);
+        }
+        let contact = ring[0].address;
+        let began = Instant::now();
+        join_all(ring.iter().skip(1).map(|node| join(node, contact))).await;
+        until("all are one ring", &ring, is_ring).await;
+        times.push(began.elapsed());
+        join_all(ring.into_iter().map(Node::kill)).await;
+    }
+    report(&format!("{nodes} join at once"), times, budget)
 }
 
 async fn run(node: &Node, command: Command) -> Outcome {
@@ -140,6 +190,24 @@ fn is_settled(seen: &[Arc<Snapshot>]) -> bool {
     })
 }
 
+/// Every node has the neighbours that follow from the members' ids, as far as its
+/// list goes.
+fn is_ring(seen: &[Arc<Snapshot>]) -> bool {
+    let mut ring: Vec<Peer> = seen.iter().map(|snapshot| snapshot.me).collect();
+    ring.sort_by_key(|peer| peer.id(seen[0].space));
+    let whole = |snapshot: &Arc<Snapshot>| {
+        let Some(at) = ring.iter().position(|peer| *peer == snapshot.me) else { return false };
+        let mut after = ring[at + 1..].iter().chain(&ring[..at]);
+        let before = snapshot.predecessor.map(|before| before.peer);
+        let listed = snapshot.successors.len() >= LIST.min(ring.len() - 1);
+        snapshot.standing == Standing::Member
+            && before.as_ref() == after.clone().next_back()
+            && listed
+            && snapshot.successors.iter().all(|next| Some(&next.peer) == after.next())
+    };
+    seen.iter().all(whole)
+}
+
 /// [`is_settled`], and every file's owner counts all its copies, which as many
 /// living nodes really list.
 fn is_repaired(seen: &[Arc<Snapshot>]) -> bool {
@@ -159,13 +227,13 @@ fn living(snapshot: &Snapshot) -> usize {
 }
 
 /// Prints a line of figures; whether their median is within the budget.
-fn report((what, mut times): (&str, Vec<Duration>)) -> bool {
+fn report(what: &str, mut times: Vec<Duration>, budget: Duration) -> bool {
     times.sort();
     let (Some(min), Some(max)) = (times.first(), times.last()) else { return true };
     let median = times[times.len() / 2];
-    let within = median <= BUDGET;
+    let within = median <= budget;
     println!(
-        "{what:<16} median {median:.2?}  min {min:.2?}  max {max:.2?}  ({} runs; budget {BUDGET:?}: {})",
+        "{what:<16} median {median:.2?}  min {min:.2?}  max {max:.2?}  ({} runs; budget {budget:?}: {})",
         times.len(),
         if within { "kept" } else { "MISSED" },
     );

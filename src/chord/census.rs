@@ -170,6 +170,7 @@ impl Node {
     /// A member told its neighbours to the census.
     pub(super) fn census_heard(&mut self, mut state: NodeState) {
         state.successors.truncate(MAX_LIST);
+        state.successors.retain(|peer| !self.was(*peer));
         let (space, me) = (self.space(), self.me);
         self.census.heard(space, me, state);
         if self.tables.knows_everyone() {

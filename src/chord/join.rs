@@ -201,7 +201,8 @@ impl Node {
         let Some(heard) = heard else { return self.attempt_failed(true, turn) };
         let (space, me) = (self.space(), self.me);
         let home = me.id(space);
-        let others = || heard.successors.iter().copied().filter(|peer| *peer != me);
+        let is_other = |peer: &Peer| *peer != me && !self.was(*peer);
+        let others = || heard.successors.iter().copied().filter(is_other);
         if let Some(taken_by) = others().find(|peer| peer.id(space) == home) {
             return self.try_next_place(taken_by, turn);
         }
@@ -209,7 +210,15 @@ impl Node {
             Some(first) if home.between(heard.from.id(space), first.id(space)) => {
                 self.list(others())
             }
-            Some(_) => return self.attempt_failed(true, turn),
+            // Others have joined in between: on with the last of them before this place.
+            Some(_) => {
+                let from = heard.from.id(space);
+                let before = others().filter(|peer| peer.id(space).between(from, home));
+                return match before.max_by_key(|peer| space.distance(from, peer.id(space))) {
+                    Some(nearer) => self.ask(nearer, Ask::Neighbours, Purpose::Place, turn),
+                    None => self.attempt_failed(true, turn),
+                };
+            }
             None => self.list([heard.from]),
         };
         let Some(successor) = list.head() else { return self.attempt_failed(true, turn) };

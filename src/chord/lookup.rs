@@ -282,7 +282,7 @@ impl Node {
     pub(super) fn look_up_through(&mut self, contact: Peer, why: Why, turn: &mut Turn) {
         let mut lookup = Lookup::new(self.me.id(self.space()), why);
         lookup.contact = Some(contact);
-        lookup.dead.insert(self.me);
+        lookup.dead.extend(self.identities());
         self.begin(lookup, turn);
     }
 

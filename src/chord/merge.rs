@@ -149,6 +149,7 @@ impl Node {
         let place = candidate.id(self.space());
         if self.standing != Standing::Member
             || candidate == self.me
+            || self.was(candidate)
             || self.tables.successors.contains(candidate)
         {
             return;

@@ -273,6 +273,17 @@ impl Node {
             && peer.index() % self.positions != self.me.index() % self.positions
     }
 
+    /// Whether a peer is this node under an index that it has given up.
+    pub(super) fn was(&self, peer: Peer) -> bool {
+        peer.address() == self.me.address() && peer != self.me && !self.is_sibling(peer)
+    }
+
+    /// This node under its index and all that it has given up.
+    pub(super) fn identities(&self) -> impl Iterator<Item = Peer> + use<> {
+        let (address, index, step) = (self.me.address(), self.me.index(), self.positions);
+        (index % step..=index).step_by(step.into()).map(move |index| Peer::new(address, index))
+    }
+
     pub(super) fn ring_view(&self) -> RingView<'_> {
         self.tables.view(&self.config, self.me, self.standing)
     }
@@ -472,6 +483,7 @@ impl Node {
         self.rearm(timer, turn);
         match timer {
             Timer::Stabilize => {
+                let _ = self.pace.take(turn.now, self.config.stabilize);
                 self.stabilize(turn);
                 self.providers_go_on(turn);
             }
@@ -582,7 +594,7 @@ impl Node {
         }
         if ring_changed || standing != self.standing {
             self.files(turn, |files, ring, asks, out| files.ring_changed(ring, asks, out));
-            self.providers_regroup(turn);
+            self.providers_regroup(old.is_none(), turn);
         }
     }
 }

@@ -17,18 +17,36 @@ use super::node::{Heard, Node, Purpose, Turn};
 use super::successors::SuccessorList;
 use super::{Notice, Standing, Timer};
 
-/// A hint starts at most this many stabilizations in one period: enough that
-/// a change runs round a small ring in a fraction of a period, few enough that
-/// many changes at once make no storm.
+/// Hints start at most this many stabilizations in one period: few enough that
+/// an endless row of them makes no storm.
 const HINTED_PER_PERIOD: u32 = 20;
+
+/// After quiet periods so many may follow each other as fast as answers come: as
+/// many as a change, or a crowd that comes in at once, leads to.
+const HINTED_AT_ONCE: u32 = 100;
 
 /// When the node stabilizes besides its timer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Pace {
     /// A hint came while a round was under way: one more after it.
     again: bool,
-    /// From when on a hint may start a round.
+    /// When the rounds so far would end if each took its share of a period: one that
+    /// lies too far ahead has to wait.
     next: Time,
+}
+
+impl Pace {
+    /// How long a round that a hint asks for has to wait; if not at all, it counts
+    /// as one of those that may follow each other.
+    pub(super) fn take(&mut self, now: Time, period: Duration) -> Duration {
+        let share = period / HINTED_PER_PERIOD;
+        let next = self.next.max(now) + share;
+        let wait = next - (now + share * HINTED_AT_ONCE);
+        if wait.is_zero() {
+            self.next = next;
+        }
+        wait
+    }
 }
 
 impl Node {
@@ -49,9 +67,14 @@ impl Node {
     }
 
     fn round_runs(&self) -> bool {
-        self.asks
-            .iter()
-            .any(|(_, _, purpose)| matches!(purpose, Purpose::Successor | Purpose::Between { .. }))
+        self.round().next().is_some()
+    }
+
+    /// Whom the round under way has asked.
+    fn round(&self) -> impl Iterator<Item = Peer> {
+        let of_round =
+            |purpose: &Purpose| matches!(purpose, Purpose::Successor | Purpose::Between { .. });
+        self.asks.iter().filter(move |(_, _, purpose)| of_round(purpose)).map(|(_, to, _)| to)
     }
 
     /// The list changes other than by the round under way, whose answer would
@@ -69,6 +92,7 @@ impl Node {
         if !self.guards.self_excluded {
             return self.list_with_self(peers);
         }
+        let peers = peers.into_iter().filter(|peer| !self.was(*peer));
         SuccessorList::new(self.space(), self.me, peers, self.config.reach())
     }
 
@@ -91,19 +115,35 @@ impl Node {
             let list = self.list_behind(heard);
             self.adopt(list, turn);
         }
-        let (space, me) = (self.space(), self.me);
+        self.walk_back(heard, turn);
+    }
+
+    /// The first successor has said whom it has before it: goes on to that node if
+    /// it lies between, and ends the round if not. Where many have joined at once,
+    /// a node comes past all of them in one round, each heard from its own mouth.
+    fn walk_back(&mut self, heard: &Heard, turn: &mut Turn) {
+        let (space, me, successor) = (self.space(), self.me, heard.from);
         match heard.predecessor {
             Some(taken_by) if taken_by != me && taken_by.id(space) == me.id(space) => {
                 self.place_lost(taken_by, successor, turn);
             }
-            Some(p) if p.id(space).between(me.id(space), successor.id(space)) => {
+            Some(p) if p.id(space).between(me.id(space), successor.id(space)) && !self.was(p) => {
                 if self.guards.own_answer {
                     self.ask_between(p, successor, turn);
                 } else {
                     self.adopt_unheard(p, turn);
                 }
             }
-            _ => self.end_round(successor, turn),
+            before => {
+                self.end_round(successor, turn);
+                let goes_in = |p: Peer| me.id(space).between(p.id(space), successor.id(space));
+                if before.is_none_or(goes_in) && self.standing == Standing::Member {
+                    // Until this node is its predecessor, the successor tells it
+                    // of no change: another may have come before it meanwhile.
+                    let wait = self.pace.take(turn.now, self.config.stabilize);
+                    turn.arm(Timer::Stabilize, wait..wait);
+                }
+            }
         }
     }
 
@@ -126,7 +166,7 @@ impl Node {
         let list =
             if self.guards.atomic_list { self.list_behind(heard) } else { self.first_only(heard) };
         self.adopt(list, turn);
-        self.end_round(heard.from, turn);
+        self.walk_back(heard, turn);
     }
 
     /// Ends a round: tells the first successor about this node.
@@ -165,18 +205,21 @@ impl Node {
     pub(super) fn stabilize_soon(&mut self, turn: &mut Turn) {
         if self.round_runs() {
             self.pace.again = true;
-        } else if turn.now >= self.pace.next {
-            self.pace.next = turn.now + self.config.stabilize / HINTED_PER_PERIOD;
+            return;
+        }
+        let wait = self.pace.take(turn.now, self.config.stabilize);
+        if wait.is_zero() {
             self.stabilize(turn);
         } else {
-            let wait = self.pace.next - turn.now;
             turn.arm(Timer::Stabilize, wait..wait);
         }
     }
 
     /// A neighbour says that its own neighbours changed.
     pub(super) fn neighbour_changed(&mut self, from: Peer, turn: &mut Turn) {
-        if self.tables.successors.head() == Some(from) {
+        // Its answer to a round under way may be older than this.
+        let asked = self.round().any(|to| to == from);
+        if asked || self.tables.successors.head() == Some(from) {
             self.stabilize_soon(turn);
         }
     }

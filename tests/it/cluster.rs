@@ -19,6 +19,33 @@ use crate::process::{
 const LARGE: usize = 160 << 20;
 const RATE: &str = "32M";
 
+/// Before, each went past one of the others in each of its periods, which are so
+/// long here that nobody stabilizes by the clock.
+#[test]
+fn a_crowd_that_joins_through_one_node_is_one_ring_before_a_period_is_over() {
+    let first = NodeProcess::start(&["--stabilize", "40s"]);
+    let contact = first.address.to_string();
+    let start = || NodeProcess::start(&["--stabilize", "40s", "--join", &contact]);
+    let mut nodes: Vec<NodeProcess> = std::thread::scope(|scope| {
+        let starting: Vec<_> = (1..12).map(|_| scope.spawn(start)).collect();
+        starting.into_iter().map(|node| node.join().expect("it starts")).collect()
+    });
+    nodes.push(first);
+    nodes.sort_by_key(|node| node.id.parse::<u128>().expect("a number"));
+    let ids: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+    for (at, node) in nodes.iter().enumerate() {
+        let after: Vec<&str> = ids[at + 1..].iter().chain(&ids[..at]).copied().collect();
+        eventually("its neighbours are right", || {
+            let info = node.json(&["info"])?;
+            let list = info["successors"].as_array().ok_or("no list")?;
+            let right = info["predecessor"]["id"] == *after[after.len() - 1]
+                && list.len() == after.len()
+                && list.iter().zip(&after).all(|(next, id)| next["id"] == **id);
+            if right { Ok(()) } else { Err(info.to_string()) }
+        });
+    }
+}
+
 #[test]
 fn a_restarted_node_brings_its_files_back() {
     let (_dir, path) = with_sky_ship();

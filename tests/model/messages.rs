@@ -21,21 +21,21 @@ fn travelling(members: &[Place], joiners: &[Place], budget: Budget) -> Ring {
 fn two_join_at_once_while_the_living_are_suspected() {
     let budget = Budget { silences: 1, rounds: 1, ..Budget::default() };
     let witnesses = vec![JOINED, ADOPTED, RECTIFIED, SUSPECTED];
-    check(Ring { witnesses, ..travelling(&[0, 2], &[1, 3], budget) }, 3_952);
+    check(Ring { witnesses, ..travelling(&[0, 2], &[1, 3], budget) }, 3_894);
 }
 
 #[test]
 fn one_joins_while_one_dies_and_the_living_are_suspected() {
     let budget = Budget { crashes: 1, silences: 1, rounds: 1, ..Budget::default() };
     let witnesses = vec![JOINED, CRASHED, RECTIFIED, SUSPECTED];
-    check(Ring { witnesses, ..travelling(&[0, 1, 3], &[2], budget) }, 4_343);
+    check(Ring { witnesses, ..travelling(&[0, 1, 3], &[2], budget) }, 4_345);
 }
 
 #[test]
 fn one_joins_while_one_dies_and_what_is_said_is_lost_or_doubled() {
     let budget = Budget { crashes: 1, losses: 1, doubles: 1, rounds: 1, ..Budget::default() };
     let witnesses = vec![JOINED, CRASHED, RECTIFIED];
-    check(Ring { witnesses, ..travelling(&[0, 1, 3], &[2], budget) }, 3_966);
+    check(Ring { witnesses, ..travelling(&[0, 1, 3], &[2], budget) }, 3_970);
 }
 
 #[test]
@@ -61,5 +61,5 @@ fn a_ring_of_three_takes_in_two_at_once_while_one_dies() {
     let budget = Budget { crashes: 1, silences: 1, rounds: 1, ..Budget::default() };
     let witnesses = vec![JOINED, CRASHED, ADOPTED, RECTIFIED, SUSPECTED];
     let five = Ring { witnesses, ..travelling(&[0, 2, 5], &[1, 3], budget) };
-    check(Ring { setting: Setting { bits: 3, ..messages() }, ..five }, 250_743);
+    check(Ring { setting: Setting { bits: 3, ..messages() }, ..five }, 252_305);
 }

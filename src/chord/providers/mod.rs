@@ -162,10 +162,11 @@ impl Providers {
         }
     }
 
-    /// The predecessor or the successor list changed, or the standing.
-    fn ring_changed(&mut self, ring: &RingView<'_>, now: Time, out: &mut Effects) {
+    /// The predecessor or the successor list changed, or the standing. `met`: none
+    /// was known before.
+    fn ring_changed(&mut self, ring: &RingView<'_>, met: bool, now: Time, out: &mut Effects) {
         match ring.standing {
-            Standing::Member => self.regroup(ring),
+            Standing::Member => self.regroup(ring, met),
             // The records stay: the node is on the same ring again soon.
             Standing::Joining => {
                 *self = Providers { table: std::mem::take(&mut self.table), ..Self::default() };
@@ -177,7 +178,7 @@ impl Providers {
     }
 
     /// Begins to tell those who cannot know.
-    fn regroup(&mut self, ring: &RingView<'_>) {
+    fn regroup(&mut self, ring: &RingView<'_>, met: bool) {
         let partners = ring.partners();
         self.told.retain(|peer, _| partners.contains(peer));
         self.tellings.retain(|telling| !telling.partner || partners.contains(&telling.to));
@@ -188,6 +189,12 @@ impl Providers {
             && !self.knows(predecessor, old)
         {
             self.hand_over(predecessor, old, range);
+        }
+        if let Some(predecessor) = ring.predecessor.filter(|_| met && old == Some(range)) {
+            // It has died and come back without memory before another took its
+            // place.
+            let all = Span { from: range.to, to: range.to };
+            self.hand_over(predecessor, all, range);
         }
         for to in partners {
             if self.told.get(&to) == Some(&range) {
@@ -265,9 +272,10 @@ impl Node {
         self.sharers(turn, |sharers, ring, now, out| sharers.heard(ring, from, said, now, out));
     }
 
-    /// The predecessor or the successor list changed, or the standing.
-    pub(super) fn providers_regroup(&mut self, turn: &mut Turn) {
-        self.sharers(turn, Providers::ring_changed);
+    /// The predecessor or the successor list changed, or the standing. `met`: none
+    /// was known before.
+    pub(super) fn providers_regroup(&mut self, met: bool, turn: &mut Turn) {
+        self.sharers(turn, |sharers, ring, now, out| sharers.ring_changed(ring, met, now, out));
     }
 
     /// [`super::Timer::Stabilize`]: what is being told goes on.

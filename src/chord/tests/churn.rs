@@ -9,8 +9,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The numbers of the nodes in ring order, starting anywhere.
 fn order(net: &Net) -> Vec<u16> {
-    let (members, _) = net.nodes().next().expect("some node").members();
-    members.iter().map(|p| p.address().port() - 2000).collect()
+    let mut members: Vec<_> = net.nodes().map(|node| node.peer()).collect();
+    members.sort_by_key(|peer| peer.id(net.config.space()));
+    members.iter().map(|peer| peer.address().port() - 2000).collect()
 }
 
 #[test]

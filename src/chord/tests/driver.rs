@@ -498,7 +498,12 @@ impl Net {
     }
 
     fn send(&mut self, from: Sender, to: Peer, message: Message, asker: Option<Sender>) {
-        assert_ne!(from.peer.address(), to.address(), "{} sends {message:?} to itself", from.peer);
+        assert_ne!(
+            from.peer.address(),
+            to.address(),
+            "{} sends {message:?} to itself {to}",
+            from.peer
+        );
         self.sent += 1;
         if let Message::Tell(Tell::Provided { providers }) = &message {
             self.told += providers.len();

@@ -49,26 +49,6 @@ fn the_eighth_node_is_in_within_a_second() {
 }
 
 #[test]
-fn fifty_nodes_join_at_once() {
-    for seed in 0..3 {
-        for r in [16, 4] {
-            let mut net = Net::new(seed, r, 16);
-            net.start(0, &[]);
-            let tickets: Vec<_> = (1..50)
-                .map(|number| {
-                    net.start(number, &[]);
-                    net.join(number, 0)
-                })
-                .collect();
-            net.settle(SECOND * 60);
-            for ticket in tickets {
-                assert!(matches!(net.reply(ticket), Reply::Joined { .. }), "seed {seed}");
-            }
-        }
-    }
-}
-
-#[test]
 fn a_taken_place_makes_the_joiner_use_its_next_index() {
     for seed in 0..20 {
         let mut net = Net::grown(seed, 4, 4, 8);

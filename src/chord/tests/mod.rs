@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_types)]
 
 mod churn;
+mod crowds;
 mod driver;
 mod files;
 mod growing;

@@ -40,6 +40,25 @@ fn a_ring_grows_from_one_host() {
     assert_eq!(world.counts().joined, 20);
 }
 
+/// The bound is ten periods; it takes less than one.
+#[test]
+fn as_many_as_there_are_come_in_at_once() {
+    for (seed, count) in [(10, 50), (11, 50), (12, 500)] {
+        let mut world = settled(&setup(seed, count));
+        let before = world.counts().messages;
+        for _ in 0..count {
+            world.join();
+        }
+        let all = 2 * count as usize;
+        let ideal = |world: &World| world.size() == all && world.is_ideal();
+        let took = world.until(seconds(60), Duration::from_millis(10), ideal);
+        let each = (world.counts().messages - before) / u64::from(count);
+        let took = took.expect("one ring in the end");
+        assert!(took <= seconds(1), "{count} into {count}: {took:?}");
+        assert!(each < 200, "{count} into {count}: {each} messages for each that came");
+    }
+}
+
 #[test]
 fn a_static_ring_is_quiet_but_for_what_is_asked() {
     let mut world = settled(&setup(5, 200));
