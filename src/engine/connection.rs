@@ -2,7 +2,7 @@
 //!
 //! A connection is a reader and a writer task around one socket. The reader
 //! hands frames to the hub; the writer sends what is put into its bounded
-//! queue. Both end together. An idle connection says [`Frame::Bye`] and
+//! queues, first that in which the signs of life are. Both end together. An idle connection says [`Frame::Bye`] and
 //! closes; an end of stream without it is reported as a loss.
 
 use std::io::ErrorKind;
@@ -25,6 +25,7 @@ use crate::limits::MAX_FRAME_BYTES;
 use crate::wire::handshake::{self, HandshakeError, Hello, PREAMBLE_BYTES};
 use crate::wire::{Frame, codec};
 
+use super::inbox::is_vital;
 use super::places::Place;
 use super::shared::Shared;
 
@@ -177,18 +178,47 @@ pub(super) struct Connection {
     pub(super) host: Option<IpAddr>,
     /// Whether the other side is on this machine.
     pub(super) here: bool,
-    queue: mpsc::Sender<Frame>,
+    vital: mpsc::Sender<Frame>,
+    rest: mpsc::Sender<Frame>,
+    started: Instant,
+    last_read: Arc<AtomicU64>,
+}
+
+/// The frames that are to be written.
+struct Outgoing {
+    vital: mpsc::Receiver<Frame>,
+    rest: mpsc::Receiver<Frame>,
+}
+
+impl Outgoing {
+    async fn next(&mut self) -> Option<Frame> {
+        tokio::select! {
+            biased;
+            Some(frame) = self.vital.recv() => Some(frame),
+            frame = self.rest.recv() => frame,
+        }
+    }
+
+    fn waiting(&mut self) -> Option<Frame> {
+        self.vital.try_recv().or_else(|_| self.rest.try_recv()).ok()
+    }
 }
 
 impl Connection {
     /// Queues a frame; `false` when the queue is full or the connection gone.
     pub(super) fn send(&self, frame: Frame) -> bool {
-        self.queue.try_send(frame).is_ok()
+        let queue = if is_vital(&frame) { &self.vital } else { &self.rest };
+        queue.try_send(frame).is_ok()
     }
 
     /// Whether the connection has ended.
     pub(super) fn is_closed(&self) -> bool {
-        self.queue.is_closed()
+        self.rest.is_closed()
+    }
+
+    /// When bytes last came.
+    pub(super) fn heard(&self) -> std::time::Instant {
+        (self.started + Duration::from_millis(self.last_read.load(Ordering::Relaxed))).into_std()
     }
 }
 
@@ -214,13 +244,16 @@ where
     let here = is_here(&stream);
     // An IPv4 host is the same one behind an IPv6 socket.
     let host = stream.peer_addr().ok().map(|from| from.ip().to_canonical());
-    let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
+    let (vital, vital_frames) = mpsc::channel(QUEUE_FRAMES);
+    let (rest, frames) = mpsc::channel(QUEUE_FRAMES);
+    let outgoing = Outgoing { vital: vital_frames, rest: frames };
     let (read, write) = stream.into_split();
     let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
     let closing = shared.stop.child_token();
     let last_read = Arc::new(AtomicU64::new(0));
     let (written, mut writing) = tokio::sync::oneshot::channel();
     let started = Instant::now();
+    let heard = Arc::clone(&last_read);
     tasks.spawn({
         let (counters, closing) = (Arc::clone(&counters), closing.clone());
         let last_read = Arc::clone(&last_read);
@@ -249,7 +282,7 @@ where
         drop(held);
         ended(ending).await;
     });
-    Connection { number, dialled, host, here, queue }
+    Connection { number, dialled, host, here, vital, rest, started, last_read: heard }
 }
 
 /// Whether the other side of a connection is on this machine: both have the same
@@ -297,7 +330,7 @@ where
 
 async fn write_frames(
     write: OwnedWriteHalf,
-    mut outgoing: mpsc::Receiver<Frame>,
+    mut outgoing: Outgoing,
     counters: &ByteCounters,
     closing: &CancellationToken,
     started: Instant,
@@ -310,7 +343,7 @@ async fn write_frames(
         let idle_at = last_write.max(read_at) + IDLE_LIMIT;
         let frame = tokio::select! {
             biased;
-            frame = timeout_at(idle_at, outgoing.recv()) => match frame {
+            frame = timeout_at(idle_at, outgoing.next()) => match frame {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(_) => {
@@ -340,10 +373,10 @@ async fn write_frames(
 async fn write_waiting(
     frames: &mut FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
     first: Frame,
-    outgoing: &mut mpsc::Receiver<Frame>,
+    outgoing: &mut Outgoing,
     counters: &ByteCounters,
 ) -> std::io::Result<()> {
-    let waiting = (1..BATCH_FRAMES).map_while(|_| outgoing.try_recv().ok());
+    let waiting = (1..BATCH_FRAMES).map_while(|_| outgoing.waiting());
     for frame in std::iter::once(first).chain(waiting) {
         match codec::encode(&frame) {
             Ok(bytes) => {

@@ -10,19 +10,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
 use crate::chord::{self, Effect, Notice, Reply, Slot, Ticket};
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::handshake::Purpose;
-use crate::wire::{Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
+use crate::wire::{Answer, Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
 
 use super::clock::unix_s;
 use super::connection::{self, ConnectError, Ending};
+use super::inbox::{self, Inbox};
 use super::keep::{self, Done};
 use super::links::{Links, Sent};
 use super::publish::Publisher;
+use super::questions::{BEAT, LATE, Overdue, Questions};
 use super::remembered;
 use super::serve::Asker;
 use super::shared::{Identity, Input, Shared, Whose};
@@ -31,6 +33,13 @@ use super::{mesh, provide, search, serve, tombstones, verify};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
 const BATCH: usize = 256;
+
+/// The same by time: alarms are to be late only if this process had no turn.
+const BATCH_TIME: Duration = Duration::from_millis(10);
+
+/// A connection that could not be made in time is tried once more if this node
+/// stood still so lately: the other side may have answered.
+const STOOD_STILL_LATELY: Duration = Duration::from_secs(5);
 
 /// Lookups, removals and pings for others under way at once: many times what
 /// people ask for, and little memory.
@@ -41,14 +50,15 @@ pub(super) struct Hub {
     core: chord::Host,
     shared: Shared,
     identity: watch::Sender<Identity>,
-    inputs: mpsc::Receiver<Input>,
+    inbox: Inbox,
     started: Instant,
+    /// When alarms last went off late.
+    stood_still: Option<Instant>,
     timers: Timers,
     links: Links,
     next_connection: u64,
-    /// Questions of the core that are on their way: to whom, since when. Each
-    /// position counts its own.
-    asked: BTreeMap<(Slot, Nonce), (Peer, Instant)>,
+    /// Questions of the core that are on their way.
+    questions: Questions,
     /// Mixed into the nonces on the wire: an answer to a question that an
     /// earlier run of this node asked must not pass for one to this run's.
     nonce_key: Nonce,
@@ -74,7 +84,7 @@ impl Hub {
         core: chord::Host,
         shared: Shared,
         identity: watch::Sender<Identity>,
-        inputs: mpsc::Receiver<Input>,
+        inbox: Inbox,
         started: Instant,
         publisher: Publisher,
     ) -> Hub {
@@ -82,12 +92,13 @@ impl Hub {
             core,
             shared,
             identity,
-            inputs,
+            inbox,
             started,
+            stood_still: None,
             timers: Timers::default(),
             links: Links::default(),
             next_connection: 0,
-            asked: BTreeMap::new(),
+            questions: Questions::default(),
             nonce_key: fastrand::u32(..),
             waiters: BTreeMap::new(),
             next_ticket: 0,
@@ -111,15 +122,19 @@ impl Hub {
             let input = tokio::select! {
                 biased;
                 () = self.shared.stop.cancelled() => return,
-                input = self.inputs.recv() => input,
+                input = self.inbox.next() => input,
                 () = sleep_until(wake) => None,
             };
             if let Some(input) = input {
+                let began = Instant::now();
                 if self.take(input).is_none() {
                     return;
                 }
                 for _ in 1..BATCH {
-                    let Ok(input) = self.inputs.try_recv() else { break };
+                    if began.elapsed() > BATCH_TIME {
+                        break;
+                    }
+                    let Some(input) = self.inbox.waiting() else { break };
                     if self.take(input).is_none() {
                         return;
                     }
@@ -181,18 +196,51 @@ impl Hub {
 
     fn fire_alarms(&mut self) {
         let now = Instant::now();
+        let late = self.timers.next().map(|due| now.saturating_duration_since(due));
+        if let Some(late) = late.filter(|late| *late > LATE) {
+            self.stood_still(late, now);
+        }
         while let Some(alarm) = self.timers.pop(now) {
             match alarm {
                 Alarm::Core(slot, timer) => self.handle(Some(slot), chord::Input::Fired(timer)),
                 Alarm::Collect => self.collect(),
-                Alarm::Answer(slot, nonce) => {
-                    if let Some((from, _)) = self.asked.remove(&(slot, nonce)) {
-                        self.links.missed(from.address(), now);
-                        self.publisher.touch();
-                        self.handle(Some(slot), chord::Input::NoAnswer { from, nonce });
-                    }
+                Alarm::Beat if self.questions.is_empty() => {}
+                Alarm::Beat => self.timers.arm(Alarm::Beat, now + BEAT),
+                Alarm::Answer(slot, nonce) => self.overdue(slot, nonce, now),
+            }
+        }
+    }
+
+    /// The limit of a question is over.
+    fn overdue(&mut self, slot: Slot, nonce: Nonce, now: Instant) {
+        let Some(address) = self.questions.address(slot, nonce) else { return };
+        let (heard, limit) = (self.links.heard(address), self.links.limit(address));
+        match self.questions.overdue(slot, nonce, heard, limit, now) {
+            Overdue::Closed => {}
+            Overdue::Wait(until, to, again) => {
+                self.timers.arm(Alarm::Answer(slot, nonce), until);
+                let position = self.core.node(slot).map(|node| node.peer().index());
+                if let (Some(ask), Some(from)) = (again, position) {
+                    let message = Message::Ask { nonce: nonce ^ self.nonce_key, ask };
+                    self.send_frame(address, Frame::Core { from, to: to.index(), message });
                 }
             }
+            Overdue::Unanswered(from) => {
+                self.links.missed(address, now);
+                self.publisher.touch();
+                self.handle(Some(slot), chord::Input::NoAnswer { from, nonce });
+            }
+        }
+    }
+
+    /// This node has not run for a while: what others answered meanwhile lies where
+    /// nobody has looked yet, and whoever shares a busy machine had no turn either.
+    fn stood_still(&mut self, late: Duration, now: Instant) {
+        tracing::debug!(?late, "alarms went off late: the machine is busy");
+        self.stood_still = Some(now);
+        let links = &self.links;
+        for (slot, nonce, until) in self.questions.stood_still(|to| links.limit(to), now) {
+            self.timers.arm(Alarm::Answer(slot, nonce), until);
         }
     }
 
@@ -282,9 +330,12 @@ impl Hub {
 
     fn send(&mut self, slot: Slot, to: Peer, mut message: Message) {
         let Some(from) = self.core.node(slot).map(|node| node.peer().index()) else { return };
-        if let Message::Ask { nonce, .. } = &mut message {
+        if let Message::Ask { nonce, ask } = &mut message {
             let now = Instant::now();
-            self.asked.insert((slot, *nonce), (to, now));
+            self.questions.asked(slot, *nonce, to, ask, now);
+            if !self.timers.is_armed(Alarm::Beat) {
+                self.timers.arm(Alarm::Beat, now + BEAT);
+            }
             self.timers.arm(Alarm::Answer(slot, *nonce), now + self.links.limit(to.address()));
             *nonce ^= self.nonce_key;
         }
@@ -298,28 +349,30 @@ impl Hub {
         match sent {
             Sent::Yes => {}
             Sent::Dropped => tracing::debug!(%to, "a frame was dropped: the peer does not read"),
-            Sent::Dial => {
-                let hello = self.identity.borrow().hello(Purpose::Member);
-                let shared = self.shared.clone();
-                self.shared.tasks.spawn(async move {
-                    let dialling = async {
-                        // Who is believed to be at an address gets what is meant
-                        // for it: this node says so only of its own.
-                        verify::once(&shared, to).await?;
-                        connection::dial(to, &hello).await
-                    };
-                    let input = tokio::select! {
-                        () = shared.stop.cancelled() => return,
-                        result = dialling => match result {
-                            Ok((stream, _)) => Input::Connected { stream, whose: Whose::Ours(to) },
-                            Err(error) => Input::Unreachable { address: to, error },
-                        },
-                    };
-                    let _ = shared.hub.send(input).await;
-                });
-            }
+            Sent::Dial => self.dial(to),
         }
         sent != Sent::Dropped
+    }
+
+    fn dial(&self, to: SocketAddr) {
+        let hello = self.identity.borrow().hello(Purpose::Member);
+        let shared = self.shared.clone();
+        self.shared.tasks.spawn(async move {
+            let dialling = async {
+                // Who is believed to be at an address gets what is meant
+                // for it: this node says so only of its own.
+                verify::once(&shared, to).await?;
+                connection::dial(to, &hello).await
+            };
+            let input = tokio::select! {
+                () = shared.stop.cancelled() => return,
+                result = dialling => match result {
+                    Ok((stream, _)) => Input::Connected { stream, whose: Whose::Ours(to) },
+                    Err(error) => Input::Unreachable { address: to, error },
+                },
+            };
+            let _ = shared.hub.send(input).await;
+        });
     }
 
     fn connected(&mut self, stream: tokio::net::TcpStream, whose: Whose) {
@@ -332,14 +385,15 @@ impl Hub {
         };
         let number = self.next_connection;
         self.next_connection += 1;
-        let (deliver_to, end_at) = (self.shared.hub.clone(), self.shared.hub.clone());
+        let (vital, rest) = (self.shared.vital.clone(), self.shared.hub.clone());
+        let end_at = self.shared.hub.clone();
         let connection = connection::run(
             stream,
             number,
             held,
             &self.shared,
             move |frame| {
-                let hub = deliver_to.clone();
+                let hub = if inbox::is_vital(&frame) { vital.clone() } else { rest.clone() };
                 async move {
                     let _ = hub.send(Input::Frame { connection: number, frame }).await;
                 }
@@ -354,6 +408,11 @@ impl Hub {
     }
 
     fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) {
+        let lately = self.stood_still.is_some_and(|at| at.elapsed() < STOOD_STILL_LATELY);
+        if matches!(error, ConnectError::TimedOut) && lately && self.links.awaits(address) {
+            self.stood_still = None;
+            return self.dial(address);
+        }
         match error {
             ConnectError::Handshake(why) => {
                 self.publisher.stranger(format!("{address}: {why}"), Instant::now());
@@ -384,14 +443,7 @@ impl Hub {
         self.links.refused(address, now);
         self.publisher.touch();
         self.requests.retain(|_, (to, done)| *to != address && !done.is_closed());
-        let unanswered: Vec<(Slot, Nonce, Peer)> = self
-            .asked
-            .iter()
-            .filter(|(_, (to, _))| to.address() == address)
-            .map(|((slot, nonce), (to, _))| (*slot, *nonce, *to))
-            .collect();
-        for (slot, nonce, from) in unanswered {
-            self.asked.remove(&(slot, nonce));
+        for (slot, nonce, from) in self.questions.give_up(address) {
             self.timers.disarm(Alarm::Answer(slot, nonce));
             self.handle(Some(slot), chord::Input::NoAnswer { from, nonce });
         }
@@ -416,15 +468,21 @@ impl Hub {
         match frame {
             Frame::Core { from, to, mut message } => {
                 let Some(address) = address else { return };
-                let Some(slot) = self.core.slot_of(to) else { return };
+                let Some(slot) = self.core.slot_of(to) else {
+                    // Nobody goes by this index any more. Whoever asks hears so at once:
+                    // the bytes of this node's other words would have it wait.
+                    if let Message::Ask { nonce, .. } = message {
+                        let message = Message::Answer { nonce, answer: Answer::NotMember };
+                        connection.send(Frame::Core { from: to, to: from, message });
+                    }
+                    return;
+                };
                 let from = Peer::new(address, from);
                 if let Message::Answer { nonce, .. } = &mut message {
                     *nonce ^= self.nonce_key;
-                    let asked = (slot, *nonce);
-                    if let Some((_, since)) = self.asked.get(&asked).filter(|(to, _)| *to == from) {
-                        let now = Instant::now();
-                        self.links.answered(address, now - *since, now);
-                        self.asked.remove(&asked);
+                    let now = Instant::now();
+                    if let Some(took) = self.questions.answered(slot, *nonce, from, now) {
+                        self.links.answered(address, took, now);
                         self.timers.disarm(Alarm::Answer(slot, *nonce));
                         self.publisher.heard();
                     }

@@ -152,6 +152,16 @@ impl Links {
         self.health.get(&address).map_or_else(|| RoundTrips::default().limit(), |h| h.trips.limit())
     }
 
+    /// When bytes last came from this peer, over any connection to it.
+    pub(super) fn heard(&self, address: SocketAddr) -> Option<Instant> {
+        self.by_address.get(&address)?.connections.iter().map(Connection::heard).max()
+    }
+
+    /// Whether frames wait for a connection to this address.
+    pub(super) fn awaits(&self, address: SocketAddr) -> bool {
+        self.by_address.get(&address).is_some_and(|link| link.waiting.is_some())
+    }
+
     /// The smoothed round trip to this peer.
     pub(super) fn round_trip(&self, address: SocketAddr) -> Option<Duration> {
         self.health.get(&address)?.trips.mean()

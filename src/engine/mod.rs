@@ -45,9 +45,10 @@ use disk_health::DiskHealth;
 use doubts::Doubts;
 use hub::Hub;
 use idle::Idle;
+use inbox::{Inbox, Slots};
 use limits::Limits;
 use publish::Publisher;
-use shared::{HUB_QUEUE, Identity, Input, Shared};
+use shared::{Identity, Input, Shared};
 use shares::Shares;
 use transfers::Transfers;
 use trust::Reputations;
@@ -79,6 +80,7 @@ mod get;
 mod greeting;
 mod hub;
 mod idle;
+mod inbox;
 mod keep;
 mod limits;
 mod lines;
@@ -90,6 +92,7 @@ mod pace;
 mod places;
 mod provide;
 mod publish;
+mod questions;
 pub mod registry;
 mod relay;
 mod remembered;
@@ -296,7 +299,7 @@ impl Node {
         );
         let me = core.peer();
         let (identity, identities) = watch::channel(Identity { me, params });
-        let (hub, inputs) = mpsc::channel(HUB_QUEUE);
+        let (Slots { vital, rest: hub }, inbox) = Inbox::new();
         let (snapshot_tx, snapshots) = watch::channel(Arc::new(publish::first_snapshot(&core)));
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
@@ -310,6 +313,7 @@ impl Node {
         let shared = Shared {
             started,
             hub,
+            vital,
             mesh,
             search,
             dead,
@@ -356,7 +360,7 @@ impl Node {
             records: recovery.records,
             remembered: remembered::load(&data_dir, me),
         };
-        let hub = Hub::new(core, shared.clone(), identity, inputs, started, publisher);
+        let hub = Hub::new(core, shared.clone(), identity, inbox, started, publisher);
         shared.tasks.spawn(hub.run(start));
         shared.tasks.spawn(keep::run(shared.clone(), jobs));
         shared.tasks.spawn(accept::run(shared.clone(), listener));

@@ -73,6 +73,8 @@ pub(super) struct Shared {
     pub(super) started: Instant,
     /// To the hub, which owns the core.
     pub(super) hub: mpsc::Sender<Input>,
+    /// The same for signs of life ([`super::inbox`]).
+    pub(super) vital: mpsc::Sender<Input>,
     /// To the task of links and gossip.
     pub(super) mesh: mpsc::Sender<mesh::Input>,
     /// To the task of searches.

@@ -15,6 +15,8 @@ pub(super) enum Alarm {
     Core(Slot, Timer),
     /// An answer to a position's question is overdue.
     Answer(Slot, Nonce),
+    /// The hub's pulse.
+    Beat,
     /// Tombstones may have come to their end.
     Collect,
 }
@@ -44,6 +46,11 @@ impl Timers {
     ) {
         let spread = after.end.saturating_sub(after.start);
         self.arm(Alarm::Core(slot, timer), now + after.start + spread.mul_f64(fastrand::f64()));
+    }
+
+    /// Whether an alarm is armed.
+    pub(super) fn is_armed(&self, alarm: Alarm) -> bool {
+        self.due.contains_key(&alarm)
     }
 
     /// Forgets an alarm.

@@ -3,6 +3,7 @@
 
 mod advertise;
 mod attack;
+mod busy;
 mod chain;
 mod chaos;
 mod cli;
