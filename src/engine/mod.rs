@@ -349,6 +349,7 @@ impl Node {
         let known_as = if bound == address { String::new() } else { format!(" as {address}") };
         publisher.event(Level::Info, format!("listening on {bound}{known_as}"));
         for note in &recovery.notes {
+            tracing::warn!("{note}");
             publisher.event(Level::Warn, note.clone());
         }
         if shared.me().params != config.params {

@@ -52,6 +52,8 @@ pub(super) struct Found {
     pub(super) blobs: BTreeMap<ContentHash, u64>,
     /// Sidecars of 0.2.0.
     pub(super) sidecars: Vec<Sidecar>,
+    /// What is not the store's: it is left alone.
+    pub(super) unknown: Vec<PathBuf>,
 }
 
 /// A sidecar of 0.2.0.
@@ -69,6 +71,10 @@ impl Blobs {
         let partial = dir.join("partial");
         for dir in [&contents, &partial] {
             create_dirs(&*disk, dir).map_err(on("create", dir))?;
+        }
+        let lies_on = |path: &Path| disk.file_system(path).map_err(on("look at", path));
+        if lies_on(&partial)? != lies_on(&contents)? {
+            return Err(StoreError::Apart { one: partial, other: contents });
         }
         let partials = Partials::open(Arc::clone(&disk), partial)?;
         let (shelves, loose, ledger) = (Mutex::default(), Mutex::default(), Ledger::default());
@@ -98,7 +104,9 @@ impl Blobs {
     /// The bytes of a content's blob; `None` when there is none.
     pub(super) fn size(&self, root: &ContentHash) -> Result<Option<u64>, StoreError> {
         let path = self.path(root);
-        self.disk.size(&path).map_err(on("look at", &path))
+        let size = self.disk.size(&path).map_err(on("look at", &path))?;
+        // A directory in its place is none.
+        Ok(size.filter(|_| self.disk.is_file(&path).unwrap_or(true)))
     }
 
     /// Opens a content for reading.
@@ -116,7 +124,24 @@ impl Blobs {
         let mut found = Found::default();
         let shelves = self.disk.list(&self.contents).map_err(on("list", &self.contents))?;
         for dir in &shelves {
-            for path in self.disk.list(dir).map_err(on("list", dir))? {
+            let paths = match self.disk.list(dir) {
+                Ok(paths) => paths,
+                // Somebody's file, or a link that leads nowhere.
+                Err(why) if is_none(&why) => {
+                    found.unknown.push(dir.clone());
+                    continue;
+                }
+                Err(why) => return Err(on("list", dir)(why)),
+            };
+            for path in paths {
+                match self.disk.is_file(&path) {
+                    Ok(true) => {}
+                    Err(why) if !is_none(&why) => return Err(on("look at", &path)(why)),
+                    _ => {
+                        found.unknown.push(path);
+                        continue;
+                    }
+                }
                 let root = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
                 match (root, path.extension()) {
                     (Some(root), None) => {
@@ -127,7 +152,7 @@ impl Blobs {
                         found.sidecars.push(Sidecar { root, path });
                     }
                     // Not ours: somebody put it here, it does no harm.
-                    _ => {}
+                    _ => found.unknown.push(path),
                 }
             }
         }
@@ -392,4 +417,8 @@ fn line(root: ContentHash, text: &str) -> Option<Record> {
     let size = parts.next()?.parse().ok()?;
     let name = FileName::try_from(parts.next()?.to_owned()).ok()?;
     Some(Record { name, version: Version { counter, root }, content: Content::File { size } })
+}
+/// Whether there is no such directory or file.
+fn is_none(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::NotFound)
 }

@@ -25,6 +25,10 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// The bytes of a file or directory entry; `None` when there is none.
     fn size(&self, path: &Path) -> io::Result<Option<u64>>;
+    /// Whether it is a file, and no directory or something else.
+    fn is_file(&self, path: &Path) -> io::Result<bool> {
+        Ok(fs::metadata(path)?.is_file())
+    }
     /// Which file system a path lies on: a number that tells it from others.
     fn file_system(&self, path: &Path) -> io::Result<u64>;
     /// What a directory holds, in the order of names.

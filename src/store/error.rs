@@ -41,6 +41,17 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
+    /// Two directories between which files are moved lie on different file systems.
+    #[error(
+        "{} and {} lie on different file systems, and files are moved from the one to the other; put both on one, or link the whole data directory",
+        one.display(), other.display()
+    )]
+    Apart {
+        /// One of them.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// A newer chordal wrote the directory, in a way that this one does not know.
     /// Nothing was changed.
     #[error(
@@ -110,6 +121,9 @@ impl StoreError {
                 StoreError::NoRoom { needs: *needs, free: *free, left: *left }
             }
             StoreError::InUse { dir } => StoreError::InUse { dir: dir.clone() },
+            StoreError::Apart { one, other } => {
+                StoreError::Apart { one: one.clone(), other: other.clone() }
+            }
             StoreError::Newer { path } => StoreError::Newer { path: path.clone() },
             StoreError::Catalogue { path, why } => {
                 StoreError::Catalogue { path: path.clone(), why: Arc::clone(why) }

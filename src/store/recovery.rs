@@ -68,6 +68,12 @@ pub(super) fn recover(
         segment.restore(blobs)?;
     }
     let found = blobs.all()?;
+    recovery.notes.extend(
+        found
+            .unknown
+            .iter()
+            .map(|path| format!("{} is nothing of chordal's: it is left alone", path.display())),
+    );
     blobs.ledger.add(found.blobs.values().sum());
     let is_here = |record: &Record| found.blobs.get(&record.version.root) == Some(&record.size());
     let mut log = NameLog::new(Arc::clone(&disk), dir);

@@ -98,3 +98,59 @@ fn a_tombstone_remembers_its_time_and_one_without_gets_that_of_the_start() {
     std::fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
     assert_eq!(open(dir.path()).1.records, recovery.records, "the log has it, too");
 }
+
+#[test]
+fn what_is_not_the_stores_is_named_and_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = Store::open(dir.path()).unwrap();
+    take_in(&store, b"ours").unwrap();
+    let record = file("a", 1, b"ours");
+    store.commit(&record).unwrap();
+    drop(store);
+    let blobs = dir.path().join("blobs");
+    let other = ContentHash([0xAB; 32]);
+    let place = blobs.join("ab").join(other.to_string());
+    std::fs::create_dir_all(&place).unwrap();
+    let strange = [blobs.join(".DS_Store"), blobs.join("ab").join("Thumbs.db")];
+    for path in &strange {
+        std::fs::write(path, b"not ours").unwrap();
+    }
+    let links = [blobs.join("nowhere"), blobs.join("ab").join("nowhere too")];
+    for path in &links {
+        std::os::unix::fs::symlink("no such place", path).unwrap();
+    }
+    let (store, recovery) = Store::open(dir.path()).unwrap();
+    assert_eq!(recovery.records, [record]);
+    for path in strange.iter().chain(&links).chain([&place]) {
+        let named = |note: &&String| note.contains(&path.display().to_string());
+        assert_eq!(recovery.notes.iter().filter(named).count(), 1, "{}", path.display());
+        assert!(path.symlink_metadata().is_ok(), "{} is left alone", path.display());
+    }
+    assert!(!store.holds(&other), "a directory is no content");
+}
+
+#[test]
+fn directories_between_which_files_are_moved_lie_on_one_file_system() {
+    let other = Path::new("/dev/shm");
+    let dir = TempDir::new().unwrap();
+    let device = |path: &Path| RealDisk.file_system(path).ok();
+    if device(other).is_none() || device(other) == device(dir.path()) {
+        // This machine has no second one to write to.
+        return;
+    }
+    let Ok(elsewhere) = TempDir::new_in(other) else { return };
+    std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("blobs")).unwrap();
+    let refused = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::Apart { .. }), "{refused}");
+    // With both there it works.
+    let (blobs, partial) = (elsewhere.path().join("blobs"), elsewhere.path().join("partial"));
+    std::fs::create_dir(&blobs).unwrap();
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::remove_file(dir.path().join("blobs")).unwrap();
+    std::fs::remove_dir(dir.path().join("partial")).unwrap();
+    std::os::unix::fs::symlink(&blobs, dir.path().join("blobs")).unwrap();
+    std::os::unix::fs::symlink(&partial, dir.path().join("partial")).unwrap();
+    let (store, _) = Store::open(dir.path()).unwrap();
+    take_in(&store, b"there").unwrap();
+    store.commit(&file("a", 1, b"there")).unwrap();
+}
