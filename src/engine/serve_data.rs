@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::name::FileName;
 use crate::peer::{Party, Peer};
 use crate::record::{ContentHash, Obstacle};
 use crate::store::StoreError;
-use crate::transfer::manifest::Manifest;
+use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::view::TransferKind;
 use crate::view::text::{bytes as show_bytes, clean, duration};
 use crate::wire::data::{DataRequest, DataResponse};
@@ -29,6 +30,7 @@ use super::elsewhere;
 use super::fetch;
 use super::relay::{self, Part, PassError, Passage};
 use super::shared::Shared;
+use super::shares::OpenShare;
 use super::small;
 use super::transfers::Transfer;
 
@@ -46,6 +48,10 @@ const SILENCE: Duration = Duration::from_millis(50);
 /// Between two requests a connection holds its thread no longer than this; the
 /// first one comes within [`HELLO_LIMIT`] or not at all.
 pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of a shared file sent at once: between two such steps its progress is counted
+/// and cancelling is noticed.
+const SHARED_STEP_BYTES: usize = 1024 * 1024;
 
 /// How soon a connection on which nothing is asked gives its thread up when
 /// others need it.
@@ -230,21 +236,22 @@ impl Server<'_> {
                 Err(error) => return self.failed(root, &error),
             },
         };
-        let ours = stored.is_some();
-        // What the user shares is served from where it lies.
-        let Some(mut file) = stored.or_else(|| self.shared.shares.open(&root)) else {
-            return self.connection.send(&DataResponse::NotFound);
+        let Some(mut file) = stored else {
+            // What the user shares is served from where it lies.
+            return match self.shared.shares.open(&root) {
+                Some(share) => self.shared_bytes(&share, offset, length, copy),
+                None => self.connection.send(&DataResponse::NotFound),
+            };
         };
         let size = file.metadata()?.len();
         let beyond = offset.checked_add(length).is_none_or(|end| end > size);
-        if ours && (beyond || length == 1 && size > 1) {
+        if beyond || length == 1 && size > 1 {
             // It was longer once, or somebody was sent a damaged piece; or so he
             // says.
             self.shared.doubts.heard(root, Instant::now());
         }
         if beyond {
-            let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
-            return self.connection.send(&DataResponse::Failed { why });
+            return self.connection.send(&beyond_its_end(offset, length, size));
         }
         file.seek(SeekFrom::Start(offset))?;
         if length == 1 && size > 1 && self.serving.is_none() {
@@ -252,15 +259,13 @@ impl Server<'_> {
             let within = Transfer::within("");
             return small::serve(&mut self.connection, &file, length, None, &within).map(drop);
         }
-        let mut serving = self.serving(root, size, copy);
+        let serving = self.serving(root, size, copy);
         let transfer = &serving.transfer;
         let sent = if length <= EAGER_BYTES {
             let whole = (length == size).then_some(root);
             match small::serve(&mut self.connection, &file, length, whole, transfer) {
                 Ok(false) => {
-                    if ours {
-                        self.shared.doubts.met(root);
-                    }
+                    self.shared.doubts.met(root);
                     self.shared.transfers.forget(serving.transfer);
                     return self.connection.send(&DataResponse::NotFound);
                 }
@@ -271,19 +276,61 @@ impl Server<'_> {
                 .connection
                 .send(&DataResponse::Bytes { length })
                 .and_then(|()| self.connection.send_file(&file, length, transfer));
-            if ours && sent.as_ref().is_err_and(DataError::is_the_files) {
+            if sent.as_ref().is_err_and(DataError::is_the_files) {
                 self.shared.doubts.met(root);
             }
             sent
         };
+        self.went(serving, &sent, size);
+        sent
+    }
+
+    /// Some of what is served went out, or did not.
+    fn went(&mut self, mut serving: Serving, sent: &Result<(), DataError>, size: u64) {
         if sent.is_ok() && serving.transfer.done() >= size {
-            // All of it went out; the connection may be kept for another file.
+            // All of it; the connection may be kept for another file.
             self.served(serving, None);
         } else {
             serving.broken = sent.is_err();
             self.serving = Some(serving);
         }
-        sent
+    }
+
+    /// Sends bytes of a content that the user shares, each piece only after it was
+    /// found to be what it was. What is not is not offered any more; who has got a
+    /// part of the answer is hung up on.
+    fn shared_bytes(
+        &mut self,
+        share: &OpenShare,
+        offset: u64,
+        length: u64,
+        copy: bool,
+    ) -> Result<(), DataError> {
+        let (root, size) = (share.manifest.root(), share.manifest.size());
+        let Some(end) = offset.checked_add(length).filter(|end| *end <= size) else {
+            return self.connection.send(&beyond_its_end(offset, length, size));
+        };
+        let asks = length == 1 && size > 1 && self.serving.is_none();
+        if asks {
+            // Whoever asks whether it is there takes nothing.
+            let within = Transfer::within("");
+            let connection = &mut self.connection;
+            let sent = send_verified(self.shared, connection, share, offset..end, &within);
+            return if sent? { Ok(()) } else { self.connection.send(&DataResponse::NotFound) };
+        }
+        let serving = self.serving(root, size, copy);
+        let (connection, transfer) = (&mut self.connection, &serving.transfer);
+        match send_verified(self.shared, connection, share, offset..end, transfer) {
+            Ok(false) => {
+                self.shared.transfers.forget(serving.transfer);
+                self.connection.send(&DataResponse::NotFound)
+            }
+            sent => {
+                let sent = sent.map(drop);
+                self.went(serving, &sent, size);
+                sent
+            }
+        }
     }
 
     /// This content as it goes out already, or a new transfer of it.
@@ -375,6 +422,49 @@ impl Server<'_> {
         self.shared.doubts.met(root);
         self.connection.send(&DataResponse::Failed { why: error.to_string() })
     }
+}
+
+/// Sends bytes of a shared content with their header; `false`: nothing was sent, for
+/// they are not what they were. What is found only later breaks the answer off.
+fn send_verified(
+    shared: &Shared,
+    connection: &mut DataConnection,
+    share: &OpenShare,
+    bytes: Range<u64>,
+    transfer: &Transfer,
+) -> Result<bool, DataError> {
+    let manifest = &share.manifest;
+    let mut header = Some(DataResponse::Bytes { length: bytes.end - bytes.start });
+    let (mut at, mut piece) = (bytes.start, Vec::new());
+    while at < bytes.end {
+        let index = PieceIndex((at / manifest.piece_size()) as u32);
+        let begins = manifest.offset_of(index);
+        let ends = (bytes.end - begins).min(manifest.len_of(index));
+        if !share.read(index, &mut piece) {
+            shared.shares.doubt(share);
+            return if header.is_some() { Ok(false) } else { Err(DataError::Changed) };
+        }
+        for step in piece[(at - begins) as usize..ends as usize].chunks(SHARED_STEP_BYTES) {
+            if transfer.is_cancelled() {
+                return Err(DataError::Cancelled);
+            }
+            match header.take() {
+                Some(header) => connection.send_with(&header, step)?,
+                None => connection.send_raw(step)?,
+            }
+            transfer.advance(step.len() as u64);
+        }
+        at = begins + ends;
+    }
+    if let Some(header) = header {
+        connection.send(&header)?;
+    }
+    Ok(true)
+}
+
+fn beyond_its_end(offset: u64, length: u64, size: u64) -> DataResponse {
+    let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
+    DataResponse::Failed { why }
 }
 
 /// A file that somebody wants to store.

@@ -116,9 +116,16 @@ pub(super) fn fetch(
 
 /// The bytes of a content that lies on this node's own disk.
 fn here(shared: &Shared, root: &ContentHash, size: u64) -> Option<Vec<u8>> {
-    let stored = shared.store.open_blob(root).ok().flatten();
-    let file = stored.or_else(|| shared.shares.open(root))?;
-    whole(file, size).ok()
+    if let Some(file) = shared.store.open_blob(root).ok().flatten() {
+        return whole(file, size).ok();
+    }
+    let share = shared.shares.open(root).filter(|share| share.manifest.size() == size)?;
+    let mut bytes = Vec::new();
+    if !share.read(PieceIndex(0), &mut bytes) {
+        shared.shares.doubt(&share);
+        return None;
+    }
+    Some(bytes)
 }
 
 /// All bytes of a file that has this many; an error when it has others.

@@ -53,12 +53,13 @@ const MANIFESTS: TableDefinition<[u8; 32], (u64, &[u8])> = TableDefinition::new(
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 /// Path of a file outside of the store → its stamp when it was hashed (device,
-/// inode, bytes, time of modification), root, piece hashes. It only saves time:
-/// without this table everything is hashed again.
-const HASHED: TableDefinition<&[u8], HashedRow<'_>> = TableDefinition::new("hashed");
+/// inode, bytes, times of modification and change), root, piece hashes. It only saves
+/// time: without this table everything is hashed again. (Up to 0.4 there was one
+/// without the last time, `hashed`.)
+const HASHED: TableDefinition<&[u8], HashedRow<'_>> = TableDefinition::new("hashed.5");
 
 /// Its values.
-type HashedRow<'a> = (u64, u64, u64, i64, [u8; 32], &'a [u8]);
+type HashedRow<'a> = ((u64, u64, u64, i64, i64), [u8; 32], &'a [u8]);
 
 /// The key that the first transaction writes together with all records that
 /// could be rebuilt: a catalogue without it is none yet.
@@ -408,8 +409,8 @@ impl Catalogue {
                 Err(error) => return Err(error.into()),
             };
             let Some(value) = table.get(key(path))? else { return Ok(None) };
-            let (dev, inode, size, modified_ns, root, pieces) = value.value();
-            if *stamp != (Stamp { dev, inode, size, modified_ns }) {
+            let ((dev, inode, size, modified_ns, changed_ns), root, pieces) = value.value();
+            if *stamp != (Stamp { dev, inode, size, modified_ns, changed_ns }) {
                 return Ok(None);
             }
             Ok(Manifest::from_bytes(ContentHash(root), size, pieces).ok())
@@ -424,9 +425,10 @@ impl Catalogue {
         self.write(|transaction| {
             let mut table = transaction.open_table(HASHED)?;
             for (path, stamp, manifest) in files {
-                let Stamp { dev, inode, size, modified_ns } = *stamp;
+                let Stamp { dev, inode, size, modified_ns, changed_ns } = *stamp;
+                let stamp = (dev, inode, size, modified_ns, changed_ns);
                 let pieces = manifest.to_bytes();
-                let value = (dev, inode, size, modified_ns, manifest.root().0, pieces.as_slice());
+                let value = (stamp, manifest.root().0, pieces.as_slice());
                 table.insert(key(path), value)?;
             }
             Ok(())

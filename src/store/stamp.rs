@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const NANOS: i64 = 1_000_000_000;
 
 /// The marks of a file at one moment. While they stay the same, so do its
-/// bytes: whoever writes to a file changes its time of modification, and
-/// whoever puts another in its place changes the inode.
+/// bytes, as far as the system tells: whoever writes to a file changes its times, and
+/// whoever puts another in its place changes the inode. A program may set the time of
+/// modification back, but not that of the last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     /// The file system.
@@ -20,18 +21,28 @@ pub struct Stamp {
     pub size: u64,
     /// Time of the last modification, in nanoseconds since the Unix epoch.
     pub modified_ns: i64,
+    /// Time of the last change of bytes, name, links or permissions, alike.
+    pub changed_ns: i64,
 }
 
 impl Stamp {
     /// The marks that the system reports.
     pub fn of(metadata: &Metadata) -> Stamp {
-        let seconds = metadata.mtime().saturating_mul(NANOS);
+        let ns = |seconds: i64, ns: i64| seconds.saturating_mul(NANOS).saturating_add(ns);
         Stamp {
             dev: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
-            modified_ns: seconds.saturating_add(metadata.mtime_nsec()),
+            modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// The marks of the file's bytes alone: they stay the same when it is renamed, or
+    /// linked, or may be read by others, but also when somebody writes to it and sets
+    /// its time back.
+    pub const fn of_bytes(self) -> Stamp {
+        Stamp { changed_ns: 0, ..self }
     }
 
     /// How long ago the file was modified; `None` when that lies in the future,

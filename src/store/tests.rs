@@ -461,6 +461,7 @@ fn what_was_hashed_outside_is_known_for_the_same_file_until_it_is_not_needed() {
         Stamp { inode: stamp.inode + 1, ..stamp },
         Stamp { size: stamp.size + 1, ..stamp },
         Stamp { modified_ns: stamp.modified_ns + 1, ..stamp },
+        Stamp { changed_ns: stamp.changed_ns + 1, ..stamp },
     ] {
         assert!(store.hashed(&outside, &changed).unwrap().is_none(), "{changed:?}");
     }

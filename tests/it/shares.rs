@@ -333,3 +333,24 @@ fn a_shared_file_is_fetched_by_others_as_it_lies_there() {
         bytes => Err(format!("{} other bytes", bytes.len())),
     });
 }
+
+#[test]
+fn a_shared_file_that_is_edited_without_a_trace_is_offered_anew_and_nobody_is_blamed() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = dir.path().join("film.bin");
+    random_file(&path, 5 << 19, 41);
+    let sharer = NodeProcess::start(&["--share", text(dir.path())]);
+    let other = NodeProcess::join(&sharer);
+    eventually("it is offered", || other.fetch("film.bin"));
+    let old = path.metadata().and_then(|metadata| metadata.modified()).expect("it has a time");
+    random_file(&path, 5 << 19, 42);
+    let file = std::fs::File::options().write(true).open(&path).expect("it is there");
+    file.set_modified(old).expect("its time is set back");
+    let edited = std::fs::read(&path).expect("it is there");
+    eventually("it is offered anew", || match other.fetch("film.bin") {
+        Ok(bytes) if bytes == edited => Ok(()),
+        Ok(_) => Err("an older content".to_owned()),
+        Err(why) if why.contains("damaged") => panic!("the sharer is blamed: {why}"),
+        Err(why) => Err(why),
+    });
+}

@@ -50,6 +50,8 @@ struct Pending {
     busy: bool,
     /// It was shared with other bytes before.
     was_shared: bool,
+    /// Its marks are not believed.
+    doubted: bool,
 }
 
 /// The books.
@@ -67,6 +69,8 @@ pub(super) struct Book {
     refused: BTreeMap<PathBuf, Stamp>,
     /// When shared files changed last, and how often within a short time.
     changes: BTreeMap<PathBuf, (Instant, u32)>,
+    /// Files whose bytes are not what their marks promised.
+    doubted: BTreeSet<PathBuf>,
     /// What is not shared, and why.
     skipped: BTreeMap<PathBuf, String>,
     /// Of which of them a look has just said so.
@@ -88,6 +92,7 @@ impl Book {
             rivals: BTreeMap::new(),
             refused: BTreeMap::new(),
             changes: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             skipped: BTreeMap::new(),
             reasons: BTreeSet::new(),
             openings: Vec::new(),
@@ -161,8 +166,9 @@ impl Book {
                 self.say(Kind::Gone, format!("{name} is not shared any more: it is gone"));
             }
         }
-        let Book { openings, pending, refused, skipped, reasons, .. } = self;
+        let Book { openings, pending, refused, doubted, skipped, reasons, .. } = self;
         refused.retain(|path, _| seen.contains(path) || !path.starts_with(at));
+        doubted.retain(|path| seen.contains(path) || !path.starts_with(at));
         skipped.retain(|path, _| reasons.contains(path) || !path.starts_with(at));
         for opening in openings {
             opening.looked(root, at, |path| pending.contains_key(path), pending.keys());
@@ -220,27 +226,38 @@ impl Book {
         {
             return;
         }
+        let doubted = self.doubted.remove(&path);
         let present = self.shares.index().at(&path).cloned();
         let mut was_shared = self.pending.get(&path).is_some_and(|pending| pending.was_shared);
+        let mut stays = false;
         if let Some(entry) = &present {
+            let same = entry.name == name && entry.below == below;
             was_shared = entry.stamp != stamp;
             if was_shared {
                 self.count_change(&path, now);
-            }
-            if entry.stamp == stamp && entry.name == name && entry.below == below {
+            } else if same {
                 self.settled(&path);
                 return;
             }
+            // It may have got another name on the disk or other permissions, and no
+            // other bytes: what is served of it is verified.
+            stays = same && entry.stamp.of_bytes() == stamp.of_bytes();
         }
+        was_shared |= doubted;
         if self.pending.contains_key(&path) {
             // Whoever waits for it shall not do so for ever.
             self.restless(&path);
         }
         let age = stamp.age(wall).unwrap_or_default();
         let settle = self.settle(&path, now);
-        let known = self.shares.index().hashed(&stamp).filter(|_| age >= settle);
-        self.vacate(&path);
-        if self.claims.len() >= MAX_FILES {
+        let known = self.shares.index().hashed(&stamp);
+        let known = known.filter(|_| age >= settle && !doubted && !stays);
+        if stays {
+            self.take_out(&path);
+        } else {
+            self.vacate(&path);
+        }
+        if self.claims.len() >= MAX_FILES && !stays {
             self.settled(&path);
             self.skip(path, format!("{MAX_FILES} files are shared already"));
             return;
@@ -254,7 +271,24 @@ impl Book {
         let due = now + settle.saturating_sub(age);
         self.due[usize::from(stamp.size >= LARGE)].insert((due, path.clone()));
         let below = below.to_owned();
-        self.pending.insert(path, Pending { name, below, stamp, due, busy: false, was_shared });
+        let pending = Pending { name, below, stamp, due, busy: false, was_shared, doubted };
+        self.pending.insert(path, pending);
+    }
+
+    /// The bytes of a file are not what its marks promised: it is read again,
+    /// whatever they say. Nobody is served it until then.
+    pub(super) fn doubt(&mut self, path: PathBuf) {
+        if let Some(pending) = self.pending.get_mut(&path) {
+            pending.doubted = true;
+            return;
+        }
+        let holds = self.claims.iter().find(|(_, holder)| **holder == path);
+        if let Some(name) = holds.map(|(name, _)| name.clone()) {
+            self.vacate(&path);
+            self.release(&name, &path);
+        }
+        self.doubted.insert(path.clone());
+        self.shares.changes().mark(path);
     }
 
     fn count_change(&mut self, path: &Path, now: Instant) {
@@ -294,16 +328,16 @@ impl Book {
             due.remove(&(at, path.clone()));
             bytes += size;
             pending.busy = true;
-            let Pending { name, below, stamp, .. } = &*pending;
-            let (name, below, stamp) = (name.clone(), below.clone(), *stamp);
-            batch.push(Wanted { path, below, name, stamp });
+            let Pending { name, below, stamp, doubted, .. } = &*pending;
+            let (name, below, stamp, doubted) = (name.clone(), below.clone(), *stamp, *doubted);
+            batch.push(Wanted { path, below, name, stamp, doubted });
         }
         batch
     }
 
     /// A file was hashed, or not. Whether it has to be looked at again.
     pub(super) fn hashed(&mut self, wanted: Wanted, result: Hashed) -> bool {
-        let Wanted { path, below, name, stamp } = wanted;
+        let Wanted { path, below, name, stamp, .. } = wanted;
         let current = self
             .pending
             .get(&path)
@@ -324,7 +358,7 @@ impl Book {
                 true
             }
             Hashed::Failed(why) => {
-                self.take_out(&path);
+                self.vacate(&path);
                 self.refused.insert(path.clone(), stamp);
                 self.skip(path.clone(), why);
                 self.settled(&path);
@@ -347,9 +381,15 @@ impl Book {
     fn share(&mut self, entry: Entry, was_shared: bool) {
         let (name, path) = (entry.name.clone(), entry.path.clone());
         self.skipped.remove(&path);
+        let same = |known: &Entry| {
+            (&known.name, known.manifest.root()) == (&entry.name, entry.manifest.root())
+        };
+        let same = was_shared && self.shares.index().at(&path).is_some_and(same);
         self.shares.change(|index| index.insert(entry));
         if self.openings.iter().any(|opening| opening.covers(&path)) {
             // Told when all are.
+        } else if same {
+            // Only something about it changed.
         } else if was_shared {
             self.say(Kind::Changed, format!("{name} changed and is shared as it is now"));
         } else {
@@ -520,7 +560,8 @@ mod tests {
     }
 
     fn stamp(inode: u64, modified: i64) -> Stamp {
-        Stamp { dev: 1, inode, size: 8, modified_ns: (1_000_000 + modified) * 1_000_000 }
+        let ns = (1_000_000 + modified) * 1_000_000;
+        Stamp { dev: 1, inode, size: 8, modified_ns: ns, changed_ns: ns }
     }
 
     fn manifest(content: u64) -> Arc<Manifest> {
@@ -554,6 +595,37 @@ mod tests {
         assert_eq!(desk.shared(), ["b"]);
         assert_eq!(desk.said(), [Kind::Added, Kind::Added, Kind::Gone]);
         assert!(desk.book.forgot());
+    }
+
+    #[test]
+    fn what_may_only_have_got_other_permissions_stays_while_it_is_read_again() {
+        let mut desk = Desk::new();
+        desk.looks(0, &[("a", 1, -5_000)]);
+        desk.hashes(0);
+        let marks = Stamp { changed_ns: 9_000_000_000_000, ..stamp(1, -5_000) };
+        let looks = |desk: &mut Desk| {
+            let name = FileName::new("a").expect("a name");
+            let file = FoundFile { path: Path::new(ROOT).join("a"), name, stamp: marks };
+            let found = Found { files: vec![file], directory: true, ..Found::default() };
+            let times = (desk.at(1_000), desk.wall);
+            desk.book.found(Path::new(ROOT), Path::new(ROOT), found, times);
+        };
+        looks(&mut desk);
+        assert_eq!((desk.shared(), desk.book.hashing()), (vec!["a".to_owned()], 1));
+        assert_eq!(desk.hashes(1_000), ["a"]);
+        assert_eq!(desk.said(), [Kind::Added], "its bytes are the same");
+        looks(&mut desk);
+        assert_eq!(desk.book.hashing(), 0, "its new marks are known");
+        // It had other bytes after all.
+        let path = Path::new(ROOT).join("a");
+        desk.book.doubt(path);
+        assert!(desk.shared().is_empty(), "nobody is served it");
+        looks(&mut desk);
+        let wanted = desk.book.next(desk.at(1_000), false).remove(0);
+        assert!(wanted.doubted, "what was hashed earlier does not count");
+        assert!(!desk.book.hashed(wanted, Hashed::Done(manifest(7))));
+        assert_eq!(desk.shared(), ["a"]);
+        assert_eq!(desk.said(), [Kind::Changed]);
     }
 
     #[test]

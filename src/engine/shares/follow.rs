@@ -454,6 +454,7 @@ impl Follow {
                 let _ = answer.send(result);
             }
             Input::Offer { entry } => self.offer(entry).await,
+            Input::Doubt { path } => self.book.doubt(path),
         }
     }
 

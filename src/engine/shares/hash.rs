@@ -32,6 +32,8 @@ pub(super) struct Wanted {
     pub(super) name: FileName,
     /// Its marks when it was seen.
     pub(super) stamp: Stamp,
+    /// It is read whatever its marks say: it was not what they promised.
+    pub(super) doubted: bool,
 }
 
 /// How that ended.
@@ -50,7 +52,9 @@ pub(super) fn hash(shared: &Shared, wanted: Vec<Wanted>) -> Vec<(Wanted, Hashed)
     let mut read = Vec::new();
     let mut results = Vec::new();
     for file in wanted {
-        let known = shared.store.hashed(&file.path, &file.stamp).unwrap_or_else(|error| {
+        let known =
+            if file.doubted { Ok(None) } else { shared.store.hashed(&file.path, &file.stamp) };
+        let known = known.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was hashed earlier cannot be read");
             None
         });

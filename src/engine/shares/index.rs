@@ -34,8 +34,8 @@ pub(super) struct Index {
     entries: BTreeMap<FileName, Entry>,
     paths: BTreeMap<PathBuf, FileName>,
     contents: BTreeSet<(ContentHash, PathBuf)>,
-    /// Files by their marks: one that was renamed, or that has several names on
-    /// the disk, need not be read again.
+    /// Files by the marks of their bytes: one that was renamed, or that has several
+    /// names on the disk, need not be read again.
     stamps: BTreeMap<Stamp, FileName>,
     /// How many nodes share a name with its content, where more than this one.
     sources: BTreeMap<FileName, u16>,
@@ -108,7 +108,7 @@ impl Index {
 
     /// What a file with these marks was hashed to, wherever it lies.
     pub(super) fn hashed(&self, stamp: &Stamp) -> Option<Arc<Manifest>> {
-        Some(Arc::clone(&self.entries.get(self.stamps.get(stamp)?)?.manifest))
+        Some(Arc::clone(&self.entries.get(self.stamps.get(&stamp.of_bytes())?)?.manifest))
     }
 
     /// The entries at a path and below it, in the order of paths.
@@ -144,7 +144,7 @@ impl Index {
         let name = &entry.name;
         self.paths.insert(entry.path.clone(), name.clone());
         self.contents.insert((entry.manifest.root(), entry.path.clone()));
-        self.stamps.insert(entry.stamp, name.clone());
+        self.stamps.insert(entry.stamp.of_bytes(), name.clone());
         self.bytes += entry.manifest.size();
         self.entries.insert(name.clone(), entry);
         self.moved();
@@ -155,8 +155,9 @@ impl Index {
         let name = self.paths.remove(path)?;
         let entry = self.entries.remove(&name)?;
         self.contents.remove(&(entry.manifest.root(), path.to_owned()));
-        if self.stamps.get(&entry.stamp) == Some(&name) {
-            self.stamps.remove(&entry.stamp);
+        let stamp = entry.stamp.of_bytes();
+        if self.stamps.get(&stamp) == Some(&name) {
+            self.stamps.remove(&stamp);
         }
         self.sources.remove(&name);
         self.bytes -= entry.manifest.size();
@@ -183,7 +184,7 @@ mod tests {
             name: FileName::new(name).expect("a name"),
             path: path.into(),
             below: "/s".into(),
-            stamp: Stamp { dev: 1, inode, size, modified_ns: 7 },
+            stamp: Stamp { dev: 1, inode, size, modified_ns: 7, changed_ns: 9 },
             manifest: Arc::new(builder.finish().expect("all bytes came")),
         }
     }

@@ -20,6 +20,7 @@
 //! same, the first keeps it.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,7 +30,7 @@ use crate::id::Space;
 use crate::name::FileName;
 use crate::record::{ContentHash, CopyCount, Version};
 use crate::store::{Stamp, is_unfinished};
-use crate::transfer::manifest::Manifest;
+use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::view::{FileRow, Outcome, Role};
 use crate::wire::query;
 
@@ -77,6 +78,25 @@ pub(super) struct SharedFile {
     pub(super) downloaded: bool,
 }
 
+/// A shared content that is open. Who passes its bytes on verifies them first: its
+/// user may write to it at any moment.
+#[derive(Debug)]
+pub(super) struct OpenShare {
+    file: File,
+    /// What it was when it was hashed.
+    pub(super) manifest: Arc<Manifest>,
+    path: PathBuf,
+}
+
+impl OpenShare {
+    /// Reads a piece; `false`: it is not what it was. Blocks.
+    pub(super) fn read(&self, index: PieceIndex, piece: &mut Vec<u8>) -> bool {
+        piece.resize(self.manifest.len_of(index) as usize, 0);
+        let read = self.file.read_exact_at(piece, self.manifest.offset_of(index));
+        read.is_ok() && self.manifest.verify(index, piece)
+    }
+}
+
 /// What the task will be asked to do.
 #[derive(Debug)]
 pub(super) struct Inputs(mpsc::Receiver<Input>);
@@ -96,6 +116,11 @@ enum Input {
         what: String,
         /// Where the answer goes.
         answer: Answer,
+    },
+    /// Read a file again: its bytes are not what its marks promised.
+    Doubt {
+        /// Where it lies.
+        path: PathBuf,
     },
     /// Share a finished download.
     Offer {
@@ -173,18 +198,35 @@ impl Shares {
         self.index().with_content(*root).next().map(|entry| (*entry.manifest).clone())
     }
 
-    /// Opens a shared content, if a file of it is still what was hashed and
-    /// still lies within what is shared. One that does not is looked at again.
-    /// Blocks.
-    pub(super) fn open(&self, root: &ContentHash) -> Option<File> {
+    /// Opens a shared content, if a file of it is still what was hashed, as far as
+    /// its marks tell, and still lies within what is shared. One that does not is
+    /// looked at again. Blocks.
+    pub(super) fn open(&self, root: &ContentHash) -> Option<OpenShare> {
         let entries: Vec<Entry> = self.index().with_content(*root).cloned().collect();
-        entries.into_iter().find_map(|entry| match walk::open_within(&entry.path, &entry.below) {
-            Ok((file, stamp)) if stamp == entry.stamp => Some(file),
-            _ => {
-                self.changes.mark(entry.path);
-                None
+        entries.into_iter().find_map(|entry| {
+            let opened = walk::open_within(&entry.path, &entry.below);
+            let like = |stamp: &Stamp| stamp.of_bytes() == entry.stamp.of_bytes();
+            let opened = opened.ok().filter(|(_, stamp)| like(stamp));
+            if opened.as_ref().is_none_or(|(_, stamp)| *stamp != entry.stamp) {
+                self.changes.mark(entry.path.clone());
             }
+            let (file, _) = opened?;
+            Some(OpenShare { file, manifest: entry.manifest, path: entry.path })
         })
+    }
+
+    /// The bytes of a shared content are not what its marks promised: it is not
+    /// offered until its file was read again.
+    pub(super) fn doubt(&self, share: &OpenShare) {
+        let root = share.manifest.root();
+        let known = |entry: &Entry| entry.manifest.root() == root;
+        self.change(|index| {
+            if index.at(&share.path).is_some_and(known) {
+                index.remove(&share.path);
+            }
+        });
+        // Should its queue be full: it is met again.
+        let _ = self.inputs.try_send(Input::Doubt { path: share.path.clone() });
     }
 
     /// How many nodes share this name with this content, this one included, as

@@ -1,7 +1,6 @@
 //! The index of a node that runs, over real files.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,10 +88,50 @@ fn manifest_of(bytes: &[u8]) -> Manifest {
     builder.finish().expect("all bytes came")
 }
 
-fn read(mut file: File) -> Vec<u8> {
+/// The bytes of a content of one piece, if they are what they were.
+fn read(share: OpenShare) -> Vec<u8> {
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).expect("it can be read");
+    assert!(share.read(PieceIndex(0), &mut bytes), "it is not what it was");
     bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_written_to_and_given_its_old_time_is_offered_anew() {
+    let home = Home::start().await;
+    let path = home.file("dir/a.txt", b"before");
+    let old = path.metadata().and_then(|metadata| metadata.modified()).expect("it has a time");
+    home.share(path.parent().expect("dir")).await;
+    let before = manifest_of(b"before").root();
+    let share = home.shares().open(&before).expect("it is shared");
+    fs::write(&path, b"after!").expect("written");
+    File::options().write(true).open(&path).and_then(|file| file.set_modified(old)).expect("set");
+    let mut bytes = Vec::new();
+    assert!(!share.read(PieceIndex(0), &mut bytes), "nobody is sent what was not offered");
+    let after = manifest_of(b"after!").root();
+    home.until("it is shared as it is now", |shares| shares.with_content(&after).is_some()).await;
+    assert!(home.shares().with_content(&before).is_none());
+    home.node.kill().await;
+}
+
+/// Whoever writes to a file so that none of its marks changes (as some file systems
+/// let them) is found out when it is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_what_its_marks_promise_is_read_again_when_it_is_served() {
+    let home = Home::start().await;
+    let path = home.file("a.txt", b"truth");
+    let stamp = Stamp::of(&path.metadata().expect("it is there"));
+    let kept = path.canonicalize().expect("it is there");
+    let lie = manifest_of(b"lies!");
+    home.shared().store.keep_hashed(&[(&kept, stamp, &lie)]).expect("kept");
+    home.share(&path).await;
+    let share = home.shares().open(&lie.root()).expect("it is offered as what it was");
+    let mut bytes = Vec::new();
+    assert!(!share.read(PieceIndex(0), &mut bytes));
+    home.shares().doubt(&share);
+    assert!(home.shares().with_content(&lie.root()).is_none(), "nobody else is served it");
+    let truth = manifest_of(b"truth").root();
+    home.until("it was read again", |shares| shares.with_content(&truth).is_some()).await;
+    home.node.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
