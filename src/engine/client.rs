@@ -22,6 +22,7 @@ use super::idle::Idle;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::mesh::words;
+use super::reach::Reach;
 use super::scan::{self, Scanner};
 use super::search;
 use super::transfers::{Shown, Transfers};
@@ -176,6 +177,7 @@ async fn enter(options: &Options) -> Result<Client, String> {
         cuts: cuts.clone(),
         idle: Idle::default(),
         limits: Limits::new(&options.transfers),
+        reach: Reach::default(),
     };
     let access = Access::Outside(Outside {
         via,

@@ -24,6 +24,7 @@ use super::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
 use super::cuts::{Cuts, Cutter, Registered};
 use super::idle::Idle;
 use super::limits::{Limiter, Limits};
+use super::reach::Reach;
 use super::shared::Shared;
 use super::transfers::{Cancelled, Transfer};
 
@@ -51,6 +52,8 @@ pub(super) struct DataPlane {
     pub(super) idle: Idle,
     /// How fast they may be.
     pub(super) limits: Limits,
+    /// To whom they are made.
+    pub(super) reach: Reach,
 }
 
 /// Why bytes did not move.
@@ -126,6 +129,12 @@ impl DataPlane {
 
     /// Connects to a node and greets it.
     pub(super) fn dial(&self, address: SocketAddr) -> Result<DataConnection, DataError> {
+        let dialled = self.connect(address);
+        self.reach.saw(address, !matches!(dialled, Err(DataError::Io(_))));
+        dialled
+    }
+
+    fn connect(&self, address: SocketAddr) -> Result<DataConnection, DataError> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
         stream.set_nodelay(true)?;
         let registered = self.cuts.register(&stream)?;

@@ -243,6 +243,7 @@ impl Shared {
             cuts: self.cuts.clone(),
             idle: self.idle.clone(),
             limits: self.limits.clone(),
+            reach: self.reach.clone(),
         }
     }
 }

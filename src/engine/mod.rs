@@ -48,6 +48,7 @@ use idle::Idle;
 use inbox::{Inbox, Slots};
 use limits::Limits;
 use publish::Publisher;
+use reach::Reach;
 use shared::{Identity, Input, Shared};
 use shares::Shares;
 use transfers::Transfers;
@@ -93,6 +94,7 @@ mod places;
 mod provide;
 mod publish;
 mod questions;
+mod reach;
 pub mod registry;
 mod relay;
 mod remembered;
@@ -330,6 +332,7 @@ impl Node {
             transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
             idle: Idle::default(),
+            reach: Reach::default(),
             limits: Limits::new(&config.transfers),
             demand: Demand::default(),
             download_dir: config

@@ -200,8 +200,17 @@ fn info(shared: &Shared, core: &Host, node: &Node) -> NodeInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         positions: core.positions().iter().map(Peer::index).collect(),
         sick_disk: shared.disk.shown(),
-        deaf: Vec::new(),
+        deaf: deaf(shared, core),
     }
+}
+
+/// Members that answer and to which no bytes passed of late.
+fn deaf(shared: &Shared, core: &Host) -> Vec<SocketAddr> {
+    let (members, _) = core.members();
+    let mut deaf = shared.reach.deaf();
+    deaf.retain(|address| members.iter().any(|member| member.address() == *address));
+    deaf.truncate(NodeInfo::MAX_DEAF);
+    deaf
 }
 
 /// Whether these statements are taken from whoever makes them: each member

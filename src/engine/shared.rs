@@ -30,6 +30,7 @@ use super::idle::Idle;
 use super::keep::{Done, Job};
 use super::limits::Limits;
 use super::places::Place;
+use super::reach::Reach;
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::trust::Reputations;
@@ -107,6 +108,8 @@ pub(super) struct Shared {
     pub(super) cuts: Cuts,
     /// Those of them that wait for a further request.
     pub(super) idle: Idle,
+    /// To whom they are made.
+    pub(super) reach: Reach,
     /// How fast they may be, all together.
     pub(super) limits: Limits,
     /// What others want of this node.
