@@ -234,7 +234,7 @@ pub(super) fn glyph(scene: Scene, row: &TransferRow) -> (&'static str, Style) {
         TransferState::Running => (glyphs.running, theme.accent),
         TransferState::Queued => (glyphs.queued, theme.dim),
         TransferState::Paused => (glyphs.paused, theme.warn),
-        TransferState::Waiting => (glyphs.stopped, theme.warn),
+        TransferState::Waiting => (glyphs.suspect, theme.warn),
         TransferState::Securing { .. } => (scene.wheel(), theme.accent),
         TransferState::Done => (glyphs.done, theme.good),
         TransferState::Failed(_) => (glyphs.dead, theme.bad),
