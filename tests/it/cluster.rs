@@ -395,8 +395,14 @@ fn reading_commands_have_the_json_that_scripts_rely_on() {
     assert!(fingers["fingers"][9]["start"].is_string());
 
     let shown = json(&["ring"]);
-    assert_eq!(keys(&shown), ["healthy", "invariants", "members"].into());
-    assert_eq!(keys(&shown["invariants"]), ["lists_valid", "one_ring", "ordered"].into());
+    assert_eq!(
+        keys(&shown),
+        ["healthy", "invariants", "members", "state", "troubled", "why"].into()
+    );
+    assert_eq!(
+        keys(&shown["invariants"]),
+        ["in_place", "lists_valid", "one_ring", "ordered"].into()
+    );
     assert_eq!(keys(&shown["members"][1]), peer.into());
 
     for target in ["SkyShip.jpg", "189"] {
