@@ -16,6 +16,7 @@ mod host;
 mod hostile;
 mod lab_tasks;
 mod layers;
+mod leave;
 mod limits;
 mod links;
 mod missing;

@@ -267,6 +267,10 @@ impl Node {
 
     /// The predecessor or the successor list changed, or the standing.
     pub(super) fn providers_regroup(&mut self, turn: &mut Turn) {
+        if self.standing == Standing::Left {
+            // What it knew was of the ring that it left.
+            self.providers = Providers::default();
+        }
         self.sharers(turn, Providers::ring_changed);
     }
 
