@@ -30,8 +30,8 @@ use super::control;
 use super::everybody::{self, Each, Said, members_of};
 use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
-use super::mesh::{self, words};
-use super::provide;
+use super::leave;
+use super::mesh::words;
 use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
@@ -63,7 +63,12 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
     let access = Access::Inside(shared.clone());
     match command {
         Command::Join { contact } => join(shared, &contact).await,
-        Command::Leave => leave(shared).await,
+        Command::Leave => leave::leave(shared, false).await.map(Outcome::Left),
+        Command::Quit => leave::leave(shared, true).await.map(Outcome::Left),
+        Command::QuitNow => {
+            shared.departure.hurry();
+            leave::leave(shared, true).await.map(Outcome::Left)
+        }
         Command::Put { path, name, overwrite, min_copies } => {
             let least = min_copies.max(shared.min_copies);
             if let Some(source) = Source::of(&path, name.as_deref())? {
@@ -108,7 +113,6 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Scan { host, ports } => {
             scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
         }
-        Command::Quit => Ok(Outcome::Quit),
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
     }
@@ -208,21 +212,6 @@ pub(super) async fn join_through(
             Err(format!("this node and {address} are on the same ring already"))
         }
         Some(Reply::Failed(failure)) => Err(failure.to_string()),
-        _ => Err(stopping()),
-    }
-}
-
-async fn leave(shared: &Shared) -> Result<Outcome, String> {
-    provide::withdraw(shared, provide::WITHDRAW_LIMIT).await;
-    match shared.core(chord::Command::Leave).await {
-        Some(Reply::Left { handed, kept }) => {
-            mesh::leave(shared).await;
-            Ok(Outcome::Left { handed, kept })
-        }
-        Some(Reply::Failed(failure)) => {
-            provide::moved(shared);
-            Err(failure.to_string())
-        }
         _ => Err(stopping()),
     }
 }

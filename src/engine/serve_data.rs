@@ -618,7 +618,10 @@ pub(super) fn commit(
             at_least(shared.min_copies, stored)
         }
         Some(Reply::Upload(upload)) => runtime.block_on(refusal(shared, of, upload)),
-        Some(Reply::Failed(Failure::NotOwner)) => DataResponse::NotOwner { owner: None },
+        // On its way out it owns nothing: the next owner takes the rest.
+        Some(Reply::Failed(Failure::NotOwner | Failure::Busy(_))) => {
+            DataResponse::NotOwner { owner: None }
+        }
         Some(Reply::Failed(Failure::Store(why))) => {
             runtime.block_on(elsewhere::refusal(shared, why.obstacle(), why.to_string()))
         }

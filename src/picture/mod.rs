@@ -67,6 +67,7 @@ pub fn snapshot(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Sn
         state: State::Joining,
         lookup: None,
         traffic: Traffic::default(),
+        handing_over: None,
         events_dropped: 0,
         sick_disk: None,
         fault: None,
