@@ -22,6 +22,7 @@ use super::idle::Idle;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::mesh::words;
+use super::missing;
 use super::scan::{self, Scanner};
 use super::search;
 use super::transfers::{Shown, Transfers};
@@ -134,7 +135,7 @@ impl Client {
                 let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
                 let put = unless(interrupted, Box::pin(put)).await;
                 transfers.forget(transfer);
-                put
+                Ok(missing::doubted(access, put?).await)
             }
             Command::Get { name, to, .. } => {
                 if let Some(directory) = tree::directory(&name)? {
