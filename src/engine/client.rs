@@ -23,6 +23,7 @@ use super::leave;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::mesh::words;
+use super::missing;
 use super::reach::Reach;
 use super::scan::{self, Scanner};
 use super::search;
@@ -136,7 +137,8 @@ impl Client {
                 let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
                 let put = unless(interrupted, Box::pin(put)).await;
                 transfers.forget(transfer);
-                files::with_at_least(min_copies, put)
+                let put = files::with_at_least(min_copies, put)?;
+                Ok(missing::doubted(access, put).await)
             }
             Command::Get { name, to, .. } => {
                 if let Some(directory) = tree::directory(&name)? {

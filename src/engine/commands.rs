@@ -32,6 +32,7 @@ use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::leave;
 use super::mesh::words;
+use super::missing;
 use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
@@ -81,7 +82,8 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             let result = in_turn(&transfer, Box::pin(put)).await;
             let result = files::with_at_least(least, result);
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
-            changed(shared, result).await
+            let stored = missing::doubted(&access, changed(shared, result).await?).await;
+            Ok(stored)
         }
         Command::Get { name, to, no_reshare } => {
             if let Some(directory) = tree::directory(&name)? {

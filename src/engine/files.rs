@@ -153,6 +153,8 @@ pub(super) async fn put(
                     already,
                     passed,
                     cut_off,
+                    silent: Vec::new(),
+                    likely: 0,
                     space,
                 });
             }

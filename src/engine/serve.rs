@@ -13,7 +13,6 @@ use crate::view::text::clean;
 use crate::wire::query::{Fares, HeldFile, LookupTrace, NodeInfo, Stands};
 use crate::wire::{Request, Response};
 
-use super::clock::unix_s;
 use super::control;
 use super::demand::{Want, Way};
 use super::elsewhere;
@@ -153,6 +152,11 @@ pub(super) fn answer(
         {
             respond(Response::Failed { why: control::elsewhere(core.peer()) });
         }
+        Request::Trashed { name } => {
+            let all = hub.shared().store.trashed(&name).into_iter().take(MAX_PAGE);
+            let contents = all.map(|one| (one.root, one.size)).collect();
+            respond(Response::Trashed { contents });
+        }
         Request::Absent => respond(Response::Absent { peers: hub.vanished() }),
         Request::Leave => {
             leave::begin(hub.shared(), false);
@@ -173,7 +177,7 @@ pub(super) fn answer(
             }
         }),
         Request::Remove { name } => later(hub, respond, move |shared| async move {
-            match shared.core(Command::Remove { name, at_s: unix_s() }).await {
+            match shared.core(Command::Remove { name }).await {
                 Some(Reply::Stored { holders, .. }) => {
                     let (copies, cut_off) = (holders.len() as u8, shared.cut_off().await);
                     Response::Removed { copies, cut_off }

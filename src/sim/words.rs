@@ -359,6 +359,8 @@ fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
             already: false,
             passed: Vec::new(),
             cut_off: cut_off(world, ended.host),
+            silent: Vec::new(),
+            likely: 0,
             space,
         }),
         super::Outcome::Got { size, from, .. } => Ok(Outcome::Fetched {

@@ -54,6 +54,13 @@ pub enum Outcome {
         passed: Vec<PassedOver>,
         /// Of so many members that it knew lately the owner seems to be cut off.
         cut_off: u32,
+        /// Of the nodes that may hold an older version of a name that was new to its
+        /// owner, these do not answer: most of `likely`.
+        #[serde(default)]
+        silent: Vec<Peer>,
+        /// How many these nodes are.
+        #[serde(default)]
+        likely: u8,
         /// The ring's space, to show ids.
         space: Space,
     },

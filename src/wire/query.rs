@@ -114,6 +114,12 @@ pub enum Request {
     Copied,
     /// Whom do you remember as members that are none of your neighbours now?
     Absent,
+    /// Which contents that this name had, and lost to a newer version, do you still
+    /// have?
+    Trashed {
+        /// The name.
+        name: FileName,
+    },
     /// As [`Request::Info`], of your position with this index, and how it fares.
     Position {
         /// The index.
@@ -270,6 +276,12 @@ pub enum Response {
     Copied {
         /// Bytes.
         bytes: u64,
+    },
+    /// To [`Request::Trashed`]: hashes and bytes, at most
+    /// [`crate::limits::MAX_PAGE`].
+    Trashed {
+        /// The contents.
+        contents: Vec<(ContentHash, u64)>,
     },
     /// To [`Request::Absent`].
     Absent {

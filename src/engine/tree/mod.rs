@@ -262,7 +262,7 @@ impl Tree<'_> {
                     offer,
                 };
                 crew.begin(text.clone(), &text, listed.size(), move |part| async move {
-                    file.get(&listed, &part).await
+                    Box::pin(file.get(&listed, &part)).await
                 });
                 continue;
             }
@@ -448,7 +448,8 @@ impl Wanted {
             }
             _ => self.name.to_string(),
         };
-        let got = get::get(&self.access, &text, &self.place, part, part).await;
+        let get = get::get(&self.access, &text, &self.place, part, part);
+        let got = Box::pin(get).await;
         // A node that was away meanwhile lists what was removed until it hears
         // of that.
         if got.is_err() && locate::is_removed(&self.access, &self.name).await {

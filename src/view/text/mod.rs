@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use crate::name::FileName;
+use crate::peer::Peer;
 use crate::record::PassedOver;
 
 mod files;
@@ -24,6 +26,20 @@ pub use leave::{handing_over, left_behind};
 pub use tree::failures;
 
 use format::{count, show};
+
+/// What may become of a name that is new to those who answer.
+fn outvoted(name: &FileName, silent: &[Peer], likely: u8) -> Option<String> {
+    let peers: Vec<String> = silent.iter().map(Peer::to_string).collect();
+    let (first, last) = (silent.len(), if silent.len() == 1 { "does" } else { "do" });
+    (!silent.is_empty()).then(|| {
+        format!(
+            "{first} of {} that may hold {name} {last} not answer ({}); an older version there may \
+             win",
+            count(usize::from(likely), "node", "nodes"),
+            peers.join(", ")
+        )
+    })
+}
 
 /// A command's result as lines of text; at least one line.
 pub fn lines(outcome: &Outcome) -> Vec<String> {
@@ -48,6 +64,8 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             already,
             passed,
             cut_off,
+            silent,
+            likely,
             space,
             ..
         } => {
@@ -62,6 +80,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             lines.extend(passed_over(passed));
             let of = format!("{} of {wanted} copies", holders.len());
             lines.extend(is_cut_off(*cut_off).map(|why| format!("{of}: {why}")));
+            lines.extend(outvoted(name, silent, *likely));
             lines
         }
         Outcome::Fetched { name, size, there, path, sources, millis } => {
@@ -224,6 +243,8 @@ mod tests {
             wanted: 3,
             already: false,
             passed: Vec::new(),
+            silent: Vec::new(),
+            likely: 0,
             cut_off: 0,
             space: Space::default(),
         };
@@ -245,6 +266,8 @@ mod tests {
             wanted: 1,
             already: false,
             passed: Vec::new(),
+            silent: Vec::new(),
+            likely: 0,
             cut_off: 7,
             space: Space::default(),
         };
