@@ -50,8 +50,10 @@ fn a_node_that_is_cut_off_says_so_and_refuses_what_has_too_few_copies() {
     assert!(!said.contains("cut off"), "{said}");
     let mut gone: Vec<NodeProcess> = (0..3).map(|_| all.crash(1)).collect();
     let left = &all.nodes[0];
-    let seen = fares(left, "cut off");
-    assert_eq!(seen["why"], "from 3 members");
+    eventually("all that died are missed", || {
+        let seen = fares(left, "cut off");
+        if seen["why"] == "from 3 members" { Ok(()) } else { Err(seen.to_string()) }
+    });
 
     let said = left.run(&["put", &file(&dir, "a.txt")]);
     assert!(said.contains("1 of 1 copies: this node is cut off from 3 members"), "{said}");
