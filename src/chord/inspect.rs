@@ -47,6 +47,17 @@ impl Node {
         self.remembered.peers().collect()
     }
 
+    /// Whether a peer is known to have left the ring in order, and not to have come
+    /// back.
+    pub fn has_departed(&self, peer: Peer) -> bool {
+        self.remembered.has_departed(peer)
+    }
+
+    /// All of these.
+    pub(super) fn departed(&self) -> impl Iterator<Item = Peer> {
+        self.remembered.departed()
+    }
+
     /// The whole finger table.
     pub fn fingers(&self) -> Vec<FingerRow> {
         fingers::rows(self.space(), self.me, self.config.successors, &self.tables)

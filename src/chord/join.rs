@@ -83,7 +83,9 @@ impl Node {
         match self.standing {
             Standing::Member if !self.tables.is_alone() => {
                 self.remembered.insert(contact, self.me);
-                self.ask(contact, Ask::Neighbours, Purpose::Contact { ticket }, turn);
+                // A contact that left its ring comes back with this node into it.
+                let ask = Ask::Next { key: self.me.id(self.space()), enter: true };
+                self.ask(contact, ask, Purpose::Contact { ticket }, turn);
             }
             Standing::Member | Standing::Left => {
                 self.remembered.insert(contact, self.me);
@@ -270,7 +272,7 @@ impl Node {
         }
     }
 
-    fn arm_all(&self, turn: &mut Turn) {
+    pub(super) fn arm_all(&self, turn: &mut Turn) {
         for timer in
             [Timer::Stabilize, Timer::FixFingers, Timer::Repair, Timer::Probe, Timer::Census]
         {

@@ -1,7 +1,11 @@
 //! Going in order, and taking over another ring's parameters.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::peer::Peer;
 use crate::wire::Tell;
 use crate::wire::handshake::Params;
 
@@ -9,9 +13,13 @@ use super::node::{Node, Turn};
 use super::providers::Providers;
 use super::{Effect, Failure, Notice, Reply, Standing, Ticket, Timer};
 
-/// Periods of stabilize that handing over may take: with the default of one
-/// second, long enough for gigabytes on a LAN.
-const HAND_OVER_PERIODS: u32 = 60;
+/// A leave without any progress ends after this: long enough for a dead heir to
+/// be noticed and for its successor to begin, short enough for whoever waits.
+pub(super) const PATIENCE: Range<Duration> = Duration::from_secs(30)..Duration::from_secs(31);
+
+/// Peers that hear of a leave besides the neighbours: a bound on what a node of
+/// a large ring says at its end. Whoever does not hear of it asks the leaver.
+const TOLD: usize = 256;
 
 impl Node {
     /// [`super::Command::Leave`]: the files go to where they belong without
@@ -29,23 +37,56 @@ impl Node {
                 return self.end_leave(turn);
             }
             Standing::Leaving => return turn.fail(ticket, Failure::Busy("leaving its ring")),
-            Standing::New | Standing::Left => {
-                return turn.fail(ticket, Failure::Busy("on no ring"));
-            }
+            Standing::New | Standing::Left => return turn.fail(ticket, Failure::NoRing),
         }
         self.stand(Standing::Leaving, turn);
         self.leave = Some(ticket);
         let (predecessor, successors) = (self.tables.predecessor, &self.tables.successors);
         let tell = Tell::Leaving { predecessor, successors: successors.as_slice().to_vec() };
-        let head = successors.head();
-        for peer in predecessor.into_iter().chain(head.filter(|peer| predecessor != Some(*peer))) {
+        for peer in self.acquaintances() {
             turn.tell(peer, tell.clone());
         }
         self.abandon_lookups(turn);
-        let limit = self.config.stabilize * HAND_OVER_PERIODS;
-        turn.arm(Timer::Leave, limit..limit);
+        self.leave_goes_on(turn);
         self.providers_leave(turn);
         self.files(turn, |files, ring, asks, out| files.leave(ring, asks, out));
+    }
+
+    /// Whom this node knows on its ring, its neighbours first.
+    fn acquaintances(&self) -> Vec<Peer> {
+        let mut seen = BTreeSet::new();
+        let tables = &self.tables;
+        let neighbours = tables.predecessor.iter().chain(tables.successors.as_slice()).copied();
+        let fingers = self.fingers().into_iter().filter_map(|row| row.node);
+        let known = neighbours.chain(fingers).chain(self.members().0);
+        known.filter(|peer| *peer != self.me && seen.insert(*peer)).take(TOLD).collect()
+    }
+
+    /// The leave has made progress, or is to last whether it has or not.
+    pub(super) fn leave_goes_on(&mut self, turn: &mut Turn) {
+        if self.standing == Standing::Leaving {
+            turn.arm(Timer::Leave, PATIENCE);
+        }
+    }
+
+    /// A peer left the ring in order: nobody waits for it.
+    pub(super) fn departs(&mut self, peer: Peer, turn: &mut Turn) {
+        if self.remembered.depart(peer) {
+            turn.notice(Notice::Departed(peer));
+        }
+    }
+
+    /// The leave has lasted long enough.
+    pub(super) fn leave_is_over(&mut self, turn: &mut Turn) {
+        if self.standing == Standing::Leaving {
+            self.end_leave(turn);
+        }
+    }
+
+    /// Somebody joins this node, which has left its ring: they make a new one.
+    pub(super) fn found_ring(&mut self, turn: &mut Turn) {
+        self.stand(Standing::Member, turn);
+        self.arm_all(turn);
     }
 
     /// Everything is handed over, or it has taken long enough.

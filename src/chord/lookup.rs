@@ -260,7 +260,7 @@ impl Node {
     /// Looks a key up from this node's own tables.
     pub(super) fn look_up(&mut self, key: Id, why: Why, turn: &mut Turn) {
         let mut lookup = Lookup::new(key, why);
-        let member = self.standing == Standing::Member;
+        let member = matches!(self.standing, Standing::Member | Standing::Left);
         let tables = Tables {
             peer: self.me,
             owner: member && self.owns(key),
@@ -323,6 +323,8 @@ impl Node {
     fn take_step(&mut self, number: u32, turn: &mut Turn) {
         let space = self.space();
         let max_hops = 3 * usize::from(space.bits()) + self.config.successors;
+        // Only where a person wants to be let in, and only by whom they named.
+        let enters = self.join.as_ref().is_some_and(|join| join.ticket().is_some());
         let Some(lookup) = self.lookups.open.get_mut(&number) else { return };
         let key = lookup.key;
         let owner = match lookup.next(space, max_hops) {
@@ -331,7 +333,8 @@ impl Node {
                 if matches!(lookup.why, Why::User(_)) {
                     turn.notice(Notice::Hop { key, asked: peer });
                 }
-                return self.ask(peer, Ask::Next { key }, Purpose::Step(number), turn);
+                let enter = enters && lookup.why == Why::Join && lookup.contact == Some(peer);
+                return self.ask(peer, Ask::Next { key, enter }, Purpose::Step(number), turn);
             }
             Step::Found(owner) => Some(owner),
             Step::Failed => None,

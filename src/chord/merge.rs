@@ -25,6 +25,9 @@ const MAX_FORWARDS: u8 = 64;
 /// Peers kept for probing.
 const MAX_REMEMBERED: usize = 32;
 
+/// Peers that left in order and are known to have.
+const MAX_DEPARTED: usize = 64;
+
 /// Peers taken from one [`super::Input::Heard`]: what others say must not push
 /// out everybody whom this node remembers by itself.
 const MAX_HEARD: usize = 4;
@@ -36,12 +39,14 @@ pub(super) struct Remembered {
     peers: BTreeSet<Peer>,
     /// The one probed last.
     last: Option<Peer>,
+    /// Peers that left in order, until they come back: none of them is remembered.
+    departed: BTreeSet<Peer>,
 }
 
 impl Remembered {
     /// Remembers a peer. When there is no room, the one probed last goes.
     pub(super) fn insert(&mut self, peer: Peer, me: Peer) {
-        if peer == me || self.peers.contains(&peer) {
+        if peer == me || self.peers.contains(&peer) || self.departed.contains(&peer) {
             return;
         }
         if self.peers.len() >= MAX_REMEMBERED {
@@ -51,6 +56,38 @@ impl Remembered {
             }
         }
         self.peers.insert(peer);
+    }
+
+    /// A peer left in order; `false`: that was known.
+    pub(super) fn depart(&mut self, peer: Peer) -> bool {
+        self.peers.remove(&peer);
+        if self.departed.contains(&peer) {
+            return false;
+        }
+        if self.departed.len() >= MAX_DEPARTED {
+            self.departed.pop_first();
+        }
+        self.departed.insert(peer)
+    }
+
+    /// Peers that left in order have come back, or their ring is not this node's.
+    pub(super) fn returned(&mut self, back: impl Fn(Peer) -> bool) {
+        self.departed.retain(|peer| !back(*peer));
+    }
+
+    /// All that left in order.
+    pub(super) fn departed(&self) -> impl Iterator<Item = Peer> {
+        self.departed.iter().copied()
+    }
+
+    /// Whether a peer is known to have left in order.
+    pub(super) fn has_departed(&self, peer: Peer) -> bool {
+        self.departed.contains(&peer)
+    }
+
+    /// Whether anything is known of a peer.
+    pub(super) fn contains(&self, peer: Peer) -> bool {
+        self.peers.contains(&peer)
     }
 
     /// All of them.

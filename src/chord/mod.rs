@@ -136,6 +136,11 @@ pub enum Input {
     /// Another position of this host has made this record durable, and what this
     /// one held under the name went with it: they have one disk.
     Replaced(Record),
+    /// Bytes of the copies moved for which a leaving node waits, or its user wants
+    /// it to go on waiting: the leave lasts.
+    LeaveOn,
+    /// The leave ends now, whatever is handed over by now.
+    LeaveOver,
     /// Time passes: tombstones from before this may go. Right after the start,
     /// and every minute or so.
     Collect {
@@ -208,7 +213,7 @@ pub enum Timer {
     Census,
     /// Next attempt to join.
     Join,
-    /// The handing over of a leave has taken long enough.
+    /// The handing over of a leave has made no progress for long enough.
     Leave,
     /// The copies of this upload or removal have taken long enough.
     Copies(Ticket),
@@ -308,12 +313,12 @@ pub enum Reply {
         /// The first successor.
         successor: Peer,
     },
-    /// Left; `kept` names are still only here because nobody else took them.
+    /// Left.
     Left {
-        /// Names that others hold now.
+        /// Files that others hold now.
         handed: usize,
-        /// Names that stayed on this disk.
-        kept: usize,
+        /// Files that stayed on this disk, by name.
+        kept: Vec<Kept>,
     },
     /// The parameters were taken over.
     Adopted,
@@ -344,6 +349,17 @@ pub enum Reply {
     },
     /// It could not be done.
     Failed(Failure),
+}
+
+/// A file that stayed on the disk of a node that left.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// Its name.
+    pub name: FileName,
+    /// Its bytes.
+    pub size: u64,
+    /// Whether another node is known to hold it, too.
+    pub elsewhere: bool,
 }
 
 /// Where a key lives.
@@ -407,8 +423,11 @@ pub enum Failure {
     #[error("already on the same ring as {0}")]
     AlreadyMember(SocketAddr),
     /// The node is on its way in or out.
-    #[error("this node is {0}; wait until that has ended")]
+    #[error("this node is {0}; act through another member of the ring")]
     Busy(&'static str),
+    /// [`Command::Leave`] of a node that has left already.
+    #[error("this node is on no ring; join takes it into one")]
+    NoRing,
     /// [`Command::Adopt`] of a node with members.
     #[error("this node has {0} other members on its ring; leave first")]
     HasMembers(usize),
@@ -563,6 +582,8 @@ pub enum Notice {
     },
     /// A peer did not answer and was dropped from this node's tables.
     Dropped(Peer),
+    /// A peer left the ring in order.
+    Departed(Peer),
     /// A lookup step was taken, for whoever draws it.
     Hop {
         /// The key looked up.
@@ -628,7 +649,9 @@ pub enum Standing {
     Member,
     /// On its way out: hands over its files, still serves reads.
     Leaving,
-    /// Out.
+    /// Out: to its own user the only member of a ring of its own. Those of the
+    /// ring that it left do not find it there, so that it stays out; whoever
+    /// joins it makes it a member again.
     Left,
 }
 

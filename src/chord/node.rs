@@ -88,6 +88,8 @@ impl Tables {
 
     /// What the files and the sharers see of the ring.
     pub(super) fn view(&self, config: &Config, me: Peer, standing: Standing) -> RingView<'_> {
+        // A node that left is a ring of its own.
+        let standing = if standing == Standing::Left { Standing::Member } else { standing };
         RingView {
             space: config.space(),
             me,
@@ -254,6 +256,8 @@ impl Node {
             Input::PeerLost(peer) if !self.guards.late_deaths_ignored => self.bury(peer, &mut turn),
             Input::PeerLost(peer) => self.suspect(peer, &mut turn),
             Input::Heard { peers } => self.heard_of(&peers, &mut turn),
+            Input::LeaveOn => self.leave_goes_on(&mut turn),
+            Input::LeaveOver => self.leave_is_over(&mut turn),
             Input::Stored { ticket, result } => self.files(&mut turn, |files, ring, asks, out| {
                 files.stored(ring, ticket, result, asks, out);
             }),
@@ -334,8 +338,13 @@ impl Node {
             }
             Message::Answer { nonce, answer } => {
                 let Some(purpose) = self.asks.close(nonce, from) else { return };
-                if answer == Answer::NotMember {
+                if matches!(answer, Answer::NotMember | Answer::Left) {
                     // It lives but is on no ring: to every purpose as good as dead.
+                    let tables = &self.tables;
+                    let matters = tables.neighbours(from) || tables.fingers.contains(from);
+                    if answer == Answer::Left && (matters || self.remembered.contains(from)) {
+                        self.departs(from, turn);
+                    }
                     self.answered(from, purpose, None, turn);
                     self.suspect(from, turn);
                 } else {
@@ -347,13 +356,16 @@ impl Node {
     }
 
     fn reply_to(&mut self, from: Peer, ask: &Ask, turn: &mut Turn) -> Answer {
+        if self.standing == Standing::Left && matches!(ask, Ask::Next { enter: true, .. }) {
+            self.found_ring(turn);
+        }
         match ask {
             Ask::Ping => Answer::Pong,
             Ask::Neighbours if self.standing == Standing::Member => Answer::Neighbours {
                 predecessor: self.tables.predecessor,
                 successors: self.tables.successors.as_slice().to_vec(),
             },
-            Ask::Next { key } if self.standing == Standing::Member => self.next_step(*key),
+            Ask::Next { key, .. } if self.standing == Standing::Member => self.next_step(*key),
             Ask::Inventory { .. }
             | Ask::Offer { .. }
             | Ask::Entrust { .. }
@@ -362,6 +374,7 @@ impl Node {
             {
                 self.files(turn, |files, ring, asks, out| files.ask(ring, from, ask, asks, out))
             }
+            _ if matches!(self.standing, Standing::Leaving | Standing::Left) => Answer::Left,
             _ => Answer::NotMember,
         }
     }
@@ -406,6 +419,9 @@ impl Node {
                     files.answer(ring, from, purpose, answer, asks, out);
                 });
             }
+            (Purpose::Contact { ticket }, Some(Answer::Next { .. })) => {
+                return self.contact_answered(ticket, from, turn);
+            }
             (Purpose::Step(lookup), answer) => return self.stepped(lookup, from, answer, turn),
             (Purpose::Ping(ticket), answer) => {
                 return match answer {
@@ -436,10 +452,10 @@ impl Node {
             Purpose::Between { successor } => self.between_answered(successor, heard, turn),
             Purpose::Revive => self.revived(heard, turn),
             Purpose::Place => self.place_answered(Some(heard), turn),
-            Purpose::Contact { ticket } => self.contact_answered(ticket, heard.from, turn),
             Purpose::Consider { hops } => self.candidate_answered(heard, hops, turn),
             Purpose::Probe => self.probe_answered(heard.from, turn),
             Purpose::Rectify { .. } | Purpose::Check { .. } | Purpose::Census => {}
+            Purpose::Contact { .. } => {}
             Purpose::Step(_) | Purpose::Ping(_) | Purpose::Files(_) => {}
         }
     }
@@ -468,12 +484,7 @@ impl Node {
                 });
             }
             Timer::Join => return self.join_again(turn),
-            Timer::Leave => {
-                if self.standing == Standing::Leaving {
-                    self.end_leave(turn);
-                }
-                return;
-            }
+            Timer::Leave => return self.leave_is_over(turn),
             Timer::Stabilize | Timer::FixFingers | Timer::Repair => {}
             Timer::Probe | Timer::Census => {}
         }
@@ -507,6 +518,10 @@ impl Node {
             Command::Adopt { params } => self.command_adopt(ticket, params, turn),
             Command::Ping { peer } if peer == self.me => turn.reply(ticket, Reply::Pong),
             Command::Ping { peer } => self.ask(peer, Ask::Ping, Purpose::Ping(ticket), turn),
+            // A node on its way out finds the owners of its own files, too.
+            Command::Lookup { key } if self.standing == Standing::Leaving => {
+                self.command_lookup(ticket, key, turn);
+            }
             command => {
                 if let Some(why) = self.busy() {
                     turn.fail(ticket, Failure::Busy(why));
@@ -526,10 +541,10 @@ impl Node {
     /// Why the node cannot do a member's work now.
     pub(super) const fn busy(&self) -> Option<&'static str> {
         match self.standing {
-            Standing::Member => None,
+            Standing::Member | Standing::Left => None,
             Standing::Joining => Some("joining a ring"),
             Standing::Leaving => Some("leaving its ring"),
-            Standing::New | Standing::Left => Some("on no ring"),
+            Standing::New => Some("starting"),
         }
     }
 
@@ -579,6 +594,8 @@ impl Node {
 
         let ring_changed = list_changed || old != new;
         if ring_changed {
+            let tables = &self.tables;
+            self.remembered.returned(|peer| tables.neighbours(peer) && !before.neighbours(peer));
             for peer in before.predecessor.iter().chain(before.successors.as_slice()) {
                 self.remembered.insert(*peer, me);
             }
@@ -591,6 +608,10 @@ impl Node {
                 turn.notice(Notice::Alone);
                 self.rearm(Timer::Probe, turn);
             }
+        }
+        if self.standing == Standing::Left {
+            // Whoever it left does not draw it back.
+            self.remembered = Remembered::default();
         }
         if ring_changed || standing != self.standing {
             self.files(turn, |files, ring, asks, out| files.ring_changed(ring, asks, out));

@@ -182,7 +182,7 @@ impl Node {
     /// The first successor did not answer: on with the next at once.
     pub(super) fn successor_silent(&mut self, successor: Peer, turn: &mut Turn) {
         if self.tables.successors.head() == Some(successor) {
-            turn.notice(Notice::Dropped(successor));
+            self.notice_drop(successor, turn);
             let rest = self.tables.successors.as_slice().iter().skip(1).copied();
             let list = self.list(rest);
             self.adopt(list, turn);
@@ -294,10 +294,17 @@ impl Node {
         turn: &mut Turn,
     ) {
         if self.tables.predecessor == Some(silent) {
-            turn.notice(Notice::Dropped(silent));
+            self.notice_drop(silent, turn);
             let tables = self.change(turn);
             tables.predecessor = instead;
             tables.fingers.remove(silent);
+        }
+    }
+
+    /// Tells of a neighbour that is dropped: of one that left it has been told.
+    fn notice_drop(&self, peer: Peer, turn: &mut Turn) {
+        if !self.remembered.has_departed(peer) {
+            turn.notice(Notice::Dropped(peer));
         }
     }
 
@@ -346,6 +353,10 @@ impl Node {
         turn: &mut Turn,
     ) {
         let (space, me) = (self.space(), self.me.id(self.space()));
+        self.departs(leaver, turn);
+        if self.tables.fingers.contains(leaver) {
+            self.change(turn).fingers.remove(leaver);
+        }
         if self.tables.predecessor == Some(leaver) {
             let instead = predecessor
                 .filter(|peer| *peer != leaver && leaver.id(space).between(peer.id(space), me));

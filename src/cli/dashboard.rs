@@ -2,7 +2,6 @@
 //! node of a lab is killed and started again, and the dashboard's options.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -11,7 +10,6 @@ use crate::ui::theme::ThemeChoice;
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
 use super::args::{LookArgs, ScreenArgs};
-use super::node::LEAVE_DEADLINE;
 use super::{Failure, log, places};
 
 /// Events on their way to the dashboard: a second's flood. When they are not
@@ -93,9 +91,7 @@ pub(super) async fn run(
     screen: ScreenArgs,
     lab: Option<mpsc::Sender<ui::LabRequest>>,
 ) -> Result<ui::Ended, Failure> {
-    // A lab ends as a whole: its nodes have nobody to hand files to.
-    let leave_deadline = if lab.is_some() { Duration::ZERO } else { LEAVE_DEADLINE };
-    let options = ui::Options { leave_deadline, lab, ..options(screen.look) };
+    let options = ui::Options { lab, ..options(screen.look) };
     ui::run(feeds, options).await.map_err(blamed)
 }
 
@@ -107,7 +103,6 @@ pub(super) async fn run_simulation(
     first_message: String,
 ) -> Result<ui::Ended, Failure> {
     let options = ui::Options {
-        leave_deadline: Duration::ZERO,
         simulation: Some(simulation),
         first_message: Some(first_message),
         ..options(look)

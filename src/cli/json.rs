@@ -543,6 +543,6 @@ mod tests {
 
     #[test]
     fn what_changes_something_has_no_json() {
-        assert_eq!(value(&Outcome::Quit), None);
+        assert_eq!(value(&Outcome::Said { links: 0 }), None);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::time::interval_at;
 
 use crate::engine::{Config, Node, StartError, default_data_dir};
 use crate::ui;
-use crate::view::{Snapshot, UiEvent};
+use crate::view::{Snapshot, UiEvent, text};
 use crate::wire::handshake::Params;
 
 use super::args::{NodeArgs, RingArgs, ScreenArgs};
@@ -17,20 +19,19 @@ use super::log::{self, Log};
 use super::signals::EndSignals;
 use super::{Failure, print, runtime};
 
-/// Time to hand over files at the end: long enough for a small disk over a
-/// LAN, short enough for whoever waits.
-pub(super) const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a node without a dashboard says how far its leave is.
+const SAY_EVERY: Duration = Duration::from_secs(3);
 
-/// Time to close a node whose dashboard has let it leave already.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
+/// A node that was told to end now has this long to say what stays.
+const NOW: Duration = Duration::from_secs(2);
 
 /// Time for threads that are still inside a call of the system: everything is
 /// said and done by then, and no call may keep the program from ending.
 const THREADS_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What a second signal costs.
-const UNHANDED: &str = "ended at once, by a second signal: not every file may have been handed \
-     over; start the node again with the same address to bring them back";
+/// What is said of a node that did not even say what stays.
+const UNHANDED: &str = "ended at once: not every file may have been handed over; start the node \
+     again with the same address to bring them back";
 
 /// Runs a node until it is told to end; `adjust`: see [`super::main_with`].
 pub(super) fn run(args: NodeArgs, adjust: fn(&mut Config)) -> Result<(), Failure> {
@@ -65,6 +66,7 @@ pub(super) fn run(args: NodeArgs, adjust: fn(&mut Config)) -> Result<(), Failure
         download_dir: args.download_dir,
         transfers: args.transfers.limits(),
         quota: Some(args.quota).filter(|bytes| *bytes > 0),
+        leave_deadline: args.leave_deadline,
         scrub: (!args.scrub_every.is_zero()).then_some(args.scrub_every),
         ..Config::at(listen)
     };
@@ -143,24 +145,9 @@ async fn show(
         while tab.relay(&mut snapshots, &mut events).await.is_some() {}
     });
     let end = dashboard::run(vec![feed], screen, None).await;
-    let end = match end {
-        // Asked to end now: what a second Ctrl-C means.
-        Ok(ui::Ended::Interrupted) => {
-            node.kill().await;
-            Err(Failure::Failed(UNHANDED.to_owned()))
-        }
-        // The dashboard has given the node its time to leave.
-        Ok(ui::Ended::Quit | ui::Ended::Hangup) => {
-            node.shutdown(FLUSH_DEADLINE).await;
-            Ok(())
-        }
-        Err(failure) => {
-            node.shutdown(LEAVE_DEADLINE).await;
-            Err(failure)
-        }
-    };
+    let left = leave(node, EndSignals::listen()?, matches!(end, Ok(ui::Ended::Interrupted))).await;
     relay.abort();
-    end
+    end.and(left)
 }
 
 async fn headless(
@@ -181,18 +168,69 @@ async fn headless(
             alive = snapshots.changed() => alive.map_err(|_| stopped())?,
         }
     };
-    tracing::info!(signal, deadline = ?LEAVE_DEADLINE, "leaving the ring; a second signal ends now");
+    tracing::info!(signal, "leaving the ring; another signal after a second ends it now");
     let rest = tokio::spawn(async move {
         while let Some(event) = events.recv().await {
             log::event(&event);
         }
     });
-    let end = tokio::select! {
-        () = node.shutdown(LEAVE_DEADLINE) => Ok(()),
-        _ = signals.next() => Err(Failure::Failed(UNHANDED.to_owned())),
-    };
+    let end = leave(node, signals, false).await;
     rest.abort();
     end
+}
+
+/// Has a node leave its ring and ends it; `now`: without handing anything over. A
+/// signal after a while has it end now.
+///
+/// # Errors
+/// What stayed on its disk.
+async fn leave(node: Node, mut signals: EndSignals, now: bool) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut ends = now.then_some(begun + NOW);
+    if now {
+        node.hurry();
+    }
+    let snapshots = node.snapshots.clone();
+    let mut say = interval_at((begun + SAY_EVERY).into(), SAY_EVERY);
+    let left = {
+        let mut leaving = pin!(node.leave());
+        loop {
+            let late = async {
+                match ends {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                left = &mut leaving => break Some(left),
+                () = late => break None,
+                signal = signals.next() => {
+                    if ends.is_none() && begun.elapsed() > ui::SAME_WISH {
+                        tracing::info!(signal, "ending now");
+                        node.hurry();
+                        ends = Some(Instant::now() + NOW);
+                    }
+                }
+                _ = say.tick() => {
+                    if let Some(row) = snapshots.borrow().handing_over {
+                        tracing::info!("handing over: {}", text::handing_over(&row));
+                    }
+                }
+            }
+        }
+    };
+    let Some(left) = left else {
+        node.kill().await;
+        return Err(Failure::Failed(UNHANDED.to_owned()));
+    };
+    node.close().await;
+    match text::left_behind(&left.kept, true) {
+        // It is the whole ring: nothing could be handed to anybody.
+        Some(why) if left.kept.alone => tracing::info!("{why}"),
+        Some(why) => return Err(Failure::Failed(why)),
+        None => {}
+    }
+    Ok(())
 }
 
 fn stopped() -> Failure {

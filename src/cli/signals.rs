@@ -3,20 +3,26 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
+use crate::ui::stays_ignored;
 
 /// SIGINT, SIGTERM and SIGHUP, which all mean the same: leave. From its
-/// creation on the process does not die of them by itself.
+/// creation on the process does not die of them by itself. One that was ignored
+/// when the process started stays ignored.
 pub(super) struct EndSignals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hangup: Option<Signal>,
 }
 
 impl EndSignals {
     /// Listens from now on. Needs a tokio runtime.
     pub(super) fn listen() -> Result<EndSignals, Failure> {
         let on = |kind| {
+            if stays_ignored(kind) {
+                return Ok(None);
+            }
             signal(kind)
+                .map(Some)
                 .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
         };
         Ok(EndSignals {
@@ -29,10 +35,18 @@ impl EndSignals {
     /// The next one's name.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
+            () = received(&mut self.interrupt) => "SIGINT",
+            () = received(&mut self.terminate) => "SIGTERM",
+            () = received(&mut self.hangup) => "SIGHUP",
         }
+    }
+}
+
+/// Waits for a signal; for one that is ignored without end.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`super::files`] are written once, over this.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::{Instant, timeout};
 
@@ -46,9 +47,37 @@ pub(super) struct Outside {
     pub(super) plane: DataPlane,
     /// Its control connections.
     pub(super) lines: Lines,
+    /// Other members that it has heard of: the ring is still there when `via` ends.
+    pub(super) others: Arc<Mutex<Vec<Peer>>>,
     /// What it has seen of its sources.
     pub(super) reputations: Reputations,
 }
+
+impl Outside {
+    /// Has `via` look a key up, or, when it does not answer any more, a member of
+    /// which an earlier lookup told.
+    async fn lookup(&self, key: Id) -> Result<LookupTrace, String> {
+        let known = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let others = known.iter().map(Peer::address).filter(|address| *address != self.via);
+        let mut first = None;
+        for address in std::iter::once(self.via).chain(others) {
+            match self.lines.ask(address, Request::Lookup { key }).await {
+                Ok(Response::Lookup(trace)) => {
+                    let named = std::iter::once(trace.owner).chain(trace.successors.clone());
+                    let named = named.take(MEMBERS_KEPT).collect();
+                    *self.others.lock().unwrap_or_else(PoisonError::into_inner) = named;
+                    return Ok(trace);
+                }
+                Ok(other) => first.get_or_insert(unexpected(other)),
+                Err(why) => first.get_or_insert(why),
+            };
+        }
+        Err(first.unwrap_or_default())
+    }
+}
+
+/// Members that a client keeps in mind beside the one that it acts through.
+const MEMBERS_KEPT: usize = 3;
 
 impl Access {
     /// The ring's parameters.
@@ -109,12 +138,7 @@ impl Access {
                     _ => Err("the node is stopping".to_owned()),
                 }
             }
-            Access::Outside(outside) => {
-                match outside.lines.ask(outside.via, Request::Lookup { key }).await? {
-                    Response::Lookup(trace) => Ok(trace),
-                    other => Err(unexpected(other)),
-                }
-            }
+            Access::Outside(outside) => outside.lookup(key).await,
         }
     }
 

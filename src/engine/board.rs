@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::view::{FileRow, PeerRow, RegistryRow, ScanRow, SearchRow, Sharing};
+use crate::view::{FileRow, HandingOver, PeerRow, RegistryRow, ScanRow, SearchRow, Sharing};
 
 use super::shared::{Input, Shared};
 
@@ -30,6 +30,8 @@ pub(super) struct Rows {
     pub(super) shared: Arc<Vec<FileRow>>,
     /// How many they are.
     pub(super) sharing: Sharing,
+    /// What a leave has yet to hand over.
+    pub(super) handing_over: Option<HandingOver>,
 }
 
 impl Board {

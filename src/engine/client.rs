@@ -19,6 +19,7 @@ use super::data::DataPlane;
 use super::files::{self, INTERRUPTED, Phases};
 use super::get;
 use super::idle::Idle;
+use super::leave;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::mesh::words;
@@ -185,6 +186,7 @@ async fn enter(options: &Options) -> Result<Client, String> {
         params,
         plane,
         lines: Lines::default(),
+        others: Arc::default(),
         reputations: Reputations::default(),
     });
     let over = CancellationToken::new();
@@ -278,6 +280,10 @@ async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<
         Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
         Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
         Command::Say { text } => words::say(access, text).await,
+        Command::Leave => match access {
+            Access::Outside(outside) => leave::leave_outside(access, outside, phases).await,
+            Access::Inside(shared) => leave::leave(shared, false).await.map(Outcome::Left),
+        },
         reading => commands::read(access, reading).await,
     }
 }

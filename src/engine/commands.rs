@@ -25,11 +25,11 @@ use super::access::{self, Access, unexpected};
 use super::address;
 use super::connection;
 use super::control;
-use super::everybody::{self, Each, Said, members_of};
+use super::everybody::{self, Each, Said, is_member, members_of};
 use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
-use super::mesh::{self, words};
-use super::provide;
+use super::leave;
+use super::mesh::words;
 use super::scan;
 use super::search;
 use super::shared::{Input, Shared};
@@ -61,7 +61,12 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
     let access = Access::Inside(shared.clone());
     match command {
         Command::Join { contact } => join(shared, &contact).await,
-        Command::Leave => leave(shared).await,
+        Command::Leave => leave::leave(shared, false).await.map(Outcome::Left),
+        Command::Quit => leave::leave(shared, true).await.map(Outcome::Left),
+        Command::QuitNow => {
+            shared.departure.hurry();
+            leave::leave(shared, true).await.map(Outcome::Left)
+        }
         Command::Put { path, name, overwrite } => {
             if let Some(source) = Source::of(&path, name.as_deref())? {
                 let stored = tree(shared, &access).put(source, overwrite).await;
@@ -104,7 +109,6 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
         Command::Scan { host, ports } => {
             scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
         }
-        Command::Quit => Ok(Outcome::Quit),
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
     }
@@ -209,21 +213,6 @@ pub(super) async fn join_through(
             Err(format!("this node and {address} are on the same ring already"))
         }
         Some(Reply::Failed(failure)) => Err(failure.to_string()),
-        _ => Err(stopping()),
-    }
-}
-
-async fn leave(shared: &Shared) -> Result<Outcome, String> {
-    provide::withdraw(shared, provide::WITHDRAW_LIMIT).await;
-    match shared.core(chord::Command::Leave).await {
-        Some(Reply::Left { handed, kept }) => {
-            mesh::leave(shared).await;
-            Ok(Outcome::Left { handed, kept })
-        }
-        Some(Reply::Failed(failure)) => {
-            provide::moved(shared);
-            Err(failure.to_string())
-        }
         _ => Err(stopping()),
     }
 }
@@ -350,7 +339,7 @@ type Place = (NodeState, Option<String>, Vec<SocketAddr>);
 async fn position(access: Access, peer: Peer) -> Result<Said<Place>, String> {
     let request = Request::Position { index: peer.index() };
     match access.request(peer.address(), request).await? {
-        Response::Info(node) if node.member && node.peer == peer => {
+        Response::Info(node) if is_member(&access, &node) && node.peer == peer => {
             let (predecessor, successors) = (node.predecessor, node.successors);
             let neighbours = successors.iter().chain(&predecessor).copied().collect();
             let state = NodeState { peer, predecessor, successors };

@@ -1,4 +1,5 @@
-//! Transfers listed and steered from outside: `chordal pause 3 --via ADDR`.
+//! Transfers listed and steered from outside: `chordal pause 3 --via ADDR`. `leave`
+//! is in [`super::leave`].
 //!
 //! A stranger must not stop what somebody else's node does, so a node obeys only
 //! whoever is on its own machine.
@@ -14,7 +15,10 @@ use super::transfers::Transfers;
 
 /// What somebody on another machine hears.
 pub(super) fn elsewhere(me: Peer) -> String {
-    format!("transfers are listed and steered only from the node's own machine, {}", me.address())
+    format!(
+        "transfers are listed and steered, and a node leaves, only from its own machine, {}",
+        me.address()
+    )
 }
 
 /// The transfers, as they travel: the newest first, those under way before those

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use tokio::task::JoinSet;
 
 use crate::peer::Peer;
+use crate::wire::query::NodeInfo;
 use crate::wire::{Request, Response};
 
 use super::access::{Access, unexpected};
@@ -111,6 +112,13 @@ pub(super) async fn members_of(access: &Access) -> Result<Vec<Peer>, String> {
     }
 }
 
+/// Whether a node is a member of the ring that `access` leads to: one that has left
+/// its ring is the only member of its own.
+pub(super) fn is_member(access: &Access, node: &NodeInfo) -> bool {
+    let alone = node.predecessor.is_none() && node.successors.is_empty();
+    node.member || alone && node.peer.address() == access.member().address()
+}
+
 /// The neighbours that a host names at its first position, if it holds that
 /// position of `member`.
 ///
@@ -121,7 +129,9 @@ pub(super) async fn neighbours_of(
     member: Peer,
 ) -> Result<Option<Vec<Peer>>, String> {
     match access.request(member.address(), Request::Info).await? {
-        Response::Info(node) if node.member && node.positions.contains(&member.index()) => {
+        Response::Info(node)
+            if is_member(access, &node) && node.positions.contains(&member.index()) =>
+        {
             Ok(Some(node.successors.into_iter().chain(node.predecessor).collect()))
         }
         Response::Info(_) => Ok(None),

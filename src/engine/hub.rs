@@ -180,6 +180,8 @@ impl Hub {
                 }
             }
             Input::Heard(peers) => self.handle(None, chord::Input::Heard { peers }),
+            Input::Leave { over: false } => self.handle(None, chord::Input::LeaveOn),
+            Input::Leave { over: true } => self.handle(None, chord::Input::LeaveOver),
             Input::Look(look) => look(&self.core),
             Input::Event(level, text) => self.publisher.event(level, text),
             Input::Step(step, level, text) => self.publisher.step(step, level, text),
@@ -281,8 +283,7 @@ impl Hub {
                     if joined {
                         // Whoever hears of the join may pull the plug: the way back is
                         // durable by then.
-                        let (members, _) = self.core.members();
-                        remembered::save(&self.shared, members, self.core.peer(), answer);
+                        remembered::save(&self.shared, &self.core, answer);
                     } else {
                         answer();
                     }
@@ -478,6 +479,12 @@ impl Hub {
                     return;
                 };
                 let from = Peer::new(address, from);
+                if matches!(&message, Message::Ask { ask: Ask::Next { enter: true, .. }, .. })
+                    && self.shared.departure.is_last()
+                {
+                    // Nobody is let in by a node that ends.
+                    return;
+                }
                 if let Message::Answer { nonce, .. } = &mut message {
                     *nonce ^= self.nonce_key;
                     let now = Instant::now();
@@ -573,6 +580,11 @@ impl Hub {
         &self.core
     }
 
+    /// The members that vanished lately.
+    pub(super) fn vanished(&self) -> Vec<Peer> {
+        self.publisher.vanished(&self.core)
+    }
+
     /// A place among those whose requests are being answered.
     pub(super) fn place_to_answer(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         Arc::clone(&self.answering).try_acquire_owned()
@@ -627,6 +639,9 @@ pub(super) const fn request_limit(request: &Request) -> Duration {
         | Request::Peers
         | Request::Transfers
         | Request::Absent
+        | Request::Leave
+        | Request::LeaveState
+        | Request::Copied
         | Request::Steer { .. }
         | Request::Say { .. }
         | Request::Info

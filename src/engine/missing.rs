@@ -62,22 +62,23 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
     unknown(&name, &gone, &like(&name, &names))
 }
 
-/// Nobody knows a name: the members that it would be at and that are gone first,
-/// which is the likelier reason, then names that are like it.
+/// Nobody knows a name: names that are like it first, since most names are missed
+/// because they are mistyped, then members that it would be at and that vanished.
 fn unknown(name: &FileName, gone: &[Peer], like: &[&str]) -> String {
     let mut why = format!("no file named {name} is on the ring");
-    if !gone.is_empty() {
-        let (gone, do_not) = (listed(gone), if gone.len() == 1 { "does not" } else { "do not" });
-        let _ = write!(
-            why,
-            ", but {gone}, where it would be, {do_not} answer: start {gone} again, then get {name} \
-             again"
-        );
-    }
     if !like.is_empty() {
         let like: Vec<_> = like.iter().map(|name| quoted(name)).collect();
         let _ = write!(why, "; did you mean {}?", like.join(" or "));
-    } else if gone.is_empty() {
+    }
+    if !gone.is_empty() {
+        let (gone, do_not) = (listed(gone), if gone.len() == 1 { "does not" } else { "do not" });
+        let but = if like.is_empty() { ", but" } else { " If not," };
+        let _ = write!(
+            why,
+            "{but} {gone}, where it would be, {do_not} answer: start {gone} again, then get {name} \
+             again"
+        );
+    } else if like.is_empty() {
         why.push_str("; find PATTERN looks for names like it");
     }
     why
@@ -135,7 +136,8 @@ fn listed(peers: &[Peer]) -> String {
     }
 }
 
-/// Those that were members once, as far as this node knows, and are no more.
+/// Those that were members a while ago, as far as the node at hand knows, and
+/// vanished without a word.
 async fn absent(access: &Access, members: &[Peer]) -> Vec<Peer> {
     let answer = access.request(access.member().address(), Request::Absent).await;
     let Ok(Response::Absent { peers }) = answer else { return Vec::new() };
@@ -296,12 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn members_that_are_gone_are_named_before_names_that_are_alike() {
+    fn names_that_are_alike_are_offered_before_members_that_vanished_are_named() {
         let name = FileName::new("film.mkv").expect("a name");
         assert_eq!(
             unknown(&name, &[peer(1)], &["film.mp4"]),
-            "no file named film.mkv is on the ring, but 127.0.0.1:1, where it would be, does not \
-             answer: start 127.0.0.1:1 again, then get film.mkv again; did you mean 'film.mp4'?"
+            "no file named film.mkv is on the ring; did you mean 'film.mp4'? If not, 127.0.0.1:1, \
+             where it would be, does not answer: start 127.0.0.1:1 again, then get film.mkv again"
         );
         assert_eq!(
             unknown(&name, &[], &["film.mp4", "a.mkv"]),

@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 use crate::chord;
 use crate::id::Space;
 use crate::store::{Disk, RealDisk, Recovery, Store};
+use crate::view::outcome::HandedOver;
 use crate::view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
 use crate::wire::handshake::Params;
 
@@ -46,6 +47,7 @@ use doubts::Doubts;
 use hub::Hub;
 use idle::Idle;
 use inbox::{Inbox, Slots};
+use leave::Departure;
 use limits::Limits;
 use publish::Publisher;
 use reach::Reach;
@@ -83,6 +85,7 @@ mod hub;
 mod idle;
 mod inbox;
 mod keep;
+mod leave;
 mod limits;
 mod lines;
 mod links;
@@ -150,6 +153,9 @@ pub struct Config {
     pub transfers: TransferLimits,
     /// Bytes that it stores for the ring at the most; `None`: as the disk holds.
     pub quota: Option<u64>,
+    /// How long handing over its files may take when it leaves; `None`: as long as
+    /// it makes progress.
+    pub leave_deadline: Option<Duration>,
     /// What it stores is read again at most so often, to find damage; `None`:
     /// never.
     pub scrub: Option<Duration>,
@@ -198,6 +204,7 @@ impl Config {
             download_dir: None,
             transfers: TransferLimits::default(),
             quota: None,
+            leave_deadline: None,
             scrub: Some(SCRUB),
             disk: Arc::new(RealDisk),
         }
@@ -344,6 +351,7 @@ impl Node {
             doubts,
             unclaimed: Unclaimed::default(),
             keeping,
+            departure: Departure::new(config.leave_deadline),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             connections: TaskTracker::new(),
@@ -360,10 +368,9 @@ impl Node {
             let text = format!("the files here are of ring {kept}: its parameters are kept");
             publisher.event(Level::Warn, text);
         }
-        let start = chord::Input::Start {
-            records: recovery.records,
-            remembered: remembered::load(&data_dir, me),
-        };
+        let remembered = remembered::load(&data_dir, me);
+        publisher.unheard(&remembered);
+        let start = chord::Input::Start { records: recovery.records, remembered };
         let hub = Hub::new(core, shared.clone(), identity, inbox, started, publisher);
         shared.tasks.spawn(hub.run(start));
         shared.tasks.spawn(keep::run(shared.clone(), jobs));
@@ -384,17 +391,40 @@ impl Node {
         Ok(Node { address, snapshots, events, commands, shared })
     }
 
+    /// Leaves the ring for the time being: hands over the files, as long as that
+    /// makes progress or until [`Node::hurry`]. Comes back at once when the node
+    /// has left.
+    pub async fn leave(&self) -> HandedOver {
+        // On no ring, or stopping: nothing was handed over.
+        leave::leave(&self.shared, true).await.unwrap_or_default()
+    }
+
+    /// Has a leave end now, whatever is handed over by then.
+    pub fn hurry(&self) {
+        self.shared.departure.hurry();
+    }
+
     /// Leaves the ring (handing over files, until `deadline`), says goodbye to
     /// every peer and ends all tasks.
-    pub async fn shutdown(self, deadline: Duration) {
+    pub async fn shutdown(self, deadline: Duration) -> HandedOver {
+        let hurried = async {
+            tokio::time::sleep(deadline).await;
+            self.hurry();
+            std::future::pending().await
+        };
+        let end = tokio::select! {
+            end = self.leave() => end,
+            end = hurried => end,
+        };
+        self.close().await;
+        end
+    }
+
+    /// Says goodbye to every peer and ends all tasks: the end of a node that has
+    /// left.
+    pub async fn close(self) {
         let shared = self.shared;
         shared.tasks.close();
-        let leaving = async {
-            provide::withdraw(&shared, provide::WITHDRAW_LIMIT.min(deadline / 4)).await;
-            shared.core(chord::Command::Leave).await
-        };
-        let _ = tokio::time::timeout(deadline, leaving).await;
-        mesh::leave(&shared).await;
         let _ = shared.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
         shared.connections.close();

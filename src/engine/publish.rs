@@ -5,6 +5,7 @@
 //! one before, and an event that does not fit into the channel is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -47,6 +48,16 @@ const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 /// answer.
 const GHOST: Duration = Duration::from_secs(8);
 
+/// How long a member that vanished without a word is still named where files are
+/// missed: longer than a restart takes, and than somebody needs to look.
+const BLAMED: Duration = Duration::from_secs(10 * 60);
+
+/// Members that vanished and are remembered.
+const VANISHED_AT_MOST: usize = 64;
+
+/// How long the departure of a host is news once: it may have many places.
+const DEPARTED: Duration = Duration::from_secs(20);
+
 /// How long the same warning about a stranger is not told again.
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -73,6 +84,10 @@ pub(super) struct Publisher {
     lookup: Option<(Ticket, LookupRow)>,
     lookups: u64,
     ghosts: BTreeMap<Peer, Instant>,
+    /// Members that do not answer any more, and since when.
+    vanished: BTreeMap<Peer, Instant>,
+    /// Hosts that left in order, and when.
+    departed: BTreeMap<SocketAddr, Instant>,
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
     /// Whether somebody of this node's ring is remembered: the first one is at once.
@@ -105,6 +120,8 @@ impl Publisher {
             lookup: None,
             lookups: 0,
             ghosts: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            departed: BTreeMap::new(),
             traffic: (started, Traffic::default()),
             remember_at: None,
             remembers: false,
@@ -113,6 +130,31 @@ impl Publisher {
             stuck: BTreeSet::new(),
             health: picture::UNSEEN,
         }
+    }
+
+    /// These were members when the node ran last, and have not been heard yet.
+    pub(super) fn unheard(&mut self, peers: &[Peer]) {
+        for peer in peers {
+            self.vanish(*peer, self.started);
+        }
+    }
+
+    /// The members that vanished lately and without a word.
+    pub(super) fn vanished(&self, core: &chord::Host) -> Vec<Peer> {
+        let known = core.members().0;
+        let lately = self.vanished.iter().filter(|(_, since)| since.elapsed() < BLAMED);
+        let peers = lately.map(|(peer, _)| *peer);
+        peers.filter(|peer| !known.contains(peer) && !core.has_departed(*peer)).collect()
+    }
+
+    fn vanish(&mut self, peer: Peer, now: Instant) {
+        if self.vanished.len() >= VANISHED_AT_MOST && !self.vanished.contains_key(&peer) {
+            let oldest = self.vanished.iter().min_by_key(|(_, since)| **since);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.vanished.remove(&oldest);
+            }
+        }
+        self.vanished.insert(peer, now);
     }
 
     /// When the publisher wants to be called next.
@@ -176,6 +218,11 @@ impl Publisher {
         match notice {
             Notice::Dropped(peer) => {
                 self.ghosts.insert(*peer, now + GHOST);
+                self.vanish(*peer, now);
+            }
+            Notice::Departed(peer) => {
+                self.ghosts.remove(peer);
+                self.remember_at.get_or_insert(now + remembered::DELAY);
             }
             Notice::Hop { key, asked } => {
                 if let Some((_, row)) = &mut self.lookup
@@ -198,7 +245,7 @@ impl Publisher {
                 self.remembers = false;
                 self.ghosts.clear();
                 self.files_changed = true;
-                if !shared.tasks.is_closed() {
+                if !shared.departure.is_last() {
                     self.remember_at = None;
                     remembered::forget(shared);
                 }
@@ -231,6 +278,11 @@ impl Publisher {
     /// then, and it helps nobody to hear each time that no other one is there.
     fn is_news(&mut self, notice: &Notice) -> bool {
         match notice {
+            Notice::Departed(peer) => {
+                let now = Instant::now();
+                self.departed.retain(|_, at| now.saturating_duration_since(*at) < DEPARTED);
+                self.departed.insert(peer.address(), now).is_none()
+            }
             Notice::PassedOver { name, over: PassedOver { peer, stand_in: None, .. } } => {
                 if self.stuck.len() >= STUCK_AT_MOST {
                     self.stuck.clear();
@@ -285,7 +337,7 @@ impl Publisher {
     ) {
         if self.remember_at.is_some_and(|at| at <= now) {
             self.remember_at = None;
-            self.remembers |= remembered::save(shared, core.members().0, core.peer(), || {});
+            self.remembers |= remembered::save(shared, core, || {});
         }
         for (level, text) in self.bursts.tell(now).into_iter().chain(shared.demand.tell(now)) {
             self.event(level, text);
@@ -352,6 +404,7 @@ impl Publisher {
             health: self.health(core, &known),
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
             traffic: self.traffic(now, shared),
+            handing_over: board.handing_over,
             events_dropped: self.dropped,
             sick_disk: shared.disk.shown(),
             ..seen
@@ -370,8 +423,12 @@ impl Publisher {
         // from the lists. Where these hold everyone, who vanished is gone.
         let member = core.standing() == chord::Standing::Member;
         if member && known.len() <= core.config().successors {
-            for Member { peer, .. } in before.iter().filter(|m| !known.contains(&m.peer)) {
-                self.ghosts.entry(*peer).or_insert(now + GHOST);
+            let gone = |m: &&Member| !known.contains(&m.peer) && !core.has_departed(m.peer);
+            for Member { peer, .. } in before.iter().filter(gone) {
+                if !self.ghosts.contains_key(peer) {
+                    self.ghosts.insert(*peer, now + GHOST);
+                    self.vanish(*peer, now);
+                }
             }
         }
         // A neighbour's list may bring a dead peer back for a moment: only its
@@ -490,6 +547,7 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
         && before.sharing == after.sharing
         && before.health == after.health
         && before.lookup == after.lookup
+        && before.handing_over == after.handing_over
         && before.traffic.rates() == after.traffic.rates()
         && before.events_dropped == after.events_dropped
         && before.sick_disk == after.sick_disk

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chord::placement::others;
+use crate::chord::{self, placement::others};
 use crate::mesh::links::MAX_CHOSEN;
 use crate::peer::Peer;
 
@@ -62,19 +62,19 @@ fn others_of(texts: &[String], me: Peer) -> impl Iterator<Item = Peer> {
 
 /// Writes the members, on a thread of its own, and behind them those of
 /// earlier times as far as there is room: who is gone now may be the first to
-/// be back after a power cut. Failing costs only time at the next start and is
-/// logged.
+/// be back after a power cut. Nobody comes back through those that left. Failing
+/// costs only time at the next start and is logged.
 ///
 /// `done` is called when that is durable, or has failed. Returns whether there was
 /// anybody to remember.
 pub(super) fn save(
     shared: &Shared,
-    members: Vec<Peer>,
-    me: Peer,
+    core: &chord::Host,
     done: impl FnOnce() + Send + 'static,
 ) -> bool {
+    let (me, departed) = (core.peer(), core.departed());
     // One way to each host is enough.
-    let members: Vec<Peer> = others(me, members).collect();
+    let members: Vec<Peer> = others(me, core.members().0).collect();
     if members.is_empty() {
         // Being alone is no reason to forget the others.
         done();
@@ -82,6 +82,7 @@ pub(super) fn save(
     }
     let content = move |before: Remembered| {
         let earlier = others_of(&before.peers, me)
+            .filter(|peer| !departed.contains(peer))
             .filter(|peer| !members.iter().any(|member| member.address() == peer.address()));
         let peers = members.iter().copied().chain(earlier).take(AT_MOST);
         let peers = peers.map(|peer| peer.to_string()).collect();

@@ -17,6 +17,7 @@ use super::control;
 use super::demand::{Want, Way};
 use super::elsewhere;
 use super::hub::Hub;
+use super::leave;
 use super::mesh::words;
 use super::search::{self, here};
 use super::serve_data::Wanted;
@@ -143,10 +144,20 @@ pub(super) fn answer(
                 Err(why) => Response::Failed { why },
             }
         }),
-        Request::Transfers | Request::Steer { .. } if !asker.here => {
+        Request::Transfers | Request::Steer { .. } | Request::Leave | Request::LeaveState
+            if !asker.here =>
+        {
             respond(Response::Failed { why: control::elsewhere(core.peer()) });
         }
-        Request::Absent => respond(Response::Absent { peers: core.remembered() }),
+        Request::Absent => respond(Response::Absent { peers: hub.vanished() }),
+        Request::Leave => {
+            leave::begin(hub.shared(), false);
+            respond(leave::told(hub.shared()));
+        }
+        Request::LeaveState => respond(leave::told(hub.shared())),
+        Request::Copied => {
+            respond(Response::Copied { bytes: hub.shared().transfers.copied() });
+        }
         Request::Transfers => respond(control::told(&hub.shared().transfers)),
         Request::Steer { number, steering } => {
             respond(control::steer(&hub.shared().transfers, number, steering));
@@ -162,6 +173,8 @@ pub(super) fn answer(
                 Some(Reply::Stored { holders, .. }) => {
                     Response::Removed { copies: holders.len() as u8 }
                 }
+                // Whoever asks looks for the next owner.
+                Some(Reply::Failed(Failure::Busy(_))) => failed(Some(NOT_OWNER)),
                 reply => failed(reply),
             }
         }),
@@ -188,6 +201,9 @@ pub(super) fn answer(
         }),
     }
 }
+
+/// What is said of a name by a node on its way out.
+const NOT_OWNER: Reply = Reply::Failed(Failure::NotOwner);
 
 /// What a host says of one of its places on the ring.
 fn info(shared: &Shared, core: &Host, node: &Node) -> NodeInfo {

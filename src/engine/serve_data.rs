@@ -588,7 +588,10 @@ pub(super) fn commit(
             DataResponse::Stored { version, holders, wanted, already: false, passed }
         }
         Some(Reply::Upload(upload)) => refusal(wanted, upload),
-        Some(Reply::Failed(Failure::NotOwner)) => DataResponse::NotOwner { owner: None },
+        // On its way out it owns nothing: the next owner takes the rest.
+        Some(Reply::Failed(Failure::NotOwner | Failure::Busy(_))) => {
+            DataResponse::NotOwner { owner: None }
+        }
         Some(Reply::Failed(Failure::Store(why))) => {
             runtime.block_on(elsewhere::refusal(shared, why.obstacle(), why.to_string()))
         }

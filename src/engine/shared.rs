@@ -28,6 +28,7 @@ use super::disk_health::DiskHealth;
 use super::doubts::Doubts;
 use super::idle::Idle;
 use super::keep::{Done, Job};
+use super::leave::Departure;
 use super::limits::Limits;
 use super::places::Place;
 use super::reach::Reach;
@@ -126,6 +127,8 @@ pub(super) struct Shared {
     pub(super) unclaimed: Unclaimed,
     /// To the task that carries out the core's store operations.
     pub(super) keeping: mpsc::UnboundedSender<Job>,
+    /// The node's leave.
+    pub(super) departure: Departure,
     /// Cancelled when the node stops: everything ends at once.
     pub(super) stop: CancellationToken,
     /// Every task of the node. Closed once the node is shutting down.
@@ -219,6 +222,11 @@ pub(super) enum Input {
     },
     /// These peers live and are said to be members of this node's ring.
     Heard(Vec<Peer>),
+    /// The leave goes on, or it is `over`.
+    Leave {
+        /// Whatever is handed over by now.
+        over: bool,
+    },
     /// A look at the core's state.
     Look(Box<dyn FnOnce(&chord::Host) + Send>),
     /// A line for the events panel.

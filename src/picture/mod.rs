@@ -64,6 +64,7 @@ pub fn snapshot(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Sn
         health: UNSEEN,
         lookup: None,
         traffic: Traffic::default(),
+        handing_over: None,
         events_dropped: 0,
         sick_disk: None,
         fault: None,

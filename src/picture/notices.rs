@@ -49,6 +49,7 @@ pub fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
         Notice::Dropped(peer) => {
             (Level::Warn, Step::Dropped, format!("{} does not answer: dropped", id(peer)))
         }
+        Notice::Departed(peer) => (Level::Info, Step::Left, format!("{} left", id(peer))),
         Notice::Hop { key, asked } => {
             (Level::Detail, Step::Hop, format!("lookup {}: asking {}", space.show(*key), id(asked)))
         }

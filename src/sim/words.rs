@@ -14,7 +14,7 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::picture;
 use crate::record::Record;
-use crate::view::outcome::{Info, RingFile};
+use crate::view::outcome::{HandedOver, Info, KeptFiles, RingFile};
 use crate::view::text::quoted;
 use crate::view::{Command, CommandFailed, FileRow, Hop, Outcome, Role, target};
 
@@ -201,10 +201,13 @@ fn left(world: &World, host: HostId, files: usize) -> Option<End> {
     match found.state() {
         State::Up | State::Paused => None,
         State::Left => {
-            let kept = found
-                .disk()
-                .map_or(0, |disk| disk.records().filter(|record| !record.is_deleted()).count());
-            Some(Ok(Outcome::Left { handed: files.saturating_sub(kept), kept }))
+            let records = found.disk().into_iter().flat_map(|disk| disk.records());
+            let sizes: Vec<u64> =
+                records.filter(|record| !record.is_deleted()).map(Record::size).collect();
+            let (bytes, directory) = (sizes.iter().sum(), "memory".to_owned());
+            let kept = KeptFiles { files: sizes.len(), bytes, directory, ..KeptFiles::default() };
+            let handed = files.saturating_sub(kept.files);
+            Some(Ok(Outcome::Left(HandedOver { handed, kept })))
         }
         State::Crashed => Some(failed("the host died before it had left".to_owned())),
     }

@@ -459,7 +459,7 @@ pub const BINDINGS: &[Binding] = &[
         &[control('c')],
         Scope::Everywhere,
         "",
-        "leave and end; twice: now",
+        "leave and end; again: now",
     ),
     binding(
         "suspend",
@@ -726,7 +726,7 @@ mod tests {
         let down = Snapshot { standing: Standing::Down, ..fixture::member() };
         app.snapshot_changed(0, Arc::new(down));
         assert!(offers(&app, "restart") && !offers(&app, "kill"));
-        app.overlay = Some(Overlay::Leaving { since: app.now, deadline: app.now });
+        app.overlay = Some(Overlay::Leaving { since: app.now });
         assert_eq!(first(&app), Some("end now"));
     }
 

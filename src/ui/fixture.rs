@@ -47,9 +47,7 @@ pub fn app(snapshot: Snapshot) -> App {
 /// A dashboard over these nodes as it starts: nothing has happened yet.
 pub fn started(snapshots: Vec<Snapshot>) -> App {
     let snapshots = snapshots.into_iter().map(Arc::new).collect();
-    let mut app = App::new(snapshots, Theme::default(), Glyphs::unicode());
-    app.control.leave_deadline = Duration::from_secs(10);
-    app
+    App::new(snapshots, Theme::default(), Glyphs::unicode())
 }
 
 /// Node 466 between 48 and 495, with one file, a download under way and one
@@ -242,6 +240,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
         successors,
         lookup: None,
         traffic: Traffic::default(),
+        handing_over: None,
         events_dropped: 0,
         limits: crate::view::RateLimits::default(),
         sick_disk: None,

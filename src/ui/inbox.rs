@@ -87,11 +87,11 @@ impl Inbox {
         self.jobs.push(job.boxed());
     }
 
-    /// Asks a node to leave; its end is a [`News::Left`].
+    /// Asks a node to leave for its end; that is a [`News::Left`].
     pub(super) fn leave(&mut self, node: usize) {
         let Some(commands) = self.commands.get(node).cloned() else { return };
         let job = async move {
-            if let Err(why) = ask(&commands, Command::Leave).await {
+            if let Err(why) = ask(&commands, Command::Quit).await {
                 tracing::info!("leaving: {why}");
             }
             News::Left

@@ -16,7 +16,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -40,6 +39,7 @@ pub mod results;
 mod run;
 mod screen;
 mod session;
+mod signals;
 mod simulate;
 pub mod state;
 pub mod terminal;
@@ -47,7 +47,9 @@ pub mod terminal;
 mod tests;
 pub mod theme;
 
+pub use reducer::SAME_WISH;
 pub use run::run;
+pub use signals::stays_ignored;
 
 /// One node's channels.
 #[derive(Debug)]
@@ -110,8 +112,6 @@ pub struct Options {
     pub theme: String,
     /// Where the history of the prompt is kept; `None`: nowhere.
     pub history: Option<PathBuf>,
-    /// How long a graceful leave may take.
-    pub leave_deadline: Duration,
     /// Where the log is, to be named after a crash.
     pub log_dir: Option<PathBuf>,
     /// A lab's ear: without it nodes cannot be killed from here.
@@ -128,7 +128,6 @@ impl Default for Options {
             ascii: None,
             theme: "default".to_owned(),
             history: None,
-            leave_deadline: Duration::from_secs(10),
             log_dir: None,
             lab: None,
             simulation: None,
@@ -140,9 +139,9 @@ impl Default for Options {
 /// How a dashboard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Every node has left its ring, or had its time to.
+    /// Every node has left its ring.
     Quit,
-    /// The terminal went away; the nodes had up to three seconds to leave.
+    /// The terminal went away; no node was asked to leave yet.
     Hangup,
     /// The user did not wait for the nodes to leave.
     Interrupted,

@@ -387,6 +387,7 @@ impl App {
                 return Vec::new();
             }
             Command::Quit => return self.quit(),
+            Command::QuitNow => return vec![Do::EndNow],
             Command::Leave => self.leave_question(),
             Command::Rm { name } => {
                 Some(format!("rm {name}: every node of the ring drops its copy"))

@@ -4,6 +4,8 @@
 //! ([`Do`]); the event loop does it. Nothing here knows a terminal or a clock.
 //! Keys of the command line are in `prompt`, what nodes report in `ingest`.
 
+use std::time::Duration;
+
 use crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
@@ -69,6 +71,10 @@ pub enum Do {
     /// Ask the simulation for something.
     Simulate(SimulationRequest),
 }
+
+/// A second signal within this time is the same wish as the first: shells and
+/// `timeout` signal a process and its group.
+pub const SAME_WISH: Duration = Duration::from_secs(1);
 
 impl App {
     /// A key was pressed.
@@ -136,11 +142,11 @@ impl App {
 
     /// A signal asked the program to end: never a question.
     pub fn terminate(&mut self) -> Vec<Do> {
-        if matches!(self.overlay, Some(Overlay::Leaving { .. })) {
-            return vec![Do::EndNow];
+        if let Some(Overlay::Leaving { since }) = self.overlay {
+            let again = self.now.saturating_sub(since) > SAME_WISH;
+            return if again { vec![Do::EndNow] } else { Vec::new() };
         }
-        let deadline = self.now + self.control.leave_deadline;
-        self.overlay = Some(Overlay::Leaving { since: self.now, deadline });
+        self.overlay = Some(Overlay::Leaving { since: self.now });
         vec![Do::Leave]
     }
 

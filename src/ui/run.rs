@@ -1,17 +1,10 @@
 //! [`run`]: sets up the real terminal around a session and tears it down.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use futures_util::Stream;
-use rustix::process::Signal as Number;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use super::history::History;
 use super::reader::Keys;
 use super::screen::TerminalScreen;
-use super::session::{Session, Signalled};
+use super::session::Session;
+use super::signals::Signals;
 use super::state::App;
 use super::terminal::{self, PanicWatch};
 use super::theme::{Glyphs, Theme};
@@ -33,7 +26,6 @@ async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended,
     app.prompt.history = History::load(options.history);
     app.prompt.message = options.first_message.as_deref().map(ingest::first_message);
     app.lab = options.lab.is_some() || options.simulation.is_some();
-    app.control.leave_deadline = options.leave_deadline;
 
     // Signals first: one that arrives while the modes change must not kill us.
     let signals = Signals::new()?;
@@ -73,37 +65,4 @@ fn locale_is_utf8() -> bool {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     })
-}
-
-/// The signals that a dashboard answers.
-pub(super) struct Signals([(Signal, Signalled); 6]);
-
-impl Signals {
-    pub(super) fn new() -> io::Result<Signals> {
-        let on = |kind, means| signal(kind).map(|signal| (signal, means));
-        // tokio has no names for these two.
-        let stop = SignalKind::from_raw(Number::TSTP.as_raw());
-        let go_on = SignalKind::from_raw(Number::CONT.as_raw());
-        Ok(Signals([
-            on(SignalKind::hangup(), Signalled::Hangup)?,
-            on(SignalKind::interrupt(), Signalled::End)?,
-            on(SignalKind::terminate(), Signalled::End)?,
-            on(SignalKind::quit(), Signalled::End)?,
-            on(stop, Signalled::Stop)?,
-            on(go_on, Signalled::Continue)?,
-        ]))
-    }
-}
-
-impl Stream for Signals {
-    type Item = Signalled;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Signalled>> {
-        for (signal, means) in &mut self.0 {
-            if signal.poll_recv(context).is_ready() {
-                return Poll::Ready(Some(*means));
-            }
-        }
-        Poll::Pending
-    }
 }

@@ -35,10 +35,6 @@ pub(super) const CLOCK: Duration = Duration::from_secs(1);
 /// Time between two looks whether the terminal is still there.
 pub(super) const LOOK: Duration = Duration::from_secs(2);
 
-/// Time to leave the ring after the terminal has gone away: the process must
-/// be gone in three seconds.
-const HANGUP_DEADLINE: Duration = Duration::from_millis(2_500);
-
 /// News taken in before the next look at the keys: a flood of events must not
 /// hold a key up.
 pub(super) const BATCH: usize = 256;
@@ -139,9 +135,9 @@ impl<S: Screen> Session<S> {
         // The reader of keys is gone now: on a dead terminal it would spin.
         match ended {
             Ok(ended) => Ok(ended),
-            Err(Broken::Failed(_)) if self.screen.is_gone() => Ok(self.hang_up().await),
+            Err(Broken::Failed(_)) if self.screen.is_gone() => Ok(self.hang_up()),
             Err(Broken::Failed(why)) => Err(UiError::Terminal(why)),
-            Err(Broken::Gone) => Ok(self.hang_up().await),
+            Err(Broken::Gone) => Ok(self.hang_up()),
         }
     }
 
@@ -220,11 +216,7 @@ impl<S: Screen> Session<S> {
         let drawn = self.drawn?;
         let frame = self.dirty.then_some(drawn + FRAMES);
         let tick = self.tick().map(|tick| drawn + tick);
-        let deadline = match self.app.overlay {
-            Some(Overlay::Leaving { deadline, .. }) => Some(self.start + deadline),
-            _ => None,
-        };
-        [frame, tick, deadline].into_iter().flatten().min()
+        [frame, tick].into_iter().flatten().min()
     }
 
     /// How long a frame stays true while nothing arrives.
@@ -242,11 +234,6 @@ impl<S: Screen> Session<S> {
             && now >= drawn + tick
         {
             self.dirty = true;
-        }
-        if let Some(Overlay::Leaving { deadline, .. }) = self.app.overlay
-            && self.app.now >= deadline
-        {
-            self.ended = Some(Ended::Quit);
         }
     }
 
@@ -368,8 +355,9 @@ impl<S: Screen> Session<S> {
     }
 
     fn leave(&mut self) {
-        // Simulated nodes end with their world: nobody would take their files.
-        if self.simulation.is_some() {
+        // Simulated nodes end with their world, and those of a lab all together:
+        // nobody would take their files.
+        if self.simulation.is_some() || self.lab.is_some() {
             self.ended = Some(Ended::Quit);
             return;
         }
@@ -437,8 +425,8 @@ impl<S: Screen> Session<S> {
         self.screen.resume().map_err(Broken::Failed)
     }
 
-    /// The terminal is gone: no more writing; a short time to leave.
-    async fn hang_up(&mut self) -> Ended {
+    /// The terminal is gone: no more writing. Whoever runs the nodes has them leave.
+    fn hang_up(&mut self) -> Ended {
         if !self.screen.is_gone() {
             // Only a signal: the terminal is still there for others.
             if let Err(why) = self.screen.give_back() {
@@ -446,19 +434,6 @@ impl<S: Screen> Session<S> {
             }
         }
         self.screen.abandon();
-        let deadline = HANGUP_DEADLINE.min(self.app.control.leave_deadline);
-        if self.leaving.is_none() {
-            self.leave();
-        }
-        let left = async {
-            while self.ended.is_none() {
-                let news = self.inbox.next().await;
-                self.news(news);
-            }
-        };
-        if tokio::time::timeout(deadline, left).await.is_err() {
-            tracing::warn!("the terminal went away and not every node could leave in time");
-        }
         Ended::Hangup
     }
 }

@@ -72,8 +72,6 @@ pub struct App {
 /// The reducer's own part of the state.
 #[derive(Debug, Default)]
 pub struct Control {
-    /// How long a graceful leave may take.
-    pub leave_deadline: Duration,
     /// The number of the next command.
     pub next_ticket: u64,
     /// Commands being carried out, oldest first.
@@ -308,8 +306,6 @@ pub enum Overlay {
     Leaving {
         /// Since when, on the clock of [`App::now`].
         since: Duration,
-        /// When it gives up and ends.
-        deadline: Duration,
     },
 }
 

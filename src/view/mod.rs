@@ -89,6 +89,9 @@ pub struct Snapshot {
     pub lookup: Option<LookupRow>,
     /// Bytes of control and data traffic.
     pub traffic: Traffic,
+    /// Set while the node hands its files over to leave: what is left.
+    #[serde(default)]
+    pub handing_over: Option<HandingOver>,
     /// Events that did not fit into the channel to the dashboard, ever.
     pub events_dropped: u64,
     /// What is wrong with the node's disk, which takes nothing: other nodes hold
@@ -100,6 +103,19 @@ pub struct Snapshot {
     /// The simulation that the node is part of, if it is.
     #[serde(default)]
     pub simulation: Option<SimulationRow>,
+}
+
+/// What a node that leaves has yet to hand over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandingOver {
+    /// Files.
+    pub files: usize,
+    /// Their bytes that have yet to move.
+    pub bytes: u64,
+    /// Bytes a second, lately.
+    pub rate: u64,
+    /// Seconds that the rest takes at this rate.
+    pub seconds: Option<u64>,
 }
 
 /// What a node is to its ring.

@@ -32,13 +32,8 @@ pub enum Outcome {
         /// Whether the node took over that ring's parameters for it.
         adopted: bool,
     },
-    /// `leave`.
-    Left {
-        /// Names that others hold now.
-        handed: usize,
-        /// Names that stayed on this disk.
-        kept: usize,
-    },
+    /// `leave` and `quit`.
+    Left(HandedOver),
     /// `put`.
     Stored {
         /// The name.
@@ -265,10 +260,34 @@ pub enum Outcome {
         /// Links that it went out on.
         links: u32,
     },
-    /// `quit`: the program ends.
-    Quit,
     /// `help` is answered by whoever shows it.
     Help(Option<String>),
+}
+
+/// What became of the files of a node that left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// Files that others hold now.
+    pub handed: usize,
+    /// Those that stayed.
+    pub kept: KeptFiles,
+}
+
+/// The files that stayed on the disk of a node that left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFiles {
+    /// How many.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of which no other copy is known.
+    pub sole: usize,
+    /// Names of some of these.
+    pub named: Vec<String>,
+    /// Where they are.
+    pub directory: String,
+    /// Nobody else was on the ring when the leave began.
+    pub alone: bool,
 }
 
 /// A node's identity and neighbours.

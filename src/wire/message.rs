@@ -45,6 +45,10 @@ pub enum Ask {
     Next {
         /// The key looked up.
         key: Id,
+        /// The asker's user wants it to enter the ring of the node asked: one
+        /// that has left its ring lets it in, and is a member of the ring that
+        /// the two make.
+        enter: bool,
     },
     /// From the owner of the keys in (`from`, `to`] to a holder of copies: is
     /// what you hold in that interval the same as what I hold?
@@ -92,9 +96,12 @@ pub enum Ask {
 pub enum Answer {
     /// To [`Ask::Ping`].
     Pong,
-    /// To any question but a ping, from a node that is not (or no longer) a
-    /// member of a ring. Counts as no answer: such a node must not be adopted.
+    /// To any question but a ping, from a node that is not a member of a ring.
+    /// Counts as no answer: such a node must not be adopted.
     NotMember,
+    /// The same, from a node that has left its ring in order or is leaving it:
+    /// nobody waits for its return.
+    Left,
     /// To [`Ask::Neighbours`].
     Neighbours {
         /// The predecessor, where one is known.
@@ -164,8 +171,9 @@ pub enum Tell {
     /// My neighbours changed: if you follow or precede me, stabilize now
     /// instead of waiting for the timer. A hint; losing it costs only time.
     Changed,
-    /// I leave the ring in order. For the predecessor: my successor list; for
-    /// the successor: my predecessor.
+    /// I leave the ring in order. Everybody hears it whom the leaver knows; for
+    /// the predecessor there is the successor list, for the successor the
+    /// predecessor.
     Leaving {
         /// The leaver's predecessor.
         predecessor: Option<Peer>,

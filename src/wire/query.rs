@@ -104,6 +104,14 @@ pub enum Request {
         /// What it shall do.
         steering: Steering,
     },
+    /// Hand over your files and leave your ring. Answered as
+    /// [`Request::LeaveState`] is, and obeyed on the own machine only.
+    Leave,
+    /// How far is your leave, or how did it end?
+    LeaveState,
+    /// How many bytes of copies have you fetched for the ring since your start?
+    /// A leaving node sees by it that those take its files over.
+    Copied,
     /// Whom do you remember as members that are none of your neighbours now?
     Absent,
     /// As [`Request::Info`], of your position with this index.
@@ -241,6 +249,24 @@ pub enum Response {
         /// What the transfer moves.
         name: String,
     },
+    /// To [`Request::Leave`] and [`Request::LeaveState`]: it is under way.
+    HandingOver {
+        /// Files that have yet to be handed over.
+        files: u64,
+        /// Their bytes that have yet to move.
+        bytes: u64,
+        /// Bytes a second, lately.
+        rate: u64,
+        /// Seconds that the rest takes.
+        seconds: Option<u64>,
+    },
+    /// Likewise: it has ended.
+    HandedOver(LeaveEnd),
+    /// To [`Request::Copied`].
+    Copied {
+        /// Bytes.
+        bytes: u64,
+    },
     /// To [`Request::Absent`].
     Absent {
         /// Dead, left, further away, or cut off: a few at the most.
@@ -256,6 +282,25 @@ pub enum Response {
         /// What failed, on what, what to do.
         why: String,
     },
+}
+
+/// What became of the files of a node that left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaveEnd {
+    /// Files that others hold now.
+    pub handed: u64,
+    /// Files that stayed on its disk.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of which no other copy is known.
+    pub sole: u64,
+    /// Names of some of these.
+    pub named: Vec<String>,
+    /// Where they are.
+    pub directory: String,
+    /// Nobody else was on the ring when the leave began.
+    pub alone: bool,
 }
 
 /// A node's identity and neighbours.

@@ -40,7 +40,7 @@ fn wrong_words_end_with_two_and_a_way_out_on_standard_error() {
     for (words, advice) in [
         (&["dowload", "SkyShip.jpg"][..], "did you mean 'download'?"),
         (&["jion", "127.0.0.1:2000"], "chordal --join ADDR"),
-        (&["leave"], "typed at the prompt of a running node"),
+        (&["quit"], "typed at the prompt of a running node"),
         (&["xyzzy"], "chordal --help"),
         (&["put"], "PATH"),
         (&["ls", "--rign"], "--ring"),

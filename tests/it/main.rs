@@ -17,6 +17,7 @@ mod host;
 mod hostile;
 mod lab_tasks;
 mod layers;
+mod leave;
 mod limits;
 mod links;
 mod missing;

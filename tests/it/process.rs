@@ -310,6 +310,11 @@ impl NodeProcess {
         })
     }
 
+    /// How the process has ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be asked for")
+    }
+
     /// Where its catalogue and blobs live.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")

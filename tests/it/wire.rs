@@ -25,7 +25,8 @@ use chordal::wire::mesh::{
 };
 use chordal::wire::message::{BRANCHES, Branch, Digest, Verdict};
 use chordal::wire::query::{
-    HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState, SharedFile,
+    HeldFile, LeaveEnd, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState,
+    SharedFile,
 };
 use chordal::wire::registry::{Listed, News, Report};
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
@@ -96,7 +97,8 @@ fn asks() -> Vec<Ask> {
     vec![
         Ask::Ping,
         Ask::Neighbours,
-        Ask::Next { key: Id::new(189) },
+        Ask::Next { key: Id::new(189), enter: false },
+        Ask::Next { key: Id::new(189), enter: true },
         Ask::Inventory {
             from: Id::new(1),
             to: Id::new(1023),
@@ -116,6 +118,7 @@ fn answers() -> Vec<Answer> {
     vec![
         Answer::Pong,
         Answer::NotMember,
+        Answer::Left,
         Answer::Neighbours { predecessor: Some(peer(2001, 0)), successors: successors.clone() },
         Answer::Next { owner: true, predecessor: None, successors, closer: vec![peer(2000, 0)] },
         Answer::Inventory { same: false, records: 99_999, branches: vec![Digest(7); BRANCHES] },
@@ -174,6 +177,9 @@ fn requests() -> Vec<Request> {
             holders: vec![peer(2001, 0)],
             obstacle: Obstacle::NoBytes,
         },
+        Request::Leave,
+        Request::LeaveState,
+        Request::Copied,
     ]
 }
 
@@ -258,6 +264,17 @@ fn responses() -> Vec<Response> {
         Response::Said { links: 4 },
         Response::Reached(Reached::Node { peer: peer(2001, 0), params: params() }),
         Response::Upload(DataResponse::Proceed),
+        Response::HandingOver { files: 3, bytes: 40_000_000, rate: 1_000_000, seconds: Some(40) },
+        Response::HandedOver(LeaveEnd {
+            handed: 3,
+            files: 2,
+            bytes: 9,
+            sole: 1,
+            named: vec!["SkyShip.jpg".into()],
+            directory: "/srv/chordal".into(),
+            alone: false,
+        }),
+        Response::Copied { bytes: 85_021 },
         Response::Failed { why: "no".into() },
     ]
 }

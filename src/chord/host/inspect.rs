@@ -74,6 +74,17 @@ impl Host {
         self.first().remembered()
     }
 
+    /// Whether a peer is known to have left the ring in order, and not to have come
+    /// back.
+    pub fn has_departed(&self, peer: Peer) -> bool {
+        self.nodes.iter().any(|node| node.has_departed(peer))
+    }
+
+    /// All of these.
+    pub fn departed(&self) -> Vec<Peer> {
+        self.nodes.iter().flat_map(Node::departed).collect()
+    }
+
     /// The finger table of the first position.
     pub fn fingers(&self) -> Vec<FingerRow> {
         self.first().fingers()
@@ -90,6 +101,24 @@ impl Host {
         members.sort_by_key(|peer| (peer.id(space), *peer));
         members.dedup();
         (members, state)
+    }
+
+    /// Whether no other host is known on its ring.
+    pub fn is_alone(&self) -> bool {
+        let me = self.peer().address();
+        let others = |node: &Node| {
+            node.successors().iter().chain(&node.predecessor()).any(|peer| peer.address() != me)
+        };
+        !self.nodes.iter().any(others)
+    }
+
+    /// How many files are held here, and how many bytes they are.
+    pub fn volume(&self) -> (usize, u64) {
+        let mut sizes: BTreeMap<&FileName, u64> = BTreeMap::new();
+        for record in self.nodes.iter().flat_map(Node::records).filter(|r| !r.is_deleted()) {
+            sizes.insert(&record.name, record.size());
+        }
+        (sizes.len(), sizes.into_values().sum())
     }
 
     /// The positions of this host, and what the other members last said of their

@@ -24,7 +24,7 @@
 //! that, before it knows its neighbours, and the first one gives it up in its
 //! rounds, when the owners of the keys consent.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ use crate::wire::{Message, Nonce};
 
 use super::placement::others;
 use super::{
-    Command, Config, Effect, Effects, Failure, Input, Node, Notice, Reply, Standing, StoreOp,
+    Command, Config, Effect, Effects, Failure, Input, Kept, Node, Notice, Reply, Standing, StoreOp,
     Ticket,
 };
 
@@ -82,7 +82,8 @@ struct Leaving {
     /// Those of the positions that have not left.
     open: BTreeSet<Ticket>,
     handed: usize,
-    kept: usize,
+    /// By name: several positions may hold one file.
+    kept: BTreeMap<FileName, Kept>,
 }
 
 impl Host {
@@ -148,7 +149,9 @@ impl Host {
                 self.before_s = Some(before_s);
                 self.tell_all(&Input::Collect { before_s });
             }
-            (None, input @ Input::PeerLost(_)) => self.tell_all(&input),
+            (None, input @ (Input::PeerLost(_) | Input::LeaveOn | Input::LeaveOver)) => {
+                self.tell_all(&input);
+            }
             (None, input) => self.todo.push_back((0, input)),
         }
         self.work(now, out);
@@ -357,7 +360,7 @@ impl Host {
             open.insert(ticket);
             self.todo.push_back((slot, Input::Command { ticket, command }));
         }
-        self.leaving = Some(Leaving { ticket, open, handed: 0, kept: 0 });
+        self.leaving = Some(Leaving { ticket, open, handed: 0, kept: BTreeMap::new() });
     }
 
     /// The end of a command of the host's own.
@@ -374,11 +377,15 @@ impl Host {
         {
             if let Reply::Left { handed, kept } = reply {
                 leaving.handed += handed;
-                leaving.kept += kept;
+                for file in kept {
+                    let known = leaving.kept.entry(file.name.clone()).or_insert(file.clone());
+                    known.elsewhere |= file.elsewhere;
+                }
             }
-            if leaving.open.is_empty() {
-                let Leaving { ticket, handed, kept, .. } = *leaving;
-                self.leaving = None;
+            if leaving.open.is_empty()
+                && let Some(Leaving { ticket, handed, kept, .. }) = self.leaving.take()
+            {
+                let kept = kept.into_values().collect();
                 out.push((0, Effect::Reply { ticket, reply: Reply::Left { handed, kept } }));
             }
         } else if matches!(reply, Reply::Failed(_)) && slot > 0 {

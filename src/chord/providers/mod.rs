@@ -275,6 +275,10 @@ impl Node {
     /// The predecessor or the successor list changed, or the standing. `met`: none
     /// was known before.
     pub(super) fn providers_regroup(&mut self, met: bool, turn: &mut Turn) {
+        if self.standing == Standing::Left {
+            // What it knew was of the ring that it left.
+            self.providers = Providers::default();
+        }
         self.sharers(turn, |sharers, ring, now, out| sharers.ring_changed(ring, met, now, out));
     }
 

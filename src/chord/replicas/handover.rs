@@ -5,6 +5,7 @@
 //! owner holds may go, delete, next page. What could not be deleted yet is
 //! tried again in the next round.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use crate::wire::Ask;
 use crate::wire::message::{Branch, Verdict};
 
 use super::super::asks::Asks;
+use super::super::leave::PATIENCE;
 use super::super::node::Purpose;
 use super::super::placement::placement;
-use super::super::{Effect, Effects, Found, Notice, Standing, Timer};
+use super::super::{Effect, Effects, Found, Kept, Notice, Standing, Timer};
 use super::holder::Cover;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open};
 
@@ -42,12 +44,14 @@ pub(super) enum Lookup {
 }
 
 /// How far a leave has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Leave {
     /// Files given up to others.
     handed: usize,
     /// Nobody is there to take the rest.
     alone: bool,
+    /// Names that another node is known to hold.
+    elsewhere: BTreeSet<FileName>,
 }
 
 impl Replicas {
@@ -109,7 +113,9 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        self.leaving = Some(Leave { handed: 0, alone: ring.heir().is_none() });
+        let names = self.disk.values().map(|held| &held.record.name);
+        let elsewhere = names.filter(|name| self.is_elsewhere(ring, name)).cloned().collect();
+        self.leaving = Some(Leave { handed: 0, alone: ring.heir().is_none(), elsewhere });
         self.wishes.clear();
         self.absent.clear();
         self.covers.clear();
@@ -123,12 +129,22 @@ impl Replicas {
     /// Whether nothing is left that others could take.
     pub(in super::super) fn handed_over(&self) -> bool {
         let busy = self.jobs.values().any(|job| !job.is_fetch());
-        self.leaving.is_some_and(|leave| !busy && (leave.alone || self.disk.is_empty()))
+        let over = |leave: &Leave| !busy && (leave.alone || self.disk.is_empty());
+        self.leaving.as_ref().is_some_and(over)
     }
 
-    /// The leave ended: how many files others hold now, and how many stayed.
-    pub(in super::super) fn left(&mut self) -> (usize, usize) {
-        let handed = self.leaving.take().map_or(0, |leave| leave.handed);
+    /// The leave ended: how many files others hold now, and which stayed.
+    pub(in super::super) fn left(&mut self) -> (usize, Vec<Kept>) {
+        let leave = self.leaving.take();
+        let handed = leave.as_ref().map_or(0, |leave| leave.handed);
+        let elsewhere = |name| leave.as_ref().is_some_and(|leave| leave.elsewhere.contains(name));
+        let stay = self.disk.values().filter(|held| held.here && !held.record.is_deleted());
+        let kept = stay.map(|Durable { record, .. }| Kept {
+            name: record.name.clone(),
+            size: record.size(),
+            elsewhere: elsewhere(&record.name),
+        });
+        let kept = kept.collect();
         self.partners.clear();
         self.range = None;
         self.covers.clear();
@@ -139,7 +155,7 @@ impl Replicas {
         for held in self.disk.values_mut() {
             held.forget_all();
         }
-        (handed, self.len())
+        (handed, kept)
     }
 
     /// Begins a round of handing over, unless one is under way.
@@ -235,6 +251,9 @@ impl Replicas {
             matches!(verdict, Verdict::Held | Verdict::Newer(_) | Verdict::Known)
         });
         let records: Vec<(FileName, Version)> = there.map(|(record, _)| record).collect();
+        if let Some(leave) = &mut self.leaving {
+            leave.elsewhere.extend(records.iter().map(|(name, _)| name.clone()));
+        }
         if !records.is_empty() {
             self.may_go = records.iter().map(|(name, _)| name.clone()).collect();
             let ask = Ask::MayDrop { records: records.clone() };
@@ -278,10 +297,9 @@ impl Replicas {
     /// A copy was deleted because others hold it where it belongs.
     pub(super) fn given(&mut self, record: &Record, out: &mut Effects) {
         out.push(Effect::Notice(Notice::Given(record.name.clone())));
-        if let Some(leave) = &mut self.leaving
-            && !record.is_deleted()
-        {
-            leave.handed += 1;
+        if let Some(leave) = &mut self.leaving {
+            leave.handed += usize::from(!record.is_deleted());
+            out.push(Effect::Arm { timer: Timer::Leave, after: PATIENCE });
         }
     }
 

@@ -10,6 +10,7 @@ mod driver;
 mod files;
 mod growing;
 mod hosts;
+mod leaving;
 mod lookups;
 mod merging;
 mod providers;

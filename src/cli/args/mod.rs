@@ -137,6 +137,14 @@ pub(super) struct NodeArgs {
         value_parser = amount::bytes
     )]
     pub(super) quota: u64,
+    /// How long a node that leaves may take to hand its files over, such as 10m [default: as long as bytes move, and 30 s without any progress]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "CHORDAL_LEAVE_DEADLINE",
+        value_parser = humantime::parse_duration
+    )]
+    pub(super) leave_deadline: Option<Duration>,
     /// A registry that tells who there is and is told who is dead; give several
     #[arg(
         long = "seed",

@@ -60,6 +60,8 @@ struct All {
     /// Told when somebody may go on, or shall stop: threads, and tasks.
     changed: Condvar,
     told: Notify,
+    /// Bytes that came for copies which the ring wants here.
+    copied: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -141,7 +143,8 @@ impl Transfers {
     /// `at_once`: transfers that queue run so many at a time.
     pub(super) fn new(started: Instant, at_once: usize) -> Transfers {
         let list = List { next: 0, entries: BTreeMap::new(), turns: Turns::new(at_once) };
-        let all = All { list: Mutex::new(list), changed: Condvar::new(), told: Notify::new() };
+        let (changed, told) = (Condvar::new(), Notify::new());
+        let all = All { list: Mutex::new(list), changed, told, copied: AtomicU64::new(0) };
         Transfers { all: Arc::new(all), started, patience: None }
     }
 
@@ -149,6 +152,11 @@ impl Transfers {
     /// source, and not until they are cancelled.
     pub(super) fn with_patience(self, patience: Duration) -> Transfers {
         Transfers { patience: Some(patience), ..self }
+    }
+
+    /// Bytes that came for copies which the ring wants here, since the start.
+    pub(super) fn copied(&self) -> u64 {
+        self.all.copied.load(Ordering::Relaxed)
     }
 
     /// Opens a transfer of `total` bytes.
@@ -475,6 +483,9 @@ impl Transfer {
     /// Counts bytes that came or went, whatever they are worth: the rate.
     pub(super) fn moved(&self, bytes: u64) {
         self.entry.moved.fetch_add(bytes, Ordering::Relaxed);
+        if self.entry.kind == TransferKind::Copy {
+            self.all.copied.fetch_add(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Starts counting from zero again (another phase, another attempt).

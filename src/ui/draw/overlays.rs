@@ -11,6 +11,7 @@ use crate::ui::action;
 use crate::ui::state::Overlay;
 use crate::ui::theme::{Glyphs, Theme};
 use crate::view::command;
+use crate::view::text::handing_over;
 
 /// What drawing an overlay yields besides the picture.
 #[derive(Clone, Copy, Debug, Default)]
@@ -204,29 +205,22 @@ fn draw_confirm(scene: Scene, buf: &mut Buffer, room: Rect, question: &str) {
 }
 
 fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
-    let Overlay::Leaving { since, deadline } = overlay else { return };
-    let (theme, glyphs, now) = (scene.theme(), scene.glyphs(), scene.app.now);
-    let left = deadline.saturating_sub(now);
-    let whole = deadline.saturating_sub(*since).as_secs_f64().max(0.001);
-    let part = (left.as_secs_f64() / whole).clamp(0.0, 1.0);
+    let Overlay::Leaving { since } = overlay else { return };
+    let (theme, now) = (scene.theme(), scene.app.now);
     let place = centred(room, 52, 6);
     let inner = window(scene, buf, place, "Leaving the ring", "Ctrl-C ends at once");
-    let width = inner.width;
-    let full = (f64::from(width) * part).round() as usize;
-    let files = scene.snapshot.files.kept() as u64;
-    let what = match files {
-        0 => format!("{} saying goodbye", scene.wheel()),
-        n => format!("{} handing over {}", scene.wheel(), text::count(n, "file")),
+    let row = scene.snapshot.handing_over.filter(|row| row.files > 0);
+    let (what, pace) = match row {
+        None => (format!("{} saying goodbye", scene.wheel()), String::new()),
+        Some(row) => {
+            let files = text::count(row.files as u64, "file");
+            let what = format!("{} handing over {files}", scene.wheel());
+            (what, handing_over(&row).split_once(", ").map_or(String::new(), |(_, p)| p.to_owned()))
+        }
     };
-    let lines = [
-        Line::raw(what),
-        Line::default(),
-        Line::from(vec![
-            Span::styled(glyphs.full.repeat(full), theme.accent),
-            Span::styled(glyphs.empty.repeat(usize::from(width).saturating_sub(full)), theme.dim),
-        ]),
-        Line::styled(format!("ends in {} at the latest", text::span(left)), theme.dim),
-    ];
+    let lasts =
+        format!("ends when others hold its files · {}", text::span(now.saturating_sub(*since)));
+    let lines = [Line::raw(what), Line::raw(pace), Line::default(), Line::styled(lasts, theme.dim)];
     let skip = lines.len().saturating_sub(usize::from(inner.height)).min(1);
     let lines = lines.iter().filter(|line| skip == 0 || line.width() > 0);
     for (i, line) in lines.take(usize::from(inner.height)).enumerate() {

@@ -94,7 +94,7 @@ fn confirm() -> Overlay {
 }
 
 fn leaving() -> Overlay {
-    Overlay::Leaving { since: Duration::from_secs(57), deadline: Duration::from_secs(67) }
+    Overlay::Leaving { since: Duration::from_secs(57) }
 }
 
 fn with_results(mut app: App, of: Listed, selected: usize) -> App {

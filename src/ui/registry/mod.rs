@@ -14,8 +14,9 @@ use crate::view::UiEvent;
 use crate::view::registry::RegistrySnapshot;
 
 use super::reader::Keys;
-use super::run::{Signals, glyphs, ready};
+use super::run::{glyphs, ready};
 use super::screen::TerminalScreen;
+use super::signals::Signals;
 use super::terminal::{self, PanicWatch};
 use super::theme::Theme;
 use super::{Ended, UiError};

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::super::fixture;
 use super::*;
+use crate::view::outcome::HandedOver;
 use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
 /// What a screen was asked for, shared with the test.
@@ -109,6 +110,12 @@ impl Outside {
         self.press(KeyCode::Char(c), KeyModifiers::CONTROL);
     }
 
+    /// Ctrl-C once more, as late as a second wish has to come.
+    async fn control_again(&self) {
+        tokio::time::sleep(crate::ui::SAME_WISH + Duration::from_millis(50)).await;
+        self.control('c');
+    }
+
     /// Until the screen was asked for this.
     async fn until(&self, call: &str) {
         while !self.seen.with(|record| record.calls.contains(&call)) {
@@ -157,8 +164,7 @@ fn session() -> (Session<Seen>, Keys, Caught, Outside) {
     let (submit, commands) = mpsc::channel(8);
     let (keys, pressed) = mpsc::unbounded_channel();
     let (signals, caught) = mpsc::unbounded_channel();
-    let mut app = fixture::started(vec![fixture::member()]);
-    app.control.leave_deadline = Duration::from_secs(60);
+    let app = fixture::started(vec![fixture::member()]);
     let feed = Feed { snapshots: latest, events: shown, commands: submit };
     let session = Session::new(app, seen.clone(), vec![feed], None);
     let outside = Outside { seen, snapshots, events, commands, keys, signals };
@@ -207,7 +213,7 @@ fn a_key_is_painted_before_a_flood_of_events_is_taken_in() {
             }
             assert!(painted < Some(1_000), "{painted:?}");
             outside.control('c');
-            outside.control('c');
+            outside.control_again().await;
             outside.keys.closed().await;
         },
     );
@@ -280,23 +286,8 @@ fn a_command_goes_to_its_node_and_its_end_comes_back() {
             assert!(reply.send(Ok(pong)).is_ok());
             outside.signals.send(Signalled::End).expect("heard");
             let (command, reply) = outside.commands.recv().await.expect("submitted");
-            assert_eq!(command, Command::Leave);
-            assert!(reply.send(Ok(Outcome::Left { handed: 1, kept: 0 })).is_ok());
-            outside.keys.closed().await;
-        },
-    );
-    assert!(matches!(ended, Ok(Ended::Quit)), "{ended:?}");
-}
-
-#[test]
-fn leaving_ends_at_its_deadline_when_the_node_does_not_answer() {
-    let ended = play(
-        |session| session.app.control.leave_deadline = Duration::from_millis(20),
-        |mut outside| async move {
-            outside.control('c');
-            let (command, _reply) = outside.commands.recv().await.expect("submitted");
-            assert_eq!(command, Command::Leave);
-            // The reply is kept open until the session ends.
+            assert_eq!(command, Command::Quit);
+            assert!(reply.send(Ok(Outcome::Left(HandedOver::default()))).is_ok());
             outside.keys.closed().await;
         },
     );
@@ -310,7 +301,7 @@ fn a_second_ctrl_c_ends_at_once() {
         |mut outside| async move {
             outside.control('c');
             let _unanswered = outside.commands.recv().await.expect("submitted");
-            outside.control('c');
+            outside.control_again().await;
             outside.keys.closed().await;
         },
     );
@@ -354,15 +345,9 @@ fn when_the_terminal_goes_away_the_node_leaves_and_nothing_is_written() {
             |_| (),
             |mut outside| async move {
                 lose(&outside);
-                let (command, reply) = outside.commands.recv().await.expect("submitted");
-                assert_eq!(command, Command::Leave);
-                let frames = outside.seen.with(|record| record.frames.len());
-                assert!(reply.send(Ok(Outcome::Left { handed: 0, kept: 1 })).is_ok());
-                outside.commands.close();
-                while outside.commands.recv().await.is_some() {}
-                let (calls, after) =
-                    outside.seen.with(|record| (record.calls.clone(), record.frames.len()));
-                assert_eq!(frames, after);
+                // Whoever runs the node has it leave.
+                assert!(outside.commands.recv().await.is_none());
+                let calls = outside.seen.with(|record| record.calls.clone());
                 record.with(|record| record.calls = calls);
             },
         );
@@ -374,7 +359,7 @@ fn when_the_terminal_goes_away_the_node_leaves_and_nothing_is_written() {
 #[test]
 fn the_end_of_the_keys_is_the_end_of_the_terminal() {
     let ended = play(
-        |session| session.app.control.leave_deadline = Duration::from_millis(20),
+        |_| (),
         |outside| async move {
             let Outside { keys, commands, signals, .. } = outside;
             drop(keys);
@@ -400,10 +385,10 @@ fn a_stop_gives_the_terminal_back_until_the_shell_continues() {
             // A signal that came while we stood still is heard afterwards.
             outside.signals.send(Signalled::End).expect("heard");
             let (command, _unanswered) = outside.commands.recv().await.expect("submitted");
-            assert_eq!(command, Command::Leave);
+            assert_eq!(command, Command::Quit);
             let calls = outside.seen.with(|record| record.calls.clone());
             assert_eq!(calls, ["stop group", "resume", "stop", "resume"]);
-            outside.control('c');
+            outside.control_again().await;
             outside.keys.closed().await;
         },
     );

@@ -1,5 +1,6 @@
 //! Stories of the command line: typing, answers, history, completion, help, leaving.
 
+use super::super::SAME_WISH;
 use super::*;
 
 #[test]
@@ -400,12 +401,16 @@ fn ctrl_c_and_signals_never_ask_and_the_second_one_ends_now() {
     let mut app = app();
     app.now = Duration::from_secs(5);
     assert_eq!(control(&mut app, 'c'), [Do::Leave]);
-    let (since, deadline) = (Duration::from_secs(5), Duration::from_secs(15));
-    assert_eq!(app.overlay, Some(Overlay::Leaving { since, deadline }));
+    let since = Duration::from_secs(5);
+    assert_eq!(app.overlay, Some(Overlay::Leaving { since }));
     assert_eq!(text(&mut app, "qy:x"), []);
+    app.now = since + SAME_WISH;
+    assert_eq!(app.terminate(), [], "a signal to the group comes twice");
+    app.now += Duration::from_millis(1);
     assert_eq!(control(&mut app, 'c'), [Do::EndNow]);
     assert_eq!(app.terminate(), [Do::EndNow]);
     assert_eq!(self::app().terminate(), [Do::Leave]);
+    assert!(run(&mut self::app(), "quit!").contains(&Do::EndNow), "nobody waits for files");
 }
 
 #[test]

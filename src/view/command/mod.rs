@@ -153,6 +153,8 @@ pub enum Command {
     },
     /// End the program.
     Quit,
+    /// End the program now, whatever is handed over.
+    QuitNow,
 }
 
 /// Why a line is not a command.
@@ -422,6 +424,7 @@ impl Given {
             }
             "help" => Command::Help { command: optional() },
             "quit" => Command::Quit,
+            "quit!" => Command::QuitNow,
             other => unreachable!("'{other}' stands in the table but has no command"),
         })
     }

@@ -169,8 +169,10 @@ pub const TABLE: &[Spec] = &[
         flags: &[],
         summary: "hand over this node's files and leave the ring",
         details: "Every file held here is copied to where it belongs without this node before it is \
-                  given up. The program goes on, alone; join brings it back.",
-        remote: false,
+                  given up, which lasts as long as it makes progress. The program goes on, alone; \
+                  join brings it back. With --via on the node's own machine: drains it, waits, and \
+                  fails when files stay behind. Example: chordal leave --via 127.0.0.1:2001",
+        remote: true,
         reads: false,
     },
     Spec {
@@ -476,7 +478,18 @@ pub const TABLE: &[Spec] = &[
         arguments: &[],
         flags: &[],
         summary: "leave the ring and end the program",
-        details: "Hands over this node's files first, within a time limit.",
+        details: "Hands over this node's files first, as long as that makes progress or until \
+                  --leave-deadline. Ctrl-C again, or SIGTERM, ends it at once.",
+        remote: false,
+        reads: false,
+    },
+    Spec {
+        name: "quit!",
+        aliases: &[],
+        arguments: &[],
+        flags: &[],
+        summary: "end the program now, without handing files over",
+        details: "The files stay on this node's disk; starting it again brings them back.",
         remote: false,
         reads: false,
     },

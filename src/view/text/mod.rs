@@ -12,6 +12,7 @@ mod files;
 mod format;
 mod found;
 mod help;
+mod leave;
 mod peers;
 mod ring;
 mod tree;
@@ -19,6 +20,7 @@ mod tree;
 pub use files::transfer_kind;
 pub use format::{bytes, clean, duration, quoted};
 pub use help::help_lines;
+pub use leave::{handing_over, left_behind};
 pub use tree::failures;
 
 use format::{count, show};
@@ -36,13 +38,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             };
             vec![format!("joined ring '{}' as {own}, before {next}{took}", clean(ring))]
         }
-        Outcome::Left { handed, kept: 0 } => {
-            vec![format!("left the ring; {} handed over", format::files(*handed))]
-        }
-        Outcome::Left { handed, kept } => vec![format!(
-            "left the ring; {} handed over, {kept} kept on this disk only",
-            format::files(*handed)
-        )],
+        Outcome::Left(end) => leave::lines(end),
         Outcome::Stored { name, key, size, holders, wanted, already, passed, space, .. } => {
             let word = if *already { "already stored" } else { "stored" };
             let mut lines = vec![format!(
@@ -133,7 +129,6 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             peers::peer_lines(peers, registries, *uptime_ms, *space)
         }
         Outcome::Said { links } => vec![peers::said_line(*links)],
-        Outcome::Quit => vec!["goodbye".to_owned()],
         Outcome::Help(word) => help_lines(word.as_deref()),
     }
 }

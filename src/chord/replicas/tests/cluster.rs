@@ -230,9 +230,9 @@ impl Cluster {
             }
             self.rounds(1);
         }
-        let end = self.node(peer).replicas.left();
+        let (handed, kept) = self.node(peer).replicas.left();
         self.node(peer).standing = Standing::Left;
-        end
+        (handed, kept.len())
     }
 
     /// Parts the ring in these nodes and the others; joins it when empty.
