@@ -148,7 +148,7 @@ async fn store_files(ring: &VecDeque<Node>, home: &Path) {
     for number in 0..FILES {
         let path = home.join(format!("file-{number}"));
         std::fs::write(&path, vec![number as u8; FILE_BYTES]).expect("the disk has space");
-        let put = Command::Put { path, name: None, overwrite: false };
+        let put = Command::Put { path, name: None, overwrite: false, min_copies: 1 };
         run(&ring[number % ring.len()], put).await;
     }
 }

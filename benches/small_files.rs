@@ -158,6 +158,7 @@ async fn put_and_get(
         path: sources.join(number.to_string()),
         name: None,
         overwrite: false,
+        min_copies: 1,
     });
     let put = put.await;
     let get = all(&client, files, callers, move |number| Command::Get {

@@ -32,6 +32,11 @@ pub const MAX_CLOSER: usize = 8;
 /// fits into a frame.
 pub const MAX_PAGE: usize = 48;
 
+/// Records with too few copies that an owner names to a holder in a round: 3 KiB at
+/// the most. Where there are more it names none, and the holder shows all as
+/// "counting".
+pub const MAX_BELOW: usize = 256;
+
 /// Members up to which the dashboard's census walks the whole ring; above it
 /// the number of nodes is estimated from the density of the successor list.
 pub const MAX_CENSUS: usize = 256;

@@ -15,7 +15,9 @@ use crate::name::FileName;
 use crate::peer::Peer;
 
 /// How sure the number of a file's copies is, and whether it can grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum CopyCount {
     /// They were counted.

@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 use crate::id::Space;
 use crate::limits::{MAX_CENSUS, MAX_LIST};
 use crate::peer::Peer;
+use crate::time::Time;
 use crate::wire::Ask;
 
 use super::invariant::NodeState;
 use super::node::{Node, Purpose, Tables, Turn};
-use super::{CensusState, Timer};
+use super::vanished::Vanished;
+use super::{CensusState, Standing, Timer};
 
 /// What the census has gathered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,7 +33,17 @@ pub(super) struct Census {
     walked: bool,
     /// Whether everyone has been asked since the last change.
     fresh: bool,
+    /// When the own tables changed.
+    moved: Time,
+    /// When a member came or went, or said that its neighbours are others.
+    changed: Time,
+    /// Who is gone.
+    vanished: Vanished,
 }
+
+/// Periods of stabilize without a change after which a ring counts as settled:
+/// within these every member has stabilized.
+const SETTLED_PERIODS: u32 = 2;
 
 impl Census {
     /// Whether everyone has been asked since the last change.
@@ -40,13 +52,32 @@ impl Census {
     }
 
     /// A member asked did not answer.
-    pub(super) fn unheard(&mut self, peer: Peer) {
+    pub(super) fn unheard(&mut self, peer: Peer, now: Time) {
+        let known = self.far.len();
         self.states.remove(&peer);
         self.far.retain(|_, member| *member != peer);
+        if self.far.len() < known {
+            self.vanished.insert(peer, now);
+            self.changed = now;
+        }
+    }
+
+    /// A member said that it leaves.
+    pub(super) fn leaves(&mut self, peer: Peer, now: Time) {
+        self.vanished.leaves(peer, now);
+    }
+
+    /// This node is on another ring, or on none: nobody is missed.
+    pub(super) fn forget_vanished(&mut self) {
+        self.vanished.clear();
     }
 
     /// A member asked told its neighbours.
-    fn heard(&mut self, space: Space, me: Peer, state: NodeState) {
+    fn heard(&mut self, space: Space, me: Peer, tables: &Tables, state: NodeState, now: Time) {
+        self.vanished.is_back(state.peer);
+        if self.states.get(&state.peer).is_some_and(|known| *known != state) {
+            self.changed = now;
+        }
         let home = me.id(space);
         let distance = |peer: Peer| space.distance(home, peer.id(space));
         let from = distance(state.peer);
@@ -56,27 +87,60 @@ impl Census {
         let wraps = ahead.len() < state.successors.len();
         let reach = if wraps { u128::MAX } else { ahead.last().map_or(from, |p| distance(*p)) };
         self.walked |= wraps;
-        self.far.retain(|&at, peer| at <= from || at > reach || ahead.contains(peer));
+        let vanished = &mut self.vanished;
+        self.far.retain(|&at, peer| {
+            let stays = at <= from || at > reach || ahead.contains(peer);
+            if !stays {
+                vanished.insert(*peer, now);
+            }
+            stays
+        });
         for peer in ahead {
-            if self.far.len() < MAX_CENSUS {
-                self.far.insert(distance(peer), peer);
+            if self.far.len() < MAX_CENSUS
+                && !tables.successors.contains(peer)
+                && self.far.insert(distance(peer), peer) != Some(peer)
+            {
+                self.changed = now;
             }
         }
         self.states.insert(state.peer, state);
     }
 
-    /// The own tables changed.
-    fn restart(&mut self, space: Space, me: Peer, tables: &Tables) {
+    /// The own tables changed. Whom they do not name any more has vanished if the
+    /// list goes past its place; otherwise it is only further away now.
+    fn restart(&mut self, space: Space, me: Peer, before: &Tables, tables: &Tables, now: Time) {
         let home = me.id(space);
         let reach = if tables.knows_everyone() {
             u128::MAX
         } else {
             tables.successors.last().map_or(0, |last| space.distance(home, last.id(space)))
         };
-        self.far.retain(|&at, _| at > reach);
+        // Nobody is between the predecessor and this node.
+        let behind = tables.predecessor.map_or(u128::MAX, |p| space.distance(home, p.id(space)));
+        let named = before.successors.as_slice().iter().copied().chain(before.predecessor);
+        for peer in named.filter(|peer| !tables.neighbours(*peer)) {
+            self.far.insert(space.distance(home, peer.id(space)), peer);
+        }
+        let vanished = &mut self.vanished;
+        self.far.retain(|&at, peer| {
+            let stays = at > reach && at <= behind;
+            if !stays && !tables.neighbours(*peer) {
+                vanished.insert(*peer, now);
+            }
+            stays
+        });
         self.forget_strangers(tables);
         self.cursor = 0;
         self.fresh = false;
+        (self.moved, self.changed) = (now, now);
+        self.find_again(tables, now);
+    }
+
+    /// Whoever is a member again is not missed.
+    fn find_again(&mut self, tables: &Tables, now: Time) {
+        let far = &self.far;
+        let here = |peer| tables.neighbours(peer) || far.values().any(|member| *member == peer);
+        self.vanished.update(now, here);
     }
 
     /// Drops what was heard from those that are no members any more.
@@ -117,6 +181,21 @@ impl Node {
         std::iter::once(self.ring_state()).chain(self.census.states.values().cloned()).collect()
     }
 
+    /// Whether this node has had the same neighbours for a while.
+    pub fn is_steady(&self, now: Time) -> bool {
+        now - self.census.moved >= self.config.stabilize * SETTLED_PERIODS
+    }
+
+    /// The same of all members, as far as this node has heard of it.
+    pub fn is_settled(&self, now: Time) -> bool {
+        self.is_steady(now) && now - self.census.changed >= self.config.stabilize * SETTLED_PERIODS
+    }
+
+    /// Members known in the last ten minutes that are gone and have not left.
+    pub fn missed(&self, now: Time) -> Vec<Peer> {
+        self.census.vanished.missed(now, self.config.stabilize / 2).collect()
+    }
+
     /// About how many nodes there are, when too many to walk.
     fn estimate(&self) -> Option<u64> {
         let (space, home) = (self.space(), self.me.id(self.space()));
@@ -137,7 +216,8 @@ impl Node {
             return;
         }
         if self.estimate().is_some() {
-            self.census = Census { fresh: true, ..Census::default() };
+            let (moved, changed) = (self.census.moved, self.census.changed);
+            self.census = Census { fresh: true, moved, changed, ..Census::default() };
             return;
         }
         let (space, home) = (self.space(), self.me.id(self.space()));
@@ -168,22 +248,26 @@ impl Node {
     }
 
     /// A member told its neighbours to the census.
-    pub(super) fn census_heard(&mut self, mut state: NodeState) {
+    pub(super) fn census_heard(&mut self, mut state: NodeState, turn: &mut Turn) {
         state.successors.truncate(MAX_LIST);
         state.successors.retain(|peer| !self.was(*peer));
         let (space, me) = (self.space(), self.me);
-        self.census.heard(space, me, state);
+        self.census.heard(space, me, &self.tables, state, turn.now);
         if self.tables.knows_everyone() {
             self.census.far.clear();
         }
         self.census.forget_strangers(&self.tables);
+        self.census.find_again(&self.tables, turn.now);
     }
 
     /// The own tables changed: the census goes round again, faster.
-    pub(super) fn census_restart(&mut self, turn: &mut Turn) {
+    pub(super) fn census_restart(&mut self, before: &Tables, turn: &mut Turn) {
         let (space, me) = (self.space(), self.me);
         let was_fresh = self.census.fresh;
-        self.census.restart(space, me, &self.tables);
+        self.census.restart(space, me, before, &self.tables, turn.now);
+        if self.standing != Standing::Member {
+            self.census.forget_vanished();
+        }
         if was_fresh {
             self.rearm(Timer::Census, turn);
         }

@@ -71,6 +71,11 @@ impl Node {
         self.replicas.rows(&self.ring_view(), after).take(most).collect()
     }
 
+    /// How many of the files that this node owns have fewer copies than wanted.
+    pub fn files_below(&self) -> usize {
+        self.replicas.below(&self.ring_view())
+    }
+
     /// All durable records, tombstones included, in the order of their names.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.replicas.records()

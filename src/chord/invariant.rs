@@ -51,6 +51,8 @@ pub struct Report {
     pub connected_appendages: bool,
     /// See [`Members::valid_lists`].
     pub valid_lists: bool,
+    /// See [`Members::in_place`].
+    pub in_place: bool,
     /// See [`Members::live_successor_margin`].
     pub margin: Option<usize>,
 }
@@ -95,6 +97,7 @@ impl<'a> Members<'a> {
             ordered_ring: self.ordered_ring(),
             connected_appendages: self.connected_appendages(),
             valid_lists: self.valid_lists(),
+            in_place: self.in_place(),
             margin: self.live_successor_margin(),
         }
     }
@@ -158,6 +161,21 @@ impl<'a> Members<'a> {
                 reached = distance;
                 further
             })
+        })
+    }
+
+    /// Of every member the best successor is the next member, and the predecessor
+    /// the one before: nobody hangs on the ring without being in it. More than
+    /// [`Report::healthy`] asks for: a ring that changes is not so for a moment.
+    pub fn in_place(&self) -> bool {
+        let mut order: Vec<Peer> = self.states.keys().copied().collect();
+        order.sort_by_key(|peer| (peer.id(self.space), *peer));
+        let count = order.len();
+        order.iter().enumerate().all(|(at, peer)| {
+            let before = (count > 1).then(|| order[(at + count - 1) % count]);
+            let state = self.states.get(peer);
+            self.best.get(peer) == Some(&order[(at + 1) % count])
+                && state.is_some_and(|state| state.predecessor == before)
         })
     }
 
@@ -275,8 +293,19 @@ mod tests {
         let states = good();
         assert!(report(&states).healthy());
         assert_eq!(report(&states).margin, Some(2));
+        assert!(report(&states).in_place);
         assert!(Members::new(Space::default(), &states).ideal(2));
         assert!(!Members::new(Space::default(), &states).ideal(3), "lists may be longer");
+    }
+
+    #[test]
+    fn who_hangs_on_the_ring_without_being_in_it_is_found_by_its_predecessor() {
+        let mut states = good();
+        // 2003 is in every list, but does not know who is before it.
+        states[1].predecessor = Some(peer(4));
+        assert!(report(&states).healthy() && !report(&states).in_place);
+        states[1].predecessor = None;
+        assert!(!report(&states).in_place);
     }
 
     #[test]
@@ -307,7 +336,7 @@ mod tests {
         let mut states = good();
         // 2003 is passed over by its predecessor, but finds the way itself.
         states[0].successors = vec![peer(0), peer(2)];
-        assert!(report(&states).healthy());
+        assert!(report(&states).healthy() && !report(&states).in_place);
         // Both its successors are dead.
         let states = [state(1, 0, &[0]), state(0, 1, &[1]), state(3, 1, &[2, 4])];
         let report = report(&states);

@@ -226,6 +226,7 @@ impl Node {
         tables.predecessor = Some(heard.from);
         tables.successors = list;
         self.stand(Standing::Member, turn);
+        self.census.forget_vanished();
         turn.notice(Notice::Joined { successor });
         if let Some(Join { ticket: Some(ticket), .. }) = self.join.take() {
             turn.reply(ticket, Reply::Joined { me, successor });

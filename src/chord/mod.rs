@@ -59,6 +59,7 @@ pub mod rtt;
 mod successors;
 #[cfg(test)]
 mod tests;
+mod vanished;
 
 pub use guards::Guards;
 pub use host::{Host, Slot};
@@ -582,6 +583,8 @@ pub enum Notice {
         copies: u8,
         /// Copies wanted.
         wanted: u8,
+        /// What is copied is the word that the name was removed.
+        removed: bool,
     },
     /// This node now holds a record durably.
     Kept(Record),

@@ -415,7 +415,7 @@ impl Node {
             }
             (purpose, Some(Answer::Neighbours { predecessor, successors })) => {
                 if purpose == Purpose::Census {
-                    self.census_heard(NodeState { peer: from, predecessor, successors });
+                    self.census_heard(NodeState { peer: from, predecessor, successors }, turn);
                     return;
                 }
                 let heard = Heard { from, predecessor, successors };
@@ -425,7 +425,7 @@ impl Node {
             (purpose, _) => purpose,
         };
         if purpose == Purpose::Census {
-            self.census.unheard(from);
+            self.census.unheard(from, turn.now);
         }
         self.neighbours_unanswered(from, purpose, turn);
     }
@@ -586,7 +586,7 @@ impl Node {
             self.remembered.forget(|peer| tables.neighbours(peer));
             self.silent.retain(|peer| tables.neighbours(*peer));
             let alone = !before.is_alone() && tables.is_alone();
-            self.census_restart(turn);
+            self.census_restart(before, turn);
             if self.standing == Standing::Member && alone {
                 turn.notice(Notice::Alone);
                 self.rearm(Timer::Probe, turn);

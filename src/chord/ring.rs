@@ -346,6 +346,7 @@ impl Node {
         turn: &mut Turn,
     ) {
         let (space, me) = (self.space(), self.me.id(self.space()));
+        self.census.leaves(leaver, turn.now);
         if self.tables.predecessor == Some(leaver) {
             let instead = predecessor
                 .filter(|peer| *peer != leaver && leaver.id(space).between(peer.id(space), me));

@@ -11,11 +11,10 @@ use crate::peer::{Party, Peer};
 use crate::view::outcome::{Info, RingFile};
 use crate::view::{
     Behind, FileRow, Finger, FoundContent, Health, Hop, Liveness, Outcome, PeerRow, RegistryRow,
-    ScanRow, ScannedPort, SearchRow, TransferRow, TransferState, text,
+    ScanRow, ScannedPort, SearchRow, State, TransferRow, TransferState, text,
 };
 
-/// The JSON of a reading command's outcome; `None` for a command that changes
-/// something and therefore has no such form.
+/// The JSON of an outcome; `None` for a command that has no such form.
 pub(super) fn value(outcome: &Outcome) -> Option<Value> {
     Some(match outcome {
         Outcome::Info(info) => self::info(info),
@@ -23,8 +22,8 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
             let rows: Vec<_> = fingers.iter().map(|finger| self::finger(*space, finger)).collect();
             json!({ "fingers": rows })
         }
-        Outcome::Ring { members, troubled, health, space, .. } => {
-            ring(*space, members, troubled, health)
+        Outcome::Ring { members, troubled, health, state, space, .. } => {
+            ring(*space, members, troubled, health, *state)
         }
         Outcome::Lookup { key, owner, hops, space, .. } => {
             let hops: Vec<_> = hops.iter().map(|hop| self::hop(*space, hop)).collect();
@@ -34,7 +33,7 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
                 "hops": hops,
             })
         }
-        Outcome::Files { files, space } => {
+        Outcome::Files { files, space, .. } => {
             let rows: Vec<_> = files.iter().map(|row| file(*space, row)).collect();
             json!({ "files": rows })
         }
@@ -56,6 +55,30 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
         Outcome::Transfers(rows) => {
             json!({ "transfers": rows.iter().map(transfer).collect::<Vec<_>>() })
         }
+        Outcome::Stored {
+            name,
+            key,
+            size,
+            version,
+            holders,
+            wanted,
+            already,
+            cut_off,
+            space,
+            ..
+        } => {
+            let holders: Vec<_> = holders.iter().map(|peer| node(*space, peer)).collect();
+            json!({
+                "name": name.as_str(), "key": space.show(*key), "size": size,
+                "hash": version.root.to_string(), "version": version.counter,
+                "copies": holders.len(), "wanted": wanted, "holders": holders,
+                "already": already, "cut_off_from": cut_off,
+            })
+        }
+        Outcome::StoredAll { name, stored, already, bytes, cut_off, .. } => json!({
+            "name": name.as_str(), "stored": stored, "already": already, "bytes": bytes,
+            "cut_off_from": cut_off,
+        }),
         _ => return None,
     })
 }
@@ -132,7 +155,14 @@ fn finger(space: Space, finger: &Finger) -> Value {
     })
 }
 
-fn ring(space: Space, members: &[Peer], troubled: &[(Peer, String)], health: &Health) -> Value {
+/// `why` says more about a state, where there is more: a sentence for people.
+fn ring(
+    space: Space,
+    members: &[Peer],
+    troubled: &[(Peer, String)],
+    health: &Health,
+    state: State,
+) -> Value {
     let members: Vec<_> = members.iter().map(|peer| node(space, peer)).collect();
     let troubled: Vec<_> = troubled
         .iter()
@@ -141,11 +171,14 @@ fn ring(space: Space, members: &[Peer], troubled: &[(Peer, String)], health: &He
     json!({
         "members": members,
         "troubled": troubled,
-        "healthy": health.is_good(),
+        "healthy": state.is_healthy(),
+        "state": state.word(),
+        "why": state.detail(),
         "invariants": {
             "one_ring": health.one_ring,
             "ordered": health.ordered,
             "lists_valid": health.lists_valid,
+            "in_place": health.in_place,
         },
     })
 }
@@ -278,7 +311,7 @@ mod tests {
     use crate::id::Id;
     use crate::name::FileName;
     use crate::record::{ContentHash, CopyCount, Version};
-    use crate::view::{LinkKind, Role, Trust};
+    use crate::view::{LinkKind, Role, Trust, Unsettled};
 
     fn peer(port: u16) -> Peer {
         Peer::new(([127, 0, 0, 1], port).into(), 0)
@@ -375,17 +408,28 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_healthy_when_all_its_invariants_hold() {
-        let health = Health { one_ring: true, ordered: true, lists_valid: false, margin: Some(2) };
+    fn a_ring_has_a_state_besides_its_invariants() {
+        let health = Health {
+            one_ring: true,
+            ordered: true,
+            lists_valid: true,
+            in_place: false,
+            margin: Some(2),
+        };
+        let state = State::Converging { seen: 45, why: Unsettled::Growing };
         let expected = json!({
             "members": [{ "id": "48", "address": "127.0.0.1:2001" }],
             "troubled": [{ "address": "127.0.0.1:2001", "why": "its disk fails" }],
             "healthy": false,
-            "invariants": { "one_ring": true, "ordered": true, "lists_valid": false },
+            "state": "converging",
+            "why": "45 seen, still growing",
+            "invariants": {
+                "one_ring": true, "ordered": true, "lists_valid": true, "in_place": false,
+            },
         });
         let (members, silent) = (vec![peer(2001)], vec![peer(2000)]);
-        let troubled = vec![(peer(2001), "its disk fails".to_owned())];
-        let outcome = Outcome::Ring { members, silent, troubled, health, space: Space::default() };
+        let (troubled, space) = (vec![(peer(2001), "its disk fails".to_owned())], Space::default());
+        let outcome = Outcome::Ring { members, silent, troubled, health, state, space };
         assert_eq!(shape(&outcome), expected);
     }
 
@@ -419,11 +463,11 @@ mod tests {
             "name": "SkyShip.jpg", "key": "189", "size": 5, "hash": "ab".repeat(32),
             "version": 2, "role": "owner", "copies": 1, "wanted": 3, "health": "at risk",
         }]});
-        assert_eq!(shape(&Outcome::Files { files: vec![row()], space }), expected);
+        assert_eq!(shape(&Outcome::Files { files: vec![row()], of: None, space }), expected);
 
         expected["files"][0]["holders"] = json!([{ "id": "466", "address": "127.0.0.1:2000" }]);
         let files = vec![RingFile { file: row(), holders: vec![peer(2000)] }];
-        let outcome = Outcome::RingFiles { files, silent: vec![peer(2001)], space };
+        let outcome = Outcome::RingFiles { files, of: None, silent: vec![peer(2001)], space };
         assert_eq!(shape(&outcome), expected);
     }
 

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::engine::registry::{DEFAULT_CHECK, Registry};
 use crate::engine::{Config, Node};
 use crate::ui;
-use crate::view::{CommandFailed, Level, Snapshot, Standing, UiEvent};
+use crate::view::{CommandFailed, Level, Snapshot, Standing, State, UiEvent};
 
 use super::args::{LabArgs, MAX_LAB};
 use super::dashboard::{self, Submission, Tab};
@@ -275,7 +275,7 @@ impl Tended {
         node.kill().await;
         if goes_on {
             let mut last = Snapshot::clone(&self.tab.shown());
-            last.standing = Standing::Down;
+            (last.standing, last.state) = (Standing::Down, State::Down);
             self.tab.show(Arc::new(last));
             self.say(Level::Warn, "this node is down");
         }

@@ -36,6 +36,13 @@ const UNHANDED: &str = "ended at once, by a second signal: not every file may ha
 pub(super) fn run(args: NodeArgs, adjust: fn(&mut Config)) -> Result<(), Failure> {
     let listen = args.listen().map_err(|error| Failure::Usage(error.to_string()))?;
     args.ring.check().map_err(Failure::Usage)?;
+    if args.min_copies > args.ring.replicas {
+        let (least, most) = (args.min_copies, args.ring.replicas);
+        return Err(Failure::Usage(format!(
+            "--min-copies {least} is more than the --replicas {most} that the ring makes: no put \
+             would be acknowledged"
+        )));
+    }
     if !args.screen.headless {
         dashboard::needs_terminal()?;
     }
@@ -64,6 +71,7 @@ pub(super) fn run(args: NodeArgs, adjust: fn(&mut Config)) -> Result<(), Failure
         data_dir,
         download_dir: args.download_dir,
         transfers: args.transfers.limits(),
+        min_copies: args.min_copies,
         quota: Some(args.quota).filter(|bytes| *bytes > 0),
         scrub: (!args.scrub_every.is_zero()).then_some(args.scrub_every),
         ..Config::at(listen)

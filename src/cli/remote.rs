@@ -106,6 +106,7 @@ mod tests {
             millis: 1,
             failed,
             skipped: Vec::new(),
+            cut_off: 0,
         };
         assert!(finish(outcome(Vec::new()), false).is_ok());
         match finish(outcome(vec![("holiday/x".into(), "it is gone".into())]), false) {

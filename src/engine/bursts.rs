@@ -138,6 +138,8 @@ fn kind(notice: &Notice) -> Option<Kind> {
         Notice::Given(_) => Some(Kind::Given),
         // Somebody waits for these copies: they are no burst.
         Notice::Copies { ticket: Some(_), .. } => None,
+        // Told in detail only, and no file's copies.
+        Notice::Copies { removed: true, .. } => None,
         Notice::Copies { copies, wanted, .. } if copies < wanted => Some(Kind::Lacking),
         Notice::Copies { .. } => Some(Kind::Complete),
         Notice::KeepFailed { .. } => Some(Kind::Failed),

@@ -126,16 +126,16 @@ impl Client {
         let Client { access, transfers, download_dir, interrupted, .. } = self;
         let tree = Tree { access, transfers };
         match command {
-            Command::Put { path, name, overwrite } => {
+            Command::Put { path, name, overwrite, min_copies } => {
                 if let Some(source) = Source::of(&path, name.as_deref())? {
-                    return tree.put(source, overwrite).await;
+                    return tree.put(source, overwrite, min_copies).await;
                 }
                 let name = files::name_for(&path, name.as_deref())?;
                 let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
                 let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
                 let put = unless(interrupted, Box::pin(put)).await;
                 transfers.forget(transfer);
-                put
+                files::with_at_least(min_copies, put)
             }
             Command::Get { name, to, .. } => {
                 if let Some(directory) = tree::directory(&name)? {

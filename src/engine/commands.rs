@@ -12,12 +12,14 @@ use crate::chord::{self, Failure, Reply};
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::picture;
+use crate::picture::{self, Facts};
 use crate::view::outcome::Info;
 use crate::view::text::quoted;
-use crate::view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind, target};
+use crate::view::{
+    self, Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind, target,
+};
 use crate::wire::handshake::Purpose;
-use crate::wire::query::NodeInfo;
+use crate::wire::query::{Fares, NodeInfo, Stands};
 use crate::wire::{Request, Response};
 
 use super::Submission;
@@ -62,15 +64,17 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
     match command {
         Command::Join { contact } => join(shared, &contact).await,
         Command::Leave => leave(shared).await,
-        Command::Put { path, name, overwrite } => {
+        Command::Put { path, name, overwrite, min_copies } => {
+            let least = min_copies.max(shared.min_copies);
             if let Some(source) = Source::of(&path, name.as_deref())? {
-                let stored = tree(shared, &access).put(source, overwrite).await;
+                let stored = tree(shared, &access).put(source, overwrite, least).await;
                 return changed(shared, stored).await;
             }
             let name = files::name_for(&path, name.as_deref())?;
             let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
             let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
             let result = in_turn(&transfer, Box::pin(put)).await;
+            let result = files::with_at_least(least, result);
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
             changed(shared, result).await
         }
@@ -133,26 +137,21 @@ pub(super) async fn read(access: &Access, command: Command) -> Result<Outcome, S
     }
     match command {
         Command::Ls { pattern, ring: false } => {
-            let pattern = Pattern::new(pattern.as_deref().unwrap_or_default());
             let held = files::files_of(access, access.member()).await?;
-            let mut files: Vec<FileRow> = held
-                .iter()
-                .filter(|held| pattern.matches(held.record.name.as_str()))
-                .map(|held| files::row(access, held))
-                .collect();
-            files.extend(files::shared_by(access, &pattern).await?);
+            let mut files: Vec<FileRow> =
+                held.iter().map(|held| files::row(access, held)).collect();
+            files.extend(files::shared_by(access).await?);
             files.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
-            Ok(Outcome::Files { files, space })
+            let all = files.len();
+            if let Some(pattern) = pattern.as_deref().map(Pattern::new) {
+                files.retain(|file| pattern.matches(file.name.as_str()));
+            }
+            Ok(Outcome::Files { files, of: pattern.map(|pattern| (pattern, all)), space })
         }
         Command::Ls { pattern, ring: true } => files::ring_files(access, pattern.as_deref()).await,
         Command::Info => info(access).await,
         Command::Fingers => fingers(access).await,
-        Command::Ring => {
-            let (states, silent, troubled) = walk(access).await?;
-            let health = picture::health(&Members::new(space, &states).report());
-            let members = states.into_iter().map(|state| state.peer).collect();
-            Ok(Outcome::Ring { members, silent, troubled, health, space })
-        }
+        Command::Ring => ring(access).await,
         Command::Lookup { target } => {
             let key = target::key(&target, space);
             let trace = access.lookup(key, Some(target.clone())).await?;
@@ -284,24 +283,49 @@ async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
     }
 }
 
-/// Asks every member for its neighbours: the states of all that answered, in ring
-/// order, those that did not, and those that cannot store files, with the reason.
-async fn walk(access: &Access) -> Result<Walked, String> {
-    let mut states: Vec<NodeState> = Vec::new();
+/// Asks every member for its neighbours and how it fares: the members that answered,
+/// in ring order, those that did not, and what follows from it.
+async fn ring(access: &Access) -> Result<Outcome, String> {
+    let (space, member) = (access.space(), access.member());
+    let (_, own) = fares(access, member).await?;
+    let (mut states, mut settled) = (Vec::new(), own.settled);
+    let (mut files, mut shrinking) = (0, own.missed > 0);
     let mut troubles = Troubles::default();
-    let hear = |peer: Peer, (state, sick_disk, deaf)| {
+    let hear = |peer: Peer, (state, fares, sick_disk, deaf): Place| {
         states.push(state);
+        settled &= fares.settled;
+        files += u64::from(fares.files_below);
+        shrinking |= fares.missed > 0;
         troubles.hear(peer, sick_disk, deaf);
         Ok(())
     };
     let silent = everybody::ask_all(access, Each::Position, position, hear).await?;
-    let space = access.space();
     states.sort_by_key(|state| (state.peer.id(space), state.peer));
-    let members: Vec<Peer> = states.iter().map(|state| state.peer).collect();
-    Ok((states, silent, troubles.of(&members)))
+    let health = picture::health(&Members::new(space, &states).report());
+    let state = picture::state(&Facts {
+        standing: match own.stands {
+            Stands::Joining => view::Standing::Joining,
+            Stands::Member if states.len() <= 1 => view::Standing::Alone,
+            Stands::Member => view::Standing::Member,
+            Stands::Leaving => view::Standing::Leaving,
+            Stands::Left => view::Standing::Left,
+        },
+        sick_disk: !troubles.sick.is_empty(),
+        missing: own.cut_off.then_some(u64::from(own.missed)),
+        seen: states.len() as u64,
+        unheard: 0,
+        silent: silent.len() as u64,
+        settled,
+        shrinking,
+        health,
+        // How long a list should be each node knows by itself.
+        successors_max: 0,
+        files,
+    });
+    let members: Vec<Peer> = states.into_iter().map(|state| state.peer).collect();
+    let troubled = troubles.of(&members);
+    Ok(Outcome::Ring { members, silent, troubled, health, state, space })
 }
-
-type Walked = (Vec<NodeState>, Vec<Peer>, Vec<(Peer, String)>);
 
 /// What members say of their own disks, and of others to which no bytes pass.
 #[derive(Debug, Default)]
@@ -344,19 +368,25 @@ impl Troubles {
     }
 }
 
-/// A place's neighbours, and what its host says of its disk and of others.
-type Place = (NodeState, Option<String>, Vec<SocketAddr>);
+/// A place's neighbours, how it fares, and what its host says of its disk and of others.
+type Place = (NodeState, Fares, Option<String>, Vec<SocketAddr>);
 
 async fn position(access: Access, peer: Peer) -> Result<Said<Place>, String> {
+    let (node, fares) = fares(&access, peer).await?;
+    if !node.member || node.peer != peer {
+        return Ok(None);
+    }
+    let (predecessor, successors) = (node.predecessor, node.successors);
+    let neighbours = successors.iter().chain(&predecessor).copied().collect();
+    let state = NodeState { peer, predecessor, successors };
+    Ok(Some((neighbours, (state, fares, node.sick_disk, node.deaf))))
+}
+
+/// What a place on the ring says of itself.
+async fn fares(access: &Access, peer: Peer) -> Result<(NodeInfo, Fares), String> {
     let request = Request::Position { index: peer.index() };
     match access.request(peer.address(), request).await? {
-        Response::Info(node) if node.member && node.peer == peer => {
-            let (predecessor, successors) = (node.predecessor, node.successors);
-            let neighbours = successors.iter().chain(&predecessor).copied().collect();
-            let state = NodeState { peer, predecessor, successors };
-            Ok(Some((neighbours, (state, node.sick_disk, node.deaf))))
-        }
-        Response::Info(_) => Ok(None),
+        Response::Position(node, fares) => Ok((node, fares)),
         other => Err(unexpected(other)),
     }
 }

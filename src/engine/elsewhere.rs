@@ -193,7 +193,7 @@ pub(super) async fn answer_commit(
                 Err(why) => Response::Failed { why },
             }
         }
-        Some(other) => Response::Upload(serve_data::refusal(&wanted, other)),
+        Some(other) => Response::Upload(serve_data::refusal(&shared, &wanted, other).await),
         None => Response::Upload(serve_data::STOPPING),
     }
 }

@@ -135,7 +135,14 @@ pub(super) async fn put(
             moved = Some(Instant::now());
         }
         match sent {
-            Ok(DataResponse::Stored { version, holders, wanted: copies, already, passed }) => {
+            Ok(DataResponse::Stored {
+                version,
+                holders,
+                wanted: copies,
+                already,
+                passed,
+                cut_off,
+            }) => {
                 return Ok(Outcome::Stored {
                     name: wanted.name.clone(),
                     key,
@@ -145,6 +152,7 @@ pub(super) async fn put(
                     wanted: copies,
                     already,
                     passed,
+                    cut_off,
                     space,
                 });
             }
@@ -157,6 +165,19 @@ pub(super) async fn put(
         }
     }
     Err(format!("{} could not be stored: {last}; try again", wanted.name))
+}
+
+/// The end of a put, if it has at least so many copies.
+///
+/// # Errors
+/// A sentence: it has fewer. Those stay.
+pub(super) fn with_at_least(least: u8, stored: Result<Outcome, String>) -> Result<Outcome, String> {
+    match stored? {
+        Outcome::Stored { holders, cut_off, .. } if holders.len() < usize::from(least) => {
+            Err(serve_data::too_few(holders.len(), least, cut_off))
+        }
+        enough => Ok(enough),
+    }
 }
 
 fn plain_file_size(path: &Path) -> Result<u64, String> {
@@ -395,8 +416,8 @@ pub(super) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, 
         }
         let trace = access.lookup(name.key(access.space()), None).await?;
         match access.request(trace.owner.address(), Request::Remove { name: name.clone() }).await {
-            Ok(Response::Removed { copies }) => {
-                return Ok(Outcome::Removed { name: name.clone(), copies });
+            Ok(Response::Removed { copies, cut_off }) => {
+                return Ok(Outcome::Removed { name: name.clone(), copies, cut_off });
             }
             Ok(other) => return Err(unexpected(other)),
             Err(why) if why == Failure::NotOwner.to_string() => last = why,
@@ -437,13 +458,12 @@ pub(super) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile
     }
 }
 
-/// The files whose names match that the member's user shares, as `ls` shows
-/// them. A client hears of them by asking for everything: it may not be sent
-/// more than a page at once.
-pub(super) async fn shared_by(access: &Access, pattern: &Pattern) -> Result<Vec<FileRow>, String> {
+/// The files that the member's user shares, as `ls` shows them. A client may not be
+/// sent more than a page at once.
+pub(super) async fn shared_by(access: &Access) -> Result<Vec<FileRow>, String> {
     let member = access.member();
     if let Access::Inside(shared) = access {
-        return Ok(shared.shares.rows(access.space(), |name| pattern.matches(name)));
+        return Ok(shared.shares.rows(access.space(), |_| true));
     }
     let mut files: Vec<FileRow> = Vec::new();
     loop {
@@ -464,7 +484,6 @@ pub(super) async fn shared_by(access: &Access, pattern: &Pattern) -> Result<Vec<
             count: CopyCount::Known,
         }));
         if !more || files.last().map(|row| &row.name) <= after.as_ref() {
-            files.retain(|row| pattern.matches(row.name.as_str()));
             return Ok(files);
         }
     }
@@ -492,6 +511,7 @@ pub(super) fn row(access: &Access, held: &HeldFile) -> FileRow {
 pub(super) async fn ring_files(access: &Access, pattern: Option<&str>) -> Result<Outcome, String> {
     let named = Pattern::new(pattern.unwrap_or_default());
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
+    let mut others: BTreeSet<FileName> = BTreeSet::new();
     let mut members = 0;
     let ask = |access: Access, member| async move {
         let ask = || async {
@@ -502,7 +522,13 @@ pub(super) async fn ring_files(access: &Access, pattern: Option<&str>) -> Result
     };
     let silent = ask_all(access, Each::Host, ask, |member, files: Vec<HeldFile>| {
         members += 1;
-        for held in files.iter().filter(|held| named.matches(held.record.name.as_str())) {
+        for held in &files {
+            if !named.matches(held.record.name.as_str()) {
+                if others.len() < MAX_LISTED {
+                    others.insert(held.record.name.clone());
+                }
+                continue;
+            }
             let file = row(access, held);
             match newest.get_mut(&file.name) {
                 Some(known) if known.file.version == file.version => {
@@ -536,7 +562,8 @@ pub(super) async fn ring_files(access: &Access, pattern: Option<&str>) -> Result
         file.holders.sort_by_key(|peer| (peer.id(space), *peer));
         files.push(file);
     }
-    Ok(Outcome::RingFiles { files, silent, space })
+    let of = pattern.map(|pattern| (pattern.to_owned(), files.len() + others.len()));
+    Ok(Outcome::RingFiles { files, of, silent, space })
 }
 
 /// Which of these files were removed; many are asked for at a time.

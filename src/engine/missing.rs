@@ -46,7 +46,7 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
         return format!("no file named {} is on the ring", quoted(text));
     };
     if locate::is_removed(access, &name).await {
-        return format!("{name} was removed from the ring; whoever still has it can put it again");
+        return removed(&name);
     }
     let members = members_of(access).await.unwrap_or_default();
     let hosts = hosts(&members);
@@ -60,6 +60,10 @@ pub(super) async fn why(access: &Access, text: &str) -> String {
     }
     let gone = missed(access, &name, &members, &absent);
     unknown(&name, &gone, &like(&name, &names))
+}
+
+fn removed(name: &FileName) -> String {
+    format!("{name} was removed from the ring; whoever still has it can put it again")
 }
 
 /// Nobody knows a name: the members that it would be at and that are gone first,
@@ -91,6 +95,9 @@ pub(super) async fn undelivered(
     sources: &[Peer],
     why: &str,
 ) -> String {
+    if locate::is_removed(access, name).await {
+        return removed(name);
+    }
     let mut asked = JoinSet::new();
     for source in sources.iter().copied() {
         let access = access.clone();

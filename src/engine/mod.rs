@@ -150,6 +150,8 @@ pub struct Config {
     pub transfers: TransferLimits,
     /// Bytes that it stores for the ring at the most; `None`: as the disk holds.
     pub quota: Option<u64>,
+    /// Copies without which it acknowledges no put, as the owner or of its own user.
+    pub min_copies: u8,
     /// What it stores is read again at most so often, to find damage; `None`:
     /// never.
     pub scrub: Option<Duration>,
@@ -198,6 +200,7 @@ impl Config {
             download_dir: None,
             transfers: TransferLimits::default(),
             quota: None,
+            min_copies: 1,
             scrub: Some(SCRUB),
             disk: Arc::new(RealDisk),
         }
@@ -324,6 +327,7 @@ impl Node {
             shares,
             reputations: Reputations::default(),
             reshare: config.reshare,
+            min_copies: config.min_copies,
             identity: identities,
             verification: Verification::default(),
             store,

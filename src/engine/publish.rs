@@ -16,11 +16,12 @@ use crate::chord::{self, Notice, Reply, Ticket};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::picture;
+use crate::picture::{self, Facts};
 use crate::record::PassedOver;
+use crate::time::Time;
 use crate::view::{
     Census, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Snapshot,
-    Step, Traffic, UiEvent,
+    State, Step, Traffic, UiEvent,
 };
 
 use super::bursts::Notices;
@@ -35,6 +36,9 @@ const SPACING: Duration = Duration::from_millis(40);
 
 /// While bytes move, their counts change this often.
 const PROGRESS: Duration = Duration::from_millis(250);
+
+/// While a ring is not settled, this often is looked whether it is now.
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// Round trips change with every answer; this often the picture follows.
 const CALM: Duration = Duration::from_secs(2);
@@ -307,8 +311,12 @@ impl Publisher {
         self.published = now;
         let before = self.snapshots.borrow().clone();
         let after = self.snapshot(now, core, links, shared, &before);
+        let passes = matches!(after.state, State::Converging { .. } | State::CutOff { .. });
         if shared.transfers.any_running() {
             self.want(now + PROGRESS);
+        } else if passes {
+            // Time alone changes it.
+            self.want(now + SETTLING);
         } else if !self.ghosts.is_empty() || !after.transfers.is_empty() {
             self.want(now + CALM);
         }
@@ -337,11 +345,23 @@ impl Publisher {
         let board = shared.board.rows();
         let seen = picture::snapshot(core.first(), neighbour);
         let (known, _) = core.members();
+        let health = self.health(core, &known);
+        let files = self.files(now, core, &board.shared, before);
+        let members = self.members(now, &known, core, links, &before.members);
+        let sick_disk = shared.disk.shown();
+        let now_seen = Seen {
+            members: &members,
+            known: &known,
+            health,
+            files: &files,
+            sick_disk: sick_disk.is_some(),
+        };
+        let state = self.state(now, core, seen.census, &now_seen);
         Snapshot {
             uptime_ms: now.saturating_duration_since(self.started).as_millis() as u64,
             positions: core.positions(),
-            members: self.members(now, &known, core, links, &before.members),
-            files: self.files(now, core, &board.shared, before),
+            members,
+            files,
             peers: board.peers,
             registries: board.registries.into_values().collect(),
             search: board.search,
@@ -349,11 +369,12 @@ impl Publisher {
             sharing: board.sharing,
             transfers: shared.transfers.rows(),
             limits: shared.limits.rates(),
-            health: self.health(core, &known),
+            health,
+            state,
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
             traffic: self.traffic(now, shared),
             events_dropped: self.dropped,
-            sick_disk: shared.disk.shown(),
+            sick_disk,
             ..seen
         }
     }
@@ -408,6 +429,38 @@ impl Publisher {
         self.health
     }
 
+    /// How this node and its ring fare.
+    fn state(&self, now: Instant, core: &chord::Host, census: Census, seen: &Seen<'_>) -> State {
+        let micros = now.saturating_duration_since(self.started).as_micros();
+        let time = Time::from_micros(micros as u64);
+        let states = core.observed();
+        let heard = |peer: &&Peer| states.iter().any(|state| state.peer == **peer);
+        let silent = seen
+            .members
+            .iter()
+            .filter(|member| member.liveness != Liveness::Up && seen.known.contains(&member.peer));
+        picture::state(&Facts {
+            standing: picture::standing(core.first()),
+            sick_disk: seen.sick_disk,
+            missing: core.cut_off(time).map(|missing| missing as u64),
+            seen: match census {
+                Census::Estimate(nodes) => nodes,
+                Census::Complete | Census::Partial => seen.known.len() as u64,
+            },
+            unheard: match census {
+                // Of a ring that is too large to walk only a part is known.
+                Census::Estimate(_) => 0,
+                _ => seen.known.iter().filter(|peer| !heard(peer)).count() as u64,
+            },
+            silent: silent.count() as u64,
+            settled: core.is_settled(time) && census != Census::Partial,
+            shrinking: core.missed(time) > 0,
+            health: seen.health,
+            successors_max: core.config().successors,
+            files: seen.files.unwell().total() as u64,
+        })
+    }
+
     fn files(
         &mut self,
         now: Instant,
@@ -456,6 +509,15 @@ impl Publisher {
     }
 }
 
+/// What the state of a ring is judged by.
+struct Seen<'a> {
+    members: &'a [Member],
+    known: &'a [Peer],
+    health: Health,
+    files: &'a Files,
+    sick_disk: bool,
+}
+
 /// The snapshot of a node that has not started yet.
 pub(super) fn first_snapshot(core: &chord::Host) -> Snapshot {
     let unknown = |peer| Neighbour { peer, rtt_us: None, liveness: Liveness::Suspect };
@@ -489,6 +551,7 @@ fn differs(before: &Snapshot, after: &Snapshot) -> bool {
         && before.scan == after.scan
         && before.sharing == after.sharing
         && before.health == after.health
+        && before.state == after.state
         && before.lookup == after.lookup
         && before.traffic.rates() == after.traffic.rates()
         && before.events_dropped == after.events_dropped

@@ -8,8 +8,9 @@ use crate::limits::MAX_PAGE;
 use crate::mesh::pattern::Pattern;
 use crate::peer::{Party, Peer};
 use crate::record::Provider;
+use crate::time::Time;
 use crate::view::text::clean;
-use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
+use crate::wire::query::{Fares, HeldFile, LookupTrace, NodeInfo, Stands};
 use crate::wire::{Request, Response};
 
 use super::clock::unix_s;
@@ -53,7 +54,10 @@ pub(super) fn answer(
         Request::Position { index } => {
             let node = core.slot_of(index).and_then(|slot| core.node(slot));
             respond(match node {
-                Some(node) => Response::Info(info(hub.shared(), core, node)),
+                Some(node) => {
+                    let fares = fares(core, node, hub.now());
+                    Response::Position(info(hub.shared(), core, node), fares)
+                }
                 None => Response::Failed { why: format!("there is no place {index} here") },
             });
         }
@@ -160,7 +164,8 @@ pub(super) fn answer(
         Request::Remove { name } => later(hub, respond, move |shared| async move {
             match shared.core(Command::Remove { name, at_s: unix_s() }).await {
                 Some(Reply::Stored { holders, .. }) => {
-                    Response::Removed { copies: holders.len() as u8 }
+                    let (copies, cut_off) = (holders.len() as u8, shared.cut_off().await);
+                    Response::Removed { copies, cut_off }
                 }
                 reply => failed(reply),
             }
@@ -211,6 +216,22 @@ fn deaf(shared: &Shared, core: &Host) -> Vec<SocketAddr> {
     deaf.retain(|address| members.iter().any(|member| member.address() == *address));
     deaf.truncate(NodeInfo::MAX_DEAF);
     deaf
+}
+
+/// How one of the places of a host fares. What only the host knows is said for each.
+fn fares(core: &Host, node: &Node, now: Time) -> Fares {
+    Fares {
+        stands: match node.standing() {
+            Standing::New | Standing::Joining => Stands::Joining,
+            Standing::Member => Stands::Member,
+            Standing::Leaving => Stands::Leaving,
+            Standing::Left => Stands::Left,
+        },
+        settled: node.is_steady(now),
+        files_below: u32::try_from(node.files_below()).unwrap_or(u32::MAX),
+        missed: u32::try_from(core.missed(now)).unwrap_or(u32::MAX),
+        cut_off: core.cut_off(now).is_some(),
+    }
 }
 
 /// Whether these statements are taken from whoever makes them: each member

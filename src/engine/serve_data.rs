@@ -20,7 +20,7 @@ use crate::record::{ContentHash, Obstacle};
 use crate::store::StoreError;
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::view::TransferKind;
-use crate::view::text::{bytes as show_bytes, clean, duration};
+use crate::view::text::{bytes as show_bytes, clean, duration, is_cut_off};
 use crate::wire::data::{DataRequest, DataResponse};
 
 use super::connection::HELLO_LIMIT;
@@ -364,7 +364,10 @@ impl Server<'_> {
         }
         match self.runtime.block_on(offer(self.shared, wanted)) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
-            Some(other) => return self.connection.send(&refusal(wanted, other)),
+            Some(other) => {
+                let answer = self.runtime.block_on(refusal(self.shared, wanted, other));
+                return self.connection.send(&answer);
+            }
             None => return self.connection.send(&STOPPING),
         }
         let (name, size) = (wanted.name.as_str(), wanted.size);
@@ -490,12 +493,15 @@ pub(super) async fn offer(shared: &Shared, wanted: &Wanted) -> Option<Upload> {
 }
 
 /// What the uploading side hears when the answer is not to proceed.
-pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
+pub(super) async fn refusal(shared: &Shared, wanted: &Wanted, upload: Upload) -> DataResponse {
     match upload {
         Upload::Proceed => DataResponse::Proceed,
         Upload::Already { version, holders, wanted } => {
-            let passed = Vec::new();
-            DataResponse::Stored { version, holders, wanted, already: true, passed }
+            let (passed, cut_off) = (Vec::new(), shared.cut_off().await);
+            let already = true;
+            let stored =
+                DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
+            at_least(shared.min_copies, stored)
         }
         Upload::Exists { version, size } => DataResponse::Failed {
             why: format!(
@@ -506,6 +512,26 @@ pub(super) fn refusal(wanted: &Wanted, upload: Upload) -> DataResponse {
         },
         Upload::NotOwner { owner } => DataResponse::NotOwner { owner },
     }
+}
+
+/// The same answer, if there are so many copies; those that were made stay.
+fn at_least(least: u8, stored: DataResponse) -> DataResponse {
+    match stored {
+        DataResponse::Stored { holders, cut_off, .. } if holders.len() < usize::from(least) => {
+            DataResponse::Failed { why: too_few(holders.len(), least, cut_off) }
+        }
+        enough => enough,
+    }
+}
+
+/// Why a put is not acknowledged that has fewer copies than `least`.
+pub(super) fn too_few(copies: usize, least: u8, cut_off: u32) -> String {
+    let why = is_cut_off(cut_off).map_or(String::new(), |why| format!(": {why}"));
+    let made = if copies == 1 { "copy, which stays" } else { "copies, which stay" };
+    format!(
+        "fewer copies than the {least} of --min-copies{why}; it has {copies} {made}: put it again \
+         when more nodes are there"
+    )
 }
 
 /// Who is to hold copies of a name of this node.
@@ -531,7 +557,7 @@ pub(super) fn take_in(
 ) -> Result<DataResponse, DataError> {
     match runtime.block_on(offer(shared, wanted)) {
         Some(Upload::Proceed) => {}
-        Some(other) => return Ok(refusal(wanted, other)),
+        Some(other) => return Ok(runtime.block_on(refusal(shared, wanted, other))),
         None => return Ok(STOPPING),
     }
     let chain = runtime.block_on(chain(shared, &wanted.name));
@@ -557,6 +583,7 @@ pub(super) fn commit(
     elsewhere: Option<(Vec<Peer>, Obstacle)>,
     mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
 ) -> Result<DataResponse, DataError> {
+    let of = wanted;
     let Wanted { name, root, size, overwrite } = wanted.clone();
     let (elsewhere, obstacle) = elsewhere.unwrap_or((Vec::new(), Obstacle::NoRoom));
     let command = Command::Commit { name, root, size, overwrite, elsewhere, obstacle };
@@ -585,9 +612,12 @@ pub(super) fn commit(
     };
     Ok(match reply {
         Some(Reply::Stored { version, holders, wanted, passed }) => {
-            DataResponse::Stored { version, holders, wanted, already: false, passed }
+            let (already, cut_off) = (false, runtime.block_on(shared.cut_off()));
+            let stored =
+                DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
+            at_least(shared.min_copies, stored)
         }
-        Some(Reply::Upload(upload)) => refusal(wanted, upload),
+        Some(Reply::Upload(upload)) => runtime.block_on(refusal(shared, of, upload)),
         Some(Reply::Failed(Failure::NotOwner)) => DataResponse::NotOwner { owner: None },
         Some(Reply::Failed(Failure::Store(why))) => {
             runtime.block_on(elsewhere::refusal(shared, why.obstacle(), why.to_string()))

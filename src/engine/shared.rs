@@ -16,6 +16,7 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::Version;
 use crate::store::Store;
+use crate::time::Time;
 use crate::view::{Level, Step};
 use crate::wire::handshake::{Hello, Params, Program, Purpose};
 use crate::wire::{Frame, MeshMessage, Request, Response};
@@ -92,6 +93,8 @@ pub(super) struct Shared {
     pub(super) reputations: Reputations,
     /// Whether finished downloads are offered to others.
     pub(super) reshare: bool,
+    /// Copies without which this node acknowledges no put.
+    pub(super) min_copies: u8,
     /// Who this node is. The hub holds the other end.
     pub(super) identity: watch::Receiver<Identity>,
     /// Whether the advertised address leads to this node.
@@ -259,6 +262,13 @@ impl Shared {
         let (done, reply) = oneshot::channel();
         self.hub.send(Input::Core { command, done, copies, shown }).await.ok()?;
         Some(reply)
+    }
+
+    /// Of how many hosts that it knew lately this one seems to be cut off; 0: of none.
+    pub(super) async fn cut_off(&self) -> u32 {
+        let now = Time::from_micros(self.started.elapsed().as_micros() as u64);
+        let missing = self.look(move |core| core.cut_off(now)).await.flatten();
+        missing.map_or(0, |missing| u32::try_from(missing).unwrap_or(u32::MAX))
     }
 
     /// Reads something off the core.

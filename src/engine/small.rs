@@ -335,7 +335,10 @@ fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
         (serve_data::offer(shared, wanted), serve_data::chain(shared, &wanted.name));
     match runtime.block_on(async { tokio::join!(offer, chain) }) {
         (Some(Upload::Proceed), chain) => Begun::Proceed(chain),
-        (Some(other), _) => Begun::Refused(serve_data::refusal(wanted, other)),
+        (Some(other), _) => {
+            let refusal = serve_data::refusal(shared, wanted, other);
+            Begun::Refused(runtime.block_on(refusal))
+        }
         (None, _) => Begun::Refused(serve_data::STOPPING),
     }
 }

@@ -15,19 +15,21 @@ use crate::id::Space;
 use crate::peer::Peer;
 use crate::view::{
     Census, FileRow, Finger, Health, Liveness, Member, Neighbour, RateLimits, Role, Sharing,
-    Snapshot, Standing, Traffic,
+    Snapshot, Standing, State, Traffic,
 };
 
 mod notices;
+mod state;
 
 pub use notices::describe;
+pub use state::{Facts, state};
 
 /// The health of a ring of which nothing was seen yet that speaks against it.
 pub const UNSEEN: Health =
-    Health { one_ring: true, ordered: true, lists_valid: true, margin: None };
+    Health { one_ring: true, ordered: true, lists_valid: true, in_place: true, margin: None };
 
 /// The snapshot of a core, as far as the core alone tells: `neighbour` adds how
-/// a peer of its tables fares. The members are those that the core knows, all
+/// a peer of its tables fares, and the driver how the ring does. The members are those that the core knows, all
 /// regarded as living; files, transfers and what lies around a node are left to
 /// the driver.
 pub fn snapshot(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Snapshot {
@@ -62,6 +64,7 @@ pub fn snapshot(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Sn
         transfers: Vec::new(),
         limits: RateLimits::default(),
         health: UNSEEN,
+        state: State::Joining,
         lookup: None,
         traffic: Traffic::default(),
         events_dropped: 0,
@@ -114,6 +117,7 @@ pub fn health(report: &Report) -> Health {
             && report.connected_appendages,
         ordered: report.ordered_ring,
         lists_valid: report.valid_lists,
+        in_place: report.in_place,
         margin: report.margin,
     }
 }

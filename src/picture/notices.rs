@@ -55,6 +55,11 @@ pub fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
         Notice::Merged(peer) => {
             (Level::Info, Step::Merged, format!("two rings met: {} is taken in", id(peer)))
         }
+        Notice::Copies { name, copies, wanted, removed: true, .. } => {
+            let nodes = if *wanted == 1 { "node" } else { "nodes" };
+            let text = format!("{name}: {copies} of {wanted} {nodes} know that it was removed");
+            (Level::Detail, Step::Copies, text)
+        }
         Notice::Copies { name, copies, wanted, .. } if copies < wanted => {
             (Level::Detail, Step::Copies, format!("{name}: {copies} of {wanted} copies"))
         }

@@ -15,6 +15,13 @@ impl World {
         Members::new(self.space, &self.states()).report()
     }
 
+    /// Whether all living hosts are members and nothing has changed for a while.
+    pub fn is_settled(&self) -> bool {
+        let living = self.hosts.iter().filter(|host| host.lives());
+        living.flat_map(|host| &host.positions).all(|position| position.listed.is_some())
+            && self.nodes().all(|node| node.is_steady(self.now()))
+    }
+
     /// Whether the ring is ideal: all positions of all living hosts are members,
     /// and each list and predecessor is what the members say that it should be.
     pub fn is_ideal(&self) -> bool {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::chord::{self, Notice};
 use crate::id::Id;
 use crate::peer::Peer;
-use crate::picture;
+use crate::picture::{self, Facts};
+use crate::view;
 use crate::view::{
     Census, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, SimulationRow,
     Snapshot, Standing, UiEvent,
@@ -60,6 +61,7 @@ pub struct Show {
     lookup: Option<Trail>,
     lookups: u64,
     health: Health,
+    state: view::State,
     pictures: u64,
 }
 
@@ -88,6 +90,7 @@ impl Show {
             lookup: None,
             lookups: 0,
             health: picture::UNSEEN,
+            state: view::State::Joining,
             pictures: 0,
         };
         let first = first.unwrap_or_else(|| Peer::new(world.address(0), 0));
@@ -253,6 +256,7 @@ impl Show {
         let size = world.size();
         if self.due(size, JUDGED_AT_ONCE) {
             self.health = picture::health(&world.ring());
+            self.state = self.state(world);
         }
         if let Some(trail) = &mut self.lookup {
             trail.shown = trail.shown.saturating_add(1);
@@ -270,6 +274,7 @@ impl Show {
             census,
             files,
             health: self.health,
+            state: self.state,
             lookup: self.lookup.as_ref().map(|trail| trail.row.clone()),
             simulation: Some(filled(world, simulation)),
             ..own
@@ -277,6 +282,31 @@ impl Show {
         // The members are large, and only needed of what was drawn.
         self.last = Some(Snapshot { members: Vec::new(), ..snapshot.clone() });
         snapshot
+    }
+
+    /// How the ring fares, by all that the world knows.
+    pub(super) fn state(&self, world: &World) -> view::State {
+        let cut = world.all_hosts().iter().filter(|host| host.lives());
+        let cut = cut.filter(|host| !self.reaches(world, host.number())).count() as u64;
+        let paused = world.all_hosts().iter().filter(|host| host.state() == State::Paused);
+        let size = world.size();
+        picture::state(&Facts {
+            standing: match size {
+                0 => Standing::Down,
+                1 => Standing::Alone,
+                _ => Standing::Member,
+            },
+            sick_disk: false,
+            missing: (cut > 0).then_some(cut),
+            seen: size as u64,
+            unheard: 0,
+            silent: paused.count() as u64,
+            settled: world.is_settled(),
+            shrinking: world.all_hosts().iter().any(|host| host.state() == State::Crashed),
+            health: picture::health(&world.ring()),
+            successors_max: world.setup().config().successors,
+            files: world.nodes().map(|node| node.files_below() as u64).sum(),
+        })
     }
 
     /// Whether something that costs as much as `size` is done for this picture.

@@ -4,7 +4,7 @@
 //! What only means something on a real machine is refused, in one sentence that
 //! says what does it here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ fn begin(
     let (host, space) = (show.host(), world.space());
     let operation = |id, text, size| Ok(Began::Waits(Waits::Operation { id, text, size }));
     match command {
-        Command::Put { path, name, overwrite } => {
+        Command::Put { path, name, overwrite, .. } => {
             let size = size_of(&path).unwrap_or(MADE_UP);
             let text = name.map_or_else(|| last_of(&path), Ok)?;
             let name = file_name(&text)?;
@@ -226,19 +226,22 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
             silent: Vec::new(),
             troubled: Vec::new(),
             health: picture::health(&world.ring()),
+            state: show.state(world),
             space,
         });
     }
     if let Command::Ls { pattern, ring: true } = command {
-        return Ok(ring_files(world, &Pattern::new(pattern.as_deref().unwrap_or_default())));
+        return Ok(ring_files(world, pattern));
     }
     let node = show.node(world).ok_or("this node does not run; join or R brings it back")?;
     match command {
         Command::Ls { pattern, .. } => {
-            let named = Pattern::new(pattern.as_deref().unwrap_or_default());
             let mut files = picture::files(node.files_held(), node.params().space);
-            files.retain(|file| named.matches(file.name.as_str()));
-            Ok(Outcome::Files { files, space })
+            let all = files.len();
+            if let Some(named) = pattern.as_deref().map(Pattern::new) {
+                files.retain(|file| named.matches(file.name.as_str()));
+            }
+            Ok(Outcome::Files { files, of: pattern.map(|pattern| (pattern, all)), space })
         }
         Command::Fingers => Ok(Outcome::Fingers { fingers: picture::fingers(node), space }),
         _ => Ok(Outcome::Info(Box::new(Info {
@@ -282,11 +285,14 @@ const fn refusal(command: &Command) -> Option<&'static str> {
 }
 
 /// Every file of the ring once, the newest version of each, with its holders.
-fn ring_files(world: &World, named: &Pattern) -> Outcome {
+fn ring_files(world: &World, pattern: Option<String>) -> Outcome {
+    let named = Pattern::new(pattern.as_deref().unwrap_or_default());
+    let mut others = BTreeSet::new();
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
     for node in world.nodes() {
         for file in picture::files(node.files_held(), node.params().space) {
             if !named.matches(file.name.as_str()) {
+                others.insert(file.name);
                 continue;
             }
             match newest.get_mut(&file.name) {
@@ -309,14 +315,21 @@ fn ring_files(world: &World, named: &Pattern) -> Outcome {
         file.file = FileRow { copies, ..file.file };
         file
     };
-    let files = newest.into_values().map(counted).collect();
-    Outcome::RingFiles { files, silent: Vec::new(), space: world.space() }
+    let files: Vec<RingFile> = newest.into_values().map(counted).collect();
+    let of = pattern.map(|pattern| (pattern, files.len() + others.len()));
+    Outcome::RingFiles { files, of, silent: Vec::new(), space: world.space() }
 }
 
 /// What a node holds under a name, if it runs.
 fn record<'a>(world: &'a World, peer: Peer, name: &FileName) -> Option<&'a Record> {
     let host = world.host(host_at(peer.address())?)?;
     host.nodes().iter().find(|node| node.peer() == peer)?.record(name)
+}
+
+/// Of how many hosts one of them seems to be cut off.
+fn cut_off(world: &World, host: HostId) -> u32 {
+    let core = world.host(host).and_then(Host::core);
+    core.and_then(|core| core.cut_off(world.now())).map_or(0, |missing| missing as u32)
 }
 
 /// The end of an operation in the words of the command.
@@ -342,6 +355,7 @@ fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
             wanted: *wanted,
             already: false,
             passed: Vec::new(),
+            cut_off: cut_off(world, ended.host),
             space,
         }),
         super::Outcome::Got { size, from, .. } => Ok(Outcome::Fetched {
@@ -354,7 +368,8 @@ fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
         }),
         super::Outcome::Removed { .. } => {
             let copies = world.size().min(world.setup().replicas.into());
-            Ok(Outcome::Removed { name: name()?, copies: copies as u8 })
+            let cut_off = cut_off(world, ended.host);
+            Ok(Outcome::Removed { name: name()?, copies: copies as u8, cut_off })
         }
         super::Outcome::Missing => {
             failed(format!("no file {} on the ring; ls --ring lists all", quoted(&text)))

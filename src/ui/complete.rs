@@ -339,8 +339,8 @@ mod tests {
 
     #[test]
     fn options_complete_once_and_their_values_by_kind() {
-        assert_eq!(texts("put a --"), ["--as", "--overwrite"]);
-        assert_eq!(texts("put a --as b "), ["--overwrite"]);
+        assert_eq!(texts("put a --"), ["--as", "--overwrite", "--min-copies"]);
+        assert_eq!(texts("put a --as b "), ["--overwrite", "--min-copies"]);
         assert_eq!(texts("put a --as Sky"), ["SkyShip.jpg"]);
         assert_eq!(texts("put -- --"), Vec::<String>::new());
     }
@@ -354,7 +354,7 @@ mod tests {
     fn one_line_describes_what_is_being_typed() {
         assert_eq!(
             description("put"),
-            "put PATH [--as NAME] [--overwrite]: store a file on the ring"
+            "put PATH [--as NAME] [--overwrite] [--min-copies N]: store a file on the ring"
         );
         assert_eq!(description("put "), "PATH: a file or directory on this machine");
         assert_eq!(description("put a --as "), "--as NAME: the name on the ring");

@@ -12,8 +12,8 @@ use crate::record::{ContentHash, CopyCount, Version};
 use crate::view::{
     Behind, Census, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
     LookupRow, Member, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort, SearchRow,
-    Sharing, SimulationRow, Snapshot, Speed, Standing, Step, Traffic, TransferKind, TransferRow,
-    TransferState, Trust, UiEvent,
+    Sharing, SimulationRow, Snapshot, Speed, Standing, State, Step, Traffic, TransferKind,
+    TransferRow, TransferState, Trust, UiEvent, Unsettled,
 };
 
 use super::state::{App, Trail};
@@ -145,7 +145,8 @@ pub fn simulated() -> App {
     for at in (0..snapshot.members.len()).step_by(2) {
         snapshot.members[at].liveness = Liveness::Suspect;
     }
-    snapshot.health = Health { one_ring: false, ordered: true, lists_valid: true, margin: Some(9) };
+    snapshot.health = Health { one_ring: false, margin: Some(9), ..snapshot.health };
+    snapshot.state = State::CutOff { missing: 500 };
     snapshot.simulation = Some(SimulationRow {
         title: "churn".to_owned(),
         seed: 42,
@@ -172,7 +173,8 @@ pub fn dead_successor() -> App {
     snapshot.successors[0].liveness = Liveness::Dead;
     snapshot.successors[0].rtt_us = None;
     snapshot.successors[1].liveness = Liveness::Suspect;
-    snapshot.health = Health { one_ring: true, ordered: true, lists_valid: false, margin: Some(6) };
+    snapshot.health = Health { lists_valid: false, margin: Some(6), ..snapshot.health };
+    snapshot.state = State::Converging { seen: 8, why: Unsettled::Silent(2) };
     snapshot.events_dropped = 3;
     app.nodes[0].snapshot = Arc::new(snapshot);
     app.trail = None;
@@ -237,8 +239,10 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
             one_ring: true,
             ordered: true,
             lists_valid: true,
+            in_place: true,
             margin: (!alone).then_some(successors.len()),
         },
+        state: if alone { State::Alone } else { State::Healthy },
         successors,
         lookup: None,
         traffic: Traffic::default(),

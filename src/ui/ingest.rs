@@ -117,8 +117,10 @@ impl App {
                     self.overlay = Some(Overlay::Output { title, lines, scroll: 0 });
                     self.prompt.message = None;
                 } else {
+                    let more = lines.len() - 1;
                     lines.truncate(1);
-                    self.tell(Level::Info, format!("{whose}{}", lines.concat()));
+                    let first = lines.concat();
+                    self.tell(Level::Info, format!("{whose}{first} … {more} more"));
                 }
             }
         }

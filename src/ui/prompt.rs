@@ -416,8 +416,9 @@ impl App {
             return Vec::new();
         }
         let command = match command {
-            Command::Put { path, name, overwrite } => {
-                Command::Put { path: expand_home(&path.to_string_lossy()), name, overwrite }
+            Command::Put { path, name, overwrite, min_copies } => {
+                let path = expand_home(&path.to_string_lossy());
+                Command::Put { path, name, overwrite, min_copies }
             }
             Command::Get { name, to: Some(to), no_reshare } => {
                 let to = Some(expand_home(&to.to_string_lossy()));

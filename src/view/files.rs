@@ -29,6 +29,13 @@ pub struct Unwell {
     pub at_risk: usize,
 }
 
+impl Unwell {
+    /// All of them.
+    pub const fn total(&self) -> usize {
+        self.repairing + self.needs_room + self.at_risk
+    }
+}
+
 impl Files {
     /// The bytes of all of them.
     pub const fn bytes(&self) -> u64 {

@@ -22,6 +22,7 @@ mod files;
 pub mod outcome;
 pub mod registry;
 pub mod simulation;
+pub mod state;
 pub mod target;
 pub mod text;
 pub mod transfers;
@@ -31,6 +32,7 @@ pub use event::{Level, Step, UiEvent};
 pub use files::{Files, Unwell};
 pub use outcome::{CommandFailed, Outcome};
 pub use simulation::{SimulationRow, Speed};
+pub use state::{State, Unsettled};
 
 /// The whole visible state of one node at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,8 +85,10 @@ pub struct Snapshot {
     /// How fast they may be, all together.
     #[serde(default)]
     pub limits: RateLimits,
-    /// The ring's health as far as this node can see.
+    /// The ring's properties as far as this node can see.
     pub health: Health,
+    /// How it and its ring fare, in a word.
+    pub state: State,
     /// The last lookup that somebody asked for, finished or not.
     pub lookup: Option<LookupRow>,
     /// Bytes of control and data traffic.
@@ -547,6 +551,9 @@ pub struct Health {
     pub ordered: bool,
     /// Every successor list is ordered, without duplicates, without self.
     pub lists_valid: bool,
+    /// Every member's successor is the next member, and its predecessor the one
+    /// before: nobody hangs on the ring without being in it.
+    pub in_place: bool,
     /// The fewest live successors in any list: how many simultaneous deaths
     /// the ring surely survives is one less. `None` when alone.
     pub margin: Option<usize>,
@@ -567,7 +574,7 @@ impl Snapshot {
 impl Health {
     /// Whether every property holds.
     pub const fn is_good(&self) -> bool {
-        self.one_ring && self.ordered && self.lists_valid
+        self.one_ring && self.ordered && self.lists_valid && self.in_place
     }
 
     /// Whether one or two deaths could break a ring of `nodes` members that

@@ -12,7 +12,7 @@ use crate::peer::Peer;
 use crate::record::{PassedOver, Version};
 
 use super::{
-    FileRow, Finger, FoundContent, Health, Hop, PeerRow, RegistryRow, ScanRow, SearchRow,
+    FileRow, Finger, FoundContent, Health, Hop, PeerRow, RegistryRow, ScanRow, SearchRow, State,
     TransferRow,
 };
 
@@ -57,6 +57,8 @@ pub enum Outcome {
         already: bool,
         /// Who should hold it and cannot store it, the owner first.
         passed: Vec<PassedOver>,
+        /// Of so many members that it knew lately the owner seems to be cut off.
+        cut_off: u32,
         /// The ring's space, to show ids.
         space: Space,
     },
@@ -82,11 +84,15 @@ pub enum Outcome {
         name: FileName,
         /// Nodes that hold the tombstone.
         copies: u8,
+        /// Of so many members that it knew lately the owner seems to be cut off.
+        cut_off: u32,
     },
     /// `ls`.
     Files {
         /// The files of one node.
         files: Vec<FileRow>,
+        /// The pattern that they match, and how many there are whether or not.
+        of: Option<(String, usize)>,
         /// The ring's space.
         space: Space,
     },
@@ -94,6 +100,8 @@ pub enum Outcome {
     RingFiles {
         /// Every file once.
         files: Vec<RingFile>,
+        /// The pattern that they match, and how many there are whether or not.
+        of: Option<(String, usize)>,
         /// Members that did not answer: their files may be missing above.
         silent: Vec<Peer>,
         /// The ring's space.
@@ -118,6 +126,8 @@ pub enum Outcome {
         troubled: Vec<(Peer, String)>,
         /// The ring's properties, checked on the own state of each that answered.
         health: Health,
+        /// How the ring fares.
+        state: State,
         /// The ring's space.
         space: Space,
     },
@@ -168,6 +178,8 @@ pub enum Outcome {
         failed: Vec<(String, String)>,
         /// What is no regular file and was left out: the path, and what it is.
         skipped: Vec<(String, String)>,
+        /// Of so many members that it knew lately an owner seems to be cut off.
+        cut_off: u32,
     },
     /// `get` of a directory.
     FetchedAll {

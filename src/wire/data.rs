@@ -115,6 +115,8 @@ pub enum DataResponse {
         already: bool,
         /// Who should hold it and cannot store it.
         passed: Vec<PassedOver>,
+        /// Of so many hosts that it knew lately the owner seems to be cut off.
+        cut_off: u32,
     },
     /// To [`DataRequest::Relay`]: the bytes are durable on these nodes of the
     /// chain, the answering one first.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Obstacle, Provider, Record, Version};
+use crate::record::{CopyCount, Obstacle, Provider, Record, Version};
 
 /// Ties an answer to its question; meaningful to the asker only.
 pub type Nonce = u32;
@@ -59,9 +59,9 @@ pub enum Ask {
         digest: Digest,
         /// How many they are.
         records: u32,
-        /// The fewest copies that the asker knows of for any record in the
-        /// interval, itself included: what the holder may show to its user.
-        copies: u8,
+        /// How many copies there are of them, as the asker counts them; said
+        /// once, with the whole interval.
+        counted: Option<Counted>,
     },
     /// Records that the asker holds durably and wants the other to hold too.
     /// Versions count from 1: a record with counter 0 is nobody's and only asks
@@ -137,6 +137,28 @@ pub enum Answer {
         /// durably, and the asker is not among those wanted.
         may: Vec<bool>,
     },
+}
+
+/// The copies of an owner's records, for the user of a node that holds some of
+/// them: so both show the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Counted {
+    /// Copies wanted of each record.
+    pub wanted: u8,
+    /// The records that have fewer, at most [`crate::limits::MAX_BELOW`]; all
+    /// others have as many as wanted. `None`: there are too many to name them.
+    pub below: Option<Vec<Below>>,
+}
+
+/// A record with fewer copies than wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Below {
+    /// Its name's place in the tree that comparisons walk ([`Branch`]).
+    pub leaf: u64,
+    /// Its copies.
+    pub copies: u8,
+    /// How sure they are.
+    pub count: CopyCount,
 }
 
 /// What a node says of one record offered to it.

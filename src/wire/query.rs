@@ -106,7 +106,7 @@ pub enum Request {
     },
     /// Whom do you remember as members that are none of your neighbours now?
     Absent,
-    /// As [`Request::Info`], of your position with this index.
+    /// As [`Request::Info`], of your position with this index, and how it fares.
     Position {
         /// The index.
         index: u16,
@@ -145,8 +145,10 @@ pub enum Steering {
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
-    /// To [`Request::Info`] and [`Request::Position`].
+    /// To [`Request::Info`].
     Info(NodeInfo),
+    /// To [`Request::Position`].
+    Position(NodeInfo, Fares),
     /// To [`Request::Fingers`]: the nodes of all `m` entries in order.
     Fingers(Vec<Option<Peer>>),
     /// To [`Request::Lookup`].
@@ -169,6 +171,8 @@ pub enum Response {
     Removed {
         /// Nodes that hold the tombstone.
         copies: u8,
+        /// Of so many hosts that it knew lately the owner seems to be cut off.
+        cut_off: u32,
     },
     /// To [`Request::Ping`]: the round trip in microseconds.
     Pong {
@@ -287,6 +291,34 @@ impl NodeInfo {
     /// Members that are named as such: where there are more, the node that names
     /// them has the fault.
     pub const MAX_DEAF: usize = 16;
+}
+
+/// How a node fares on its ring, as it sees that itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fares {
+    /// What it is to its ring.
+    pub stands: Stands,
+    /// Nothing has changed for it for a while.
+    pub settled: bool,
+    /// Files of its range that have fewer copies than wanted.
+    pub files_below: u32,
+    /// Hosts known to it lately that are gone and have not left.
+    pub missed: u32,
+    /// These are most of those that it knew: it seems to be cut off from them.
+    pub cut_off: bool,
+}
+
+/// What a node is to its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stands {
+    /// On its way in.
+    Joining,
+    /// A member; maybe the only one.
+    Member,
+    /// Handing over its files.
+    Leaving,
+    /// Out.
+    Left,
 }
 
 /// One file that a node holds.

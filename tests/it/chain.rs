@@ -66,7 +66,7 @@ async fn the_bytes_of_an_upload_leave_every_node_at_most_once() {
         let path = homes[0].path().join(format!("film {attempt}.bin"));
         random_file(&path, SIZE as usize, attempt);
         let before = totals(&nodes, 0, SIZE).await;
-        let put = Command::Put { path, name: None, overwrite: false };
+        let put = Command::Put { path, name: None, overwrite: false, min_copies: 1 };
         let Outcome::Stored { holders, wanted: 3, .. } = act(&nodes[0], put).await else {
             panic!("three copies are stored");
         };

@@ -377,8 +377,9 @@ fn reading_commands_have_the_json_that_scripts_rely_on() {
 
     let peer = ["address", "id"];
     let info = json(&["info"]);
-    let all = "address bits id places predecessor replicas ring successors version";
-    assert_eq!(keys(&info), all.split(' ').collect());
+    let all = "address bits id no_bytes_to places predecessor replicas ring sick_disk successors \
+               version";
+    assert_eq!(keys(&info), all.split_whitespace().collect());
     assert_eq!(info["id"], node.id);
     assert_eq!(info["address"], node.address.to_string());
     assert_eq!(info["places"][0], node.id);
@@ -395,8 +396,14 @@ fn reading_commands_have_the_json_that_scripts_rely_on() {
     assert!(fingers["fingers"][9]["start"].is_string());
 
     let shown = json(&["ring"]);
-    assert_eq!(keys(&shown), ["healthy", "invariants", "members"].into());
-    assert_eq!(keys(&shown["invariants"]), ["lists_valid", "one_ring", "ordered"].into());
+    assert_eq!(
+        keys(&shown),
+        ["healthy", "invariants", "members", "state", "troubled", "why"].into()
+    );
+    assert_eq!(
+        keys(&shown["invariants"]),
+        ["in_place", "lists_valid", "one_ring", "ordered"].into()
+    );
     assert_eq!(keys(&shown["members"][1]), peer.into());
 
     for target in ["SkyShip.jpg", "189"] {

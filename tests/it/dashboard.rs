@@ -333,7 +333,7 @@ fn what_a_killed_program_left_on_the_alternate_screen_is_cleared_at_the_start() 
     let mut screen = Screen::start(&launch, &words);
     screen.record();
     screen.line("");
-    screen.wait_for_text("healthy");
+    screen.wait_for_text("alone");
     let written: Vec<u8> = screen.recorded().into_iter().flat_map(|(_, bytes)| bytes).collect();
     // A terminal that is on that screen already, and for which, as in tmux, being
     // switched to it changes nothing.
@@ -351,7 +351,7 @@ fn what_a_killed_program_left_on_the_alternate_screen_is_cleared_at_the_start() 
     terminal.process(&written[..at]);
     terminal.process(&written[at + switch.len()..]);
     let shown = terminal.screen().contents();
-    assert!(shown.contains("healthy") && !shown.contains("leftover"), "{shown}");
+    assert!(shown.contains("alone") && !shown.contains("leftover"), "{shown}");
 }
 
 #[test]

@@ -240,7 +240,7 @@ async fn a_full_owner_puts_its_users_file_where_there_is_room() {
     for (word, bytes) in [("small", 50_000), ("large", 3 * MB)] {
         let path = homes[0].path().join(word);
         random_file(&path, bytes, bytes as u64);
-        let put = Command::Put { path, name: Some(own(word)), overwrite: false };
+        let put = Command::Put { path, name: Some(own(word)), overwrite: false, min_copies: 1 };
         let (done, end) = oneshot::channel();
         nodes[0].commands.send((put, done)).await.expect("the node runs");
         let outcome = end.await.expect("it answers").expect("it succeeds");

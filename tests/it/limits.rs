@@ -192,7 +192,7 @@ async fn a_node_that_lost_its_source_waits_for_it_and_gives_its_turn_to_the_next
     let here = Here::joined(sharer.address, transfers).await;
     let small = here.home.path().join("small.bin");
     random_file(&small, 2 * MIB, 6);
-    let put = Command::Put { path: small, name: None, overwrite: false };
+    let put = Command::Put { path: small, name: None, overwrite: false, min_copies: 1 };
     ended(here.begin(put).await).await.expect("it is stored");
     let (row, end) = here.fetches("film.bin").await;
     sharer.kill();
@@ -239,7 +239,12 @@ async fn a_paused_put_lets_the_owner_go_and_is_stored_when_it_goes_on() {
     let path = here.home.path().join("film.bin");
     random_file(&path, 12 * MIB, 5);
     let name = name_owned_by(owner.address, &[here.node.address]);
-    let put = Command::Put { path: path.clone(), name: Some(name.clone()), overwrite: false };
+    let put = Command::Put {
+        path: path.clone(),
+        name: Some(name.clone()),
+        overwrite: false,
+        min_copies: 1,
+    };
     let end = here.begin(put).await;
     // Whoever is named gets bytes; before that they are only hashed.
     let sending = |row: &TransferRow| {

@@ -42,6 +42,7 @@ mod sim;
 mod sizes;
 mod small;
 mod sources;
+mod state;
 mod swarm;
 mod tape;
 mod trees;

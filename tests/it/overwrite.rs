@@ -87,7 +87,12 @@ async fn race(span: Duration, removes: bool) -> Seen {
         let (path, name) = (home.path().join("source"), name.clone());
         move |number: u64| {
             std::fs::write(&path, content(number)).expect("room on the disk");
-            Command::Put { path: path.clone(), name: Some(name.clone()), overwrite: true }
+            Command::Put {
+                path: path.clone(),
+                name: Some(name.clone()),
+                overwrite: true,
+                min_copies: 1,
+            }
         }
     };
     writer.run(put(0)).await.expect("it is stored");

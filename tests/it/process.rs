@@ -359,15 +359,15 @@ impl NodeProcess {
             .map_err(|error| format!("no JSON ({error}): {}", describe(&output)))
     }
 
-    /// Whether it sees a healthy ring of exactly these nodes; `Err` says what
-    /// else it sees.
+    /// Whether it sees one ring of exactly these nodes, in order; `Err` says what else
+    /// it sees.
     pub(crate) fn sees_ring_of(&self, nodes: &[SocketAddr]) -> Result<(), String> {
         let ring = self.json(&["ring"])?;
         let mut seen: Vec<String> = members(&ring)?.into_iter().map(|member| member.1).collect();
         let mut expected: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         seen.sort();
         expected.sort();
-        if ring["healthy"] == true && seen == expected {
+        if is_in_order(&ring) && seen == expected {
             Ok(())
         } else {
             Err(format!("{} sees {ring}", self.address))
@@ -406,7 +406,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Starts this many nodes, one after the other, each joining through the
-    /// first, and waits until all of them see a healthy ring of that size.
+    /// first, and waits until all of them see a ring of that size, in order.
     pub(crate) fn of(count: usize) -> Ring {
         let mut ring = Ring { nodes: vec![NodeProcess::start(&[])] };
         while ring.nodes.len() < count {
@@ -429,11 +429,11 @@ impl Ring {
         victim
     }
 
-    /// Waits until every node sees a healthy ring of exactly these nodes.
+    /// Waits until every node sees a ring of exactly these nodes, in order.
     pub(crate) fn settled(&self) {
         let all: Vec<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
         for node in &self.nodes {
-            eventually("every node sees the whole ring healthy", || node.sees_ring_of(&all));
+            eventually("every node sees the whole ring", || node.sees_ring_of(&all));
         }
     }
 
@@ -461,6 +461,13 @@ impl Ring {
             }
         })
     }
+}
+
+/// Whether all properties of a ring hold. (Whether it is healthy is more: its files
+/// have all their copies, and nothing has changed for a while.)
+pub(crate) fn is_in_order(ring: &Value) -> bool {
+    let invariants = ring["invariants"].as_object();
+    invariants.is_some_and(|all| all.len() == 4 && all.values().all(|holds| *holds == true))
 }
 
 /// All these nodes in the order in which they would hold a name's copies: the

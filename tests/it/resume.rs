@@ -470,6 +470,7 @@ fn serve_owner(
             wanted: 1,
             already: false,
             passed: Vec::new(),
+            cut_off: 0,
         },
     )
 }

@@ -218,7 +218,8 @@ impl Five {
     async fn put(&self, at: usize, name: &str, bytes: usize) -> Outcome {
         let path = self.homes[0].path().join(name);
         random_file(&path, bytes, bytes as u64);
-        let put = Command::Put { path, name: Some(name.to_owned()), overwrite: false };
+        let put =
+            Command::Put { path, name: Some(name.to_owned()), overwrite: false, min_copies: 1 };
         let began = Instant::now();
         let stored = self.run(at, put).await.expect("it is stored");
         assert!(began.elapsed() < AT_MOST, "{name} took {:?}", began.elapsed());

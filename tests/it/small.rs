@@ -51,7 +51,7 @@ async fn client(via: SocketAddr, home: &Path) -> Client {
 }
 
 fn put(path: &Path) -> Command {
-    Command::Put { path: path.to_owned(), name: None, overwrite: false }
+    Command::Put { path: path.to_owned(), name: None, overwrite: false, min_copies: 1 }
 }
 
 fn get(name: &str) -> Command {

@@ -353,7 +353,7 @@ async fn what_was_replaced_or_removed_does_not_come_back_from_those_who_got_it()
     let dir = TempDir::new().expect("a temporary directory");
     let node = alone(dir.path()).await;
     let path = dir.path().join("plan.txt");
-    let put = || Command::Put { path: path.clone(), name: None, overwrite: true };
+    let put = || Command::Put { path: path.clone(), name: None, overwrite: true, min_copies: 1 };
     let get = || Command::Get { name: "plan.txt".into(), to: None, no_reshare: false };
     fs::write(&path, b"the first plan").expect("written");
     run(&node, put()).await.expect("it is stored");

@@ -8,7 +8,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::process::{
-    NodeProcess, Ring, chordal, describe, eventually, free_address, members, random_file, text,
+    NodeProcess, Ring, chordal, describe, eventually, free_address, is_in_order, members,
+    random_file, text,
 };
 
 /// Bytes of a file that is sent in pieces, along a chain.
@@ -45,7 +46,7 @@ fn settled(ring: &Ring, places: &[usize]) {
             for (_, address) in members(&seen)? {
                 *counts.entry(address).or_default() += 1;
             }
-            if seen["healthy"] == true && counts == expected {
+            if is_in_order(&seen) && counts == expected {
                 Ok(())
             } else {
                 Err(format!("{} sees {seen}", node.address))

@@ -101,7 +101,7 @@ fn a_simulated_ring_stops_steps_loses_a_node_is_cut_and_heals() {
 
     screen.send("P");
     screen.wait_for("the network is cut", |view| view.shows("CUT IN 2"));
-    screen.wait_for("each half is a ring of its own", |view| view.shows("not one ring"));
+    screen.wait_for("the half is no healthy ring", |view| view.shows("cut off"));
     screen.send("H");
     screen.wait_for("the two rings become one", |view| {
         !view.shows("CUT IN") && view.shows("healthy") && view.shows("one ring")

@@ -23,7 +23,7 @@ use chordal::wire::handshake::{
 use chordal::wire::mesh::{
     FoundRow, Gossip, GossipBody, LinkMessage, MeshMessage, SearchId, SearchMessage,
 };
-use chordal::wire::message::{BRANCHES, Branch, Digest, Verdict};
+use chordal::wire::message::{BRANCHES, Below, Branch, Counted, Digest, Verdict};
 use chordal::wire::query::{
     HeldFile, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState, SharedFile,
 };
@@ -103,7 +103,10 @@ fn asks() -> Vec<Ask> {
             branch: Branch::ALL.children().nth(11).expect("there are sixteen"),
             digest: Digest(99),
             records: 100_000,
-            copies: 3,
+            counted: Some(Counted {
+                wanted: 3,
+                below: Some(vec![Below { leaf: 1 << 40, copies: 2, count: CopyCount::NoRoom }]),
+            }),
         },
         Ask::Offer { records: vec![record()] },
         Ask::MayDrop { records: vec![(record().name, record().version)] },
@@ -208,7 +211,7 @@ fn responses() -> Vec<Response> {
             more: false,
         },
         Response::Locate { record: Some(record()), holders: vec![peer(2000, 0)] },
-        Response::Removed { copies: 3 },
+        Response::Removed { copies: 3, cut_off: 7 },
         Response::Pong { micros: 123 },
         Response::Members { members: vec![peer(2000, 0)], complete: true },
         Response::Found { rows: vec![found()], more: true },
@@ -360,6 +363,7 @@ fn data_responses() -> Vec<DataResponse> {
                 why: Obstacle::SickDisk,
                 stand_in: Some(peer(2002, 0)),
             }],
+            cut_off: 7,
         },
         DataResponse::NotOwner { owner: Some(peer(2001, 0)) },
         DataResponse::NotFound,

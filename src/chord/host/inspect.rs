@@ -4,6 +4,7 @@
 //! first one, by which a host is known; files are those of all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use crate::id::Id;
 use crate::name::FileName;
@@ -104,6 +105,37 @@ impl Host {
         observed.retain(|state| !own.iter().any(|known| known.peer == state.peer));
         observed.extend(own);
         observed
+    }
+
+    /// Whether the ring has been as it is for a while, as far as each position sees.
+    pub fn is_settled(&self, now: Time) -> bool {
+        let idle = |node: &Node| matches!(node.standing(), Standing::New | Standing::Left);
+        let others = self.nodes.iter().skip(1).filter(|node| !idle(node));
+        std::iter::once(self.first()).chain(others).all(|node| node.is_settled(now))
+    }
+
+    /// Hosts known in the last ten minutes that are gone and have not left.
+    pub fn missed(&self, now: Time) -> usize {
+        let (members, me) = (self.members().0, self.peer().address());
+        let here = |address: &SocketAddr| members.iter().any(|peer| peer.address() == *address);
+        let missed = self.first().missed(now);
+        let missed: BTreeSet<SocketAddr> = missed.iter().map(Peer::address).collect();
+        missed.iter().filter(|address| **address != me && !here(address)).count()
+    }
+
+    /// Of how many hosts this one is cut off: when it sees less than half of those
+    /// that it knew in the last ten minutes and that have not left.
+    pub fn cut_off(&self, now: Time) -> Option<usize> {
+        let missed = self.missed(now);
+        let members = self.members().0;
+        let here: BTreeSet<SocketAddr> = members.iter().map(Peer::address).collect();
+        let others = here.len().saturating_sub(1);
+        (self.standing() == Standing::Member && missed > others).then_some(missed)
+    }
+
+    /// How many of the files that this host owns have fewer copies than wanted.
+    pub fn files_below(&self) -> usize {
+        self.nodes.iter().map(Node::files_below).sum()
     }
 
     /// The nodes after each of its positions.

@@ -55,8 +55,7 @@ impl Replicas {
         let Some(held) = self.disk.remove(name) else { return };
         let key = held.key(ring.space);
         let owned = ring.may_own(key);
-        let owners = self.covers.iter().filter(|(_, cover)| cover.span.contains(key));
-        let owners: Vec<Peer> = owners.map(|(owner, _)| *owner).collect();
+        let owners = self.covers.owners(key);
         let record = held.record;
         let sources =
             if owned { held.holders.into_iter().collect::<Vec<_>>() } else { owners.clone() };
@@ -82,7 +81,7 @@ impl Replicas {
     pub(in super::super) fn is_elsewhere(&self, ring: &RingView<'_>, name: &FileName) -> bool {
         let Some(held) = self.disk.get(name) else { return false };
         let key = held.key(ring.space);
-        !held.holders.is_empty() || self.covers.values().any(|cover| cover.span.contains(key))
+        !held.holders.is_empty() || self.covers.has(key)
     }
 
     /// A holder says that its copy is lost: it is not counted any more, and
@@ -179,7 +178,7 @@ impl Replicas {
         let covers = &self.covers;
         self.absent.retain(|_, absent| {
             let key = absent.record.key(ring.space);
-            ring.may_own(key) || covers.values().any(|cover| cover.span.contains(key))
+            ring.may_own(key) || covers.has(key)
         });
     }
 

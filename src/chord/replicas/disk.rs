@@ -195,7 +195,7 @@ fn counts(held: &Durable, peer: Option<Peer>) -> bool {
 }
 
 /// A name's place in the tree: the same on every node, and spread evenly.
-fn leaf(name: &FileName) -> u64 {
+pub(super) fn leaf(name: &FileName) -> u64 {
     let mut first = [0u8; 8];
     first.copy_from_slice(&blake3::hash(name.as_str().as_bytes()).as_bytes()[..8]);
     u64::from_be_bytes(first)

@@ -44,6 +44,7 @@ use crate::wire::message::{Branch, Verdict};
 use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{Effect, Effects, Failure, Notice, Reply, Standing, StoreOp, Ticket, Timer};
+use super::disk::leaf;
 use super::holder::{Job, Wish};
 use super::puts::copies_wait;
 use super::standins::FULL_ROUNDS;
@@ -291,6 +292,7 @@ impl Replicas {
         out: &mut Effects,
     ) {
         let name = record.name.clone();
+        self.covers.arrived(record.key(ring.space), leaf(&name));
         let known = |held: &Durable| !held.here && held.record.version == record.version;
         if !self.disk.get(&name).is_some_and(known) {
             return self.disk.insert(Durable::new(record));

@@ -19,7 +19,6 @@ use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::placement::placement;
 use super::super::{Effect, Effects, Found, Notice, Standing, Timer};
-use super::holder::Cover;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open};
 
 /// The pause between two rounds of a leaving node: the new owners are fetching
@@ -93,8 +92,7 @@ impl Replicas {
                 }
             }
         } else if !leaving && is_wanted(ring, key, found) {
-            let copies = self.covers.get(&found.owner).map_or(1, |cover| cover.copies);
-            self.covers.insert(found.owner, Cover::new(span, copies));
+            self.covers.found(found.owner, span);
             self.tried.push(span);
             self.next_stray(ring, asks, out);
         } else {
@@ -209,7 +207,7 @@ impl Replicas {
             Standing::Leaving => ring.heir().is_some() && !self.is_put(&held.record.name),
             Standing::Member => {
                 ring.range().is_some_and(|range| !range.contains(key))
-                    && !self.covers.values().any(|cover| cover.span.contains(key))
+                    && !self.covers.has(key)
                     && !self.is_put(&held.record.name)
             }
             Standing::New | Standing::Joining | Standing::Left => false,

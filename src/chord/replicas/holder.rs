@@ -9,7 +9,7 @@ use crate::name::FileName;
 use crate::peer::{Peer, is_reachable};
 use crate::record::{Record, Version};
 use crate::wire::Answer;
-use crate::wire::message::{Branch, Verdict};
+use crate::wire::message::{Branch, Counted, Verdict};
 
 use super::super::asks::Asks;
 use super::super::node::Purpose;
@@ -28,10 +28,6 @@ const MAX_FETCHES: usize = 8;
 /// Records waiting to be fetched: a bound on memory (about 1 MiB of records
 /// with ordinary names). What is refused is offered again at the next repair.
 const MAX_WISHES: usize = 4096;
-
-/// Repair rounds after which a claim of ownership that was not renewed no
-/// longer covers a copy: one lost question must not make a copy look misplaced.
-const COVER_ROUNDS: u8 = 3;
 
 /// A store operation under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,22 +82,6 @@ pub(super) struct Wish {
     pub(super) tell: Vec<Peer>,
     /// Offered alone: a put waits for it, so it goes before pages of repairs.
     urgent: bool,
-}
-
-/// An owner's claim to keys of which this node keeps copies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Cover {
-    pub(super) span: Span,
-    /// The fewest copies of any record in it.
-    pub(super) copies: u8,
-    /// Own repair rounds since it was renewed.
-    age: u8,
-}
-
-impl Cover {
-    pub(super) const fn new(span: Span, copies: u8) -> Cover {
-        Cover { span, copies, age: 0 }
-    }
 }
 
 impl Replicas {
@@ -220,7 +200,7 @@ impl Replicas {
         span: Span,
         branch: Branch,
         theirs: Sum,
-        copies: u8,
+        counted: Option<&Counted>,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) -> Answer {
@@ -228,8 +208,10 @@ impl Replicas {
             return Answer::Inventory { same: false, records: 0, branches: Vec::new() };
         }
         // A node's place is computed, never believed.
-        if span.to == from.id(ring.space) && branch == Branch::ALL {
-            self.covers.insert(from, Cover::new(span, copies));
+        if span.to == from.id(ring.space)
+            && let Some(counted) = counted
+        {
+            self.covers.told(from, span, counted.clone());
         }
         let mine = self.disk.sum(ring.space, span, branch, None);
         let same = mine == theirs;
@@ -471,14 +453,6 @@ impl Replicas {
             (None, Some(Job::Keep { tell, .. })) => tell.clone(),
             (None, _) => self.absent.get(name).map_or(Vec::new(), |absent| absent.sources.clone()),
         }
-    }
-
-    /// One more repair round without a sign of the owners.
-    pub(super) fn age_covers(&mut self) {
-        self.covers.retain(|_, cover| {
-            cover.age += 1;
-            cover.age <= COVER_ROUNDS
-        });
     }
 
     fn fetches(&self) -> usize {

@@ -23,7 +23,8 @@
 //! The parts: [`owner`] (commands, acknowledgements, repair) with [`puts`]
 //! (commands that wait for copies) and [`standins`] (who keeps what another
 //! cannot store) and [`elsewhere`] (names whose owner cannot), [`holder`]
-//! (what others offer, store operations), [`handover`]
+//! (what others offer, store operations) with [`covers`] (what owners say of
+//! it), [`handover`]
 //! (copies that are out of place, leaving), [`absent`] (records whose bytes are
 //! not here), [`expiry`] (the end of tombstones). [`disk`] is the list of what
 //! is durable here.
@@ -45,6 +46,7 @@ use super::placement::others;
 use super::{Command, Effect, Effects, Notice, Standing, Ticket};
 
 mod absent;
+mod covers;
 mod disk;
 mod elsewhere;
 mod expiry;
@@ -57,10 +59,11 @@ mod standins;
 mod tests;
 
 use absent::Absent;
-use disk::{Disk, Sum};
+use covers::Covers;
+use disk::{Disk, Sum, leaf};
 use expiry::Expiry;
 use handover::{Leave, Lookup};
-use holder::{Cover, Job, Wish};
+use holder::{Job, Wish};
 use owner::{Compared, Partner};
 use puts::Put;
 
@@ -216,7 +219,7 @@ pub struct HeldRow {
     /// Whether this node owns its key.
     pub owner: bool,
     /// Durable copies known, this one included. On a node that is not the
-    /// owner: the fewest of any file of that owner, as it last said.
+    /// owner: as that one last said.
     pub copies: u8,
     /// Copies wanted.
     pub wanted: u8,
@@ -301,7 +304,7 @@ pub(super) struct Replicas {
     /// Records to be fetched.
     wishes: BTreeMap<FileName, Wish>,
     /// Owners for which this node keeps copies.
-    covers: BTreeMap<Peer, Cover>,
+    covers: Covers,
 
     /// The range that the partners' state below is about.
     range: Option<Span>,
@@ -372,10 +375,10 @@ impl Replicas {
         out: &mut Effects,
     ) -> Answer {
         match ask {
-            Ask::Inventory { from: start, to, branch, digest, records, copies } => {
+            Ask::Inventory { from: start, to, branch, digest, records, counted } => {
                 let span = Span { from: *start, to: *to };
                 let theirs = Sum { digest: *digest, records: *records };
-                self.inventory(ring, from, span, *branch, theirs, *copies, asks, out)
+                self.inventory(ring, from, span, *branch, theirs, counted.as_ref(), asks, out)
             }
             Ask::Offer { records } => {
                 let answer = self.offered(ring, from, records, None, out);
@@ -473,7 +476,7 @@ impl Replicas {
         out: &mut Effects,
     ) {
         if ring.standing == Standing::Member {
-            self.age_covers();
+            self.covers.age();
             self.settling = self.settling.saturating_sub(1);
             self.check_stand_ins(ring, asks, out);
             self.bring_home(ring, out);
@@ -525,20 +528,22 @@ impl Replicas {
             let (copies, wanted, count) = if owner {
                 (held.copies(), owners, self.count(ring, held))
             } else {
-                let told = self.covers.values().find(|cover| cover.span.contains(key));
                 let wanted = known.min(usize::from(ring.replicas.max(1))) as u8;
-                // The owner's number is that of the worst of its files, while of
-                // this one there are at least the owner's copy and this one. An
-                // owner that came back begins to count at one.
-                let copies = told.map_or(1, |cover| cover.copies.max(wanted.min(2)));
-                let count = match told {
-                    None if copies < wanted => CopyCount::Counting,
-                    _ => CopyCount::Known,
-                };
-                (copies, wanted, count)
+                let told = self.covers.copies(key, leaf(&held.record.name));
+                told.unwrap_or((1, wanted, CopyCount::Counting))
             };
             HeldRow { record: held.record.clone(), owner, copies, wanted, count }
         })
+    }
+
+    /// How many files of this node's range have fewer copies than wanted, as far as
+    /// they are counted.
+    pub(super) fn below(&self, ring: &RingView<'_>) -> usize {
+        let Some(range) = ring.range() else { return 0 };
+        let few = self.disk.values().filter(|held| held.copies() < ring.wanted());
+        let few = few.filter(|held| !held.record.is_deleted());
+        let few = few.filter(|held| range.contains(held.key(ring.space)));
+        few.filter(|held| self.count(ring, held) != CopyCount::Counting).count()
     }
 
     /// All records whose content is durable here.
@@ -687,5 +692,6 @@ fn copies_notice(ticket: Option<Ticket>, held: &Durable, wanted: u8) -> Effect {
         name: held.record.name.clone(),
         copies: held.copies(),
         wanted,
+        removed: held.record.is_deleted(),
     })
 }

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::limits::MAX_PAGE;
+use crate::limits::{MAX_BELOW, MAX_PAGE};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{Content, ContentHash, CopyCount, Obstacle, Record, Version};
-use crate::wire::message::{BRANCHES, Branch, Digest, Verdict};
+use crate::wire::message::{BRANCHES, Below, Branch, Counted, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
 use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{Command, Effect, Effects, Failure, Reply, Standing, Ticket, Timer, Upload};
-use super::disk::Sum;
+use super::disk::{Sum, leaf};
 use super::holder::Job;
 use super::puts::copies_wait;
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget, is_open};
@@ -24,8 +24,6 @@ const SETTLING_ROUNDS: u8 = 2;
 /// Another wanted holder of this node's range, since it became one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Partner {
-    /// It has said something of what it holds.
-    pub(super) heard: bool,
     /// Every record here was compared with what it holds.
     pub(super) settled: bool,
     /// Parts of the range that this comparison has yet to ask about.
@@ -341,27 +339,33 @@ impl Replicas {
             return;
         };
         let sum = self.disk.sum(ring.space, span, branch, Some(peer));
-        // What the holder shows its user is said once, with the whole.
-        let copies = if branch == Branch::ALL { self.fewest_copies(ring, span) } else { 0 };
+        let counted = (branch == Branch::ALL).then(|| self.counted(ring, span));
         let ask = Ask::Inventory {
             from: span.from,
             to: span.to,
             branch,
             digest: sum.digest,
             records: sum.records,
-            copies,
+            counted,
         };
         let purpose = Purpose::Files(FileAsk::Inventory { peer, span, branch, sum });
         asks.ask(peer, ask, purpose, out);
     }
 
-    /// A file that is being put lacks copies, but has lost none: one such would
-    /// look to a holder as if all were at risk.
-    pub(super) fn fewest_copies(&self, ring: &RingView<'_>, span: Span) -> u8 {
+    /// The copies of the records in a span, for those that hold some of them. A
+    /// file that is being put lacks copies, but has lost none.
+    pub(super) fn counted(&self, ring: &RingView<'_>, span: Span) -> Counted {
+        let wanted = ring.wanted();
         let put = self.put_names();
-        let mine = self.disk.values().filter(|held| span.contains(held.key(ring.space)));
-        let mine = mine.filter(|held| !put.contains(&held.record.name));
-        mine.map(Durable::copies).min().unwrap_or(ring.wanted())
+        let few = self.disk.values().filter(|held| held.copies() < wanted);
+        let few = few.filter(|held| span.contains(held.key(ring.space)));
+        let below = few.map(|held| {
+            let put = put.contains(&held.record.name);
+            let count = if put { CopyCount::Counting } else { self.count(ring, held) };
+            Below { leaf: leaf(&held.record.name), copies: held.copies(), count }
+        });
+        let below: Vec<Below> = below.take(MAX_BELOW + 1).collect();
+        Counted { wanted, below: Some(below).filter(|below| below.len() <= MAX_BELOW) }
     }
 
     /// A holder compared.
@@ -376,7 +380,6 @@ impl Replicas {
     ) {
         let Compared { branch, sum, same, records, ref branches } = *compared;
         let Some(partner) = self.partners.get_mut(&from) else { return };
-        partner.heard = true;
         if same {
             partner.same |= branch == Branch::ALL;
             if self.disk.sum(ring.space, span, branch, Some(from)) == sum {
@@ -533,11 +536,21 @@ impl Replicas {
             CopyCount::Known
         } else if held.is_stuck(ring) {
             CopyCount::NoRoom
-        } else if held.copies() <= 1 && self.partners.values().all(|partner| !partner.heard) {
+        } else if self.is_counting(held) {
             CopyCount::Counting
         } else {
             CopyCount::Known
         }
+    }
+
+    /// Whether a partner has yet to say whether it has a copy.
+    fn is_counting(&self, held: &Durable) -> bool {
+        self.partners.iter().any(|(peer, partner)| {
+            let said = held.holders.contains(peer)
+                || held.awaited.contains(peer)
+                || held.unable.contains_key(peer);
+            !partner.settled && !said
+        })
     }
 
     /// Fits the partners and their acknowledgements to the ring.
@@ -547,6 +560,11 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
+        let everyone = ring.successors.last() == ring.predecessor.as_ref();
+        self.covers.void(|owner| {
+            everyone && !ring.successors.contains(&owner)
+                || ring.span().is_some_and(|span| owner.id(ring.space).between(span.from, span.to))
+        });
         let wanted = ring.partners();
         let gone: Vec<Peer> =
             self.partners.keys().filter(|peer| !wanted.contains(peer)).copied().collect();

@@ -271,3 +271,52 @@ fn a_node_without_a_successor_does_not_ask_for_a_way_without_a_pause() {
         assert!(net.sent < 10 * 20 * 30, "seed {seed}: {} messages", net.sent);
     }
 }
+
+/// From how many hosts each of those that are left thinks that it is cut off.
+fn cut_off(net: &Net, left: &[u16]) -> Vec<Option<usize>> {
+    left.iter().map(|number| net.host(*number).cut_off(net.now)).collect()
+}
+
+#[test]
+fn who_misses_most_of_those_that_it_knew_is_cut_off_from_them_for_ten_minutes() {
+    // Lists that reach round the ring, and lists that do not.
+    for (r, count) in [(16, 8), (4, 12)] {
+        let mut net = Net::grown(3, r, 16, count);
+        net.run(SECOND * 30);
+        assert_eq!(cut_off(&net, &[0, 1]), [None, None]);
+        let left = [0, 1, 2];
+        // One that dies is missed, but they are most that are left.
+        net.crash(count - 1);
+        net.run(SECOND * 30);
+        assert_eq!(cut_off(&net, &left), [None; 3]);
+        assert_eq!(net.host(0).missed(net.now), 1);
+        for number in 3..count - 1 {
+            net.crash(number);
+            net.run(SECOND * 10);
+        }
+        net.run(SECOND * 60);
+        assert_eq!(cut_off(&net, &left), [Some(usize::from(count) - 3); 3], "r {r}");
+        // Some come back.
+        for number in 3..count - 2 {
+            net.restart(number, &left);
+        }
+        net.run(SECOND * 60);
+        assert_eq!(cut_off(&net, &left), [None; 3], "r {r}");
+        assert_eq!(net.host(0).missed(net.now), 2);
+        net.run(SECOND * 600);
+        assert_eq!(net.host(0).missed(net.now), 0, "that was long ago");
+    }
+}
+
+#[test]
+fn a_neighbour_that_leaves_in_order_is_not_missed() {
+    let mut net = Net::grown(5, 16, 10, 3);
+    net.run(SECOND * 10);
+    for number in [2, 1] {
+        let ticket = net.command(number, Command::Leave);
+        assert!(matches!(net.reply(ticket), Reply::Left { .. }));
+        net.run(SECOND * 5);
+    }
+    assert!(net.node(0).successors().is_empty());
+    assert_eq!((net.host(0).missed(net.now), net.host(0).cut_off(net.now)), (0, None));
+}

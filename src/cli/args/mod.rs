@@ -137,6 +137,15 @@ pub(super) struct NodeArgs {
         value_parser = amount::bytes
     )]
     pub(super) quota: u64,
+    /// Copies of a file without which no put is acknowledged here; those made stay
+    #[arg(
+        long,
+        value_name = "N",
+        env = "CHORDAL_MIN_COPIES",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_REPLICAS))
+    )]
+    pub(super) min_copies: u8,
     /// A registry that tells who there is and is told who is dead; give several
     #[arg(
         long = "seed",

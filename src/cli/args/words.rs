@@ -195,7 +195,7 @@ fn subcommand(spec: &'static Spec) -> Command {
             None => arg.action(ArgAction::SetTrue),
         });
     }
-    if spec.reads {
+    if spec.takes_json() {
         command = command
             .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("answer as JSON"));
     }
@@ -315,7 +315,7 @@ fn remote(word: &str, given: &ArgMatches) -> Result<Invocation, BadArgs> {
     for argument in spec.arguments {
         words.extend(given.get_many::<OsString>(argument.name).into_iter().flatten().cloned());
     }
-    let json = spec.reads && given.get_flag("json");
+    let json = spec.takes_json() && given.get_flag("json");
     let command =
         command::parse_words(&words).map_err(|error| BadArgs::Wrong(error.to_string()))?;
     if let command::Command::Id { text } = command {

@@ -103,18 +103,23 @@ impl Tree<'_> {
     /// # Errors
     /// A sentence, when it is cancelled; what fails for one file stands in the
     /// outcome.
-    pub(super) async fn put(&self, source: Source, overwrite: bool) -> Result<Outcome, String> {
+    pub(super) async fn put(
+        &self,
+        source: Source,
+        overwrite: bool,
+        min_copies: u8,
+    ) -> Result<Outcome, String> {
         let began = Instant::now();
         let label = format!("{}/", source.base);
         let whole = Arc::new(self.transfers.open(TransferKind::Upload, &label, 0));
-        let result = self.put_all(source, overwrite, &whole, began).await;
+        let result = self.put_all(source, (overwrite, min_copies), &whole, began).await;
         end(whole, result)
     }
 
     async fn put_all(
         &self,
         source: Source,
-        overwrite: bool,
+        (overwrite, min_copies): (bool, u8),
         whole: &Arc<Transfer>,
         began: Instant,
     ) -> Result<Outcome, String> {
@@ -138,6 +143,7 @@ impl Tree<'_> {
             })
         });
         let mut crew = Crew::new(self.transfers, whole);
+        let cut_off: Arc<AtomicU32> = Arc::default();
         let mut skipped = Vec::new();
         let mut next = None;
         let mut more = true;
@@ -152,8 +158,10 @@ impl Tree<'_> {
             {
                 let access = self.access.clone();
                 let (path, name): (PathBuf, FileName) = (path, name);
+                let cut_off = Arc::clone(&cut_off);
                 crew.begin(shown(&path), &name.to_string(), size, move |part| async move {
-                    put_one(&access, &path, name, overwrite, &part).await
+                    let put = files::put(&access, &path, name, overwrite, &part, &*part).await;
+                    put_ended(files::with_at_least(min_copies, put)?, &cut_off)
                 });
             }
             if !more && next.is_none() && crew.is_idle() {
@@ -186,6 +194,7 @@ impl Tree<'_> {
             millis: began.elapsed().as_millis() as u64,
             failed,
             skipped,
+            cut_off: cut_off.load(Ordering::Relaxed),
         })
     }
 
@@ -326,16 +335,12 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-async fn put_one(
-    access: &Access,
-    path: &Path,
-    name: FileName,
-    overwrite: bool,
-    part: &Transfer,
-) -> Result<Ended, String> {
-    match files::put(access, path, name, overwrite, part, part).await? {
-        Outcome::Stored { size, already: true, .. } => Ok(Ended::Already(size)),
-        Outcome::Stored { size, .. } => Ok(Ended::Moved(size)),
+fn put_ended(put: Outcome, most_cut_off: &AtomicU32) -> Result<Ended, String> {
+    match put {
+        Outcome::Stored { size, already, cut_off, .. } => {
+            most_cut_off.fetch_max(cut_off, Ordering::Relaxed);
+            Ok(if already { Ended::Already(size) } else { Ended::Moved(size) })
+        }
         other => Err(format!("an unexpected end: {other:?}")),
     }
 }

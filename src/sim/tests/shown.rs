@@ -247,3 +247,43 @@ fn what_a_node_notices_becomes_lines_and_a_flood_is_counted() {
     let last = lines.last().expect("there are some");
     assert!(last.text.contains("more") && last.level == Level::Detail, "{last:?}");
 }
+
+#[test]
+fn the_light_of_a_ring_that_is_cut_in_two_is_not_green_and_is_again_when_it_is_one() {
+    let mut seat = Seat::new(&setup(9, 20));
+    let light = |seat: &mut Seat| seat.look().state;
+    seat.world.run(seconds(5));
+    assert!(light(&mut seat).is_healthy(), "{}", light(&mut seat));
+    let halves = seat.show.halves(&seat.world);
+    seat.world.part(&halves);
+    // At once, before anybody of them has noticed, and when both are rings.
+    for _ in 0..20 {
+        assert_eq!(light(&mut seat), view::State::CutOff { missing: 10 });
+        seat.world.run(seconds(2));
+    }
+    assert!(seat.says("ring").contains("cut off (from 10 members)"));
+    seat.world.heal();
+    assert!(!light(&mut seat).is_healthy(), "two rings in one network");
+    heal(&mut seat.world);
+    seat.world.run(seconds(5));
+    assert!(light(&mut seat).is_healthy(), "{}", light(&mut seat));
+}
+
+#[test]
+fn while_hosts_join_the_light_is_not_green() {
+    let mut seat = Seat::new(&setup(10, 20));
+    seat.world.run(seconds(5));
+    for _ in 0..30 {
+        seat.world.join();
+    }
+    loop {
+        let seen = seat.look();
+        if seen.state.is_healthy() {
+            break assert_eq!(seen.members.len(), 50);
+        }
+        let word = seen.state.to_string();
+        assert!(word.starts_with("converging ("), "{word}");
+        assert!(seat.world.now() < crate::time::Time::ZERO + seconds(600), "{word}");
+        seat.world.run(Duration::from_millis(200));
+    }
+}

@@ -57,11 +57,27 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> 
         window.push_back(event);
     }
     if window.is_empty() {
-        let (what, next) = match &log.search {
-            Some(search) => (format!("Nothing matches /{search}"), "Esc ends the search"),
-            None => {
+        let filter = match log.level {
+            Level::Detail | Level::Traffic => None,
+            Level::Info => Some("without traffic"),
+            Level::Warn => Some("warnings only"),
+            Level::Error => Some("errors only"),
+        };
+        let (what, next) = match (&log.search, filter) {
+            _ if node.events.is_empty() => {
                 ("Nothing has happened yet".to_owned(), "join, put, say or lookup will show here")
             }
+            (Some(search), None) => {
+                (format!("No event matches the filter /{search}"), "Esc ends the search")
+            }
+            (Some(search), Some(level)) => (
+                format!("No event matches the filter /{search}, {level}"),
+                "Esc ends the search; l changes the level",
+            ),
+            (None, level) => (
+                format!("No event matches the filter: {}", level.unwrap_or("no details")),
+                "l changes the level",
+            ),
         };
         put_empty(scene, buf, area, &what, next);
         return None;

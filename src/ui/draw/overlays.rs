@@ -277,11 +277,14 @@ pub(super) fn draw_more(
     of: usize,
 ) {
     let to = (scroll + usize::from(inner.height)).min(of);
-    if to - scroll.min(to) >= of || place.height < 4 || place.width < 60 {
+    if to - scroll.min(to) >= of || place.height < 3 || place.width < 20 {
         return;
     }
     let row = Rect { x: place.x + 2, y: place.bottom() - 1, width: place.width - 4, height: 1 };
-    let label = format!(" {}–{to} of {of} ", scroll + 1);
+    let label = match of - to {
+        more if place.width < 60 && more > 0 => format!(" … {more} more "),
+        _ => format!(" {}–{to} of {of} ", scroll + 1),
+    };
     put_right(buf, row, &Line::styled(label, scene.theme().dim));
 }
 

@@ -7,7 +7,7 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Widget};
 
-use super::{Scene, put, text};
+use super::{Scene, put, put_right, text};
 use crate::ui::state::{Focus, Message};
 use crate::view::Level;
 
@@ -107,6 +107,11 @@ fn draw_message(scene: Scene, buf: &mut Buffer, area: Rect, message: &Message) -
         let body = if message.level >= Level::Warn && i == 0 { style } else { theme.text };
         let line = vec![Span::styled(lead, style), Span::styled(line.clone(), body)];
         put(buf, row, &Line::from(line));
+    }
+    let more = lines.len().saturating_sub(usize::from(rows));
+    if more > 0 && rows > 0 {
+        let row = Rect { y: place.bottom() - 1, height: 1, ..place };
+        put_right(buf, row, &Line::styled(format!(" … {more} more "), theme.dim));
     }
     rows
 }

@@ -172,7 +172,11 @@ impl<'a> Diagram<'a> {
                 add(&format!("{} {} gone", self.scene.glyphs().dead, snapshot.gone()), theme.bad);
             }
             add(&format!("{glyph} {word}"), style);
-            let words = status::health_words(&snapshot.health);
+            let words = match snapshot.state.detail() {
+                Some(detail) => vec![detail],
+                None if snapshot.state.is_healthy() => status::health_words(&snapshot.health),
+                None => Vec::new(),
+            };
             for two in words.chunks(2) {
                 let both = two.join(" · ");
                 if text::width(&both) <= columns {
@@ -182,6 +186,9 @@ impl<'a> Diagram<'a> {
                         add(word, theme.dim);
                     }
                 }
+            }
+            if snapshot.simulation.is_none() {
+                add("as seen from here", theme.dim);
             }
         }
         lines.retain(|line| line.width() <= columns);

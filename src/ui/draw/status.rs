@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Scene, files, put, put_right, text};
-use crate::view::{Census, Health, SimulationRow, Snapshot, Standing};
+use crate::view::{Census, Health, SimulationRow, Snapshot, Standing, State};
 
 /// One thing that the row says, in forms of falling length; the last to go is
 /// the one with the lowest rank.
@@ -76,36 +76,27 @@ pub(super) fn nodes_and_gone(snapshot: &Snapshot) -> String {
     }
 }
 
-/// What the light means, in words: the properties that hold, or those that do
-/// not.
+/// The properties of a healthy ring, in words.
 pub(super) fn health_words(health: &Health) -> Vec<String> {
-    if health.is_good() {
-        let mut words = vec!["one ring".to_owned(), "ordered".to_owned(), "lists valid".to_owned()];
-        words.extend(health.margin.map(|margin| format!("margin {margin}")));
-        return words;
-    }
-    let wrong = [
-        (health.one_ring, "not one ring"),
-        (health.ordered, "out of order"),
-        (health.lists_valid, "lists being repaired"),
-    ];
-    wrong.into_iter().filter(|(holds, _)| !holds).map(|(_, word)| word.to_owned()).collect()
+    let mut words = vec!["one ring".to_owned(), "ordered".to_owned(), "lists valid".to_owned()];
+    words.extend(health.margin.map(|margin| format!("margin {margin}")));
+    words
 }
 
-/// The light: its glyph, one word and its style.
+/// The light: its glyph, one word and its style. That of a simulation is the
+/// ring's, which fares in one way whoever is shown of it.
 pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
-    let (theme, glyphs, health) = (scene.theme(), scene.glyphs(), &scene.snapshot.health);
-    // A simulation knows how the ring fares without this node.
-    let watched = scene.snapshot.simulation.is_some();
-    if scene.snapshot.standing == Standing::Down && !watched {
-        (glyphs.dead, "down", theme.bad)
-    } else if !health.is_good() {
-        (glyphs.alert, "repairing", theme.warn)
-    } else if health.is_fragile(scene.snapshot.living(), scene.snapshot.successors_max) {
-        (glyphs.alert, "fragile", theme.warn)
-    } else {
-        (glyphs.up, "healthy", theme.good)
-    }
+    let (theme, glyphs, state) = (scene.theme(), scene.glyphs(), scene.snapshot.state);
+    let (glyph, style) = match state {
+        State::Healthy => (glyphs.up, theme.good),
+        State::Alone => (glyphs.up, theme.text),
+        State::Joining | State::Leaving | State::Converging { .. } | State::Repairing { .. } => {
+            (glyphs.alert, theme.warn)
+        }
+        State::CutOff { .. } | State::SickDisk | State::Left => (glyphs.alert, theme.bad),
+        State::Down => (glyphs.dead, theme.bad),
+    };
+    (glyph, state.word(), style)
 }
 
 /// The word for what the node is to its ring.
@@ -221,10 +212,9 @@ fn segments(scene: Scene) -> Vec<Segment> {
         );
     }
     let (glyph, word, style) = light(scene);
-    let words = health_words(&snapshot.health).join(" · ");
     let mut forms = vec![(format!("{glyph} {word}"), style), (glyph.to_owned(), style)];
-    if !snapshot.health.is_good() {
-        forms.insert(0, (format!("{glyph} {words}"), style));
+    if snapshot.state.detail().is_some() {
+        forms.insert(0, (format!("{glyph} {}", snapshot.state), style));
     }
     add(6, true, forms);
     let (up, down) = snapshot.traffic.rates();

@@ -15,7 +15,7 @@ use crate::ui::fixture;
 use crate::ui::results::{Listed, Results};
 use crate::ui::state::{App, Completion, Confirmed, Focus, Frozen, Message, Overlay, Panel, Trail};
 use crate::ui::theme::{Glyphs, Theme};
-use crate::view::{Level, Liveness, Speed, Standing, Step, TransferState};
+use crate::view::{Level, Liveness, Speed, Standing, State, Step, TransferState, Unsettled};
 
 /// The sizes of the four layouts, and that of a pane among many.
 const SIZES: [(u16, u16); 5] = [(160, 45), (100, 30), (80, 24), (50, 12), (20, 4)];
@@ -514,12 +514,26 @@ fn who_is_gone_is_shown_but_not_counted_among_the_nodes() {
 }
 
 #[test]
-fn a_ring_is_fragile_only_when_it_could_stand_more() {
-    let text = picture(&mut with_a_ghost(), 100, 30);
-    assert!(text.contains("healthy") && !text.contains("fragile"), "two can have no more\n{text}");
+fn the_light_has_a_word_for_every_state() {
     let mut app = fixture::eight();
-    Arc::make_mut(&mut app.nodes[0].snapshot).health.margin = Some(1);
-    assert!(picture(&mut app, 100, 30).contains("fragile"));
+    for (state, words) in [
+        (State::Healthy, "● healthy"),
+        (State::Alone, "● alone"),
+        (State::Left, "▲ left"),
+        (State::SickDisk, "▲ sick disk"),
+        (State::CutOff { missing: 7 }, "▲ cut off (from 7 members)"),
+        (State::Repairing { files: 3 }, "▲ repairing (3 files)"),
+        (
+            State::Converging { seen: 45, why: Unsettled::Growing },
+            "▲ converging (45 seen, still growing)",
+        ),
+    ] {
+        Arc::make_mut(&mut app.nodes[0].snapshot).state = state;
+        let text = picture(&mut app, 160, 45);
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let text = picture(&mut app, 160, 45);
+    assert!(text.contains("as seen from here"), "another node may see more: {text}");
 }
 
 #[test]

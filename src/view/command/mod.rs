@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::target;
+use crate::limits::MAX_REPLICAS;
 
 mod table;
 
@@ -36,6 +37,8 @@ pub enum Command {
         name: Option<String>,
         /// Replace other content.
         overwrite: bool,
+        /// Copies without which it fails.
+        min_copies: u8,
     },
     /// Fetch a file.
     Get {
@@ -293,6 +296,21 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
+/// The value of `--min-copies`; one copy is always made.
+fn min_copies(
+    spec: &'static Spec,
+    word: &'static str,
+    value: Option<String>,
+) -> Result<u8, ParseError> {
+    let Some(value) = value else { return Ok(1) };
+    let number = value.parse().ok().filter(|number| (1..=MAX_REPLICAS).contains(number));
+    number.ok_or_else(|| ParseError::Usage {
+        problem: format!("--min-copies is a number from 1 to {MAX_REPLICAS}, not '{value}'"),
+        spec,
+        word,
+    })
+}
+
 /// A command's words, sorted into arguments and options.
 struct Given {
     spec: &'static Spec,
@@ -379,6 +397,7 @@ impl Given {
                 path: paths.into_iter().next().unwrap_or_default().into(),
                 name: self.text("--as"),
                 overwrite: self.has("--overwrite"),
+                min_copies: min_copies(spec, typed, self.text("--min-copies"))?,
             },
             "get" => Command::Get {
                 name: optional().unwrap_or_default(),
@@ -489,8 +508,16 @@ mod tests {
             Ok(Command::Put {
                 path: "my file.jpg".into(),
                 name: Some("a b".into()),
-                overwrite: true
+                overwrite: true,
+                min_copies: 1,
             })
+        );
+        let put = parse_line("put a --min-copies 2");
+        assert!(matches!(put, Ok(Command::Put { min_copies: 2, .. })), "{put:?}");
+        let put = parse_line("put a --min-copies none").expect_err("no number");
+        assert!(
+            put.to_string().starts_with("--min-copies is a number from 1 to 16, not 'none'"),
+            "{put}"
         );
         assert_eq!(
             parse_line("get x --to=y"),
@@ -525,7 +552,10 @@ mod tests {
                 "join needs ADDR: an address, :port, a bare port, or the start of a node's id\nUsage: join ADDR",
             ),
             ("leave now", "'now' is one word too many\nUsage: leave"),
-            ("put a --as", "--as needs a NAME\nUsage: put PATH [--as NAME] [--overwrite]"),
+            (
+                "put a --as",
+                "--as needs a NAME\nUsage: put PATH [--as NAME] [--overwrite] [--min-copies N]",
+            ),
             (
                 "sf",
                 "sf needs PATTERN: * and ? match, a plain word matches anywhere, in small or capital letters\nUsage: sf PATTERN",

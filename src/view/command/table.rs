@@ -82,6 +82,11 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether `--json` applies: it reads, or scripts want to know how it ended.
+    pub fn takes_json(&self) -> bool {
+        self.reads || self.name == "put"
+    }
+
     /// `put PATH [--as NAME] [--overwrite]`, `share PATH…`.
     pub fn usage(&self) -> String {
         self.usage_as(self.name)
@@ -184,6 +189,11 @@ pub const TABLE: &[Spec] = &[
                 help: "the name on the ring",
             },
             Flag { name: "--overwrite", value: None, help: "replace other content under the name" },
+            Flag {
+                name: "--min-copies",
+                value: Some(("N", Kind::Text)),
+                help: "fail when there are fewer copies than this at the end; they stay",
+            },
         ],
         summary: "store a file on the ring",
         details: "Answers when all copies are on disk: at the owner of the name's key and its next \

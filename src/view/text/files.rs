@@ -6,11 +6,17 @@ use crate::view::outcome::RingFile;
 use crate::view::transfers::listed;
 use crate::view::{FileRow, Role, TransferKind, TransferRow, TransferState};
 
-use super::format::{bytes, clean, count, peers, table};
+use super::format::{bytes, clean, count, peers, quoted, table};
 
-pub(super) fn file_lines(rows: &[FileRow], space: Space) -> Vec<String> {
+/// The pattern of a list, and how many files there are whether or not they match.
+type Of = Option<(String, usize)>;
+
+pub(super) fn file_lines(rows: &[FileRow], of: &Of, space: Space) -> Vec<String> {
     if rows.is_empty() {
-        return vec!["no files here; ls --ring lists those of the whole ring".to_owned()];
+        return vec![match of {
+            Some((pattern, all @ 1..)) => nothing_matches(pattern, *all, "here"),
+            _ => "no files here; ls --ring lists those of the whole ring".to_owned(),
+        }];
     }
     let cells = rows.iter().map(|file| {
         vec![
@@ -25,9 +31,17 @@ pub(super) fn file_lines(rows: &[FileRow], space: Space) -> Vec<String> {
     table(&["NAME", "KEY", "SIZE", "ROLE", "COPIES", "VERSION"], &[1, 2], cells.collect())
 }
 
-pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) -> Vec<String> {
+pub(super) fn ring_file_lines(
+    rows: &[RingFile],
+    of: &Of,
+    silent: &[Peer],
+    space: Space,
+) -> Vec<String> {
     let mut lines = if rows.is_empty() {
-        vec!["no files on the ring; put PATH stores one".to_owned()]
+        vec![match of {
+            Some((pattern, all @ 1..)) => nothing_matches(pattern, *all, "on the ring"),
+            _ => "no files on the ring; put PATH stores one".to_owned(),
+        }]
     } else {
         let cells = rows.iter().map(|row| {
             let file = &row.file;
@@ -51,6 +65,14 @@ pub(super) fn ring_file_lines(rows: &[RingFile], silent: &[Peer], space: Space) 
         ));
     }
     lines
+}
+
+fn nothing_matches(pattern: &str, all: usize, place: &str) -> String {
+    let pattern = quoted(pattern);
+    match all {
+        1 => format!("nothing matches {pattern}; there is 1 file {place}"),
+        all => format!("nothing matches {pattern}; there are {all} files {place}"),
+    }
 }
 
 /// The copies of those wanted, and what that means; who shares a file wants

@@ -43,7 +43,18 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             "left the ring; {} handed over, {kept} kept on this disk only",
             format::files(*handed)
         )],
-        Outcome::Stored { name, key, size, holders, wanted, already, passed, space, .. } => {
+        Outcome::Stored {
+            name,
+            key,
+            size,
+            holders,
+            wanted,
+            already,
+            passed,
+            cut_off,
+            space,
+            ..
+        } => {
             let word = if *already { "already stored" } else { "stored" };
             let mut lines = vec![format!(
                 "{name} {word}: {}, key {}, {}/{wanted} copies on {}",
@@ -53,6 +64,8 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
                 format::peers(*space, holders),
             )];
             lines.extend(passed_over(passed));
+            let of = format!("{} of {wanted} copies", holders.len());
+            lines.extend(is_cut_off(*cut_off).map(|why| format!("{of}: {why}")));
             lines
         }
         Outcome::Fetched { name, size, there, path, sources, millis } => {
@@ -79,17 +92,19 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
                 clean(&path.to_string_lossy()),
             )]
         }
-        Outcome::Removed { name, copies } => {
-            vec![format!("{name} removed on {}", count(usize::from(*copies), "node", "nodes"))]
+        Outcome::Removed { name, copies, cut_off } => {
+            let nodes = count(usize::from(*copies), "node", "nodes");
+            let removed = format!("{name} removed on {nodes}");
+            std::iter::once(removed).chain(is_cut_off(*cut_off)).collect()
         }
-        Outcome::Files { files, space } => files::file_lines(files, *space),
-        Outcome::RingFiles { files, silent, space } => {
-            files::ring_file_lines(files, silent, *space)
+        Outcome::Files { files, of, space } => files::file_lines(files, of, *space),
+        Outcome::RingFiles { files, of, silent, space } => {
+            files::ring_file_lines(files, of, silent, *space)
         }
         Outcome::Info(info) => ring::info_lines(info),
         Outcome::Fingers { fingers, space } => ring::finger_lines(fingers, *space),
-        Outcome::Ring { members, silent, troubled, health, space } => {
-            ring::ring_lines(members, silent, troubled, *health, *space)
+        Outcome::Ring { members, silent, troubled, health, state, space } => {
+            ring::ring_lines(members, silent, troubled, *health, *state, *space)
         }
         Outcome::Lookup { text, key, owner, hops, space } => {
             let key = space.show(*key);
@@ -138,6 +153,13 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     }
 }
 
+/// What is said of a node that misses so many of the members that it knew lately:
+/// what it acknowledges, only few may have.
+pub fn is_cut_off(members: u32) -> Option<String> {
+    let from = count(members as usize, "member", "members");
+    (members > 0).then(|| format!("this node is cut off from {from}"))
+}
+
 /// Who should hold a file and cannot store it, in one line.
 fn passed_over(passed: &[PassedOver]) -> Option<String> {
     let said = passed.iter().map(|PassedOver { peer, why, stand_in }| {
@@ -167,7 +189,7 @@ mod tests {
     use crate::name::FileName;
     use crate::peer::Peer;
     use crate::record::{ContentHash, CopyCount, Obstacle, PassedOver, Version};
-    use crate::view::{FileRow, Health, Hop, Role};
+    use crate::view::{FileRow, Health, Hop, Role, State, Unsettled};
 
     fn peer(port: u16) -> Peer {
         Peer::new(([127, 0, 0, 1], port).into(), 0)
@@ -207,6 +229,7 @@ mod tests {
             wanted: 3,
             already: false,
             passed: Vec::new(),
+            cut_off: 0,
             space: Space::default(),
         };
         assert_eq!(
@@ -214,6 +237,32 @@ mod tests {
             ["SkyShip.jpg stored: 85.0 kB, key 189, 3/3 copies on 466 127.0.0.1:2000, \
               495 127.0.0.1:2002, 48 127.0.0.1:2001"]
         );
+    }
+
+    #[test]
+    fn a_put_and_an_rm_on_a_node_that_is_cut_off_say_so() {
+        let stored = Outcome::Stored {
+            name: name("a.txt"),
+            key: Id::new(189),
+            size: 5,
+            version: version(),
+            holders: vec![peer(2000)],
+            wanted: 1,
+            already: false,
+            passed: Vec::new(),
+            cut_off: 7,
+            space: Space::default(),
+        };
+        assert_eq!(
+            lines(&stored),
+            [
+                "a.txt stored: 5 B, key 189, 1/1 copies on 466 127.0.0.1:2000",
+                "1 of 1 copies: this node is cut off from 7 members",
+            ]
+        );
+        let removed = Outcome::Removed { name: name("a.txt"), copies: 1, cut_off: 1 };
+        let said = ["a.txt removed on 1 node", "this node is cut off from 1 member"];
+        assert_eq!(lines(&removed), said);
     }
 
     #[test]
@@ -237,6 +286,7 @@ mod tests {
     fn a_list_of_files_is_aligned_even_with_wide_names() {
         let outcome = Outcome::Files {
             files: vec![row("SkyShip.jpg", 85_000), row("空の船.jpg", 7)],
+            of: None,
             space: Space::default(),
         };
         let lines = lines(&outcome);
@@ -247,9 +297,21 @@ mod tests {
     }
 
     #[test]
+    fn a_list_in_which_nothing_matches_says_so_and_how_many_files_there_are() {
+        let of = |all| Some(("nosuch".to_owned(), all));
+        let here = |all| Outcome::Files { files: vec![], of: of(all), space: Space::default() };
+        assert_eq!(lines(&here(12)), ["nothing matches 'nosuch'; there are 12 files here"]);
+        assert_eq!(lines(&here(1)), ["nothing matches 'nosuch'; there is 1 file here"]);
+        assert!(lines(&here(0))[0].starts_with("no files here"));
+        let (files, silent, space) = (vec![], vec![], Space::default());
+        let ring = Outcome::RingFiles { files, of: of(3), silent, space };
+        assert_eq!(lines(&ring), ["nothing matches 'nosuch'; there are 3 files on the ring"]);
+    }
+
+    #[test]
     fn a_shared_file_has_sources_instead_of_copies() {
         let shared = FileRow { role: Role::Shared, copies: 3, wanted: 0, ..row("SkyShip.jpg", 7) };
-        let outcome = Outcome::Files { files: vec![shared], space: Space::default() };
+        let outcome = Outcome::Files { files: vec![shared], of: None, space: Space::default() };
         assert_eq!(
             lines(&outcome),
             [
@@ -263,7 +325,7 @@ mod tests {
     fn the_copies_of_a_file_say_how_safe_it_is() {
         let counted = |copies, wanted, count| {
             let file = FileRow { copies, wanted, count, ..row("a", 7) };
-            let outcome = Outcome::Files { files: vec![file], space: Space::default() };
+            let outcome = Outcome::Files { files: vec![file], of: None, space: Space::default() };
             let cells: Vec<_> = lines(&outcome)[1].split("  ").map(str::to_owned).collect();
             cells.iter().rev().nth(1).cloned()
         };
@@ -318,15 +380,22 @@ mod tests {
             members: vec![peer(2001), peer(2000)],
             silent,
             troubled: vec![(peer(2001), "its disk fails: no such device".to_owned())],
-            health: Health { one_ring: false, ordered: true, lists_valid: true, margin: Some(1) },
+            health: Health {
+                one_ring: false,
+                ordered: true,
+                lists_valid: true,
+                in_place: false,
+                margin: Some(1),
+            },
+            state: State::Converging { seen: 2, why: Unsettled::NotOneRing },
             space: Space::default(),
         };
         let told = lines(&outcome(Vec::new()));
         assert_eq!(
             told[told.len() - 2..],
             [
-                "2 members; one ring: NO, ordered: yes, lists valid: yes, \
-                 at least 1 live in every list",
+                "2 members, converging (2 seen, not one ring); one ring: NO, ordered: yes, \
+                 lists valid: yes, all in place: NO, at least 1 live in every list",
                 "48 127.0.0.1:2001: its disk fails: no such device",
             ]
         );

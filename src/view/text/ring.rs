@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::id::Space;
 use crate::peer::Peer;
 use crate::view::outcome::Info;
-use crate::view::{Finger, Health, Hop};
+use crate::view::{Finger, Health, Hop, State};
 
 use super::format::{clean, count, duration, peers, show, table};
 
@@ -64,6 +64,7 @@ pub(super) fn ring_lines(
     silent: &[Peer],
     troubled: &[(Peer, String)],
     health: Health,
+    state: State,
     space: Space,
 ) -> Vec<String> {
     let rows = members.iter().map(|peer| vec![space.show(peer.id(space)), peer.to_string()]);
@@ -81,10 +82,11 @@ pub(super) fn ring_lines(
         format!("{places} of {}", count(hosts.len(), "host", "hosts"))
     };
     lines.push(format!(
-        "{who}; one ring: {}, ordered: {}, lists valid: {}{margin}",
+        "{who}, {state}; one ring: {}, ordered: {}, lists valid: {}, all in place: {}{margin}",
         yes(health.one_ring),
         yes(health.ordered),
         yes(health.lists_valid),
+        yes(health.in_place),
     ));
     for (peer, why) in troubled {
         lines.push(format!("{}: {}", show(space, peer), clean(why)));

@@ -8,7 +8,16 @@ use super::format::{self, bytes, clean, count};
 /// What became of a directory: one line for all, then what failed.
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     match outcome {
-        Outcome::StoredAll { name, stored, already, bytes: sum, millis, failed, skipped } => {
+        Outcome::StoredAll {
+            name,
+            stored,
+            already,
+            bytes: sum,
+            millis,
+            failed,
+            skipped,
+            cut_off,
+        } => {
             let sum = Sum { moved: *stored, already: *already, bytes: *sum, millis: *millis };
             let mut first = match stored + already {
                 0 => {
@@ -21,7 +30,9 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
             }
             let skipped =
                 skipped.iter().map(|(path, what)| format!("left out: {}: {what}", clean(path)));
-            std::iter::once(first).chain(skipped).chain(failures(failed)).collect()
+            let cut_off = super::is_cut_off(*cut_off);
+            let first = std::iter::once(first).chain(cut_off);
+            first.chain(skipped).chain(failures(failed)).collect()
         }
         Outcome::FetchedAll {
             name,
@@ -104,6 +115,7 @@ mod tests {
             millis: 1_250,
             failed: vec![("holiday/a:b".into(), "it cannot be a name".into())],
             skipped: vec![("holiday/link".into(), "a symbolic link".into())],
+            cut_off: 0,
         };
         assert_eq!(
             lines(&stored),
@@ -126,6 +138,7 @@ mod tests {
             millis: 1,
             failed: Vec::new(),
             skipped: Vec::new(),
+            cut_off: 0,
         };
         assert_eq!(
             lines(&stored),

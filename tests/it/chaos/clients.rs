@@ -154,7 +154,7 @@ impl User {
         std::fs::write(&path, &content).expect("room on the disk");
         let begun = self.world.history.begin(name, value(&content));
         let overwrite = self.random.u32(0..5) > 0;
-        let put = Command::Put { path, name: Some(name.to_owned()), overwrite };
+        let put = Command::Put { path, name: Some(name.to_owned()), overwrite, min_copies: 1 };
         match self.run(put).await {
             Ok(Outcome::Stored { version, .. }) => {
                 self.world.history.acknowledged(&begun, Some(version));
@@ -234,7 +234,8 @@ impl User {
             let name = format!("{name}/{file}");
             begun.push(self.world.history.begin(&name, value(&content)));
         }
-        let ended = self.run(Command::Put { path, name: Some(name), overwrite: true }).await;
+        let ended =
+            self.run(Command::Put { path, name: Some(name), overwrite: true, min_copies: 1 }).await;
         for begun in &begun {
             let history = &self.world.history;
             match &ended {

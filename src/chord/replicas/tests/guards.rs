@@ -74,7 +74,7 @@ fn a_leaver_acknowledges_nothing() {
         let span = Span { from: Id::new(0), to: Id::new(0) };
         let Sum { digest, records } = replicas.disk.sum(ring.space, span, Branch::ALL, None);
         let (from, to, branch) = (span.from, span.to, Branch::ALL);
-        let inventory = Ask::Inventory { from, to, branch, digest, records, copies: 3 };
+        let inventory = Ask::Inventory { from, to, branch, digest, records, counted: None };
         let first = replicas.ask(ring, holders[0], &offer, asks, out);
         (first, replicas.ask(ring, holders[0], &inventory, asks, out))
     });
@@ -98,41 +98,6 @@ fn a_statement_that_overtakes_its_answer_counts() {
         replicas.answer(ring, holders[1], offered, Some(late), asks, out);
     });
     assert_eq!(cluster.row(holders[0], "a").copies, 3);
-}
-
-#[test]
-fn an_owner_that_has_just_come_back_alarms_no_holder() {
-    let mut cluster = Cluster::new(5, 3);
-    let (_, holders, _) = stored(cluster.put("a", 1, false));
-    let span = cluster.with(holders[0], |_, ring, _, _| ring.range().expect("a member"));
-    cluster.with(holders[1], |replicas, ring, asks, out| {
-        let Sum { digest, records } = replicas.disk.sum(ring.space, span, Branch::ALL, None);
-        let (from, to, branch) = (span.from, span.to, Branch::ALL);
-        // It has counted no copy but its own.
-        let inventory = Ask::Inventory { from, to, branch, digest, records, copies: 1 };
-        replicas.ask(ring, holders[0], &inventory, asks, out);
-    });
-    let row = cluster.row(holders[1], "a");
-    assert_eq!((row.copies, row.wanted), (2, 3), "the owner's and this one");
-}
-
-#[test]
-fn a_file_that_is_being_put_does_not_make_the_others_look_at_risk() {
-    let mut cluster = Cluster::new(5, 3);
-    let (_, holders, _) = stored(cluster.put("a", 1, false));
-    let beside = (0..).map(|i| format!("beside {i}"));
-    let beside = beside.into_iter().find(|file| cluster.placed(file) == holders).expect("some");
-    let ticket = cluster.begin_put(holders[0], &beside, 2, false);
-    while cluster.node(holders[0]).replicas.record(&name(&beside)).is_none() {
-        cluster.steps(1);
-    }
-    assert_eq!(cluster.row(holders[0], &beside).copies, 1);
-    let told = cluster.with(holders[0], |replicas, ring, _, _| {
-        replicas.fewest_copies(ring, ring.range().expect("a member"))
-    });
-    assert_eq!(told, 3, "of those that are there");
-    cluster.run();
-    stored(cluster.reply(ticket));
 }
 
 #[test]

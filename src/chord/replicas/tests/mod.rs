@@ -2,6 +2,7 @@
 //! by a message pump; every node has a disk that may refuse.
 
 mod cluster;
+mod counts;
 mod elsewhere;
 mod guards;
 mod losses;
