@@ -102,8 +102,9 @@ pub enum Content {
     /// The name was removed: a tombstone, which keeps older copies from
     /// coming back.
     Deleted {
-        /// When, in seconds since the Unix epoch, by the clock of the name's
-        /// owner then. A day later the tombstone itself may go.
+        /// When, in seconds, by the clock of the node that has the tombstone: each
+        /// counts the tombstone's day by its own. What a message says is by the
+        /// clock of its sender, which stands beside it.
         at_s: u64,
     },
 }

@@ -136,13 +136,12 @@ pub enum Input {
     /// Another position of this host has made this record durable, and what this
     /// one held under the name went with it: they have one disk.
     Replaced(Record),
-    /// Time passes: tombstones from before this may go. Right after the start,
+    /// Time passes: tombstones whose day is over may go. Right after the start,
     /// and every minute or so.
-    Collect {
-        /// In seconds since the Unix epoch: a day ago
-        /// ([`crate::limits::TOMBSTONE_S`]), rounded down so that nodes collect
-        /// the same.
-        before_s: u64,
+    Clock {
+        /// Seconds by a clock of this node's own that goes on where it was after a
+        /// restart. No two nodes' need agree.
+        now_s: u64,
     },
     /// Somebody wants something.
     Command {
@@ -286,8 +285,6 @@ pub enum Command {
     Remove {
         /// The name.
         name: FileName,
-        /// The time of day, in seconds since the Unix epoch: the tombstone's.
-        at_s: u64,
     },
     /// Their sharers say these: remember them, and have the holders remember
     /// them. Replies with [`Reply::Provided`], or with [`Failure::NotOwner`] and
@@ -477,6 +474,9 @@ pub enum StoreOp {
         record: Record,
         /// Who has the bytes; empty when they are here already.
         sources: Vec<Peer>,
+        /// The content that it replaces lost to it and was not replaced on purpose:
+        /// it stays for a while, as far as there is room.
+        spare: bool,
     },
     /// Forget this version of the name and delete its bytes, unless another
     /// name needs them.
@@ -485,6 +485,8 @@ pub enum StoreOp {
         name: FileName,
         /// The version; a newer one stays.
         version: Version,
+        /// As of [`StoreOp::Keep`].
+        spare: bool,
     },
 }
 
@@ -587,6 +589,14 @@ pub enum Notice {
     Kept(Record),
     /// This node gave a record up because others hold it where it belongs.
     Given(FileName),
+    /// A file that this node held gave way to a newer version that it had not
+    /// heard of. Its content stays for a while, as far as there is room.
+    Beaten {
+        /// What gave way.
+        lost: Record,
+        /// To what.
+        by: Record,
+    },
     /// The bytes of a record that this node held are lost: it is fetched anew.
     Lost {
         /// The record.

@@ -259,7 +259,7 @@ impl Node {
             }),
             Input::Command { ticket, command } => self.command(ticket, command, &mut turn),
             Input::Replaced(record) => self.replicas.replaced(record, turn.out),
-            Input::Collect { before_s } => self.replicas.collect(before_s, turn.out),
+            Input::Clock { now_s } => self.replicas.tell_time(now_s, turn.out),
             Input::Lost { name, version } => self.files(&mut turn, |files, ring, asks, out| {
                 files.lost(ring, &name, version, asks, out);
             }),

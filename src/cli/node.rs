@@ -65,6 +65,7 @@ pub(super) fn run(args: NodeArgs, adjust: fn(&mut Config)) -> Result<(), Failure
         download_dir: args.download_dir,
         transfers: args.transfers.limits(),
         quota: Some(args.quota).filter(|bytes| *bytes > 0),
+        clock_ahead_s: 0,
         scrub: (!args.scrub_every.is_zero()).then_some(args.scrub_every),
         ..Config::at(listen)
     };

@@ -107,6 +107,7 @@ enum Kind {
     Failed,
     Unable,
     Lost,
+    Beaten,
     Restored,
 }
 
@@ -143,6 +144,7 @@ fn kind(notice: &Notice) -> Option<Kind> {
         Notice::KeepFailed { .. } => Some(Kind::Failed),
         Notice::PassedOver { .. } => Some(Kind::Unable),
         Notice::Lost { .. } => Some(Kind::Lost),
+        Notice::Beaten { .. } => Some(Kind::Beaten),
         Notice::Restored { .. } => Some(Kind::Restored),
         _ => None,
     }
@@ -160,6 +162,7 @@ fn line(kind: Kind, count: u32) -> (Level, String) {
         Kind::Failed => (Level::Warn, format!("{more} could not be copied here")),
         Kind::Unable => (Level::Warn, format!("holders cannot store {more}")),
         Kind::Lost => (Level::Warn, format!("{more} damaged on this disk")),
+        Kind::Beaten => (Level::Warn, format!("{more} lost to newer versions unheard of")),
         Kind::Restored => (Level::Info, format!("{more} restored")),
     }
 }

@@ -22,6 +22,7 @@ use super::idle::Idle;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::mesh::words;
+use super::missing;
 use super::reach::Reach;
 use super::scan::{self, Scanner};
 use super::search;
@@ -135,7 +136,7 @@ impl Client {
                 let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
                 let put = unless(interrupted, Box::pin(put)).await;
                 transfers.forget(transfer);
-                put
+                Ok(missing::doubted(access, put?).await)
             }
             Command::Get { name, to, .. } => {
                 if let Some(directory) = tree::directory(&name)? {

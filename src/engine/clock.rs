@@ -4,12 +4,23 @@
 
 use std::time::UNIX_EPOCH;
 
-/// Milliseconds since 1970, by this machine's clock; 0 when it stands before.
-pub(super) fn unix_ms() -> u64 {
-    UNIX_EPOCH.elapsed().map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+/// A node's clock: this machine's, or one that is wrong by so much.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clock {
+    /// Seconds that it is ahead of this machine's.
+    pub(super) ahead_s: i64,
 }
 
-/// Seconds since 1970, by this machine's clock; 0 when it stands before.
-pub(super) fn unix_s() -> u64 {
-    unix_ms() / 1_000
+impl Clock {
+    /// Milliseconds since 1970; 0 when it stands before.
+    pub(super) fn unix_ms(self) -> u64 {
+        let real = UNIX_EPOCH.elapsed();
+        let real = real.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        real.saturating_add_signed(self.ahead_s.saturating_mul(1_000))
+    }
+
+    /// Seconds since 1970; 0 when it stands before.
+    pub(super) fn unix_s(self) -> u64 {
+        self.unix_ms() / 1_000
+    }
 }

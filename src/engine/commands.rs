@@ -29,6 +29,7 @@ use super::everybody::{self, Each, Said, members_of};
 use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::mesh::{self, words};
+use super::missing;
 use super::provide;
 use super::scan;
 use super::search;
@@ -72,7 +73,8 @@ async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String>
             let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
             let result = in_turn(&transfer, Box::pin(put)).await;
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
-            changed(shared, result).await
+            let stored = missing::doubted(&access, changed(shared, result).await?).await;
+            Ok(stored)
         }
         Command::Get { name, to, no_reshare } => {
             if let Some(directory) = tree::directory(&name)? {

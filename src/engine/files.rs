@@ -145,6 +145,8 @@ pub(super) async fn put(
                     wanted: copies,
                     already,
                     passed,
+                    silent: Vec::new(),
+                    likely: 0,
                     space,
                 });
             }

@@ -22,7 +22,7 @@ use crate::wire::{Request, Response};
 use super::access::{self, Access, unexpected};
 use super::address;
 use super::commands::file_name;
-use super::everybody::members_of;
+use super::everybody::{Each, ask_all, members_of, neighbours_of};
 use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT, Sought};
 use super::files::{CANCELLED, Phases};
 use super::locate::{self, Known, NamedContent};
@@ -46,6 +46,9 @@ const MAX_PAGES: usize = 64;
 
 /// Contents that an error names.
 const NAMED_AT_MOST: usize = 8;
+
+/// Contents that a name lost and that are told apart.
+const MAX_LOST: usize = 48;
 
 /// How a `get` ended.
 #[derive(Debug)]
@@ -315,7 +318,45 @@ where
 /// Finds what a text means on the ring.
 async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
     let contents = async |name: FileName| contents(access, &name).await;
-    meant(text, contents, async |name| missing::why(access, &name).await).await
+    match meant(text, contents, async |name| missing::why(access, &name).await).await {
+        Err(why) => {
+            let Some((name, prefix)) = parts(text) else { return Err(why) };
+            let lost = Box::pin(trashed(access, &name)).await;
+            choose(name, &lost, &prefix).ok_or(why)
+        }
+        chosen => chosen,
+    }
+}
+
+/// The contents that lost to a newer version of a name and that somebody still has.
+async fn trashed(access: &Access, name: &FileName) -> Vec<NamedContent> {
+    let mut lost: Vec<NamedContent> = Vec::new();
+    let asked = |access: Access, member: Peer| {
+        let request = Request::Trashed { name: name.clone() };
+        async move {
+            let Some(neighbours) = neighbours_of(&access, member).await? else { return Ok(None) };
+            match access.request(member.address(), request).await? {
+                Response::Trashed { contents } => Ok(Some((neighbours, contents))),
+                other => Err(unexpected(other)),
+            }
+        }
+    };
+    let heard = |member, contents: Vec<_>| {
+        for (root, size) in contents {
+            match lost.iter().position(|known| (known.root, known.size) == (root, size)) {
+                Some(at) => lost[at].sources.push(member),
+                None if lost.len() < MAX_LOST => {
+                    let sources = vec![member];
+                    lost.push(NamedContent { root, size, stored: false, version: None, sources });
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    };
+    // Whoever does not answer may have one; nothing is promised of these.
+    let _ = ask_all(access, Each::Host, asked, heard).await;
+    lost
 }
 
 /// The contents of a name. Who lies about them is noted.

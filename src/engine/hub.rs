@@ -18,7 +18,6 @@ use crate::time::Time;
 use crate::wire::handshake::Purpose;
 use crate::wire::{Answer, Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
 
-use super::clock::unix_s;
 use super::connection::{self, ConnectError, Ending};
 use super::inbox::{self, Inbox};
 use super::keep::{self, Done};
@@ -29,6 +28,7 @@ use super::remembered;
 use super::serve::Asker;
 use super::shared::{Identity, Input, Shared, Whose};
 use super::timers::{Alarm, Timers};
+use super::tombstones::DayClock;
 use super::{mesh, provide, search, serve, tombstones, verify};
 
 /// Inputs handled before the hub looks at its timers and at publishing again.
@@ -70,6 +70,7 @@ pub(super) struct Hub {
     next_request: u32,
     /// Requests of others that take time, being answered.
     answering: Arc<Semaphore>,
+    tombstones: DayClock,
     publisher: Publisher,
     effects: Vec<(Slot, Effect)>,
 }
@@ -88,6 +89,7 @@ impl Hub {
         started: Instant,
         publisher: Publisher,
     ) -> Hub {
+        let tombstones = DayClock::begin(shared.clock, started);
         Hub {
             core,
             shared,
@@ -105,6 +107,7 @@ impl Hub {
             requests: BTreeMap::new(),
             next_request: 0,
             answering: Arc::new(Semaphore::new(MAX_ANSWERING)),
+            tombstones,
             publisher,
             effects: Vec::new(),
         }
@@ -246,9 +249,8 @@ impl Hub {
 
     /// Ends the tombstones whose day is over, and looks again in a while.
     fn collect(&mut self) {
-        if let Some(input) = tombstones::collect(unix_s()) {
-            self.handle(None, input);
-        }
+        let now_s = self.tombstones.now_s(Instant::now());
+        self.handle(None, chord::Input::Clock { now_s });
         self.timers.arm(Alarm::Collect, Instant::now() + tombstones::EVERY);
     }
 
@@ -627,6 +629,7 @@ pub(super) const fn request_limit(request: &Request) -> Duration {
         | Request::Peers
         | Request::Transfers
         | Request::Absent
+        | Request::Trashed { .. }
         | Request::Steer { .. }
         | Request::Say { .. }
         | Request::Info

@@ -141,7 +141,7 @@ mod tests {
     fn questions_about_files_are_not_vital() {
         let ask = |ask| frame(Message::Ask { nonce: 1, ask });
         assert!(is_vital(&ask(Ask::Ping)) && is_vital(&ask(Ask::Neighbours)));
-        assert!(!is_vital(&ask(Ask::Offer { records: Vec::new() })));
+        assert!(!is_vital(&ask(Ask::Offer { records: Vec::new(), clock_s: 0, put: false })));
         assert!(!is_vital(&ask(Ask::MayDrop { records: Vec::new() })));
         assert!(is_vital(&frame(Message::Tell(Tell::Notify))));
         assert!(!is_vital(&Frame::Bye));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::chord::{Slot, StoreFailure, StoreOp, Ticket};
+use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{Obstacle, Record};
 use crate::store::{Deed, Leftover, StoreError};
@@ -55,9 +56,10 @@ pub(super) struct Done {
 struct Batch {
     done: Vec<Done>,
     /// Contents that have to come first.
-    absent: Vec<(Whose, Record, Vec<Peer>)>,
-    /// Nobody hears of these before their bytes are free for others.
-    left: Vec<(Whose, Leftover)>,
+    absent: Vec<(Whose, Record, Vec<Peer>, bool)>,
+    /// Nobody hears of these before their bytes are free for others; with a name,
+    /// they stay for a while under it.
+    left: Vec<(Whose, Leftover, Option<FileName>)>,
 }
 
 impl Whose {
@@ -98,17 +100,20 @@ pub(super) async fn run(shared: Shared, mut jobs: mpsc::UnboundedReceiver<Job>) 
         if !done.is_empty() {
             let _ = shared.hub.send(Input::Stored(done)).await;
         }
-        for (whose, record, sources) in absent {
+        for (whose, record, sources, spare) in absent {
             let working = shared.clone();
-            let work = move || vec![whose.done(fetch_and_keep(&working, &record, &sources))];
+            let work = move || vec![whose.done(fetch_and_keep(&working, &record, &sources, spare))];
             shared.tasks.spawn(aside(shared.clone(), vec![whose], None, work));
         }
         if !left.is_empty() {
             let working = shared.clone();
-            let whose = left.iter().map(|(whose, _)| *whose).collect();
+            let whose = left.iter().map(|(whose, ..)| *whose).collect();
             let work = move || {
-                let sweep = |(whose, leftover): (Whose, _)| {
-                    working.store.sweep(leftover);
+                let sweep = |(whose, leftover, spared): (Whose, _, Option<FileName>)| {
+                    match spared {
+                        Some(name) => working.store.spare(leftover, &name),
+                        None => working.store.sweep(leftover),
+                    }
                     whose.done(Ok(()))
                 };
                 left.into_iter().map(sweep).collect()
@@ -139,7 +144,9 @@ async fn aside(
 fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
     let deed = |job: &Job| match &job.op {
         StoreOp::Keep { record, .. } => Deed::Commit(record.clone()),
-        StoreOp::Drop { name, version } => Deed::Forget { name: name.clone(), version: *version },
+        StoreOp::Drop { name, version, .. } => {
+            Deed::Forget { name: name.clone(), version: *version }
+        }
     };
     if let Some(why) = shared.disk.why() {
         let why =
@@ -152,9 +159,9 @@ fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
     for (Job { whose, op }, result) in jobs.into_iter().zip(shared.store.change(&deeds)) {
         match (result, op) {
             (Ok(leftover), _) if leftover.is_nothing() => batch.done.push(whose.done(Ok(()))),
-            (Ok(leftover), _) => batch.left.push((whose, leftover)),
-            (Err(StoreError::NoBlob(_)), StoreOp::Keep { record, sources }) => {
-                batch.absent.push((whose, record, sources));
+            (Ok(leftover), op) => batch.left.push((whose, leftover, spared(op))),
+            (Err(StoreError::NoBlob(_)), StoreOp::Keep { record, sources, spare }) => {
+                batch.absent.push((whose, record, sources, spare));
             }
             (Err(error), _) => batch.done.push(whose.done(Err(refused(shared, &error)))),
         }
@@ -162,13 +169,36 @@ fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
     batch
 }
 
-fn fetch_and_keep(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
+/// The name under which an operation's leftover stays for a while, if it shall.
+fn spared(op: StoreOp) -> Option<FileName> {
+    match op {
+        StoreOp::Keep { record, spare: true, .. } => Some(record.name),
+        StoreOp::Drop { name, spare: true, .. } => Some(name),
+        StoreOp::Keep { .. } | StoreOp::Drop { .. } => None,
+    }
+}
+
+fn fetch_and_keep(
+    shared: &Shared,
+    record: &Record,
+    sources: &[Peer],
+    spare: bool,
+) -> Result<(), StoreFailure> {
+    let commit = || {
+        if !spare {
+            return shared.store.commit(record);
+        }
+        let changed = shared.store.change(&[Deed::Commit(record.clone())]);
+        changed
+            .into_iter()
+            .try_for_each(|left| left.map(|left| shared.store.spare(left, &record.name)))
+    };
     fetch_content(shared, record, sources)?;
-    match shared.store.commit(record) {
+    match commit() {
         // Another name with this content was given up in between.
         Err(StoreError::NoBlob(_)) => {
             fetch_content(shared, record, sources)?;
-            shared.store.commit(record).map_err(|error| refused(shared, &error))
+            commit().map_err(|error| refused(shared, &error))
         }
         result => result.map_err(|error| refused(shared, &error)),
     }

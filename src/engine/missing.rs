@@ -13,6 +13,7 @@ use crate::chord::placement::{hosts, placement};
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
+use crate::view::Outcome;
 use crate::view::command::distance;
 use crate::view::text::quoted;
 use crate::wire::{Request, Response};
@@ -152,6 +153,43 @@ fn missed(access: &Access, name: &FileName, members: &[Peer], absent: &[Peer]) -
     at.retain(|peer| absent.contains(peer));
     at.sort_by_key(|peer| (peer.address(), peer.index()));
     at
+}
+
+/// Adds to a put what may beat it: of a name that was new to its owner most of the
+/// nodes that may hold an older version do not answer. One of them that does would have
+/// brought it to the owner's notice.
+pub(super) async fn doubted(access: &Access, mut stored: Outcome) -> Outcome {
+    if let Outcome::Stored { name, version, already: false, silent, likely, .. } = &mut stored
+        && version.counter == 1
+    {
+        let members = members_of(access).await.unwrap_or_default();
+        let absent = absent(access, &members).await;
+        let gone = missed(access, name, &members, &absent);
+        let all = members.len() + absent.len();
+        let at = all.min(usize::from(access.params().replicas));
+        if gone.len() * 2 > at {
+            let gone = silent_of(access, gone).await;
+            if gone.len() * 2 > at {
+                (*silent, *likely) = (gone, at as u8);
+            }
+        }
+    }
+    stored
+}
+
+/// Those that do not answer.
+async fn silent_of(access: &Access, peers: Vec<Peer>) -> Vec<Peer> {
+    let mut asked = JoinSet::new();
+    for peer in peers {
+        let access = access.clone();
+        asked.spawn(async move {
+            let answer = timeout(ALIVE, access.request(peer.address(), Request::Info)).await;
+            (!matches!(answer, Ok(Ok(_)))).then_some(peer)
+        });
+    }
+    let mut silent: Vec<Peer> = asked.join_all().await.into_iter().flatten().collect();
+    silent.sort_by_key(|peer| (peer.address(), peer.index()));
+    silent
 }
 
 /// Names on the ring, as many as are heard of in time: those that hold the

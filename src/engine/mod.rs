@@ -39,6 +39,7 @@ use crate::view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
 use crate::wire::handshake::Params;
 
 use board::Board;
+use clock::Clock;
 use cuts::Cuts;
 use demand::Demand;
 use disk_health::DiskHealth;
@@ -155,6 +156,9 @@ pub struct Config {
     pub scrub: Option<Duration>,
     /// The disk of its data directory; tests give it one that fails.
     pub disk: Arc<dyn Disk>,
+    /// Seconds that its clock is ahead of the machine's: for trials of clocks that
+    /// are wrong.
+    pub clock_ahead_s: i64,
 }
 
 /// How much transfers of bytes may take. Control traffic is not limited.
@@ -200,6 +204,7 @@ impl Config {
             quota: None,
             scrub: Some(SCRUB),
             disk: Arc::new(RealDisk),
+            clock_ahead_s: 0,
         }
     }
 }
@@ -312,8 +317,10 @@ impl Node {
         let (provide, provide_orders) = mpsc::channel(provide::QUEUE);
         let (keeping, jobs) = mpsc::unbounded_channel();
         let (shares, share_inputs) = Shares::new();
+        let clock = Clock { ahead_s: config.clock_ahead_s };
         let shared = Shared {
             started,
+            clock,
             hub,
             vital,
             mesh,
@@ -348,7 +355,7 @@ impl Node {
             tasks: TaskTracker::new(),
             connections: TaskTracker::new(),
         };
-        let mut publisher = Publisher::new(snapshot_tx, event_tx, started);
+        let mut publisher = Publisher::new(snapshot_tx, event_tx, started, clock);
         let known_as = if bound == address { String::new() } else { format!(" as {address}") };
         publisher.event(Level::Info, format!("listening on {bound}{known_as}"));
         for note in &recovery.notes {

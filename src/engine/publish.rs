@@ -24,7 +24,7 @@ use crate::view::{
 };
 
 use super::bursts::Notices;
-use super::clock::unix_ms;
+use super::clock::Clock;
 use super::links::Links;
 use super::remembered;
 use super::shared::Shared;
@@ -62,6 +62,7 @@ pub(super) struct Publisher {
     snapshots: watch::Sender<Arc<Snapshot>>,
     events: mpsc::Sender<UiEvent>,
     started: Instant,
+    clock: Clock,
     /// When the next snapshot is due; `None`: nothing changed.
     due: Option<Instant>,
     published: Instant,
@@ -91,11 +92,13 @@ impl Publisher {
         snapshots: watch::Sender<Arc<Snapshot>>,
         events: mpsc::Sender<UiEvent>,
         started: Instant,
+        clock: Clock,
     ) -> Publisher {
         Publisher {
             snapshots,
             events,
             started,
+            clock,
             due: Some(started),
             published: started,
             dropped: 0,
@@ -148,7 +151,7 @@ impl Publisher {
     }
 
     fn line(&mut self, level: Level, step: Option<Step>, text: String) {
-        let event = UiEvent { unix_ms: unix_ms(), level, step, text: clean(text) };
+        let event = UiEvent { unix_ms: self.clock.unix_ms(), level, step, text: clean(text) };
         if self.events.try_send(event).is_err() {
             self.dropped += 1;
             self.touch();

@@ -156,7 +156,13 @@ mod tests {
         assert_eq!(silent, Overdue::Unanswered(peer()));
         assert_eq!(questions.overdue(0, 1, None, LIMIT, after(800)), Overdue::Closed);
 
-        questions.asked(0, 2, peer(), &Ask::Offer { records: Vec::new() }, start);
+        questions.asked(
+            0,
+            2,
+            peer(),
+            &Ask::Offer { records: Vec::new(), clock_s: 0, put: false },
+            start,
+        );
         let talks = questions.overdue(0, 2, Some(after(9_900)), LIMIT, after(9_900));
         assert_eq!(talks, Overdue::Wait(start + AT_MOST, peer(), None));
         let late = questions.overdue(0, 2, Some(start + AT_MOST), LIMIT, start + AT_MOST);

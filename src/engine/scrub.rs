@@ -14,7 +14,6 @@ use crate::store::{SetAside, Stamp, Verified};
 use crate::transfer::manifest::PieceIndex;
 use crate::view::{Level, Step};
 
-use super::clock::unix_s;
 use super::shared::{Input, Shared};
 
 /// Bytes read a second: 345 GB a day, for a few thousandths of a core.
@@ -90,15 +89,15 @@ impl Pass {
 /// without one.
 pub(super) async fn run(shared: Shared, every: Option<Duration>) {
     let Some(every) = every else { return };
-    let mut pass = remembered(&shared).await.unwrap_or(Pass::begin(unix_s()));
-    let mut pause = pass.pause(unix_s(), every).max(every.min(FIRST));
+    let mut pass = remembered(&shared).await.unwrap_or(Pass::begin(shared.clock.unix_s()));
+    let mut pause = pass.pause(shared.clock.unix_s(), every).max(every.min(FIRST));
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
         if pass.ended {
-            pass = Pass::begin(unix_s());
+            pass = Pass::begin(shared.clock.unix_s());
         }
         let begun = Instant::now();
         let mut kept = begun;

@@ -12,7 +12,6 @@ use crate::view::text::clean;
 use crate::wire::query::{HeldFile, LookupTrace, NodeInfo};
 use crate::wire::{Request, Response};
 
-use super::clock::unix_s;
 use super::control;
 use super::demand::{Want, Way};
 use super::elsewhere;
@@ -146,6 +145,11 @@ pub(super) fn answer(
         Request::Transfers | Request::Steer { .. } if !asker.here => {
             respond(Response::Failed { why: control::elsewhere(core.peer()) });
         }
+        Request::Trashed { name } => {
+            let all = hub.shared().store.trashed(&name).into_iter().take(MAX_PAGE);
+            let contents = all.map(|one| (one.root, one.size)).collect();
+            respond(Response::Trashed { contents });
+        }
         Request::Absent => respond(Response::Absent { peers: core.remembered() }),
         Request::Transfers => respond(control::told(&hub.shared().transfers)),
         Request::Steer { number, steering } => {
@@ -158,7 +162,7 @@ pub(super) fn answer(
             }
         }),
         Request::Remove { name } => later(hub, respond, move |shared| async move {
-            match shared.core(Command::Remove { name, at_s: unix_s() }).await {
+            match shared.core(Command::Remove { name }).await {
                 Some(Reply::Stored { holders, .. }) => {
                     Response::Removed { copies: holders.len() as u8 }
                 }

@@ -21,6 +21,7 @@ use crate::wire::handshake::{Hello, Params, Program, Purpose};
 use crate::wire::{Frame, MeshMessage, Request, Response};
 
 use super::board::Board;
+use super::clock::Clock;
 use super::connection::{ByteCounters, ConnectError, Ending};
 use super::cuts::Cuts;
 use super::demand::Demand;
@@ -72,6 +73,8 @@ impl Identity {
 pub(super) struct Shared {
     /// When the node started: the zero of its time.
     pub(super) started: Instant,
+    /// Its time of day.
+    pub(super) clock: Clock,
     /// To the hub, which owns the core.
     pub(super) hub: mpsc::Sender<Input>,
     /// The same for signs of life ([`super::inbox`]).

@@ -1,22 +1,35 @@
-//! When tombstones end, by this node's clock.
+//! The clock by which this node counts the day of its tombstones.
+//!
+//! It begins at the time of day of the node's start, so what was away for a day has let
+//! go of them, and then runs on by itself: that the time of day is set meanwhile ends
+//! no tombstone. How wrong it is matters to nobody else ([`crate::chord`]'s expiry).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::chord::Input;
-use crate::limits::TOMBSTONE_S;
+use super::clock::Clock;
 
 /// How often tombstones are looked through. Nobody waits for their end.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
 
-/// Ends are rounded down to this, in seconds: nodes whose clocks differ little
-/// end the same tombstones within one look, so that their digests agree again.
-const STEP_S: u64 = 10 * 60;
+/// The clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DayClock {
+    /// Seconds since 1970 at `began`.
+    start_s: u64,
+    began: Instant,
+}
 
-/// What the core is told so many seconds after 1970; `None` when no tombstone
-/// can be that old.
-pub(super) fn collect(now_s: u64) -> Option<Input> {
-    let before_s = now_s.saturating_sub(TOMBSTONE_S) / STEP_S * STEP_S;
-    (before_s > 0).then_some(Input::Collect { before_s })
+impl DayClock {
+    /// Begins now.
+    pub(super) fn begin(clock: Clock, now: Instant) -> DayClock {
+        // 0 would mean that it was never told.
+        DayClock { start_s: clock.unix_s().max(1), began: now }
+    }
+
+    /// Seconds.
+    pub(super) fn now_s(&self, now: Instant) -> u64 {
+        self.start_s.saturating_add(now.saturating_duration_since(self.began).as_secs())
+    }
 }
 
 #[cfg(test)]
@@ -24,26 +37,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tombstone_ends_after_a_day_and_at_most_ten_minutes() {
-        for now_s in [1_800_000_000, 1_800_000_599, 1_800_000_600, 1_800_000_001] {
-            let Some(Input::Collect { before_s }) = collect(now_s) else {
-                panic!("nothing to collect at {now_s}");
-            };
-            let age = now_s - before_s;
-            assert!((TOMBSTONE_S..TOMBSTONE_S + STEP_S).contains(&age), "{age}");
-            assert_eq!(before_s % STEP_S, 0);
+    fn it_begins_at_the_time_of_day_and_runs_by_itself() {
+        let began = Instant::now();
+        let day = |ahead_s| DayClock::begin(Clock { ahead_s }, began);
+        let later = began + Duration::from_secs(90);
+        for ahead_s in [0, -90_000, 90_000] {
+            let clock = day(ahead_s);
+            let start = clock.now_s(began);
+            assert!(start.abs_diff(day(0).now_s(began).saturating_add_signed(ahead_s)) < 60);
+            assert_eq!(clock.now_s(later) - start, 90);
         }
-    }
-
-    #[test]
-    fn two_clocks_a_little_apart_end_the_same() {
-        assert_eq!(collect(1_800_000_010), collect(1_800_000_450));
-        assert_ne!(collect(1_800_000_010), collect(1_800_000_610));
-    }
-
-    #[test]
-    fn a_clock_that_was_never_set_ends_nothing() {
-        assert_eq!(collect(0), None);
-        assert_eq!(collect(TOMBSTONE_S), None);
+        assert_eq!(day(i64::MIN).now_s(began), 1, "never 0");
     }
 }

@@ -4,6 +4,7 @@ use crate::chord::Notice;
 use crate::id::Space;
 use crate::peer::Peer;
 use crate::record::PassedOver;
+use crate::view::text::bytes;
 use crate::view::{Level, Step};
 
 /// The event that a notice makes: how loud, which step, in which words.
@@ -66,6 +67,21 @@ pub fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
         }
         Notice::Kept(record) => (Level::Info, Step::Kept, format!("{} is kept here", record.name)),
         Notice::Given(name) => (Level::Info, Step::Given, format!("{name} was handed over")),
+        Notice::Beaten { lost, by } => {
+            let (name, hash) = (&lost.name, lost.version.root.short());
+            let by = if by.is_deleted() {
+                format!("a removal (version {})", by.version.counter)
+            } else {
+                format!("{} (version {})", by.version.root.short(), by.version.counter)
+            };
+            let (size, version) = (bytes(lost.size()), lost.version.counter);
+            let text = format!(
+                "{name}: the content here, {hash} ({size}, version {version}), lost to {by}, of \
+                 which this node had not heard; it stays for a day while there is room: get \
+                 {name}@{hash}"
+            );
+            (Level::Warn, Step::Beaten, text)
+        }
         Notice::Lost { record, holders } if holders.is_empty() => (
             Level::Warn,
             Step::Damaged,

@@ -99,7 +99,7 @@ impl World {
             {
                 job.result = Some(Ok(()));
             }
-            StoreOp::Keep { record, sources } => {
+            StoreOp::Keep { record, sources, .. } => {
                 if let Some(source) = sources.get(job.tried).copied() {
                     let (root, size) = (record.version.root, record.size());
                     job.tried += 1;
@@ -168,7 +168,7 @@ impl World {
         let disk = &mut self.hosts[job.spot.host as usize].extra_mut().disk;
         match (&result, job.op) {
             (Ok(()), StoreOp::Keep { record, .. }) => disk.keep(record),
-            (Ok(()), StoreOp::Drop { name, version }) => disk.forget(&name, version),
+            (Ok(()), StoreOp::Drop { name, version, .. }) => disk.forget(&name, version),
             (Err(_), _) => {}
         }
         let input = Input::Stored { ticket: job.ticket, result };

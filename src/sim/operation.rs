@@ -28,9 +28,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// to it: longer than an owner waits for copies.
 const WORD: Duration = Duration::from_secs(60);
 
-/// Seconds between the epoch and the world's zero, for tombstones: a day in 2001.
-const EPOCH_S: u64 = 1_000_000_000;
-
 /// An operation, under way or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub(super) u64);
@@ -423,7 +420,7 @@ impl World {
         };
         let command = match content {
             Some((root, _)) => Command::Offer { name, root, overwrite: true },
-            None => Command::Remove { name, at_s: EPOCH_S + self.now.as_micros() / 1_000_000 },
+            None => Command::Remove { name },
         };
         let life = self.hosts[there as usize].life;
         let stage = if content.is_some() {

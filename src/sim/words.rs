@@ -342,6 +342,8 @@ fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
             wanted: *wanted,
             already: false,
             passed: Vec::new(),
+            silent: Vec::new(),
+            likely: 0,
             space,
         }),
         super::Outcome::Got { size, from, .. } => Ok(Outcome::Fetched {

@@ -327,6 +327,7 @@ impl Blobs {
         &self,
         manifest: &Manifest,
         retire: impl Fn(),
+        make_room: impl Fn() -> bool,
     ) -> Result<Arc<Partial>, StoreError> {
         loop {
             let begun = self.partials.begin(manifest, |here, promised| {
@@ -342,7 +343,7 @@ impl Blobs {
                     continue;
                 }
             }
-            if !self.partials.give_way() {
+            if !make_room() && !self.partials.give_way() {
                 return begun;
             }
         }

@@ -29,6 +29,7 @@ use super::disk::Disk;
 use super::error::{StoreError, on};
 use super::journal::Mark;
 use super::stamp::Stamp;
+use super::trash::TRASH;
 use crate::name::FileName;
 use crate::record::{Content, ContentHash, Record, Version};
 use crate::transfer::manifest::Manifest;
@@ -44,10 +45,12 @@ type RecordRow = (u64, [u8; 32], Option<u64>);
 const REMOVED: TableDefinition<&str, u64> = TableDefinition::new("removed");
 
 /// Root → the names whose records refer to it.
-const NAMES: MultimapTableDefinition<[u8; 32], &str> = MultimapTableDefinition::new("names");
+pub(super) const NAMES: MultimapTableDefinition<[u8; 32], &str> =
+    MultimapTableDefinition::new("names");
 
 /// Root → bytes of the content, piece hashes.
-const MANIFESTS: TableDefinition<[u8; 32], (u64, &[u8])> = TableDefinition::new("manifests");
+pub(super) const MANIFESTS: TableDefinition<[u8; 32], (u64, &[u8])> =
+    TableDefinition::new("manifests");
 
 /// Settings of the engine, and [`FORMAT`].
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -366,11 +369,14 @@ impl Catalogue {
         })
     }
 
-    /// Keeps a manifest as long as a record refers to its content.
+    /// Keeps a manifest as long as a record refers to its content, or it is in the
+    /// trash.
     pub(super) fn set_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
         self.write(|transaction| {
             let names = transaction.open_multimap_table(NAMES)?;
-            let referred = !names.get(manifest.root().0)?.is_empty();
+            let root = manifest.root().0;
+            let referred =
+                !names.get(root)?.is_empty() || transaction.open_table(TRASH)?.get(root)?.is_some();
             drop(names);
             if referred {
                 insert_manifest(&mut transaction.open_table(MANIFESTS)?, manifest)?;
@@ -445,7 +451,7 @@ impl Catalogue {
         })
     }
 
-    fn write<R>(
+    pub(super) fn write<R>(
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
@@ -459,7 +465,7 @@ impl Catalogue {
 
     /// Runs `work` on the open database, which is opened first if an earlier
     /// failure closed it, and closed if this one fails.
-    fn read<R>(
+    pub(super) fn read<R>(
         &self,
         work: impl FnOnce(&Database) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
@@ -649,7 +655,7 @@ fn insert_manifest(
     Ok(())
 }
 
-fn file_name(name: &str) -> Result<FileName, redb::Error> {
+pub(super) fn file_name(name: &str) -> Result<FileName, redb::Error> {
     FileName::try_from(name.to_owned())
         .map_err(|why| redb::Error::Corrupted(format!("a record's name: {why}")))
 }

@@ -31,6 +31,10 @@ impl Leftover {
     pub const fn is_nothing(&self) -> bool {
         self.0.is_none()
     }
+
+    pub(super) const fn root(&self) -> Option<ContentHash> {
+        self.0
+    }
 }
 
 impl Store {
@@ -128,6 +132,9 @@ impl Store {
             if present.is_none_or(|present| present.version < record.version) {
                 return Err(StoreError::NoBlob(root));
             }
+        }
+        if is_file {
+            self.untrash(&root);
         }
         let loose = if is_file { blobs.loose_bytes(&root)? } else { None };
         Ok(Change::Keep { record: record.clone(), manifest: pin.manifest(), loose })

@@ -48,6 +48,10 @@
 //! a name only grow. A blob that was finished stays until a record that names
 //! its content was committed and removed again, or until the process ends.
 //!
+//! What lost to a newer version stays for a day all the same (`trash`): its blob is
+//! where it was, a row of the catalogue names it, and it is the first to go when room
+//! is needed.
+//!
 //! The store never talks to the network and never decides what a node should
 //! keep.
 
@@ -69,6 +73,7 @@ mod partials;
 mod recovery;
 mod room;
 mod stamp;
+mod trash;
 
 #[cfg(test)]
 mod faulty;
@@ -96,6 +101,8 @@ use partial::Partial;
 pub use recovery::{Lock, lock};
 pub use room::Room;
 pub use stamp::Stamp;
+use trash::Trash;
+pub use trash::Trashed;
 
 use crate::limits::EAGER_BYTES;
 use crate::name::FileName;
@@ -136,6 +143,7 @@ struct Shared {
     catalogue: Catalogue,
     commits: Arc<Commits>,
     contents: Contents,
+    trash: Trash,
     /// Let go of last.
     _lock: Lock,
 }
@@ -169,7 +177,8 @@ impl Store {
             recovery::recover(dir, disk, &blobs, &mut journal, now_s())?;
         let (blobs, commits) = (Arc::new(blobs), Arc::new(Commits::new(log, journal)));
         let contents = Contents::default();
-        let shared = Shared { blobs, catalogue, commits, contents, _lock: lock };
+        let trash = Trash::new(catalogue.trash()?);
+        let shared = Shared { blobs, catalogue, commits, contents, trash, _lock: lock };
         Ok((Store { shared: Arc::new(shared) }, recovery))
     }
 
@@ -245,7 +254,8 @@ impl Store {
         manifest: Manifest,
         mut step: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Incoming, StoreError> {
-        let partial = self.shared.blobs.begin(&manifest, || self.rest(Duration::ZERO))?;
+        let rest = || self.rest(Duration::ZERO);
+        let partial = self.shared.blobs.begin(&manifest, rest, || self.empty_a_little())?;
         let incoming = Incoming { partial, store: self.clone() };
         incoming.partial.look(&mut step);
         // A file of one piece is soon written: it takes what is kept in reserve
@@ -262,16 +272,18 @@ impl Store {
         self.shared.blobs.partials.bytes()
     }
 
-    /// Makes room: removes what the unfinished upload left that was left
-    /// longest ago. Whether there was one.
+    /// Makes room: removes what is longest in the trash, or else what the unfinished
+    /// upload left that was left longest ago. Whether there was one.
     pub fn give_way(&self) -> bool {
-        self.shared.blobs.partials.give_way()
+        self.empty_a_little() || self.shared.blobs.partials.give_way()
     }
 
     /// Removes what unfinished uploads left too long ago, about an hour; how
-    /// many these were. Retires the journal when nothing was committed of late.
+    /// many these were. So it does what was in the trash for a day. Retires the
+    /// journal when nothing was committed of late.
     pub fn expire(&self) -> usize {
         self.rest(JOURNAL_RESTS);
+        self.empty_trash(now_s());
         self.shared.blobs.partials.expire(SystemTime::now())
     }
 
@@ -301,9 +313,12 @@ impl Store {
         catalogue.set_meta("chordal.probe", &now_s().to_be_bytes())
     }
 
-    /// What contents use, and what is free for them.
+    /// What contents use, and what is free for them: what is in the trash is in
+    /// nobody's way.
     pub fn room(&self) -> Result<Room, StoreError> {
-        self.shared.blobs.room()
+        let (room, trash) = (self.shared.blobs.room()?, self.shared.trash.bytes());
+        let used = room.used.saturating_sub(trash);
+        Ok(Room { used, free: room.free.saturating_add(trash), ..room })
     }
 
     /// Bounds the bytes that contents may use in all; none are removed when

@@ -97,7 +97,17 @@ pub(super) fn recover(
     let ends = [catalogue.journaled()?, recent.last().map(Segment::end)];
     ends.into_iter().flatten().for_each(|end| journal.go_on_behind(end));
     let records = kept(&catalogue, is_here, now_s, &mut recovery)?;
-    let roots: BTreeSet<ContentHash> = records.values().map(|record| record.version.root).collect();
+    let mut roots: BTreeSet<ContentHash> =
+        records.values().map(|record| record.version.root).collect();
+    for trashed in catalogue.trash()? {
+        let here = found.blobs.get(&trashed.root) == Some(&trashed.size);
+        // Otherwise it is gone, or named by a record again.
+        if here && !roots.contains(&trashed.root) {
+            roots.insert(trashed.root);
+        } else {
+            catalogue.take_from_trash(&trashed.root)?;
+        }
+    }
     // With catalogue and log both gone nothing names the blobs, but the ring
     // may do so again: they stay until the next start.
     let orphans = found.blobs.iter().filter(|(root, _)| !roots.contains(root) && named);

@@ -55,6 +55,10 @@ pub fn why(event: &UiEvent) -> Option<&'static str> {
             "repair: the next successor behind the holders stands in for one that cannot \
              store the file, which is asked again now and then"
         }
+        Step::Beaten => {
+            "versions: two versions were made without knowing of each other; everywhere the higher \
+             one wins"
+        }
         Step::Damaged => {
             "scrub: the bytes on the disk do not match their hash, so they count as lost and come \
              anew from another holder"

@@ -56,6 +56,8 @@ pub enum Step {
     KeepFailed,
     /// A holder has no room.
     NoRoom,
+    /// A file here gave way to a newer version unheard of.
+    Beaten,
     /// A file's bytes here are damaged.
     Damaged,
     /// A damaged file is whole again.

@@ -57,6 +57,13 @@ pub enum Outcome {
         already: bool,
         /// Who should hold it and cannot store it, the owner first.
         passed: Vec<PassedOver>,
+        /// Of the nodes that may hold an older version of a name that was new to its
+        /// owner, these do not answer: most of `likely`.
+        #[serde(default)]
+        silent: Vec<Peer>,
+        /// How many these nodes are.
+        #[serde(default)]
+        likely: u8,
         /// The ring's space, to show ids.
         space: Space,
     },

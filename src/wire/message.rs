@@ -70,6 +70,11 @@ pub enum Ask {
     Offer {
         /// The records, at most [`crate::limits::MAX_PAGE`].
         records: Vec<Record>,
+        /// The sender's clock, by which its tombstones are dated.
+        clock_s: u64,
+        /// The owner of these names has just given them these versions: what they
+        /// replace was known to it.
+        put: bool,
     },
     /// Asked of the owner by a node that holds records outside its place: do
     /// enough others hold these, so that I may delete mine?
@@ -84,6 +89,10 @@ pub enum Ask {
         records: Vec<Record>,
         /// Who has one or all of them; at most [`crate::limits::MAX_REPLICAS`].
         holders: Vec<Peer>,
+        /// As of [`Ask::Offer`].
+        clock_s: u64,
+        /// As of [`Ask::Offer`].
+        put: bool,
     },
 }
 
@@ -130,6 +139,8 @@ pub enum Answer {
     Offer {
         /// The verdicts.
         verdicts: Vec<Verdict>,
+        /// The sender's clock, by which its tombstones are dated.
+        clock_s: u64,
     },
     /// To [`Ask::MayDrop`]: one answer a record, in the order of the question.
     MayDrop {

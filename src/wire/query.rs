@@ -106,6 +106,12 @@ pub enum Request {
     },
     /// Whom do you remember as members that are none of your neighbours now?
     Absent,
+    /// Which contents that this name had, and lost to a newer version, do you still
+    /// have?
+    Trashed {
+        /// The name.
+        name: FileName,
+    },
     /// As [`Request::Info`], of your position with this index.
     Position {
         /// The index.
@@ -240,6 +246,12 @@ pub enum Response {
     Steered {
         /// What the transfer moves.
         name: String,
+    },
+    /// To [`Request::Trashed`]: hashes and bytes, at most
+    /// [`crate::limits::MAX_PAGE`].
+    Trashed {
+        /// The contents.
+        contents: Vec<(ContentHash, u64)>,
     },
     /// To [`Request::Absent`].
     Absent {

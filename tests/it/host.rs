@@ -54,6 +54,8 @@ fn node() {
 fn adjust(config: &mut Config) {
     let home = std::env::var_os(HOME).expect("a hosted node has a home");
     config.disk = Arc::new(MarkedDisk { mark: Path::new(&home).join(DISK_FAILS) });
+    let ahead = std::env::var(CLOCK).ok().and_then(|ahead| ahead.parse().ok());
+    config.clock_ahead_s = ahead.expect("a hosted node has a clock");
 }
 
 /// A real disk, none of whose syncs work while a mark stands.

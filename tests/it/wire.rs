@@ -105,9 +105,14 @@ fn asks() -> Vec<Ask> {
             records: 100_000,
             copies: 3,
         },
-        Ask::Offer { records: vec![record()] },
+        Ask::Offer { records: vec![record()], clock_s: 1_800_000_000, put: true },
         Ask::MayDrop { records: vec![(record().name, record().version)] },
-        Ask::Entrust { records: vec![record()], holders: vec![peer(2001, 0)] },
+        Ask::Entrust {
+            records: vec![record()],
+            holders: vec![peer(2001, 0)],
+            clock_s: 1_800_000_000,
+            put: false,
+        },
     ]
 }
 
@@ -130,6 +135,7 @@ fn answers() -> Vec<Answer> {
                 Verdict::Later,
                 Verdict::Known,
             ],
+            clock_s: 1_800_000_000,
         },
         Answer::MayDrop { may: vec![true, false] },
     ]
@@ -151,6 +157,7 @@ fn requests() -> Vec<Request> {
     let name = record().name;
     vec![
         Request::Info,
+        Request::Trashed { name: name.clone() },
         Request::Fingers,
         Request::Lookup { key: Id::new(189) },
         Request::Files { after: Some(name.clone()) },
@@ -256,6 +263,7 @@ fn responses() -> Vec<Response> {
             }],
         },
         Response::Said { links: 4 },
+        Response::Trashed { contents: vec![(ContentHash([0xAB; 32]), 85_021)] },
         Response::Reached(Reached::Node { peer: peer(2001, 0), params: params() }),
         Response::Upload(DataResponse::Proceed),
         Response::Failed { why: "no".into() },
@@ -486,10 +494,14 @@ fn a_full_page_of_the_longest_names_fits_into_a_frame() {
     let name = FileName::new(&format!("{part}/{part}/{part}/{part}")[..1023]).expect("a name");
     let long = name.clone();
     let page = vec![Record { name, ..record() }; chordal::limits::MAX_PAGE];
-    let message = Message::Ask { nonce: u32::MAX, ask: Ask::Offer { records: page.clone() } };
+    let message = Message::Ask {
+        nonce: u32::MAX,
+        ask: Ask::Offer { records: page.clone(), clock_s: u64::MAX, put: true },
+    };
     assert!(codec::encode(&Frame::Core { from: 9, to: 9, message }).is_ok());
     let verdicts = page.into_iter().map(Verdict::Newer).collect();
-    let message = Message::Answer { nonce: u32::MAX, answer: Answer::Offer { verdicts } };
+    let message =
+        Message::Answer { nonce: u32::MAX, answer: Answer::Offer { verdicts, clock_s: u64::MAX } };
     assert!(codec::encode(&Frame::Core { from: 9, to: 9, message }).is_ok());
     let address = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().expect("an address");
     let far = Peer::new(address, u16::MAX);

@@ -68,8 +68,8 @@ pub struct Host {
     leaving: Option<Leaving>,
     /// A position could not follow: no other tries before this.
     rest_until: Time,
-    /// Of [`Input::Collect`], the last one.
-    before_s: Option<u64>,
+    /// Of [`Input::Clock`], the last one.
+    now_s: Option<u64>,
     /// A name whose bytes are lost: no position has them, whatever it still says.
     lost: Option<FileName>,
 }
@@ -111,7 +111,7 @@ impl Host {
             own: OWN,
             leaving: None,
             rest_until: Time::ZERO,
-            before_s: None,
+            now_s: None,
             lost: None,
         }
     }
@@ -144,9 +144,9 @@ impl Host {
                 }
                 self.lost = None;
             }
-            (None, Input::Collect { before_s }) => {
-                self.before_s = Some(before_s);
-                self.tell_all(&Input::Collect { before_s });
+            (None, Input::Clock { now_s }) => {
+                self.now_s = Some(now_s);
+                self.tell_all(&Input::Clock { now_s });
             }
             (None, input @ Input::PeerLost(_)) => self.tell_all(&input),
             (None, input) => self.todo.push_back((0, input)),
@@ -312,8 +312,8 @@ impl Host {
         let own = |record: &&Record| self.home(record.key(space)) == slot;
         let records = first.records().filter(own).cloned().collect();
         self.todo.push_back((slot, Input::Start { records, remembered: vec![contact] }));
-        if let Some(before_s) = self.before_s {
-            self.todo.push_back((slot, Input::Collect { before_s }));
+        if let Some(now_s) = self.now_s {
+            self.todo.push_back((slot, Input::Clock { now_s }));
         }
         true
     }

@@ -72,7 +72,7 @@ impl Replicas {
             out.push(Effect::Send { to: owner, message: Message::Tell(tell) });
         }
         for source in sources {
-            self.wish(Some(source), &[source], record.clone(), true);
+            self.wish(Some(source), &[source], record.clone(), (true, false));
         }
         self.fetch(out);
     }
@@ -168,7 +168,7 @@ impl Replicas {
         let again: Vec<Absent> = free.take(MAX_PAGE).cloned().collect();
         for Absent { record, sources, .. } in again {
             for source in sources.into_iter().filter(|peer| is_neighbour(ring, *peer)) {
-                self.wish(Some(source), &[source], record.clone(), false);
+                self.wish(Some(source), &[source], record.clone(), (false, false));
             }
         }
         self.fetch(out);

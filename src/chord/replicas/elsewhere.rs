@@ -344,7 +344,7 @@ impl Replicas {
             let (record, key) = (held.record.clone(), held.key(ring.space));
             let holders: Vec<Peer> = held.holders.iter().copied().collect();
             if ring.may_own(key) && !holders.is_empty() && !self.busy.contains_key(&name) {
-                self.wish(None, &holders, record, false);
+                self.wish(None, &holders, record, (false, false));
             }
         }
         self.fetch(out);
@@ -359,7 +359,8 @@ impl Replicas {
         }
         if let Some(record) = self.disk.take_older(name) {
             let ticket = self.ticket();
-            let op = StoreOp::Drop { name: name.clone(), version: record.version };
+            let (name, version) = (name.clone(), record.version);
+            let op = StoreOp::Drop { name, version, spare: false };
             self.begin(ticket, Job::Shed { record }, op, out);
         }
     }
@@ -409,7 +410,10 @@ fn entrust(ring: &RingView<'_>, placing: &Placing, asks: &mut Asks<Purpose>, out
     for peer in asked {
         let (why, branch) = (Why::Place, Branch::ALL);
         let purpose = FileAsk::Offer { why, peer, span, branch, records: page.clone() };
-        let ask = Ask::Entrust { records: vec![record.clone()], holders: there.clone() };
+        // Of a file: no tombstone is ever placed.
+        let (clock_s, put) = (0, true);
+        let (records, holders) = (vec![record.clone()], there.clone());
+        let ask = Ask::Entrust { records, holders, clock_s, put };
         asks.ask(peer, ask, Purpose::Files(purpose), out);
     }
 }

@@ -3,9 +3,17 @@
 //! A tombstone keeps older copies of a removed name from coming back. After
 //! [`crate::limits::TOMBSTONE_S`] every node that could hold such a copy has
 //! long heard of it, and the tombstone goes too: silently, on every node by
-//! itself. Nodes do that at slightly different moments, so whoever has already
-//! let go takes no notice of those who have not: an offered tombstone past its
-//! time counts as held, and one found elsewhere is not fetched. Only where an
+//! itself.
+//!
+//! Each node counts that day by its own clock, and no two clocks need agree: a
+//! message with tombstones says what time it is for its sender, so the receiver
+//! learns how old they are and dates them by its own clock. A tombstone that ends an
+//! older copy begins its day anew there: whoever had that copy may not have been the
+//! only one who was away.
+//!
+//! Nodes let go at slightly different moments, so whoever has already done so takes no
+//! notice of those who have not: an offered tombstone that is past its time, or soon
+//! will be, counts as held, and one found elsewhere is not fetched. Only where an
 //! older live copy is still here is it taken once more.
 //!
 //! A name that is stored anew gets a version above every tombstone that this
@@ -19,7 +27,7 @@ use crate::name::FileName;
 use crate::record::{Content, Record};
 
 use super::super::{Effects, Ticket};
-use super::holder::Job;
+use super::holder::{Fate, Job};
 use super::{Durable, Replicas};
 
 /// Tombstones that the disk deletes at once: they are many after a large
@@ -31,11 +39,15 @@ const MAX_DROPS: usize = 32;
 /// them up.
 const MAX_FLOOR: u64 = u32::MAX as u64;
 
+/// Tombstones of others that end within this are not worth taking, in seconds: they
+/// would go between nodes that end them one after the other.
+const SOON_S: u64 = 10 * 60;
+
 /// What is known of tombstones' ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Expiry {
-    /// Tombstones from before this time of day are past; 0: not told yet.
-    before_s: u64,
+    /// The time by this node's own clock, in seconds; 0: not told yet.
+    now_s: u64,
     /// The highest counter of a tombstone that went.
     floor: u64,
     /// Tombstones out of the index that the disk has yet to delete. Their
@@ -44,26 +56,38 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
+    /// The time by this node's own clock, in seconds.
+    pub(super) const fn now_s(&self) -> u64 {
+        self.now_s
+    }
+
     /// What every version of a name unknown here must be above.
     pub(super) const fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// Whether the record is a tombstone whose time is over.
-    fn is_past(&self, record: &Record) -> bool {
-        matches!(record.content, Content::Deleted { at_s } if at_s < self.before_s)
+    /// Whether the record is a tombstone whose time is over in so many seconds.
+    fn ends_within(&self, record: &Record, soon_s: u64) -> bool {
+        let before_s = self.now_s.saturating_add(soon_s).saturating_sub(TOMBSTONE_S);
+        matches!(record.content, Content::Deleted { at_s } if at_s < before_s)
             && record.version.counter > 0
     }
 
-    /// A tombstone from the future, by the clock of a node that was wrong, is
-    /// one from now: it must end as well.
+    /// A tombstone without a date, or from the future by this clock as it was at
+    /// another time, is one from now: it must end as well.
     fn date(&self, record: &mut Record) {
-        let now = self.before_s.saturating_add(TOMBSTONE_S);
         if let Content::Deleted { at_s } = &mut record.content
-            && self.before_s > 0
-            && *at_s > now.saturating_add(TOMBSTONE_S)
+            && self.now_s > 0
+            && (*at_s == 0 || *at_s > self.now_s.saturating_add(TOMBSTONE_S))
         {
-            *at_s = now;
+            *at_s = self.now_s;
+        }
+    }
+
+    /// Dates what a message says by this node's clock instead of the sender's.
+    pub(super) fn translate(&self, record: &mut Record, clock_s: u64) {
+        if let Content::Deleted { at_s } = &mut record.content {
+            *at_s = self.now_s.saturating_sub(clock_s.saturating_sub(*at_s));
         }
     }
 
@@ -73,17 +97,17 @@ impl Expiry {
 }
 
 impl Replicas {
-    /// Lets go of all tombstones from before this time of day.
-    pub(in super::super) fn collect(&mut self, before_s: u64, out: &mut Effects) {
+    /// Lets go of all tombstones whose day is over by now.
+    pub(in super::super) fn tell_time(&mut self, now_s: u64, out: &mut Effects) {
         // Not the highest ever: a clock that was ahead is set right again.
-        self.expiry.before_s = before_s;
+        self.expiry.now_s = now_s;
         let awaited = self.put_names();
         let mut past = BTreeSet::new();
         for held in self.disk.values_mut() {
             self.expiry.date(&mut held.record);
             let name = &held.record.name;
             let free = !self.busy.contains_key(name) && !awaited.contains(name);
-            if free && self.expiry.is_past(&held.record) {
+            if free && self.expiry.ends_within(&held.record, 0) {
                 past.insert(name.clone());
             }
         }
@@ -104,27 +128,33 @@ impl Replicas {
 
     /// Has the disk delete as many expired tombstones as it may at once.
     pub(super) fn drop_expired(&mut self, out: &mut Effects) {
-        let expired = |job: &&Job| matches!(job, Job::Drop { expired: true, .. });
+        let expired = |job: &&Job| matches!(job, Job::Drop { fate: Fate::Expired, .. });
         let running = self.jobs.values().filter(expired).count();
         for _ in running..MAX_DROPS {
             let Some((ticket, record)) = self.expiry.queue.pop_front() else { return };
-            self.drop_record(ticket, record, true, out);
+            self.drop_record(ticket, record, Fate::Expired, out);
         }
     }
 
     /// Whether an offered record is a tombstone that is past, and of which
     /// nothing is here that it would end.
     pub(super) fn is_past(&mut self, record: &Record) -> bool {
-        let past = self.expiry.is_past(record) && !self.has_heard_of(&record.name);
+        let past = self.expiry.ends_within(record, SOON_S) && !self.has_heard_of(&record.name);
         if past {
             self.expiry.went(record);
         }
         past
     }
 
-    /// The record with a date that can be true.
+    /// The record as it is taken in: a tombstone that ends a copy has its whole day
+    /// before it.
     pub(super) fn dated(&self, mut record: Record) -> Record {
-        self.expiry.date(&mut record);
+        let ends_a_copy = self.known(&record.name).is_some_and(|known| !known.is_deleted());
+        if let Content::Deleted { at_s } = &mut record.content
+            && ends_a_copy
+        {
+            *at_s = self.expiry.now_s;
+        }
         record
     }
 }

@@ -5,6 +5,7 @@
 //! owner holds may go, delete, next page. What could not be deleted yet is
 //! tried again in the next round.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::placement::placement;
 use super::super::{Effect, Effects, Found, Notice, Standing, Timer};
-use super::holder::Cover;
+use super::holder::{Cover, Fate};
 use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open};
 
 /// The pause between two rounds of a leaving node: the new owners are fetching
@@ -234,9 +235,17 @@ impl Replicas {
             // without room may know of enough others that hold it.
             matches!(verdict, Verdict::Held | Verdict::Newer(_) | Verdict::Known)
         });
-        let records: Vec<(FileName, Version)> = there.map(|(record, _)| record).collect();
+        let (mut records, mut may_go) = (Vec::new(), BTreeMap::new());
+        for (record, verdict) in there {
+            let newer = match verdict {
+                Verdict::Newer(newer) if newer.name == record.0 => Some(newer.clone()),
+                _ => None,
+            };
+            may_go.insert(record.0.clone(), newer);
+            records.push(record);
+        }
         if !records.is_empty() {
-            self.may_go = records.iter().map(|(name, _)| name.clone()).collect();
+            self.may_go = may_go;
             let ask = Ask::MayDrop { records: records.clone() };
             let purpose = Purpose::Files(FileAsk::MayDrop { span, after, records });
             asks.ask(from, ask, purpose, out);
@@ -269,8 +278,15 @@ impl Replicas {
                 .disk
                 .get(&name)
                 .is_some_and(|held| held.record.version == version && self.is_stray(ring, held));
-            if stray && may_go.remove(&name) && !self.busy.contains_key(&name) {
-                self.delete(&name, out);
+            if stray
+                && let Some(newer) = may_go.remove(&name)
+                && !self.busy.contains_key(&name)
+            {
+                let file = |held: &Record| !held.is_deleted();
+                let beaten = newer.filter(|newer| {
+                    self.record(&name).is_some_and(file) && newer.version.root != version.root
+                });
+                self.delete(&name, beaten.map_or(Fate::Given, Fate::Beaten), out);
             }
         }
     }

@@ -43,6 +43,8 @@ pub(super) enum Job {
         tell: Vec<Peer>,
         /// The command whose bytes these are; without one it is a fetch.
         command: Option<Ticket>,
+        /// The file here that gives way and was not replaced on purpose.
+        beaten: Option<Record>,
     },
     /// The owner cannot store the record and awaits the first word of another
     /// node that holds it; nothing is to be done on the disk.
@@ -53,11 +55,18 @@ pub(super) enum Job {
         record: Record,
     },
     /// Delete the copy.
-    Drop {
-        record: Record,
-        /// It is a tombstone whose time is over: nobody else takes it.
-        expired: bool,
-    },
+    Drop { record: Record, fate: Fate },
+}
+
+/// Why a copy is deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fate {
+    /// Others hold it where it belongs.
+    Given,
+    /// Its owner has this newer record.
+    Beaten(Record),
+    /// It is a tombstone whose time is over: nobody else takes it.
+    Expired,
 }
 
 impl Job {
@@ -86,6 +95,8 @@ pub(super) struct Wish {
     pub(super) tell: Vec<Peer>,
     /// Offered alone: a put waits for it, so it goes before pages of repairs.
     urgent: bool,
+    /// Its owner has just made it.
+    put: bool,
 }
 
 /// An owner's claim to keys of which this node keeps copies.
@@ -142,8 +153,12 @@ impl Replicas {
         // A disk that refuses is not asked again at once.
         let mut shed = true;
         match (job, result) {
-            (Job::Keep { record, tell, command }, Ok(())) => {
+            (Job::Keep { record, tell, command, beaten }, Ok(())) => {
                 out.push(Effect::Notice(Notice::Kept(record.clone())));
+                if let Some(lost) = beaten {
+                    let by = record.clone();
+                    out.push(Effect::Notice(Notice::Beaten { lost, by }));
+                }
                 self.present(&record, &tell, out);
                 for peer in tell {
                     tell_held(peer, &record, out);
@@ -173,7 +188,7 @@ impl Replicas {
                 let reply = Reply::Failed(Failure::Store(why));
                 out.push(Effect::Reply { ticket: command, reply });
             }
-            (Job::Keep { command: None, record, tell }, Err(why)) => {
+            (Job::Keep { command: None, record, tell, .. }, Err(why)) => {
                 let known = self.disk.get(&name).map(|held| (held.here, held.record.version));
                 self.not_fetched(ring, &record, &tell, &why, asks, out);
                 // Of what is on other disks it is known that it cannot be stored.
@@ -187,8 +202,13 @@ impl Replicas {
                 self.disk.put_older(&record);
                 shed = false;
             }
-            (Job::Drop { expired: true, .. }, Ok(())) => {}
-            (Job::Drop { record, .. }, Ok(())) => self.given(&record, out),
+            (Job::Drop { fate: Fate::Expired, .. }, Ok(())) => {}
+            (Job::Drop { record, fate }, Ok(())) => {
+                self.given(&record, out);
+                if let Fate::Beaten(by) = fate {
+                    out.push(Effect::Notice(Notice::Beaten { lost: record, by }));
+                }
+            }
             (Job::Drop { record, .. }, Err(_)) => {
                 self.disk.insert(Durable::new(record));
             }
@@ -256,6 +276,7 @@ impl Replicas {
         from: Peer,
         records: &[Record],
         holders: Option<&Vec<Peer>>,
+        put: bool,
         out: &mut Effects,
     ) -> Answer {
         let urgent = records.len() == 1;
@@ -263,10 +284,10 @@ impl Replicas {
         let named = named.filter(|peer| is_reachable(peer.address()) && **peer != ring.me);
         let named: Vec<Peer> = named.copied().collect();
         let sources = if holders.is_some() { &named[..] } else { &[from] };
-        let judge = |record| self.judged(ring, from, record, sources, urgent);
+        let judge = |record| self.judged(ring, from, record, sources, (urgent, put));
         let verdicts = records.iter().map(judge).collect();
         self.fetch(out);
-        Answer::Offer { verdicts }
+        Answer::Offer { verdicts, clock_s: self.expiry.now_s() }
     }
 
     /// What is said to one record of an offer.
@@ -276,7 +297,7 @@ impl Replicas {
         from: Peer,
         record: &Record,
         sources: &[Peer],
-        urgent: bool,
+        haste: (bool, bool),
     ) -> Verdict {
         if ring.standing != Standing::Member {
             // On its way out a node promises nothing.
@@ -305,7 +326,7 @@ impl Replicas {
             // Only a probe has this counter: a question, not an offer.
             _ if probe => Verdict::Later,
             _ if self.is_past(record) => Verdict::Held,
-            _ => self.wish(Some(from), sources, record.clone(), urgent),
+            _ => self.wish(Some(from), sources, record.clone(), haste),
         }
     }
 
@@ -338,7 +359,7 @@ impl Replicas {
         from: Option<Peer>,
         sources: &[Peer],
         record: Record,
-        urgent: bool,
+        (urgent, put): (bool, bool),
     ) -> Verdict {
         let record = self.dated(record);
         let job = self.busy.get(&record.name).and_then(|ticket| self.jobs.get_mut(ticket));
@@ -359,9 +380,10 @@ impl Replicas {
                     return Verdict::Later;
                 }
                 if wish.record.version < record.version {
-                    *wish = Wish { record, sources: Vec::new(), tell: Vec::new(), urgent };
+                    *wish = Wish { record, sources: Vec::new(), tell: Vec::new(), urgent, put };
                 }
                 wish.urgent |= urgent;
+                wish.put |= put;
                 sources.iter().for_each(|source| add(&mut wish.sources, *source));
                 from.into_iter().for_each(|from| add(&mut wish.tell, from));
                 Verdict::Wanted
@@ -369,7 +391,7 @@ impl Replicas {
             Entry::Vacant(_) if full => Verdict::Later,
             Entry::Vacant(entry) => {
                 let (sources, tell) = (sources.to_vec(), from.into_iter().collect());
-                entry.insert(Wish { record, sources, tell, urgent });
+                entry.insert(Wish { record, sources, tell, urgent, put });
                 Verdict::Wanted
             }
         }
@@ -401,7 +423,7 @@ impl Replicas {
         let held = self.disk.get(&record.name).map(|held| held.record.version);
         let newer = held.is_none_or(|held| held < record.version);
         if ring.standing == Standing::Member && newer && !self.is_past(&record) {
-            self.wish(Some(from), &[from], record, true);
+            self.wish(Some(from), &[from], record, (true, false));
         }
     }
 
@@ -421,29 +443,44 @@ impl Replicas {
             if self.disk.get(&name).is_some_and(newer) {
                 continue;
             }
-            self.keep(wish.record, wish.sources, wish.tell, None, out);
+            let beaten = self.beaten_by(&wish.record, wish.put);
+            self.keep(wish.record, wish.sources, wish.tell, Err(beaten), out);
         }
     }
 
-    /// Starts to make a record durable.
+    /// The file here that a record replaces, unless that was done on purpose: its
+    /// owner has just made it, as the next version of this very one.
+    fn beaten_by(&self, record: &Record, put: bool) -> Option<Record> {
+        let known = self.record(&record.name).filter(|known| !known.is_deleted())?;
+        let next = record.version.counter == known.version.counter.saturating_add(1);
+        let meant = put && next || known.version.root == record.version.root;
+        (!meant).then(|| known.clone())
+    }
+
+    /// Starts to make a record durable, for a command or with the file that it
+    /// beats.
     pub(super) fn keep(
         &mut self,
         record: Record,
         sources: Vec<Peer>,
         tell: Vec<Peer>,
-        command: Option<Ticket>,
+        command: Result<Ticket, Option<Record>>,
         out: &mut Effects,
     ) {
-        let op = StoreOp::Keep { record: record.clone(), sources };
+        let (command, beaten) = match command {
+            Ok(command) => (Some(command), None),
+            Err(beaten) => (None, beaten),
+        };
+        let op = StoreOp::Keep { record: record.clone(), sources, spare: beaten.is_some() };
         let ticket = self.ticket();
-        self.begin(ticket, Job::Keep { record, tell, command }, op, out);
+        self.begin(ticket, Job::Keep { record, tell, command, beaten }, op, out);
     }
 
     /// Starts to delete a copy, which is not counted as held from here on.
-    pub(super) fn delete(&mut self, name: &FileName, out: &mut Effects) {
+    pub(super) fn delete(&mut self, name: &FileName, fate: Fate, out: &mut Effects) {
         if let Some(held) = self.disk.remove(name) {
             let ticket = self.ticket();
-            self.drop_record(ticket, held.record, false, out);
+            self.drop_record(ticket, held.record, fate, out);
         }
     }
 
@@ -452,11 +489,13 @@ impl Replicas {
         &mut self,
         ticket: Ticket,
         record: Record,
-        expired: bool,
+        fate: Fate,
         out: &mut Effects,
     ) {
-        let op = StoreOp::Drop { name: record.name.clone(), version: record.version };
-        self.begin(ticket, Job::Drop { record, expired }, op, out);
+        let (name, version) = (record.name.clone(), record.version);
+        let spare = matches!(fate, Fate::Beaten(_));
+        let op = StoreOp::Drop { name, version, spare };
+        self.begin(ticket, Job::Drop { record, fate }, op, out);
     }
 
     /// What occupies a name, if something does.

@@ -35,7 +35,7 @@ use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{CopyCount, Obstacle, Record, Version};
-use crate::wire::message::Branch;
+use crate::wire::message::{Branch, Verdict};
 use crate::wire::{Answer, Ask, Message, Tell};
 
 use super::asks::Asks;
@@ -331,8 +331,8 @@ pub(super) struct Replicas {
     /// The keys gone through in this round of handing over.
     tried: Vec<Span>,
     /// The copies about which an owner was asked whether they may go, and that
-    /// nobody has offered since.
-    may_go: BTreeSet<FileName>,
+    /// nobody has offered since; with the newer record that the owner has.
+    may_go: BTreeMap<FileName, Option<Record>>,
     /// Set while the node is on its way out.
     leaving: Option<Leave>,
 }
@@ -377,13 +377,15 @@ impl Replicas {
                 let theirs = Sum { digest: *digest, records: *records };
                 self.inventory(ring, from, span, *branch, theirs, *copies, asks, out)
             }
-            Ask::Offer { records } => {
-                let answer = self.offered(ring, from, records, None, out);
-                self.count_offered(ring, from, records, asks, out);
+            Ask::Offer { records, clock_s, put } => {
+                let records = self.by_own_clock(records, *clock_s);
+                let answer = self.offered(ring, from, &records, None, *put, out);
+                self.count_offered(ring, from, &records, asks, out);
                 answer
             }
-            Ask::Entrust { records, holders } => {
-                self.offered(ring, from, records, Some(holders), out)
+            Ask::Entrust { records, holders, clock_s, put } => {
+                let records = self.by_own_clock(records, *clock_s);
+                self.offered(ring, from, &records, Some(holders), *put, out)
             }
             Ask::MayDrop { records } => Answer::MayDrop {
                 may: records
@@ -402,10 +404,17 @@ impl Replicas {
         ring: &RingView<'_>,
         from: Peer,
         purpose: FileAsk,
-        answer: Option<Answer>,
+        mut answer: Option<Answer>,
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
+        if let Some(Answer::Offer { verdicts, clock_s }) = &mut answer {
+            for verdict in verdicts {
+                if let Verdict::Newer(record) = verdict {
+                    self.expiry.translate(record, *clock_s);
+                }
+            }
+        }
         match purpose {
             FileAsk::Inventory { span, branch, sum, .. } => {
                 if let Some(Answer::Inventory { same, records, branches }) = answer {
@@ -415,7 +424,9 @@ impl Replicas {
             }
             FileAsk::Offer { why, span, branch, records, .. } => {
                 let verdicts = match answer {
-                    Some(Answer::Offer { verdicts }) if verdicts.len() == records.len() => verdicts,
+                    Some(Answer::Offer { verdicts, .. }) if verdicts.len() == records.len() => {
+                        verdicts
+                    }
                     _ => {
                         match why {
                             Why::Handover => self.next_stray(ring, asks, out),
@@ -574,6 +585,13 @@ impl Replicas {
         }
     }
 
+    /// What a message says of records, dated by this node's clock.
+    fn by_own_clock(&self, records: &[Record], clock_s: u64) -> Vec<Record> {
+        let mut records = records.to_vec();
+        records.iter_mut().for_each(|record| self.expiry.translate(record, clock_s));
+        records
+    }
+
     /// Offers the next page of the records in a part of the span, from behind `after`;
     /// `false` when none is left.
     #[allow(clippy::too_many_arguments, reason = "a page is named by all of these")]
@@ -630,8 +648,9 @@ impl Replicas {
         let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, branch, records: page });
         let known = |record: &Record| self.disk.get(&record.name);
         let here = records.iter().filter_map(known).all(|held| held.here);
+        let (clock_s, put) = (self.expiry.now_s(), matches!(why, Why::Put | Why::Place));
         let ask = if here {
-            Ask::Offer { records }
+            Ask::Offer { records, clock_s, put }
         } else {
             let mut holders: Vec<Peer> = Vec::new();
             let said = records.iter().filter_map(known).flat_map(|held| &held.holders);
@@ -640,7 +659,7 @@ impl Replicas {
             for holder in said.chain(asked).filter(|holder| **holder != peer) {
                 holder::add(&mut holders, *holder);
             }
-            Ask::Entrust { records, holders }
+            Ask::Entrust { records, holders, clock_s, put }
         };
         asks.ask(peer, ask, purpose, out);
     }

@@ -152,7 +152,7 @@ impl Replicas {
                         return self.place(ring, ticket, record, obstacle, &elsewhere, asks, out);
                     }
                     let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.tell);
-                    return self.keep(record, Vec::new(), tell, Some(ticket), out);
+                    return self.keep(record, Vec::new(), tell, Ok(ticket), out);
                 }
                 if live.is_some() && !overwrite {
                     return out.push(failed(Failure::Exists));
@@ -162,16 +162,17 @@ impl Replicas {
                 if !elsewhere.is_empty() {
                     return self.place(ring, ticket, record, obstacle, &elsewhere, asks, out);
                 }
-                self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
+                self.keep(record, Vec::new(), Vec::new(), Ok(ticket), out);
             }
-            Command::Remove { name, at_s } => {
+            Command::Remove { name } => {
                 if self.known(&name).is_none_or(Record::is_deleted) {
                     return out.push(failed(Failure::NoSuchFile));
                 }
                 let root = ContentHash::default();
                 let version = Version { counter: self.next_counter(&name), root };
-                let record = Record { name, version, content: Content::Deleted { at_s } };
-                self.keep(record, Vec::new(), Vec::new(), Some(ticket), out);
+                let content = Content::Deleted { at_s: self.expiry.now_s() };
+                let record = Record { name, version, content };
+                self.keep(record, Vec::new(), Vec::new(), Ok(ticket), out);
             }
             _ => {}
         }
@@ -218,7 +219,7 @@ impl Replicas {
 
     /// The newest record known under this name, durable here, elsewhere or not
     /// yet.
-    fn known(&self, name: &FileName) -> Option<&Record> {
+    pub(super) fn known(&self, name: &FileName) -> Option<&Record> {
         let wished = self.wishes.get(name).map(|wish| &wish.record);
         let absent = self.absent.get(name).map(|absent| &absent.record);
         let durable = self.disk.get(name).map(|held| &held.record);
@@ -284,7 +285,7 @@ impl Replicas {
         asks: &mut Asks<Purpose>,
         out: &mut Effects,
     ) {
-        if let Some(Answer::Offer { verdicts }) = answer {
+        if let Some(Answer::Offer { verdicts, .. }) = answer {
             for verdict in verdicts.into_iter().take(1) {
                 if let Verdict::Newer(record) = verdict
                     && record.name == name
@@ -607,7 +608,8 @@ impl Replicas {
 pub(super) fn question(name: &FileName) -> Ask {
     let version = Version { counter: 0, root: ContentHash::default() };
     let content = Content::Deleted { at_s: 0 };
-    Ask::Offer { records: vec![Record { name: name.clone(), version, content }] }
+    let records = vec![Record { name: name.clone(), version, content }];
+    Ask::Offer { records, clock_s: 0, put: false }
 }
 
 /// Whether the question belongs to a comparison of the owner's range.

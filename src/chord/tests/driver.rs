@@ -395,7 +395,7 @@ impl Net {
         let Some(process) = process else { return Ok(()) };
         let mut disk = process.disk.clone();
         match op {
-            StoreOp::Keep { record, sources } => {
+            StoreOp::Keep { record, sources, .. } => {
                 let has = |peer: &Peer| {
                     let source = self.processes.get(&peer.address());
                     let source = source.filter(|source| source.host.is_some());
@@ -414,7 +414,7 @@ impl Net {
                     disk.insert(record.name.clone(), record);
                 }
             }
-            StoreOp::Drop { name, version } => {
+            StoreOp::Drop { name, version, .. } => {
                 if disk.get(&name).is_some_and(|held| held.version == version) {
                     disk.remove(&name);
                 }

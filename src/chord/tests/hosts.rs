@@ -285,7 +285,7 @@ fn a_name_removed_is_removed_at_every_position() {
     let key = record.name.key(net.config.space());
     let ticket = net.command(2, Command::Lookup { key });
     let Reply::Found(found) = net.reply(ticket) else { panic!("no owner") };
-    let remove = Command::Remove { name: record.name.clone(), at_s: 5 };
+    let remove = Command::Remove { name: record.name.clone() };
     let ticket = net.command(number_of(found.owner), remove);
     let reply = net.reply(ticket);
     let Reply::Stored { version, wanted: 3, .. } = reply else { panic!("{reply:?}") };

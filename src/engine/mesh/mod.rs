@@ -26,7 +26,6 @@ use crate::wire::MeshMessage;
 use crate::wire::mesh::{Gossip, GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
 
-use super::clock::unix_ms;
 use super::provide;
 use super::remembered;
 use super::shared::{self, Shared};
@@ -346,7 +345,8 @@ impl Driver {
     /// Begins a piece of gossip; over how many links it went out.
     fn begin(&mut self, body: GossipBody) -> Result<u32, gossip::TooMuch> {
         let (now, me) = (self.now(), self.shared.me().me);
-        let piece = self.gossip.begin(now, fastrand::u128(..), me, unix_ms(), body)?;
+        let piece =
+            self.gossip.begin(now, fastrand::u128(..), me, self.shared.clock.unix_ms(), body)?;
         Ok(self.pass_on(&piece, None))
     }
 

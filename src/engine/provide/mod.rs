@@ -28,7 +28,6 @@ use crate::wire::mesh::GossipBody;
 use crate::wire::{Request, Response};
 
 use super::access::{Access, unexpected};
-use super::clock::unix_ms;
 use super::mesh;
 use super::shared::Shared;
 use ledger::Ledger;
@@ -231,7 +230,8 @@ impl Task {
             }
             Order::Withdraw(done) => {
                 // Whatever was on its way is taken back with the rest.
-                let statements = self.ledger.withdraw(self.shared.me().me, unix_ms());
+                let statements =
+                    self.ledger.withdraw(self.shared.me().me, self.shared.clock.unix_ms());
                 (self.silent, self.waiting) = (true, Some(done));
                 self.next = None;
                 self.start(statements);
@@ -275,7 +275,8 @@ impl Task {
         }
         let all = std::mem::take(&mut self.all);
         let files = self.shared.shares.all();
-        let statements = self.ledger.news(self.shared.me().me, files, all, unix_ms());
+        let statements =
+            self.ledger.news(self.shared.me().me, files, all, self.shared.clock.unix_ms());
         self.start(statements);
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::clock::{unix_ms, unix_s};
+use crate::engine::clock::Clock;
 use crate::engine::frames;
 use crate::peer::Peer;
 use crate::registry::list::{Change, Check, List, NotListed, State, Why};
@@ -324,7 +324,7 @@ impl Desk {
         let by = self.nodes.get(&number).and_then(|node| node.address);
         let by = by.map_or_else(|| "a node".to_owned(), |address| address.to_string());
         // By that node's clock, which may be anything.
-        let since = match unix_s().saturating_sub(unix_ms / 1_000) {
+        let since = match Clock::default().unix_s().saturating_sub(unix_ms / 1_000) {
             0 => String::new(),
             ago => format!(" for {ago} s"),
         };
@@ -359,7 +359,7 @@ impl Desk {
             return self.refuse(format!("{address} is not listed: {why}"));
         }
         let now = Time::from_micros(self.started.elapsed().as_micros() as u64);
-        let change = self.list.checked(now, unix_s(), address, check);
+        let change = self.list.checked(now, Clock::default().unix_s(), address, check);
         if self.list.entry(address).is_none() {
             self.watchers.remove(&address);
         }
@@ -425,7 +425,7 @@ impl Desk {
         // What peers say of themselves may be in it.
         let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
         let text = text.chars().map(clean).collect();
-        let event = UiEvent { unix_ms: unix_ms(), level, step: None, text };
+        let event = UiEvent { unix_ms: Clock::default().unix_ms(), level, step: None, text };
         if self.events.try_send(event).is_err() {
             self.dropped = self.dropped.saturating_add(1);
             self.changed = true;

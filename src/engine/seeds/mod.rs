@@ -22,7 +22,6 @@ use crate::wire::handshake::Params;
 use crate::wire::registry::{Listed, News, Report};
 
 use super::access;
-use super::clock::unix_ms;
 use super::commands;
 use super::shared::{Input, Shared};
 use backoff::Backoff;
@@ -443,7 +442,7 @@ impl Seeking {
             return;
         }
         self.reported.push((now, peer));
-        let unix_ms = unix_ms();
+        let unix_ms = self.shared.clock.unix_ms();
         for contact in self.contacts.values() {
             // A registry that is not there checks for itself when it is back.
             let _ = contact.reports.try_send(Report::Dead { peer, unix_ms });

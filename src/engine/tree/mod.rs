@@ -443,7 +443,7 @@ impl Wanted {
             }
             _ => self.name.to_string(),
         };
-        let got = get::get(&self.access, &text, &self.place, part, part).await;
+        let got = Box::pin(get::get(&self.access, &text, &self.place, part, part)).await;
         // A node that was away meanwhile lists what was removed until it hears
         // of that.
         if got.is_err() && locate::is_removed(&self.access, &self.name).await {

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use crate::name::FileName;
+use crate::peer::Peer;
 use crate::record::PassedOver;
 
 mod files;
@@ -22,6 +24,20 @@ pub use help::help_lines;
 pub use tree::failures;
 
 use format::{count, show};
+
+/// What may become of a name that is new to those who answer.
+fn outvoted(name: &FileName, silent: &[Peer], likely: u8) -> Option<String> {
+    let peers: Vec<String> = silent.iter().map(Peer::to_string).collect();
+    let (first, last) = (silent.len(), if silent.len() == 1 { "does" } else { "do" });
+    (!silent.is_empty()).then(|| {
+        format!(
+            "{first} of {} that may hold {name} {last} not answer ({}); an older version there may \
+             win",
+            count(usize::from(likely), "node", "nodes"),
+            peers.join(", ")
+        )
+    })
+}
 
 /// A command's result as lines of text; at least one line.
 pub fn lines(outcome: &Outcome) -> Vec<String> {
@@ -43,7 +59,19 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
             "left the ring; {} handed over, {kept} kept on this disk only",
             format::files(*handed)
         )],
-        Outcome::Stored { name, key, size, holders, wanted, already, passed, space, .. } => {
+        Outcome::Stored {
+            name,
+            key,
+            size,
+            holders,
+            wanted,
+            already,
+            passed,
+            silent,
+            likely,
+            space,
+            ..
+        } => {
             let word = if *already { "already stored" } else { "stored" };
             let mut lines = vec![format!(
                 "{name} {word}: {}, key {}, {}/{wanted} copies on {}",
@@ -53,6 +81,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
                 format::peers(*space, holders),
             )];
             lines.extend(passed_over(passed));
+            lines.extend(outvoted(name, silent, *likely));
             lines
         }
         Outcome::Fetched { name, size, there, path, sources, millis } => {
@@ -207,6 +236,8 @@ mod tests {
             wanted: 3,
             already: false,
             passed: Vec::new(),
+            silent: Vec::new(),
+            likely: 0,
             space: Space::default(),
         };
         assert_eq!(

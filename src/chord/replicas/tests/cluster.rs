@@ -75,8 +75,12 @@ pub(super) struct Cluster {
     pub(super) given: usize,
     pub(super) longest_page: usize,
     pub(super) most_fetches: usize,
-    /// The time of day, by everybody's clock.
+    /// The time, by every clock that is not in `skewed`.
     pub(super) now_s: u64,
+    /// How far a node's clock is ahead, in seconds.
+    pub(super) skewed: BTreeMap<Peer, i64>,
+    /// Which versions gave way to a newer one unheard of, and where.
+    pub(super) beaten: Vec<(Peer, String, Version)>,
     /// Who has no room for what, and who stands in.
     pub(super) no_room: Vec<(String, Peer, Option<Peer>)>,
     /// Damaged copies that are whole again, and by whom.
@@ -103,6 +107,8 @@ impl Cluster {
             longest_page: 0,
             most_fetches: 0,
             now_s: 0,
+            skewed: BTreeMap::new(),
+            beaten: Vec::new(),
             no_room: Vec::new(),
             restored: Vec::new(),
         };
@@ -316,16 +322,27 @@ impl Cluster {
 
     /// A node lets go of the tombstones whose day is over.
     pub(super) fn collect(&mut self, peer: Peer) {
-        let before_s = self.now_s.saturating_sub(TOMBSTONE_S);
+        let skewed = &self.skewed;
+        let now_s = self.now_s;
+        let clock = |peer: &Peer| {
+            let ahead = skewed.get(peer).copied().unwrap_or_default();
+            if now_s == 0 { 0 } else { now_s.saturating_add_signed(ahead) }
+        };
         let nodes = &self.nodes;
         self.promised.retain(|name, (version, _)| {
-            let records = nodes.values().filter_map(|node| node.disk.get(name));
-            let mut promised = records.filter(|record| record.version == *version);
-            !promised.any(
-                |record| matches!(record.content, Content::Deleted { at_s } if at_s < before_s),
-            )
+            let records = nodes.iter().filter_map(|(peer, node)| {
+                let known = node.replicas.record(name).filter(|_| node.alive);
+                Some((clock(peer), known.or(node.disk.get(name))?))
+            });
+            let mut promised = records.filter(|(_, record)| record.version == *version);
+            // The last minutes before its end nobody takes it any more.
+            !promised.any(|(now_s, record)| {
+                let before_s = (now_s + 10 * 60).saturating_sub(TOMBSTONE_S);
+                matches!(record.content, Content::Deleted { at_s } if at_s < before_s)
+            })
         });
-        self.with(peer, |replicas, _, _, out| replicas.collect(before_s, out));
+        let now_s = clock(&peer);
+        self.with(peer, |replicas, _, _, out| replicas.tell_time(now_s, out));
     }
 
     /// Everybody does.
@@ -506,7 +523,8 @@ impl Cluster {
     }
 
     pub(super) fn begin_remove(&mut self, at: Peer, file: &str) -> Ticket {
-        self.command(at, Command::Remove { name: name(file), at_s: self.now_s })
+        self.collect(at);
+        self.command(at, Command::Remove { name: name(file) })
     }
 
     pub(super) fn reply(&self, ticket: Ticket) -> Option<Reply> {
@@ -654,7 +672,7 @@ impl Cluster {
                 assert_ne!(to, at, "a node writes to itself");
                 self.sent += 1;
                 self.sent_bytes += codec::encode(&message).expect("it fits").len();
-                if let Message::Ask { ask: Ask::Offer { records }, .. }
+                if let Message::Ask { ask: Ask::Offer { records, .. }, .. }
                 | Message::Ask { ask: Ask::Entrust { records, .. }, .. } = &message
                 {
                     self.longest_page = self.longest_page.max(records.len());
@@ -686,6 +704,9 @@ impl Cluster {
             Effect::Notice(Notice::Given(_)) => self.given += 1,
             Effect::Notice(Notice::PassedOver { name, over }) => {
                 self.no_room.push((name.as_str().to_owned(), over.peer, over.stand_in));
+            }
+            Effect::Notice(Notice::Beaten { lost, .. }) => {
+                self.beaten.push((at, lost.name.as_str().to_owned(), lost.version));
             }
             Effect::Notice(Notice::Restored { record, from }) => {
                 self.restored.push((at, record.name.as_str().to_owned(), from));
@@ -736,7 +757,7 @@ impl Cluster {
                 && *node == at
             {
                 let name = match op {
-                    StoreOp::Keep { record, sources } => {
+                    StoreOp::Keep { record, sources, .. } => {
                         fetches += usize::from(!sources.is_empty());
                         &record.name
                     }

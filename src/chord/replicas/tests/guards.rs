@@ -29,7 +29,7 @@ fn what_arrives_late_or_makes_no_sense_changes_nothing() {
             branch: Branch::ALL,
             records: records.clone(),
         };
-        let short = Answer::Offer { verdicts: Vec::new() };
+        let short = Answer::Offer { verdicts: Vec::new(), clock_s: 0 };
         replicas.answer(ring, holders[1], asked, Some(short), asks, out);
         let asked = FileAsk::MayDrop { span, after: name("a"), records };
         replicas.answer(ring, holders[1], asked, Some(Answer::Pong), asks, out);
@@ -69,7 +69,7 @@ fn a_leaver_acknowledges_nothing() {
     let holders = cluster.placed("a");
     cluster.begin_leave(holders[1]);
     let record = cluster.node(holders[1]).replicas.record(&name("a")).cloned().expect("held");
-    let offer = Ask::Offer { records: vec![record] };
+    let offer = Ask::Offer { records: vec![record], clock_s: 0, put: true };
     let answers = cluster.with(holders[1], |replicas, ring, asks, out| {
         let span = Span { from: Id::new(0), to: Id::new(0) };
         let Sum { digest, records } = replicas.disk.sum(ring.space, span, Branch::ALL, None);
@@ -78,7 +78,7 @@ fn a_leaver_acknowledges_nothing() {
         let first = replicas.ask(ring, holders[0], &offer, asks, out);
         (first, replicas.ask(ring, holders[0], &inventory, asks, out))
     });
-    assert_eq!(answers.0, Answer::Offer { verdicts: vec![Verdict::Later] });
+    assert_eq!(answers.0, Answer::Offer { verdicts: vec![Verdict::Later], clock_s: 0 });
     assert_eq!(answers.1, Answer::Inventory { same: false, records: 0, branches: Vec::new() });
 }
 
@@ -93,7 +93,7 @@ fn a_statement_that_overtakes_its_answer_counts() {
         branch: Branch::ALL,
         records: vec![(name("a"), version)],
     };
-    let late = Answer::Offer { verdicts: vec![Verdict::Wanted] };
+    let late = Answer::Offer { verdicts: vec![Verdict::Wanted], clock_s: 0 };
     cluster.with(holders[0], |replicas, ring, asks, out| {
         replicas.answer(ring, holders[1], offered, Some(late), asks, out);
     });
@@ -241,13 +241,13 @@ fn what_does_not_fit_into_the_queue_is_offered_again() {
     };
     cluster.with(members[0], |replicas, ring, asks, out| {
         for i in 0..4096 + 8 {
-            let offer = Ask::Offer { records: vec![record(i), record(i)] };
+            let offer = Ask::Offer { records: vec![record(i), record(i)], clock_s: 0, put: true };
             let answer = replicas.ask(ring, members[1], &offer, asks, out);
-            assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Wanted; 2] });
+            assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Wanted; 2], clock_s: 0 });
         }
-        let offer = Ask::Offer { records: vec![record(9999)] };
+        let offer = Ask::Offer { records: vec![record(9999)], clock_s: 0, put: true };
         let answer = replicas.ask(ring, members[1], &offer, asks, out);
-        assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Later] });
+        assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Later], clock_s: 0 });
         let fetches = out.iter().filter(|effect| {
             matches!(effect, Effect::Store { op: StoreOp::Keep { sources, .. }, .. }
                 if *sources == [members[1]])

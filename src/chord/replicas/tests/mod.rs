@@ -225,6 +225,19 @@ fn puts_on_two_sides_of_a_partition_end_alike_everywhere() {
         assert!(record.is_none_or(|record| record.version == wins), "{peer}");
     }
     assert_eq!(cluster.where_is("a"), Cluster::sorted(cluster.placed("a")));
+    // What lost is told once on each of its holders, replaced there or given up.
+    let mut told = std::mem::take(&mut cluster.beaten);
+    told.sort();
+    let lost = Version { counter: 1, root: content(1) };
+    let mut holders = all[..3].to_vec();
+    holders.sort();
+    assert_eq!(told, holders.iter().map(|at| (*at, "a".to_owned(), lost)).collect::<Vec<_>>());
+    // Whoever replaces a file on purpose beats nobody.
+    stored(cluster.put("a", 3, true));
+    cluster.rounds(4);
+    stored(cluster.remove("a"));
+    cluster.rounds(4);
+    assert_eq!(cluster.beaten, []);
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Cluster {
             return Err(StoreFailure::Full("no room".into()));
         }
         match op {
-            StoreOp::Keep { record, sources } => {
+            StoreOp::Keep { record, sources, .. } => {
                 let root = record.version.root;
                 let has = |peer: &Peer| {
                     let node = &self.nodes[peer];
@@ -147,7 +147,7 @@ impl Cluster {
                 let old = disk.insert(record.name.clone(), record.clone());
                 assert!(old.is_none_or(|old| old.version <= record.version), "a step back");
             }
-            StoreOp::Drop { name, version } => {
+            StoreOp::Drop { name, version, .. } => {
                 let disk = &mut self.node(at).disk;
                 if disk.get(&name).is_some_and(|record| record.version <= version) {
                     disk.remove(&name);
