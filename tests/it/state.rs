@@ -107,6 +107,22 @@ fn a_node_that_is_told_so_acknowledges_no_put_with_fewer_copies() {
 }
 
 #[test]
+fn members_that_left_in_order_are_not_missed() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let mut all = Ring::of(4);
+    healthy(&all);
+    while all.nodes.len() > 1 {
+        let mut leaver = all.nodes.remove(1);
+        leaver.terminate();
+        assert!(leaver.ended().success());
+    }
+    let left = &all.nodes[0];
+    fares(left, "alone");
+    let said = left.run(&["put", &file(&dir, "a.txt")]);
+    assert!(said.contains("1/1 copies") && !said.contains("cut off"), "{said}");
+}
+
+#[test]
 fn a_ring_of_which_a_member_is_silent_is_not_healthy() {
     let all = Ring::of(5);
     healthy(&all);
