@@ -324,7 +324,7 @@ pub const BINDINGS: &[Binding] = &[
         &[char('l')],
         Scope::Panels,
         "level",
-        "show louder events only, or all",
+        "filter the events by level",
     ),
     binding(
         "follow",

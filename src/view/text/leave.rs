@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::HandingOver;
 use super::super::outcome::{HandedOver, KeptFiles};
-use super::format::{bytes, duration, files, quoted};
+use super::format::{age, bytes, files, quoted};
 
 /// `3 files, 40 MB left, 1.0 MB/s, about 40 s`.
 pub fn handing_over(row: &HandingOver) -> String {
@@ -17,7 +17,7 @@ pub fn handing_over(row: &HandingOver) -> String {
         let _ = write!(text, ", {}/s", bytes(row.rate));
     }
     if let Some(seconds) = row.seconds {
-        let _ = write!(text, ", about {}", duration(Duration::from_secs(seconds)));
+        let _ = write!(text, ", about {}", age(Duration::from_secs(seconds)));
     }
     text
 }
