@@ -364,7 +364,7 @@ type Place = (NodeState, Fares, Option<String>, Vec<SocketAddr>);
 
 async fn position(access: Access, peer: Peer) -> Result<Said<Place>, String> {
     let (node, fares) = fares(&access, peer).await?;
-    if !node.member || node.peer != peer {
+    if !everybody::is_member(&access, &node) || node.peer != peer {
         return Ok(None);
     }
     let (predecessor, successors) = (node.predecessor, node.successors);

@@ -231,6 +231,10 @@ async fn hand_over(shared: &Shared) -> Result<HandedOver, Stay> {
             Ok(HandedOver { handed, kept: stayed(&kept, &shared.data_dir, alone) })
         }
         Reply::Failed(failure) => {
+            if shared.departure.state.borrow().last {
+                // Links are not of the ring: they end with the node.
+                mesh::leave(shared).await;
+            }
             provide::moved(shared);
             let why = failure.to_string();
             Err(if failure == Failure::NoRing { Stay::NoRing(why) } else { Stay::Failed(why) })

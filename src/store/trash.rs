@@ -87,6 +87,11 @@ impl Store {
         self.shared.trash.lock().values().filter(|one| one.name == *name).cloned().collect()
     }
 
+    /// Whether a content is kept although no record names it.
+    pub fn is_trashed(&self, root: &ContentHash) -> bool {
+        self.shared.trash.holds(root)
+    }
+
     /// A record names this content again, or it has to go: out of the trash with it.
     pub(super) fn untrash(&self, root: &ContentHash) {
         if self.shared.trash.holds(root) {
