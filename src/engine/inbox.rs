@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 
+use crate::wire::mesh::LinkMessage;
 use crate::wire::{Answer, Ask, Frame, MeshMessage, Message, Tell};
 
 use super::keep::Done;
@@ -28,7 +29,11 @@ pub(super) const fn is_vital(frame: &Frame) -> bool {
             ),
             Message::Tell(tell) => matches!(tell, Tell::Notify | Tell::Changed),
         },
-        Frame::Mesh { message, .. } => matches!(message, MeshMessage::Link(_)),
+        // What makes or ends a link keeps its place behind what was said before it.
+        Frame::Mesh { message, .. } => matches!(
+            message,
+            MeshMessage::Link(LinkMessage::Beat { .. } | LinkMessage::Echo { .. })
+        ),
         _ => false,
     }
 }
