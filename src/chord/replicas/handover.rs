@@ -87,19 +87,23 @@ impl Replicas {
             range.filter(|span| span.contains(key)).unwrap_or(Span { from: just_below, to: key });
         let leaving = ring.standing == Standing::Leaving;
         let here = found.owner.address() == ring.me.address();
+        // The next node may not have noticed yet that it owns a leaver's range.
+        let noticed = range.is_some_and(|range| range.contains(key));
+        let own = ring.span().filter(|own| leaving && !noticed && own.contains(key));
+        let span = own.unwrap_or(span);
         if found.owner == ring.me || here && leaving {
             match ring.heir() {
                 // The lookup has not noticed that this node is going.
                 Some(next) if leaving => self.hand_to(ring, next, span, asks, out),
                 _ => {
                     self.tried.push(span);
-                    self.next_stray(ring, asks, out);
+                    self.next_stray(ring, out);
                 }
             }
         } else if !leaving && is_wanted(ring, key, found) {
             self.covers.found(found.owner, span);
             self.tried.push(span);
-            self.next_stray(ring, asks, out);
+            self.next_stray(ring, out);
         } else {
             self.hand_to(ring, found.owner, span, asks, out);
         }
@@ -186,17 +190,12 @@ impl Replicas {
             return;
         }
         self.tried.clear();
-        self.next_stray(ring, asks, out);
+        self.next_stray(ring, out);
     }
 
     /// Goes on with the next copy out of place whose owner was not tried in
     /// this round.
-    pub(super) fn next_stray(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
+    pub(super) fn next_stray(&mut self, ring: &RingView<'_>, out: &mut Effects) {
         let untried = |held: &&Durable| {
             let key = held.key(ring.space);
             self.is_stray(ring, held) && !self.tried.iter().any(|span| span.contains(key))
@@ -207,13 +206,9 @@ impl Replicas {
             }
             return;
         };
-        let own = ring.span().filter(|span| span.contains(key));
-        match (own, ring.heir()) {
-            // Only a leaver regards its own records as out of place: its
-            // first successor that stays owns them from now on.
-            (Some(span), Some(next)) => self.hand_to(ring, next, span, asks, out),
-            _ => self.lookup = Lookup::Wanted(key),
-        }
+        // A leaver looks up the owner of its own range too: nodes that joined since
+        // it left may own parts of it.
+        self.lookup = Lookup::Wanted(key);
     }
 
     /// Whether this copy should not be here.
@@ -275,7 +270,7 @@ impl Replicas {
             asks,
             out,
         ) {
-            self.next_stray(ring, asks, out);
+            self.next_stray(ring, out);
         }
     }
 
@@ -327,7 +322,7 @@ impl Replicas {
     ) {
         self.tried.push(span);
         if !self.push(ring, Why::Handover, owner, (span, Branch::ALL), None, asks, out) {
-            self.next_stray(ring, asks, out);
+            self.next_stray(ring, out);
         }
     }
 }

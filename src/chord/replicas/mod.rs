@@ -432,7 +432,7 @@ impl Replicas {
                     }
                     _ => {
                         match why {
-                            Why::Handover => self.next_stray(ring, asks, out),
+                            Why::Handover => self.next_stray(ring, out),
                             Why::Place => {
                                 self.place_answered(ring, from, &records, None, asks, out);
                             }
@@ -466,12 +466,12 @@ impl Replicas {
             FileAsk::MayDrop { span, after, records } => {
                 let may = match answer {
                     Some(Answer::MayDrop { may }) if may.len() == records.len() => may,
-                    _ => return self.next_stray(ring, asks, out),
+                    _ => return self.next_stray(ring, out),
                 };
                 self.drop_allowed(ring, records, &may, out);
                 let keys = (span, Branch::ALL);
                 if !self.push(ring, Why::Handover, from, keys, Some(&after), asks, out) {
-                    self.next_stray(ring, asks, out);
+                    self.next_stray(ring, out);
                 }
             }
             FileAsk::Probe { name } => self.probed(ring, from, name, answer, asks, out),

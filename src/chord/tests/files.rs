@@ -10,7 +10,7 @@ use crate::record::{ContentHash, Obstacle};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Stores `count` small files through their owners.
-fn put(net: &mut Net, count: u8) {
+pub(super) fn put(net: &mut Net, count: u8) {
     for number in 0..count {
         let name = FileName::new(&format!("file-{number}")).expect("a plain name");
         let key = name.key(net.config.space());

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::driver::{Net, peer};
+use super::files::put;
 use crate::chord::{
     Command, Effect, Effects, Failure, Input, Kept, Node, Notice, Reply, Standing, Timer,
 };
@@ -116,6 +117,29 @@ fn a_member_takes_a_node_back_that_left() {
         join(&mut net, 0, 1);
         net.settle(SECOND * 60);
         assert_eq!(others(&net, 0), 2, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_node_that_joins_in_the_range_of_a_leaver_takes_its_part() {
+    for seed in 0..6 {
+        let mut net = Net::grown(seed, 16, 16, 5);
+        put(&mut net, 30);
+        // Leaving takes several answers, and another node joins meanwhile.
+        net.delay = 40_000..80_000;
+        let leaver = 1 + seed as u16 % 4;
+        let id = |number| peer(number).id(net.config.space());
+        let before = net.node(leaver).predecessor().expect("a ring").id(net.config.space());
+        let newcomer = (5..1_000).find(|number| id(*number).between(before, id(leaver)));
+        let newcomer = newcomer.expect("some place in the range");
+        net.start(newcomer, &[]);
+        let began = net.now;
+        let ticket = net.command(leaver, Command::Leave);
+        net.join(newcomer, 0);
+        let reply = net.reply(ticket);
+        assert!(matches!(&reply, Reply::Left { kept, .. } if kept.is_empty()), "{reply:?}");
+        let took = net.now.since(began);
+        assert!(took < SECOND * 15, "seed {seed}: leaving took {took:?}");
     }
 }
 
