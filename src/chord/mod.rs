@@ -113,6 +113,8 @@ pub enum Input {
     /// A connection to this peer broke or was refused: a reason to look, not
     /// yet a death.
     PeerLost(Peer),
+    /// Bytes pass again between this node and this host, where they did not.
+    BytesPass(SocketAddr),
     /// These peers are said to be members of a ring with the same parameters:
     /// a reason to look whether it is this one, and to merge the two if not.
     Heard {

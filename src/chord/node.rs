@@ -255,6 +255,9 @@ impl Node {
             }
             Input::PeerLost(peer) if !self.guards.late_deaths_ignored => self.bury(peer, &mut turn),
             Input::PeerLost(peer) => self.suspect(peer, &mut turn),
+            Input::BytesPass(host) => self.files(&mut turn, |files, ring, asks, out| {
+                files.bytes_pass(ring, host, asks, out);
+            }),
             Input::Heard { peers } => self.heard_of(&peers, &mut turn),
             Input::LeaveOn => self.leave_goes_on(&mut turn),
             Input::LeaveOver => self.leave_is_over(&mut turn),

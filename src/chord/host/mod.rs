@@ -149,9 +149,13 @@ impl Host {
                 self.now_s = Some(now_s);
                 self.tell_all(&Input::Clock { now_s });
             }
-            (None, input @ (Input::PeerLost(_) | Input::LeaveOn | Input::LeaveOver)) => {
-                self.tell_all(&input);
-            }
+            (
+                None,
+                input @ (Input::PeerLost(_)
+                | Input::BytesPass(_)
+                | Input::LeaveOn
+                | Input::LeaveOver),
+            ) => self.tell_all(&input),
             (None, input) => self.todo.push_back((0, input)),
         }
         self.work(now, out);

@@ -333,7 +333,7 @@ impl Replicas {
 
     /// The periodic round: now and then some of what is on other disks is fetched,
     /// should it be possible again.
-    pub(super) fn bring_home(&mut self, ring: &RingView<'_>, out: &mut Effects) {
+    pub(super) fn bring_some_home(&mut self, ring: &RingView<'_>, out: &mut Effects) {
         if !self.round.is_multiple_of(FULL_ROUNDS) {
             return;
         }
@@ -341,6 +341,19 @@ impl Replicas {
         let names: Vec<FileName> = names.cloned().collect();
         // At the end it begins anew in its next round.
         self.homed = names.last().cloned();
+        self.bring_home(ring, names, out);
+    }
+
+    /// Fetches what this node could not get at all before.
+    pub(super) fn bring_unreached_home(&mut self, ring: &RingView<'_>, out: &mut Effects) {
+        let unreached = |name: &&FileName| {
+            self.disk.get(name).is_some_and(|held| held.obstacle == Obstacle::NoBytes)
+        };
+        let names = self.disk.elsewhere(None).filter(unreached).cloned().collect();
+        self.bring_home(ring, names, out);
+    }
+
+    fn bring_home(&mut self, ring: &RingView<'_>, names: Vec<FileName>, out: &mut Effects) {
         for name in names {
             let Some(held) = self.disk.get(&name) else { continue };
             let (record, key) = (held.record.clone(), held.key(ring.space));

@@ -490,7 +490,7 @@ impl Replicas {
             self.covers.age();
             self.settling = self.settling.saturating_sub(1);
             self.check_stand_ins(ring, asks, out);
-            self.bring_home(ring, out);
+            self.bring_some_home(ring, out);
             self.inspect(ring, |_| true, asks, out);
             self.offer_puts(ring, asks, out);
             self.ask_placing(ring, asks, out);

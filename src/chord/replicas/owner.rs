@@ -583,14 +583,16 @@ impl Replicas {
         for peer in wanted {
             self.partners.or_default(peer);
         }
-        if let Some(range) = ring.range()
-            && self.range != Some(range)
-        {
-            self.range = Some(range);
-            self.settling = SETTLING_ROUNDS;
+        if let Some(range) = ring.range() {
+            if self.range != Some(range) {
+                self.range = Some(range);
+                self.settling = SETTLING_ROUNDS;
+                forget(asks, compares);
+                self.partners.values_mut().for_each(|partner| *partner = Partner::default());
+            }
+            // Also when it is the same again: while no predecessor was known, this node
+            // took what belongs to others for its own.
             self.prune_elsewhere(Some(ring), out);
-            forget(asks, compares);
-            self.partners.values_mut().for_each(|partner| *partner = Partner::default());
             let waiting = self.put_names();
             for held in self.disk.values_mut() {
                 let key = held.key(ring.space);

@@ -10,6 +10,7 @@
 //! and a new owner hears of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
@@ -175,21 +176,13 @@ impl Replicas {
     ) {
         self.round = self.round.wrapping_add(1);
         if self.round.is_multiple_of(FULL_ROUNDS) {
+            // First those: while a wanted holder is tried again, nobody is to
+            // stand in for it.
+            self.retry_stand_ins(ring, |_, _| true, asks, out);
             let unable = self.partners.iter();
             let unable = unable.filter_map(|(peer, partner)| Some((*peer, partner.unable?)));
             for (peer, why) in unable.collect::<Vec<_>>() {
-                // Another file may fit; of other obstacles one file tells as much as many.
-                let most = if why == Obstacle::NoRoom { MAX_PAGE } else { 1 };
-                let refused = self.disk.values_mut();
-                let refused = refused.filter(|held| held.unable.contains_key(&peer));
-                let mut retried = BTreeSet::new();
-                for held in refused.take(most) {
-                    held.unable.remove(&peer);
-                    retried.insert(held.record.name.clone());
-                }
-                if let Some(partner) = self.partners.get_mut(&peer) {
-                    partner.retried = retried;
-                }
+                self.retry(peer, why);
             }
         }
         let mut pages: BTreeMap<(Peer, bool), Vec<Record>> = BTreeMap::new();
@@ -207,6 +200,73 @@ impl Replicas {
         for ((peer, _), page) in pages {
             self.offer(Why::Put, peer, (span, Branch::ALL), page, asks, out);
         }
+    }
+
+    /// Has a wanted holder offered some of what it could not store, which a comparison
+    /// does then.
+    fn retry(&mut self, peer: Peer, why: Obstacle) {
+        // Another file may fit; of other obstacles one file tells as much as many.
+        let most = if why == Obstacle::NoRoom { MAX_PAGE } else { 1 };
+        let refused = self.disk.values_mut().filter(|held| held.unable.contains_key(&peer));
+        let mut retried = BTreeSet::new();
+        for held in refused.take(most) {
+            held.unable.remove(&peer);
+            retried.insert(held.record.name.clone());
+        }
+        if let Some(partner) = self.partners.get_mut(&peer) {
+            partner.retried = retried;
+        }
+    }
+
+    /// Where nobody stands in for a holder that is unable, those nodes behind the
+    /// wanted holders are asked again that were unable too and for which `which`
+    /// holds: nobody else is left.
+    fn retry_stand_ins(
+        &mut self,
+        ring: &RingView<'_>,
+        which: impl Fn(Peer, Obstacle) -> bool,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let behind = ring.behind();
+        let mut names = Vec::new();
+        for held in self.disk.values_mut() {
+            if held.unable.is_empty() || held.stand_ins.len() >= held.refused(ring) {
+                continue;
+            }
+            let before = held.unable.len();
+            held.unable.retain(|peer, why| !(behind.contains(peer) && which(*peer, *why)));
+            if held.unable.len() < before {
+                names.push(held.record.name.clone());
+            }
+            if names.len() == MAX_PAGE {
+                break;
+            }
+        }
+        for name in names {
+            self.stand_in(ring, &name, asks, out);
+        }
+    }
+
+    /// Bytes reach this host again, to which some could not be given: it is
+    /// offered one of these at once, and this node fetches what it could not get.
+    pub(in super::super) fn bytes_pass(
+        &mut self,
+        ring: &RingView<'_>,
+        host: SocketAddr,
+        asks: &mut Asks<Purpose>,
+        out: &mut Effects,
+    ) {
+        let there = |peer: Peer, why| peer.address() == host && why == Obstacle::NoBytes;
+        self.retry_stand_ins(ring, there, asks, out);
+        let unable = self.partners.iter();
+        let unable =
+            unable.filter(|(peer, partner)| partner.unable.is_some_and(|why| there(**peer, why)));
+        for peer in unable.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.retry(peer, Obstacle::NoBytes);
+            self.inspect(ring, |partner| !partner.retried.is_empty(), asks, out);
+        }
+        self.bring_unreached_home(ring, out);
     }
 
     /// The ring changed: stand-ins that went are replaced, those that became

@@ -385,6 +385,19 @@ impl Cluster {
         true
     }
 
+    /// A node hears that its neighbours have changed.
+    pub(super) fn tell_of_the_ring(&mut self, at: Peer) {
+        self.with(at, |replicas, ring, asks, out| replicas.ring_changed(ring, asks, out));
+        self.run();
+    }
+
+    /// Bytes pass between these two again, the first is told.
+    pub(super) fn bytes_pass(&mut self, at: Peer, other: Peer) {
+        let host = other.address();
+        self.with(at, |replicas, ring, asks, out| replicas.bytes_pass(ring, host, asks, out));
+        self.run();
+    }
+
     /// A name is no longer promised: it is about to be lost.
     pub(super) fn forgive(&mut self, file: &str) {
         self.promised.remove(&name(file));

@@ -297,3 +297,30 @@ fn a_full_owner_costs_little_while_nothing_changes() {
     let quiet = 20 * 6 * 2 * 2;
     assert!(cluster.sent < 3 * quiet, "{} beside {quiet}", cluster.sent);
 }
+
+#[test]
+fn who_took_itself_for_the_owner_while_it_knew_no_predecessor_forgets_what_it_cannot_store() {
+    let mut cluster = Cluster::new(6, 3);
+    let ring = from_the_owner(&cluster);
+    let (owner, next) = (ring[0], ring[1]);
+    // For a moment the next node knows nobody before it, and gets the put.
+    cluster.node(next).no_room = true;
+    cluster.node(next).predecessor = None;
+    cluster.tell_of_the_ring(next);
+    let elsewhere = cluster.chain(next, content(1));
+    let commit = Command::Commit {
+        name: name("a"),
+        root: content(1),
+        size: 100,
+        overwrite: false,
+        elsewhere,
+        obstacle: Obstacle::NoRoom,
+    };
+    stored(cluster.commit(next, commit));
+    cluster.node(next).predecessor = Some(owner);
+    cluster.tell_of_the_ring(next);
+    cluster.node(next).no_room = false;
+    cluster.rounds(25);
+    cluster.assert_in_place();
+    assert_eq!(cluster.where_is("a"), Cluster::sorted(ring[..3].to_vec()));
+}

@@ -92,6 +92,35 @@ fn a_node_that_no_bytes_reach_is_passed_over() {
 }
 
 #[test]
+fn who_no_bytes_reached_is_offered_them_as_soon_as_they_pass() {
+    let mut cluster = Cluster::new(5, 3);
+    let holders = cluster.placed("a");
+    cluster.node(holders[1]).deaf = true;
+    stored(cluster.put("a", 1, false));
+    assert!(!cluster.where_is("a").contains(&holders[1]));
+    cluster.node(holders[1]).deaf = false;
+    cluster.bytes_pass(holders[0], holders[1]);
+    assert!(cluster.where_is("a").contains(&holders[1]));
+    cluster.rounds(2);
+    cluster.assert_in_place();
+}
+
+#[test]
+fn who_was_to_stand_in_and_could_not_is_asked_again() {
+    let mut cluster = Cluster::new(4, 3);
+    let holders = cluster.placed("a");
+    let spare = *cluster.members().iter().find(|peer| !holders.contains(peer)).expect("a fourth");
+    cluster.node(holders[1]).full = true;
+    cluster.node(spare).deaf = true;
+    stored(cluster.put("a", 1, false));
+    assert_eq!(cluster.copies("a"), 2, "nobody else can");
+    cluster.node(spare).deaf = false;
+    cluster.rounds(12);
+    assert_eq!(cluster.copies("a"), 3);
+    assert!(cluster.where_is("a").contains(&spare));
+}
+
+#[test]
 fn a_name_is_removed_though_its_owners_disk_fails() {
     let mut cluster = Cluster::new(5, 3);
     stored(cluster.put("a", 1, false));
