@@ -116,7 +116,7 @@ impl Access {
             Access::Inside(shared) => shared.fetcher(name),
             Access::Outside(outside) => Fetcher {
                 name: name.to_owned(),
-                plane: outside.plane.clone(),
+                plane: DataPlane { patient: true, ..outside.plane.clone() },
                 reputations: outside.reputations.clone(),
                 events: None,
                 from_anybody: false,

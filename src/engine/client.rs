@@ -181,6 +181,7 @@ async fn enter(options: &Options) -> Result<Client, String> {
         idle: Idle::default(),
         limits: Limits::new(&options.transfers),
         reach: Reach::default(),
+        patient: false,
     };
     let access = Access::Outside(Outside {
         via,

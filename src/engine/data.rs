@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ use super::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
 use super::cuts::{Cuts, Cutter, Registered};
 use super::idle::Idle;
 use super::limits::{Limiter, Limits};
-use super::reach::Reach;
+use super::reach::{self, Reach};
 use super::shared::Shared;
 use super::transfers::{Cancelled, Transfer};
 
@@ -54,6 +54,9 @@ pub(super) struct DataPlane {
     pub(super) limits: Limits,
     /// To whom they are made.
     pub(super) reach: Reach,
+    /// They are waited for although others could be asked: others are asked meanwhile,
+    /// or are no use.
+    pub(super) patient: bool,
 }
 
 /// Why bytes did not move.
@@ -124,21 +127,40 @@ impl DataPlane {
                 result => return result,
             }
         }
-        once(self.dial(address)?)
+        once(self.dial_within(address, patience)?)
     }
 
-    /// Connects to a node and greets it.
+    /// Connects to a node and greets it; gives up soon, for another one can be asked,
+    /// unless this side is patient.
     pub(super) fn dial(&self, address: SocketAddr) -> Result<DataConnection, DataError> {
-        let dialled = self.connect(address);
-        self.reach.saw(address, !matches!(dialled, Err(DataError::Io(_))));
+        self.dial_within(address, reach::PATIENCE)
+    }
+
+    fn dial_within(
+        &self,
+        address: SocketAddr,
+        at_most: Duration,
+    ) -> Result<DataConnection, DataError> {
+        let moment = self.reach.moment(address);
+        let limit = if self.patient { reach::PATIENCE } else { moment }.min(at_most);
+        let dialled = self.connect(address, limit);
+        match &dialled {
+            Err(DataError::Io(error)) if has_timed_out(error) && limit < moment => {
+                self.reach.doubt(address);
+            }
+            dialled => self.reach.saw(address, !matches!(dialled, Err(DataError::Io(_)))),
+        }
         dialled
     }
 
-    fn connect(&self, address: SocketAddr) -> Result<DataConnection, DataError> {
-        let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
+    fn connect(&self, address: SocketAddr, limit: Duration) -> Result<DataConnection, DataError> {
+        let began = Instant::now();
+        let stream = TcpStream::connect_timeout(&address, limit.min(CONNECT_LIMIT))?;
         stream.set_nodelay(true)?;
         let registered = self.cuts.register(&stream)?;
-        stream.set_read_timeout(Some(HELLO_LIMIT))?;
+        // The system takes none that is zero.
+        let left = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(10));
+        stream.set_read_timeout(Some(left.min(HELLO_LIMIT)))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let mut connection = self.connection(stream, Party::Node(address), registered)?;
         let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
@@ -377,6 +399,11 @@ impl DataError {
             _ => false,
         }
     }
+}
+
+/// Whether the other side did nothing in time.
+fn has_timed_out(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Whether the other side has closed the connection.

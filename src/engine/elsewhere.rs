@@ -1,13 +1,14 @@
 //! A put whose owner cannot store it.
 //!
 //! The owner says so ([`DataResponse::Unable`]), at once or when its disk runs full
-//! or fails in the middle, and names the next nodes along the ring. Whoever puts the file
+//! or fails in the middle, or when it is asked because no bytes reach it
+//! ([`instead_of`]), and names the next nodes along the ring. Whoever puts the file
 //! sends it to the first of them that takes it, as one link of a chain
 //! ([`super::relay`]) that is as long as there are to be copies. What these have
 //! already, from a chain that was broken off, is not sent again. Then the owner
 //! is told where the bytes are ([`Request::Commit`], a message, so that it need not
-//! take bytes); it gives the version,
-//! and counts the copies ([`crate::chord`], `replicas::elsewhere`).
+//! take bytes); it gives the version, and counts the copies ([`crate::chord`],
+//! `replicas::elsewhere`).
 //!
 //! A small file is in the owner's memory when its disk refuses it, so the owner
 //! sends it on itself, and the client hears of that at the end only.
@@ -38,6 +39,10 @@ const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
 
 /// A commit that takes longer than this is answered with the copies so far.
 const COMMIT_SILENCE: Duration = Duration::from_secs(2);
+
+/// How long an owner may take to say who takes a content in its place: one that needs
+/// longer is not there.
+const INSTEAD_LIMIT: Duration = Duration::from_secs(2);
 
 /// Nodes that are tried in the place of an owner. Where so many cannot store it,
 /// the ring is full.
@@ -121,9 +126,51 @@ pub(super) fn nobody(why: &str, others: &[(Peer, String)]) -> String {
     format!("{why}; nor do {before}{} take it: {reason}", last.address())
 }
 
-/// Tells the owner of a name who has its new content, and waits for the copies;
-/// or asks it whether it may be put at all, as `commit` says. `heard` is told of
-/// copies. Who cannot reach the owner has the member at hand ask it.
+/// Asks an owner that takes no bytes who takes a content in its place. `None`: it does
+/// not answer, or is the owner no more.
+pub(super) async fn instead_of(
+    access: &Access,
+    owner: Peer,
+    wanted: &Wanted,
+) -> Option<DataResponse> {
+    let Wanted { name, root, size, overwrite } = wanted.clone();
+    let (holders, obstacle) = (Vec::new(), Obstacle::NoBytes);
+    let request = Request::Commit { name, root, size, overwrite, holders, obstacle };
+    let asking = async {
+        let found = access.lookup(wanted.name.key(access.space()), None).await.ok()?;
+        let is_owner = found.owner == owner;
+        let answer =
+            if is_owner { ask_for(access, owner, obstacle, &request).await.ok() } else { None };
+        match answer? {
+            Response::Upload(answer) => Some(answer),
+            _ => None,
+        }
+    };
+    tokio::time::timeout(INSTEAD_LIMIT, asking).await.ok()?
+}
+
+/// Asks the owner, or, if that cannot be done, the member at hand to ask it; the other
+/// way round when no bytes reach the owner, for one more connection may be what it
+/// cannot take.
+async fn ask_for(
+    access: &Access,
+    owner: Peer,
+    obstacle: Obstacle,
+    request: &Request,
+) -> Result<Response, String> {
+    let mut ways = [owner.address(), access.member().address()];
+    if obstacle == Obstacle::NoBytes {
+        ways.reverse();
+    }
+    let answer = access.request(ways[0], request.clone()).await;
+    if answer.is_err() && ways[1] != ways[0] {
+        return access.request(ways[1], request.clone()).await;
+    }
+    answer
+}
+
+/// Tells the owner of a name who has its new content, and waits for the copies.
+/// `heard` is told of them. Who cannot reach the owner has the member at hand ask it.
 pub(super) async fn commit(
     access: &Access,
     owner: Peer,
@@ -137,10 +184,7 @@ pub(super) async fn commit(
     let patience = COMMIT_PATIENCE + Duration::from_secs(size / SLOWEST_COPY);
     let (mut last, mut copies) = (Instant::now(), 0);
     while last.elapsed() < patience {
-        let mut answer = access.request(owner.address(), request.clone()).await;
-        if answer.is_err() && access.member() != owner {
-            answer = access.request(access.member().address(), request.clone()).await;
-        }
+        let answer = ask_for(access, owner, obstacle, &request).await;
         match answer.map_err(DataError::Peer)? {
             Response::Upload(DataResponse::Progress { copies: now, wanted }) => {
                 if now > copies {
@@ -170,7 +214,10 @@ pub(super) async fn answer_commit(
     let (mut holders, obstacle) = elsewhere;
     holders.truncate(usize::from(MAX_REPLICAS));
     match serve_data::offer(&shared, &wanted).await {
-        Some(Upload::Proceed) if holders.is_empty() => Response::Upload(DataResponse::Proceed),
+        Some(Upload::Proceed) if holders.is_empty() => {
+            let why = obstacle.said_of(&shared.me().me.to_string(), wanted.name.as_str());
+            Response::Upload(refusal(&shared, obstacle, why).await)
+        }
         Some(Upload::Proceed) => {
             let runtime = Handle::current();
             let tasks = shared.tasks.clone();

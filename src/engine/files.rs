@@ -250,13 +250,47 @@ impl Put<'_> {
     /// those that can store it, and waits for the copies.
     fn send(&self, owner: Peer) -> Result<DataResponse, DataError> {
         let runtime = Handle::current();
-        tokio::task::block_in_place(|| match self.hand_to(owner, &runtime)? {
+        tokio::task::block_in_place(|| match self.reach(owner, &runtime)? {
             DataResponse::Unable { why, obstacle, instead, copies } => {
                 let past = Past { why, obstacle, instead, copies };
                 self.send_past(owner, past, &runtime)
             }
             answer => Ok(answer),
         })
+    }
+
+    /// Hands the file to its owner. An owner that takes no bytes, twice or as is known,
+    /// while it answers messages says who takes the file in its place.
+    fn reach(&self, owner: Peer, runtime: &Handle) -> Result<DataResponse, DataError> {
+        let plane = self.access.plane();
+        let is_deaf = || plane.reach.is_deaf(owner.address());
+        let broken = if is_deaf() {
+            io::ErrorKind::NotConnected.into()
+        } else {
+            match self.hand_to(owner, runtime) {
+                Err(DataError::Io(error)) if !self.is_over() => error,
+                ended => return ended,
+            }
+        };
+        let asked = runtime.block_on(async {
+            tokio::select! {
+                () = self.transfer.cancelled() => None,
+                answer = elsewhere::instead_of(self.access, owner, self.wanted) => answer,
+            }
+        });
+        let Some(instead) = asked else { return Err(DataError::Io(broken)) };
+        if is_deaf() {
+            return Ok(instead);
+        }
+        match self.hand_to(owner, runtime) {
+            Err(DataError::Io(_)) if !self.is_over() => Ok(instead),
+            ended => ended,
+        }
+    }
+
+    /// Whether nobody waits for this attempt any more.
+    fn is_over(&self) -> bool {
+        self.transfer.is_cancelled() || self.transfer.is_held()
     }
 
     fn hand_to(&self, owner: Peer, runtime: &Handle) -> Result<DataResponse, DataError> {
@@ -295,9 +329,11 @@ impl Put<'_> {
     fn send_past(
         &self,
         owner: Peer,
-        past: Past,
+        mut past: Past,
         runtime: &Handle,
     ) -> Result<DataResponse, DataError> {
+        let reach = self.access.plane().reach;
+        past.instead.sort_by_key(|peer| reach.doubts(peer.address()));
         let Wanted { name, root, size, .. } = self.wanted.clone();
         let relay = |next, rest| {
             let name = name.clone();
@@ -306,8 +342,7 @@ impl Put<'_> {
             self.upload(next, &relay)
         };
         let ends = |error: &DataError| {
-            let over = self.transfer.is_cancelled() || self.transfer.is_held();
-            over || matches!(error, DataError::Cancelled | DataError::Changed)
+            self.is_over() || matches!(error, DataError::Cancelled | DataError::Changed)
         };
         let obstacle = past.obstacle;
         let holders = match past.send(relay, ends)? {

@@ -115,7 +115,8 @@ impl<'a> Forward<'a> {
     }
 
     /// Who may be asked, the nearest first: the chain, then this node's other
-    /// successors as far as they lie behind it, seen from the key.
+    /// successors as far as they lie behind it, seen from the key. None of those to
+    /// which no connection was made a moment ago: they get their copies later.
     fn candidates(&self) -> Vec<Peer> {
         let Passage { shared, runtime, name, chain, .. } = self.passage;
         let space = shared.me().params.space;
@@ -129,7 +130,9 @@ impl<'a> Forward<'a> {
         let further = successors.into_iter().filter(|peer| behind(peer) > behind(&me));
         // Each host once: its positions share a disk.
         let asked = |peer: &Peer| self.asked.iter().any(|one| one.address() == peer.address());
-        others(me, chain.iter().copied().chain(further)).filter(|peer| !asked(peer)).collect()
+        let deaf = |peer: &Peer| self.plane.reach.doubts(peer.address());
+        let candidates = others(me, chain.iter().copied().chain(further));
+        candidates.filter(|peer| !asked(peer) && !deaf(peer)).collect()
     }
 
     /// Sends one node what it lacks, with word of who is to come behind it.

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, wat
 
 use crate::chord::{self, Effect, Notice, Reply, Slot, Ticket};
 use crate::peer::Peer;
+use crate::record::Obstacle;
 use crate::time::Time;
 use crate::wire::handshake::Purpose;
 use crate::wire::{Answer, Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
@@ -183,6 +184,7 @@ impl Hub {
                 }
             }
             Input::Heard(peers) => self.handle(None, chord::Input::Heard { peers }),
+            Input::BytesPass(host) => self.handle(None, chord::Input::BytesPass(host)),
             Input::Leave { over: false } => self.handle(None, chord::Input::LeaveOn),
             Input::Leave { over: true } => self.handle(None, chord::Input::LeaveOver),
             Input::Look(look) => look(&self.core),
@@ -324,6 +326,15 @@ impl Hub {
         }
         if provide::moves(notice) {
             provide::moved(&self.shared);
+        }
+        if let Notice::PassedOver { over, .. } = notice
+            && over.why == Obstacle::NoBytes
+        {
+            // Whoever said so could not fetch it from this node, or cannot any more.
+            let ours = over.peer.address() == self.core.peer().address();
+            if let Some(other) = if ours { over.stand_in } else { Some(over.peer) } {
+                self.shared.reach.doubt(other.address());
+            }
         }
         if let Notice::Dropped(peer) = notice {
             let _ = self.shared.dead.try_send(*peer);
@@ -492,6 +503,7 @@ impl Hub {
                     let now = Instant::now();
                     if let Some(took) = self.questions.answered(slot, *nonce, from, now) {
                         self.links.answered(address, took, now);
+                        self.shared.reach.answers_within(address, self.links.limit(address));
                         self.timers.disarm(Alarm::Answer(slot, *nonce));
                         self.publisher.heard();
                     }

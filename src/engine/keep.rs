@@ -234,7 +234,9 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
     let result = (|| {
         // A ring's copies matter more than who is trusted: whatever comes is
         // verified.
-        let fetcher = Fetcher { from_anybody: true, ..shared.fetcher(record.name.as_str()) };
+        // If no bytes pass, another node makes the copy.
+        let (plane, from_anybody) = (shared.data_plane(), true);
+        let fetcher = Fetcher { plane, from_anybody, ..shared.fetcher(record.name.as_str()) };
         let opened = fetcher.open(sources, record.version.root, size, &transfer)?;
         let incoming = shared.store.begin(opened.manifest.clone())?;
         let here = incoming.here().iter().map(|index| opened.manifest.len_of(index)).sum();
@@ -258,7 +260,7 @@ impl Shared {
     pub(super) fn fetcher(&self, name: &str) -> Fetcher {
         Fetcher {
             name: name.to_owned(),
-            plane: self.data_plane(),
+            plane: DataPlane { patient: true, ..self.data_plane() },
             reputations: self.reputations.clone(),
             events: Some(self.hub.clone()),
             from_anybody: false,
@@ -274,6 +276,7 @@ impl Shared {
             idle: self.idle.clone(),
             limits: self.limits.clone(),
             reach: self.reach.clone(),
+            patient: false,
         }
     }
 }

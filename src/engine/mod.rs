@@ -388,6 +388,7 @@ impl Node {
         shared.tasks.spawn(accept::run(shared.clone(), listener));
         shared.tasks.spawn(commands::run(shared.clone(), submissions));
         shared.tasks.spawn(disk_health::watch(shared.clone()));
+        shared.tasks.spawn(reach::watch(shared.clone()));
         shared.tasks.spawn(relay::tidy(shared.clone()));
         shared.tasks.spawn(mesh::run(shared.clone(), mesh_inputs));
         shared.tasks.spawn(shares::run(shared.clone(), config.share, share_inputs));

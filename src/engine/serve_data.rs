@@ -534,13 +534,16 @@ pub(super) fn too_few(copies: usize, least: u8, cut_off: u32) -> String {
     )
 }
 
-/// Who is to hold copies of a name of this node.
+/// Who is to hold copies of a name of this node; in the place of those to which no
+/// connection was made a moment ago, those behind them.
 pub(super) async fn chain(shared: &Shared, name: &FileName) -> Vec<Peer> {
-    let name = name.clone();
+    let (name, reach) = (name.clone(), shared.reach.clone());
     let looked = shared.look(move |core| {
         let params = core.params();
         let node = core.responsible_node(name.key(params.space));
-        relay::chain(params.space, &name, node.peer(), node.successors(), params.replicas)
+        let reached = |peer: &&Peer| !reach.doubts(peer.address());
+        let reached: Vec<Peer> = node.successors().iter().filter(reached).copied().collect();
+        relay::chain(params.space, &name, node.peer(), &reached, params.replicas)
     });
     looked.await.unwrap_or_default()
 }

@@ -241,6 +241,8 @@ pub(super) enum Input {
     Step(Step, Level, String),
     /// A warning about somebody who may cause it again and again.
     Stranger(String),
+    /// Data connections to this host are made again.
+    BytesPass(SocketAddr),
     /// Something that a snapshot shows changed outside the core.
     Changed,
     /// Close all connections in order and end.

@@ -460,8 +460,8 @@ struct Behind<'a> {
 }
 
 impl<'a> Behind<'a> {
-    /// Sends a content to the first of `chain` that can be reached; those before
-    /// it get their copy later.
+    /// Sends a content to the first of `chain` that can be reached, as far as is
+    /// known; those before it get their copy later.
     fn send(
         plane: &'a DataPlane,
         chain: &[Peer],
@@ -469,6 +469,9 @@ impl<'a> Behind<'a> {
         small: &'a Small,
     ) -> Option<Behind<'a>> {
         for (at, peer) in chain.iter().enumerate() {
+            if plane.reach.doubts(peer.address()) {
+                continue;
+            }
             match Behind::reach(plane, &chain[at..], name, small) {
                 Ok(behind) => return Some(behind),
                 Err(error) => tracing::debug!(%peer, %error, "not part of the chain"),

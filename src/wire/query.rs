@@ -127,7 +127,7 @@ pub enum Request {
     },
     /// To the owner of a name that cannot store its new content
     /// ([`DataResponse::Unable`], or it takes no bytes): these nodes have it. Without
-    /// any: may it be put at all? Answered by [`Response::Upload`]. A member that is
+    /// any: may it be put at all, and who takes it in your place? Answered by [`Response::Upload`]. A member that is
     /// not the owner asks that for a client.
     Commit {
         /// Under this name.

@@ -10,6 +10,7 @@ mod cli;
 mod clocks;
 mod cluster;
 mod dashboard;
+mod deaf;
 mod demand;
 mod docs;
 mod durability;

@@ -229,19 +229,24 @@ impl Fetcher {
         swarm::run(self, opened, sources, sink, transfer, find)
     }
 
-    /// The sources that may be used, the most trusted first, otherwise as they
-    /// stand; and those that are shunned, with the reason.
+    /// The sources that may be used: those first that bytes reach, of these the most
+    /// trusted, otherwise as they stand; and those that are shunned, with the reason.
     fn in_order(&self, sources: &[Peer]) -> (Vec<Peer>, Vec<(Peer, String)>) {
         let mut shunned = Vec::new();
-        let mut order: Vec<(Trust, Peer)> = Vec::new();
+        let mut order: Vec<(bool, Trust, Peer)> = Vec::new();
         for source in sources {
             match self.trust(*source) {
-                Ok(trust) => order.push((trust, *source)),
+                Ok(trust) => order.push((self.doubts(*source), trust, *source)),
                 Err(why) => shunned.push((*source, why)),
             }
         }
-        order.sort_by_key(|(trust, _)| *trust);
-        (order.into_iter().map(|(_, source)| source).collect(), shunned)
+        order.sort_by_key(|(doubted, trust, _)| (*doubted, *trust));
+        (order.into_iter().map(|(.., source)| source).collect(), shunned)
+    }
+
+    /// Whether the last connection to a source was not made.
+    fn doubts(&self, source: Peer) -> bool {
+        self.plane.reach.doubts(source.address())
     }
 
     /// How far a source is trusted; `Err` says why it may not be used.

@@ -499,7 +499,8 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     fn choose(&self) -> Option<Peer> {
         let rank = |known: &&Candidate| {
             let trust = self.work.fetcher.trust(known.source).ok()?;
-            Some((known.aside, trust, known.source))
+            let aside = known.aside || self.work.fetcher.doubts(known.source);
+            Some((aside, trust, known.source))
         };
         let ready = self.candidates.iter().filter(|known| known.status == Status::Ready);
         // The first of those that rank alike: `min_by_key` keeps the order.
