@@ -64,6 +64,8 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
             wanted,
             already,
             cut_off,
+            silent,
+            likely,
             space,
             ..
         } => {
@@ -72,13 +74,16 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
                 "name": name.as_str(), "key": space.show(*key), "size": size,
                 "hash": version.root.to_string(), "version": version.counter,
                 "copies": holders.len(), "wanted": wanted, "holders": holders,
-                "already": already, "cut_off_from": cut_off,
+                "already": already, "cut_off_from": cut_off, "silent": addresses(silent),
+                "likely": likely,
             })
         }
-        Outcome::StoredAll { name, stored, already, bytes, cut_off, .. } => json!({
-            "name": name.as_str(), "stored": stored, "already": already, "bytes": bytes,
-            "cut_off_from": cut_off,
-        }),
+        Outcome::StoredAll { name, stored, already, bytes, cut_off, outvoted, .. } => {
+            json!({
+                "name": name.as_str(), "stored": stored, "already": already, "bytes": bytes,
+                "cut_off_from": cut_off, "outvoted": outvoted,
+            })
+        }
         _ => return None,
     })
 }

@@ -111,6 +111,8 @@ mod tests {
             failed,
             skipped: Vec::new(),
             cut_off: 0,
+            outvoted: 0,
+            example: None,
         };
         assert!(finish(outcome(Vec::new()), false).is_ok());
         match finish(outcome(vec![("holiday/x".into(), "it is gone".into())]), false) {

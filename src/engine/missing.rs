@@ -1,10 +1,10 @@
 //! Why a `get` finds nothing: names that are like it, that it was removed, or
 //! nodes that would have it and do not answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -13,8 +13,10 @@ use crate::chord::placement::{hosts, placement};
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::FileName;
 use crate::peer::Peer;
+use crate::record::Version;
 use crate::view::Outcome;
 use crate::view::command::distance;
+use crate::view::outcome::Outvoted;
 use crate::view::text::quoted;
 use crate::wire::{Request, Response};
 
@@ -168,22 +170,86 @@ fn missed(access: &Access, name: &FileName, members: &[Peer], absent: &[Peer]) -
 /// nodes that may hold an older version do not answer. One of them that does would have
 /// brought it to the owner's notice.
 pub(super) async fn doubted(access: &Access, mut stored: Outcome) -> Outcome {
-    if let Outcome::Stored { name, version, already: false, silent, likely, .. } = &mut stored
-        && version.counter == 1
+    if let Outcome::Stored { name, version, already, silent, likely, .. } = &mut stored
+        && let Some(doubt) = Doubts::new(access).of(name, *version, *already).await
     {
-        let members = members_of(access).await.unwrap_or_default();
-        let absent = absent(access, &members).await;
-        let gone = missed(access, name, &members, &absent);
-        let all = members.len() + absent.len();
-        let at = all.min(usize::from(access.params().replicas));
-        if gone.len() * 2 > at {
-            let gone = silent_of(access, gone).await;
-            if gone.len() * 2 > at {
-                (*silent, *likely) = (gone, at as u8);
-            }
-        }
+        (*silent, *likely) = (doubt.silent, doubt.likely);
     }
     stored
+}
+
+/// What may beat the files of one put. Of many files, the members are looked up once in
+/// a while and not for each.
+#[derive(Debug)]
+pub(super) struct Doubts {
+    access: Access,
+    seen: Mutex<Option<Seen>>,
+}
+
+/// The members, and who vanished, as they were at a moment.
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Instant,
+    members: Arc<[Peer]>,
+    absent: Arc<[Peer]>,
+    /// Whether those of them that were asked are silent.
+    asked: Arc<Mutex<BTreeMap<Peer, bool>>>,
+}
+
+/// For so long what was seen of the members serves the files of a put.
+const SEEN: Duration = Duration::from_secs(2);
+
+impl Doubts {
+    pub(super) fn new(access: &Access) -> Doubts {
+        Doubts { access: access.clone(), seen: Mutex::default() }
+    }
+
+    /// Who may hold an older version of what was stored and does not answer, if these
+    /// are most of those that may.
+    pub(super) async fn of(
+        &self,
+        name: &FileName,
+        version: Version,
+        already: bool,
+    ) -> Option<Outvoted> {
+        if already || version.counter != 1 {
+            return None;
+        }
+        let Seen { members, absent, asked, .. } = self.seen().await;
+        if absent.is_empty() {
+            return None;
+        }
+        let gone = missed(&self.access, name, &members, &absent);
+        let all = members.len() + absent.len();
+        let at = all.min(usize::from(self.access.params().replicas));
+        if gone.len() * 2 <= at {
+            return None;
+        }
+        let locked = || asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<Peer> = {
+            let known = locked();
+            gone.iter().copied().filter(|peer| !known.contains_key(peer)).collect()
+        };
+        let silent = silent_of(&self.access, new.clone()).await;
+        let mut known = locked();
+        known.extend(new.into_iter().map(|peer| (peer, silent.contains(&peer))));
+        let silent: Vec<Peer> = gone.into_iter().filter(|peer| known[peer]).collect();
+        let likely = u8::try_from(at).unwrap_or(u8::MAX);
+        (silent.len() * 2 > at).then(|| Outvoted { name: name.clone(), silent, likely })
+    }
+
+    async fn seen(&self) -> Seen {
+        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(seen) = known.filter(|seen| seen.at.elapsed() < SEEN) {
+            return seen;
+        }
+        let members = members_of(&self.access).await.unwrap_or_default();
+        let absent = absent(&self.access, &members).await.into();
+        let (at, asked) = (Instant::now(), Arc::default());
+        let seen = Seen { at, members: members.into(), absent, asked };
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
+        seen
+    }
 }
 
 /// Those that do not answer.
@@ -196,9 +262,7 @@ async fn silent_of(access: &Access, peers: Vec<Peer>) -> Vec<Peer> {
             (!matches!(answer, Ok(Ok(_)))).then_some(peer)
         });
     }
-    let mut silent: Vec<Peer> = asked.join_all().await.into_iter().flatten().collect();
-    silent.sort_by_key(|peer| (peer.address(), peer.index()));
-    silent
+    asked.join_all().await.into_iter().flatten().collect()
 }
 
 /// Names on the ring, as many as are heard of in time: those that hold the

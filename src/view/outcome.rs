@@ -182,6 +182,11 @@ pub enum Outcome {
         skipped: Vec<(String, String)>,
         /// Of so many members that it knew lately an owner seems to be cut off.
         cut_off: u32,
+        /// How many of these names were new to their owners while most of the nodes
+        /// that may hold an older version do not answer.
+        outvoted: u32,
+        /// The first of them.
+        example: Option<Outvoted>,
     },
     /// `get` of a directory.
     FetchedAll {
@@ -347,3 +352,15 @@ pub struct RingFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
 pub struct CommandFailed(pub String);
+
+/// A name that was new to its owner while most of the nodes that may hold an older
+/// version of it do not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outvoted {
+    /// The name.
+    pub name: FileName,
+    /// Those that do not answer.
+    pub silent: Vec<Peer>,
+    /// How many may hold it.
+    pub likely: u8,
+}

@@ -42,6 +42,20 @@ fn a_put_that_an_older_copy_may_beat_says_so_and_what_loses_can_still_be_fetched
     assert!(said.contains("3 of 3 nodes that may hold notes.txt do not answer"), "{said}");
     assert!(said.contains("an older version there may win"), "{said}");
 
+    // Of a directory that is one line for all its names.
+    let tree = home.path().join("tree");
+    fs::create_dir(&tree).expect("a directory");
+    for number in 0..40 {
+        fs::write(tree.join(format!("{number}.txt")), format!("{number}")).expect("a file");
+    }
+    let said = others[1].run(&["put", text(&tree)]);
+    assert!(said.starts_with("tree/ stored: 40 files"), "{said}");
+    let warned: Vec<_> = said.lines().filter(|line| line.contains("do not answer")).collect();
+    assert!(warned.len() == 1 && warned[0].contains("3 nodes that may hold tree/"), "{said}");
+    assert!(warned[0].ends_with("may win"), "{said}");
+    let again = others[1].run(&["put", text(&tree)]);
+    assert!(!again.contains("do not answer"), "they are there already: {again}");
+
     had.iter_mut().for_each(|node| node.restart(&[]));
     let get = |what: &str| {
         let to = home.path().join(format!("got {what}"));

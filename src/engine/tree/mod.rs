@@ -8,8 +8,8 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::name::FileName;
 use crate::store::{Place, hash_file};
+use crate::view::outcome::Outvoted;
 use crate::view::text::quoted;
 use crate::view::{Outcome, TransferKind};
 
@@ -25,6 +26,7 @@ use super::access::Access;
 use super::files::{self, CANCELLED, Phases};
 use super::get::{self, Got};
 use super::locate::{self, NamedContent};
+use super::missing::Doubts;
 use super::transfers::{HASHING, Transfer, Transfers};
 use crew::{Crew, Ended};
 use names::{Content, Listed};
@@ -143,7 +145,7 @@ impl Tree<'_> {
             })
         });
         let mut crew = Crew::new(self.transfers, whole);
-        let cut_off: Arc<AtomicU32> = Arc::default();
+        let told = Arc::new(Told::new(self.access));
         let mut skipped = Vec::new();
         let mut next = None;
         let mut more = true;
@@ -158,10 +160,10 @@ impl Tree<'_> {
             {
                 let access = self.access.clone();
                 let (path, name): (PathBuf, FileName) = (path, name);
-                let cut_off = Arc::clone(&cut_off);
+                let told = Arc::clone(&told);
                 crew.begin(shown(&path), &name.to_string(), size, move |part| async move {
                     let put = files::put(&access, &path, name, overwrite, &part, &*part).await;
-                    put_ended(files::with_at_least(min_copies, put)?, &cut_off)
+                    told.put_ended(files::with_at_least(min_copies, put)?).await
                 });
             }
             if !more && next.is_none() && crew.is_idle() {
@@ -194,7 +196,9 @@ impl Tree<'_> {
             millis: began.elapsed().as_millis() as u64,
             failed,
             skipped,
-            cut_off: cut_off.load(Ordering::Relaxed),
+            cut_off: told.cut_off.load(Ordering::Relaxed),
+            outvoted: told.outvoted.load(Ordering::Relaxed),
+            example: told.example.lock().unwrap_or_else(PoisonError::into_inner).take(),
         })
     }
 
@@ -335,13 +339,37 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn put_ended(put: Outcome, most_cut_off: &AtomicU32) -> Result<Ended, String> {
-    match put {
-        Outcome::Stored { size, already, cut_off, .. } => {
-            most_cut_off.fetch_max(cut_off, Ordering::Relaxed);
-            Ok(if already { Ended::Already(size) } else { Ended::Moved(size) })
+/// What the owners said of the files of a directory that was put.
+struct Told {
+    /// Of so many members one of them seems to be cut off.
+    cut_off: AtomicU32,
+    doubts: Doubts,
+    /// How many files an older version may beat, and one of them.
+    outvoted: AtomicU32,
+    example: Mutex<Option<Outvoted>>,
+}
+
+impl Told {
+    fn new(access: &Access) -> Told {
+        Told {
+            cut_off: AtomicU32::default(),
+            doubts: Doubts::new(access),
+            outvoted: AtomicU32::default(),
+            example: Mutex::default(),
         }
-        other => Err(format!("an unexpected end: {other:?}")),
+    }
+
+    async fn put_ended(&self, put: Outcome) -> Result<Ended, String> {
+        let Outcome::Stored { name, version, size, already, cut_off, .. } = put else {
+            return Err(format!("an unexpected end: {put:?}"));
+        };
+        self.cut_off.fetch_max(cut_off, Ordering::Relaxed);
+        if let Some(doubt) = self.doubts.of(&name, version, already).await {
+            self.outvoted.fetch_add(1, Ordering::Relaxed);
+            let mut example = self.example.lock().unwrap_or_else(PoisonError::into_inner);
+            example.get_or_insert(doubt);
+        }
+        Ok(if already { Ended::Already(size) } else { Ended::Moved(size) })
     }
 }
 

@@ -29,16 +29,15 @@ use format::{count, show};
 
 /// What may become of a name that is new to those who answer.
 fn outvoted(name: &FileName, silent: &[Peer], likely: u8) -> Option<String> {
+    let silence = || of_likely(name, silent, likely);
+    (!silent.is_empty()).then(|| format!("{}; an older version there may win", silence()))
+}
+
+fn of_likely(name: &FileName, silent: &[Peer], likely: u8) -> String {
     let peers: Vec<String> = silent.iter().map(Peer::to_string).collect();
     let (first, last) = (silent.len(), if silent.len() == 1 { "does" } else { "do" });
-    (!silent.is_empty()).then(|| {
-        format!(
-            "{first} of {} that may hold {name} {last} not answer ({}); an older version there may \
-             win",
-            count(usize::from(likely), "node", "nodes"),
-            peers.join(", ")
-        )
-    })
+    let of = count(usize::from(likely), "node", "nodes");
+    format!("{first} of {of} that may hold {name} {last} not answer ({})", peers.join(", "))
 }
 
 /// A command's result as lines of text; at least one line.

@@ -2,6 +2,7 @@
 
 use crate::peer::Peer;
 use crate::view::Outcome;
+use crate::view::outcome::Outvoted;
 
 use super::format::{self, bytes, clean, count};
 
@@ -17,6 +18,8 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
             failed,
             skipped,
             cut_off,
+            outvoted,
+            example,
         } => {
             let sum = Sum { moved: *stored, already: *already, bytes: *sum, millis: *millis };
             let mut first = match stored + already {
@@ -31,7 +34,8 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
             let skipped =
                 skipped.iter().map(|(path, what)| format!("left out: {}: {what}", clean(path)));
             let cut_off = super::is_cut_off(*cut_off);
-            let first = std::iter::once(first).chain(cut_off);
+            let outvoted = example.as_ref().map(|example| older(*outvoted, example));
+            let first = std::iter::once(first).chain(cut_off).chain(outvoted);
             first.chain(skipped).chain(failures(failed)).collect()
         }
         Outcome::FetchedAll {
@@ -76,6 +80,19 @@ impl Sum {
     }
 }
 
+/// What may become of so many names that are new to those who answer, with one of
+/// them.
+fn older(names: u32, Outvoted { name, silent, likely }: &Outvoted) -> String {
+    let example = super::of_likely(name, silent, *likely);
+    match names {
+        0 | 1 => format!("{example}; an older version there may win"),
+        _ => format!(
+            "most nodes that may hold an older version of {names} of these files do not answer: \
+             {example}; older versions may win"
+        ),
+    }
+}
+
 fn silence(silent: &[Peer]) -> String {
     let peers: Vec<_> = silent.iter().map(ToString::to_string).collect();
     format!(
@@ -116,6 +133,8 @@ mod tests {
             failed: vec![("holiday/a:b".into(), "it cannot be a name".into())],
             skipped: vec![("holiday/link".into(), "a symbolic link".into())],
             cut_off: 0,
+            outvoted: 0,
+            example: None,
         };
         assert_eq!(
             lines(&stored),
@@ -139,10 +158,43 @@ mod tests {
             failed: Vec::new(),
             skipped: Vec::new(),
             cut_off: 0,
+            outvoted: 0,
+            example: None,
         };
         assert_eq!(
             lines(&stored),
             ["nothing stored as holiday/: the ring keeps files, no empty directories"]
+        );
+    }
+
+    #[test]
+    fn what_an_older_version_may_beat_is_one_line_whatever_number() {
+        let stored = |outvoted| Outcome::StoredAll {
+            name: name(),
+            stored: 40,
+            already: 0,
+            bytes: 7,
+            millis: 1,
+            failed: Vec::new(),
+            skipped: Vec::new(),
+            cut_off: 0,
+            outvoted,
+            example: Some(Outvoted {
+                name: FileName::new("holiday/a.txt").expect("a name"),
+                silent: [2000, 2001].map(|port| Peer::new(([127, 0, 0, 1], port).into(), 0)).into(),
+                likely: 3,
+            }),
+        };
+        assert_eq!(
+            lines(&stored(1))[1..],
+            ["2 of 3 nodes that may hold holiday/a.txt do not answer (127.0.0.1:2000, \
+              127.0.0.1:2001); an older version there may win"]
+        );
+        assert_eq!(
+            lines(&stored(12))[1..],
+            ["most nodes that may hold an older version of 12 of these files do not answer: 2 of \
+              3 nodes that may hold holiday/a.txt do not answer (127.0.0.1:2000, 127.0.0.1:2001); \
+              older versions may win"]
         );
     }
 
