@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chordal::engine::{Config, Node};
+use chordal::name::spelled;
 use chordal::view::{Command, CommandFailed, FileRow, Outcome, Role, Snapshot, UiEvent};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -182,6 +183,38 @@ async fn of_two_files_of_one_name_the_first_keeps_it_until_it_goes() {
     fs::remove_file(one).expect("removed");
     // The other has the name now.
     home.until(|rows| rows.len() == 1 && rows[0].size == 7).await;
+    home.end().await;
+}
+
+/// Two files whose names differ in Unicode normalisation alone have one name for
+/// others. Nobody could say which of them is meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_spellings_of_one_name_neither_is_shared_whenever_the_second_one_comes() {
+    let mut home = Home::start().await;
+    let (composed, apart) = ("caf\u{e9}.txt", "cafe\u{301}.txt");
+    let one = home.file(&format!("menu/{composed}"), "first");
+    home.file(&format!("menu/{apart}"), "second");
+    home.file("menu/plain.txt", "plain");
+    let menu = home.path("menu");
+    let (files, _, skipped) = home.share(&[&menu]).await;
+    assert_eq!((files, skipped.len()), (1, 2), "{skipped:?}");
+    let is_told = |told: &str, (own, twin): (&str, &str)| {
+        let (own, twin) = (spelled(own), spelled(twin));
+        let first = told.find(&own).filter(|at| told.find(&twin).is_some_and(|twin| *at < twin));
+        first.is_some() && told.contains("is the same for others")
+    };
+    for pair in [(composed, apart), (apart, composed)] {
+        assert!(skipped.iter().any(|told| is_told(told, pair)), "{skipped:?}");
+    }
+    home.shows(&["plain.txt"]).await;
+
+    fs::remove_file(&one).expect("removed");
+    let rows = home.shows(&[composed, "plain.txt"]).await;
+    assert_eq!(rows[0].size, 6, "the one that is left");
+
+    fs::write(&one, "first again").expect("written");
+    home.shows(&["plain.txt"]).await;
+    home.says("rename one of them").await;
     home.end().await;
 }
 

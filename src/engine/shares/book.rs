@@ -149,6 +149,12 @@ impl Book {
             self.skip(path, why);
         }
         for file in files {
+            // It may lie there under another spelling of the same name.
+            let claimed = self.claims.get(&file.name).filter(|other| **other != file.path);
+            let moved = claimed.filter(|other| other.starts_with(at) && !seen.contains(*other));
+            if let Some(other) = moved.filter(|other| is_twin(other, &file.path)).cloned() {
+                self.drop_path(&other);
+            }
             self.consider(root, file, now, wall);
         }
         let own = |path: &PathBuf, of: &Path| of == root && !seen.contains(path);
@@ -166,6 +172,9 @@ impl Book {
                 self.say(Kind::Gone, format!("{name} is not shared any more: it is gone"));
             }
         }
+        self.give_way(|path| {
+            path.starts_with(at) && path.starts_with(root) && !seen.contains(path)
+        });
         let Book { openings, pending, refused, doubted, skipped, reasons, .. } = self;
         refused.retain(|path, _| seen.contains(path) || !path.starts_with(at));
         doubted.retain(|path| seen.contains(path) || !path.starts_with(at));
@@ -203,15 +212,12 @@ impl Book {
 
     fn consider(&mut self, below: &Path, file: FoundFile, now: Instant, wall: SystemTime) {
         let FoundFile { path, name, stamp } = file;
+        if let Some(twin) = self.twin(&name, &path) {
+            self.set_apart(name, path, twin);
+            return;
+        }
         if let Some(other) = self.claims.get(&name).filter(|other| **other != path) {
-            // Two Unicode forms of one name look alike.
-            let [own, other_one] = [path.as_path(), other].map(shown);
-            let why = if in_form_c(&own) == in_form_c(&other_one) {
-                let (own, other) = (spelled(&own), spelled(&other_one));
-                format!("its name is spelled {own} and is the same for others as that of {other}")
-            } else {
-                format!("its name {name} is that of {other_one}")
-            };
+            let why = format!("its name {name} is that of {}", shown(other));
             self.drop_path(&path);
             self.rivals.entry(name).or_default().insert(path.clone());
             self.skip(path, why);
@@ -273,6 +279,61 @@ impl Book {
         let below = below.to_owned();
         let pending = Pending { name, below, stamp, due, busy: false, was_shared, doubted };
         self.pending.insert(path, pending);
+    }
+
+    /// Another path whose name is the same for others and only spelled differently, in
+    /// another Unicode form.
+    fn twin(&self, name: &FileName, path: &Path) -> Option<PathBuf> {
+        if name.as_str().is_ascii() {
+            return None;
+        }
+        let rivals = self.rivals.get(name).into_iter().flatten();
+        let mut twins = self.claims.get(name).into_iter().chain(rivals);
+        twins.find(|other| is_twin(other, path)).cloned()
+    }
+
+    /// Two spellings of one name look alike, so neither takes the place of the other:
+    /// none is shared until one of them is gone.
+    fn set_apart(&mut self, name: FileName, path: PathBuf, twin: PathBuf) {
+        let mut rivals = self.rivals.remove(&name).unwrap_or_default();
+        let claimed = self.claims.get(&name) == Some(&twin);
+        self.drop_path(&path);
+        if claimed {
+            self.drop_path(&twin);
+        }
+        rivals.extend([path.clone(), twin.clone()]);
+        self.rivals.insert(name, rivals);
+        let [own, other] = [&path, &twin].map(|path| spelled(&shown(path)));
+        let why = |own: &str, other: &str| {
+            format!(
+                "its name is spelled {own} and is the same for others as that of {other}; rename \
+                 one of them"
+            )
+        };
+        if claimed {
+            self.skip(twin, why(&other, &own));
+        }
+        self.skip(path, why(&own, &other));
+    }
+
+    /// Paths that are not there any more stand in nobody's way: the others that
+    /// want their names are looked at.
+    fn give_way(&mut self, is_gone: impl Fn(&Path) -> bool) {
+        let claims = &self.claims;
+        let free = |name: &FileName, rivals: &BTreeSet<PathBuf>| {
+            !claims.contains_key(name) && rivals.iter().any(|path| is_gone(path))
+        };
+        let names: Vec<FileName> = self
+            .rivals
+            .iter()
+            .filter(|(name, rivals)| free(name, rivals))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            for rival in self.rivals.remove(&name).into_iter().flatten() {
+                self.shares.changes().mark(rival);
+            }
+        }
     }
 
     /// The bytes of a file are not what its marks promised: it is read again,
@@ -367,9 +428,11 @@ impl Book {
         }
     }
 
-    /// Shares a file whose content is known. `false`: another path has its name.
+    /// Shares a file whose content is known. `false`: another path has its name or a
+    /// twin of it.
     pub(super) fn offer(&mut self, entry: Entry) -> bool {
-        if self.claims.get(&entry.name).is_some_and(|path| *path != entry.path) {
+        let taken = self.claims.get(&entry.name).is_some_and(|path| *path != entry.path);
+        if taken || self.twin(&entry.name, &entry.path).is_some() {
             return false;
         }
         self.drop_path(&entry.path);
@@ -411,6 +474,7 @@ impl Book {
         let mut names: Vec<FileName> =
             paths.iter().filter_map(|path| self.drop_path(path)).collect();
         names.sort();
+        self.give_way(|path| path.starts_with(at));
         names
     }
 
@@ -483,6 +547,11 @@ impl Book {
     fn say(&mut self, kind: Kind, text: String) {
         self.said.push((kind, text));
     }
+}
+
+/// Whether two paths differ only in the Unicode form of their spelling.
+fn is_twin(one: &Path, other: &Path) -> bool {
+    one != other && in_form_c(&shown(one)) == in_form_c(&shown(other))
 }
 
 /// What a map holds at a path and below it.
@@ -595,6 +664,49 @@ mod tests {
         assert_eq!(desk.shared(), ["b"]);
         assert_eq!(desk.said(), [Kind::Added, Kind::Added, Kind::Gone]);
         assert!(desk.book.forgot());
+    }
+
+    #[test]
+    fn of_two_spellings_of_a_name_neither_is_shared_until_one_is_gone() {
+        let (composed, apart) = ("caf\u{e9}", "cafe\u{301}");
+        let mut desk = Desk::new();
+        desk.looks(0, &[(apart, 1, -5_000), (composed, 2, -5_000), ("a", 3, -5_000)]);
+        assert_eq!(desk.hashes(0), ["a"]);
+        let said = |desk: &mut Desk| -> Vec<String> {
+            desk.book.said().into_iter().map(|(_, text)| text).collect()
+        };
+        let told = said(&mut desk);
+        for (own, twin) in [(composed, apart), (apart, composed)] {
+            let [own, twin] = [own, twin].map(|name| spelled(&format!("{ROOT}/{name}")));
+            let words = format!("spelled {own} and is the same for others as that of {twin}");
+            assert_eq!(told.iter().filter(|line| line.contains(&words)).count(), 1, "{told:?}");
+        }
+        desk.looks(1_000, &[(apart, 1, -5_000), (composed, 2, -5_000), ("a", 3, -5_000)]);
+        assert_eq!((desk.hashes(1_000).len(), said(&mut desk).len()), (0, 0), "told once");
+
+        // One of them goes; the other is looked at again, and is shared.
+        desk.looks(2_000, &[(composed, 2, -5_000), ("a", 3, -5_000)]);
+        desk.looks(2_000, &[(composed, 2, -5_000), ("a", 3, -5_000)]);
+        assert_eq!(desk.hashes(2_000), [composed]);
+        assert_eq!(desk.shared(), ["a", composed]);
+        said(&mut desk);
+
+        // Its spelling is changed: that is no twin of it.
+        desk.looks(2_500, &[(apart, 2, -5_000), ("a", 3, -5_000)]);
+        desk.hashes(2_500);
+        assert_eq!(desk.shared(), ["a", composed], "names are kept in one form");
+        assert!(!said(&mut desk).iter().any(|line| line.contains("rename")), "no twin");
+        desk.looks(2_600, &[(composed, 2, -5_000), ("a", 3, -5_000)]);
+        desk.hashes(2_600);
+        said(&mut desk);
+
+        // And it comes back while the other is shared.
+        desk.looks(3_000, &[(apart, 4, -5_000), (composed, 2, -5_000), ("a", 3, -5_000)]);
+        assert_eq!(desk.hashes(3_000), [""; 0]);
+        assert_eq!(desk.shared(), ["a"]);
+        let told = said(&mut desk);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().all(|line| line.contains("rename one of them")), "{told:?}");
     }
 
     #[test]

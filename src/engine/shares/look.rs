@@ -101,6 +101,11 @@ pub(super) fn look(
         looked.took = began.elapsed();
         found.push(looked);
     }
+    // A file whose name is spelled in another Unicode form now has no twin: what is gone
+    // is told first.
+    let is_gone =
+        |looked: &Looked| looked.found.as_ref().is_some_and(|found| found.files.is_empty());
+    found.sort_by_key(|looked| !is_gone(looked) || looked.look.sub.as_os_str().is_ascii());
     Some(found)
 }
 
