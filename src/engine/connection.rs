@@ -60,6 +60,9 @@ pub(super) enum ConnectError {
     /// It took too long.
     #[error("no answer in time")]
     TimedOut,
+    /// It took the connection and did not greet in time.
+    #[error("it takes connections and says nothing")]
+    Silent,
     /// The two sides do not fit together.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
@@ -139,7 +142,7 @@ pub(super) async fn receive_hello(stream: &mut TcpStream) -> Result<Hello, Conne
         let hello: Hello = codec::decode(&body).map_err(HandshakeError::from)?;
         Ok::<Hello, ConnectError>(hello)
     };
-    timeout(HELLO_LIMIT, reading).await.map_err(|_| ConnectError::TimedOut)?
+    timeout(HELLO_LIMIT, reading).await.map_err(|_| ConnectError::Silent)?
 }
 
 /// Connects, within [`CONNECT_LIMIT`], and exchanges greetings. A refusal in the peer's is for

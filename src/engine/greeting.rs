@@ -74,7 +74,7 @@ pub(super) async fn greet(
 /// version.
 fn stranger(error: &ConnectError) -> String {
     match error {
-        ConnectError::TimedOut => "says nothing".to_owned(),
+        ConnectError::TimedOut | ConnectError::Silent => "says nothing".to_owned(),
         ConnectError::Io(_) => "closes the connection".to_owned(),
         ConnectError::Handshake(HandshakeError::Version { theirs }) => format!(
             "speaks another version of chordal's protocol: {theirs}, this one {PROTOCOL_VERSION}"

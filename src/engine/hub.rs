@@ -423,7 +423,8 @@ impl Hub {
 
     fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) {
         let lately = self.stood_still.is_some_and(|at| at.elapsed() < STOOD_STILL_LATELY);
-        if matches!(error, ConnectError::TimedOut) && lately && self.links.awaits(address) {
+        let in_vain = matches!(error, ConnectError::TimedOut | ConnectError::Silent);
+        if in_vain && lately && self.links.awaits(address) {
             self.stood_still = None;
             return self.dial(address);
         }
@@ -432,7 +433,7 @@ impl Hub {
                 self.publisher.stranger(format!("{address}: {why}"), Instant::now());
             }
             ConnectError::Misplaced(why) => self.publisher.stranger(why.clone(), Instant::now()),
-            ConnectError::Io(_) | ConnectError::TimedOut => {}
+            ConnectError::Io(_) | ConnectError::TimedOut | ConnectError::Silent => {}
         }
         tracing::debug!(%address, %error, "cannot connect");
         self.links.unreachable(address);

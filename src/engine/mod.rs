@@ -164,6 +164,9 @@ pub struct Config {
     pub scrub: Option<Duration>,
     /// The disk of its data directory; tests give it one that fails.
     pub disk: Arc<dyn Disk>,
+    /// A registry that takes connections and never says anything is given up after
+    /// this.
+    pub registry_patience: Duration,
     /// Seconds that its clock is ahead of the machine's: for trials of clocks that
     /// are wrong.
     pub clock_ahead_s: i64,
@@ -192,6 +195,9 @@ impl Default for TransferLimits {
 /// How often everything stored is read again unless somebody says otherwise.
 pub const SCRUB: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A registry that is only slow, or stopped for a moment, says something by then.
+pub const REGISTRY_PATIENCE: Duration = Duration::from_secs(60);
+
 impl Config {
     /// A node at this address with every setting at its default.
     pub fn at(listen: SocketAddr) -> Config {
@@ -214,6 +220,7 @@ impl Config {
             leave_deadline: None,
             scrub: Some(SCRUB),
             disk: Arc::new(RealDisk),
+            registry_patience: REGISTRY_PATIENCE,
             clock_ahead_s: 0,
         }
     }
@@ -396,7 +403,8 @@ impl Node {
         shared.tasks.spawn(doubts::run(shared.clone(), doubted));
         shared.tasks.spawn(scrub::run(shared.clone(), config.scrub));
         shared.tasks.spawn(provide::run(shared.clone(), provide_orders));
-        shared.tasks.spawn(seeds::run(shared.clone(), config.seeds, dead_peers, snapshots.clone()));
+        let seeds = (config.seeds, config.registry_patience);
+        shared.tasks.spawn(seeds::run(shared.clone(), seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
             shared.tasks.spawn(join_until_in(shared.clone(), config.join));
         }

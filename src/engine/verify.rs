@@ -183,7 +183,21 @@ pub(super) async fn through(
         let why = "it verifies too many addresses at the moment; try again";
         return Err(Unverified::NotAsked(HandshakeError::Refused(why.to_owned()).into()));
     }
-    Err(Unverified::Misplaced(sentence(me.me.address(), contact, &reached)))
+    Err(Unverified::Misplaced(sentence(me.me.address(), &contact.to_string(), &reached)))
+}
+
+/// Why this node cannot tell anybody its address, if another node is reached there:
+/// one sentence. That nobody is reached says nothing: many a network does not lead its
+/// own machines to the address at which others reach them.
+pub(super) async fn leads_elsewhere(shared: &Shared) -> Option<String> {
+    if shared.verification.0.verified.load(Ordering::Relaxed) {
+        return None;
+    }
+    let me = shared.me().me.address();
+    let expected = shared.verification.expect();
+    let reached = reach(shared, me, expected.token).await;
+    let other = matches!(reached, Reached::Node { .. }) && !expected.came();
+    other.then(|| sentence(me, "this machine", &reached))
 }
 
 async fn ask(contact: SocketAddr, hello: &Hello) -> Result<Reached, ConnectError> {
@@ -196,8 +210,8 @@ async fn ask(contact: SocketAddr, hello: &Hello) -> Result<Reached, ConnectError
     }
 }
 
-/// Why this node at `me` does not join through `contact`, and what helps.
-fn sentence(me: SocketAddr, contact: SocketAddr, reached: &Reached) -> String {
+/// Why this node at `me` does not join a ring on which `seen_by` is, and what helps.
+fn sentence(me: SocketAddr, seen_by: &str, reached: &Reached) -> String {
     let who = match reached {
         Reached::Node { peer, params } if params.is_sane() => {
             let id = params.space.show(peer.id(params.space));
@@ -223,7 +237,7 @@ fn sentence(me: SocketAddr, contact: SocketAddr, reached: &Reached) -> String {
         }
         _ => "start this node with an address of its own (--advertise)",
     };
-    format!("the address of this node, {me}, {who}, as {contact} sees it; {what}")
+    format!("the address of this node, {me}, {who}, as {seen_by} sees it; {what}")
 }
 
 /// Verifies the address in the hello of another node, and tells it whom one

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::attack::{Raw, stranger};
 use crate::process::{NodeProcess, Ring, config, eventually, free_address, text, with_sky_ship};
+use crate::registry::RegistryProcess;
 
 /// Waits until a node has told why it does not join.
 fn tells(node: &NodeProcess, why: &str) {
@@ -104,6 +105,42 @@ fn a_node_with_the_address_of_another_is_kept_out_by_every_command() {
     stormed.is_whole();
     assert!(node.snapshots.borrow().successors.is_empty(), "it is alone");
     runtime.block_on(node.kill());
+}
+
+/// A registry lists whoever is at the address. A node with a copied one would be taken
+/// for the other, and learn nothing of it where that one is the only node listed.
+#[test]
+fn a_node_with_the_address_of_another_finds_no_ring_through_a_registry() {
+    let registry = RegistryProcess::start(&[]);
+    let seed = registry.address.to_string();
+    let member = NodeProcess::start(&["--seed", &seed]);
+    registry.lists(&[member.address]);
+    let told = format!(
+        "registry {seed}: the address of this node, {}, leads to another node, {} on ring \
+         'chordal'",
+        member.address, member.id
+    );
+    let more = ["--seed", &seed];
+    let mut impostor = NodeProcess::start_behind(free_address(), member.address, &more);
+    tells(&impostor, &told);
+    assert!(impostor.log().contains("start this node with an address of its own (--advertise)"));
+    member.sees_ring_of(&[member.address]).expect("nobody has joined");
+
+    // Nor through another member that is listed, and its end changes nothing there.
+    let other = NodeProcess::start(&more);
+    let ring = Ring { nodes: vec![member, other] };
+    ring.settled();
+    let all: Vec<SocketAddr> = ring.nodes.iter().map(|node| node.address).collect();
+    impostor.terminate();
+    assert!(impostor.ended().success(), "{}", impostor.log());
+    impostor.restart(&[]);
+    tells(&impostor, &told);
+    impostor.terminate();
+    assert!(impostor.ended().success(), "{}", impostor.log());
+    assert!(!impostor.log().contains("joined"), "{}", impostor.log());
+    registry.lists(&all);
+    ring.nodes[0].sees_ring_of(&all).expect("a healthy ring of two");
+    assert!(!registry.log().contains(" left"), "{}", registry.log());
 }
 
 #[test]

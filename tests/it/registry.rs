@@ -236,6 +236,33 @@ fn who_leaves_or_is_killed_is_off_the_list_at_once_and_everybody_hears_why() {
 }
 
 #[test]
+fn who_leaves_its_ring_and_goes_on_running_has_left_and_is_nowhere_called_dead() {
+    let registry = RegistryProcess::start(&["--check", RARELY]);
+    let seeds = seeds(&[&registry]);
+    let mut ring = Ring { nodes: (0..3).map(|_| node(&seeds)).collect() };
+    ring.settled();
+    let mut watcher = connect(registry.address, None);
+    watcher.say(&Frame::Report(Report::List));
+    let left = ring.nodes.remove(0);
+    assert!(left.run(&["leave"]).starts_with("left the ring"));
+    let mut gone = || loop {
+        if let News::Gone { peer, left } = next(&mut watcher) {
+            return (peer.address(), left);
+        }
+    };
+    assert_eq!(gone(), (left.address, true));
+    ring.settled();
+    registry.lists(&ring.nodes.iter().map(|node| node.address).collect::<Vec<_>>());
+    // What is said next is of the next one: nobody reported this one dead besides.
+    let last = ring.nodes.pop().expect("two are left");
+    assert!(last.run(&["leave"]).starts_with("left the ring"));
+    assert_eq!(gone(), (last.address, true));
+    let said = registry.log();
+    assert!(said.contains(&format!("{} left", left.address)), "{said}");
+    assert!(!said.contains("was removed") && !said.contains("dead"), "{said}");
+}
+
+#[test]
 fn a_node_that_is_silent_is_suspect_then_removed_and_comes_back_by_itself() {
     let registry = RegistryProcess::start(&["--check", "200ms"]);
     let node = node(&seeds(&[&registry]));
@@ -390,6 +417,37 @@ fn a_node_gives_up_what_is_no_registry_and_says_what_it_is() {
         let peers = node.run(&["peers"]);
         assert!(peers.contains(&format!("given up: {what}")), "{peers}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_gives_up_a_registry_that_takes_connections_and_says_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // Connections wait in its queue: nobody takes them.
+    let silent = TcpListener::bind(free_address()).expect("a free address");
+    let address = silent.local_addr().expect("an address");
+    let start = |name: &str, registry_patience| Config {
+        seeds: vec![address],
+        registry_patience,
+        ..config(&dir.path().join(name))
+    };
+    let what = "it takes connections and says nothing";
+    let hears = async |node: &mut Node, words: &str| {
+        let heard = tokio::time::timeout(DEADLINE, async {
+            while !node.events.recv().await.expect("the node runs").text.contains(words) {}
+        });
+        assert!(heard.await.is_ok(), "nobody says {words}");
+    };
+    let patient = Config::at(address).registry_patience;
+    let (mut hasty, mut patient) = (
+        Node::start(start("hasty", Duration::ZERO)).await.expect("it starts"),
+        Node::start(start("patient", patient)).await.expect("it starts"),
+    );
+    hears(&mut hasty, &format!("registry {address} is given up: {what}")).await;
+    hears(&mut patient, &format!("registry {address}: {what}; trying again")).await;
+    let row = row(&hasty.snapshots.borrow(), address).expect("it is listed");
+    assert_eq!(row.note, Some(format!("given up: {what}")));
+    hasty.kill().await;
+    patient.kill().await;
 }
 
 #[test]

@@ -187,7 +187,9 @@ impl Watch {
         let (stream, hello) = match dialling.await {
             Ok(Ok(dialled)) => dialled,
             Ok(Err(ConnectError::Io(error))) => return Err(fault(error)),
-            Ok(Err(ConnectError::TimedOut)) | Err(_) => return Err(NoAnswer::Silent),
+            Ok(Err(ConnectError::TimedOut | ConnectError::Silent)) | Err(_) => {
+                return Err(NoAnswer::Silent);
+            }
             Ok(Err(why @ (ConnectError::Handshake(_) | ConnectError::Misplaced(_)))) => {
                 return Err(NoAnswer::Stranger(format!("it is no node: {why}")));
             }

@@ -11,6 +11,7 @@ use crate::engine::connection::{self, ConnectError};
 use crate::engine::frames::{Broken, Frames};
 use crate::engine::pace::Pace;
 use crate::engine::shared::Shared;
+use crate::engine::verify;
 use crate::registry::MAX_PEERS;
 use crate::wire::Frame;
 use crate::wire::handshake::{HandshakeError, Hello, Program, Purpose};
@@ -50,6 +51,8 @@ const MAX_PAGES: usize = 2 * MAX_PEERS;
 pub(super) struct Contact {
     shared: Shared,
     registry: SocketAddr,
+    /// So long something that says nothing may turn out to be a registry.
+    patience: Duration,
     heard: mpsc::Sender<(SocketAddr, Heard)>,
 }
 
@@ -61,15 +64,18 @@ enum End {
     Lost(String),
     /// Something answers there, but no registry.
     NoRegistry(String),
+    /// Something takes connections there and says nothing.
+    Silent(String),
 }
 
 impl Contact {
     pub(super) fn new(
         shared: Shared,
         registry: SocketAddr,
+        patience: Duration,
         heard: mpsc::Sender<(SocketAddr, Heard)>,
     ) -> Contact {
-        Contact { shared, registry, heard }
+        Contact { shared, registry, patience, heard }
     }
 
     /// Runs until the node ends. `place` is what the registry is to say of this
@@ -94,13 +100,22 @@ impl Contact {
     ) {
         let mut pause = FIRST_PAUSE;
         let (mut known, mut strangers) = (false, 0);
+        let mut silent_since: Option<Instant> = None;
         loop {
             let begun = Instant::now();
             let mut was_up = false;
             let why = match self.connection(place, reports, &mut was_up).await {
                 End::Over => return,
                 End::Lost(why) => {
-                    strangers = 0;
+                    (strangers, silent_since) = (0, None);
+                    why
+                }
+                End::Silent(why) => {
+                    let since = *silent_since.get_or_insert(begun);
+                    if since.elapsed() >= self.patience && !known {
+                        self.tell(Heard::NoRegistry(why)).await;
+                        return while place.changed().await.is_ok() {};
+                    }
                     why
                 }
                 End::NoRegistry(why) => {
@@ -136,6 +151,12 @@ impl Contact {
         reports: &mut mpsc::Receiver<Report>,
         was_up: &mut bool,
     ) -> End {
+        if place.borrow().is_some()
+            && let Some(why) = verify::leads_elsewhere(&self.shared).await
+        {
+            // The registry would take this node for the one that has the address.
+            return End::Lost(why);
+        }
         let hello = self.shared.me().hello(Purpose::Registry);
         let ended = async { while place.changed().await.is_ok() {} };
         let dialled = tokio::select! {
@@ -154,6 +175,7 @@ impl Contact {
             Err(ConnectError::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => {
                 return End::NoRegistry("not chordal: it closes the connection".to_owned());
             }
+            Err(error @ ConnectError::Silent) => return End::Silent(error.to_string()),
             Err(error) => return End::Lost(error.to_string()),
         };
         *was_up = true;

@@ -96,7 +96,7 @@ struct Contact {
 /// `snapshots` say what the node is to its ring, and end with its hub.
 pub(super) async fn run(
     shared: Shared,
-    seeds: Vec<SocketAddr>,
+    (seeds, patience): (Vec<SocketAddr>, Duration),
     mut dead: mpsc::Receiver<Peer>,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
 ) {
@@ -122,7 +122,7 @@ pub(super) async fn run(
             continue;
         }
         let (reports, reported) = mpsc::channel(QUEUE);
-        let contact = contact::Contact::new(shared.clone(), address, heard_tx.clone());
+        let contact = contact::Contact::new(shared.clone(), address, patience, heard_tx.clone());
         // Among the connections: a node that ends waits until they have said
         // goodbye.
         shared.connections.spawn(contact.run(place.clone(), reported));
