@@ -73,6 +73,8 @@ pub(super) fn draw(
     }
     // A number that is cut cannot be typed.
     let digits = transfers.iter().map(|row| row.number.to_string().len()).max().unwrap_or(0) as u16;
+    // Wide enough for the words that stand there where there is no other room.
+    let least = if transfers.iter().any(|row| !short_word(row).is_empty()) { 6 } else { 4 };
     let columns = [
         Column::new("#", digits.max(2), digits.max(3), 7).right(),
         Column::new("name", 12, 18, 0).grows(),
@@ -80,7 +82,7 @@ pub(super) fn draw(
         Column::new("", 5, 12, 3),
         Column::new("%", 4, 4, 1).right(),
         Column::new("rate", 8, 9, 4).right(),
-        Column::new("eta", 4, 7, 2).right(),
+        Column::new("eta", least, 7, 2).right(),
         Column::new("with", 8, 20, 8).grows(),
         Column::new("state", 9, 16, 6).grows(),
     ];
@@ -96,9 +98,7 @@ pub(super) fn draw(
         let number = match row.state {
             TransferState::Running => text::rate(row.rate),
             // Where there is no column for it.
-            TransferState::Failed(_) if widths[8] == 0 => "failed".to_owned(),
-            TransferState::Cancelled if widths[8] == 0 => word(snapshot, row),
-            _ if waits && widths[8] == 0 => word(snapshot, row),
+            _ if !short_word(row).is_empty() && widths[8] == 0 => short_word(row).to_owned(),
             // The bytes are there; the copies are counted beside it.
             TransferState::Securing { .. } => "copies".to_owned(),
             _ => text::size(row.total),
@@ -119,16 +119,12 @@ pub(super) fn draw(
                 Line::raw(match &row.state {
                     _ if running => eta(row),
                     // Where the glyph alone would say it.
-                    TransferState::Queued | TransferState::Paused if widths[5] == 0 => {
-                        word(snapshot, row)
-                    }
-                    TransferState::Failed(_) if widths[5] == 0 => "failed".to_owned(),
-                    TransferState::Cancelled if widths[5] == 0 => "cancel".to_owned(),
+                    _ if widths[5] == 0 => short_word(row).to_owned(),
                     _ => String::new(),
                 }),
                 Line::styled(peers(scene, row, usize::from(widths[7])), theme.dim),
                 Line::styled(
-                    text::end(&word(snapshot, row), usize::from(widths[8])).into_owned(),
+                    state_within(snapshot, row, usize::from(widths[8])),
                     if running { theme.text } else { style },
                 ),
             ],
@@ -299,6 +295,29 @@ fn file_count(files: FileCount) -> String {
         n => format!(", {n} failed"),
     };
     format!("{}/{} files{failed}", files.done, files.total)
+}
+
+/// The state in one word where there is room for no more; nothing where the numbers
+/// say it.
+const fn short_word(row: &TransferRow) -> &'static str {
+    match row.state {
+        TransferState::Queued => "queued",
+        TransferState::Paused => "paused",
+        TransferState::Waiting => "waits",
+        TransferState::Failed(_) => "failed",
+        TransferState::Cancelled => "cancel",
+        TransferState::Running | TransferState::Securing { .. } | TransferState::Done => "",
+    }
+}
+
+/// The state in so many columns: of a reason, as much as fits.
+fn state_within(snapshot: &Snapshot, row: &TransferRow, width: usize) -> String {
+    let word = word(snapshot, row);
+    let whole = text::width(&word) <= width;
+    match row.state {
+        TransferState::Waiting if !whole => short_word(row).to_owned(),
+        _ => text::end(&word, width).into_owned(),
+    }
 }
 
 fn word(snapshot: &Snapshot, row: &TransferRow) -> String {
