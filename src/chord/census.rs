@@ -1,7 +1,9 @@
 //! Who is on the ring: for people, not for the protocol.
 //!
 //! A node whose list reaches round the ring knows everyone. In a larger ring
-//! the census walks from list to list, one question a step; above
+//! the census walks from list to list, and then asks everyone in turn: as fast as answers
+//! come, within bounds, until a round shows nothing new. At rest it asks one question in a
+//! while, of those whose lists together go round the ring. Above
 //! [`MAX_CENSUS`] members it stops walking, and the density of the successor
 //! list gives an estimate. The answers are kept, so that the ring properties
 //! ([`super::invariant`]) can be shown as this node sees them. Nothing here
@@ -29,6 +31,12 @@ pub(super) struct Census {
     states: BTreeMap<Peer, NodeState>,
     /// The member asked last, by its distance; 0: none in this round.
     cursor: u128,
+    /// When this round began.
+    begun: Time,
+    /// Questions that may follow on answers before the timer fires again.
+    burst: u8,
+    /// Rounds at rest, each of which begins with another member.
+    round: u32,
     /// Whether the walk has come round.
     walked: bool,
     /// Whether everyone has been asked since the last change.
@@ -44,6 +52,14 @@ pub(super) struct Census {
 /// Periods of stabilize without a change after which a ring counts as settled:
 /// within these every member has stabilized.
 const SETTLED_PERIODS: u32 = 2;
+
+/// Questions a firing of the timer, while not everyone has been asked since the last
+/// change: some dozens a period of stabilize, so that a ring of 64 is known in about
+/// one and a crowd that joins at once is not busy with its census alone.
+const BURST: u8 = 16;
+
+/// Questions that are open at a time.
+const AT_ONCE: usize = 4;
 
 impl Census {
     /// Whether everyone has been asked since the last change.
@@ -87,6 +103,10 @@ impl Census {
         let wraps = ahead.len() < state.successors.len();
         let reach = if wraps { u128::MAX } else { ahead.last().map_or(from, |p| distance(*p)) };
         self.walked |= wraps;
+        if self.fresh {
+            // Whoever comes or goes on the way there shows in this list.
+            self.cursor = self.cursor.max(reach.saturating_sub(1));
+        }
         let vanished = &mut self.vanished;
         self.far.retain(|&at, peer| {
             let stays = at <= from || at > reach || ahead.contains(peer);
@@ -209,16 +229,31 @@ impl Node {
         (nodes > MAX_CENSUS as u64).then_some(nodes)
     }
 
-    /// [`Timer::Census`] fired: one question, at the most.
+    /// [`Timer::Census`] fired.
     pub(super) fn census_step(&mut self, turn: &mut Turn) {
-        let asked = self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Census);
-        if asked || self.tables.successors.is_empty() {
-            return;
+        self.census.burst = BURST;
+        self.census_goes_on(turn);
+    }
+
+    /// Asks on, as far as that is due: at rest one question, otherwise some at a time.
+    fn census_goes_on(&mut self, turn: &mut Turn) {
+        while self.census.burst > 0 && self.census_asks(turn) {
+            self.census.burst = if self.census.fresh { 0 } else { self.census.burst - 1 };
+        }
+    }
+
+    /// One question, unless enough are open or everyone has been asked. Whether there
+    /// was one.
+    fn census_asks(&mut self, turn: &mut Turn) -> bool {
+        let open = self.asks.iter().filter(|(_, _, purpose)| **purpose == Purpose::Census);
+        let open = open.count();
+        if open >= AT_ONCE || self.tables.successors.is_empty() {
+            return false;
         }
         if self.estimate().is_some() {
             let (moved, changed) = (self.census.moved, self.census.changed);
             self.census = Census { fresh: true, moved, changed, ..Census::default() };
-            return;
+            return false;
         }
         let (space, home) = (self.space(), self.me.id(self.space()));
         let mut others: BTreeMap<u128, Peer> = self.census.far.clone();
@@ -229,20 +264,40 @@ impl Node {
             && !self.tables.knows_everyone()
             && self.census.far.len() < MAX_CENSUS;
         let next = if walking {
+            // Where the next step leads the answer says.
+            if open > 0 {
+                return false;
+            }
             others.pop_last()
         } else {
-            others.into_iter().find(|(at, _)| *at > self.census.cursor)
+            let next = others.range(self.census.cursor.saturating_add(1)..).next();
+            let first = self.census.round as usize % self.tables.successors.len();
+            match next.filter(|_| !self.census.fresh || self.census.cursor > 0) {
+                None if self.census.fresh => {
+                    self.census.round = self.census.round.wrapping_add(1);
+                    others.into_iter().nth(first)
+                }
+                next => next.map(|(at, peer)| (*at, *peer)),
+            }
         };
         match next {
             Some((at, peer)) => {
                 if !walking {
+                    if self.census.cursor == 0 {
+                        self.census.begun = turn.now;
+                    }
                     self.census.cursor = at;
                 }
                 self.ask(peer, Ask::Neighbours, Purpose::Census, turn);
+                true
             }
             None => {
-                self.census.cursor = 0;
-                self.census.fresh = true;
+                if open == 0 {
+                    self.census.cursor = 0;
+                    // Where something changed meanwhile, more may have.
+                    self.census.fresh = self.census.changed < self.census.begun;
+                }
+                false
             }
         }
     }
@@ -258,6 +313,20 @@ impl Node {
         }
         self.census.forget_strangers(&self.tables);
         self.census.find_again(&self.tables, turn.now);
+        self.census_answered(turn);
+    }
+
+    /// A question of the census has ended, which may have shown a change.
+    pub(super) fn census_answered(&mut self, turn: &mut Turn) {
+        if self.standing != Standing::Member {
+            return;
+        }
+        if self.census.fresh && self.census.changed == turn.now {
+            self.census.fresh = false;
+            self.census.cursor = 0;
+            self.rearm(Timer::Census, turn);
+        }
+        self.census_goes_on(turn);
     }
 
     /// The own tables changed: the census goes round again, faster.

@@ -445,6 +445,7 @@ impl Node {
         };
         if purpose == Purpose::Census {
             self.census.unheard(from, turn.now);
+            self.census_answered(turn);
         }
         self.neighbours_unanswered(from, purpose, turn);
     }

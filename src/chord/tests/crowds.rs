@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::driver::{Net, peer};
-use crate::chord::{Config, Effect, Input, Node, Reply, Timer};
+use crate::chord::{CensusState, Config, Effect, Input, Node, Reply, Timer};
 use crate::time::Time;
 use crate::wire::{Answer, Ask, Message, Tell};
 
@@ -34,6 +34,49 @@ fn a_crowd_that_joins_through_one_node_is_one_ring_within_a_period() {
         }
         // Until everybody's census has come round.
         net.run(SECOND * 20);
+        let before = net.sent;
+        net.run(SECOND * 10);
+        let rate = (net.sent - before) as f64 / 10.0 / f64::from(count);
+        assert!(rate < 12.0, "{rate} messages a second and node at rest");
+    }
+}
+
+#[test]
+fn everybody_knows_what_all_of_a_crowd_know_soon_and_whispers_then() {
+    for count in [64, 110] {
+        let mut net = Net::new(u64::from(count), 16, 16);
+        net.start(0, &[]);
+        for number in 1..count {
+            net.start(number, &[]);
+            net.join(number, 0);
+        }
+        let known = |net: &Net, count: usize| {
+            net.nodes().all(|node| {
+                node.members().1 == CensusState::Complete && node.observed().len() == count
+            })
+        };
+        let took = net.until(SECOND * 60, |net| known(net, usize::from(count)));
+        let took = took.expect("everyone is asked");
+        assert!(took < SECOND * 4, "{count}: {took:?}");
+        net.until(SECOND * 5, |net| net.nodes().all(|node| node.is_settled(net.now)))
+            .expect("and nothing new is heard");
+
+        // One more is known everywhere soon, and costs each node two rounds of questions
+        // and answers.
+        net.run(SECOND * 5);
+        let before = net.sent;
+        net.start(count, &[]);
+        net.join(count, 0);
+        let took = net.until(SECOND * 120, |net| known(net, usize::from(count) + 1));
+        let took = took.expect("the newcomer is found");
+        assert!(took < SECOND * 25, "{count}: {took:?}");
+        net.run(SECOND * 5);
+        let each = (net.sent - before) / usize::from(count);
+        let rest = 8.0 * (took + SECOND * 5).as_secs_f64();
+        assert!(
+            each < 5 * usize::from(count) + rest as usize,
+            "{count}: {each} messages, {took:?}"
+        );
         let before = net.sent;
         net.run(SECOND * 10);
         let rate = (net.sent - before) as f64 / 10.0 / f64::from(count);
