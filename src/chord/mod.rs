@@ -186,6 +186,12 @@ pub enum Effect {
         /// What to do.
         op: StoreOp,
     },
+    /// Nobody needs any more what the [`StoreOp::Keep`] of this ticket fetches. The
+    /// driver may stop it, which ends it as [`StoreFailure::Ceased`], or let it go on.
+    Cease {
+        /// That of the operation.
+        ticket: Ticket,
+    },
     /// A command's end.
     Reply {
         /// That of the command.
@@ -516,7 +522,7 @@ impl StoreFailure {
     /// What keeps this node from storing it.
     pub const fn obstacle(&self) -> Obstacle {
         match self {
-            StoreFailure::NoSource => Obstacle::NoBytes,
+            StoreFailure::NoSource | StoreFailure::Ceased => Obstacle::NoBytes,
             StoreFailure::Disk(_) => Obstacle::SickDisk,
             StoreFailure::Full(_) => Obstacle::NoRoom,
         }
@@ -529,6 +535,9 @@ pub enum StoreFailure {
     /// No source could deliver the content.
     #[error("no source could deliver the content")]
     NoSource,
+    /// It was stopped because of [`Effect::Cease`].
+    #[error("it is not needed here any more")]
+    Ceased,
     /// The disk refused: a sentence for a person.
     #[error("{0}")]
     Disk(String),

@@ -499,6 +499,9 @@ impl Job<'_> {
             FetchError::Cancelled => Failed::Stopped(CANCELLED.to_owned()),
             FetchError::Replaced => Failed::Replaced,
         })?;
+        if let Access::Inside(shared) = self.access {
+            shared.downloads.ended(self.content.root, path.clone());
+        }
         let millis = began.elapsed().as_millis() as u64;
         let (name, size) = (self.name.clone(), self.content.size);
         let there = self.transfer.there();
@@ -560,6 +563,11 @@ impl Job<'_> {
         };
         let manifest = opened.manifest.clone();
         let download = self.begin(&manifest)?;
+        // Should the ring want a copy here, it is not fetched a second time.
+        let _listed = match self.access {
+            Access::Inside(shared) => shared.downloads.list(&download, self.transfer),
+            Access::Outside(_) => None,
+        };
         match self.fetcher.pieces(opened, &sources, &download, self.transfer, Some(find)) {
             Ok(delivered) => Ok((download.finish()?, delivered, manifest)),
             // Nobody has it any more, or its user does not want it.

@@ -277,6 +277,7 @@ impl Hub {
             }
             Effect::Disarm(timer) => self.timers.disarm(Alarm::Core(slot, timer)),
             Effect::Store { ticket, op } => keep::start(&self.shared, slot, ticket, op),
+            Effect::Cease { ticket } => self.shared.operations.cease(slot, ticket),
             Effect::Reply { ticket, reply } => {
                 self.publisher.lookup_ends(ticket, &reply);
                 if let Some(waiter) = self.waiters.remove(&ticket) {

@@ -6,9 +6,11 @@
 //! records. What has to be fetched first gets a thread of its own; so does what
 //! a batch leaves to be removed, for a large file takes a while to go.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::chord::{Slot, StoreFailure, StoreOp, Ticket};
 use crate::name::FileName;
@@ -19,6 +21,7 @@ use crate::view::TransferKind;
 
 use super::data::DataPlane;
 use super::fetch::{FetchError, Fetcher};
+use super::local_copy;
 use super::shared::{Input, Shared};
 use crate::wire::handshake::Purpose;
 
@@ -32,13 +35,54 @@ const SWEEPS_AT_ONCE: usize = 4;
 /// An operation of the core. How many wait at a time the core bounds.
 #[derive(Debug)]
 pub(super) struct Job {
-    whose: Whose,
+    under_way: UnderWay,
     op: StoreOp,
 }
 
 /// The position that wants an operation, and its ticket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Whose(Slot, Ticket);
+
+/// The operations that have not ended, each with what stops it if it fetches
+/// something. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Operations {
+    all: Arc<Mutex<BTreeMap<Whose, CancellationToken>>>,
+}
+
+/// An operation, which is listed while this lives.
+#[derive(Debug)]
+struct UnderWay {
+    whose: Whose,
+    ceased: CancellationToken,
+    operations: Operations,
+}
+
+impl Operations {
+    /// Nobody needs any more what an operation fetches. One that has ended or fetches
+    /// nothing takes no notice.
+    pub(super) fn cease(&self, slot: Slot, ticket: Ticket) {
+        if let Some(ceased) = self.lock().get(&Whose(slot, ticket)) {
+            ceased.cancel();
+        }
+    }
+
+    fn begin(&self, whose: Whose) -> UnderWay {
+        let ceased = CancellationToken::new();
+        self.lock().insert(whose, ceased.clone());
+        UnderWay { whose, ceased, operations: self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Whose, CancellationToken>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.operations.lock().remove(&self.whose);
+    }
+}
 
 /// How an operation ended.
 #[derive(Debug)]
@@ -56,7 +100,7 @@ pub(super) struct Done {
 struct Batch {
     done: Vec<Done>,
     /// Contents that have to come first.
-    absent: Vec<(Whose, Record, Vec<Peer>, bool)>,
+    absent: Vec<(UnderWay, Record, Vec<Peer>, bool)>,
     /// Nobody hears of these before their bytes are free for others; with a name,
     /// they stay for a while under it.
     left: Vec<(Whose, Leftover, Option<FileName>)>,
@@ -75,7 +119,8 @@ impl Whose {
 /// Starts an operation; its end is an input of the hub.
 pub(super) fn start(shared: &Shared, slot: Slot, ticket: Ticket, op: StoreOp) {
     // Only a node that stops takes none, and it asks for no answer.
-    let _ = shared.keeping.send(Job { whose: Whose(slot, ticket), op });
+    let under_way = shared.operations.begin(Whose(slot, ticket));
+    let _ = shared.keeping.send(Job { under_way, op });
 }
 
 /// Carries out operations until the node stops.
@@ -90,7 +135,7 @@ pub(super) async fn run(shared: Shared, mut jobs: mpsc::UnboundedReceiver<Job>) 
         if taken == 0 {
             return;
         }
-        let whose: Vec<Whose> = batch.iter().map(|job| job.whose).collect();
+        let whose: Vec<Whose> = batch.iter().map(|job| job.under_way.whose).collect();
         let working = shared.clone();
         let work = shared.tasks.spawn_blocking(move || carry_out(&working, batch));
         let Batch { done, absent, left } = work.await.unwrap_or_else(|_| Batch {
@@ -100,9 +145,12 @@ pub(super) async fn run(shared: Shared, mut jobs: mpsc::UnboundedReceiver<Job>) 
         if !done.is_empty() {
             let _ = shared.hub.send(Input::Stored(done)).await;
         }
-        for (whose, record, sources, spare) in absent {
-            let working = shared.clone();
-            let work = move || vec![whose.done(fetch_and_keep(&working, &record, &sources, spare))];
+        for (under_way, record, sources, spare) in absent {
+            let (working, whose) = (shared.clone(), under_way.whose);
+            let work = move || {
+                let ceased = &under_way.ceased;
+                vec![whose.done(fetch_and_keep(&working, &record, &sources, spare, ceased))]
+            };
             shared.tasks.spawn(aside(shared.clone(), vec![whose], None, work));
         }
         if !left.is_empty() {
@@ -151,17 +199,19 @@ fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
     if let Some(why) = shared.disk.why() {
         let why =
             StoreFailure::Disk(format!("{} cannot store it: {why}", shared.me().me.address()));
-        let done = jobs.into_iter().map(|job| job.whose.done(Err(why.clone()))).collect();
+        let refused = |job: Job| job.under_way.whose.done(Err(why.clone()));
+        let done = jobs.into_iter().map(refused).collect();
         return Batch { done, ..Batch::default() };
     }
     let deeds: Vec<Deed> = jobs.iter().map(deed).collect();
     let mut batch = Batch::default();
-    for (Job { whose, op }, result) in jobs.into_iter().zip(shared.store.change(&deeds)) {
+    for (Job { under_way, op }, result) in jobs.into_iter().zip(shared.store.change(&deeds)) {
+        let whose = under_way.whose;
         match (result, op) {
             (Ok(leftover), _) if leftover.is_nothing() => batch.done.push(whose.done(Ok(()))),
             (Ok(leftover), op) => batch.left.push((whose, leftover, spared(op))),
             (Err(StoreError::NoBlob(_)), StoreOp::Keep { record, sources, spare }) => {
-                batch.absent.push((whose, record, sources, spare));
+                batch.absent.push((under_way, record, sources, spare));
             }
             (Err(error), _) => batch.done.push(whose.done(Err(refused(shared, &error)))),
         }
@@ -183,6 +233,7 @@ fn fetch_and_keep(
     record: &Record,
     sources: &[Peer],
     spare: bool,
+    ceased: &CancellationToken,
 ) -> Result<(), StoreFailure> {
     let commit = || {
         if !spare {
@@ -193,11 +244,11 @@ fn fetch_and_keep(
             .into_iter()
             .try_for_each(|left| left.map(|left| shared.store.spare(left, &record.name)))
     };
-    fetch_content(shared, record, sources)?;
+    fetch_content(shared, record, sources, ceased)?;
     match commit() {
         // Another name with this content was given up in between.
         Err(StoreError::NoBlob(_)) => {
-            fetch_content(shared, record, sources)?;
+            fetch_content(shared, record, sources, ceased)?;
             commit().map_err(|error| refused(shared, &error))
         }
         result => result.map_err(|error| refused(shared, &error)),
@@ -225,13 +276,26 @@ fn has_no_room(shared: &Shared, size: u64) -> Option<StoreFailure> {
     Some(StoreFailure::Full(format!("{me} has no room: {size} bytes do not fit into {left}")))
 }
 
-fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(), StoreFailure> {
+/// Brings a content into the store: from where it lies on this machine, and the rest
+/// from its sources.
+fn fetch_content(
+    shared: &Shared,
+    record: &Record,
+    sources: &[Peer],
+    ceased: &CancellationToken,
+) -> Result<(), StoreFailure> {
     let size = record.size();
     if let Some(why) = has_no_room(shared, size) {
         return Err(why);
     }
-    let transfer = shared.transfers.open(TransferKind::Copy, record.name.as_str(), size);
+    let (kind, name) = (TransferKind::Copy, record.name.as_str());
+    let transfer = shared.transfers.open_until(kind, name, size, ceased);
     let result = (|| {
+        // Held to the end, so that what was copied stays for the rest.
+        let copied = local_copy::copy(shared, record, &transfer)?;
+        if let Some(incoming) = copied.as_ref().filter(|incoming| incoming.missing() == 0) {
+            return Ok(incoming.finish()?);
+        }
         // A ring's copies matter more than who is trusted: whatever comes is
         // verified.
         // If no bytes pass, another node makes the copy.
@@ -251,6 +315,7 @@ fn fetch_content(shared: &Shared, record: &Record, sources: &[Peer]) -> Result<(
             StoreFailure::NoSource
         }
         FetchError::Local(error) => refused(shared, &error),
+        FetchError::Cancelled if ceased.is_cancelled() => StoreFailure::Ceased,
         FetchError::Cancelled | FetchError::Replaced => StoreFailure::NoSource,
     })
 }

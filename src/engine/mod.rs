@@ -48,8 +48,10 @@ use doubts::Doubts;
 use hub::Hub;
 use idle::Idle;
 use inbox::{Inbox, Slots};
+use keep::Operations;
 use leave::Departure;
 use limits::Limits;
+use local_copy::Downloads;
 use publish::Publisher;
 use reach::Reach;
 use shared::{Identity, Input, Shared};
@@ -90,6 +92,7 @@ mod leave;
 mod limits;
 mod lines;
 mod links;
+mod local_copy;
 mod locate;
 mod mesh;
 mod missing;
@@ -368,6 +371,8 @@ impl Node {
             remembering: Arc::default(),
             doubts,
             unclaimed: Unclaimed::default(),
+            downloads: Downloads::default(),
+            operations: Operations::default(),
             keeping,
             departure: Departure::new(config.leave_deadline),
             stop: CancellationToken::new(),

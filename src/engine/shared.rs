@@ -29,9 +29,10 @@ use super::demand::Demand;
 use super::disk_health::DiskHealth;
 use super::doubts::Doubts;
 use super::idle::Idle;
-use super::keep::{Done, Job};
+use super::keep::{Done, Job, Operations};
 use super::leave::Departure;
 use super::limits::Limits;
+use super::local_copy::Downloads;
 use super::places::Place;
 use super::reach::Reach;
 use super::shares::Shares;
@@ -131,6 +132,10 @@ pub(super) struct Shared {
     pub(super) doubts: Doubts,
     /// Contents that came over a chain and wait for a record.
     pub(super) unclaimed: Unclaimed,
+    /// What this node's user has downloaded and is downloading.
+    pub(super) downloads: Downloads,
+    /// The core's store operations that have not ended.
+    pub(super) operations: Operations,
     /// To the task that carries out the core's store operations.
     pub(super) keeping: mpsc::UnboundedSender<Job>,
     /// The node's leave.

@@ -142,6 +142,8 @@ impl World {
                     }
                 }
                 Effect::Arm { timer, after } => self.arm(spot, timer, after.start, after.end),
+                // A driver may let it go on.
+                Effect::Cease { .. } => {}
                 Effect::Disarm(timer) => {
                     let host = &mut self.hosts[number as usize];
                     if let Some(position) = host.positions.get_mut(usize::from(slot)) {

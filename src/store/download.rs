@@ -18,6 +18,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
@@ -163,7 +164,7 @@ fn twin(dir: &Path, name: &str) -> Option<PathBuf> {
 /// [`Download::discard`] says otherwise.
 #[derive(Debug)]
 pub struct Download {
-    partial: Partial,
+    partial: Arc<Partial>,
     target: PathBuf,
     /// The hidden file, which is locked.
     lock: File,
@@ -197,7 +198,7 @@ impl Download {
             let Some((file, fresh)) = hold(&path)? else { continue };
             let Some(partial) = open(&file, fresh, path, &manifest)? else { continue };
             partial.sign(name);
-            let download = Download { partial, target, lock: file };
+            let download = Download { partial: Arc::new(partial), target, lock: file };
             download.partial.look(&mut step);
             if manifest.count() > 1
                 && let Err(error) = download.partial.reserve()
@@ -234,6 +235,14 @@ impl Download {
     /// What is coming in.
     pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
+    }
+
+    /// Its pieces, for another who needs the same content.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn pieces(&self) -> Result<Pieces, StoreError> {
+        Ok(Pieces { file: self.partial.reader()?, partial: Arc::clone(&self.partial) })
     }
 
     /// Whether what is here stays for another download when this one is dropped.
@@ -277,6 +286,36 @@ impl Download {
             }
         }
         Err(StoreError::NoFreeName { path: self.target.clone() })
+    }
+}
+
+/// The pieces of a download as they come. They stay readable when it has ended.
+#[derive(Debug)]
+pub struct Pieces {
+    partial: Arc<Partial>,
+    file: File,
+}
+
+impl Pieces {
+    /// What is coming in.
+    pub fn manifest(&self) -> &Manifest {
+        self.partial.manifest()
+    }
+
+    /// The pieces that are here.
+    pub fn here(&self) -> PieceSet {
+        self.partial.here()
+    }
+
+    /// Waits until there are more than so many pieces, at most so long.
+    pub fn wait_for_more(&self, than: usize, at_most: Duration) {
+        self.partial.wait_until(at_most, |here| here.len() > than);
+    }
+
+    /// The file, of which the bytes of pieces that are here are right as long as nobody
+    /// else writes to it.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 }
 

@@ -94,7 +94,7 @@ use commit::Commits;
 use contents::Contents;
 pub use damage::{SetAside, Verified};
 pub use disk::{Disk, DiskFile, RealDisk, Space};
-pub use download::{Download, Place, is_unfinished};
+pub use download::{Download, Pieces, Place, is_unfinished};
 pub use error::{IncomingError, StoreError};
 use journal::{Bounds, Journal};
 use partial::Partial;

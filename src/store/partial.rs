@@ -223,9 +223,18 @@ impl Partial {
 
     /// Waits until a piece is here, at most so long; whether it is.
     pub(super) fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
+        self.wait_until(at_most, |here| here.contains(index))
+    }
+
+    /// Waits until enough pieces are here, at most so long; whether they are.
+    pub(super) fn wait_until(
+        &self,
+        at_most: Duration,
+        is_enough: impl Fn(&PieceSet) -> bool,
+    ) -> bool {
         let until = Instant::now() + at_most;
         let mut state = self.lock();
-        while !state.here.contains(index) {
+        while !is_enough(&state.here) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;

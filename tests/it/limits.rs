@@ -37,13 +37,13 @@ fn shared(name: &str, bytes: usize) -> (TempDir, NodeProcess) {
 }
 
 /// A node in this process.
-struct Here {
-    node: Node,
+pub(crate) struct Here {
+    pub(crate) node: Node,
     home: TempDir,
 }
 
 impl Here {
-    async fn joined(contact: SocketAddr, transfers: TransferLimits) -> Here {
+    pub(crate) async fn joined(contact: SocketAddr, transfers: TransferLimits) -> Here {
         let home = TempDir::new().expect("a temporary directory");
         let config =
             Config { join: vec![contact], reshare: false, transfers, ..config(home.path()) };
@@ -52,19 +52,25 @@ impl Here {
         here
     }
 
-    async fn begin(&self, command: Command) -> oneshot::Receiver<Result<Outcome, CommandFailed>> {
+    pub(crate) async fn begin(
+        &self,
+        command: Command,
+    ) -> oneshot::Receiver<Result<Outcome, CommandFailed>> {
         let (done, end) = oneshot::channel();
         self.node.commands.send((command, done)).await.expect("the node runs");
         end
     }
 
-    async fn get(&self, name: &str) -> oneshot::Receiver<Result<Outcome, CommandFailed>> {
+    pub(crate) async fn get(
+        &self,
+        name: &str,
+    ) -> oneshot::Receiver<Result<Outcome, CommandFailed>> {
         self.begin(Command::Get { name: name.to_owned(), to: None, no_reshare: true }).await
     }
 
     /// Begins to fetch a file, as soon as its sharer has told the ring of it; the
     /// transfer once pieces have come.
-    async fn fetches(
+    pub(crate) async fn fetches(
         &self,
         name: &str,
     ) -> (TransferRow, oneshot::Receiver<Result<Outcome, CommandFailed>>) {
@@ -96,7 +102,7 @@ impl Here {
     }
 
     /// Waits until a transfer of this kind is as it should be.
-    async fn row(
+    pub(crate) async fn row(
         &self,
         what: &str,
         kind: TransferKind,
@@ -120,7 +126,9 @@ impl Here {
 }
 
 /// How the command ends.
-async fn ended(end: oneshot::Receiver<Result<Outcome, CommandFailed>>) -> Result<Outcome, String> {
+pub(crate) async fn ended(
+    end: oneshot::Receiver<Result<Outcome, CommandFailed>>,
+) -> Result<Outcome, String> {
     let end = tokio::time::timeout(2 * DEADLINE, end).await.expect("in time");
     end.expect("an answer").map_err(|failed| failed.0)
 }

@@ -22,6 +22,7 @@ mod layers;
 mod leave;
 mod limits;
 mod links;
+mod local_copies;
 mod missing;
 mod overwrite;
 mod partition;

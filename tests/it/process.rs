@@ -496,14 +496,21 @@ pub(crate) fn order<'a>(
 
 /// A name that the first of these addresses owns on a ring of the usual size.
 pub(crate) fn name_owned_by(owner: SocketAddr, others: &[SocketAddr]) -> String {
+    names_owned_by(owner, others).next().expect("there is no end of names")
+}
+
+/// All such names.
+pub(crate) fn names_owned_by(
+    owner: SocketAddr,
+    others: &[SocketAddr],
+) -> impl Iterator<Item = String> {
     let space = Space::default();
-    let mut names = (0..).map(|number| format!("name {number}"));
-    let owned = |name: &String| {
+    let names = (0..).map(|number| format!("name {number}"));
+    names.filter(move |name| {
         let key = FileName::new(name).expect("a name").key(space);
         let way = |node: SocketAddr| space.distance(key, Peer::new(node, 0).id(space));
         others.iter().all(|other| way(owner) < way(*other))
-    };
-    names.find(owned).expect("there is no end of names")
+    })
 }
 
 /// The members in the JSON of `ring`: id and address.

@@ -291,7 +291,7 @@ impl Setting {
                 Effect::Disarm(timer) => {
                     process.armed.remove(&timer);
                 }
-                Effect::Store { .. } => unreachable!("there are no files"),
+                Effect::Store { .. } | Effect::Cease { .. } => unreachable!("there are no files"),
                 Effect::Reply { .. } | Effect::Notice(_) => {}
             }
         }

@@ -131,9 +131,18 @@ impl Replicas {
                 self.adopt_stand_in(ring, *peer, record, asks, out);
             }
             self.stand_in(ring, &record.name, asks, out);
-        } else if owned
+        } else {
+            self.remember(ring, record, sources);
+        }
+    }
+
+    /// An owner goes on knowing a record that was not fetched from these.
+    pub(super) fn remember(&mut self, ring: &RingView<'_>, record: &Record, sources: &[Peer]) {
+        let owned = ring.range().is_some_and(|range| range.contains(record.key(ring.space)));
+        let newer = |known: Option<&Record>| known.is_none_or(|k| k.version < record.version);
+        if owned
             && !record.is_deleted()
-            && newest
+            && newer(self.disk.get(&record.name).map(|held| &held.record))
             && newer(self.absent.get(&record.name).map(|absent| &absent.record))
             && self.absent.len() < MAX_ABSENT
         {

@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
 
+use crate::id::{Id, Space};
 use crate::limits::MAX_REPLICAS;
 use crate::name::FileName;
 use crate::peer::{Peer, is_reachable};
@@ -16,6 +17,7 @@ use super::super::node::Purpose;
 use super::super::{
     Effect, Effects, Failure, Notice, Reply, Standing, StoreFailure, StoreOp, Ticket,
 };
+use super::covers::Covers;
 use super::disk::Sum;
 use super::elsewhere::Placing;
 use super::owner::divides;
@@ -41,6 +43,8 @@ pub(super) enum Job {
         command: Option<Ticket>,
         /// The file here that gives way and was not replaced on purpose.
         beaten: Option<Record>,
+        /// It was seen that the record belongs here, as that of a stand-in never does.
+        placed: bool,
     },
     /// The owner cannot store the record and awaits the first word of another
     /// node that holds it; nothing is to be done on the disk.
@@ -133,7 +137,7 @@ impl Replicas {
         // A disk that refuses is not asked again at once.
         let mut shed = true;
         match (job, result) {
-            (Job::Keep { record, tell, command, beaten }, Ok(())) => {
+            (Job::Keep { record, tell, command, beaten, .. }, Ok(())) => {
                 out.push(Effect::Notice(Notice::Kept(record.clone())));
                 if let Some(lost) = beaten {
                     let by = record.clone();
@@ -167,6 +171,10 @@ impl Replicas {
             (Job::Keep { command: Some(command), .. }, Err(why)) => {
                 let reply = Reply::Failed(Failure::Store(why));
                 out.push(Effect::Reply { ticket: command, reply });
+            }
+            // A command that waits may still be refused.
+            (Job::Keep { command: None, record, tell, .. }, Err(StoreFailure::Ceased)) => {
+                self.remember(ring, &record, &tell);
             }
             (Job::Keep { command: None, record, tell, .. }, Err(why)) => {
                 let known = self.disk.get(&name).map(|held| (held.here, held.record.version));
@@ -409,8 +417,49 @@ impl Replicas {
         }
     }
 
-    /// Starts as many fetches as may run.
+    /// Stops the fetches of records for which nobody has a use any more.
+    pub(super) fn cease(&self, is_useless: impl Fn(&Record) -> bool, out: &mut Effects) {
+        for (ticket, job) in &self.jobs {
+            if let Job::Keep { record, command: None, .. } = job
+                && is_useless(record)
+            {
+                out.push(Effect::Cease { ticket: *ticket });
+            }
+        }
+    }
+
+    /// Notes of each fetch whether the record belongs here, where these keys are
+    /// this node's.
+    pub(super) fn mark_placed(&mut self, space: Space, range: Option<Span>) {
+        for job in self.jobs.values_mut() {
+            if let Job::Keep { record, command: None, placed, .. } = job {
+                *placed |= is_placed(record.key(space), range, &self.covers);
+            }
+        }
+    }
+
+    /// Stops the fetches of records that belonged here and do not any more.
+    pub(super) fn cease_misplaced(&self, ring: &RingView<'_>, out: &mut Effects) {
+        let Some(range) = ring.range() else { return };
+        for (ticket, job) in &self.jobs {
+            if let Job::Keep { record, command: None, placed: true, .. } = job
+                && !is_placed(record.key(ring.space), Some(range), &self.covers)
+            {
+                out.push(Effect::Cease { ticket: *ticket });
+            }
+        }
+    }
+
+    /// Starts as many fetches as may run, and stops those of records of which a newer
+    /// version waits.
     pub(super) fn fetch(&mut self, out: &mut Effects) {
+        self.cease(
+            |record| {
+                let wish = self.wishes.get(&record.name);
+                wish.is_some_and(|wish| wish.record.version > record.version)
+            },
+            out,
+        );
         while self.fetches() < MAX_FETCHES {
             let free = self.wishes.iter().filter(|(name, _)| !self.busy.contains_key(*name));
             let Some(name) = free.min_by_key(|(_, wish)| !wish.urgent).map(|(name, _)| name) else {
@@ -455,7 +504,7 @@ impl Replicas {
         };
         let op = StoreOp::Keep { record: record.clone(), sources, spare: beaten.is_some() };
         let ticket = self.ticket();
-        self.begin(ticket, Job::Keep { record, tell, command, beaten }, op, out);
+        self.begin(ticket, Job::Keep { record, tell, command, beaten, placed: false }, op, out);
     }
 
     /// Starts to delete a copy, which is not counted as held from here on.
@@ -515,6 +564,12 @@ impl Replicas {
         self.busy.insert(job.name().clone(), ticket);
         self.jobs.insert(ticket, job);
     }
+}
+
+/// Whether a record with this key belongs here: it is in the own range, or an owner has
+/// claimed it of whose records this node keeps copies.
+fn is_placed(key: Id, range: Option<Span>, covers: &Covers) -> bool {
+    range.is_some_and(|range| range.contains(key)) || covers.has(key)
 }
 
 /// Adds a peer once; beyond as many as there can be copies nobody is needed.

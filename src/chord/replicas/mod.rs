@@ -487,7 +487,9 @@ impl Replicas {
         out: &mut Effects,
     ) {
         if ring.standing == Standing::Member {
+            self.mark_placed(ring.space, ring.range());
             self.covers.age();
+            self.cease_misplaced(ring, out);
             self.settling = self.settling.saturating_sub(1);
             self.check_stand_ins(ring, asks, out);
             self.bring_some_home(ring, out);

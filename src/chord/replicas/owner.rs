@@ -90,6 +90,15 @@ impl Replicas {
         if matches!(command, Command::Offer { .. }) && !self.needs_probe(ring, &name) {
             return self.run(ring, ticket, command, asks, out);
         }
+        // What a command replaces is not waited for.
+        match &command {
+            Command::Commit { root, overwrite: true, .. } => {
+                let other = |record: &Record| record.version.root != *root;
+                self.cease(|record| record.name == name && other(record), out);
+            }
+            Command::Remove { .. } => self.cease(|record| record.name == name, out),
+            _ => {}
+        }
         self.queue.entry(name.clone()).or_default().push_back((ticket, command));
         self.advance(ring, &name, false, asks, out);
     }
@@ -585,6 +594,7 @@ impl Replicas {
         }
         if let Some(range) = ring.range() {
             if self.range != Some(range) {
+                self.mark_placed(ring.space, self.range);
                 self.range = Some(range);
                 self.settling = SETTLING_ROUNDS;
                 forget(asks, compares);

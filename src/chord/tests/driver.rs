@@ -482,6 +482,8 @@ impl Net {
                     let process = self.processes.get_mut(&at).expect("runs");
                     process.timers.insert((slot, timer), seq);
                 }
+                // A driver may let it go on.
+                Effect::Cease { .. } => {}
                 Effect::Disarm(timer) => {
                     self.processes.get_mut(&at).expect("runs").timers.remove(&(slot, timer));
                 }

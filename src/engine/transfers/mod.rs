@@ -29,6 +29,7 @@ use meter::Meter;
 pub(super) use parts::HASHING;
 use parts::Parts;
 use turns::Turns;
+pub(super) use waits::Progress;
 
 mod meter;
 mod parts;
@@ -161,13 +162,25 @@ impl Transfers {
 
     /// Opens a transfer of `total` bytes.
     pub(super) fn open(&self, kind: TransferKind, name: &str, total: u64) -> Transfer {
-        self.add(kind, name, total, None)
+        self.add(kind, name, total, None, CancellationToken::new())
+    }
+
+    /// Opens a transfer that is cancelled with something else, too.
+    pub(super) fn open_until(
+        &self,
+        kind: TransferKind,
+        name: &str,
+        total: u64,
+        over: &CancellationToken,
+    ) -> Transfer {
+        self.add(kind, name, total, None, over.child_token())
     }
 
     /// Opens the transfer of one file of a directory: cancelled, paused and
     /// resumed with it.
     pub(super) fn open_part(&self, whole: &Transfer, name: &str, total: u64) -> Transfer {
-        self.add(whole.entry.kind, name, total, Some(whole))
+        let cancelled = whole.entry.cancelled.child_token();
+        self.add(whole.entry.kind, name, total, Some(whole), cancelled)
     }
 
     fn add(
@@ -176,11 +189,11 @@ impl Transfers {
         name: &str,
         total: u64,
         whole: Option<&Transfer>,
+        cancelled: CancellationToken,
     ) -> Transfer {
         let mut list = self.all.lock();
         list.next += 1;
         let paused = whole.is_some_and(|whole| whole.entry.change().paused);
-        let cancelled = whole.map(|whole| whole.entry.cancelled.child_token());
         let entry = Arc::new(Entry {
             number: list.next,
             name: name.to_owned(),
@@ -190,7 +203,7 @@ impl Transfers {
             done: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             held: AtomicBool::new(paused),
-            cancelled: cancelled.unwrap_or_default(),
+            cancelled,
             kept: AtomicBool::new(whole.is_some_and(|whole| whole.entry.is_kept())),
             patience: self.patience,
             began: Instant::now(),

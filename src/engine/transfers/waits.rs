@@ -1,12 +1,29 @@
 //! What a transfer waits for: its turn, its user who has it wait, a source.
 
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Cancelled, HELD_LOOK, Transfer};
+use super::{Cancelled, Entry, HELD_LOOK, Transfer};
+
+/// How far a transfer has come, for another who waits for what it brings.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Progress(Arc<Entry>);
+
+impl Progress {
+    /// Grows as long as bytes move.
+    pub(in crate::engine) fn bytes(&self) -> u64 {
+        let bytes = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        bytes(&self.0.moved).saturating_add(bytes(&self.0.done))
+    }
+}
 
 impl Transfer {
+    /// How far it has come.
+    pub(in crate::engine) fn progress(&self) -> Progress {
+        Progress(Arc::clone(&self.entry))
+    }
+
     /// Waits for its turn among the transfers of the node's user; it ends with
     /// the transfer, or when that is paused.
     pub(in crate::engine) async fn turn(&self) -> Result<(), Cancelled> {

@@ -58,6 +58,8 @@ pub(super) struct Cluster {
     space: Space,
     replicas: u8,
     nodes: BTreeMap<Peer, TestNode>,
+    /// What never ends, for it is of a node that is stuck.
+    stalled: Vec<Event>,
     /// Nodes that do not see the others, if any.
     apart: Vec<Peer>,
     events: Vec<Event>,
@@ -83,6 +85,8 @@ pub(super) struct Cluster {
     pub(super) beaten: Vec<(Peer, String, Version)>,
     /// Who has no room for what, and who stands in.
     pub(super) no_room: Vec<(String, Peer, Option<Peer>)>,
+    /// Which fetches were stopped, and where.
+    pub(super) ceased: Vec<(Peer, String, Version)>,
     /// Damaged copies that are whole again, and by whom.
     pub(super) restored: Vec<(Peer, String, Vec<Peer>)>,
 }
@@ -95,6 +99,7 @@ impl Cluster {
             nodes: BTreeMap::new(),
             apart: Vec::new(),
             events: Vec::new(),
+            stalled: Vec::new(),
             rng: None,
             next: 0,
             commands: BTreeMap::new(),
@@ -110,6 +115,7 @@ impl Cluster {
             skewed: BTreeMap::new(),
             beaten: Vec::new(),
             no_room: Vec::new(),
+            ceased: Vec::new(),
             restored: Vec::new(),
         };
         for _ in 0..nodes {
@@ -699,6 +705,7 @@ impl Cluster {
                     self.armed.insert(timer);
                 }
             }
+            Effect::Cease { ticket } => self.ceased(at, ticket),
             Effect::Disarm(timer) => {
                 self.armed.remove(&timer);
             }

@@ -1,6 +1,7 @@
 //! The file halves of several nodes on a ring that is dictated to them, joined
 //! by a message pump; every node has a disk that may refuse.
 
+mod ceased;
 mod cluster;
 mod counts;
 mod elsewhere;

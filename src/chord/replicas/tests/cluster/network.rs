@@ -20,6 +20,11 @@ pub(super) enum Event {
         ticket: Ticket,
         op: StoreOp,
     },
+    /// A fetch was stopped.
+    Ceased {
+        at: Peer,
+        ticket: Ticket,
+    },
     Lookup {
         at: Peer,
         key: Id,
@@ -53,10 +58,17 @@ impl Cluster {
         match event {
             Event::Deliver { from, to, message } => self.deliver(from, to, message),
             Event::Silent { at, from, nonce } => self.answered(at, from, nonce, None),
-            Event::Disk { at, ticket, op } if self.nodes[&at].alive && !self.nodes[&at].stuck => {
+            // What never ends may still be stopped.
+            Event::Disk { at, .. } if self.nodes[&at].stuck => self.stalled.push(event),
+            Event::Disk { at, ticket, op } if self.nodes[&at].alive => {
                 let result = self.store(at, op);
                 self.with(at, |replicas, ring, asks, out| {
                     replicas.stored(ring, ticket, result, asks, out);
+                });
+            }
+            Event::Ceased { at, ticket } if self.nodes[&at].alive => {
+                self.with(at, |replicas, ring, asks, out| {
+                    replicas.stored(ring, ticket, Err(StoreFailure::Ceased), asks, out);
                 });
             }
             Event::Lookup { at, key } if self.nodes[&at].alive => {
@@ -66,7 +78,7 @@ impl Cluster {
                 });
             }
             Event::Ring(peer) => self.look(peer),
-            Event::Disk { .. } | Event::Lookup { .. } => {}
+            Event::Disk { .. } | Event::Ceased { .. } | Event::Lookup { .. } => {}
         }
     }
 
@@ -113,6 +125,23 @@ impl Cluster {
             self.with(at, |replicas, ring, asks, out| {
                 replicas.answer(ring, from, purpose, answer, asks, out);
             });
+        }
+    }
+
+    /// Stops a fetch that has not ended, also on a node where nothing ends.
+    pub(super) fn ceased(&mut self, at: Peer, ticket: Ticket) {
+        let fetch = |event: &Event| {
+            matches!(event, Event::Disk { at: node, ticket: known, op: StoreOp::Keep { .. } }
+                if *node == at && *known == ticket)
+        };
+        let take = |events: &mut Vec<Event>| {
+            let place = events.iter().position(fetch)?;
+            Some(events.remove(place))
+        };
+        let stopped = take(&mut self.events).or_else(|| take(&mut self.stalled));
+        if let Some(Event::Disk { op: StoreOp::Keep { record, .. }, .. }) = stopped {
+            self.ceased.push((at, record.name.as_str().to_owned(), record.version));
+            self.events.push(Event::Ceased { at, ticket });
         }
     }
 
