@@ -83,7 +83,9 @@ impl Bars {
 
     /// Shows how far the command is.
     pub(super) fn follow(&mut self, progress: &Progress, now: Instant) {
-        let cells = crossterm::terminal::size().map_or(CELLS, |(columns, _)| columns.into());
+        // Where there is none, crossterm would start programs to find out.
+        let size = if self.all.is_hidden() { None } else { crossterm::terminal::size().ok() };
+        let cells = size.map_or(CELLS, |(columns, _)| columns.into());
         if let Some(row) = progress.transfer.as_ref().filter(|_| progress.there > 0)
             && !self.went_on
         {

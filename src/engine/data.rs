@@ -158,15 +158,12 @@ impl DataPlane {
         let stream = TcpStream::connect_timeout(&address, limit.min(CONNECT_LIMIT))?;
         stream.set_nodelay(true)?;
         let registered = self.cuts.register(&stream)?;
-        // The system takes none that is zero.
-        let left = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(10));
-        stream.set_read_timeout(Some(left.min(HELLO_LIMIT)))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let mut connection = self.connection(stream, Party::Node(address), registered)?;
         let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
         let bytes = hello.to_bytes().map_err(|error| DataError::Peer(error.to_string()))?;
         connection.stream.write_all(&bytes)?;
-        let theirs = connection.receive_hello()?;
+        let theirs = connection.receive_hello(began + limit)?;
         if let Some(why) = theirs.refusal {
             return Err(DataError::Peer(why));
         }
@@ -373,11 +370,37 @@ impl DataConnection {
         self.party
     }
 
-    fn receive_hello(&mut self) -> Result<Hello, DataError> {
+    fn receive_hello(&mut self, until: Instant) -> Result<Hello, DataError> {
+        let until = until.min(Instant::now() + HELLO_LIMIT);
+        let unfit = |error: codec::CodecError| DataError::Peer(error.to_string());
         let mut preamble = [0; PREAMBLE_BYTES];
-        self.stream.read_exact(&mut preamble)?;
+        self.fill(&mut preamble, until)?;
         handshake::check_preamble(preamble).map_err(|error| DataError::Peer(error.to_string()))?;
-        self.receive()
+        let mut prefix = [0; codec::PREFIX_BYTES];
+        self.fill(&mut prefix, until)?;
+        let mut body = vec![0; codec::frame_length(prefix).map_err(unfit)?];
+        self.fill(&mut body, until)?;
+        self.counters.received(prefix.len() + body.len());
+        codec::decode(&body).map_err(unfit)
+    }
+
+    /// Fills a buffer within a time. The system begins its count anew with each read, also
+    /// when a signal interrupts one.
+    fn fill(&mut self, mut buffer: &mut [u8], until: Instant) -> io::Result<()> {
+        while !buffer.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => buffer = &mut buffer[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
