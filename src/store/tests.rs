@@ -8,6 +8,7 @@ mod group;
 mod journal;
 mod opening;
 mod room;
+mod trash;
 
 use std::io::Read;
 use std::sync::LazyLock;

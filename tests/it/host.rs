@@ -5,15 +5,14 @@
 //! [`node`], which hands the words on to the command line. So such a node is a
 //! process of its own, which is killed, stopped and ended like any other.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use chordal::engine::Config;
-use chordal::store::{Disk, DiskFile, RealDisk, Space};
+use rustix::io::Errno;
 
+use crate::disk::{Call, RefusingDisk};
 use crate::process::program;
 
 /// While a file of this name stands in the node's home, no sync of its disk works.
@@ -53,118 +52,12 @@ fn node() {
 
 fn adjust(config: &mut Config) {
     let home = std::env::var_os(HOME).expect("a hosted node has a home");
-    config.disk = Arc::new(MarkedDisk { mark: Path::new(&home).join(DISK_FAILS) });
+    let mark = Path::new(&home).join(DISK_FAILS);
+    config.disk = Arc::new(RefusingDisk::new(move |call| {
+        (call == Call::Sync && mark.exists()).then_some(Errno::IO)
+    }));
     let ahead = std::env::var(CLOCK).ok().and_then(|ahead| ahead.parse().ok());
     config.clock_ahead_s = ahead.expect("a hosted node has a clock");
-}
-
-/// A real disk, none of whose syncs work while a mark stands.
-#[derive(Clone, Debug)]
-struct MarkedDisk {
-    mark: PathBuf,
-}
-
-impl MarkedDisk {
-    /// What a broken disk says.
-    fn check(&self) -> io::Result<()> {
-        if self.mark.exists() {
-            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
-        }
-        Ok(())
-    }
-
-    fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(MarkedFile { disk: self.clone(), file })
-    }
-}
-
-impl Disk for MarkedDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.create_dir(dir)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        RealDisk.create(path).map(|file| self.file(file))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        RealDisk.open(path).map(|file| self.file(file))
-    }
-
-    fn reader(&self, path: &Path) -> io::Result<File> {
-        RealDisk.reader(path)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        RealDisk.read(path)
-    }
-
-    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
-        RealDisk.size(path)
-    }
-
-    fn file_system(&self, path: &Path) -> io::Result<u64> {
-        RealDisk.file_system(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        RealDisk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
-    }
-
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        RealDisk.space(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.check()?;
-        RealDisk.sync_dir(dir)
-    }
-}
-
-#[derive(Debug)]
-struct MarkedFile {
-    disk: MarkedDisk,
-    file: Box<dyn DiskFile>,
-}
-
-impl DiskFile for MarkedFile {
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-
-    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(offset, bytes)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_at(offset, bytes)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn reserve(&self, len: u64) -> io::Result<()> {
-        self.file.reserve(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.disk.check()?;
-        self.file.sync()
-    }
-
-    fn sync_file_system(&self) -> io::Result<()> {
-        self.disk.check()?;
-        self.file.sync_file_system()
-    }
 }
 
 #[test]

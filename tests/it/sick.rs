@@ -4,28 +4,26 @@
 //! A real disk that fails needs rights that a test does not have. So the nodes run
 //! in this process, and one of them has a [`FailingDisk`].
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chordal::engine::{Config, Node};
 use chordal::record::Obstacle;
-use chordal::store::{Disk, DiskFile, RealDisk, Space};
+use chordal::store::Disk;
 use chordal::view::{Command, Outcome, Snapshot};
 use rustix::io::Errno;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::disk::{Call, RefusingDisk};
 use crate::process::{DEADLINE, chordal, config, describe, random_file};
 
 /// How long a put may take though one node of five fails.
 const AT_MOST: Duration = Duration::from_secs(3);
 
-/// The real disk, until it is broken. Clones are the same disk.
+/// The switches of a disk that can be broken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FailingDisk {
     /// Nothing can be made durable: every fsync fails.
@@ -46,114 +44,14 @@ impl FailingDisk {
         self.read_only.store(is, Ordering::Relaxed);
     }
 
-    fn change(&self) -> io::Result<()> {
-        if self.read_only.load(Ordering::Relaxed) { Err(Errno::ROFS.into()) } else { Ok(()) }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.change()?;
-        if self.unsynced.load(Ordering::Relaxed) { Err(Errno::IO.into()) } else { Ok(()) }
-    }
-
-    fn wrap(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(FailingFile { disk: self.clone(), file })
-    }
-}
-
-impl Disk for FailingDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.create_dir(dir)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.change()?;
-        RealDisk.create(path).map(|file| self.wrap(file))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.change()?;
-        RealDisk.open(path).map(|file| self.wrap(file))
-    }
-
-    fn reader(&self, path: &Path) -> io::Result<File> {
-        RealDisk.reader(path)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        RealDisk.read(path)
-    }
-
-    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
-        RealDisk.size(path)
-    }
-
-    fn file_system(&self, path: &Path) -> io::Result<u64> {
-        RealDisk.file_system(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        RealDisk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.remove(path)
-    }
-
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        RealDisk.space(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.sync()?;
-        RealDisk.sync_dir(dir)
-    }
-}
-
-#[derive(Debug)]
-struct FailingFile {
-    disk: FailingDisk,
-    file: Box<dyn DiskFile>,
-}
-
-impl DiskFile for FailingFile {
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-
-    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(offset, bytes)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.disk.change()?;
-        self.file.write_at(offset, bytes)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.change()?;
-        self.file.set_len(len)
-    }
-
-    fn reserve(&self, len: u64) -> io::Result<()> {
-        self.disk.change()?;
-        self.file.reserve(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.disk.sync()?;
-        self.file.sync()
-    }
-
-    fn sync_file_system(&self) -> io::Result<()> {
-        self.disk.sync()?;
-        self.file.sync_file_system()
+    /// The disk.
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        let switches = self.clone();
+        Arc::new(RefusingDisk::new(move |call| match call {
+            _ if switches.read_only.load(Ordering::Relaxed) => Some(Errno::ROFS),
+            Call::Sync if switches.unsynced.load(Ordering::Relaxed) => Some(Errno::IO),
+            Call::Change | Call::Sync => None,
+        }))
     }
 }
 
@@ -174,7 +72,7 @@ impl Five {
             let join = nodes.first().map(|first| first.address).into_iter().collect();
             let config = Config { join, ..config(home.path()) };
             let config = match nodes.len() {
-                1 => Config { disk: Arc::new(disk.clone()), ..config },
+                1 => Config { disk: disk.disk(), ..config },
                 _ => config,
             };
             nodes.push(Node::start(config).await.expect("it starts"));

@@ -143,7 +143,7 @@ pub(super) struct NodeArgs {
         value_name = "N",
         env = "CHORDAL_MIN_COPIES",
         default_value_t = 1,
-        value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_REPLICAS))
+        value_parser = copies()
     )]
     pub(super) min_copies: u8,
     /// How long a node that leaves may take to hand its files over, such as 10m [default: as long as bytes move, and 30 s without any progress]
@@ -270,6 +270,11 @@ impl AnyTransferArgs {
     }
 }
 
+/// Copies of a file, as many as a ring may keep.
+fn copies() -> clap::builder::RangedI64ValueParser<u8> {
+    clap::value_parser!(u8).range(1..=i64::from(MAX_REPLICAS))
+}
+
 /// A host takes at most one in so many of all places: others want some, too.
 const CROWDED: u128 = 8;
 
@@ -292,7 +297,7 @@ pub(super) struct RingArgs {
         value_name = "K",
         env = "CHORDAL_REPLICAS",
         default_value_t = 3,
-        value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_REPLICAS))
+        value_parser = copies()
     )]
     pub(super) replicas: u8,
     /// Entries in the successor list
