@@ -7,7 +7,8 @@
 //! | 0 | [`id`], [`peer`], [`name`], [`record`], [`time`], [`limits`] | nothing of this crate but layer 0 |
 //! | 1 | [`wire`] | 0 |
 //! | 2 | [`chord`], [`transfer`], [`mesh`], [`registry`] | 0, 1 |
-//! | 3 | [`view`] (0 only), [`store`] (0, `transfer::manifest`) | as named |
+//! | 2 | [`descriptors`] | nothing of this crate |
+//! | 3 | [`view`] (0 only), [`store`] (0, [`descriptors`], `transfer::manifest`) | as named |
 //! | 3 | [`picture`] | 0, [`chord`], [`view`] |
 //! | 4 | [`engine`], [`sim`] | 0–3 |
 //! | 5 | [`ui`] | 0, [`view`] |
@@ -29,6 +30,8 @@ pub mod chord;
 pub mod mesh;
 pub mod registry;
 pub mod transfer;
+
+pub mod descriptors;
 
 pub mod store;
 pub mod view;

@@ -139,7 +139,7 @@ impl Bars {
 
     /// Says something above the lines, and also where there is no terminal to draw
     /// them on.
-    fn say(&self, line: &str) {
+    pub(super) fn say(&self, line: &str) {
         if self.all.println(line).is_err() || self.all.is_hidden() {
             let _ = writeln!(io::stderr().lock(), "{line}");
         }

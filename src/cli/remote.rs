@@ -1,11 +1,12 @@
 //! Single commands through a member of a ring: `--via`.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::descriptors;
 use crate::engine::client::{self, Progress};
 use crate::view::{Outcome, text};
 
@@ -23,8 +24,13 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
         wait: args.wait,
         interrupted: CancellationToken::new(),
     };
-    let bars = Mutex::new(Bars::new());
+    let bars = Arc::new(Mutex::new(Bars::new()));
     let lines = || bars.lock().unwrap_or_else(PoisonError::into_inner);
+    let told = Arc::clone(&bars);
+    descriptors::tell(move |text| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).say(text);
+        true
+    });
     let progress = |progress: Progress| lines().follow(&progress, Instant::now());
     let interrupted = options.interrupted.clone();
     let end = runtime()?.block_on(async {

@@ -2,13 +2,14 @@
 //! the hub (control) or to a thread of their own (data).
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::descriptors::{self, Spare, Wait};
 use crate::peer::{Party, is_reachable};
 use crate::wire::handshake::{HandshakeError, Hello, Program, Purpose};
 
@@ -36,8 +37,27 @@ const MAX_DATA: usize = 2 * MAX_DATA_CONNECTIONS;
 /// on which nothing is asked.
 const FREE_THREADS: usize = MAX_DATA_CONNECTIONS / 4;
 
+/// Connections of members that one host may keep while there are no file descriptors:
+/// as many nodes as a classroom has on one machine.
+const MEMBERS_ON_A_HOST: usize = 16;
+
+/// File descriptors that a node needs beside those of data connections: its store, its
+/// log, its listener and its runtime, and control connections of a small ring.
+const OTHER_DESCRIPTORS: u64 = 32;
+
+/// File descriptors that a data connection may need: its own, the file, and the next
+/// node of a chain.
+const DESCRIPTORS_OF_DATA: u64 = 4;
+
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// While work of this process waits for a file descriptor, nobody new is let in for so
+/// long: what works has to end, but what it waits for may have to come in.
+const OTHERS_FIRST: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether it still waits.
+const OTHERS_LOOK: Duration = Duration::from_millis(10);
 
 /// What somebody hears who takes a node for a registry.
 const NO_REGISTRY: &str = "this is a node, not a registry; join it, or give a registry's address";
@@ -49,32 +69,38 @@ struct Limits {
     members: Places,
     data: Arc<Semaphore>,
     data_threads: Arc<Semaphore>,
+    /// Threads that are kept free.
+    free_threads: usize,
+}
+
+impl Spare for Limits {
+    /// Ends a connection of the host that has the most, of those that mean least.
+    fn give_up(&self) -> bool {
+        self.greeting.give_up(0)
+            || self.clients.give_up(0)
+            || self.members.give_up(MEMBERS_ON_A_HOST)
+    }
 }
 
 /// Accepts until the node stops.
 pub(super) async fn run(shared: Shared, listener: TcpListener) {
+    let (data, threads) = data_places(descriptors::limit());
     let limits = Arc::new(Limits {
         greeting: Places::new(MAX_GREETING),
         clients: Places::new(MAX_CLIENTS),
         members: Places::new(MAX_MEMBERS),
-        data: Arc::new(Semaphore::new(MAX_DATA)),
-        data_threads: Arc::new(Semaphore::new(MAX_DATA_CONNECTIONS)),
+        data: Arc::new(Semaphore::new(data)),
+        data_threads: Arc::new(Semaphore::new(threads)),
+        free_threads: FREE_THREADS.min(threads / 4).max(1),
     });
+    let spare: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&limits) as Arc<dyn Spare>));
+    descriptors::spare(spare);
     loop {
-        let accepted = tokio::select! {
+        let (stream, from) = tokio::select! {
             () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let (stream, host) = match accepted {
-            // An IPv4 host is the same one behind an IPv6 socket.
-            Ok((stream, from)) => (stream, from.ip().to_canonical()),
-            Err(error) => {
-                // Out of file handles, most likely: others may be closed soon.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let host = from.ip();
         let mut place = limits.greeting.take(host);
         let (shared, limits) = (shared.clone(), Arc::clone(&limits));
         let tasks = shared.tasks.clone();
@@ -96,6 +122,41 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
             }
         });
     }
+}
+
+/// The next connection, and from where it comes. Waits as long as there is no file
+/// descriptor for it.
+pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut wait = Wait::for_ever();
+    loop {
+        let since = Instant::now();
+        while descriptors::is_wanted() && since.elapsed() < OTHERS_FIRST {
+            tokio::time::sleep(OTHERS_LOOK).await;
+        }
+        match listener.accept().await {
+            // An IPv4 host is the same one behind an IPv6 socket.
+            Ok((stream, from)) => {
+                return (stream, SocketAddr::new(from.ip().to_canonical(), from.port()));
+            }
+            Err(error) => {
+                let pause = wait.after(&error).unwrap_or_else(|| {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    ACCEPT_PAUSE
+                });
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// How many data connections there may be, and how many of them at work, where a process
+/// may have so many file descriptors: those at work hold some and wait for others, so
+/// all of them together must find enough.
+fn data_places(descriptors: Option<u64>) -> (usize, usize) {
+    let Some(limit) = descriptors else { return (MAX_DATA, MAX_DATA_CONNECTIONS) };
+    let most = |count: u64, most: usize| usize::try_from(count).map_or(most, |n| n.min(most));
+    let threads = limit.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_OF_DATA;
+    (most((limit / 2).max(2), MAX_DATA), most(threads.max(2), MAX_DATA_CONNECTIONS))
 }
 
 /// Hears the greeting, answers it, and checks that both sides fit together.
@@ -215,8 +276,9 @@ async fn serve_bytes(shared: &Shared, stream: TcpStream, party: Party, limits: &
     let Ok(stream) = stream.into_std() else { return };
     let (shared, runtime) = (shared.clone(), Handle::current());
     let (tasks, threads) = (shared.tasks.clone(), Arc::clone(&limits.data_threads));
+    let free = limits.free_threads;
     tasks.spawn_blocking(move || {
-        let crowded = || threads.available_permits() < FREE_THREADS;
+        let crowded = || threads.available_permits() < free || descriptors::are_short();
         serve_data::serve(&shared, &runtime, stream, party, &crowded);
         drop((thread, place));
     });

@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
+use crate::descriptors::{DIAL_PATIENCE, Wait, is_shortage};
 use crate::limits::MAX_FRAME_BYTES;
 use crate::wire::handshake::{self, HandshakeError, Hello, PREAMBLE_BYTES};
 use crate::wire::{Frame, codec};
@@ -106,6 +107,13 @@ impl ByteCounters {
     }
 }
 
+impl ConnectError {
+    /// Whether it says nothing of the other side: this machine had no file descriptor.
+    pub(super) fn is_shortage(&self) -> bool {
+        matches!(self, ConnectError::Io(error) if is_shortage(error))
+    }
+}
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -151,11 +159,25 @@ pub(super) async fn dial_anybody(
     address: SocketAddr,
     hello: &Hello,
 ) -> Result<(TcpStream, Hello), ConnectError> {
-    let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
-    let mut stream = connecting.map_err(|_| ConnectError::TimedOut)??;
+    let mut stream = connect(address).await?;
     stream.set_nodelay(true)?;
     let theirs = greet(&mut stream, hello).await?;
     Ok((stream, theirs))
+}
+
+/// Connects; waits for a file descriptor first if there is none.
+async fn connect(address: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let mut wait = Wait::at_most(DIAL_PATIENCE);
+    loop {
+        let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+        match connecting.map_err(|_| ConnectError::TimedOut)? {
+            Ok(stream) => return Ok(stream),
+            Err(error) => match wait.after(&error) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error.into()),
+            },
+        }
+    }
 }
 
 /// The same; the peer's refusal is an error.

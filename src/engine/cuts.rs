@@ -23,7 +23,7 @@ struct Open {
 
 #[derive(Debug)]
 struct Stream {
-    socket: TcpStream,
+    socket: Arc<TcpStream>,
     /// Set with the cut: for a thread that waits for something else.
     cut: Arc<AtomicBool>,
 }
@@ -46,17 +46,17 @@ pub(super) struct Registered {
 impl Cuts {
     /// Registers a connection. When everything was cut already, it is shut
     /// down at once.
-    pub(super) fn register(&self, stream: &TcpStream) -> std::io::Result<Registered> {
+    pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Registered {
         let cut = Arc::new(AtomicBool::new(false));
-        let copy = Stream { socket: stream.try_clone()?, cut: Arc::clone(&cut) };
+        let stream = Stream { socket: Arc::clone(stream), cut: Arc::clone(&cut) };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.closed {
-            copy.cut();
+            stream.cut();
         }
         let number = open.next;
         open.next += 1;
-        open.streams.insert(number, copy);
-        Ok(Registered { number, cuts: self.clone(), cut })
+        open.streams.insert(number, stream);
+        Registered { number, cuts: self.clone(), cut }
     }
 
     /// Shuts every connection down, and all that come later.

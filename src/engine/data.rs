@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::descriptors::{DIAL_PATIENCE, is_shortage, wait_out};
 use crate::peer::Party;
 use crate::view::TransferKind;
 use crate::wire::codec;
@@ -88,7 +89,8 @@ impl From<Cancelled> for DataError {
 /// One end of a data connection.
 #[derive(Debug)]
 pub(super) struct DataConnection {
-    stream: TcpStream,
+    /// One descriptor, however many read, write and cut it.
+    stream: Arc<TcpStream>,
     /// The other side.
     party: Party,
     counters: Arc<ByteCounters>,
@@ -148,21 +150,28 @@ impl DataPlane {
             Err(DataError::Io(error)) if has_timed_out(error) && limit < moment => {
                 self.reach.doubt(address);
             }
+            // Says nothing of the other side.
+            Err(error) if error.is_shortage() => {}
             dialled => self.reach.saw(address, !matches!(dialled, Err(DataError::Io(_)))),
         }
         dialled
     }
 
     fn connect(&self, address: SocketAddr, limit: Duration) -> Result<DataConnection, DataError> {
-        let began = Instant::now();
-        let stream = TcpStream::connect_timeout(&address, limit.min(CONNECT_LIMIT))?;
+        let mut began = Instant::now();
+        let connect = || {
+            // What is waited for here is not the other side.
+            began = Instant::now();
+            TcpStream::connect_timeout(&address, limit.min(CONNECT_LIMIT))
+        };
+        let stream = Arc::new(wait_out(DIAL_PATIENCE, connect)?);
         stream.set_nodelay(true)?;
-        let registered = self.cuts.register(&stream)?;
+        let registered = self.cuts.register(&stream);
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let mut connection = self.connection(stream, Party::Node(address), registered)?;
         let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
         let bytes = hello.to_bytes().map_err(|error| DataError::Peer(error.to_string()))?;
-        connection.stream.write_all(&bytes)?;
+        (&*connection.stream).write_all(&bytes)?;
         let theirs = connection.receive_hello(began + limit)?;
         if let Some(why) = theirs.refusal {
             return Err(DataError::Peer(why));
@@ -177,13 +186,14 @@ impl DataPlane {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(STALL_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
-        let registered = self.cuts.register(&stream)?;
+        let stream = Arc::new(stream);
+        let registered = self.cuts.register(&stream);
         self.connection(stream, party, registered)
     }
 
     fn connection(
         &self,
-        stream: TcpStream,
+        stream: Arc<TcpStream>,
         party: Party,
         registered: Registered,
     ) -> io::Result<DataConnection> {
@@ -225,7 +235,7 @@ impl DataConnection {
     /// Sends a header.
     pub(super) fn send<T: Serialize>(&self, header: &T) -> Result<(), DataError> {
         let bytes = codec::frame(header).map_err(|error| DataError::Peer(error.to_string()))?;
-        (&self.stream).write_all(&bytes)?;
+        (&*self.stream).write_all(&bytes)?;
         self.counters.sent(bytes.len());
         Ok(())
     }
@@ -244,11 +254,11 @@ impl DataConnection {
     /// Receives a header.
     pub(super) fn receive<T: DeserializeOwned>(&mut self) -> Result<T, DataError> {
         let mut prefix = [0; codec::PREFIX_BYTES];
-        self.stream.read_exact(&mut prefix)?;
+        (&*self.stream).read_exact(&mut prefix)?;
         let length =
             codec::frame_length(prefix).map_err(|error| DataError::Peer(error.to_string()))?;
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
+        (&*self.stream).read_exact(&mut body)?;
         self.counters.received(prefix.len() + length);
         codec::decode(&body).map_err(|error| DataError::Peer(error.to_string()))
     }
@@ -256,7 +266,7 @@ impl DataConnection {
     /// Sends raw bytes.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) -> Result<(), DataError> {
         for slice in bytes.chunks(self.limits.up.slice().unwrap_or(usize::MAX)) {
-            self.stream.write_all(slice)?;
+            (&*self.stream).write_all(slice)?;
             self.counters.sent(slice.len());
             self.limits.up.pay(slice.len(), self.registered.was_cut())?;
         }
@@ -266,7 +276,7 @@ impl DataConnection {
     /// Fills a buffer with raw bytes.
     pub(super) fn receive_raw(&mut self, buffer: &mut [u8]) -> Result<(), DataError> {
         for slice in buffer.chunks_mut(self.limits.down.slice().unwrap_or(usize::MAX)) {
-            self.stream.read_exact(slice)?;
+            (&*self.stream).read_exact(slice)?;
             self.counters.received(slice.len());
             self.limits.down.pay(slice.len(), self.registered.was_cut())?;
         }
@@ -288,7 +298,7 @@ impl DataConnection {
                 return Err(DataError::Cancelled);
             }
             // At most STEP_BYTES, which fits into any usize.
-            let sent = pass_on(file, &mut self.stream, left.min(step) as usize)?;
+            let sent = pass_on(file, &self.stream, left.min(step) as usize)?;
             if sent == 0 {
                 return Err(DataError::Changed);
             }
@@ -323,11 +333,11 @@ impl DataConnection {
         Arc::clone(&self.arrived)
     }
 
-    /// A second handle to the socket, to read on a thread of its own; whoever
-    /// does counts the bytes.
-    pub(super) fn reader(&self) -> io::Result<Reader> {
+    /// Another user of the socket, to read on a thread of its own; it counts the
+    /// bytes itself.
+    pub(super) fn reader(&self) -> Reader {
         let (limit, cut) = (self.limits.down.clone(), Arc::clone(self.registered.was_cut()));
-        Ok(Reader { stream: self.stream.try_clone()?, limit, cut })
+        Reader { stream: Arc::clone(&self.stream), limit, cut }
     }
 
     /// How many connections may be doing what this one does, at the most: they
@@ -393,7 +403,7 @@ impl DataConnection {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.stream.set_read_timeout(Some(left))?;
-            match self.stream.read(buffer) {
+            match (&*self.stream).read(buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => buffer = &mut buffer[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -405,6 +415,11 @@ impl DataConnection {
 }
 
 impl DataError {
+    /// Whether it says nothing of the other side: this one had no file descriptor.
+    pub(super) fn is_shortage(&self) -> bool {
+        matches!(self, DataError::Io(error) if is_shortage(error))
+    }
+
     /// Whether the other side hung up, as it does when it wants no more.
     pub(super) fn is_hang_up(&self) -> bool {
         matches!(self, DataError::Io(error) if has_ended(error))
@@ -444,7 +459,7 @@ pub(super) fn has_ended(error: &io::Error) -> bool {
 /// Reads the raw bytes of a connection, as fast as may be.
 #[derive(Debug)]
 pub(super) struct Reader {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     limit: Limiter,
     cut: Arc<AtomicBool>,
 }
@@ -452,7 +467,7 @@ pub(super) struct Reader {
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = self.limit.slice().unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.stream.read(&mut buffer[..most])?;
+        let count = (&*self.stream).read(&mut buffer[..most])?;
         self.limit.pay(count, &self.cut)?;
         Ok(count)
     }
@@ -460,11 +475,11 @@ impl Read for Reader {
 
 /// Sends at most `length` of the next bytes of a file; how many. The kernel
 /// moves them where it can.
-fn pass_on(file: &File, stream: &mut TcpStream, length: usize) -> io::Result<usize> {
+fn pass_on(file: &File, stream: &TcpStream, length: usize) -> io::Result<usize> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use rustix::io::{Errno, retry_on_intr};
-        match retry_on_intr(|| rustix::fs::sendfile(&*stream, file, None, length)) {
+        match retry_on_intr(|| rustix::fs::sendfile(stream, file, None, length)) {
             // A file system that cannot: it has moved nothing.
             Err(Errno::INVAL | Errno::NOSYS) => {}
             result => return Ok(result?),
@@ -474,7 +489,7 @@ fn pass_on(file: &File, stream: &mut TcpStream, length: usize) -> io::Result<usi
 }
 
 /// Without help of the system: through a buffer.
-fn copy(mut file: &File, stream: &mut TcpStream, length: usize) -> io::Result<usize> {
+fn copy(mut file: &File, mut stream: &TcpStream, length: usize) -> io::Result<usize> {
     let mut buffer = vec![0; length.min(COPY_BYTES)];
     let count = file.read(&mut buffer)?;
     stream.write_all(&buffer[..count])?;
@@ -487,17 +502,15 @@ mod tests {
     use std::net::TcpListener;
 
     /// Sends three bytes of a file of five, twice; what arrives and the counts.
-    fn sent(
-        pass: impl Fn(&File, &mut TcpStream, usize) -> io::Result<usize>,
-    ) -> (Vec<u8>, Vec<usize>) {
+    fn sent(pass: impl Fn(&File, &TcpStream, usize) -> io::Result<usize>) -> (Vec<u8>, Vec<usize>) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("five"), b"abcde").expect("written");
         let file = File::open(dir.path().join("five")).expect("opened");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let mut stream = TcpStream::connect(address).expect("connected");
+        let stream = TcpStream::connect(address).expect("connected");
         let (mut other, _) = listener.accept().expect("accepted");
-        let counts = (0..3).map(|_| pass(&file, &mut stream, 3).expect("sent")).collect();
+        let counts = (0..3).map(|_| pass(&file, &stream, 3).expect("sent")).collect();
         drop(stream);
         let mut arrived = Vec::new();
         other.read_to_end(&mut arrived).expect("received");

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::chord::Failure;
+use crate::descriptors::{self, COMMAND_PATIENCE, is_shortage};
 use crate::limits::EAGER_BYTES;
 use crate::mesh::pattern::Pattern;
 use crate::name::FileName;
@@ -101,6 +102,9 @@ pub(super) async fn put(
     let key = wanted.name.key(space);
     let mut last = String::new();
     let mut moved = None;
+    let began = Instant::now();
+    // Held by one at a time that found no file descriptor.
+    let mut turn = None;
     for attempt in 0..MOST_PUT_ATTEMPTS {
         if attempt > 0 {
             let worth_it = |moved: Instant| moved.elapsed() < PUT_PATIENCE;
@@ -163,6 +167,18 @@ pub(super) async fn put(
             Err(DataError::Cancelled) => return Err(CANCELLED.to_owned()),
             Err(DataError::Io(_)) if transfer.is_cancelled() => return Err(CANCELLED.to_owned()),
             Err(DataError::Changed) => return Err(changed(path)),
+            Err(error) if error.is_shortage() => {
+                last = error.to_string();
+                turn = match turn {
+                    None => descriptors::turn(began).await,
+                    turn => turn.filter(|_| began.elapsed() < COMMAND_PATIENCE),
+                };
+                if turn.is_none() {
+                    break;
+                }
+                // Waiting is no attempt.
+                moved = Some(Instant::now());
+            }
             Err(error) => last = format!("{}: {error}", owner.address()),
         }
     }
@@ -220,6 +236,14 @@ fn changed(path: &Path) -> String {
     format!("{} changed while it was being stored; put it again", path.display())
 }
 
+/// Opens a file that was read before, for whom a connection waits.
+pub(super) fn open_again(path: &Path) -> Result<File, DataError> {
+    descriptors::holding(|| open_regular(path)).map_err(|error| match error {
+        error if is_shortage(&error) => error.into(),
+        _ => DataError::Changed,
+    })
+}
+
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
     let progress = |bytes| {
         transfer.advance(bytes);
@@ -268,7 +292,7 @@ impl Put<'_> {
             io::ErrorKind::NotConnected.into()
         } else {
             match self.hand_to(owner, runtime) {
-                Err(DataError::Io(error)) if !self.is_over() => error,
+                Err(DataError::Io(error)) if !self.is_over() && !is_shortage(&error) => error,
                 ended => return ended,
             }
         };
@@ -283,7 +307,7 @@ impl Put<'_> {
             return Ok(instead);
         }
         match self.hand_to(owner, runtime) {
-            Err(DataError::Io(_)) if !self.is_over() => Ok(instead),
+            Err(DataError::Io(error)) if !self.is_over() && !is_shortage(&error) => Ok(instead),
             ended => ended,
         }
     }
@@ -342,7 +366,9 @@ impl Put<'_> {
             self.upload(next, &relay)
         };
         let ends = |error: &DataError| {
-            self.is_over() || matches!(error, DataError::Cancelled | DataError::Changed)
+            self.is_over()
+                || matches!(error, DataError::Cancelled | DataError::Changed)
+                || error.is_shortage()
         };
         let obstacle = past.obstacle;
         let holders = match past.send(relay, ends)? {
@@ -374,8 +400,8 @@ impl Put<'_> {
     /// Sends a node what it lacks of the file, as `request` says for what, and
     /// waits for its last word.
     fn upload(&self, to: Peer, request: &DataRequest) -> Result<DataResponse, DataError> {
-        let mut file = open_regular(self.path).map_err(|_| DataError::Changed)?;
         let mut connection = self.access.plane().dial(to.address())?;
+        let mut file = open_again(self.path)?;
         connection.send(request)?;
         match connection.receive()? {
             DataResponse::Proceed => {}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::descriptors::{self, COMMAND_PATIENCE};
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::name::{FileName, spelled};
 use crate::peer::Peer;
@@ -442,6 +443,9 @@ async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Soug
     if replaced { Sought::Replaced } else { member() }
 }
 
+/// Where something lies that was fetched, who delivered how much of it, and what it is.
+type Fetched = (PathBuf, Vec<(Peer, u64)>, Manifest);
+
 /// A content that is to be fetched to a place.
 struct Job<'a> {
     access: &'a Access,
@@ -490,7 +494,7 @@ impl Job<'_> {
         self.transfer.restart(self.content.size);
         self.phases.phase("receiving");
         let mut kept = None;
-        let fetched = tokio::task::block_in_place(|| self.fetch(began, find, &mut kept));
+        let fetched = tokio::task::block_in_place(|| self.fetch_in_turn(began, find, &mut kept));
         let (path, sources, manifest) = fetched.map_err(|error| match error {
             _ if self.transfer.is_cancelled() => Failed::Stopped(self.stopped(kept)),
             FetchError::NoSource(_) | FetchError::Shunned(_) => Failed::NoSource(error.to_string()),
@@ -523,21 +527,46 @@ impl Job<'_> {
         }
     }
 
-    /// `kept` is how many bytes stay for another time, should it fail.
-    #[expect(clippy::type_complexity, reason = "its one user takes it apart at once")]
+    /// Fetches it, again where no file descriptor was left for that: nothing is held
+    /// while the turn is waited for. `kept` is how many bytes stay for another time,
+    /// should it fail.
+    fn fetch_in_turn(
+        &self,
+        began: Instant,
+        find: &mut Finder<'_>,
+        kept: &mut Option<u64>,
+    ) -> Result<Fetched, FetchError> {
+        let mut turn = None;
+        loop {
+            match self.fetch(began, find, kept) {
+                Err(FetchError::Local(error)) if error.is_shortage() => {
+                    let waited = began.elapsed() >= COMMAND_PATIENCE;
+                    if turn.is_none() && !waited {
+                        turn = Handle::current().block_on(descriptors::turn(began));
+                    }
+                    if turn.is_none() || waited || self.transfer.is_cancelled() {
+                        return Err(error.into());
+                    }
+                }
+                ended => return ended,
+            }
+        }
+    }
+
     fn fetch(
         &self,
         began: Instant,
         find: &mut Finder<'_>,
         kept: &mut Option<u64>,
-    ) -> Result<(PathBuf, Vec<(Peer, u64)>, Manifest), FetchError> {
+    ) -> Result<Fetched, FetchError> {
         let NamedContent { root, size, .. } = *self.content;
         let mut sources = self.content.sources.clone();
         if let Some(manifest) = small::manifest(root, size) {
-            let download = Download::begin(manifest.clone(), self.place, self.name)?;
-            let (access, transfer) = (self.access, self.transfer);
-            let fetched = small::fetch(access, &self.fetcher, &sources, &download, transfer)?;
-            if let Some(delivered) = fetched {
+            let begin = || Download::begin(manifest.clone(), self.place, self.name);
+            let (fetcher, transfer) = (&self.fetcher, self.transfer);
+            let fetched = small::fetch(self.access, fetcher, &sources, &manifest, transfer, begin)?;
+            if let Some((download, source)) = fetched {
+                let delivered = source.into_iter().map(|source| (source, size)).collect();
                 return Ok((download.finish()?, delivered, manifest));
             }
         }
@@ -550,7 +579,13 @@ impl Job<'_> {
                     let Sought::Sources(found) = find(&CancellationToken::new()) else {
                         return Err(FetchError::Replaced);
                     };
-                    if began.elapsed() >= self.patience || self.transfer.is_cancelled() {
+                    let patience = if descriptors::are_short() {
+                        // Nobody may have been asked yet.
+                        self.patience.max(COMMAND_PATIENCE)
+                    } else {
+                        self.patience
+                    };
+                    if began.elapsed() >= patience || self.transfer.is_cancelled() {
                         return Err(FetchError::NoSource(why));
                     }
                     if found == sources {
@@ -598,7 +633,8 @@ impl Job<'_> {
             self.phases.phase("checking what is here");
             ControlFlow::Continue(())
         };
-        let download = Download::resume(manifest.clone(), self.place, self.name, looked)?;
+        let resume = || Download::resume(manifest.clone(), self.place, self.name, looked);
+        let download = descriptors::holding(resume)?;
         let here: u64 = download.here().iter().map(|index| manifest.len_of(index)).sum();
         self.transfer.goes_on(manifest.size(), here);
         self.phases.phase("receiving");

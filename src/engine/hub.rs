@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
 use crate::chord::{self, Effect, Notice, Reply, Slot, Ticket};
+use crate::descriptors;
 use crate::peer::Peer;
 use crate::record::Obstacle;
 use crate::time::Time;
@@ -221,7 +222,11 @@ impl Hub {
     /// The limit of a question is over.
     fn overdue(&mut self, slot: Slot, nonce: Nonce, now: Instant) {
         let Some(address) = self.questions.address(slot, nonce) else { return };
-        let (heard, limit) = (self.links.heard(address), self.links.limit(address));
+        let (mut heard, limit) = (self.links.heard(address), self.links.limit(address));
+        if self.links.awaits(address) && descriptors::are_short() {
+            // It was not asked yet: this node has no file descriptor for that.
+            heard = Some(now);
+        }
         match self.questions.overdue(slot, nonce, heard, limit, now) {
             Overdue::Closed => {}
             Overdue::Wait(until, to, again) => {
@@ -427,6 +432,10 @@ impl Hub {
         let in_vain = matches!(error, ConnectError::TimedOut | ConnectError::Silent);
         if in_vain && lately && self.links.awaits(address) {
             self.stood_still = None;
+            return self.dial(address);
+        }
+        // No fault of the peer's; what waits for it goes on to wait.
+        if error.is_shortage() && self.links.awaits(address) {
             return self.dial(address);
         }
         match error {

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::descriptors::{self, Spare};
+
 use super::data::DataConnection;
 
 /// How long a connection is kept that nobody uses: half of what the other side
@@ -23,8 +25,9 @@ const KEPT_AT_MOST: usize = 32;
 /// Connections kept to one node: as many as small files are moved side by side.
 const KEPT_TO_ONE: usize = 16;
 
-/// The kept connections of one side. Clones are the same.
-#[derive(Clone, Debug, Default)]
+/// The kept connections of one side. Clones are the same. While there are no file
+/// descriptors for other work, none is kept.
+#[derive(Clone, Debug)]
 pub(super) struct Idle {
     kept: Arc<Mutex<Kept>>,
 }
@@ -35,6 +38,23 @@ struct Kept {
     connections: VecDeque<(Instant, SocketAddr, DataConnection)>,
     /// A task closes those that are kept too long.
     swept: bool,
+}
+
+impl Default for Idle {
+    fn default() -> Idle {
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let spare: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&kept) as Arc<dyn Spare>));
+        descriptors::spare(spare);
+        Idle { kept }
+    }
+}
+
+impl Spare for Mutex<Kept> {
+    fn give_up(&self) -> bool {
+        let kept = &mut self.lock().unwrap_or_else(PoisonError::into_inner).connections;
+        let kept = std::mem::take(kept);
+        !kept.is_empty()
+    }
 }
 
 impl Idle {
@@ -48,6 +68,9 @@ impl Idle {
 
     /// Keeps a connection over which nothing is owed any more.
     pub(super) fn keep(&self, address: SocketAddr, connection: DataConnection) {
+        if descriptors::is_wanted() {
+            return;
+        }
         let mut kept = self.kept();
         let to_it = |(_, to, _): &&(Instant, SocketAddr, DataConnection)| *to == address;
         if kept.connections.iter().filter(to_it).count() >= KEPT_TO_ONE {

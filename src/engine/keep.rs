@@ -260,6 +260,8 @@ fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
     let me = shared.me().me.address();
     match shared.disk.obstacle(error) {
         Some(Obstacle::NoRoom) => StoreFailure::Full(format!("{me} has no room: {error}")),
+        // No file descriptor: nothing was asked of the disk.
+        Some(Obstacle::NoBytes) => StoreFailure::NoSource,
         _ => StoreFailure::Disk(format!("{me} cannot store it: {error}")),
     }
 }

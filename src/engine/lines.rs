@@ -9,16 +9,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
+use crate::descriptors::{self, COMMAND_PATIENCE, Spare};
 use crate::limits::MAX_FRAME_BYTES;
 use crate::wire::handshake::Purpose;
 use crate::wire::{Frame, Request, Response, codec};
@@ -30,6 +32,10 @@ use super::hub::request_limit;
 /// Nodes that a client stays connected to: many times those that one command
 /// asks. Beyond it all are let go, and those made anew that are needed.
 const MAX_LINES: usize = 64;
+
+/// Pause before a question is asked again for which there may have been no file
+/// descriptor.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Questions waiting to be written to one node; who comes beyond waits.
 const QUEUE: usize = 256;
@@ -46,9 +52,28 @@ type Question = (Request, oneshot::Sender<Response>);
 
 /// A client's control connections. Clones are the same; they end with the last
 /// of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Lines {
     open: Arc<Mutex<BTreeMap<SocketAddr, Line>>>,
+}
+
+impl Default for Lines {
+    fn default() -> Lines {
+        let open = Arc::new(Mutex::new(BTreeMap::new()));
+        let spare: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&open) as Arc<dyn Spare>));
+        descriptors::spare(spare);
+        Lines { open }
+    }
+}
+
+impl Spare for Mutex<BTreeMap<SocketAddr, Line>> {
+    /// Lets all connections go that are made; those that are in use end after that.
+    fn give_up(&self) -> bool {
+        let mut open = self.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = open.len();
+        open.retain(|_, line| !line.made.initialized());
+        open.len() < before
+    }
 }
 
 /// A connection to a node, perhaps still being made. Those who need it while it
@@ -73,6 +98,19 @@ impl Lines {
         address: SocketAddr,
         request: Request,
     ) -> Result<Response, String> {
+        let began = Instant::now();
+        loop {
+            match Box::pin(self.ask_once(address, &request)).await {
+                // Perhaps only this process has no file descriptor for the question.
+                Err(_) if descriptors::are_short() && began.elapsed() < COMMAND_PATIENCE => {
+                    sleep(SHORT_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask_once(&self, address: SocketAddr, request: &Request) -> Result<Response, String> {
         let asking = async {
             let (line, kept) = self.line(address);
             match line.ask(address, request.clone()).await {
@@ -84,7 +122,7 @@ impl Lines {
                 answer => (answer, line),
             }
         };
-        let why: &dyn Display = match timeout(request_limit(&request), asking).await {
+        let why: &dyn Display = match timeout(request_limit(request), asking).await {
             Ok((Ok(response), _)) => return Ok(response),
             Ok((Err(Silence::Unreachable(why)), line)) => {
                 self.hang_up(address, &line);

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chord;
+use crate::descriptors;
 use crate::id::Space;
 use crate::store::{Disk, RealDisk, Recovery, Store};
 use crate::view::outcome::HandedOver;
@@ -391,6 +392,12 @@ impl Node {
             let text = format!("the files here are of ring {kept}: its parameters are kept");
             publisher.event(Level::Warn, text);
         }
+        let told = shared.hub.downgrade();
+        descriptors::tell(move |text| {
+            // A hub that is too busy has more to tell.
+            let event = Input::Event(Level::Warn, text.to_owned());
+            told.upgrade().map(|hub| drop(hub.try_send(event))).is_some()
+        });
         let remembered = remembered::load(&data_dir, me);
         publisher.unheard(&remembered);
         let start = chord::Input::Start { records: recovery.records, remembered };

@@ -9,15 +9,29 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+
+/// A place for which nothing came for so long is only held: who means it says hello
+/// within milliseconds.
+const HELD: Duration = Duration::from_millis(500);
 
 /// A limited number of places.
 #[derive(Debug)]
 pub(super) struct Places {
     at_most: usize,
     /// Whose they are, in the order in which they were taken.
-    taken: Mutex<VecDeque<(IpAddr, oneshot::Sender<()>)>>,
+    taken: Mutex<VecDeque<Taken>>,
+}
+
+/// A place as it was taken.
+#[derive(Debug)]
+struct Taken {
+    host: IpAddr,
+    since: Instant,
+    /// Dropped, it tells the holder to give the place up.
+    held: oneshot::Sender<()>,
 }
 
 /// A place, held until it is dropped.
@@ -36,21 +50,44 @@ impl Places {
     /// Takes a place for a connection from this host.
     pub(super) fn take(&self, host: IpAddr) -> Place {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.retain(|(_, place)| !place.is_closed());
+        taken.retain(|place| !place.held.is_closed());
         let mut from = None;
         if taken.len() >= self.at_most {
-            let mut places = BTreeMap::from([(host, 1)]);
-            taken.iter().for_each(|(host, _)| *places.entry(*host).or_default() += 1);
-            // Of those that have as many, whoever came first.
-            let most = places.values().copied().max().unwrap_or_default();
-            let gives = taken.iter().position(|(host, _)| places.get(host) == Some(&most));
-            // Dropped, it tells its holder.
-            from = gives.and_then(|at| taken.remove(at)).map(|(host, _)| host);
+            let gives = of_the_most(&taken, BTreeMap::from([(host, 1)])).map(|(at, _)| at);
+            from = gives.and_then(|at| taken.remove(at)).map(|place| place.host);
         }
         let (held, lost) = oneshot::channel();
-        taken.push_back((host, held));
+        taken.push_back(Taken { host, since: Instant::now(), held });
         Place { lost, from }
     }
+
+    /// Has the host that has the most give one up, though there are places left, if it
+    /// has more than `beyond` and has held one for longer than [`HELD`]; whether it
+    /// does.
+    pub(super) fn give_up(&self, beyond: usize) -> bool {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.retain(|place| !place.held.is_closed());
+        match of_the_most(&taken, BTreeMap::new()) {
+            Some((at, count)) if count > beyond && taken[at].since.elapsed() > HELD => {
+                taken.remove(at).is_some()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The place that a host took first which has the most, and how many it has, with
+/// those that are `counted` already.
+fn of_the_most(
+    taken: &VecDeque<Taken>,
+    counted: BTreeMap<IpAddr, usize>,
+) -> Option<(usize, usize)> {
+    let mut places = counted;
+    taken.iter().for_each(|place| *places.entry(place.host).or_default() += 1);
+    // Of those that have as many, whoever came first.
+    let most = places.values().copied().max().unwrap_or_default();
+    let at = taken.iter().position(|place| places.get(&place.host) == Some(&most))?;
+    Some((at, most))
 }
 
 impl Place {
@@ -83,6 +120,20 @@ mod tests {
         first.lost().await;
         assert_eq!(fourth.from, Some(HERE));
         assert!(is_kept(&mut third) && is_kept(&mut fourth));
+    }
+
+    #[tokio::test]
+    async fn where_something_else_is_short_only_what_is_held_for_long_is_given_up() {
+        let places = Places::new(8);
+        let (mut first, mut second) = (places.take(HERE), places.take(HERE));
+        assert!(!places.give_up(0), "they came just now");
+        for place in places.taken.lock().expect("no test panicked").iter_mut() {
+            place.since -= 2 * HELD;
+        }
+        assert!(!places.give_up(2), "it may have so many");
+        assert!(places.give_up(1));
+        first.lost().await;
+        assert!(is_kept(&mut second) && !places.give_up(1));
     }
 
     #[tokio::test]

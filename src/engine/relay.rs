@@ -30,7 +30,7 @@ use crate::limits::MAX_REPLICAS;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Obstacle};
-use crate::store::{Incoming, IncomingError, Store, StoreError, open_regular};
+use crate::store::{Incoming, IncomingError, Store, StoreError};
 use crate::transfer::manifest::{Manifest, PieceIndex};
 use crate::transfer::pieces::PieceSet;
 use crate::view::TransferKind;
@@ -39,6 +39,7 @@ use crate::wire::data::DataResponse;
 use super::data::{DataConnection, DataError};
 use super::elsewhere;
 use super::fetch;
+use super::files;
 use super::forward::Forward;
 use super::shared::Shared;
 use super::small;
@@ -348,7 +349,7 @@ impl Passage<'_> {
                 io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
                 _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
             };
-            let mut file = open_regular(path).map_err(|_| DataError::Changed)?;
+            let mut file = files::open_again(path)?;
             let mut piece = Vec::new();
             for run in here.lacking_runs() {
                 let offset = self.manifest.offset_of(run.start);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::chord::{self, placement::others};
+use crate::descriptors::{FILE_PATIENCE, wait_out};
 use crate::mesh::links::MAX_CHOSEN;
 use crate::peer::Peer;
 
@@ -130,12 +131,14 @@ fn write(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
 /// one when this has returned.
 pub(super) fn replace(path: &Path, head: &str, text: &str) -> std::io::Result<()> {
     let draft: PathBuf = path.with_extension("toml.new");
-    let mut file = fs::File::create(&draft)?;
+    let mut file = wait_out(FILE_PATIENCE, || fs::File::create(&draft))?;
     file.write_all(head.as_bytes())?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+    path.parent().map_or(Ok(()), |directory| {
+        wait_out(FILE_PATIENCE, || fs::File::open(directory))?.sync_all()
+    })
 }
 
 fn parse(text: &str) -> Option<Peer> {

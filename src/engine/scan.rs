@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::descriptors::{COMMAND_PATIENCE, Wait};
 use crate::peer::{Peer, is_reachable};
 use crate::view::target::{self, Host};
 use crate::view::{Behind, ScanRow, ScannedPort, text};
@@ -140,7 +141,16 @@ async fn probe(
     if scanner.node.as_ref().is_some_and(|(me, _)| me.address() == address) {
         return Ok(ScannedPort { address, found: Behind::Me });
     }
-    let found = greeting::greet(address, hello, Instant::now() + PORT_LIMIT).await;
+    let mut wait = Wait::at_most(COMMAND_PATIENCE);
+    let found = loop {
+        match greeting::greet(address, hello, Instant::now() + PORT_LIMIT).await {
+            Err(error) => match wait.after(&error) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break Err(error),
+            },
+            found => break found,
+        }
+    };
     let found = found.map_err(|error| {
         format!("{address} cannot be tried: {error}; close other programs, or scan fewer ports")
     })?;

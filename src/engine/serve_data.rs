@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::chord::{Command, Failure, Reply, Upload};
+use crate::descriptors::{FILE_PATIENCE, wait_out};
 use crate::limits::EAGER_BYTES;
 use crate::name::FileName;
 use crate::peer::{Party, Peer};
@@ -230,7 +231,7 @@ impl Server<'_> {
     ) -> Result<(), DataError> {
         let opened = self.opened.as_ref().filter(|(opened, _)| *opened == root);
         let stored = match opened {
-            Some((_, file)) => Some(file.try_clone()?),
+            Some((_, file)) => Some(wait_out(FILE_PATIENCE, || file.try_clone())?),
             None => match self.shared.store.open_blob(&root) {
                 Ok(stored) => stored,
                 Err(error) => return self.failed(root, &error),
@@ -422,7 +423,9 @@ impl Server<'_> {
     /// A content that should be here cannot be read, so it is looked at.
     fn failed(&mut self, root: ContentHash, error: &StoreError) -> Result<(), DataError> {
         tracing::warn!(%error, "a request for content failed");
-        self.shared.doubts.met(root);
+        if !error.is_shortage() {
+            self.shared.doubts.met(root);
+        }
         self.connection.send(&DataResponse::Failed { why: error.to_string() })
     }
 }

@@ -27,7 +27,7 @@ use crate::limits::{EAGER_BYTES, MAX_REPLICAS};
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Obstacle};
-use crate::store::{Download, IncomingError, open_regular};
+use crate::store::{Download, IncomingError, StoreError, open_regular};
 use crate::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex, piece_count};
 use crate::view::TransferKind;
 use crate::wire::data::{DataRequest, DataResponse};
@@ -58,9 +58,10 @@ pub(super) fn manifest(root: ContentHash, size: u64) -> Option<Manifest> {
     (pieces <= 1).then(|| Manifest::from_parts(root, size, vec![root.0; pieces]).ok()).flatten()
 }
 
-/// Fetches a content of at most one piece into `download`, which is new: from
-/// this node's own disk, or from the source that is trusted most. `None`: it
-/// was not to be had in this way. Blocks.
+/// Fetches a content of at most one piece into the download that `begin` makes once
+/// its bytes are here: from this node's own disk, or from the source that is trusted
+/// most. Who delivered it (nobody needs to, when it is empty). `None`: it was not to be
+/// had in this way. Blocks.
 ///
 /// # Errors
 /// The disk's.
@@ -68,12 +69,13 @@ pub(super) fn fetch(
     access: &Access,
     fetcher: &Fetcher,
     sources: &[Peer],
-    download: &Download,
+    manifest: &Manifest,
     transfer: &Transfer,
-) -> Result<Option<Vec<(Peer, u64)>>, FetchError> {
-    let (root, size) = (download.manifest().root(), download.manifest().size());
+    begin: impl FnOnce() -> Result<Download, StoreError>,
+) -> Result<Option<(Download, Option<Peer>)>, FetchError> {
+    let (root, size) = (manifest.root(), manifest.size());
     if size == 0 {
-        return Ok(Some(Vec::new()));
+        return Ok(Some((begin()?, None)));
     }
     let (source, bytes) = match access {
         Access::Inside(shared) if let Some(bytes) = here(shared, &root, size) => {
@@ -95,12 +97,15 @@ pub(super) fn fetch(
             }
         }
     };
+    // Only now: whoever holds a file while it waits for a connection may wait for one
+    // that holds a connection while it waits for a file.
+    let download = begin()?;
     match download.write(PieceIndex(0), &bytes) {
         Ok(()) => {}
         Err(IncomingError::WrongPiece(index)) => {
             match access {
                 Access::Inside(shared) if source == shared.me().me => shared.doubts.met(root),
-                _ if fetcher.still_has(source, download.manifest()) => {
+                _ if fetcher.still_has(source, manifest) => {
                     fetcher.blame_piece(source, index);
                 }
                 _ => {}
@@ -111,7 +116,7 @@ pub(super) fn fetch(
     }
     fetcher.reputations.saw(source.address(), &Conduct::Delivered(size));
     transfer.advance_with(source.address(), size);
-    Ok(Some(vec![(source, size)]))
+    Ok(Some((download, Some(source))))
 }
 
 /// The bytes of a content that lies on this node's own disk.

@@ -2,13 +2,17 @@
 //!
 //! Everything that the store does to its directory goes through [`Disk`], so
 //! that a test can make the disk fail or "lose power" at any single call and
-//! look at what is left. [`RealDisk`] adds nothing to the system's calls.
+//! look at what is left. [`RealDisk`] adds to the system's calls only that it waits
+//! while there is no file descriptor ([`crate::descriptors`]).
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::descriptors::{FILE_PATIENCE, wait_out};
 
 /// What the store needs of a file system. Calls block.
 pub trait Disk: fmt::Debug + Send + Sync {
@@ -92,22 +96,23 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Box::new(file))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        Ok(Box::new(open(&options, path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        Ok(Box::new(file))
+        options.read(true).write(true).create(true).truncate(false);
+        Ok(Box::new(open(&options, path)?))
     }
 
     fn reader(&self, path: &Path) -> io::Result<File> {
-        File::open(path)
+        open(OpenOptions::new().read(true), path)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+        wait_out(FILE_PATIENCE, || fs::read(path))
     }
 
     fn size(&self, path: &Path) -> io::Result<Option<u64>> {
@@ -123,7 +128,7 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path()));
+        let entries = list(dir)?.map(|entry| entry.map(|entry| entry.path()));
         let mut paths = entries.collect::<io::Result<Vec<_>>>()?;
         paths.sort();
         Ok(paths)
@@ -147,7 +152,38 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        self.reader(dir)?.sync_all()
+    }
+}
+
+/// A file that somebody else holds as well, over one descriptor.
+impl<F: DiskFile + ?Sized> DiskFile for Arc<F> {
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, bytes)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).write_at(offset, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        (**self).set_len(len)
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        (**self).reserve(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        (**self).sync()
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        (**self).sync_file_system()
     }
 }
 
@@ -200,6 +236,16 @@ impl DiskFile for File {
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Opens a file, once there is a descriptor for it.
+pub(super) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    wait_out(FILE_PATIENCE, || options.open(path))
+}
+
+/// Lists a directory, once there is a descriptor for that.
+pub fn list(dir: &Path) -> io::Result<fs::ReadDir> {
+    wait_out(FILE_PATIENCE, || fs::read_dir(dir))
 }
 
 /// The directory that holds a path; the working directory for a bare name.

@@ -24,6 +24,7 @@ use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
 use super::open_regular;
 use super::partial::{self, Claim, Partial};
+use crate::descriptors::is_shortage;
 use crate::name::{FileName, MAX_COMPONENT_BYTES, in_form_c};
 use crate::record::ContentHash;
 use crate::transfer::manifest::{Manifest, PieceIndex};
@@ -152,7 +153,7 @@ fn twin(dir: &Path, name: &str) -> Option<PathBuf> {
     if name.is_ascii() || dir.join(name).symlink_metadata().is_ok() {
         return None;
     }
-    let mut entries = fs::read_dir(dir).ok()?.filter_map(Result::ok);
+    let mut entries = disk::list(dir).ok()?.filter_map(Result::ok);
     let same = |entry: &fs::DirEntry| {
         entry.file_name().to_str().is_some_and(|other| other != name && in_form_c(other) == name)
     };
@@ -167,7 +168,7 @@ pub struct Download {
     partial: Arc<Partial>,
     target: PathBuf,
     /// The hidden file, which is locked.
-    lock: File,
+    lock: Arc<File>,
 }
 
 impl Download {
@@ -196,6 +197,7 @@ impl Download {
         for number in 0..=MAX_VARIANTS {
             let path = hidden(&target, number, manifest.count() > 1);
             let Some((file, fresh)) = hold(&path)? else { continue };
+            let file = Arc::new(file);
             let Some(partial) = open(&file, fresh, path, &manifest)? else { continue };
             partial.sign(name);
             let download = Download { partial: Arc::new(partial), target, lock: file };
@@ -342,7 +344,8 @@ const MAX_TRIES: usize = 8;
 fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
     for _ in 0..MAX_TRIES {
         let mut options = fs::OpenOptions::new();
-        let (file, fresh) = match options.read(true).write(true).create_new(true).open(path) {
+        options.read(true).write(true).create_new(true);
+        let (file, fresh) = match disk::open(&options, path) {
             Ok(file) => (file, true),
             Err(why) if taken(&why) => {
                 // Anything but a plain file was not made here; a pipe would be
@@ -352,9 +355,10 @@ fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
                     Ok(_) => return Ok(None),
                     Err(_) => continue,
                 }
-                match fs::OpenOptions::new().read(true).write(true).open(path) {
+                match disk::open(fs::OpenOptions::new().read(true).write(true), path) {
                     Ok(file) => (file, false),
                     Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+                    Err(why) if is_shortage(&why) => return Err(on("open", path)(why)),
                     // Another user's, perhaps.
                     Err(_) => return Ok(None),
                 }
@@ -383,20 +387,19 @@ fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
 /// The partial file for a content in a hidden file that is held; `None` when
 /// it may belong to something else.
 fn open(
-    file: &File,
+    file: &Arc<File>,
     fresh: bool,
     path: PathBuf,
     manifest: &Manifest,
 ) -> Result<Option<Partial>, StoreError> {
     let disk = Arc::new(RealDisk);
-    let duplicate = || file.try_clone().map(Box::new).map_err(on("open", &path));
+    let shared = || Box::new(Arc::clone(file));
     if fresh {
         // What lies where the map would may be something else.
         let free = manifest.count() <= 1
             || partial::claim(&*disk, &path, manifest).is_ok_and(|claim| claim != Claim::Other);
         let begun = if free {
-            let begin = |file| Partial::begin(disk, file, path.clone(), manifest.clone());
-            duplicate().and_then(|file| begin(file).map(Some))
+            Partial::begin(disk, shared(), path.clone(), manifest.clone()).map(Some)
         } else {
             Ok(None)
         };
@@ -409,19 +412,15 @@ fn open(
     if manifest.count() <= 1 {
         // Whoever made it was killed before it had its name.
         file.set_len(0).map_err(on("empty", &path))?;
-        return Partial::begin(disk, duplicate()?, path, manifest.clone()).map(Some);
+        return Partial::begin(disk, shared(), path, manifest.clone()).map(Some);
     }
     let empty = file.metadata().is_ok_and(|found| found.len() == 0);
     match partial::claim(&*disk, &path, manifest)? {
         Claim::Pieces(claimed) => {
-            let duplicate = duplicate()?;
-            Partial::resume(disk, duplicate, path, manifest.clone(), claimed).map(Some)
+            Partial::resume(disk, shared(), path, manifest.clone(), claimed).map(Some)
         }
         // Whoever made it was killed before the first byte.
-        Claim::None if empty => {
-            let duplicate = duplicate()?;
-            Partial::begin(disk, duplicate, path, manifest.clone()).map(Some)
-        }
+        Claim::None if empty => Partial::begin(disk, shared(), path, manifest.clone()).map(Some),
         Claim::None | Claim::Other => Ok(None),
     }
 }
@@ -469,7 +468,7 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
 /// Without help of the system: an empty file takes the name, which only one
 /// can make, and is then replaced by the real one.
 fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::OpenOptions::new().write(true).create_new(true).open(to)?;
+    disk::open(fs::OpenOptions::new().write(true).create_new(true), to)?;
     fs::rename(from, to).inspect_err(|_| {
         // It is the empty file made above.
         let _ = fs::remove_file(to);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::descriptors::is_shortage;
 use crate::record::{ContentHash, Obstacle};
 use crate::transfer::manifest::PieceIndex;
 
@@ -12,7 +13,7 @@ use crate::transfer::manifest::PieceIndex;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The local disk failed.
-    #[error("cannot {doing} {}: {why}; check the disk's space, health and permissions", path.display())]
+    #[error("cannot {doing} {}: {why}; {}", path.display(), remedy(why))]
     Disk {
         /// What was tried.
         doing: &'static str,
@@ -142,8 +143,21 @@ impl StoreError {
     pub fn obstacle(&self) -> Option<Obstacle> {
         match self {
             _ if self.is_full() => Some(Obstacle::NoRoom),
+            // The disk is not to blame for what does not even reach it.
+            _ if self.is_shortage() => Some(Obstacle::NoBytes),
             StoreError::Disk { .. } | StoreError::Catalogue { .. } => Some(Obstacle::SickDisk),
             _ => None,
+        }
+    }
+
+    /// Whether no file descriptor was left, for longer than it is waited for one.
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            StoreError::Disk { why, .. } => is_shortage(why),
+            StoreError::Catalogue { why, .. } => {
+                matches!(&**why, redb::Error::Io(why) if is_shortage(why))
+            }
+            _ => false,
         }
     }
 
@@ -157,6 +171,15 @@ impl StoreError {
             StoreError::NoRoom { .. } => true,
             _ => false,
         }
+    }
+}
+
+/// What helps when the system refuses something on the disk.
+fn remedy(why: &io::Error) -> &'static str {
+    if is_shortage(why) {
+        "raise the number of files that may be open (ulimit -n)"
+    } else {
+        "check the disk's space, health and permissions"
     }
 }
 
@@ -204,4 +227,20 @@ pub(super) fn on<'a>(
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StoreError + use<'a> {
     move |why| StoreError::Disk { doing, path: path.to_owned(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_not_sick_when_no_file_can_be_opened() {
+        let failed = |errno: rustix::io::Errno| on("open", Path::new("x"))(errno.into());
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
+            assert_eq!(failed(errno).obstacle(), Some(Obstacle::NoBytes));
+            assert!(failed(errno).to_string().contains("ulimit -n"), "{}", failed(errno));
+        }
+        assert_eq!(failed(rustix::io::Errno::IO).obstacle(), Some(Obstacle::SickDisk));
+        assert_eq!(failed(rustix::io::Errno::NOSPC).obstacle(), Some(Obstacle::NoRoom));
+    }
 }

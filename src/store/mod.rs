@@ -93,7 +93,7 @@ pub use changes::{Deed, Leftover};
 use commit::Commits;
 use contents::Contents;
 pub use damage::{SetAside, Verified};
-pub use disk::{Disk, DiskFile, RealDisk, Space};
+pub use disk::{Disk, DiskFile, RealDisk, Space, list};
 pub use download::{Download, Pieces, Place, is_unfinished};
 pub use error::{IncomingError, StoreError};
 use journal::{Bounds, Journal};
@@ -504,7 +504,7 @@ impl Drop for Incoming {
 /// The disk's; `InvalidInput` when it is no regular file.
 pub fn open_regular(path: &Path) -> std::io::Result<File> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let file = disk::open(File::options().read(true).custom_flags(flags), path)?;
     if !file.metadata()?.is_file() {
         let kind = std::io::ErrorKind::InvalidInput;
         return Err(std::io::Error::new(kind, "it is no regular file"));

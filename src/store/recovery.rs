@@ -10,7 +10,7 @@ use super::Recovery;
 use super::backend::Unopened;
 use super::blob::{Blobs, Found};
 use super::catalogue::{Catalogue, UNDATED_S};
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::error::{StoreError, on};
 use super::journal::{Journal, Segment};
 use super::log::{NameLog, Replay};
@@ -42,8 +42,8 @@ impl Drop for Lock {
 pub fn lock(dir: &Path) -> Result<Lock, StoreError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
-    let file =
-        options.write(true).create(true).truncate(false).open(&path).map_err(on("open", &path))?;
+    options.write(true).create(true).truncate(false);
+    let file = disk::open(&options, &path).map_err(on("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),

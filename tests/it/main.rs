@@ -12,6 +12,7 @@ mod cluster;
 mod dashboard;
 mod deaf;
 mod demand;
+mod descriptors;
 mod disk;
 mod docs;
 mod durability;

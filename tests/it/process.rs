@@ -192,6 +192,8 @@ pub(crate) enum Program {
     /// The same code within the program of the tests ([`crate::host`]), where a
     /// node's clock is so many seconds fast and its disk can be made to fail.
     Hosted { clock_s: i64 },
+    /// The one that users have, in a shell that lets it open so few files.
+    Limited { descriptors: u32 },
 }
 
 impl NodeProcess {
@@ -286,7 +288,10 @@ impl NodeProcess {
 
     /// Makes the disk of a hosted node fail from now on, or work again.
     pub(crate) fn set_disk_fails(&self, fails: bool) {
-        assert_ne!(self.program, Program::Chordal, "the disks of users' nodes are real");
+        assert!(
+            matches!(self.program, Program::Hosted { .. }),
+            "the disks of users' nodes are real"
+        );
         let mark = self.home.path().join(host::DISK_FAILS);
         if fails {
             std::fs::write(mark, "").expect("room on the disk");
@@ -538,6 +543,14 @@ pub(crate) fn command<S: AsRef<OsStr>>(words: &[S]) -> Command {
     command
 }
 
+/// The same in a shell that lets it open so few files and connections (`ulimit -n`).
+pub(crate) fn limited<S: AsRef<OsStr>>(descriptors: u32, words: &[S]) -> Command {
+    let mut command = program("sh");
+    command.args(["-c", r#"ulimit -n "$1" && shift && exec "$@""#, "sh"]);
+    command.arg(descriptors.to_string()).arg(PROGRAM).args(words);
+    command
+}
+
 /// A program without a terminal and away from the settings of whoever runs the
 /// tests.
 pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
@@ -622,6 +635,7 @@ fn spawn(
     let mut command = match program {
         Program::Chordal => command(&words),
         Program::Hosted { clock_s } => host::command(&words, home, clock_s),
+        Program::Limited { descriptors } => limited(descriptors, &words),
     };
     let mut child = command
         .current_dir(home)

@@ -274,6 +274,8 @@ impl Fetcher {
     /// Takes note of what went wrong with a source.
     pub(super) fn blame(&self, source: Peer, error: &DataError) {
         match error {
+            // This side has no file descriptor: nobody else is to blame.
+            error if error.is_shortage() => {}
             DataError::Io(_) => self.reputations.saw(source.address(), &Conduct::TimedOut),
             DataError::Lied(why) => {
                 self.reputations.saw(source.address(), &Conduct::Lied(why.clone()));

@@ -59,7 +59,7 @@ pub(in crate::engine) fn receive_pieces<E: From<DataError>>(
     transfer: &Transfer,
     mut take: impl FnMut(PieceIndex, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut reader = connection.reader().map_err(DataError::from)?;
+    let mut reader = connection.reader();
     let (counters, arrived) = (connection.counters(), connection.arrived());
     let count = |bytes: usize| {
         counters.received(bytes);

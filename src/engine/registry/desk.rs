@@ -88,6 +88,8 @@ pub(super) enum Input {
         /// How it ended.
         check: Check,
     },
+    /// Something that people are told.
+    Event(Level, String),
     /// Save and end.
     Close,
 }
@@ -237,6 +239,7 @@ impl Desk {
                     self.checked(address, check);
                 }
             }
+            Input::Event(level, text) => self.event(level, text),
             Input::Close => {}
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::descriptors::{self, Spare};
+use crate::engine::accept::accept;
 use crate::engine::connection::{self, ConnectError};
 use crate::engine::frames::Frames;
 use crate::engine::pace::Pace;
@@ -54,9 +56,6 @@ const QUIET: Duration = Duration::from_secs(15);
 /// A connection over which nothing came for so long is dead.
 const SILENT: Duration = Duration::from_secs(60);
 
-/// Pause after a connection could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// How many connections there are, by host.
 #[derive(Debug, Default)]
 struct Crowd(Mutex<BTreeMap<IpAddr, usize>>);
@@ -90,24 +89,23 @@ impl Drop for Counted {
     }
 }
 
+impl Spare for Places {
+    /// Ends a greeting that takes long.
+    fn give_up(&self) -> bool {
+        Places::give_up(self, 0)
+    }
+}
+
 /// Accepts until the registry stops.
 pub(super) async fn run(shared: Shared, listener: TcpListener) {
-    let greeting = Places::new(MAX_GREETING);
+    let greeting = Arc::new(Places::new(MAX_GREETING));
+    let spare: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&greeting) as Arc<dyn Spare>));
+    descriptors::spare(spare);
     let crowd = Arc::new(Crowd::default());
     for number in 0.. {
-        let accepted = tokio::select! {
+        let (stream, from) = tokio::select! {
             () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, from) = match accepted {
-            // An IPv4 host is the same one behind an IPv6 socket.
-            Ok((stream, from)) => (stream, SocketAddr::new(from.ip().to_canonical(), from.port())),
-            Err(error) => {
-                // Out of file handles, most likely: others may be closed soon.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+            accepted = accept(&listener) => accepted,
         };
         let mut place = greeting.take(from.ip());
         let (shared, crowd) = (shared.clone(), Arc::clone(&crowd));

@@ -24,9 +24,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::descriptors;
 use crate::registry::list::List;
-use crate::view::UiEvent;
 use crate::view::registry::RegistrySnapshot;
+use crate::view::{Level, UiEvent};
 
 use super::StartError;
 use desk::{Desk, Input, Place};
@@ -128,6 +129,12 @@ impl Registry {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        let told = shared.desk.downgrade();
+        descriptors::tell(move |text| {
+            // A desk that is too busy has more to tell.
+            let event = Input::Event(Level::Warn, text.to_owned());
+            told.upgrade().map(|desk| drop(desk.try_send(event))).is_some()
+        });
         let mut list = List::default();
         list.restore(saved.peers);
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);

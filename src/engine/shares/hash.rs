@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::descriptors::is_shortage;
 use crate::name::FileName;
 use crate::store::{Stamp, hash_open_file};
 use crate::transfer::manifest::Manifest;
@@ -79,7 +80,10 @@ fn one(
 ) -> Hashed {
     let (open, stamp) = match open_within(&file.path, &file.below) {
         Ok(opened) => opened,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Hashed::Changed,
+        // It is looked at again, as a file that changed is.
+        Err(error) if error.kind() == ErrorKind::NotFound || is_shortage(&error) => {
+            return Hashed::Changed;
+        }
         Err(error) => return Hashed::Failed(error.to_string()),
     };
     if stamp != file.stamp {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::descriptors::{FILE_PATIENCE, wait_out};
 use crate::name::FileName;
 
 use super::Shares;
@@ -226,7 +227,7 @@ pub(super) fn save(dir: &Path, roots: &Roots) -> std::io::Result<Vec<PathBuf>> {
     let text = toml::to_string(&remembered).map_err(std::io::Error::other)?;
     let path = dir.join(FILE);
     let draft = path.with_extension("toml.new");
-    let mut file = fs::File::create(&draft)?;
+    let mut file = wait_out(FILE_PATIENCE, || fs::File::create(&draft))?;
     file.write_all(b"# What this node's user shares. Written by chordal.\n")?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

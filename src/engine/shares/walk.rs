@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::MAX_FILE_BYTES;
 use crate::name::{FileName, MAX_COMPONENTS};
-use crate::store::{Stamp, open_regular};
+use crate::store::{Stamp, list, open_regular};
 
 use super::MAX_FILES;
 use super::roots::Root;
@@ -131,7 +131,7 @@ impl Walk<'_> {
 
     fn entries(&mut self, path: &Path, depth: usize) -> io::Result<()> {
         let mut paths = Vec::new();
-        for entry in fs::read_dir(path)? {
+        for entry in list(path)? {
             let entry = entry?;
             if !is_hidden(entry.file_name().as_bytes()) {
                 paths.push(entry.path());

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::name::FileName;
-use crate::store::{Place, hash_file};
+use crate::store::{Place, hash_file, list};
 use crate::view::outcome::Outvoted;
 use crate::view::text::quoted;
 use crate::view::{Outcome, TransferKind};
@@ -69,7 +69,7 @@ impl Source {
             return Ok(None);
         }
         let shown = path.display();
-        fs::read_dir(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        list(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
         let text = match name {
             Some(name) => name.trim_end_matches('/').to_owned(),
             // Of `.` and `..` the real name.

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::name::{FileName, MAX_COMPONENTS, in_form_c, spelled};
-use crate::store::is_unfinished;
+use crate::store::{is_unfinished, list};
 
 /// What lies below a directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ type Listed = (PathBuf, Option<io::Error>);
 /// What lies in one directory, in order; what cannot be read has the reason.
 fn listing(path: &Path) -> io::Result<Vec<Listed>> {
     let mut entries = Vec::new();
-    for entry in fs::read_dir(path)? {
+    for entry in list(path)? {
         match entry {
             Ok(entry) => entries.push((entry.path(), None)),
             Err(error) => entries.push((path.to_owned(), Some(error))),

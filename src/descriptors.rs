@@ -1,0 +1,296 @@
+//! Being out of file descriptors: a process may have so many files and connections
+//! open (`ulimit -n`), and so may the whole system.
+//!
+//! Running out is no failure of a disk, a peer or a file. What needs a descriptor
+//! waits ([`Wait`], [`wait_out`]) until another one is closed. Meanwhile the process
+//! gives up what it only keeps to save time ([`Spare`]), and lets nobody new in while
+//! its own work waits ([`is_wanted`]). People are told once, and again once a minute
+//! at most ([`tell`]).
+//!
+//! Two that each hold a descriptor and wait for a second one could wait for each other.
+//! So every wait ends: the waiting side lets go of all that it holds, takes a
+//! [`turn`], and begins anew. Of those that failed so only one is at work, and the
+//! others hold nothing.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long opening a file waits: what holds the others is a transfer, more often
+/// than not, and most of those are over by then.
+pub const FILE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long making a connection waits: whoever asked for it may hold another one
+/// meanwhile.
+pub const DIAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long anything waits for whoever holds one already and can let go of it
+/// ([`holding`]).
+const HOLDING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a command goes on that has let go of all and still finds none: longer
+/// than this machine is out of them unless something is wrong with it.
+pub const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held by one of those that begin anew after they found no descriptor.
+static TURN: Semaphore = Semaphore::const_new(1);
+
+/// Pauses between two attempts, from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// People are told again no sooner than this.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// For so long after an attempt that found none they count as short.
+const SHORT_FOR: Duration = Duration::from_secs(1);
+
+/// Attempts of this process's own work that wait for a descriptor.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+static STATE: Mutex<State> =
+    Mutex::new(State { last: None, told: None, listeners: Vec::new(), spares: Vec::new() });
+
+struct State {
+    /// When an attempt last found none.
+    last: Option<Instant>,
+    /// When people were last told.
+    told: Option<Instant>,
+    listeners: Vec<Arc<Listener>>,
+    spares: Vec<Weak<dyn Spare>>,
+}
+
+/// Hears what people are told; `false`: it need not hear of it any more.
+type Listener = dyn Fn(&str) -> bool + Send + Sync;
+
+/// Something that holds descriptors without which the work goes on, only slower.
+pub trait Spare: Send + Sync {
+    /// Closes one or several; `false`: it has none.
+    fn give_up(&self) -> bool;
+}
+
+/// Whether a call failed because this process or its system has no descriptor left,
+/// or no memory for one.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let kinds = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| kinds.contains(&error))
+}
+
+/// Has one who found no descriptor, and has let go of all others, take a turn. `None`:
+/// it began too long ago to go on.
+pub async fn turn(began: Instant) -> Option<SemaphorePermit<'static>> {
+    let left = COMMAND_PATIENCE.checked_sub(began.elapsed())?;
+    tokio::time::timeout(left, TURN.acquire()).await.ok()?.ok()
+}
+
+/// Whether this process's own work waits for a descriptor.
+pub fn is_wanted() -> bool {
+    WAITING.load(Ordering::Relaxed) > 0
+}
+
+/// Whether there were none a moment ago.
+pub fn are_short() -> bool {
+    state().last.is_some_and(|last| last.elapsed() < SHORT_FOR)
+}
+
+/// How many this process may have, where that is limited.
+pub fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Has `listener` hear what people are told of shortages.
+pub fn tell(listener: impl Fn(&str) -> bool + Send + Sync + 'static) {
+    state().listeners.push(Arc::new(listener));
+}
+
+/// Has something give up what it can spare, for as long as it lives.
+pub fn spare(spare: Weak<dyn Spare>) {
+    let mut state = state();
+    state.spares.retain(|spare| spare.strong_count() > 0);
+    state.spares.push(spare);
+}
+
+/// Makes an attempt again and again while there is no descriptor for it. Blocks.
+///
+/// # Errors
+/// Those of the attempt; a shortage only when it lasts longer than `patience`.
+pub fn wait_out<T>(
+    patience: Duration,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let holds = HOLDS.get();
+    let mut wait = Wait::at_most(if holds { patience.min(HOLDING_PATIENCE) } else { patience });
+    loop {
+        match attempt() {
+            Err(error) => match wait.after(&error) {
+                Some(pause) => std::thread::sleep(pause),
+                None => return Err(error),
+            },
+            done => return done,
+        }
+    }
+}
+
+thread_local! {
+    static HOLDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does some work that holds a descriptor and may need another one: it does not wait
+/// long for that, as its caller lets go of all, takes a [`turn`] and does it again.
+pub fn holding<T>(work: impl FnOnce() -> T) -> T {
+    let before = HOLDS.replace(true);
+    let done = work();
+    HOLDS.set(before);
+    done
+}
+
+/// One that waits for a descriptor.
+#[derive(Debug)]
+pub struct Wait {
+    /// `None`: it waits as long as it takes, and lets everybody else go first.
+    until: Option<Instant>,
+    pause: Duration,
+    counted: bool,
+}
+
+impl Wait {
+    /// For work of this process; it waits at most so long.
+    pub fn at_most(patience: Duration) -> Wait {
+        Wait { until: Some(Instant::now() + patience), pause: FIRST_PAUSE, counted: false }
+    }
+
+    /// For what can wait as long as it takes: work from elsewhere.
+    pub const fn for_ever() -> Wait {
+        Wait { until: None, pause: FIRST_PAUSE, counted: false }
+    }
+
+    /// What to do after a failed attempt: `Some`: to try it again after this pause.
+    /// `None`: it failed for another reason, or has waited long enough.
+    pub fn after(&mut self, error: &io::Error) -> Option<Duration> {
+        if !is_shortage(error) {
+            return None;
+        }
+        notice(error);
+        match self.until {
+            Some(until) if Instant::now() >= until => return None,
+            Some(_) if !self.counted => {
+                self.counted = true;
+                WAITING.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        relieve();
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        Some(pause)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if self.counted {
+            WAITING.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Takes note of a shortage, and tells people if they have not been told lately.
+fn notice(error: &io::Error) {
+    let now = Instant::now();
+    let listeners = {
+        let mut state = state();
+        state.last = Some(now);
+        if state.told.is_some_and(|told| now.duration_since(told) < TOLD_EVERY) {
+            return;
+        }
+        state.told = Some(now);
+        state.listeners.clone()
+    };
+    let text = sentence(error);
+    let done: Vec<_> = listeners.into_iter().filter(|listener| !listener(&text)).collect();
+    state().listeners.retain(|listener| !done.iter().any(|done| Arc::ptr_eq(done, listener)));
+}
+
+fn sentence(error: &io::Error) -> String {
+    match (Errno::from_io_error(error), limit()) {
+        (Some(Errno::MFILE), Some(limit)) => format!(
+            "out of file descriptors: this process may have {limit} files and connections open; \
+             what needs one more waits (ulimit -n sets the limit)"
+        ),
+        _ => format!("no file or connection can be opened, and what needs one waits: {error}"),
+    }
+}
+
+/// Has the first that can spare some give them up.
+fn relieve() {
+    // Not while the list is held: closing may take a while.
+    let spares: Vec<_> = state().spares.iter().filter_map(Weak::upgrade).collect();
+    let _ = spares.iter().any(|spare| spare.give_up());
+}
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    fn shortage() -> io::Error {
+        Errno::MFILE.into()
+    }
+
+    #[test]
+    fn an_attempt_is_made_again_until_there_is_a_descriptor() {
+        let mut left = 3;
+        let opened = wait_out(FILE_PATIENCE, || {
+            left -= 1;
+            if left == 0 { Ok("open") } else { Err(shortage()) }
+        });
+        assert_eq!(opened.ok(), Some("open"));
+        let mut attempts = 0;
+        let refused: io::Result<()> = wait_out(FILE_PATIENCE, || {
+            attempts += 1;
+            Err(io::ErrorKind::NotFound.into())
+        });
+        assert_eq!((refused.is_err(), attempts), (true, 1), "only a shortage is waited out");
+        let never: io::Result<()> = wait_out(Duration::from_millis(30), || Err(shortage()));
+        assert!(is_shortage(&never.expect_err("there never was one")));
+    }
+
+    #[test]
+    fn what_can_be_spared_is_given_up_and_people_are_told_once() {
+        struct Kept(AtomicBool);
+        impl Spare for Kept {
+            fn give_up(&self) -> bool {
+                self.0.swap(false, Ordering::Relaxed)
+            }
+        }
+        let kept = Arc::new(Kept(AtomicBool::new(true)));
+        let weak: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&kept) as Arc<dyn Spare>));
+        spare(weak);
+        let told = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&told);
+        tell(move |text| {
+            assert!(text.contains("ulimit -n"), "{text}");
+            counter.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        // Other tests of this process may have caused that people were told.
+        state().told = None;
+        let mut wait = Wait::at_most(FILE_PATIENCE);
+        let pauses: Vec<_> = (0..6).filter_map(|_| wait.after(&shortage())).collect();
+        assert_eq!(pauses[..2], [FIRST_PAUSE, 2 * FIRST_PAUSE]);
+        assert_eq!(pauses[5], LONGEST_PAUSE);
+        assert!(!kept.0.load(Ordering::Relaxed), "it was kept");
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+        assert!(is_wanted() && are_short());
+    }
+}
