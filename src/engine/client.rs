@@ -27,6 +27,7 @@ use super::missing;
 use super::reach::Reach;
 use super::scan::{self, Scanner};
 use super::search;
+use super::signs::Signs;
 use super::transfers::{Shown, Transfers};
 use super::tree::{self, Source, Tree};
 use super::trust::Reputations;
@@ -177,6 +178,7 @@ async fn enter(options: &Options) -> Result<Client, String> {
     let plane = DataPlane {
         hello: client_hello(Purpose::Data),
         counters: Arc::default(),
+        signs: Signs::default(),
         cuts: cuts.clone(),
         idle: Idle::default(),
         limits: Limits::new(&options.transfers),

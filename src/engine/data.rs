@@ -27,6 +27,7 @@ use super::idle::Idle;
 use super::limits::{Limiter, Limits};
 use super::reach::{self, Reach};
 use super::shared::Shared;
+use super::signs::Signs;
 use super::transfers::{Cancelled, Transfer};
 
 /// A side that neither sends nor takes a byte for this long is gone. Long
@@ -47,6 +48,8 @@ pub(super) struct DataPlane {
     pub(super) hello: Hello,
     /// Counts the bytes.
     pub(super) counters: Arc<ByteCounters>,
+    /// Notes from whom they came.
+    pub(super) signs: Signs,
     /// Where its connections are registered.
     pub(super) cuts: Cuts,
     /// Its connections that wait for a further request.
@@ -93,11 +96,31 @@ pub(super) struct DataConnection {
     stream: Arc<TcpStream>,
     /// The other side.
     party: Party,
-    counters: Arc<ByteCounters>,
+    counters: Counters,
     registered: Registered,
     limits: Limits,
     /// Bytes that readers of this connection alone have received.
     arrived: Arc<AtomicU64>,
+}
+
+/// Counts the bytes of a connection, and notes that its other side lives.
+#[derive(Clone, Debug)]
+pub(super) struct Counters {
+    all: Arc<ByteCounters>,
+    from: Option<(SocketAddr, Signs)>,
+}
+
+impl Counters {
+    fn sent(&self, bytes: usize) {
+        self.all.sent(bytes);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.all.received(bytes);
+        if let Some((address, signs)) = &self.from {
+            signs.saw(*address);
+        }
+    }
 }
 
 impl DataPlane {
@@ -201,7 +224,12 @@ impl DataPlane {
         if let Some(bytes) = self.limits.down.held() {
             rustix::net::sockopt::set_socket_recv_buffer_size(&stream, bytes)?;
         }
-        let (counters, limits) = (Arc::clone(&self.counters), self.limits.clone());
+        let from = match party {
+            Party::Node(address) => Some((address, self.signs.clone())),
+            Party::Client(_) => None,
+        };
+        let counters = Counters { all: Arc::clone(&self.counters), from };
+        let limits = self.limits.clone();
         Ok(DataConnection { stream, party, counters, registered, limits, arrived: Arc::default() })
     }
 }
@@ -323,8 +351,8 @@ impl DataConnection {
     }
 
     /// Where the bytes of this connection are counted.
-    pub(super) fn counters(&self) -> Arc<ByteCounters> {
-        Arc::clone(&self.counters)
+    pub(super) fn counters(&self) -> Counters {
+        self.counters.clone()
     }
 
     /// Where a reader counts the bytes of this connection as they come, for

@@ -222,7 +222,8 @@ impl Hub {
     /// The limit of a question is over.
     fn overdue(&mut self, slot: Slot, nonce: Nonce, now: Instant) {
         let Some(address) = self.questions.address(slot, nonce) else { return };
-        let (mut heard, limit) = (self.links.heard(address), self.links.limit(address));
+        let mut heard = self.links.heard(address).max(self.shared.signs.heard(address));
+        let limit = self.links.limit(address);
         if self.links.awaits(address) && descriptors::are_short() {
             // It was not asked yet: this node has no file descriptor for that.
             heard = Some(now);

@@ -339,6 +339,7 @@ impl Shared {
         DataPlane {
             hello: self.me().hello(Purpose::Data),
             counters: std::sync::Arc::clone(&self.counters),
+            signs: self.signs.clone(),
             cuts: self.cuts.clone(),
             idle: self.idle.clone(),
             limits: self.limits.clone(),

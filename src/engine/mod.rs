@@ -57,6 +57,7 @@ use publish::Publisher;
 use reach::Reach;
 use shared::{Identity, Input, Shared};
 use shares::Shares;
+use signs::Signs;
 use transfers::Transfers;
 use trust::Reputations;
 use unclaimed::Unclaimed;
@@ -114,6 +115,7 @@ mod serve;
 mod serve_data;
 mod shared;
 mod shares;
+mod signs;
 mod small;
 mod timers;
 mod tombstones;
@@ -358,6 +360,7 @@ impl Node {
             store,
             disk: DiskHealth::default(),
             counters: Arc::default(),
+            signs: Signs::default(),
             transfers: Transfers::new(started, config.transfers.at_once),
             cuts: Cuts::default(),
             idle: Idle::default(),

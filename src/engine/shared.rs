@@ -36,6 +36,7 @@ use super::local_copy::Downloads;
 use super::places::Place;
 use super::reach::Reach;
 use super::shares::Shares;
+use super::signs::Signs;
 use super::transfers::Transfers;
 use super::trust::Reputations;
 use super::unclaimed::Unclaimed;
@@ -110,6 +111,8 @@ pub(super) struct Shared {
     pub(super) disk: DiskHealth,
     /// Bytes of all connections.
     pub(super) counters: Arc<ByteCounters>,
+    /// From whom files' bytes came of late.
+    pub(super) signs: Signs,
     /// Running and recent transfers.
     pub(super) transfers: Transfers,
     /// Data connections in use, to be cut when the node stops.

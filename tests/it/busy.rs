@@ -5,10 +5,14 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chordal::engine::{Config, Node};
+use chordal::view::Command;
+use chordal::wire::handshake::Params;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{NodeProcess, Ring, text};
+use crate::process::{NodeProcess, Ring, config, eventually, name_owned_by, random_file, text};
+use crate::proxy::{Link, Network};
 
 /// Longer than an answer is waited for from a peer that is quick as a rule.
 const STILL: Duration = Duration::from_millis(600);
@@ -45,6 +49,43 @@ fn nodes_that_get_no_turn_do_not_take_each_other_for_dead() {
         }
     }
     all_lived(&ring);
+}
+
+/// Messages may wait behind the bytes that they are about, or be lost among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_just_sending_bytes_is_not_taken_for_dead() {
+    let network = Network::new();
+    let source = network.node(&["--replicas", "1", "--limit-up", "1M"]);
+    let dir = TempDir::new().expect("a directory");
+    let settings = config(&dir.path().join("node"));
+    let settings = Config {
+        advertise: Some(network.door(settings.listen)),
+        join: vec![source.address],
+        params: Params { replicas: 1, ..settings.params },
+        ..settings
+    };
+    let mut node = Node::start(settings).await.expect("it starts");
+    eventually("they are a ring", || source.sees_ring_of(&[source.address, node.address]));
+    let file = dir.path().join("file");
+    random_file(&file, 8_000_000, 1);
+    let name = name_owned_by(source.address, &[node.address]);
+    source.run(&["put", text(&file), "--as", &name]);
+    let (done, got) = tokio::sync::oneshot::channel();
+    let get = Command::Get { name, to: None, no_reshare: true };
+    node.commands.send((get, done)).await.expect("the node runs");
+    let mut snapshots = node.snapshots.clone();
+    let begun = snapshots.wait_for(|now| now.transfers.iter().any(|row| row.done > 200_000));
+    begun.await.expect("the node runs");
+    let before = network.carried(source.address, node.address);
+    network.set(source.address, node.address, Link::SILENT_MESSAGES);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(network.carried(source.address, node.address) > before + 1_000_000, "bytes came");
+    network.heal();
+    assert!(got.await.expect("an answer").is_ok(), "all of it came");
+    while let Ok(event) = node.events.try_recv() {
+        assert!(!event.text.contains("does not answer"), "{}", event.text);
+    }
+    node.kill().await;
 }
 
 /// `cargo test --release --test it busy::fifty_thousand -- --ignored --nocapture`

@@ -60,6 +60,8 @@ pub(crate) struct Link {
     /// What becomes of connections for files' bytes alone, as behind a firewall
     /// that lets only messages pass. [`Fate::Silent`] is about new ones.
     pub(crate) data: Fate,
+    /// What becomes of messages alone.
+    pub(crate) messages: Fate,
 }
 
 /// Whether bytes arrive.
@@ -77,6 +79,11 @@ pub(crate) enum Fate {
 }
 
 impl Link {
+    /// Whether the bytes of an open connection pass, for files' bytes or for messages.
+    fn carries(self, data: bool) -> bool {
+        self.fate == Fate::Passes && (data || self.messages == Fate::Passes)
+    }
+
     /// Nothing goes through, and nobody is told.
     pub(crate) const SILENT: Link = Link { fate: Fate::Silent, ..Link::PASSES };
     /// Nothing goes through, and everybody is told.
@@ -86,8 +93,16 @@ impl Link {
     /// Messages go through, and connections for bytes are not answered.
     pub(crate) const SILENT_DATA: Link = Link { data: Fate::Silent, ..Link::PASSES };
 
-    const PASSES: Link =
-        Link { fate: Fate::Passes, delay: Duration::ZERO, rate: None, data: Fate::Passes };
+    /// Connections for bytes go on, and messages wait.
+    pub(crate) const SILENT_MESSAGES: Link = Link { messages: Fate::Silent, ..Link::PASSES };
+
+    const PASSES: Link = Link {
+        fate: Fate::Passes,
+        delay: Duration::ZERO,
+        rate: None,
+        data: Fate::Passes,
+        messages: Fate::Passes,
+    };
 }
 
 /// Nodes with doors, and the links between them. The doors close when it is
@@ -138,7 +153,7 @@ impl State {
     /// What a connection may expect that the first has made to the second.
     fn fate(&self, dialler: &Dialler, to: SocketAddr) -> Fate {
         let (from, to) = (dialler.address, Some(to));
-        let of = |link: Link| [link.fate, if dialler.data { link.data } else { Fate::Passes }];
+        let of = |link: Link| [link.fate, if dialler.data { link.data } else { link.messages }];
         let fates = [of(self.link(from, to)), of(self.link(to, from))].concat();
         let worst = [Fate::Refused, Fate::Silent].into_iter().find(|fate| fates.contains(fate));
         worst.unwrap_or_default()
@@ -364,8 +379,8 @@ async fn forward(
         let (near_in, near_out) = near.split();
         let (far_in, far_out) = far.split();
         tokio::try_join!(
-            carry(&state, (from, Some(to)), first, near_in, far_out),
-            carry(&state, (Some(to), from), Vec::new(), far_in, near_out),
+            carry(&state, (from, Some(to), dialler.data), first, near_in, far_out),
+            carry(&state, (Some(to), from, dialler.data), Vec::new(), far_in, near_out),
         )
     };
     let ended = tokio::select! {
@@ -444,11 +459,14 @@ enum Step {
     Broken,
 }
 
+/// From whom to whom, and whether files' bytes.
+type Way = (Option<SocketAddr>, Option<SocketAddr>, bool);
+
 /// Carries one direction to its end. An error is a break that has arrived at
 /// the receiver.
 async fn carry(
     state: &watch::Sender<State>,
-    way: (Option<SocketAddr>, Option<SocketAddr>),
+    way: Way,
     first: Vec<u8>,
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
@@ -497,17 +515,13 @@ async fn carry(
 }
 
 /// Waits until bytes pass, and until those that were sent then have arrived.
-async fn travelled(
-    links: &mut watch::Receiver<State>,
-    way: (Option<SocketAddr>, Option<SocketAddr>),
-    sent: Option<Instant>,
-) {
+async fn travelled(links: &mut watch::Receiver<State>, way: Way, sent: Option<Instant>) {
     loop {
         let link = links.borrow_and_update().link(way.0, way.1);
         let arrives = sent.map_or_else(Instant::now, |sent| sent + link.delay);
         tokio::select! {
             _ = links.changed() => {}
-            () = sleep_until(arrives), if link.fate == Fate::Passes => return,
+            () = sleep_until(arrives), if link.carries(way.2) => return,
         }
     }
 }
@@ -516,7 +530,7 @@ async fn travelled(
 async fn give(
     state: &watch::Sender<State>,
     links: &mut watch::Receiver<State>,
-    way: (Option<SocketAddr>, Option<SocketAddr>),
+    way: Way,
     mut bytes: &[u8],
     to: &mut WriteHalf<'_>,
 ) -> io::Result<()> {
