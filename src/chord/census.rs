@@ -10,6 +10,7 @@
 //! ever changes a table.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::id::Space;
 use crate::limits::{MAX_CENSUS, MAX_LIST};
@@ -81,6 +82,16 @@ impl Census {
     /// A member said that it leaves.
     pub(super) fn leaves(&mut self, peer: Peer, now: Time) {
         self.vanished.leaves(peer, now);
+    }
+
+    /// Whether a member said so, and was not heard of as one since.
+    pub(super) fn has_left(&self, peer: Peer) -> bool {
+        self.vanished.has_left(peer)
+    }
+
+    /// Members that said so within this time.
+    pub(super) fn left_within(&self, lately: Duration, now: Time) -> impl Iterator<Item = Peer> {
+        self.vanished.left_within(lately, now)
     }
 
     /// This node is on another ring, or on none: nobody is missed.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::peer::Peer;
+use crate::time::Time;
 use crate::wire::Tell;
 use crate::wire::handshake::Params;
 
@@ -43,22 +44,27 @@ impl Node {
         self.leave = Some(ticket);
         let (predecessor, successors) = (self.tables.predecessor, &self.tables.successors);
         let tell = Tell::Leaving { predecessor, successors: successors.as_slice().to_vec() };
-        for peer in self.acquaintances() {
+        for peer in self.acquaintances(turn.now) {
             turn.tell(peer, tell.clone());
         }
+        let here = self.me.address();
+        let members = self.members().0.into_iter().filter(|peer| peer.address() != here);
+        self.left_behind = members.filter(|peer| !self.census.has_left(*peer)).collect();
         self.abandon_lookups(turn);
         self.leave_goes_on(turn);
         self.providers_leave(turn);
         self.files(turn, |files, ring, asks, out| files.leave(ring, asks, out));
     }
 
-    /// Whom this node knows on its ring, its neighbours first.
-    fn acquaintances(&self) -> Vec<Peer> {
+    /// Whom this node knows on its ring, its neighbours first, and who left it just now:
+    /// where many go at the same moment those may still wait for this one.
+    fn acquaintances(&self, now: Time) -> Vec<Peer> {
         let mut seen = BTreeSet::new();
         let tables = &self.tables;
         let neighbours = tables.predecessor.iter().chain(tables.successors.as_slice()).copied();
         let fingers = self.fingers().into_iter().filter_map(|row| row.node);
-        let known = neighbours.chain(fingers).chain(self.members().0);
+        let leavers = self.census.left_within(PATIENCE.start, now);
+        let known = neighbours.chain(fingers).chain(self.members().0).chain(leavers);
         known.filter(|peer| *peer != self.me && seen.insert(*peer)).take(TOLD).collect()
     }
 
@@ -94,12 +100,13 @@ impl Node {
         self.stand(Standing::Left, turn);
         self.forget_ring(turn);
         let (handed, kept) = self.replicas.left();
+        let together = std::mem::take(&mut self.left_behind).is_empty();
         for timer in Timer::SINGLE {
             turn.out.push(Effect::Disarm(timer));
         }
         turn.notice(Notice::Left);
         if let Some(ticket) = self.leave.take() {
-            turn.reply(ticket, Reply::Left { handed, kept });
+            turn.reply(ticket, Reply::Left { handed, kept, together });
         }
     }
 

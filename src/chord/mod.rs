@@ -325,6 +325,8 @@ pub enum Reply {
         handed: usize,
         /// Files that stayed on this disk, by name.
         kept: Vec<Kept>,
+        /// Every other host that was on the ring left it meanwhile, too.
+        together: bool,
     },
     /// The parameters were taken over.
     Adopted,

@@ -56,6 +56,9 @@ pub struct Node {
     pub(super) join: Option<Join>,
     /// Whom to tell that the leave has ended. Set while leaving.
     pub(super) leave: Option<Ticket>,
+    /// Who was on the ring when this node began to leave it and has not said that it
+    /// leaves, too.
+    pub(super) left_behind: BTreeSet<Peer>,
     pub(super) remembered: Remembered,
     pub(super) census: Census,
     pub(super) replicas: Replicas,
@@ -206,6 +209,7 @@ impl Node {
             lookups: Lookups::default(),
             join: None,
             leave: None,
+            left_behind: BTreeSet::new(),
             remembered: Remembered::default(),
             census: Census::default(),
             replicas: Replicas::default(),
@@ -345,6 +349,9 @@ impl Node {
                     // It lives but is on no ring: to every purpose as good as dead.
                     let tables = &self.tables;
                     let matters = tables.neighbours(from) || tables.fingers.contains(from);
+                    if answer == Answer::Left {
+                        self.left_behind.remove(&from);
+                    }
                     if answer == Answer::Left && (matters || self.remembered.contains(from)) {
                         self.departs(from, turn);
                     }
@@ -402,6 +409,9 @@ impl Node {
             _ => {}
         }
         if self.standing != Standing::Member {
+            if matches!(tell, Tell::Leaving { .. }) {
+                self.left_behind.remove(&from);
+            }
             return;
         }
         match tell {

@@ -39,6 +39,17 @@ impl Vanished {
         self.note(peer, Absence { since: now, left: true });
     }
 
+    /// Those that said so within this time.
+    pub(super) fn left_within(&self, lately: Duration, now: Time) -> impl Iterator<Item = Peer> {
+        let left = move |(_, gone): &(&Peer, &Absence)| gone.left && now - gone.since < lately;
+        self.0.iter().filter(left).map(|(peer, _)| *peer)
+    }
+
+    /// Whether it said that it leaves.
+    pub(super) fn has_left(&self, peer: Peer) -> bool {
+        self.0.get(&peer).is_some_and(|absence| absence.left)
+    }
+
     fn note(&mut self, peer: Peer, absence: Absence) {
         if self.0.len() >= MAX_CENSUS && !self.0.contains_key(&peer) {
             let oldest = self.0.iter().min_by_key(|(_, absence)| absence.since).map(|(p, _)| *p);

@@ -233,8 +233,7 @@ async fn leave(node: Node, mut signals: EndSignals, now: bool) -> Result<(), Fai
     };
     node.close().await;
     match text::left_behind(&left.kept, true) {
-        // It is the whole ring: nothing could be handed to anybody.
-        Some(why) if left.kept.alone => tracing::info!("{why}"),
+        Some(why) if !left.kept.is_failure() => tracing::info!("{why}"),
         Some(why) => return Err(Failure::Failed(why)),
         None => {}
     }

@@ -68,7 +68,7 @@ fn finish(mut outcome: Outcome, json: bool) -> Result<(), Failure> {
         Outcome::Ambiguous { .. } => {
             return Err(Failure::Failed(text::lines(&outcome).join("\n")));
         }
-        Outcome::Left(end) if end.kept.files > 0 && !end.kept.alone => {
+        Outcome::Left(end) if end.kept.is_failure() => {
             let why = text::left_behind(&end.kept, false);
             return Err(Failure::Failed(why.unwrap_or_default()));
         }

@@ -151,16 +151,17 @@ pub(super) fn told(shared: &Shared) -> Response {
 }
 
 fn said(HandedOver { handed, kept }: HandedOver) -> LeaveEnd {
-    let KeptFiles { files, bytes, sole, named, directory, alone } = kept;
+    let KeptFiles { files, bytes, sole, named, directory, alone, together } = kept;
     let (handed, files, sole) = (handed as u64, files as u64, sole as u64);
-    LeaveEnd { handed, files, bytes, sole, named, directory, alone }
+    LeaveEnd { handed, files, bytes, sole, named, directory, alone, together }
 }
 
 fn heard(end: LeaveEnd) -> HandedOver {
-    let LeaveEnd { handed, files, bytes, sole, named, directory, alone } = end;
+    let LeaveEnd { handed, files, bytes, sole, named, directory, alone, together } = end;
     let [handed, files, sole] =
         [handed, files, sole].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
-    HandedOver { handed, kept: KeptFiles { files, bytes, sole, named, directory, alone } }
+    let kept = KeptFiles { files, bytes, sole, named, directory, alone, together };
+    HandedOver { handed, kept }
 }
 
 /// The task: one leave from its beginning to its end.
@@ -226,9 +227,10 @@ async fn hand_over(shared: &Shared) -> Result<HandedOver, Stay> {
         shared.show(|rows| rows.handing_over = Some(row));
     };
     match reply {
-        Reply::Left { handed, kept } => {
+        Reply::Left { handed, kept, together } => {
             mesh::leave(shared).await;
-            Ok(HandedOver { handed, kept: stayed(&kept, &shared.data_dir, alone) })
+            let kept = stayed(&kept, &shared.data_dir);
+            Ok(HandedOver { handed, kept: KeptFiles { alone, together, ..kept } })
         }
         Reply::Failed(failure) => {
             if shared.departure.state.borrow().last {
@@ -248,7 +250,7 @@ async fn hurried(state: &mut watch::Receiver<State>) {
 }
 
 /// What is still on the disk.
-fn stayed(kept: &[chord::Kept], directory: &Path, alone: bool) -> KeptFiles {
+fn stayed(kept: &[chord::Kept], directory: &Path) -> KeptFiles {
     let sole = kept.iter().filter(|file| !file.elsewhere);
     KeptFiles {
         files: kept.len(),
@@ -256,7 +258,7 @@ fn stayed(kept: &[chord::Kept], directory: &Path, alone: bool) -> KeptFiles {
         sole: sole.clone().count(),
         named: sole.take(NAMED).map(|file| file.name.to_string()).collect(),
         directory: directory.display().to_string(),
-        alone,
+        ..KeptFiles::default()
     }
 }
 

@@ -312,6 +312,16 @@ pub struct KeptFiles {
     pub directory: String,
     /// Nobody else was on the ring when the leave began.
     pub alone: bool,
+    /// Every other node left it meanwhile, too.
+    pub together: bool,
+}
+
+impl KeptFiles {
+    /// Whether the node has not done what it was to do: somebody was there to whom it
+    /// could have given files, or there is no other copy of some of those that stay.
+    pub const fn is_failure(&self) -> bool {
+        self.files > 0 && !self.alone && (self.sole > 0 || !self.together)
+    }
 }
 
 /// A node's identity and neighbours.

@@ -317,6 +317,8 @@ pub struct LeaveEnd {
     pub directory: String,
     /// Nobody else was on the ring when the leave began.
     pub alone: bool,
+    /// Every other node left it meanwhile, too.
+    pub together: bool,
 }
 
 /// A node's identity and neighbours.

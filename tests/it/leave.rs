@@ -51,6 +51,13 @@ impl Ring {
     }
 }
 
+/// Contents on the disk of a node.
+fn blobs(node: &NodeProcess) -> usize {
+    let entries = |path| fs::read_dir(path).into_iter().flatten().flatten();
+    let below = entries(node.data_dir().join("blobs"));
+    below.flat_map(|entry| entries(entry.path())).count()
+}
+
 #[test]
 fn a_leave_lasts_as_long_as_bytes_move() {
     let Pair { mut ring, home, name } = Pair::new(11_500_000, "1M", &[]);
@@ -68,6 +75,65 @@ fn a_leave_lasts_as_long_as_bytes_move() {
     assert!(said.contains("handing over: 1 file, ") && said.contains("MB/s, about "), "{said}");
     let there = ring.nodes[0].fetch(&name).expect("it was handed over");
     assert!(there == fs::read(file).expect("just written"));
+}
+
+/// A whole ring that stops has nobody to hand its files to, and what lies on its disks
+/// is as safe as before.
+#[test]
+fn a_ring_that_stops_as_a_whole_ends_at_once_and_has_lost_nothing() {
+    let mut ring = Ring::of(4);
+    let home = TempDir::new().expect("a directory");
+    let names: Vec<String> = (0..8).map(|number| format!("file {number}")).collect();
+    for (name, seed) in names.iter().zip(1..) {
+        random_file(&home.path().join(name), 20_000, seed);
+        ring.nodes[0].run(&["put", text(&home.path().join(name))]);
+        ring.secured(name);
+    }
+    let before: Vec<usize> = ring.nodes.iter().map(blobs).collect();
+    let begun = Instant::now();
+    ring.nodes.iter().for_each(NodeProcess::terminate);
+    for node in &mut ring.nodes {
+        let status = node.ended();
+        let said = node.log();
+        assert!(status.success(), "{status}; it said:\n{said}");
+        if blobs(node) > 0 {
+            let last = said.lines().last().unwrap_or_default();
+            // The last one may have heard of the others before its own signal.
+            let words = [
+                "every other node left at the same time, and other disks have copies of all of",
+                "no other node was there to take them",
+            ];
+            let why = words.iter().any(|words| last.contains(words));
+            assert!(why && last.contains(text(&node.data_dir())), "{last}");
+        }
+    }
+    assert!(begun.elapsed() < DEADLINE / 2, "nobody was waited for");
+    let after: Vec<usize> = ring.nodes.iter().map(blobs).collect();
+    assert_eq!(before.iter().sum::<usize>(), after.iter().sum::<usize>(), "{before:?} {after:?}");
+    ring.nodes.iter_mut().for_each(|node| node.restart(&[]));
+    ring.settled();
+    for name in &names {
+        let there = fs::read(home.path().join(name)).expect("just written");
+        assert!(ring.nodes[3].fetch(name).expect("it is there") == there, "{name}");
+    }
+}
+
+/// Where only one disk has a file, its node has left it behind.
+#[test]
+fn of_a_ring_that_stops_as_a_whole_the_node_with_the_only_copy_says_so() {
+    let mut pair = Pair::new(3_000_000, "50k", &[]);
+    pair.ring.nodes.iter().for_each(NodeProcess::terminate);
+    let begun = Instant::now();
+    let codes: Vec<_> = pair.ring.nodes.iter_mut().map(|node| node.ended().code()).collect();
+    assert_eq!(codes, [Some(0), Some(1)]);
+    assert!(begun.elapsed() < DEADLINE / 2, "nobody was waited for");
+    let said = pair.ring.nodes[1].log();
+    let last = said.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("every other node left at the same time: no other copy is known"),
+        "{last}"
+    );
+    assert!(last.contains(&pair.name) && last.contains("starting the node again"), "{last}");
 }
 
 #[test]

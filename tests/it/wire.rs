@@ -284,6 +284,7 @@ fn responses() -> Vec<Response> {
             named: vec!["SkyShip.jpg".into()],
             directory: "/srv/chordal".into(),
             alone: false,
+            together: true,
         }),
         Response::Copied { bytes: 85_021 },
         Response::Failed { why: "no".into() },

@@ -84,6 +84,8 @@ struct Leaving {
     handed: usize,
     /// By name: several positions may hold one file.
     kept: BTreeMap<FileName, Kept>,
+    /// Every other host left, too, as far as each of them has seen.
+    together: bool,
 }
 
 impl Host {
@@ -364,7 +366,8 @@ impl Host {
             open.insert(ticket);
             self.todo.push_back((slot, Input::Command { ticket, command }));
         }
-        self.leaving = Some(Leaving { ticket, open, handed: 0, kept: BTreeMap::new() });
+        self.leaving =
+            Some(Leaving { ticket, open, handed: 0, kept: BTreeMap::new(), together: true });
     }
 
     /// The end of a command of the host's own.
@@ -379,18 +382,20 @@ impl Host {
         if let Some(leaving) = &mut self.leaving
             && leaving.open.remove(&ticket)
         {
-            if let Reply::Left { handed, kept } = reply {
+            if let Reply::Left { handed, kept, together } = reply {
                 leaving.handed += handed;
+                leaving.together &= together;
                 for file in kept {
                     let known = leaving.kept.entry(file.name.clone()).or_insert(file.clone());
                     known.elsewhere |= file.elsewhere;
                 }
             }
             if leaving.open.is_empty()
-                && let Some(Leaving { ticket, handed, kept, .. }) = self.leaving.take()
+                && let Some(Leaving { ticket, handed, kept, together, .. }) = self.leaving.take()
             {
                 let kept = kept.into_values().collect();
-                out.push((0, Effect::Reply { ticket, reply: Reply::Left { handed, kept } }));
+                let reply = Reply::Left { handed, kept, together };
+                out.push((0, Effect::Reply { ticket, reply }));
             }
         } else if matches!(reply, Reply::Failed(_)) && slot > 0 {
             self.rest_until = now + self.nodes[0].config().stabilize;

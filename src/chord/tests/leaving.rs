@@ -169,7 +169,7 @@ fn a_leave_lasts_as_long_as_it_goes_on_and_ends_when_told_to() {
     assert!(waits(&give(Input::Command { ticket: 4, command: Command::Leave })));
     assert!(waits(&give(Input::LeaveOn)), "it waits anew from here");
     let left = give(Input::LeaveOver).into_iter().find_map(|effect| match effect {
-        Effect::Reply { ticket: 4, reply: Reply::Left { handed: 0, kept } } => Some(kept),
+        Effect::Reply { ticket: 4, reply: Reply::Left { handed: 0, kept, .. } } => Some(kept),
         _ => None,
     });
     assert_eq!(left, Some(vec![Kept { name, size: 9, elsewhere: false }]));

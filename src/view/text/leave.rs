@@ -25,7 +25,7 @@ pub fn handing_over(row: &HandingOver) -> String {
 /// What stayed on the disk of a node that left, as one sentence; `None`: nothing
 /// did. `ended`: its process has ended, too.
 pub fn left_behind(kept: &KeptFiles, ended: bool) -> Option<String> {
-    let KeptFiles { files: count, bytes: size, sole, named, directory, alone } = kept;
+    let KeptFiles { files: count, bytes: size, sole, named, directory, alone, together } = kept;
     if *count == 0 {
         return None;
     }
@@ -39,6 +39,12 @@ pub fn left_behind(kept: &KeptFiles, ended: bool) -> Option<String> {
     if *alone {
         return Some(format!("{what}: no other node was there to take them; {back}"));
     }
+    if *together && *sole == 0 {
+        return Some(format!(
+            "{what}: every other node left at the same time, and other disks have copies of all of \
+             them; {back}"
+        ));
+    }
     let others = match sole {
         0 => "others hold copies of all of them, but not as many as are wanted".to_owned(),
         sole => {
@@ -49,7 +55,8 @@ pub fn left_behind(kept: &KeptFiles, ended: bool) -> Option<String> {
             format!("no other copy is known of {sole} of them ({})", names.join(", "))
         }
     };
-    Some(format!("{what}, not handed over: {others}; {back}"))
+    let why = if *together { ": every other node left at the same time" } else { "" };
+    Some(format!("{what}, not handed over{why}: {others}; {back}"))
 }
 
 /// `leave`.
@@ -72,6 +79,7 @@ mod tests {
             named: vec!["a".into()],
             directory: "/d".into(),
             alone: false,
+            together: false,
         };
         assert_eq!(
             left_behind(&kept, true).as_deref(),
@@ -83,6 +91,14 @@ mod tests {
         );
         let safe = KeptFiles { sole: 0, ..kept.clone() };
         assert!(left_behind(&safe, true).is_some_and(|text| text.contains("others hold copies")));
+        let together = KeptFiles { together: true, ..kept.clone() };
+        assert!(together.is_failure(), "no other disk has one of them");
+        let text = left_behind(&together, true).expect("files stay");
+        assert!(text.contains("every other node left at the same time: no other copy"), "{text}");
+        let together = KeptFiles { together: true, ..safe.clone() };
+        assert!(safe.is_failure() && !together.is_failure());
+        let text = left_behind(&together, true).expect("files stay");
+        assert!(text.contains("other disks have copies of all of them"), "{text}");
         let alone = KeptFiles { alone: true, ..kept };
         let alone = left_behind(&alone, false).expect("files stay");
         assert!(alone.contains("no other node was there") && alone.contains("join"), "{alone}");
