@@ -29,6 +29,7 @@ use super::data::DataError;
 use super::fetch;
 use super::serve_data::{self, Wanted};
 use super::shared::Shared;
+use super::transfers::Transfer;
 
 /// How long copies of what others have may not become more: longer than the owner
 /// waits for one.
@@ -42,7 +43,7 @@ const COMMIT_SILENCE: Duration = Duration::from_secs(2);
 
 /// How long an owner may take to say who takes a content in its place: one that needs
 /// longer is not there.
-const INSTEAD_LIMIT: Duration = Duration::from_secs(2);
+const INSTEAD_LIMIT: Duration = Duration::from_secs(3);
 
 /// Nodes that are tried in the place of an owner. Where so many cannot store it,
 /// the ring is full.
@@ -132,7 +133,9 @@ pub(super) async fn instead_of(
     access: &Access,
     owner: Peer,
     wanted: &Wanted,
+    transfer: &Transfer,
 ) -> Option<DataResponse> {
+    let began = Instant::now();
     let Wanted { name, root, size, overwrite } = wanted.clone();
     let (holders, obstacle) = (Vec::new(), Obstacle::NoBytes);
     let request = Request::Commit { name, root, size, overwrite, holders, obstacle };
@@ -146,7 +149,16 @@ pub(super) async fn instead_of(
             _ => None,
         }
     };
-    tokio::time::timeout(INSTEAD_LIMIT, asking).await.ok()?
+    let answer = tokio::select! {
+        () = transfer.cancelled() => None,
+        answer = tokio::time::timeout(INSTEAD_LIMIT, asking) => answer.ok().flatten(),
+    };
+    if let Access::Outside(outside) = access {
+        // A node knows it from what it asks anyway. An owner that is slow with messages
+        // is so with connections, too, and has longer for the next one.
+        outside.plane.reach.answers_within(owner.address(), began.elapsed());
+    }
+    answer
 }
 
 /// Asks the owner, or, if that cannot be done, the member at hand to ask it; the other

@@ -288,21 +288,19 @@ impl Put<'_> {
     fn reach(&self, owner: Peer, runtime: &Handle) -> Result<DataResponse, DataError> {
         let plane = self.access.plane();
         let is_deaf = || plane.reach.is_deaf(owner.address());
-        let broken = if is_deaf() {
-            io::ErrorKind::NotConnected.into()
-        } else {
+        let mut broken = None;
+        if !is_deaf() {
             match self.hand_to(owner, runtime) {
-                Err(DataError::Io(error)) if !self.is_over() && !is_shortage(&error) => error,
+                Err(DataError::Io(error)) if !self.is_over() && !is_shortage(&error) => {
+                    broken = Some(error);
+                }
                 ended => return ended,
             }
+        }
+        let asking = elsewhere::instead_of(self.access, owner, self.wanted, self.transfer);
+        let Some(instead) = runtime.block_on(asking) else {
+            return broken.map_or_else(|| self.hand_to(owner, runtime), |error| Err(error.into()));
         };
-        let asked = runtime.block_on(async {
-            tokio::select! {
-                () = self.transfer.cancelled() => None,
-                answer = elsewhere::instead_of(self.access, owner, self.wanted) => answer,
-            }
-        });
-        let Some(instead) = asked else { return Err(DataError::Io(broken)) };
         if is_deaf() {
             return Ok(instead);
         }

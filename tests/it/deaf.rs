@@ -30,10 +30,19 @@ struct Five {
 
 impl Five {
     fn start() -> Five {
+        Five::with(Link::default())
+    }
+
+    /// Five of which the ways to the first one are such from the beginning.
+    fn with(link: Link) -> Five {
         let network = Network::new();
-        let mut nodes = vec![network.node(&[])];
-        let contact = nodes[0].address.to_string();
-        nodes.extend((1..5).map(|_| network.node(&["--join", &contact])));
+        let mut nodes = vec![network.node(&[]), network.node(&[])];
+        let contact = nodes[1].address.to_string();
+        nodes.extend((2..5).map(|_| network.node(&["--join", &contact])));
+        for other in &nodes[1..] {
+            network.set(nodes[0].address, other.address, link);
+        }
+        nodes[0].restart(&["--join", &contact]);
         let all: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
         for node in &nodes {
             eventually("every node sees the whole ring", || node.sees_ring_of(&all));
@@ -191,6 +200,16 @@ fn others_hold_what_a_node_should_that_refuses_connections_for_bytes() {
 #[test]
 fn others_hold_what_a_node_should_that_does_not_answer_connections_for_bytes() {
     others_hold_what_a_node_should_behind(Link::SILENT_DATA);
+}
+
+#[test]
+fn a_distant_node_is_not_taken_for_a_deaf_one() {
+    // A greeting comes later than one of a node nearby would be waited for.
+    let five = Five::with(Link { delay: Duration::from_millis(520), ..Link::default() });
+    let (holders, _) = five.put(&five.name_at("far", 0), 20_000);
+    assert_eq!(holders[0], five.deaf().to_string(), "{holders:?}");
+    let named = |node: &NodeProcess| node.log().contains("no bytes reach");
+    assert!(!five.nodes.iter().any(named));
 }
 
 #[test]
