@@ -76,6 +76,17 @@ impl Blobs {
         if lies_on(&partial)? != lies_on(&contents)? {
             return Err(StoreError::Apart { one: partial, other: contents });
         }
+        for shelf in disk.list(&contents).map_err(on("list", &contents))? {
+            // Contents are moved there.
+            let part = shelf.file_name().and_then(|name| name.to_str());
+            let own = part.is_some_and(|name| {
+                name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+            if own && matches!(disk.file_system(&shelf), Ok(there) if there != lies_on(&contents)?)
+            {
+                return Err(StoreError::Apart { one: shelf, other: contents });
+            }
+        }
         let partials = Partials::open(Arc::clone(&disk), partial)?;
         let (shelves, loose, ledger) = (Mutex::default(), Mutex::default(), Ledger::default());
         Ok(Blobs { disk, contents, shelves, loose, ledger, partials })
@@ -419,7 +430,8 @@ fn line(root: ContentHash, text: &str) -> Option<Record> {
     let name = FileName::try_from(parts.next()?.to_owned()).ok()?;
     Some(Record { name, version: Version { counter, root }, content: Content::File { size } })
 }
+
 /// Whether there is no such directory or file.
-fn is_none(why: &io::Error) -> bool {
+pub(super) fn is_none(why: &io::Error) -> bool {
     matches!(why.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::NotFound)
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::blob::{Blobs, PROBE};
+use super::blob::{Blobs, PROBE, is_none};
 use super::disk::{Disk, DiskFile, create_dirs, parent};
 use super::error::{StoreError, on};
 use super::log::{self, Said};
@@ -173,13 +173,24 @@ impl Journal {
         synced.and_then(|()| self.disk.remove(&path).map_err(on("remove", &path)))
     }
 
-    /// The files that an earlier process left, oldest first.
-    pub(super) fn left(&self) -> Result<Vec<Segment>, StoreError> {
+    /// The files that an earlier process left, oldest first. What is not the journal's
+    /// goes to `unknown`.
+    pub(super) fn left(&self, unknown: &mut Vec<PathBuf>) -> Result<Vec<Segment>, StoreError> {
         let mut numbered = Vec::new();
         for path in self.disk.list(&self.dir).map_err(on("list", &self.dir))? {
             let stem = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
             let number = stem.filter(|_| path.extension().is_some_and(|end| end == EXTENSION));
-            numbered.extend(number.map(|number| (number, path)));
+            let own = path.file_name().is_some_and(|name| name == PROBE || name == NEW);
+            match number {
+                Some(number) => match self.disk.is_file(&path) {
+                    Ok(true) => numbered.push((number, path)),
+                    Err(why) if !is_none(&why) => return Err(on("look at", &path)(why)),
+                    // A directory, or a link that leads nowhere.
+                    _ => unknown.push(path),
+                },
+                None if own => {}
+                None => unknown.push(path),
+            }
         }
         numbered.sort();
         let segment = |(number, path): (u64, PathBuf)| {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::blob::PROBE;
 use super::disk::Disk;
 use super::error::{StoreError, on};
 use super::partial::{self, Claim, Partial, map_path};
@@ -30,6 +31,8 @@ pub(super) struct Partials {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     known: Mutex<Known>,
+    /// What is not the store's: it is left alone.
+    unknown: Vec<PathBuf>,
 }
 
 type Known = BTreeMap<ContentHash, Entry>;
@@ -72,10 +75,22 @@ impl Partials {
         &self.dir
     }
 
+    /// What lies there and is not the store's.
+    pub(super) fn unknown(&self) -> Vec<PathBuf> {
+        self.unknown.clone()
+    }
+
     /// Finds what earlier processes left; removes what is too old or of no
     /// use.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Partials, StoreError> {
-        let found = disk.list(&dir).map_err(on("list", &dir))?;
+        let own = |path: &PathBuf| {
+            let of_content = root_of(&without_map(path)).is_some();
+            let probe = path.file_name().is_some_and(|name| name == PROBE);
+            // A directory of such a name is not the store's, nor is a link that leads nowhere.
+            (of_content || probe) && disk.is_file(path).unwrap_or(true)
+        };
+        let listed = disk.list(&dir).map_err(on("list", &dir))?;
+        let (found, unknown): (Vec<PathBuf>, Vec<PathBuf>) = listed.into_iter().partition(own);
         let mut known = Known::new();
         for path in &found {
             if let Some(root) = root_of(path)
@@ -87,20 +102,14 @@ impl Partials {
                 known.insert(root, Entry::Left { here: None, since, bytes });
             }
         }
-        let partials = Partials { disk, dir, known: Mutex::new(known) };
+        let partials = Partials { disk, dir, known: Mutex::new(known), unknown };
         partials.expire(SystemTime::now());
         let keeps = |path: &PathBuf| {
             let of = |root| partials.lock().contains_key(&root);
-            let file = path.with_extension("");
-            let file = if path.extension().is_some_and(|end| end == "map") { &file } else { path };
-            root_of(file).is_some_and(of)
+            root_of(&without_map(path)).is_some_and(of)
         };
         for path in found.iter().filter(|path| !keeps(path)) {
-            match partials.disk.remove(path) {
-                // Not ours: somebody made it, it does no harm.
-                Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {}
-                removed => removed.map_err(on("remove", path))?,
-            }
+            partials.disk.remove(path).map_err(on("remove", path))?;
         }
         Ok(partials)
     }
@@ -284,6 +293,12 @@ fn left(known: &Known) -> impl Iterator<Item = (SystemTime, ContentHash)> + '_ {
     })
 }
 
+/// The file of a partial content: the path itself, or the one whose map lies there.
+fn without_map(path: &Path) -> PathBuf {
+    let is_map = path.extension().is_some_and(|end| end == "map");
+    if is_map { path.with_extension("") } else { path.to_owned() }
+}
+
 /// The content whose file this is, by its name.
 fn root_of(path: &Path) -> Option<ContentHash> {
     (path.extension()? == PART).then_some(())?;
@@ -401,9 +416,10 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let theirs = dir.path().join("partial").join("theirs");
         fs::create_dir_all(theirs.join("deep")).unwrap();
-        fs::write(dir.path().join("partial").join("rubbish"), b"x").unwrap();
+        let rubbish = dir.path().join("partial").join("rubbish");
+        fs::write(&rubbish, b"x").unwrap();
         drop(Store::open(dir.path()).unwrap());
-        assert_eq!(listing(dir.path()), [theirs]);
+        assert_eq!(listing(dir.path()), [theirs, rubbish]);
     }
 
     #[test]

@@ -63,15 +63,16 @@ pub(super) fn recover(
 ) -> Result<(Catalogue, NameLog, Recovery), StoreError> {
     let mut recovery = Recovery::default();
     journal.clear()?;
-    let mut recent = journal.left()?;
+    let mut unknown = blobs.partials.unknown();
+    let mut recent = journal.left(&mut unknown)?;
     for segment in &mut recent {
         segment.restore(blobs)?;
     }
     let found = blobs.all()?;
     recovery.notes.extend(
-        found
-            .unknown
+        unknown
             .iter()
+            .chain(&found.unknown)
             .map(|path| format!("{} is nothing of chordal's: it is left alone", path.display())),
     );
     blobs.ledger.add(found.blobs.values().sum());

@@ -323,7 +323,8 @@ fn what_a_crash_left_is_cleared_away_at_the_next_start() {
         take_in(&store, &bytes(4)).unwrap();
     }
     std::fs::remove_file(blob_path(dir.path(), &lost.version.root)).unwrap();
-    std::fs::write(dir.path().join("partial/left"), b"half").unwrap();
+    let partial = format!("partial/{}.part", lost.version.root);
+    std::fs::write(dir.path().join(partial), b"half").unwrap();
     let (store, recovery) = open(dir.path());
     assert_eq!(recovery.records, [kept]);
     assert_eq!(recovery.removed_orphans, 1);

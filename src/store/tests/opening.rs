@@ -119,9 +119,23 @@ fn what_is_not_the_stores_is_named_and_left_alone() {
     for path in &links {
         std::os::unix::fs::symlink("no such place", path).unwrap();
     }
+    let (recent, partial) = (dir.path().join("recent"), dir.path().join("partial"));
+    let beside = [
+        recent.join("Thumbs.db"),
+        recent.join("7.log"),
+        partial.join(".DS_Store"),
+        partial.join(format!("{other}.part")),
+        partial.join("notes.part"),
+    ];
+    for path in [&beside[0], &beside[2], &beside[4]] {
+        std::fs::write(path, b"not ours").unwrap();
+    }
+    for path in [&beside[1], &beside[3]] {
+        std::fs::create_dir(path).unwrap();
+    }
     let (store, recovery) = Store::open(dir.path()).unwrap();
     assert_eq!(recovery.records, [record]);
-    for path in strange.iter().chain(&links).chain([&place]) {
+    for path in strange.iter().chain(&links).chain(&beside).chain([&place]) {
         let named = |note: &&String| note.contains(&path.display().to_string());
         assert_eq!(recovery.notes.iter().filter(named).count(), 1, "{}", path.display());
         assert!(path.symlink_metadata().is_ok(), "{} is left alone", path.display());
@@ -142,6 +156,16 @@ fn directories_between_which_files_are_moved_lie_on_one_file_system() {
     std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("blobs")).unwrap();
     let refused = Store::open(dir.path()).unwrap_err();
     assert!(matches!(refused, StoreError::Apart { .. }), "{refused}");
+    // So is a part of it.
+    std::fs::remove_file(dir.path().join("blobs")).unwrap();
+    std::fs::create_dir(dir.path().join("blobs")).unwrap();
+    let shelf = dir.path().join("blobs/ab");
+    std::os::unix::fs::symlink(elsewhere.path(), &shelf).unwrap();
+    let refused = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(&refused, StoreError::Apart { one, .. } if *one == shelf), "{refused}");
+    std::fs::remove_file(&shelf).unwrap();
+    std::fs::remove_dir(dir.path().join("blobs")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("blobs")).unwrap();
     // With both there it works.
     let (blobs, partial) = (elsewhere.path().join("blobs"), elsewhere.path().join("partial"));
     std::fs::create_dir(&blobs).unwrap();
