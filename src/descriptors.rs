@@ -26,9 +26,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// than not, and most of those are over by then.
 pub const FILE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long making a connection waits: whoever asked for it may hold another one
-/// meanwhile.
-pub const DIAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long making a connection waits: the side that asked for it may hold another one
+/// meanwhile, and a holder that finds none is to be passed over within 3 s.
+pub const DIAL_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// How long anything waits for whoever holds one already and can let go of it
 /// ([`holding`]).
