@@ -243,12 +243,16 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
 
+    /// Held by the test that counts what people are told: the state is the process's.
+    static TELLING: Mutex<()> = Mutex::new(());
+
     fn shortage() -> io::Error {
         Errno::MFILE.into()
     }
 
     #[test]
     fn an_attempt_is_made_again_until_there_is_a_descriptor() {
+        let _telling = TELLING.lock();
         let mut left = 3;
         let opened = wait_out(FILE_PATIENCE, || {
             left -= 1;
@@ -267,6 +271,7 @@ mod tests {
 
     #[test]
     fn what_can_be_spared_is_given_up_and_people_are_told_once() {
+        let _telling = TELLING.lock();
         struct Kept(AtomicBool);
         impl Spare for Kept {
             fn give_up(&self) -> bool {
