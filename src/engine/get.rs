@@ -37,6 +37,10 @@ use super::trust::Conduct;
 /// ring.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The first of these pauses, each twice the one before: a name that was just replaced
+/// is known anew in some milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(30);
+
 /// How long a peer may say that it has nothing of a name, of which it had a content
 /// a moment ago: one that hashes a changed file anew says so meanwhile.
 const HASHED_WITHIN: Duration = Duration::from_secs(5);
@@ -570,6 +574,7 @@ impl Job<'_> {
                 return Ok((download.finish()?, delivered, manifest));
             }
         }
+        let mut pause = FIRST_PAUSE;
         let opened = loop {
             self.transfer.wait_while_held()?;
             match self.fetcher.open(&sources, root, size, self.transfer) {
@@ -589,7 +594,8 @@ impl Job<'_> {
                         return Err(FetchError::NoSource(why));
                     }
                     if found == sources {
-                        std::thread::sleep(PAUSE);
+                        std::thread::sleep(pause);
+                        pause = PAUSE.min(2 * pause);
                     }
                     sources = found;
                 }

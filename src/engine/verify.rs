@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,12 @@ const REACH_LIMIT: Duration = Duration::from_secs(3);
 
 /// Time for the answer, [`REACH_LIMIT`] and the way there included.
 const ANSWER_LIMIT: Duration = Duration::from_secs(6);
+
+/// How long a node is asked again that is busy with the addresses of others.
+const BUSY_LIMIT: Duration = Duration::from_secs(4);
+
+/// The pause before that, in milliseconds: an address that is reached takes a few.
+const BUSY_PAUSE_MS: Range<u64> = 20..100;
 
 /// Addresses that are dialled for others at a time.
 const DIALS: usize = 64;
@@ -173,14 +180,14 @@ pub(super) async fn through(
     let expected = shared.verification.expect();
     let purpose = Purpose::Verify(expected.token);
     let hello = Hello { params: Some(params.clone()), ..me.hello(purpose) };
-    let answer = timeout(ANSWER_LIMIT, ask(contact, &hello)).await;
+    let answer = timeout(ANSWER_LIMIT, ask_in_turn(contact, &hello)).await;
     if expected.came() {
         shared.verification.0.verified.store(true, Ordering::Relaxed);
         return Ok(());
     }
     let reached = answer.unwrap_or(Err(ConnectError::TimedOut)).map_err(Unverified::NotAsked)?;
     if reached == Reached::Busy {
-        let why = "it verifies too many addresses at the moment; try again";
+        let why = "it verifies too many addresses at the moment";
         return Err(Unverified::NotAsked(HandshakeError::Refused(why.to_owned()).into()));
     }
     Err(Unverified::Misplaced(sentence(me.me.address(), &contact.to_string(), &reached)))
@@ -198,6 +205,20 @@ pub(super) async fn leads_elsewhere(shared: &Shared) -> Option<String> {
     let reached = reach(shared, me, expected.token).await;
     let other = matches!(reached, Reached::Node { .. }) && !expected.came();
     other.then(|| sentence(me, "this machine", &reached))
+}
+
+/// Asks again while the other node has too many addresses to verify: many may join
+/// through one contact at the same time.
+async fn ask_in_turn(contact: SocketAddr, hello: &Hello) -> Result<Reached, ConnectError> {
+    let began = Instant::now();
+    loop {
+        match ask(contact, hello).await? {
+            Reached::Busy if began.elapsed() < BUSY_LIMIT => {
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(BUSY_PAUSE_MS))).await;
+            }
+            reached => return Ok(reached),
+        }
+    }
 }
 
 async fn ask(contact: SocketAddr, hello: &Hello) -> Result<Reached, ConnectError> {

@@ -41,6 +41,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3);
 /// How soon when nobody does: about a stabilization of a busy ring.
 const LOOK_SOON: Duration = Duration::from_millis(500);
 
+/// The first of these looks come sooner, each after twice the time: a name that was
+/// just replaced is known anew in some milliseconds.
+const FIRST_LOOK: Duration = Duration::from_millis(30);
+
 /// How long a download that nobody has served yet goes on looking for sources:
 /// the ring needs about this to re-create copies after a death.
 pub(in crate::engine) const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
@@ -166,6 +170,7 @@ fn look_out(
     events: &Sender<Event>,
 ) {
     let mut last = work.now();
+    let mut soon = FIRST_LOOK;
     loop {
         let mut state = work.lock();
         loop {
@@ -173,7 +178,7 @@ fn look_out(
                 return;
             }
             let long = work.now().since(state.progress) > WAITED_LONG;
-            let pause = if state.hungry && !long { LOOK_SOON } else { LOOK_AGAIN };
+            let pause = if state.hungry && !long { soon } else { LOOK_AGAIN };
             let mut left = pause.saturating_sub(work.now().since(last));
             if left.is_zero() {
                 if !work.transfer.is_held() {
@@ -184,6 +189,7 @@ fn look_out(
             let waited = work.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
+        soon = if state.hungry { LOOK_SOON.min(2 * soon) } else { FIRST_LOOK };
         drop(state);
         let found = find(over);
         last = work.now();
