@@ -217,7 +217,7 @@ async fn hand_over(shared: &Shared) -> Result<HandedOver, Stay> {
         }
         let here = shared.look(chord::Host::volume).await.ok_or_else(stopping)?;
         let moved = moved.load(Ordering::Relaxed);
-        let goes_on = progress.see(here, moved);
+        let goes_on = progress.see(here, moved, shared.me().params.replicas);
         let over = limit.is_some_and(|limit| began.elapsed() >= limit);
         if over || goes_on || limit.is_some() {
             let _ = shared.hub.send(Input::Leave { over }).await;
@@ -277,10 +277,13 @@ struct Progress {
 
 impl Progress {
     /// Takes in what is still here and what has moved in all; whether it moved on.
-    fn see(&mut self, (files, here): (usize, u64), moved: u64) -> bool {
+    ///
+    /// On a ring in use bytes always move. Once as many have moved as all copies of what
+    /// is here could need, and nothing could be given up for them, they are those of others.
+    fn see(&mut self, (files, here): (usize, u64), moved: u64, replicas: u8) -> bool {
         let more = moved.saturating_sub(self.moved);
         self.since = if here == self.here { self.since + more } else { 0 };
-        let goes_on = more > 0;
+        let goes_on = more > 0 && self.since <= here.saturating_mul(u64::from(replicas));
         (self.here, self.moved) = (here, moved);
         let now = Instant::now();
         self.looks.push_back((now, moved));
@@ -323,5 +326,24 @@ async fn watch_copies(shared: Shared, moved: Arc<AtomicU64>) {
             moved.fetch_add(bytes.saturating_sub(before), Ordering::Relaxed);
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_others_move_do_not_keep_a_leave_from_ending() {
+        let mut progress = Progress::default();
+        assert!(!progress.see((2, 100), 0, 3), "nothing has moved");
+        assert!(progress.see((2, 100), 90, 3), "copies of what is here are made");
+        assert!(progress.see((1, 60), 200, 3), "one was given up");
+        assert!(progress.see((1, 60), 380, 3));
+        for moved in 1..50 {
+            assert!(!progress.see((1, 60), 380 + moved * 1_000, 3), "they are not for this node");
+        }
+        assert!(!progress.see((1, 60), 49_380, 3), "nothing moves");
+        assert!(progress.see((1, 50), 49_390, 3), "it goes on after all");
     }
 }

@@ -81,6 +81,8 @@ pub(crate) struct Conductor {
     slots: Vec<Slot>,
     /// Started, and not yet seen on the ring.
     coming: BTreeSet<usize>,
+    /// Between some, messages or bytes do not pass.
+    bent: bool,
     dir: TempDir,
     /// The step at which it is.
     at: usize,
@@ -108,6 +110,7 @@ impl Conductor {
             network: Network::new(),
             slots: Vec::new(),
             coming: BTreeSet::new(),
+            bent: false,
             dir: TempDir::new().expect("a temporary directory"),
             at: 0,
         };
@@ -276,17 +279,37 @@ impl Conductor {
         self.slots[node].node.kill();
     }
 
-    /// Waits until those that leave have left, which must end well.
+    /// Waits until those that leave have left. That must end well, but where messages
+    /// or bytes do not pass between all others: there some stay behind, and the one whose
+    /// disk was to be taken is started again, as its last sentence advises.
     fn left(&mut self) {
-        for (number, slot) in self.slots.iter_mut().enumerate() {
-            if matches!(slot.state, State::Leaving | State::Retiring) {
-                let status = slot.node.ended_within(LEAVING);
-                if !status.success() {
-                    self.world.history.wrong(format!("node {number} left with {status}"));
-                }
-                slot.state = State::Down;
+        for number in 0..self.slots.len() {
+            let state = self.slots[number].state;
+            if !matches!(state, State::Leaving | State::Retiring) {
+                continue;
+            }
+            let status = self.slots[number].node.ended_within(LEAVING);
+            self.slots[number].state = State::Down;
+            if status.success() {
+                continue;
+            }
+            if !self.bent {
+                self.world.history.wrong(format!("node {number} left with {status}"));
+            } else if matches!(state, State::Retiring) {
+                self.world.history.note(format_args!("node {number} could not hand over: again"));
+                self.start_again(number, true);
             }
         }
+    }
+
+    fn start_again(&mut self, node: usize, told: bool) {
+        let contacts = if told { self.contacts(node) } else { Vec::new() };
+        let contacts: Vec<String> = contacts.iter().map(ToString::to_string).collect();
+        let more: Vec<&str> =
+            contacts.iter().flat_map(|contact| ["--join", contact.as_str()]).collect();
+        self.slots[node].node.restart(&more);
+        self.slots[node].state = State::Up;
+        self.coming.insert(node);
     }
 
     fn take(&mut self, step: &Step) -> Result<(), Over> {
@@ -296,13 +319,7 @@ impl Conductor {
             Step::Kill(node) | Step::Wipe(node) => self.kill(node),
             Step::Restart { node, told } => {
                 self.left();
-                let contacts = if told { self.contacts(node) } else { Vec::new() };
-                let contacts: Vec<String> = contacts.iter().map(ToString::to_string).collect();
-                let more: Vec<&str> =
-                    contacts.iter().flat_map(|contact| ["--join", contact.as_str()]).collect();
-                self.slots[node].node.restart(&more);
-                self.slots[node].state = State::Up;
-                self.coming.insert(node);
+                self.start_again(node, told);
             }
             Step::Leave(node) => {
                 self.out(node, State::Leaving);
@@ -333,16 +350,22 @@ impl Conductor {
             Step::Cut(one, other) => self.network.cut(self.address(one), self.address(other)),
             Step::Deaf(from, to) => {
                 history.split();
+                self.bent = true;
                 self.network.set_one_way(self.address(from), self.address(to), Link::SILENT);
             }
             // Each hears the other: nobody is cut off.
             Step::NoBytes { one, other, refused } => {
+                self.bent = true;
                 let link = if refused { Link::NO_DATA } else { Link::SILENT_DATA };
                 self.network.set(self.address(one), self.address(other), link);
             }
-            Step::Refuse(one, other) => self.bend(one, other, Link::REFUSED),
+            Step::Refuse(one, other) => {
+                self.bent = true;
+                self.bend(one, other, Link::REFUSED);
+            }
             Step::Part { ref side, refused } => {
                 history.split();
+                self.bent = true;
                 let (near, far): (Vec<usize>, Vec<usize>) =
                     (0..self.slots.len()).partition(|node| side.contains(node));
                 let at = |nodes: Vec<usize>| -> Vec<SocketAddr> {
@@ -353,7 +376,10 @@ impl Conductor {
             }
             Step::Sicken(node) => self.slots[node].node.set_disk_fails(true),
             Step::Cure(node) => self.slots[node].node.set_disk_fails(false),
-            Step::Heal => self.network.heal(),
+            Step::Heal => {
+                self.bent = false;
+                self.network.heal();
+            }
             Step::Repaired => return self.quiet(|this| this.repaired(false).map(drop)),
             Step::Overkill(victims) => return self.quiet(|this| this.overkill(victims)),
         }
