@@ -21,7 +21,7 @@ const LOCATE_ATTEMPTS: u32 = 5;
 /// Pause between two looks: by then a ring that changes has got further.
 const LOCATE_PAUSE: Duration = Duration::from_millis(250);
 
-/// How long the owner's answer waits for that of the node behind it.
+/// How long the owner's answer waits for that of the nodes behind it.
 const SECOND_OPINION: Duration = Duration::from_millis(300);
 
 /// Contents of one name that are told apart, and sharers of one content that
@@ -207,15 +207,26 @@ pub(super) async fn look_for(
     let wanted = placement(access.space(), trace.key, &nodes, replicas);
     let mut known = Known::default();
     // The owner knows, unless it has only just come (back): then the next node
-    // has what it lacks, or a newer version.
-    let (owner, next) = tokio::join!(ask_for(access, trace.owner, name), async {
-        let next = nodes.get(1).copied()?;
-        Some((next, timeout(SECOND_OPINION, ask_for(access, next, name)).await.ok()?))
-    });
+    // has what it lacks, or a newer version. One without room may have nothing, and
+    // the node behind it what it should have.
+    let second = async {
+        let mut heard = Vec::new();
+        for next in nodes.iter().skip(1).take(usize::from(replicas)) {
+            let answer = ask_for(access, *next, name).await;
+            let has = answer.record.is_some();
+            heard.push((*next, answer));
+            if has {
+                break;
+            }
+        }
+        heard
+    };
+    let (owner, second) =
+        tokio::join!(ask_for(access, trace.owner, name), timeout(SECOND_OPINION, second));
     let answered = owner.record.is_some();
     known.hear(trace.owner, &wanted, owner.record);
     known.hear_providers(name, owner.providers);
-    if let Some((next, answer)) = next {
+    for (next, answer) in second.unwrap_or_default() {
         known.hear(next, &wanted, answer.record);
         known.hear_providers(name, answer.providers);
     }
