@@ -123,6 +123,13 @@ fn what_is_shared_is_not_fetched_for_the_ring_unless_it_was_changed() {
     let both = two();
     let join = both.0.address.to_string();
     let sharer = NodeProcess::start(&["--join", &join, "--share", text(&shared)]);
+    // What is not hashed yet is not known by its hash.
+    eventually("both files are hashed", || {
+        let listing = sharer.json(&["ls"])?;
+        let files = listing["files"].as_array().into_iter().flatten();
+        let shared = files.filter(|file| file["role"] == "shared").count();
+        (shared == 2).then_some(()).ok_or_else(|| listing.to_string())
+    });
     let (mut owner, mut second) = before(sharer.address, both);
     let all = [owner.address, second.address, sharer.address];
     sees(&owner, &all);
