@@ -30,7 +30,7 @@ pub const FILE_PATIENCE: Duration = Duration::from_secs(30);
 /// meanwhile, and a holder that finds none is to be passed over within 3 s.
 pub const DIAL_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// How long anything waits for whoever holds one already and can let go of it
+/// How long a task waits that holds a descriptor already and can let go of it
 /// ([`holding`]).
 const HOLDING_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -110,7 +110,8 @@ pub fn tell(listener: impl Fn(&str) -> bool + Send + Sync + 'static) {
 }
 
 /// Has something give up what it can spare, for as long as it lives.
-pub fn spare(spare: Weak<dyn Spare>) {
+pub fn spare<T: Spare + 'static>(spare: &Arc<T>) {
+    let spare: Weak<T> = Arc::downgrade(spare);
     let mut state = state();
     state.spares.retain(|spare| spare.strong_count() > 0);
     state.spares.push(spare);
@@ -279,8 +280,7 @@ mod tests {
             }
         }
         let kept = Arc::new(Kept(AtomicBool::new(true)));
-        let weak: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&kept) as Arc<dyn Spare>));
-        spare(weak);
+        spare(&kept);
         let told = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&told);
         tell(move |text| {

@@ -115,7 +115,7 @@ impl Census {
         let reach = if wraps { u128::MAX } else { ahead.last().map_or(from, |p| distance(*p)) };
         self.walked |= wraps;
         if self.fresh {
-            // Whoever comes or goes on the way there shows in this list.
+            // A member that joins or leaves on the way there shows in this list.
             self.cursor = self.cursor.max(reach.saturating_sub(1));
         }
         let vanished = &mut self.vanished;
@@ -167,7 +167,7 @@ impl Census {
         self.find_again(tables, now);
     }
 
-    /// Whoever is a member again is not missed.
+    /// A node that is a member again is not missed.
     fn find_again(&mut self, tables: &Tables, now: Time) {
         let far = &self.far;
         let here = |peer| tables.neighbours(peer) || far.values().any(|member| *member == peer);

@@ -15,11 +15,11 @@ use super::providers::Providers;
 use super::{Effect, Failure, Notice, Reply, Standing, Ticket, Timer};
 
 /// A leave without any progress ends after this: long enough for a dead heir to
-/// be noticed and for its successor to begin, short enough for whoever waits.
+/// be noticed and for its successor to begin, short enough for a person who waits.
 pub(super) const PATIENCE: Range<Duration> = Duration::from_secs(30)..Duration::from_secs(31);
 
 /// Peers that hear of a leave besides the neighbours: a bound on what a node of
-/// a large ring says at its end. Whoever does not hear of it asks the leaver.
+/// a large ring says at its end. A node that does not hear of it asks the leaver.
 const TOLD: usize = 256;
 
 impl Node {
@@ -89,7 +89,7 @@ impl Node {
         }
     }
 
-    /// Somebody joins this node, which has left its ring: they make a new one.
+    /// Another node joins this one, which has left its ring: they make a new ring.
     pub(super) fn found_ring(&mut self, turn: &mut Turn) {
         self.stand(Standing::Member, turn);
         self.arm_all(turn);

@@ -624,7 +624,7 @@ impl Node {
             }
         }
         if self.standing == Standing::Left {
-            // Whoever it left does not draw it back.
+            // The members that it left do not draw it back.
             self.remembered = Remembered::default();
         }
         if ring_changed || standing != self.standing {

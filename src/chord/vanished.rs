@@ -2,8 +2,8 @@
 //! people, as the census is. A node that misses most of those that it knew is
 //! rather cut off from them than they are all dead.
 //!
-//! Whoever a list has passed over is gone; one that is only beyond the end of a
-//! list by now is not, and neither is whoever said that it leaves.
+//! A member that a list has passed over is gone; one that is only beyond the end of a
+//! list by now is not, and neither is one that said that it leaves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! the hub (control) or to a thread of their own (data).
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -93,8 +93,7 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
         data_threads: Arc::new(Semaphore::new(threads)),
         free_threads: FREE_THREADS.min(threads / 4).max(1),
     });
-    let spare: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&limits) as Arc<dyn Spare>));
-    descriptors::spare(spare);
+    descriptors::spare(&limits);
     loop {
         let (stream, from) = tokio::select! {
             () = shared.stop.cancelled() => return,

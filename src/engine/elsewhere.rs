@@ -2,8 +2,8 @@
 //!
 //! The owner says so ([`DataResponse::Unable`]), at once or when its disk runs full
 //! or fails in the middle, or when it is asked because no bytes reach it
-//! ([`instead_of`]), and names the next nodes along the ring. Whoever puts the file
-//! sends it to the first of them that takes it, as one link of a chain
+//! ([`instead_of`]), and names the next nodes along the ring. The side that puts the
+//! file sends it to the first of them that takes it, as one link of a chain
 //! ([`super::relay`]) that is as long as there are to be copies. What these have
 //! already, from a chain that was broken off, is not sent again. Then the owner
 //! is told where the bytes are ([`Request::Commit`], a message, so that it need not

@@ -24,7 +24,7 @@ use super::access::{self, Access, unexpected};
 use super::address;
 use super::commands::file_name;
 use super::everybody::{Each, ask_all, members_of, neighbours_of};
-use super::fetch::{FetchError, Fetcher, Finder, NO_SOURCE_LIMIT, Sought};
+use super::fetch::{FIRST_LOOK, FetchError, Fetcher, Finder, LOOK_SOON, NO_SOURCE_LIMIT, Sought};
 use super::files::{CANCELLED, Phases};
 use super::locate::{self, Known, NamedContent};
 use super::missing;
@@ -32,14 +32,6 @@ use super::shared::Input;
 use super::small;
 use super::transfers::Transfer;
 use super::trust::Conduct;
-
-/// Pause before sources are looked for again: about a stabilization of a busy
-/// ring.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// The first of these pauses, each twice the one before: a name that was just replaced
-/// is known anew in some milliseconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(30);
 
 /// How long a peer may say that it has nothing of a name, of which it had a content
 /// a moment ago: one that hashes a changed file anew says so meanwhile.
@@ -333,7 +325,7 @@ async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
     }
 }
 
-/// The contents that lost to a newer version of a name and that somebody still has.
+/// The contents that lost to a newer version of a name and that some node still has.
 async fn trashed(access: &Access, name: &FileName) -> Vec<NamedContent> {
     let mut lost: Vec<NamedContent> = Vec::new();
     let asked = |access: Access, member: Peer| {
@@ -359,7 +351,7 @@ async fn trashed(access: &Access, name: &FileName) -> Vec<NamedContent> {
         }
         Ok(())
     };
-    // Whoever does not answer may have one; nothing is promised of these.
+    // A node that does not answer may have one; nothing is promised of these.
     let _ = ask_all(access, Each::Host, asked, heard).await;
     lost
 }
@@ -574,7 +566,7 @@ impl Job<'_> {
                 return Ok((download.finish()?, delivered, manifest));
             }
         }
-        let mut pause = FIRST_PAUSE;
+        let mut pause = FIRST_LOOK;
         let opened = loop {
             self.transfer.wait_while_held()?;
             match self.fetcher.open(&sources, root, size, self.transfer) {
@@ -595,7 +587,7 @@ impl Job<'_> {
                     }
                     if found == sources {
                         std::thread::sleep(pause);
-                        pause = PAUSE.min(2 * pause);
+                        pause = LOOK_SOON.min(2 * pause);
                     }
                     sources = found;
                 }

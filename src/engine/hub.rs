@@ -247,7 +247,7 @@ impl Hub {
     }
 
     /// This node has not run for a while: what others answered meanwhile lies where
-    /// nobody has looked yet, and whoever shares a busy machine had no turn either.
+    /// nobody has looked yet, and other nodes on a busy machine had no turn either.
     fn stood_still(&mut self, late: Duration, now: Instant) {
         tracing::debug!(?late, "alarms went off late: the machine is busy");
         self.stood_still = Some(now);
@@ -337,7 +337,7 @@ impl Hub {
         if let Notice::PassedOver { over, .. } = notice
             && over.why == Obstacle::NoBytes
         {
-            // Whoever said so could not fetch it from this node, or cannot any more.
+            // The node that said so could not fetch it from this one, or cannot any more.
             let ours = over.peer.address() == self.core.peer().address();
             if let Some(other) = if ours { over.stand_in } else { Some(over.peer) } {
                 self.shared.reach.doubt(other.address());
@@ -495,7 +495,7 @@ impl Hub {
             Frame::Core { from, to, mut message } => {
                 let Some(address) = address else { return };
                 let Some(slot) = self.core.slot_of(to) else {
-                    // Nobody goes by this index any more. Whoever asks hears so at once:
+                    // No node has this index any more. The peer that asks hears so at once:
                     // the bytes of this node's other words would have it wait.
                     if let Message::Ask { nonce, .. } = message {
                         let message = Message::Answer { nonce, answer: Answer::NotMember };

@@ -43,8 +43,7 @@ struct Kept {
 impl Default for Idle {
     fn default() -> Idle {
         let kept = Arc::new(Mutex::new(Kept::default()));
-        let spare: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&kept) as Arc<dyn Spare>));
-        descriptors::spare(spare);
+        descriptors::spare(&kept);
         Idle { kept }
     }
 }

@@ -14,7 +14,7 @@ use crate::wire::{Answer, Ask, Frame, MeshMessage, Message, Tell};
 use super::keep::Done;
 use super::shared::{HUB_QUEUE, Input};
 
-/// Signs of life that are taken before the rest has a turn: whoever sends nothing
+/// Signs of life that are taken before the rest has a turn: a peer that sends nothing
 /// else does not bring everything else to a stop.
 const IN_A_ROW: u32 = 64;
 

@@ -1,6 +1,6 @@
 //! The orderly end: a node hands over its files and leaves its ring. `leave`
 //! inside and from outside, `quit` and the signals of a process are all this one
-//! task, and whoever asks while it runs waits for the same end.
+//! task, and a caller that asks while it runs waits for the same end.
 //!
 //! The core decides what may be given up, and that a leave without progress ends.
 //! What progress is only its driver sees: the copies for which a leaver waits are

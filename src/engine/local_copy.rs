@@ -230,7 +230,7 @@ fn take(
     Ok(())
 }
 
-/// Whether a piece could be read; whoever writes it elsewhere verifies it.
+/// Whether a piece could be read; the caller that writes it to a copy verifies it.
 fn read_piece(file: &File, manifest: &Manifest, index: PieceIndex, piece: &mut Vec<u8>) -> bool {
     piece.resize(manifest.len_of(index) as usize, 0);
     file.read_exact_at(piece, manifest.offset_of(index)).is_ok()

@@ -84,7 +84,7 @@ fn of_the_most(
 ) -> Option<(usize, usize)> {
     let mut places = counted;
     taken.iter().for_each(|place| *places.entry(place.host).or_default() += 1);
-    // Of those that have as many, whoever came first.
+    // Of hosts that have as many, the one that came first.
     let most = places.values().copied().max().unwrap_or_default();
     let at = taken.iter().position(|place| places.get(&place.host) == Some(&most))?;
     Some((at, most))

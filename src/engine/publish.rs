@@ -53,7 +53,7 @@ const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 const GHOST: Duration = Duration::from_secs(8);
 
 /// How long a member that vanished without a word is still named where files are
-/// missed: longer than a restart takes, and than somebody needs to look.
+/// missed: longer than a restart takes, and than a person needs to look.
 const BLAMED: Duration = Duration::from_secs(10 * 60);
 
 /// Members that vanished and are remembered.

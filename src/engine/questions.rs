@@ -21,7 +21,7 @@ use crate::wire::{Ask, Nonce};
 
 use super::inbox::asks_for_life;
 
-/// The longest that an answer is waited for from whoever shows that it lives: a
+/// The longest that an answer is waited for from a peer that shows that it lives: a
 /// person would call the node stuck by then.
 const AT_MOST: Duration = Duration::from_secs(10);
 

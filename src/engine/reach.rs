@@ -2,7 +2,7 @@
 //!
 //! A data connection that is not made in a moment says little: the node may be busy,
 //! a packet lost, something in the way. So the node is doubted at first: others are
-//! asked before it, whoever wants bytes now does not wait for it, and it is tried
+//! asked before it, a transfer that wants bytes now does not wait for it, and it is tried
 //! again beside that, with patience. A member to which several connections in a row
 //! were not made, while it answers messages, is called deaf; it is tried gently until
 //! a connection is made again ([`watch`]), and then the core hears of it. How long "a
@@ -62,7 +62,7 @@ struct Inner {
     doubted: Mutex<BTreeMap<SocketAddr, Doubted>>,
     /// Time within which those peers answer messages that need long for it.
     slow: Mutex<BTreeMap<SocketAddr, Duration>>,
-    /// Somebody is doubted who was not.
+    /// A node is doubted that was not.
     new: Notify,
 }
 
@@ -169,8 +169,8 @@ impl Reach {
         self.doubted().remove(&address);
     }
 
-    /// Whether a node came to be called deaf of which nobody was told; from now on
-    /// somebody was.
+    /// Whether a node came to be called deaf and no event has told so; from now on
+    /// one has.
     fn tells_of(&self, address: SocketAddr) -> bool {
         let mut doubted = self.doubted();
         let news = doubted.get_mut(&address).filter(|seen| seen.is_deaf() && !seen.told);

@@ -182,7 +182,7 @@ pub(super) fn answer(
                     let (copies, cut_off) = (holders.len() as u8, shared.cut_off().await);
                     Response::Removed { copies, cut_off }
                 }
-                // Whoever asks looks for the next owner.
+                // The caller looks for the next owner.
                 Some(Reply::Failed(Failure::Busy(_))) => failed(Some(NOT_OWNER)),
                 reply => failed(reply),
             }

@@ -256,7 +256,7 @@ impl Server<'_> {
         }
         file.seek(SeekFrom::Start(offset))?;
         if length == 1 && size > 1 && self.serving.is_none() {
-            // Whoever asks whether it is there takes nothing.
+            // A peer that asks whether it is there takes nothing.
             let within = Transfer::within("");
             return small::serve(&mut self.connection, &file, length, None, &within).map(drop);
         }
@@ -313,7 +313,7 @@ impl Server<'_> {
         };
         let asks = length == 1 && size > 1 && self.serving.is_none();
         if asks {
-            // Whoever asks whether it is there takes nothing.
+            // A peer that asks whether it is there takes nothing.
             let within = Transfer::within("");
             let connection = &mut self.connection;
             let sent = send_verified(self.shared, connection, share, offset..end, &within);

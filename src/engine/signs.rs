@@ -1,4 +1,4 @@
-//! When files' bytes last came from each node: whoever sends them lives, though its
+//! When files' bytes last came from each node: a node that sends them lives, though its
 //! answers may wait behind them or be lost on their way.
 
 use std::collections::BTreeMap;

@@ -97,7 +97,7 @@ pub(super) fn fetch(
             }
         }
     };
-    // Only now: whoever holds a file while it waits for a connection may wait for one
+    // Only now: a task that holds a file while it waits for a connection may wait for one
     // that holds a connection while it waits for a file.
     let download = begin()?;
     match download.write(PieceIndex(0), &bytes) {

@@ -137,7 +137,7 @@ impl Blobs {
         for dir in &shelves {
             let paths = match self.disk.list(dir) {
                 Ok(paths) => paths,
-                // Somebody's file, or a link that leads nowhere.
+                // A user's file, or a link that leads nowhere.
                 Err(why) if is_none(&why) => {
                     found.unknown.push(dir.clone());
                     continue;

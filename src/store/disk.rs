@@ -156,7 +156,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// A file that somebody else holds as well, over one descriptor.
+/// A file that another owner holds as well, over one descriptor.
 impl<F: DiskFile + ?Sized> DiskFile for Arc<F> {
     fn size(&self) -> io::Result<u64> {
         (**self).size()

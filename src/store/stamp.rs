@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const NANOS: i64 = 1_000_000_000;
 
 /// The marks of a file at one moment. While they stay the same, so do its
-/// bytes, as far as the system tells: whoever writes to a file changes its times, and
-/// whoever puts another in its place changes the inode. A program may set the time of
+/// bytes, as far as the system tells: a program that writes to a file changes its times, and
+/// one that puts another in its place changes the inode. A program may set the time of
 /// modification back, but not that of the last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
@@ -39,7 +39,7 @@ impl Stamp {
     }
 
     /// The marks of the file's bytes alone: they stay the same when it is renamed, or
-    /// linked, or may be read by others, but also when somebody writes to it and sets
+    /// linked, or may be read by others, but also when a program writes to it and sets
     /// its time back.
     pub const fn of_bytes(self) -> Stamp {
         Stamp { changed_ns: 0, ..self }

@@ -425,7 +425,7 @@ impl<S: Screen> Session<S> {
         self.screen.resume().map_err(Broken::Failed)
     }
 
-    /// The terminal is gone: no more writing. Whoever runs the nodes has them leave.
+    /// The terminal is gone: no more writing. The program that runs the nodes has them leave.
     fn hang_up(&mut self) -> Ended {
         if !self.screen.is_gone() {
             // Only a signal: the terminal is still there for others.

@@ -47,7 +47,7 @@ impl Stream for Signals {
     }
 }
 
-/// Whether whoever started this process had it ignore a signal of the terminal
+/// Whether the process that started this one had it ignore a signal of the terminal
 /// (`nohup`; a shell without job control does so for what it runs in the
 /// background): it is not listened for then, and so stays ignored.
 ///

@@ -317,7 +317,7 @@ pub struct KeptFiles {
 }
 
 impl KeptFiles {
-    /// Whether the node has not done what it was to do: somebody was there to whom it
+    /// Whether the node has not done what it was to do: a node was there to which it
     /// could have given files, or there is no other copy of some of those that stay.
     pub const fn is_failure(&self) -> bool {
         self.files > 0 && !self.alone && (self.sole > 0 || !self.together)

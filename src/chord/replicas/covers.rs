@@ -47,7 +47,7 @@ impl Covers {
         self.0.push(Cover { owner, span, counted, age: 0 });
     }
 
-    /// Whether somebody claims this key.
+    /// Whether an owner claims this key.
     pub(super) fn has(&self, key: Id) -> bool {
         self.of(key).is_some()
     }
@@ -87,7 +87,7 @@ impl Covers {
     }
 
     /// What those said of whom `gone` holds counts no more. The keys stay covered:
-    /// whoever owns them now will say so.
+    /// the node that owns them now will say so.
     pub(super) fn void(&mut self, gone: impl Fn(Peer) -> bool) {
         for cover in self.0.iter_mut().filter(|cover| gone(cover.owner)) {
             cover.counted = None;

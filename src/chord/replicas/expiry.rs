@@ -8,10 +8,10 @@
 //! Each node counts that day by its own clock, and no two clocks need agree: a
 //! message with tombstones says what time it is for its sender, so the receiver
 //! learns how old they are and dates them by its own clock. A tombstone that ends an
-//! older copy begins its day anew there: whoever had that copy may not have been the
+//! older copy begins its day anew there: the node that had that copy may not have been the
 //! only one who was away.
 //!
-//! Nodes let go at slightly different moments, so whoever has already done so takes no
+//! Nodes let go at slightly different moments, so a node that has already done so takes no
 //! notice of those who have not: an offered tombstone that is past its time, or soon
 //! will be, counts as held, and one found elsewhere is not fetched. Only where an
 //! older live copy is still here is it taken once more.

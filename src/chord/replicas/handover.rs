@@ -123,7 +123,7 @@ impl Replicas {
         self.absent.clear();
         self.covers.clear();
         self.lookup = Lookup::Idle;
-        self.cease(|_| true, out);
+        self.cease(|_, _| true, out);
         self.refuse_queue(out);
         self.prune_elsewhere(None, out);
         super::forget(asks, |ask| matches!(ask, FileAsk::Inventory { .. } | FileAsk::Probe { .. }));

@@ -417,11 +417,12 @@ impl Replicas {
         }
     }
 
-    /// Stops the fetches of records for which nobody has a use any more.
-    pub(super) fn cease(&self, is_useless: impl Fn(&Record) -> bool, out: &mut Effects) {
+    /// Stops the fetches of records for which nobody has a use any more. `is_useless` is
+    /// also told whether it was seen that the record belongs here.
+    pub(super) fn cease(&self, is_useless: impl Fn(&Record, bool) -> bool, out: &mut Effects) {
         for (ticket, job) in &self.jobs {
-            if let Job::Keep { record, command: None, .. } = job
-                && is_useless(record)
+            if let Job::Keep { record, command: None, placed, .. } = job
+                && is_useless(record, *placed)
             {
                 out.push(Effect::Cease { ticket: *ticket });
             }
@@ -441,20 +442,17 @@ impl Replicas {
     /// Stops the fetches of records that belonged here and do not any more.
     pub(super) fn cease_misplaced(&self, ring: &RingView<'_>, out: &mut Effects) {
         let Some(range) = ring.range() else { return };
-        for (ticket, job) in &self.jobs {
-            if let Job::Keep { record, command: None, placed: true, .. } = job
-                && !is_placed(record.key(ring.space), Some(range), &self.covers)
-            {
-                out.push(Effect::Cease { ticket: *ticket });
-            }
-        }
+        let misplaced = |record: &Record, placed: bool| {
+            placed && !is_placed(record.key(ring.space), Some(range), &self.covers)
+        };
+        self.cease(misplaced, out);
     }
 
     /// Starts as many fetches as may run, and stops those of records of which a newer
     /// version waits.
     pub(super) fn fetch(&mut self, out: &mut Effects) {
         self.cease(
-            |record| {
+            |record, _| {
                 let wish = self.wishes.get(&record.name);
                 wish.is_some_and(|wish| wish.record.version > record.version)
             },

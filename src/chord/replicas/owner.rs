@@ -94,9 +94,9 @@ impl Replicas {
         match &command {
             Command::Commit { root, overwrite: true, .. } => {
                 let other = |record: &Record| record.version.root != *root;
-                self.cease(|record| record.name == name && other(record), out);
+                self.cease(|record, _| record.name == name && other(record), out);
             }
-            Command::Remove { .. } => self.cease(|record| record.name == name, out),
+            Command::Remove { .. } => self.cease(|record, _| record.name == name, out),
             _ => {}
         }
         self.queue.entry(name.clone()).or_default().push_back((ticket, command));

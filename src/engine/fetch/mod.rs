@@ -32,7 +32,7 @@ mod source;
 mod swarm;
 
 pub(super) use receive::{check_size, receive_manifest, receive_pieces};
-pub(super) use swarm::NO_SOURCE_LIMIT;
+pub(super) use swarm::{FIRST_LOOK, LOOK_SOON, NO_SOURCE_LIMIT};
 
 /// Bytes of pieces in memory, received and not yet written, of all sources of
 /// a download together.

@@ -39,11 +39,11 @@ const MAX_CANDIDATES: usize = 64;
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 /// How soon when nobody does: about a stabilization of a busy ring.
-const LOOK_SOON: Duration = Duration::from_millis(500);
+pub(in crate::engine) const LOOK_SOON: Duration = Duration::from_millis(500);
 
 /// The first of these looks come sooner, each after twice the time: a name that was
 /// just replaced is known anew in some milliseconds.
-const FIRST_LOOK: Duration = Duration::from_millis(30);
+pub(in crate::engine) const FIRST_LOOK: Duration = Duration::from_millis(30);
 
 /// How long a download that nobody has served yet goes on looking for sources:
 /// the ring needs about this to re-create copies after a death.

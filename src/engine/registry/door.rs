@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -99,8 +99,7 @@ impl Spare for Places {
 /// Accepts until the registry stops.
 pub(super) async fn run(shared: Shared, listener: TcpListener) {
     let greeting = Arc::new(Places::new(MAX_GREETING));
-    let spare: Weak<dyn Spare> = Arc::downgrade(&(Arc::clone(&greeting) as Arc<dyn Spare>));
-    descriptors::spare(spare);
+    descriptors::spare(&greeting);
     let crowd = Arc::new(Crowd::default());
     for number in 0.. {
         let (stream, from) = tokio::select! {

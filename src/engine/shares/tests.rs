@@ -113,7 +113,7 @@ async fn a_file_that_is_written_to_and_given_its_old_time_is_offered_anew() {
     home.node.kill().await;
 }
 
-/// Whoever writes to a file so that none of its marks changes (as some file systems
+/// A program that writes to a file so that none of its marks changes (as some file systems
 /// let them) is found out when it is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_what_its_marks_promise_is_read_again_when_it_is_served() {

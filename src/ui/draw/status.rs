@@ -84,7 +84,7 @@ pub(super) fn health_words(health: &Health) -> Vec<String> {
 }
 
 /// The light: its glyph, one word and its style. That of a simulation is the
-/// ring's, which fares in one way whoever is shown of it.
+/// ring's, which fares in one way, whichever node is shown of it.
 pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
     let (theme, glyphs, state) = (scene.theme(), scene.glyphs(), scene.snapshot.state);
     let (glyph, style) = match state {

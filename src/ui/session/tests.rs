@@ -345,7 +345,7 @@ fn when_the_terminal_goes_away_the_node_leaves_and_nothing_is_written() {
             |_| (),
             |mut outside| async move {
                 lose(&outside);
-                // Whoever runs the node has it leave.
+                // The program that runs the node has it leave.
                 assert!(outside.commands.recv().await.is_none());
                 let calls = outside.seen.with(|record| record.calls.clone());
                 record.with(|record| record.calls = calls);

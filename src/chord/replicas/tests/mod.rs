@@ -263,7 +263,7 @@ fn puts_on_two_sides_of_a_partition_end_alike_everywhere() {
     let mut holders = all[..3].to_vec();
     holders.sort();
     assert_eq!(told, holders.iter().map(|at| (*at, "a".to_owned(), lost)).collect::<Vec<_>>());
-    // Whoever replaces a file on purpose beats nobody.
+    // A put that replaces a file on purpose beats nothing.
     stored(cluster.put("a", 3, true));
     cluster.rounds(4);
     stored(cluster.remove("a"));
