@@ -333,30 +333,25 @@ fn a_paused_holder_holds_no_download_up() {
     assert_eq!(ring.secured("f.bin").len(), 3);
 }
 
-/// Has the node fetch a file, and pauses the source once bytes arrive; the
-/// number of that transfer. Those up to `last` are over, whatever a snapshot
-/// from before still shows of them.
+/// Has the node fetch a file from a source with a low limit, and stops the source once
+/// bytes arrive; the number of that transfer. Those up to `last` are over, whatever a
+/// snapshot from before still shows of them.
 async fn stalled_get(
     node: &Node,
     source: &NodeProcess,
     name: &str,
-    mut last: u64,
+    last: u64,
 ) -> (u64, tokio::sync::oneshot::Receiver<Result<Outcome, CommandFailed>>) {
     let mut snapshots = node.snapshots.clone();
-    loop {
-        let (done, mut outcome) = tokio::sync::oneshot::channel();
-        let get = Command::Get { name: name.to_owned(), to: None, no_reshare: true };
-        node.commands.send((get, done)).await.expect("the node runs");
-        let moving = |snapshot: &Arc<Snapshot>| running_download(snapshot, last).is_some();
-        let seen = snapshots.wait_for(moving).await.expect("the node runs").clone();
-        source.signal(rustix::process::Signal::STOP);
-        last = running_download(&seen, last).expect("it was just seen");
-        if outcome.try_recv().is_err() {
-            return (last, outcome);
-        }
-        // It was faster than the pause.
-        source.signal(rustix::process::Signal::CONT);
-    }
+    let (done, mut outcome) = tokio::sync::oneshot::channel();
+    let get = Command::Get { name: name.to_owned(), to: None, no_reshare: true };
+    node.commands.send((get, done)).await.expect("the node runs");
+    let moving = |snapshot: &Arc<Snapshot>| running_download(snapshot, last).is_some();
+    let seen = tokio::time::timeout(DEADLINE, snapshots.wait_for(moving)).await;
+    let seen = seen.expect("bytes arrive").expect("the node runs").clone();
+    source.signal(rustix::process::Signal::STOP);
+    assert!(outcome.try_recv().is_err(), "it was done before the source could be stopped");
+    (running_download(&seen, last).expect("it was just seen"), outcome)
 }
 
 fn running_download(snapshot: &Snapshot, after: u64) -> Option<u64> {
@@ -402,7 +397,8 @@ fn half_written(dir: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_get_that_stalls_ends_when_it_is_cancelled_and_when_the_node_stops() {
-    let source = NodeProcess::start(&["--replicas", "1"]);
+    // With this limit the file takes 16 seconds, however fast the machine is.
+    let source = NodeProcess::start(&["--replicas", "1", "--limit-up", "16M"]);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let downloads = dir.path().join("downloads");
     let (_, hello) = Raw::greet(source.address, &stranger(Purpose::Client));
