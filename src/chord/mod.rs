@@ -634,6 +634,13 @@ pub enum Notice {
         /// To what.
         by: Record,
     },
+    /// Nobody has held a version for a while that this node answers for and cannot store.
+    Forgotten {
+        /// The version.
+        lost: Record,
+        /// What this node has of the name, which counts again.
+        older: Option<Record>,
+    },
     /// The bytes of a record that this node held are lost: it is fetched anew.
     Lost {
         /// The record.

@@ -108,6 +108,7 @@ enum Kind {
     Unable,
     Lost,
     Beaten,
+    Forgotten,
     Restored,
 }
 
@@ -147,6 +148,7 @@ fn kind(notice: &Notice) -> Option<Kind> {
         Notice::PassedOver { .. } => Some(Kind::Unable),
         Notice::Lost { .. } => Some(Kind::Lost),
         Notice::Beaten { .. } => Some(Kind::Beaten),
+        Notice::Forgotten { .. } => Some(Kind::Forgotten),
         Notice::Restored { .. } => Some(Kind::Restored),
         _ => None,
     }
@@ -165,6 +167,7 @@ fn line(kind: Kind, count: u32) -> (Level, String) {
         Kind::Unable => (Level::Warn, format!("holders cannot store {more}")),
         Kind::Lost => (Level::Warn, format!("{more} damaged on this disk")),
         Kind::Beaten => (Level::Warn, format!("{more} lost to newer versions unheard of")),
+        Kind::Forgotten => (Level::Warn, format!("nobody holds the newest version of {more}")),
         Kind::Restored => (Level::Info, format!("{more} restored")),
     }
 }

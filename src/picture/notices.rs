@@ -3,7 +3,7 @@
 use crate::chord::Notice;
 use crate::id::Space;
 use crate::peer::Peer;
-use crate::record::PassedOver;
+use crate::record::{PassedOver, Record, Version};
 use crate::view::text::bytes;
 use crate::view::{Level, Step};
 
@@ -87,6 +87,22 @@ pub fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
                  {name}@{hash}"
             );
             (Level::Warn, Step::Beaten, text)
+        }
+        Notice::Forgotten { lost, older } => {
+            let said = |record: &Record| {
+                let Version { counter, root } = record.version;
+                format!("{} (version {counter})", root.short())
+            };
+            let now = match older {
+                Some(older) if !older.is_deleted() => format!("{} counts again", said(older)),
+                _ => "an older version counts again, if some node has one".to_owned(),
+            };
+            let text = format!(
+                "{}: nobody holds {} any more; {now}. If no holder returns with it, put it again",
+                lost.name,
+                said(lost)
+            );
+            (Level::Warn, Step::Forgotten, text)
         }
         Notice::Lost { record, holders } if holders.is_empty() => (
             Level::Warn,

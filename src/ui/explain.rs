@@ -59,6 +59,10 @@ pub fn why(event: &UiEvent) -> Option<&'static str> {
             "versions: two versions were made without knowing of each other; everywhere the higher \
              one wins"
         }
+        Step::Forgotten => {
+            "versions: its holders have been gone for a while, so the one before it counts; should \
+             one return, the higher one wins"
+        }
         Step::Damaged => {
             "scrub: the bytes on the disk do not match their hash, so they count as lost and come \
              anew from another holder"

@@ -58,6 +58,8 @@ pub enum Step {
     NoRoom,
     /// A file here gave way to a newer version unheard of.
     Beaten,
+    /// Nobody holds a version any more.
+    Forgotten,
     /// A file's bytes here are damaged.
     Damaged,
     /// A damaged file is whole again.

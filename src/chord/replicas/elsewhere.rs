@@ -28,6 +28,8 @@
 //! - A record that is not here came from somebody who said that it holds it.
 //! - The disk's older copy of the name is deleted only when as many others have
 //!   the newer version as are needed.
+//! - A version that nobody holds any more is given up: it would hide the one before it
+//!   for ever.
 //! - A removal that the owner's disk does not take is placed in the same way.
 //! - Now and then the bytes are fetched again. Once they are here the owner is a
 //!   holder, and its stand-in may let go, by the rules of every stand-in.
@@ -327,6 +329,7 @@ impl Replicas {
         }
         if held.stand_ins.contains(&from) || ring.partners().contains(&from) {
             let (record, key) = (held.record.clone(), held.key(ring.space));
+            held.awaited.insert(from);
             self.offer_one(from, key, record, asks, out);
         }
     }
@@ -337,11 +340,47 @@ impl Replicas {
         if !self.round.is_multiple_of(FULL_ROUNDS) {
             return;
         }
+        self.give_up_lost(out);
         let names = self.disk.elsewhere(self.homed.as_ref()).take(MAX_PAGE);
         let names: Vec<FileName> = names.cloned().collect();
         // At the end it begins anew in its next round.
         self.homed = names.last().cloned();
         self.bring_home(ring, names, out);
+    }
+
+    /// Ceases to answer for files of which nobody has held the version since the last
+    /// full round: its last holder has died, with its disk or for a long time. The
+    /// version before it, of which there may be copies, counts again; a holder that
+    /// comes back after all brings the newer one, which wins. A removal needs no bytes:
+    /// whoever is able to can still be entrusted with it.
+    fn give_up_lost(&mut self, out: &mut Effects) {
+        let lost = |name: &FileName| {
+            let held = self.disk.get(name)?;
+            let free = !self.busy.contains_key(name) && !self.wishes.contains_key(name);
+            let lost = held.holders.is_empty() && !held.record.is_deleted();
+            (lost && free && !self.is_put(name)).then(|| (name.clone(), held.record.version))
+        };
+        let now: BTreeSet<(FileName, Version)> =
+            self.disk.elsewhere(None).filter_map(lost).collect();
+        let (gone, bare) = now.into_iter().partition(|one| self.bare.contains(one));
+        self.bare = bare;
+        for (name, _) in gone {
+            if let Some(lost) = self.uncover(&name) {
+                self.expiry.went(&lost);
+                let older = self.record(&name).cloned();
+                out.push(Effect::Notice(Notice::Forgotten { lost, older }));
+            }
+        }
+    }
+
+    /// Forgets a record that is not here: what the disk has of its name counts again.
+    fn uncover(&mut self, name: &FileName) -> Option<Record> {
+        let older = self.disk.take_older(name);
+        let held = self.disk.remove(name)?;
+        if let Some(older) = older {
+            self.disk.insert(Durable::new(older));
+        }
+        Some(held.record)
     }
 
     /// Fetches what this node could not get at all before.
@@ -404,11 +443,7 @@ impl Replicas {
                 self.puts.remove(&ticket);
                 refuse(ticket, Failure::NotOwner, out);
             }
-            let older = self.disk.take_older(&name);
-            self.disk.remove(&name);
-            if let Some(older) = older {
-                self.disk.insert(Durable::new(older));
-            }
+            self.uncover(&name);
         }
     }
 }

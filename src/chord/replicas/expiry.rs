@@ -17,7 +17,8 @@
 //! older live copy is still here is it taken once more.
 //!
 //! A name that is stored anew gets a version above every tombstone that this
-//! node let go: a tombstone that somebody else still has must not swallow it.
+//! node let go: a tombstone that somebody else still has must not swallow it. The same
+//! holds for a version that nobody holds any more ([`super::elsewhere`]).
 //! Nothing but tombstones ever ends here.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -34,7 +35,7 @@ use super::{Durable, Replicas};
 /// directory was removed, and nobody waits for them.
 const MAX_DROPS: usize = 32;
 
-/// The highest counter of a tombstone that is remembered beyond its end: far
+/// The highest counter of a record that is remembered beyond its end: far
 /// above what people reach, and whoever lies about a counter cannot use all of
 /// them up.
 const MAX_FLOOR: u64 = u32::MAX as u64;
@@ -48,7 +49,7 @@ const SOON_S: u64 = 10 * 60;
 pub(super) struct Expiry {
     /// The time by this node's own clock, in seconds; 0: not told yet.
     now_s: u64,
-    /// The highest counter of a tombstone that went.
+    /// The highest counter of a record that went.
     floor: u64,
     /// Tombstones out of the index that the disk has yet to delete. Their
     /// names are busy under these tickets.
@@ -91,7 +92,8 @@ impl Expiry {
         }
     }
 
-    fn went(&mut self, record: &Record) {
+    /// A record is known no more, and somebody may still have it.
+    pub(super) fn went(&mut self, record: &Record) {
         self.floor = self.floor.max(record.version.counter.min(MAX_FLOOR));
     }
 }

@@ -272,6 +272,12 @@ impl Durable {
         u8::from(self.here) + self.holders.len() as u8
     }
 
+    /// Whether somebody may have what others are to fetch; a tombstone has no bytes.
+    fn is_somewhere(&self) -> bool {
+        let others = !self.holders.is_empty() || !self.awaited.is_empty();
+        self.here || others || self.record.is_deleted()
+    }
+
     /// Copies without which none is given up: as many as are wanted, or as there
     /// are nodes beside an owner that cannot store it.
     fn safe(&self, ring: &RingView<'_>) -> u8 {
@@ -326,6 +332,8 @@ pub(super) struct Replicas {
     checked: Option<FileName>,
     /// The last record that was tried to be brought here from other disks.
     homed: Option<FileName>,
+    /// What nobody held in the last full round of what is on other disks.
+    bare: BTreeSet<(FileName, Version)>,
     /// Repair rounds in which stand-ins for this node may still be unknown to it.
     settling: u8,
 
@@ -618,7 +626,7 @@ impl Replicas {
             .branch(branch, after)
             .filter(|held| span.contains(held.key(ring.space)))
             .filter(|held| why != Why::Handover || self.is_stray(ring, held))
-            .filter(|held| held.here || why == Why::Repair)
+            .filter(|held| held.here || why == Why::Repair && held.is_somewhere())
             .filter(|held| why != Why::Repair || !held.unable.contains_key(&to))
             .peekable();
         // A page is offered or entrusted: not both.

@@ -87,6 +87,10 @@ pub(super) struct Cluster {
     pub(super) no_room: Vec<(String, Peer, Option<Peer>)>,
     /// Which fetches were stopped, and where.
     pub(super) ceased: Vec<(Peer, String, Version)>,
+    /// Copies that could not be made.
+    pub(super) keep_failed: usize,
+    /// Contents that nobody holds any more, and who says so.
+    pub(super) forgotten: Vec<(Peer, String, ContentHash)>,
     /// Damaged copies that are whole again, and by whom.
     pub(super) restored: Vec<(Peer, String, Vec<Peer>)>,
 }
@@ -116,6 +120,8 @@ impl Cluster {
             beaten: Vec::new(),
             no_room: Vec::new(),
             ceased: Vec::new(),
+            keep_failed: 0,
+            forgotten: Vec::new(),
             restored: Vec::new(),
         };
         for _ in 0..nodes {
@@ -679,6 +685,11 @@ impl Cluster {
         };
         self.commands.insert(ticket, (name.clone(), None));
         self.node(at).commands.push(ticket);
+        if let Command::Commit { root, elsewhere, .. } = &command
+            && elsewhere.is_empty()
+        {
+            self.node(at).unclaimed.insert(*root);
+        }
         self.with(at, |replicas, ring, asks, out| {
             replicas.command(ring, ticket, command, asks, out);
         });
@@ -727,6 +738,10 @@ impl Cluster {
             }
             Effect::Notice(Notice::Beaten { lost, .. }) => {
                 self.beaten.push((at, lost.name.as_str().to_owned(), lost.version));
+            }
+            Effect::Notice(Notice::KeepFailed { .. }) => self.keep_failed += 1,
+            Effect::Notice(Notice::Forgotten { lost, .. }) => {
+                self.forgotten.push((at, lost.name.as_str().to_owned(), lost.version.root));
             }
             Effect::Notice(Notice::Restored { record, from }) => {
                 self.restored.push((at, record.name.as_str().to_owned(), from));

@@ -5,6 +5,7 @@ use super::stored;
 use crate::chord::replicas::*;
 use crate::chord::{Failure, Reply, Upload};
 use crate::peer::Peer;
+use crate::record::ContentHash;
 
 /// The members from the owner of "a" on, in the order of the ring.
 fn from_the_owner(cluster: &Cluster) -> Vec<Peer> {
@@ -323,4 +324,82 @@ fn who_took_itself_for_the_owner_while_it_knew_no_predecessor_forgets_what_it_ca
     cluster.rounds(25);
     cluster.assert_in_place();
     assert_eq!(cluster.where_is("a"), Cluster::sorted(ring[..3].to_vec()));
+}
+
+/// The one node that took the second version of "a", its owner without room, is dead, and
+/// there is room again. `older`: there was a first version.
+fn with_a_dead_last_holder(older: bool) -> (Cluster, Vec<Peer>) {
+    let mut cluster = Cluster::new(6, 3);
+    let ring = from_the_owner(&cluster);
+    if older {
+        stored(cluster.put("a", 1, false));
+    }
+    for peer in ring.iter().filter(|peer| **peer != ring[1]) {
+        cluster.node(*peer).no_room = true;
+    }
+    let (_, holders, _) = stored(cluster.put("a", 2, true));
+    assert_eq!(holders, [ring[1]]);
+    cluster.forgive("a");
+    cluster.kill(ring[1]);
+    cluster.notice();
+    for peer in ring.iter().filter(|peer| **peer != ring[1]) {
+        cluster.node(*peer).no_room = false;
+    }
+    cluster.keep_failed = 0;
+    (cluster, ring)
+}
+
+/// Which content of "a" a node answers for.
+fn answered_for(cluster: &mut Cluster, at: Peer) -> Option<ContentHash> {
+    cluster.node(at).replicas.best(&name("a")).map(|record| record.version.root)
+}
+
+#[test]
+fn when_the_last_holder_of_a_version_is_gone_the_one_before_counts_again() {
+    let (mut cluster, ring) = with_a_dead_last_holder(true);
+    cluster.rounds(25);
+    assert_eq!(answered_for(&mut cluster, ring[0]), Some(content(1)), "it was acknowledged");
+    assert_eq!(cluster.copies("a"), 3);
+    cluster.assert_in_place();
+    assert_eq!(cluster.keep_failed, 0, "nobody was sent for bytes that nobody has");
+    assert_eq!(cluster.forgotten, [(ring[0], "a".to_owned(), content(2))], "said once");
+    // The next version is newer than the lost one, should that come back.
+    let (third, ..) = stored(cluster.put("a", 3, true));
+    assert_eq!(third.counter, 3);
+    cluster.revive(ring[1]);
+    cluster.notice();
+    cluster.rounds(16);
+    cluster.assert_in_place();
+    assert_eq!(answered_for(&mut cluster, ring[0]), Some(content(3)));
+}
+
+#[test]
+fn a_version_whose_last_holder_is_away_hides_the_one_before_for_a_while_and_wins_later() {
+    for rounds in [5, 25] {
+        let (mut cluster, ring) = with_a_dead_last_holder(true);
+        cluster.rounds(rounds);
+        let meanwhile = content(if rounds < 10 { 2 } else { 1 });
+        assert_eq!(answered_for(&mut cluster, ring[0]), Some(meanwhile));
+        cluster.revive(ring[1]);
+        cluster.notice();
+        cluster.rounds(25);
+        cluster.assert_in_place();
+        assert_eq!(answered_for(&mut cluster, ring[0]), Some(content(2)), "{rounds}");
+    }
+}
+
+#[test]
+fn a_name_of_which_no_version_is_left_is_free() {
+    let (mut cluster, ring) = with_a_dead_last_holder(false);
+    cluster.rounds(25);
+    for peer in cluster.members() {
+        assert_eq!(answered_for(&mut cluster, peer), None, "{peer}");
+    }
+    let (version, ..) = stored(cluster.put("a", 3, false));
+    assert_eq!((version.counter, version.root), (2, content(3)));
+    cluster.revive(ring[1]);
+    cluster.notice();
+    cluster.rounds(16);
+    cluster.assert_in_place();
+    assert_eq!(answered_for(&mut cluster, ring[0]), Some(content(3)));
 }

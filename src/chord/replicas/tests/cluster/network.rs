@@ -166,12 +166,13 @@ impl Cluster {
                     node.alive && (kept || node.unclaimed.contains(&root))
                 };
                 let here = self.nodes[&at].unclaimed.contains(&root);
-                if !sources.is_empty() && !record.is_deleted() && !here {
+                if !record.is_deleted() && !here {
                     if self.nodes[&at].deaf || !sources.iter().any(has) {
                         return Err(StoreFailure::NoSource);
                     }
                     self.fetched += 1;
                 }
+                self.node(at).unclaimed.remove(&root);
                 let disk = &mut self.node(at).disk;
                 let old = disk.insert(record.name.clone(), record.clone());
                 assert!(old.is_none_or(|old| old.version <= record.version), "a step back");
