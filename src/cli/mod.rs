@@ -73,6 +73,12 @@ pub fn main_with(words: Vec<OsString>, adjust: fn(&mut Config)) -> ExitCode {
     }
 }
 
+/// The command line as clap sees it: every subcommand, argument and option with its help.
+/// The reference is made from it.
+pub fn definition() -> clap::Command {
+    args::command()
+}
+
 fn run(words: Vec<OsString>, adjust: fn(&mut Config)) -> ExitCode {
     let invocation = match args::read(words, user_settings) {
         Ok(invocation) => invocation,

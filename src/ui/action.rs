@@ -487,8 +487,8 @@ pub const BINDINGS: &[Binding] = &[
     ),
 ];
 
-/// Keys of the prompt that only editing needs: for the help.
-const PROMPT_KEYS: &[(&str, &str)] = &[
+/// Keys of the prompt that only editing needs: for the help and the reference.
+pub const PROMPT_KEYS: &[(&str, &str)] = &[
     ("Enter", "carry out the line"),
     ("Tab", "complete the word"),
     ("Right, End", "take the suggestion"),

@@ -1,7 +1,8 @@
-//! README's samples are what the program prints. Each block of README.md that begins
-//! with `> chordal` (but for those of [`BY_HAND`]) is run on a ring that is prepared for it, and must be the same but
-//! for what no two runs have in common ([`steady`]). A line of `…` ends what is shown
-//! of a longer answer.
+//! The documents' samples are what the program prints. Each block of README.md and
+//! docs/reference.md that begins with `> chordal` (but for those of [`BY_HAND`]) is run on
+//! a ring that is prepared for it, and must be the same but for what no two runs have in
+//! common ([`steady`]). A line of `…` ends what is shown of a longer answer. What
+//! docs/reference.md shows as JSON must have the same shape ([`is_alike`]).
 //!
 //! `CHORDAL_README=write cargo test --test it samples::` writes those that differ anew.
 //!
@@ -10,32 +11,61 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use regex::Regex;
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::docs::{differs, document};
 use crate::process::{SKY_SHIP, command, describe, eventually, ready_line, text};
 
 /// Blocks that show how far a download is at a moment, or how its sources shared the
 /// work, by their first line: no two runs have that in common.
 const BY_HAND: [&str; 2] = ["> chordal transfers --via :2002", "> get Overture.flac"];
 
-/// Held while README.md is written.
-static README: Mutex<()> = Mutex::new(());
+/// What the reference shows as JSON, of a ring that shares files and has registries.
+const JSON_OF_SHARERS: [&str; 4] =
+    ["peers", "find skyship", "scan 127.0.0.1 2000-2001", "transfers --via :2001"];
 
-fn readme() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
-}
+/// The same of a ring of eight that stores files.
+const JSON_OF_A_RING: [&str; 9] = [
+    "put album/SkyShip.jpg",
+    "put album",
+    "info",
+    "fingers",
+    "ring",
+    "lookup SkyShip.jpg",
+    "ls --via :2003",
+    "ls --ring",
+    "id SkyShip.jpg",
+];
 
-/// The samples of README.md, by their first line.
-fn blocks() -> BTreeMap<String, String> {
-    let text = fs::read_to_string(readme()).expect("it is there");
+/// The same of a simulation.
+const JSON_OF_A_TABLE: &str = "sim failures";
+
+/// The documents with samples.
+const DOCUMENTS: [&str; 2] = ["README.md", REFERENCE];
+
+/// The one with JSON.
+const REFERENCE: &str = "docs/reference.md";
+
+/// Columns of the JSON in the reference.
+const WIDTH: usize = 96;
+
+/// The samples of the documents, by their first line: the document, and the block.
+fn blocks() -> BTreeMap<String, (&'static str, String)> {
     let block = Regex::new(r"(?ms)^```text\n(> .*?)^```$").expect("a pattern");
-    let blocks = block.captures_iter(&text).map(|found| found[1].to_owned());
-    blocks.map(|block| (block.lines().next().unwrap_or_default().to_owned(), block)).collect()
+    let mut found = BTreeMap::new();
+    for name in DOCUMENTS {
+        for block in block.captures_iter(&document(name)) {
+            let first = block[1].lines().next().unwrap_or_default().to_owned();
+            let before = found.insert(first.clone(), (name, block[1].to_owned()));
+            assert!(before.is_none(), "two samples begin with '{first}'");
+        }
+    }
+    found
 }
 
 /// A sample without what differs from run to run: times, the columns that they
@@ -54,10 +84,11 @@ fn steady(sample: &str) -> String {
     })
 }
 
-/// Runs the commands of a block in `dir`, and compares; where README is to be
+/// Runs the commands of a block in `dir`, and compares; where documents are to be
 /// written, a block that differs is replaced. `before` prepares each command.
 fn compare(first: &str, dir: &Path, mut before: impl FnMut(&str)) {
-    let block = blocks().remove(first).unwrap_or_else(|| panic!("README.md lacks '{first}'"));
+    let block = blocks().remove(first);
+    let (name, block) = block.unwrap_or_else(|| panic!("the documents lack '{first}'"));
     let mut printed = String::new();
     let samples: Vec<&str> = block.split_inclusive('\n').collect();
     for (at, line) in samples.iter().enumerate() {
@@ -70,7 +101,7 @@ fn compare(first: &str, dir: &Path, mut before: impl FnMut(&str)) {
         let rest = &samples[at + 1..];
         let end = rest.iter().position(|line| line.starts_with("> ")).unwrap_or(rest.len());
         printed.push_str(line);
-        // As much of it as README shows.
+        // As much of it as the document shows.
         match rest[..end].iter().position(|line| line.trim_end() == "…") {
             Some(shown) => {
                 printed.extend(said.split_inclusive('\n').take(shown));
@@ -82,19 +113,133 @@ fn compare(first: &str, dir: &Path, mut before: impl FnMut(&str)) {
             printed.push('\n');
         }
     }
-    if steady(&block) == steady(&printed) {
+    if steady(&block) != steady(&printed) {
+        differs(name, "samples::", &block, &printed);
+    }
+}
+
+/// Runs a command and holds the JSON that the reference shows of it to the same shape.
+/// Where it has more than one entry, a list is shown with its first.
+fn compare_json(words: &str, dir: &Path) {
+    let command: Vec<&str> = words.split(' ').chain(["--json"]).collect();
+    let printed = answer(dir, &command).unwrap_or_else(|said| panic!("chordal {words}: {said}"));
+    let shown = json_samples().remove(words);
+    let shown = shown.unwrap_or_else(|| panic!("{REFERENCE} lacks the JSON of '{words}'"));
+    if serde_json::from_str(&shown).is_ok_and(|shown| is_alike(&shown, &printed)) {
         return;
     }
-    if std::env::var_os("CHORDAL_README").is_some_and(|value| value == "write") {
-        let _held = README.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = fs::read_to_string(readme()).expect("it is there");
-        fs::write(readme(), old.replacen(&block, &printed, 1)).expect("it can be written");
-        return;
+    let made = format!("{}\n", laid_out(&shortened(printed), 0));
+    differs(REFERENCE, "samples::", &json_block(words, &shown), &json_block(words, &made));
+}
+
+/// The JSON in the reference, by the words of its command.
+fn json_samples() -> BTreeMap<String, String> {
+    let block = Regex::new(r"(?ms)^<!-- json: ([^\n]+) -->\n```json\n(.*?)^```$");
+    let text = document(REFERENCE);
+    let found = block.expect("a pattern");
+    let found = found.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned()));
+    found.collect()
+}
+
+fn json_block(words: &str, json: &str) -> String {
+    format!("<!-- json: {words} -->\n```json\n{json}```")
+}
+
+/// Whether two values have the same keys and kinds of values. Null is any kind: what is
+/// not known or does not apply.
+fn is_alike(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Null, _) | (_, Value::Null) => true,
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(key, value)| other.get(key).is_some_and(|other| is_alike(value, other)))
+        }
+        (Value::Array(one), Value::Array(other)) => match (one.first(), other.first()) {
+            (Some(one), Some(other)) => is_alike(one, other),
+            _ => true,
+        },
+        _ => std::mem::discriminant(one) == std::mem::discriminant(other),
     }
-    panic!(
-        "README.md shows\n{block}\nand the program prints\n{printed}\n\
-         CHORDAL_README=write cargo test --test it samples:: writes it anew"
-    );
+}
+
+/// Lists with their first entry only.
+fn shortened(value: Value) -> Value {
+    match value {
+        Value::Array(list) => list.into_iter().take(1).map(shortened).collect(),
+        Value::Object(object) => {
+            object.into_iter().map(|(key, value)| (key, shortened(value))).collect()
+        }
+        other => other,
+    }
+}
+
+/// JSON in lines of at most [`WIDTH`] columns where it can be split.
+fn laid_out(value: &Value, indent: usize) -> String {
+    let line = one_line(value);
+    if indent + line.len() <= WIDTH {
+        return line;
+    }
+    let deeper = indent + 2;
+    let (open, inside, close) = match value {
+        Value::Array(list) => {
+            ('[', list.iter().map(|value| laid_out(value, deeper)).collect(), ']')
+        }
+        Value::Object(object) => ('{', folded(object, deeper), '}'),
+        _ => return line,
+    };
+    let pad = " ".repeat(deeper);
+    let inside: Vec<String> = inside;
+    format!("{open}\n{pad}{}\n{}{close}", inside.join(&format!(",\n{pad}")), " ".repeat(indent))
+}
+
+/// The fields of an object, as many in a line as fit.
+fn folded(object: &serde_json::Map<String, Value>, indent: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (key, value) in object {
+        let key = Value::from(key.as_str());
+        let field = format!("{key}: {}", one_line(value));
+        let fits = |line: &&mut String| {
+            !line.contains('\n') && indent + line.len() + 2 + field.len() < WIDTH
+        };
+        match lines.last_mut().filter(fits) {
+            Some(line) => line.extend([", ", &field]),
+            None if indent + field.len() < WIDTH => lines.push(field),
+            None => lines.push(format!("{key}: {}", laid_out(value, indent))),
+        }
+    }
+    lines
+}
+
+/// JSON in one line with blanks, as people write it.
+fn one_line(value: &Value) -> String {
+    match value {
+        Value::Array(list) => {
+            format!("[{}]", list.iter().map(one_line).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(object) => {
+            let field = |(key, value): (&String, &Value)| {
+                format!("{}: {}", Value::from(key.as_str()), one_line(value))
+            };
+            format!("{{{}}}", object.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Everything in a node's directory is explained in the reference.
+fn compare_directory(data: &Path) {
+    let text = document(REFERENCE);
+    for entry in fs::read_dir(data).expect("a node's directory") {
+        let entry = entry.expect("it can be read");
+        let name = entry.file_name().to_str().expect("a plain name").to_owned();
+        let slash = if entry.path().is_dir() { "/" } else { "" };
+        assert!(
+            text.contains(&format!("\n| `{name}{slash}` |")),
+            "{REFERENCE} lacks {name}{slash}"
+        );
+    }
 }
 
 /// Processes that end with their test.
@@ -146,7 +291,7 @@ impl Drop for Crowd {
     }
 }
 
-fn answer(dir: &Path, words: &[&str]) -> Result<serde_json::Value, String> {
+fn answer(dir: &Path, words: &[&str]) -> Result<Value, String> {
     let output = command(words).current_dir(dir).output().map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout).map_err(|_| describe(&output))
 }
@@ -190,6 +335,10 @@ fn crowded_room() {
     compare("> chordal peers", dir, |_| {});
     compare("> chordal find skyship", dir, |_| {});
     compare("> chordal request SkyShip.jpg 2001", dir, |_| {});
+    for words in JSON_OF_SHARERS {
+        compare_json(words, dir);
+    }
+    compare_directory(&dir.join("d2001"));
 }
 
 /// Eight nodes, and a directory to put.
@@ -210,12 +359,16 @@ fn study() {
         }
     });
     compare("> chordal lookup SkyShip.jpg", dir, |_| {});
+    for words in JSON_OF_A_RING {
+        compare_json(words, dir);
+    }
 }
 
 #[test]
 fn samples_of_the_laboratory_are_what_the_program_prints() {
     let home = TempDir::new().expect("a temporary directory");
     compare("> chordal sim failures", home.path(), |_| {});
+    compare_json(JSON_OF_A_TABLE, home.path());
 }
 
 #[test]
@@ -251,6 +404,21 @@ fn each_sample_is_compared_with_what_the_program_prints() {
     for first in blocks().keys().filter(|first| !BY_HAND.contains(&first.as_str())) {
         assert!(source.contains(&format!("compare(\"{first}\"")), "nothing runs '{first}'");
     }
+    for words in json_samples().keys().map(String::as_str) {
+        let ran = JSON_OF_SHARERS.contains(&words) || JSON_OF_A_RING.contains(&words);
+        assert!(ran || words == JSON_OF_A_TABLE, "nothing runs '{words}'");
+    }
+}
+
+#[test]
+fn json_that_lacks_or_adds_a_field_is_not_alike() {
+    let shown = serde_json::json!({ "a": [{ "b": 1 }], "c": null });
+    let alike = |other| is_alike(&shown, &other);
+    assert!(alike(serde_json::json!({ "a": [{ "b": 2 }, { "b": 3 }], "c": "why" })));
+    assert!(alike(serde_json::json!({ "a": [], "c": 7 })));
+    assert!(!alike(serde_json::json!({ "a": [{ "b": "2" }], "c": null })));
+    assert!(!alike(serde_json::json!({ "a": [{ "b": 2, "d": 1 }], "c": null })));
+    assert!(!alike(serde_json::json!({ "a": [{ "b": 2 }] })));
 }
 
 #[test]

@@ -57,6 +57,11 @@ impl Default for Options {
     }
 }
 
+/// Every key with its help: for the reference.
+pub fn keys() -> Vec<(String, &'static str)> {
+    keys::list()
+}
+
 /// Shows the dashboard over these registries, in this order, until the user, a
 /// signal or the terminal's end ends it. Owns the terminal meanwhile and gives
 /// it back as it was, whatever happens. The registries go on: who calls this

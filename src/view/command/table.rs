@@ -202,8 +202,8 @@ pub const TABLE: &[Spec] = &[
                   successors. Other content under the same name is refused without --overwrite. \
                   Of a directory every file below it is stored as DIRECTORY/PATH, several at a \
                   time, hidden ones as well; links and empty directories are left out, and what \
-                  fails is listed at the end. Was it killed or did it fail, put the same again: \
-                  only what is missing is sent. Examples: put SkyShip.jpg; put album --as holidays",
+                  fails is listed at the end. If it was killed or failed, put the same again: only what \
+                  is missing is sent. Examples: put SkyShip.jpg; put album --as holidays",
         remote: true,
         reads: false,
     },
@@ -222,8 +222,9 @@ pub const TABLE: &[Spec] = &[
                   whole, and never over another file: name (1).ext. When the name stands for several \
                   contents they are listed, and NAME@HASH takes one by the first digits of its hash. \
                   DIRECTORY/ fetches all files whose names begin so; those that are there already \
-                  are left as they are. When no source is left it waits for one. Was it ended, \
-                  however, get the same again: it goes on where it was. Examples: get SkyShip.jpg; get album/ --to /tmp",
+                  are left as they are. When no source is left it waits for one. If it was \
+                  interrupted, get the same again: it goes on where it stopped. \
+                  Examples: get SkyShip.jpg; get album/ --to /tmp",
         remote: true,
         reads: false,
     },
@@ -444,8 +445,8 @@ pub const TABLE: &[Spec] = &[
         arguments: &[argument("N", Kind::Transfer, "the number of a running transfer")],
         flags: &[],
         summary: "stop a running transfer",
-        details: "Nothing half-written is left behind where the file was to go. To have it wait \
-                  instead: pause. With --via: one of that node, which obeys on its own machine only. \
+        details: "What has come of it is discarded; pause keeps it. With --via: one of that \
+                  node, which obeys on its own machine only. \
                   Example: cancel 3",
         remote: true,
         reads: false,
@@ -489,7 +490,7 @@ pub const TABLE: &[Spec] = &[
         flags: &[],
         summary: "leave the ring and end the program",
         details: "Hands over this node's files first, as long as that makes progress or until \
-                  --leave-deadline. Ctrl-C again, or SIGTERM, ends it at once.",
+                  --leave-deadline. Ctrl-C or SIGTERM once more, a second later, ends it at once.",
         remote: false,
         reads: false,
     },
