@@ -30,6 +30,7 @@ mod overwrite;
 mod partition;
 mod picture;
 mod process;
+mod protocol;
 mod providers;
 mod proxy;
 mod pty;

@@ -12,7 +12,7 @@ use std::path::Path;
 use chordal::id::{Id, Space};
 use chordal::limits::MAX_FRAME_BYTES;
 use chordal::name::FileName;
-use chordal::peer::Peer;
+use chordal::peer::{Party, Peer};
 use chordal::record::{
     Content, ContentHash, CopyCount, Obstacle, PassedOver, Provider, Record, Version,
 };
@@ -25,8 +25,8 @@ use chordal::wire::mesh::{
 };
 use chordal::wire::message::{BRANCHES, Below, Branch, Counted, Digest, Verdict};
 use chordal::wire::query::{
-    HeldFile, LeaveEnd, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo, SearchState,
-    SharedFile,
+    Fares, HeldFile, LeaveEnd, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo,
+    SearchState, SharedFile, Stands, Steering, TransferInfo, TransferKind, TransferState,
 };
 use chordal::wire::registry::{Listed, News, Report};
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
@@ -55,11 +55,11 @@ impl Golden {
     }
 }
 
-fn peer(port: u16, index: u16) -> Peer {
+pub(super) fn peer(port: u16, index: u16) -> Peer {
     Peer::new(SocketAddr::from(([127, 0, 0, 1], port)), index)
 }
 
-fn record() -> Record {
+pub(super) fn record() -> Record {
     Record {
         name: FileName::new("holiday/SkyShip.jpg").expect("a name"),
         version: Version { counter: 7, root: ContentHash([0xAB; 32]) },
@@ -67,7 +67,7 @@ fn record() -> Record {
     }
 }
 
-fn provider() -> Provider {
+pub(super) fn provider() -> Provider {
     Provider {
         name: record().name,
         peer: peer(2004, 0),
@@ -79,7 +79,7 @@ fn provider() -> Provider {
     }
 }
 
-fn found() -> FoundRow {
+pub(super) fn found() -> FoundRow {
     FoundRow {
         node: peer(2005, 0),
         name: record().name,
@@ -89,11 +89,11 @@ fn found() -> FoundRow {
     }
 }
 
-fn params() -> Params {
+pub(super) fn params() -> Params {
     Params { ring: "chordal".into(), space: Space::default(), replicas: 3 }
 }
 
-fn asks() -> Vec<Ask> {
+pub(super) fn asks() -> Vec<Ask> {
     vec![
         Ask::Ping,
         Ask::Neighbours,
@@ -121,7 +121,7 @@ fn asks() -> Vec<Ask> {
     ]
 }
 
-fn answers() -> Vec<Answer> {
+pub(super) fn answers() -> Vec<Answer> {
     let successors = vec![peer(2002, 0), peer(2001, 1)];
     vec![
         Answer::Pong,
@@ -147,7 +147,7 @@ fn answers() -> Vec<Answer> {
     ]
 }
 
-fn tells() -> Vec<Tell> {
+pub(super) fn tells() -> Vec<Tell> {
     vec![
         Tell::Notify,
         Tell::Changed,
@@ -155,11 +155,12 @@ fn tells() -> Vec<Tell> {
         Tell::Consider { candidate: peer(2003, 0), hops: 20 },
         Tell::Held { name: record().name, version: record().version },
         Tell::Unable { name: record().name, version: record().version, why: Obstacle::NoBytes },
+        Tell::Lost { name: record().name, version: record().version },
         Tell::Provided { providers: vec![provider()] },
     ]
 }
 
-fn requests() -> Vec<Request> {
+pub(super) fn requests() -> Vec<Request> {
     let name = record().name;
     vec![
         Request::Info,
@@ -187,25 +188,56 @@ fn requests() -> Vec<Request> {
             holders: vec![peer(2001, 0)],
             obstacle: Obstacle::NoBytes,
         },
+        Request::Transfers,
+        Request::Steer { number: 3, steering: Steering::Resume },
         Request::Leave,
         Request::LeaveState,
         Request::Copied,
+        Request::Absent,
+        Request::Position { index: 4 },
     ]
 }
 
-fn responses() -> Vec<Response> {
+pub(super) fn node_info() -> NodeInfo {
+    NodeInfo {
+        peer: peer(2000, 0),
+        params: params(),
+        member: true,
+        predecessor: Some(peer(2001, 0)),
+        successors: vec![peer(2002, 0)],
+        version: "0.1.0".into(),
+        positions: vec![0, 4],
+        sick_disk: Some("no such device".into()),
+        deaf: vec![peer(2001, 0).address()],
+    }
+}
+
+pub(super) fn fares() -> Fares {
+    let (stands, settled, cut_off) = (Stands::Leaving, true, false);
+    Fares { stands, settled, files_below: 3, missed: 1, cut_off }
+}
+
+pub(super) fn transfer() -> TransferInfo {
+    TransferInfo {
+        number: 3,
+        name: "SkyShip.jpg".into(),
+        kind: TransferKind::Serve,
+        state: TransferState::Securing { copies: 1, wanted: 3 },
+        done: 4,
+        total: 85_021,
+        rate: 2,
+        peers: vec![(Party::Node(peer(2001, 0).address()), 4)],
+        started_ms: 60_000,
+        ended_ms: None,
+        files: Some((1, 2, 3)),
+        part_of: Some(2),
+    }
+}
+
+pub(super) fn responses() -> Vec<Response> {
     vec![
-        Response::Info(NodeInfo {
-            peer: peer(2000, 0),
-            params: params(),
-            member: true,
-            predecessor: Some(peer(2001, 0)),
-            successors: vec![peer(2002, 0)],
-            version: "0.1.0".into(),
-            positions: vec![0, 4],
-            sick_disk: Some("no such device".into()),
-            deaf: vec![peer(2001, 0).address()],
-        }),
+        Response::Info(node_info()),
+        Response::Position(node_info(), fares()),
         Response::Fingers(vec![Some(peer(2002, 0)), None]),
         Response::Lookup(LookupTrace {
             key: Id::new(189),
@@ -272,6 +304,9 @@ fn responses() -> Vec<Response> {
             }],
         },
         Response::Said { links: 4 },
+        Response::Transfers { rows: vec![transfer()] },
+        Response::Steered { name: "SkyShip.jpg".into() },
+        Response::Absent { peers: vec![peer(2006, 0)] },
         Response::Trashed { contents: vec![(ContentHash([0xAB; 32]), 85_021)] },
         Response::Reached(Reached::Node { peer: peer(2001, 0), params: params() }),
         Response::Upload(DataResponse::Proceed),
@@ -291,7 +326,7 @@ fn responses() -> Vec<Response> {
     ]
 }
 
-fn mesh_messages() -> Vec<MeshMessage> {
+pub(super) fn mesh_messages() -> Vec<MeshMessage> {
     let link = [
         LinkMessage::Open { chosen: true },
         LinkMessage::Accept,
@@ -333,7 +368,7 @@ fn mesh_messages() -> Vec<MeshMessage> {
         .collect()
 }
 
-fn reports() -> Vec<Report> {
+pub(super) fn reports() -> Vec<Report> {
     vec![
         Report::Connect { index: 0, params: params(), member: true },
         Report::Leave,
@@ -343,7 +378,7 @@ fn reports() -> Vec<Report> {
     ]
 }
 
-fn news() -> Vec<News> {
+pub(super) fn news() -> Vec<News> {
     let listed = Listed {
         address: SocketAddr::from(([0, 0, 0, 0], 0)),
         index: 0,
@@ -358,7 +393,7 @@ fn news() -> Vec<News> {
     ]
 }
 
-fn data_requests() -> Vec<DataRequest> {
+pub(super) fn data_requests() -> Vec<DataRequest> {
     let root = ContentHash([0xAB; 32]);
     vec![
         DataRequest::Manifest { root },
@@ -370,10 +405,17 @@ fn data_requests() -> Vec<DataRequest> {
             overwrite: true,
             follows: false,
         },
+        DataRequest::Relay {
+            name: record().name,
+            root,
+            size: 85_021,
+            rest: vec![peer(2002, 0)],
+            follows: false,
+        },
     ]
 }
 
-fn data_responses() -> Vec<DataResponse> {
+pub(super) fn data_responses() -> Vec<DataResponse> {
     vec![
         DataResponse::Manifest { size: 85_021 },
         DataResponse::Bytes { length: 85_021 },
@@ -391,6 +433,8 @@ fn data_responses() -> Vec<DataResponse> {
             }],
             cut_off: 7,
         },
+        DataResponse::Missing { have: vec![0b101] },
+        DataResponse::Relayed { holders: vec![peer(2001, 0)] },
         DataResponse::NotOwner { owner: Some(peer(2001, 0)) },
         DataResponse::NotFound,
         DataResponse::Failed { why: "no".into() },
@@ -403,7 +447,7 @@ fn data_responses() -> Vec<DataResponse> {
     ]
 }
 
-fn hello() -> Hello {
+pub(super) fn hello() -> Hello {
     Hello {
         purpose: Purpose::Member,
         program: Program::Node,
