@@ -154,7 +154,7 @@ pub(super) struct NodeArgs {
         value_parser = humantime::parse_duration
     )]
     pub(super) leave_deadline: Option<Duration>,
-    /// A registry that tells who there is and is told who is dead; give several
+    /// A registry, which tells this node of others and is told which are dead; give several
     #[arg(
         long = "seed",
         value_name = "ADDR",

@@ -60,7 +60,7 @@ pub(in crate::cli) struct WatchArgs {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WATCHED))
     )]
     pub(in crate::cli) nodes: u32,
-    /// Where all chance comes from
+    /// Seed of all random choices
     #[arg(long, value_name = "S", default_value_t = SEED)]
     pub(in crate::cli) seed: u64,
     /// Ring positions of each host
@@ -83,7 +83,7 @@ pub(in crate::cli) struct WatchArgs {
     /// Puts a second, and as many gets
     #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = rate)]
     pub(in crate::cli) puts: f64,
-    /// Begin with the time standing still
+    /// Begin with the time stopped
     #[arg(long)]
     pub(in crate::cli) paused: bool,
     /// The look.
@@ -173,7 +173,7 @@ fn table(experiment: Experiment) -> Command {
                 .default_value(default.to_string())
                 .help(format!("{}, {least} to {most}", about.nodes_are)),
         )
-        .arg(seed().default_value(SEED.to_string()).help("where all chance comes from"))
+        .arg(seed().default_value(SEED.to_string()).help("seed of all random choices"))
         .arg(json())
         .arg(csv())
 }

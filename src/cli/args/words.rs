@@ -119,7 +119,7 @@ pub(in crate::cli) fn command() -> Command {
         )
         .subcommand(
             SeedArgs::augment_args(Command::new("seed"))
-                .about("run a registry: it tells nodes who there is; it is on no ring")
+                .about("run a registry: it tells nodes of each other and is on no ring")
                 .after_help(
                     "Nodes take its address with --seed. It prints 'ready registry ADDR' with \
                      --headless.\nExample: chordal seed --count 3",
