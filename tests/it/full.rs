@@ -395,3 +395,67 @@ fn an_owner_that_comes_back_without_room_in_the_middle_of_a_put_is_passed_over()
     held_beside(&ring, name, order[0]);
     holds_at_most(&ring.nodes[owner], 0);
 }
+
+#[test]
+fn a_version_that_went_with_its_only_holder_does_not_hide_the_one_before() {
+    let little = ["--stabilize", "50ms", "--quota", "30000"];
+    let first = NodeProcess::start(&little);
+    let contact = first.address.to_string();
+    let mut ring = Ring { nodes: vec![first] };
+    for arguments in [&little[..], &little[..], &little[..2]] {
+        ring.nodes.push(NodeProcess::start(&[arguments, &["--join", &contact]].concat()));
+    }
+    ring.settled();
+    let large = ring.nodes[3].address;
+    let dir = TempDir::new().expect("a temporary directory");
+    let (old, new) = (file(&dir, 10_000, 1), file(&dir, 50_000, 2));
+    let name = name_at(&ring, large, 1);
+    ring.nodes[0].run(&["put", text(&old), "--as", &name]);
+    assert!(ring.secured(&name).contains(&large));
+    let said = ring.nodes[0].run(&["put", text(&new), "--as", &name, "--overwrite"]);
+    assert!(said.contains("1/1"), "{said}");
+    readable(&ring, &name, &new);
+    drop(ring.crash(3));
+    ring.settled();
+    let owner = order(&name, &ring.nodes)[0];
+    let owner = ring.nodes.iter().find(|node| node.address == owner).expect("a member");
+    let given_up = format!("{name}: nobody holds ");
+    eventually("its owner gives it up", || {
+        let log = owner.log();
+        if log.contains(&given_up) { Ok(()) } else { Err(log) }
+    });
+    readable(&ring, &name, &old);
+    ring.secured(&name);
+    let said = ring.nodes[0].run(&["put", text(&old), "--as", &name, "--overwrite"]);
+    assert!(said.contains("3/3"), "{said}");
+    assert_eq!(owner.log().matches(&given_up).count(), 1, "{}", owner.log());
+}
+
+#[test]
+fn an_owner_that_is_back_beside_a_full_node_hides_no_newer_version() {
+    let first = NodeProcess::start(&["--limit-up", "200K"]);
+    let contact = first.address.to_string();
+    let mut ring = Ring { nodes: vec![first] };
+    ring.nodes.push(NodeProcess::start(&["--quota", "10000", "--join", &contact]));
+    while ring.nodes.len() < 5 {
+        ring.nodes.push(NodeProcess::start(&["--limit-up", "200K", "--join", &contact]));
+    }
+    ring.settled();
+    let small = ring.nodes[1].address;
+    let dir = TempDir::new().expect("a temporary directory");
+    let (old, new) = (file(&dir, 20_000, 1), file(&dir, 200_000, 2));
+    let name = name_at(&ring, small, 1);
+    ring.nodes[0].run(&["put", text(&old), "--as", &name]);
+    let owner = order(&name, &ring.nodes)[0];
+    let at = ring.nodes.iter().position(|node| node.address == owner).expect("a member");
+    let mut owner = ring.crash(at);
+    ring.settled();
+    let via = &ring.nodes[3];
+    via.run(&["put", text(&new), "--as", &name, "--overwrite"]);
+    owner.restart(&["--join", &via.address.to_string()]);
+    let expected = std::fs::read(&new).expect("just written");
+    // It takes the owner a while to fetch what it missed.
+    for _ in 0..3 {
+        assert!(via.fetch(&name).expect("it is there") == expected, "the older version was read");
+    }
+}
