@@ -17,30 +17,15 @@
 //! Layers 0–2 are pure: no I/O, no clock, no random numbers, no hash-ordered maps.
 //! So is [`sim`], but for random numbers of its own.
 
-pub mod id;
-pub mod limits;
-pub mod name;
-pub mod peer;
-pub mod record;
-pub mod time;
-
-pub mod wire;
-
-pub mod chord;
-pub mod mesh;
-pub mod registry;
-pub mod transfer;
-
-pub mod descriptors;
-
-pub mod store;
-pub mod view;
-
-pub mod picture;
-
-pub mod engine;
-pub mod sim;
-
-pub mod ui;
+pub use chordal_core::{
+    chord, id, limits, mesh, name, peer, record, registry, time, transfer, wire,
+};
+pub use chordal_descriptors as descriptors;
+pub use chordal_engine as engine;
+pub use chordal_sim as sim;
+pub use chordal_store as store;
+pub use chordal_tui as ui;
+pub use chordal_view as view;
+pub use chordal_view::picture;
 
 pub mod cli;

@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
-use crate::view::target::{self, Host};
+use chordal_view::target::{self, Host};
 
 /// The port of a node when nobody names one.
 pub(super) const DEFAULT_PORT: u16 = 2000;

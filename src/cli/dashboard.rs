@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::ui;
-use crate::ui::theme::ThemeChoice;
-use crate::view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+use chordal_tui as ui;
+use chordal_tui::theme::ThemeChoice;
+use chordal_view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
 use super::args::{LookArgs, ScreenArgs};
 use super::{Failure, log, places};

@@ -6,10 +6,10 @@
 
 use serde_json::{Value, json};
 
-use crate::id::Space;
-use crate::peer::{Party, Peer};
-use crate::view::outcome::{Info, RingFile};
-use crate::view::{
+use chordal_core::id::Space;
+use chordal_core::peer::{Party, Peer};
+use chordal_view::outcome::{Info, RingFile};
+use chordal_view::{
     Behind, FileRow, Finger, FoundContent, Health, Hop, Liveness, Outcome, PeerRow, RegistryRow,
     ScanRow, ScannedPort, SearchRow, State, TransferRow, TransferState, text,
 };
@@ -313,10 +313,10 @@ const fn liveness(liveness: Liveness) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Id;
-    use crate::name::FileName;
-    use crate::record::{ContentHash, CopyCount, Version};
-    use crate::view::{LinkKind, Role, Trust, Unsettled};
+    use chordal_core::id::Id;
+    use chordal_core::name::FileName;
+    use chordal_core::record::{ContentHash, CopyCount, Version};
+    use chordal_view::{LinkKind, Role, Trust, Unsettled};
 
     fn peer(port: u16) -> Peer {
         Peer::new(([127, 0, 0, 1], port).into(), 0)
@@ -344,7 +344,7 @@ mod tests {
         let mut row = TransferRow {
             number: 4,
             name: "a.iso".into(),
-            kind: crate::view::TransferKind::Download,
+            kind: chordal_view::TransferKind::Download,
             state: TransferState::Running,
             done: 40,
             total: 100,

@@ -16,10 +16,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::engine::registry::{DEFAULT_CHECK, Registry};
-use crate::engine::{Config, Node};
-use crate::ui;
-use crate::view::{CommandFailed, Level, Snapshot, Standing, State, UiEvent};
+use chordal_engine::registry::{DEFAULT_CHECK, Registry};
+use chordal_engine::{Config, Node};
+use chordal_tui as ui;
+use chordal_view::{CommandFailed, Level, Snapshot, Standing, State, UiEvent};
 
 use super::args::{LabArgs, MAX_LAB};
 use super::dashboard::{self, Submission, Tab};

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::view::{Level, UiEvent};
+use chordal_view::{Level, UiEvent};
 
 use super::Failure;
 use super::args::LogFormat;

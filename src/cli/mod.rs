@@ -14,9 +14,9 @@ use std::io::{self, ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use crate::engine::Config;
-use crate::id::Space;
-use crate::view::{Outcome, text};
+use chordal_core::id::Space;
+use chordal_engine::Config;
+use chordal_view::{Outcome, text};
 
 mod address;
 mod amount;

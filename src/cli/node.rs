@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::interval_at;
 
-use crate::engine::{Config, Node, StartError, default_data_dir};
-use crate::ui;
-use crate::view::{Snapshot, UiEvent, text};
-use crate::wire::handshake::Params;
+use chordal_core::wire::handshake::Params;
+use chordal_engine::{Config, Node, StartError, default_data_dir};
+use chordal_tui as ui;
+use chordal_view::{Snapshot, UiEvent, text};
 
 use super::args::{NodeArgs, RingArgs, ScreenArgs};
 use super::dashboard::{self, Tab};

@@ -1,5 +1,5 @@
 //! Where a user's own things are kept; a node's are
-//! [`crate::engine::default_data_dir`].
+//! [`chordal_engine::default_data_dir`].
 
 use std::path::PathBuf;
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::engine::client::Progress;
-use crate::limits::EAGER_BYTES;
-use crate::peer::Party;
-use crate::view::text::{bytes, clean, duration, goes_on};
-use crate::view::{TransferKind, TransferRow, TransferState};
+use chordal_core::limits::EAGER_BYTES;
+use chordal_core::peer::Party;
+use chordal_engine::client::Progress;
+use chordal_view::text::{bytes, clean, duration, goes_on};
+use chordal_view::{TransferKind, TransferRow, TransferState};
 
 /// Lines for files at the most: a small terminal shows them all.
 const FILES_SHOWN: usize = 8;
@@ -377,7 +377,7 @@ fn name(row: &TransferRow, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::FileCount;
+    use chordal_view::FileCount;
 
     fn row(number: u64, done: u64, total: u64) -> TransferRow {
         TransferRow {

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::descriptors;
-use crate::engine::client::{self, Progress};
-use crate::view::{Outcome, text};
+use chordal_descriptors as descriptors;
+use chordal_engine::client::{self, Progress};
+use chordal_view::{Outcome, text};
 
 use super::args::RemoteArgs;
 use super::progress::Bars;
@@ -94,7 +94,7 @@ fn finish(mut outcome: Outcome, json: bool) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::FileName;
+    use chordal_core::name::FileName;
 
     #[test]
     fn a_get_that_leaves_a_choice_is_a_failure() {

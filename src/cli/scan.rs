@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::client;
-use crate::view::ScanRow;
+use chordal_engine::client;
+use chordal_view::ScanRow;
 
 use super::args::ScanArgs;
 use super::signals::EndSignals;
@@ -55,7 +55,7 @@ fn follow(bar: &ProgressBar, row: &ScanRow) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Space;
+    use chordal_core::id::Space;
 
     #[test]
     fn the_bar_counts_ports() {

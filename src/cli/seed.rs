@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::engine::registry::{Config, Registry, default_data_dir, directory_name};
-use crate::ui;
-use crate::view::{UiEvent, target};
+use chordal_engine::registry::{Config, Registry, default_data_dir, directory_name};
+use chordal_tui as ui;
+use chordal_view::{UiEvent, target};
 
 use super::args::{ScreenArgs, SeedArgs};
 use super::signals::EndSignals;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, Command};
 use toml::de::{DeTable, DeValue};
 
-use crate::view::command::nearest_of;
+use chordal_view::command::nearest_of;
 
 use super::places;
 

@@ -3,7 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::ui::stays_ignored;
+use chordal_tui::stays_ignored;
 
 /// SIGINT, SIGTERM and SIGHUP, which all mean the same: leave. From its
 /// creation on the process does not die of them by itself. One that was ignored

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::args::TmuxArgs;
 use super::{Failure, address, print, seed};
-use crate::view::command::quote;
+use chordal_view::command::quote;
 
 /// Stands for the window's id, which tmux tells once the window exists.
 const WINDOW: &str = "$window";

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Mutex, PoisonError};
 
@@ -128,7 +128,8 @@ fn the_documents_have_every_option_and_no_other() {
 #[test]
 fn what_the_documents_point_to_exists() {
     let link = Regex::new(r"\]\(([^)]+)\)|<img src=\x22([^\x22]+)\x22").expect("a pattern");
-    let path = Regex::new(r"`((?:src|tests|benches|assets)/[A-Za-z0-9_./]+)`").expect("a pattern");
+    let path = Regex::new(r"`((?:src|crates|tests|benches|assets|docs)/[A-Za-z0-9_./]+)`")
+        .expect("a pattern");
     for name in documents() {
         let text = document(&name);
         let from = Path::new(&name).parent().expect("a file is in a directory");
@@ -170,29 +171,24 @@ fn headings(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_map_has_every_module() {
+fn the_map_has_every_room() {
     let map = document("ARCHITECTURE.md");
-    let missing: Vec<_> = modules(&Path::new(ROOT).join("src"))
-        .into_iter()
-        .filter(|module| !map.contains(&format!("`{module}`")))
-        .collect();
+    let crates = Path::new(ROOT).join("crates");
+    let rooms = folders(&crates).into_iter().flat_map(|name| {
+        let inside = folders(&crates.join(&name).join("src"));
+        inside.into_iter().chain([format!("chordal-{name}")])
+    });
+    let told = |room: &String| map.contains(&format!("`{room}`"));
+    let missing: Vec<_> = rooms.filter(|room| !told(room)).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md does not say what these are for: {missing:?}");
 }
 
-/// The names of all files below that hold a module, tests left out.
-fn modules(directory: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("the sources can be read") {
-        let path = entry.expect("the sources can be read").path();
-        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a plain name");
-        if ["tests", "snapshots", "mod", "lib", "main"].contains(&name) {
-            continue;
-        }
-        if path.is_dir() {
-            found.extend(modules(&path));
-        } else {
-            found.push(name.to_owned());
-        }
-    }
-    found
+/// The names of the folders in a directory, tests left out.
+fn folders(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("the sources can be read");
+    let paths = entries.map(|entry| entry.expect("the sources can be read").path());
+    let folders = paths.filter(|path| path.is_dir());
+    let name = |path: PathBuf| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let tests = |name: &String| ["tests", "snapshots"].contains(&name.as_str());
+    folders.filter_map(name).filter(|name| !tests(name)).collect()
 }

@@ -10,12 +10,12 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::engine::TransferLimits;
-use crate::id::Space;
-use crate::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS, MAX_VNODES};
-use crate::ui::theme::ThemeChoice;
-use crate::view::command;
-use crate::wire::handshake::is_ring_name;
+use chordal_core::id::Space;
+use chordal_core::limits::{MAX_REPLICAS, MAX_RING_NAME, MAX_SUCCESSORS, MAX_VNODES};
+use chordal_core::wire::handshake::is_ring_name;
+use chordal_engine::TransferLimits;
+use chordal_tui::theme::ThemeChoice;
+use chordal_view::command;
 
 use super::{address, amount};
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
-use crate::limits::MAX_VNODES;
-use crate::sim::tables::Experiment;
+use chordal_core::limits::MAX_VNODES;
+use chordal_sim::tables::Experiment;
 
 use super::LookArgs;
 use super::words::BadArgs;

@@ -1,7 +1,7 @@
 //! The command line as people type it.
 
 use super::*;
-use crate::view::command::TABLE;
+use chordal_view::command::TABLE;
 
 fn invoke(line: &str) -> Result<Invocation, BadArgs> {
     let words = std::iter::once("chordal").chain(line.split_whitespace());

@@ -11,9 +11,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
 
-use crate::engine::TransferLimits;
-use crate::id::{DEFAULT_BITS, Space};
-use crate::view::command::{self, Kind, Spec, TABLE};
+use chordal_core::id::{DEFAULT_BITS, Space};
+use chordal_engine::TransferLimits;
+use chordal_view::command::{self, Kind, Spec, TABLE};
 
 use super::super::{address, settings};
 use super::{

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::sim::tables::{Cell, Report, Table, Target};
+use chordal_sim::tables::{Cell, Report, Table, Target};
 
 use super::super::Failure;
 use super::cannot_write;
@@ -110,7 +110,7 @@ fn beside(path: &Path, key: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::tables::{Column, Cost};
+    use chordal_sim::tables::{Column, Cost};
 
     fn report() -> Report {
         let columns = [("n", "nodes"), ("share", "share"), ("word", "a word"), ("met", "target")];

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::sim::plot::Glyphs;
-use crate::sim::tables::{Report, Told, play};
-use crate::view::text::duration;
+use chordal_sim::plot::Glyphs;
+use chordal_sim::tables::{Report, Told, play};
+use chordal_view::text::duration;
 
 use super::args::LookArgs;
 use super::args::sim::{MAX_WATCHED, SimArgs, What};

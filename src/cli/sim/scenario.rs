@@ -5,8 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use crate::sim::Scenario;
-use crate::view::text::bytes;
+use chordal_sim::Scenario;
+use chordal_view::text::bytes;
 
 use super::Failure;
 

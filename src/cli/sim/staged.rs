@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::sim::tables::Experiment;
-use crate::sim::{
+use chordal_sim::tables::Experiment;
+use chordal_sim::{
     Churn, Deed, Expect, Fault, Going, Latency, Percent, Scenario, Setup, Whom, Workload,
 };
 
@@ -133,7 +133,7 @@ mod tests {
             let scenario = experiment(one, 40, 1);
             scenario.setup.check().expect("it makes sense");
             let mut world = scenario.world(&mut |_, _| {});
-            world.run_until(crate::time::Time::ZERO + SOON * 2);
+            world.run_until(chordal_core::time::Time::ZERO + SOON * 2);
             assert!(world.living() >= 20, "{}", scenario.title);
             let cut = !world.is_connected(0, 1) || !world.is_connected(0, 2);
             let all = world.hosts().all(|host| world.is_connected(0, host));

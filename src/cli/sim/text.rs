@@ -3,8 +3,8 @@
 use crossterm::style::Stylize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::sim::plot::{Glyphs, grouped};
-use crate::sim::tables::{Cell, Report, Table, Target};
+use chordal_sim::plot::{Glyphs, grouped};
+use chordal_sim::tables::{Cell, Report, Table, Target};
 
 use super::Look;
 
@@ -124,7 +124,7 @@ fn target_line(target: &Target, look: Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::tables::{Column, Cost};
+    use chordal_sim::tables::{Column, Cost};
 
     fn report() -> Report {
         let column = |key, title| Column { key, title };

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::sim::{End, HostId, Scenario, Show, Words, World};
-use crate::time::Time;
-use crate::ui::{self, SimulationRequest};
-use crate::view::{Level, SimulationRow, Snapshot, Speed, UiEvent};
+use chordal_core::time::Time;
+use chordal_sim::{End, HostId, Scenario, Show, Words, World};
+use chordal_tui as ui;
+use chordal_tui::SimulationRequest;
+use chordal_view::{Level, SimulationRow, Snapshot, Speed, UiEvent};
 
 use super::super::args::LookArgs;
 use super::super::dashboard::{self, Submission, Tab};

@@ -1,0 +1,440 @@
+//! The commands of a running node: each word of [`chordal_view::command`],
+//! carried out by a task of its own so that none waits for another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use chordal_core::chord::invariant::{Members, NodeState};
+use chordal_core::chord::{self, Failure, Reply};
+use chordal_core::mesh::pattern::Pattern;
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::wire::handshake::Purpose;
+use chordal_core::wire::query::{Fares, NodeInfo, Stands};
+use chordal_core::wire::{Request, Response};
+use chordal_view as view;
+use chordal_view::outcome::Info;
+use chordal_view::picture::{self, Facts};
+use chordal_view::text::quoted;
+use chordal_view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind, target};
+
+use super::access;
+use super::access::{Access, unexpected};
+use super::files;
+use super::files::{CANCELLED, Phases};
+use super::get;
+use super::get::Got;
+use super::missing;
+use super::ring_walk;
+use super::ring_walk::{Each, Said, members_of};
+use super::scan;
+use super::tree;
+use super::tree::{Source, Tree};
+use crate::Submission;
+use crate::data::transfers::Transfer;
+use crate::net::address;
+use crate::net::connection;
+use crate::net::verify;
+use crate::node::control;
+use crate::node::leave;
+use crate::node::shared::{Input, Shared};
+use crate::overlay::mesh::link_commands;
+use crate::overlay::search;
+use crate::sharing::shares;
+
+/// Takes commands until nobody can send any, or the node stops.
+pub(crate) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
+    loop {
+        let next = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            next = commands.recv() => next,
+        };
+        let Some((command, done)) = next else { return };
+        let working = shared.clone();
+        shared.tasks.spawn(async move {
+            let result = carry_out(&working, command).await;
+            if let Err(why) = &result {
+                tracing::info!(%why, "a command failed");
+            }
+            let _ = done.send(result.map_err(CommandFailed));
+        });
+    }
+}
+
+async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String> {
+    let access = Access::Inside(shared.clone());
+    match command {
+        Command::Join { contact } => join(shared, &contact).await,
+        Command::Leave => leave::leave(shared, false).await.map(Outcome::Left),
+        Command::Quit => leave::leave(shared, true).await.map(Outcome::Left),
+        Command::QuitNow => {
+            shared.departure.hurry();
+            leave::leave(shared, true).await.map(Outcome::Left)
+        }
+        Command::Put { path, name, overwrite, min_copies } => {
+            let least = min_copies.max(shared.min_copies);
+            if let Some(source) = Source::of(&path, name.as_deref())? {
+                let stored = tree(shared, &access).put(source, overwrite, least).await;
+                return changed(shared, stored).await;
+            }
+            let name = files::name_for(&path, name.as_deref())?;
+            let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
+            let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
+            let result = in_turn(&transfer, Box::pin(put)).await;
+            let result = files::with_at_least(least, result);
+            transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
+            let stored = missing::doubted(&access, changed(shared, result).await?).await;
+            Ok(stored)
+        }
+        Command::Get { name, to, no_reshare } => {
+            if let Some(directory) = tree::directory(&name)? {
+                let tree = tree(shared, &access);
+                let below = &shared.download_dir;
+                let got = tree.get(directory, to.as_ref(), below, !no_reshare).await;
+                return changed(shared, got).await;
+            }
+            let place = files::place_for(to.as_ref(), &shared.download_dir)?;
+            let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
+            let get = get::get(&access, &name, &place, &transfer, &transfer);
+            let got = in_turn(&transfer, Box::pin(get)).await;
+            fetched(shared, transfer, got, !no_reshare).await
+        }
+        Command::Request { name, peer, to, no_reshare } => {
+            let place = files::place_for(to.as_ref(), &shared.download_dir)?;
+            let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
+            let get = get::request(&access, &name, &peer, &place, &transfer, &transfer);
+            let got = in_turn(&transfer, Box::pin(get)).await;
+            fetched(shared, transfer, got, !no_reshare).await
+        }
+        Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Share { paths } => shares::share(shared, paths).await,
+        Command::Unshare { name } => shares::unshare(shared, name).await,
+        Command::Find { pattern } => search::command::find(&access, &pattern, &NoPhases).await,
+        Command::Connect { peer } => link_commands::connect(shared, &peer).await,
+        Command::Disconnect { peer } => link_commands::disconnect(shared, &peer).await,
+        Command::Say { text } => link_commands::say(&access, text).await,
+        Command::Scan { host, ports } => {
+            scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
+        }
+        Command::Help { command } => Ok(Outcome::Help(command)),
+        reading => read(&access, reading).await,
+    }
+}
+
+/// Some work, once it is the turn of its transfer.
+async fn in_turn<T>(
+    transfer: &Transfer,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+    work.await
+}
+
+/// What a directory is put and got with.
+fn tree<'a>(shared: &'a Shared, access: &'a Access) -> Tree<'a> {
+    Tree { access, transfers: &shared.transfers }
+}
+
+/// The commands that only read or steer transfers, from inside and from outside
+/// alike.
+pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, String> {
+    let space = access.space();
+    if let Some(outcome) = control::carry_out(access, &command).await {
+        return outcome;
+    }
+    match command {
+        Command::Ls { pattern, ring: false } => {
+            let held = files::files_of(access, access.member()).await?;
+            let mut files: Vec<FileRow> =
+                held.iter().map(|held| files::row(access, held)).collect();
+            files.extend(files::shared_by(access).await?);
+            files.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
+            let all = files.len();
+            if let Some(pattern) = pattern.as_deref().map(Pattern::new) {
+                files.retain(|file| pattern.matches(file.name.as_str()));
+            }
+            Ok(Outcome::Files { files, of: pattern.map(|pattern| (pattern, all)), space })
+        }
+        Command::Ls { pattern, ring: true } => files::ring_files(access, pattern.as_deref()).await,
+        Command::Info => info(access).await,
+        Command::Fingers => fingers(access).await,
+        Command::Ring => ring(access).await,
+        Command::Lookup { target } => {
+            let key = target::key(&target, space);
+            let trace = access.lookup(key, Some(target.clone())).await?;
+            let hops = trace.hops.into_iter().map(|(peer, micros)| Hop { peer, micros }).collect();
+            Ok(Outcome::Lookup { text: target, key, owner: trace.owner, hops, space })
+        }
+        Command::Peers => link_commands::peers(access).await,
+        Command::Ping { peer } => ping(access, &peer).await,
+        Command::Id { text } => Ok(Outcome::IdOf { id: space.hash(&text), text, space }),
+        other => Err(format!("{other:?} is not a reading command")),
+    }
+}
+
+async fn join(shared: &Shared, contact: &str) -> Result<Outcome, String> {
+    let me = shared.me();
+    let members = members_of(&Access::Inside(shared.clone())).await?;
+    let peer = address::resolve(contact, me.me.address(), me.params.space, &members).await?;
+    let (me, successor, adopted) = join_through(shared, peer.address()).await?;
+    let params = shared.me().params;
+    Ok(Outcome::Joined { me, successor, ring: params.ring, space: params.space, adopted })
+}
+
+/// Enters the ring of the node at an address, taking over its parameters
+/// first where they differ: who this node is then, its successor, and whether
+/// parameters were taken over.
+pub(crate) async fn join_through(
+    shared: &Shared,
+    address: std::net::SocketAddr,
+) -> Result<(Peer, Peer, bool), String> {
+    let me = shared.me();
+    let (contact, params) = access::introduce(address).await?;
+    // Also who seems to be this node itself may be another one with its address.
+    verify::through(shared, address, &params).await.map_err(|why| why.told_of(address))?;
+    if contact.address() == me.me.address() {
+        return Err(format!("{address} is this node itself; join another one"));
+    }
+    let adopted = params != me.params;
+    if adopted {
+        let theirs = params.describe();
+        match shared.core(chord::Command::Adopt { params }).await {
+            Some(Reply::Adopted) => {}
+            Some(Reply::Failed(failure)) => {
+                // So that people at the other side hear of it too: its answer
+                // to this greeting is known already.
+                let _ = connection::dial(address, &me.hello(Purpose::Member)).await;
+                return Err(format!("{address} is on another ring, {theirs}: {failure}"));
+            }
+            _ => return Err(stopping()),
+        }
+    }
+    match shared.core(chord::Command::Join { contact }).await {
+        Some(Reply::Joined { me, successor }) => Ok((me, successor, adopted)),
+        Some(Reply::Failed(Failure::AlreadyMember(_))) if !adopted => {
+            Err(format!("this node and {address} are on the same ring already"))
+        }
+        Some(Reply::Failed(failure)) => Err(failure.to_string()),
+        _ => Err(stopping()),
+    }
+}
+
+async fn info(access: &Access) -> Result<Outcome, String> {
+    match access.request(access.member().address(), Request::Info).await? {
+        Response::Info(node) => Ok(Outcome::Info(Box::new(Info {
+            me: node.peer,
+            ring: node.params.ring,
+            space: node.params.space,
+            replicas: node.params.replicas,
+            predecessor: node.predecessor,
+            successors: node.successors,
+            version: node.version,
+            positions: node
+                .positions
+                .iter()
+                .map(|index| Peer::new(node.peer.address(), *index))
+                .collect(),
+            sick_disk: node.sick_disk,
+            deaf: node.deaf,
+        }))),
+        other => Err(unexpected(other)),
+    }
+}
+
+async fn fingers(access: &Access) -> Result<Outcome, String> {
+    let (member, space) = (access.member(), access.space());
+    match access.request(member.address(), Request::Fingers).await? {
+        Response::Fingers(nodes) => {
+            let id = member.id(space);
+            let fingers = (0..space.bits())
+                .zip(nodes)
+                .map(|(index, node)| chordal_view::Finger {
+                    index,
+                    start: space.finger_start(id, index),
+                    node,
+                })
+                .collect();
+            Ok(Outcome::Fingers { fingers, space })
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
+    let members = members_of(access).await?;
+    let member = access.member();
+    let peer = address::resolve(text, member.address(), access.space(), &members).await?;
+    if peer.address() == member.address() {
+        let began = Instant::now();
+        access.request(member.address(), Request::Info).await?;
+        return Ok(Outcome::Pong { peer, micros: began.elapsed().as_micros() as u64 });
+    }
+    match access.request(member.address(), Request::Ping { peer: Some(peer) }).await? {
+        Response::Pong { micros } => Ok(Outcome::Pong { peer, micros }),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Asks every member for its neighbours and how it fares: the members that answered,
+/// in ring order, those that did not, and what follows from it.
+async fn ring(access: &Access) -> Result<Outcome, String> {
+    let (space, member) = (access.space(), access.member());
+    let (_, own) = fares(access, member).await?;
+    let (mut states, mut settled) = (Vec::new(), own.settled);
+    let (mut files, mut shrinking) = (0, own.missed > 0);
+    let mut troubles = Troubles::default();
+    let hear = |peer: Peer, (state, fares, sick_disk, deaf): Place| {
+        states.push(state);
+        settled &= fares.settled;
+        files += u64::from(fares.files_below);
+        shrinking |= fares.missed > 0;
+        troubles.hear(peer, sick_disk, deaf);
+        Ok(())
+    };
+    let silent = ring_walk::ask_all(access, Each::Position, position, hear).await?;
+    states.sort_by_key(|state| (state.peer.id(space), state.peer));
+    let health = picture::health(&Members::new(space, &states).report());
+    let state = picture::state(&Facts {
+        standing: match own.stands {
+            Stands::Joining => view::Standing::Joining,
+            Stands::Member if states.len() <= 1 => view::Standing::Alone,
+            Stands::Member => view::Standing::Member,
+            Stands::Leaving => view::Standing::Leaving,
+            Stands::Left => view::Standing::Left,
+        },
+        sick_disk: !troubles.sick.is_empty(),
+        missing: own.cut_off.then_some(u64::from(own.missed)),
+        seen: states.len() as u64,
+        unheard: 0,
+        silent: silent.len() as u64,
+        settled,
+        shrinking,
+        health,
+        // How long a list should be each node knows by itself.
+        successors_max: 0,
+        files,
+    });
+    let members: Vec<Peer> = states.into_iter().map(|state| state.peer).collect();
+    let troubled = troubles.of(&members);
+    Ok(Outcome::Ring { members, silent, troubled, health, state, space })
+}
+
+/// What members say of their own disks, and of others to which no bytes pass.
+#[derive(Debug, Default)]
+struct Troubles {
+    sick: BTreeMap<SocketAddr, String>,
+    /// Between which two no bytes pass, as one of them says.
+    deaf: BTreeSet<(SocketAddr, SocketAddr)>,
+}
+
+impl Troubles {
+    fn hear(&mut self, peer: Peer, sick_disk: Option<String>, deaf: Vec<SocketAddr>) {
+        let me = peer.address();
+        self.sick.extend(sick_disk.map(|why| (me, why)));
+        let deaf = deaf.into_iter().take(NodeInfo::MAX_DEAF).filter(|other| *other != me);
+        self.deaf.extend(deaf.map(|other| (me.min(other), me.max(other))));
+    }
+
+    /// Which of the members have which trouble. Of two between which no bytes pass,
+    /// it is the one that has it with others too.
+    fn of(&self, members: &[Peer]) -> Vec<(Peer, String)> {
+        let mut pairs: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+        for address in self.deaf.iter().flat_map(|(one, other)| [one, other]) {
+            *pairs.entry(*address).or_default() += 1;
+        }
+        let most = |address: &SocketAddr| {
+            let mine = self.deaf.iter().filter(|(one, other)| one == address || other == address);
+            let others = mine.map(|(one, other)| if one == address { other } else { one });
+            others.clone().count() > 0 && others.clone().any(|other| pairs[other] <= pairs[address])
+        };
+        let trouble = |peer: &Peer| {
+            let address = peer.address();
+            let sick = self.sick.get(&address).map(|why| format!("its disk fails: {why}"));
+            let deaf = || most(&address).then(|| "answers messages, and no bytes pass".to_owned());
+            Some((*peer, sick.or_else(deaf)?))
+        };
+        let first = members.iter().filter(|peer| {
+            members.iter().find(|one| one.address() == peer.address()) == Some(peer)
+        });
+        first.filter_map(trouble).collect()
+    }
+}
+
+/// A place's neighbours, how it fares, and what its host says of its disk and of others.
+type Place = (NodeState, Fares, Option<String>, Vec<SocketAddr>);
+
+async fn position(access: Access, peer: Peer) -> Result<Said<Place>, String> {
+    let (node, fares) = fares(&access, peer).await?;
+    if !ring_walk::is_member(&access, &node) || node.peer != peer {
+        return Ok(None);
+    }
+    let (predecessor, successors) = (node.predecessor, node.successors);
+    let neighbours = successors.iter().chain(&predecessor).copied().collect();
+    let state = NodeState { peer, predecessor, successors };
+    Ok(Some((neighbours, (state, fares, node.sick_disk, node.deaf))))
+}
+
+/// What a place on the ring says of itself.
+async fn fares(access: &Access, peer: Peer) -> Result<(NodeInfo, Fares), String> {
+    let request = Request::Position { index: peer.index() };
+    match access.request(peer.address(), request).await? {
+        Response::Position(node, fares) => Ok((node, fares)),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// A name that a person typed.
+pub(crate) fn file_name(text: &str) -> Result<FileName, String> {
+    FileName::new(text).map_err(|error| format!("{} is no name on the ring: {error}", quoted(text)))
+}
+
+/// Ends the transfer of a download; what it brought is offered to others.
+async fn fetched(
+    shared: &Shared,
+    transfer: Transfer,
+    got: Result<Got, String>,
+    offer: bool,
+) -> Result<Outcome, String> {
+    match &got {
+        Ok(Got { manifest: Some(_), .. }) => transfer.end(Ok(())),
+        // The user is asked which; nothing has failed.
+        Ok(Got { manifest: None, .. }) => shared.transfers.forget(transfer),
+        Err(why) => transfer.end(Err(why.clone())),
+    }
+    if let Ok(Got { outcome: Outcome::Fetched { name, path, .. }, manifest: Some(manifest) }) = &got
+        && offer
+        && shared.reshare
+    {
+        shared.shares.offer(path, name, manifest);
+    }
+    changed(shared, got.map(|got| got.outcome)).await
+}
+
+async fn changed(shared: &Shared, result: Result<Outcome, String>) -> Result<Outcome, String> {
+    match &result {
+        Ok(Outcome::Fetched { name, path, .. }) => {
+            shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+        }
+        Ok(Outcome::FetchedAll { name, path, fetched, .. }) => {
+            let text = format!("{fetched} files of {name}/ were saved in {}", path.display());
+            shared.event(Level::Info, text).await;
+        }
+        _ => {}
+    }
+    let _ = shared.hub.send(Input::Changed).await;
+    result
+}
+
+fn stopping() -> String {
+    "the node is stopping".to_owned()
+}
+
+/// A node's own transfers are seen in its snapshot.
+struct NoPhases;
+
+impl Phases for NoPhases {
+    fn phase(&self, _: &str) {}
+}

@@ -1,0 +1,339 @@
+//! Acting through a member of a ring without joining it: `--via`.
+//!
+//! [`run`] carries out one command; a [`Client`] as many as one likes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use chordal_core::wire::handshake::Purpose;
+use chordal_view::{Command, CommandFailed, Outcome, ScanRow, TransferKind, TransferRow};
+
+use super::access;
+use super::access::{Access, Outside, client_hello};
+use super::commands;
+use super::commands::file_name;
+use super::files;
+use super::files::{INTERRUPTED, Phases};
+use super::get;
+use super::missing;
+use super::scan::Scanner;
+use super::tree;
+use super::tree::{Source, Tree};
+use crate::data::idle::Idle;
+use crate::data::limits::Limits;
+use crate::data::plane::DataPlane;
+use crate::data::reach::Reach;
+use crate::data::transfers::{Shown, Transfers};
+use crate::net::client_connections::Lines;
+use crate::net::shutdown_handles::Cuts;
+use crate::node::leave;
+use crate::node::signs::Signs;
+use crate::overlay::mesh::link_commands;
+use crate::overlay::reputation::Reputations;
+use crate::overlay::search;
+
+/// How often `progress` is called while bytes move, and how often those are
+/// stopped that begin after an interruption.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// How far a command has come, for progress bars.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What is done: "hashing", "sending", "securing copies 2/3", "receiving",
+    /// "searching: 12 nodes, 3 files".
+    pub phase: String,
+    /// The transfer of the command; `None` where no bytes are counted.
+    pub transfer: Option<TransferRow>,
+    /// Bytes of it that were there when it began: an earlier attempt left them.
+    pub there: u64,
+    /// Of a directory: its files that are at work, each with what is done.
+    pub files: Vec<(TransferRow, String)>,
+}
+
+/// What a client needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The member to act through.
+    pub via: SocketAddr,
+    /// Where downloads go.
+    pub download_dir: PathBuf,
+    /// How much its transfers may take.
+    pub transfers: crate::TransferLimits,
+    /// How long a download waits for a source when none is left.
+    pub wait: Duration,
+    /// Cancelled when the command shall end: it does so soon, and what came is
+    /// kept for the same command.
+    pub interrupted: CancellationToken,
+}
+
+/// Carries out one command through `options.via`; `progress` is called as
+/// bytes move.
+///
+/// Needs a multi-threaded tokio runtime: bytes move with blocking calls.
+pub async fn run(
+    options: &Options,
+    command: Command,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<Outcome, CommandFailed> {
+    act(options, command, &progress).await.map_err(CommandFailed)
+}
+
+/// Looks which ports of a host have nodes behind them; needs no ring. `home`
+/// stands for what is not given: its host, and the ports around its own.
+/// `progress` is told of the results so far.
+pub async fn scan(
+    home: SocketAddr,
+    host: Option<&str>,
+    ports: Option<&str>,
+    interrupted: &CancellationToken,
+    progress: impl FnMut(&ScanRow) + Send,
+) -> Result<Outcome, CommandFailed> {
+    let scanner = Scanner { home, node: None };
+    let result = tokio::select! {
+        result = super::scan::scan(&scanner, host, ports, progress) => result,
+        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+    };
+    result.map(Outcome::Scanned).map_err(CommandFailed)
+}
+
+/// A client that carries out many commands through one member: the connections
+/// that they need are kept between them. Cheap to clone; the clones are the same
+/// client, and any number of commands may run at a time.
+#[derive(Clone, Debug)]
+pub struct Client {
+    access: Access,
+    transfers: Transfers,
+    download_dir: PathBuf,
+    interrupted: CancellationToken,
+    /// Ends the task that waits for the interruption.
+    _watched: Arc<DropGuard>,
+}
+
+impl Client {
+    /// Asks the member of `options` who it is and which ring it is on.
+    ///
+    /// Needs a multi-threaded tokio runtime: bytes move with blocking calls.
+    ///
+    /// # Errors
+    /// It cannot be reached, or `options.interrupted` was cancelled.
+    pub async fn connect(options: &Options) -> Result<Client, CommandFailed> {
+        enter(options).await.map_err(CommandFailed)
+    }
+
+    /// Carries out one command, without telling of its progress.
+    pub async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
+        Box::pin(self.carry_out(command, &Silent)).await.map_err(CommandFailed)
+    }
+
+    async fn carry_out(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+        let Client { access, transfers, download_dir, interrupted, .. } = self;
+        let tree = Tree { access, transfers };
+        match command {
+            Command::Put { path, name, overwrite, min_copies } => {
+                if let Some(source) = Source::of(&path, name.as_deref())? {
+                    return tree.put(source, overwrite, min_copies).await;
+                }
+                let name = files::name_for(&path, name.as_deref())?;
+                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
+                let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
+                let put = unless(interrupted, Box::pin(put)).await;
+                transfers.forget(transfer);
+                let put = files::with_at_least(min_copies, put)?;
+                Ok(missing::doubted(access, put).await)
+            }
+            Command::Get { name, to, .. } => {
+                if let Some(directory) = tree::directory(&name)? {
+                    return tree.get(directory, to.as_ref(), download_dir, false).await;
+                }
+                let place = files::place_for(to.as_ref(), download_dir)?;
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::get(access, &name, &place, &transfer, &transfer);
+                let got = unless(interrupted, Box::pin(got)).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
+            }
+            Command::Request { name, peer, to, .. } => {
+                let place = files::place_for(to.as_ref(), download_dir)?;
+                let transfer = transfers.open(TransferKind::Download, &name, 0);
+                let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
+                let got = unless(interrupted, Box::pin(got)).await;
+                transfers.forget(transfer);
+                got.map(|got| got.outcome)
+            }
+            other => unless(interrupted, Box::pin(rest(access, other, phases))).await,
+        }
+    }
+}
+
+async fn enter(options: &Options) -> Result<Client, String> {
+    let via = options.via;
+    let introduced = tokio::select! {
+        introduced = access::introduce(via) => introduced,
+        () = options.interrupted.cancelled() => return Err(INTERRUPTED.to_owned()),
+    };
+    let (member, params) = introduced.map_err(|why| format!("{why} --via names another one"))?;
+    let cuts = Cuts::default();
+    let transfers =
+        Transfers::new(Instant::now(), options.transfers.at_once).with_patience(options.wait);
+    let plane = DataPlane {
+        hello: client_hello(Purpose::Data),
+        counters: Arc::default(),
+        signs: Signs::default(),
+        cuts: cuts.clone(),
+        idle: Idle::default(),
+        limits: Limits::new(&options.transfers),
+        reach: Reach::default(),
+        patient: false,
+    };
+    let access = Access::Outside(Outside {
+        via,
+        member,
+        params,
+        plane,
+        lines: Lines::default(),
+        others: Arc::default(),
+        reputations: Reputations::default(),
+    });
+    let over = CancellationToken::new();
+    tokio::spawn({
+        let (over, interrupted) = (over.clone(), options.interrupted.clone());
+        let transfers = transfers.clone();
+        async move {
+            let stop = async {
+                interrupted.cancelled().await;
+                loop {
+                    // Nothing else reaches a thread that waits for bytes. Again
+                    // and again: a transfer may have begun since.
+                    transfers.stop_all();
+                    cuts.cut_all();
+                    tokio::time::sleep(PROGRESS).await;
+                }
+            };
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = stop => {}
+            }
+        }
+    });
+    Ok(Client {
+        access,
+        transfers,
+        download_dir: options.download_dir.clone(),
+        interrupted: options.interrupted.clone(),
+        _watched: Arc::new(over.drop_guard()),
+    })
+}
+
+async fn act(
+    options: &Options,
+    command: Command,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, String> {
+    let client = enter(options).await?;
+    let phases = Current::default();
+    let work = client.carry_out(command, &phases);
+    // The bytes move on this task's thread; progress is told from another.
+    let report = || {
+        let (phase, shown) = (phases.get(), client.transfers.shown());
+        let mut now = Progress { phase, ..Progress::default() };
+        for Shown { row, phase, there } in shown {
+            match row.part_of {
+                Some(_) if row.ended_ms.is_none() => now.files.push((row, phase)),
+                Some(_) => {}
+                None => (now.phase, now.transfer, now.there) = (phase, Some(row), there),
+            }
+        }
+        if !now.phase.is_empty() {
+            // The longest at work first, so that lines keep their places.
+            now.files.reverse();
+            progress(now);
+        }
+    };
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let stopped = stopped;
+            while stopped.recv_timeout(PROGRESS) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                report();
+            }
+            report();
+        });
+        let result =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
+        drop(stop);
+        if options.interrupted.is_cancelled() { result.map_err(interrupted) } else { result }
+    })
+}
+
+/// How an interrupted command ended. It may have said how far it was; what broke
+/// by that is of no interest.
+fn interrupted(why: String) -> String {
+    if why.starts_with(INTERRUPTED) { why } else { INTERRUPTED.to_owned() }
+}
+
+/// Nobody watches.
+struct Silent;
+
+impl Phases for Silent {
+    fn phase(&self, _: &str) {}
+}
+
+/// The commands that move no files.
+async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+    match command {
+        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
+        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
+        Command::Say { text } => link_commands::say(access, text).await,
+        Command::Leave => match access {
+            Access::Outside(outside) => leave::leave_outside(access, outside, phases).await,
+            Access::Inside(shared) => leave::leave(shared, false).await.map(Outcome::Left),
+        },
+        reading => commands::read(access, reading).await,
+    }
+}
+
+/// Some work, given up when the user interrupts it. (The files of a directory
+/// are waited for instead: several threads move their bytes.)
+async fn unless<T>(
+    interrupted: &CancellationToken,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+    }
+}
+
+/// The phase that a search is in.
+#[derive(Debug, Default)]
+struct Current(Mutex<String>);
+
+impl Current {
+    fn get(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Phases for Current {
+    fn phase(&self, phase: &str) {
+        phase.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_interrupts_is_told_how_far_it_was_and_nothing_of_what_broke_by_that() {
+        let halted = "interrupted: 3 of 9 files are stored; the same put goes on where it was";
+        assert_eq!(interrupted(halted.to_owned()), halted);
+        assert_eq!(interrupted("cancelled".to_owned()), INTERRUPTED);
+        assert_eq!(interrupted("127.0.0.1:2000: broken pipe".to_owned()), INTERRUPTED);
+    }
+}

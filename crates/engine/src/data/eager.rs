@@ -1,0 +1,592 @@
+//! Small files, of which there are many: the shortest way in and out.
+//!
+//! A content of at most one piece needs no manifest (its hash is the piece's)
+//! and no plan of who sends what: whoever wants it asks one source for the
+//! bytes, over a connection that is kept for the next file. Whatever goes wrong
+//! is left to the long way ([`super::fetch`]), which asks the others.
+//!
+//! One of at most [`EAGER_BYTES`] is put by a single message: header and bytes
+//! at once, without asking first. The owner sends the same on to the next holder
+//! before it writes its own copy, that one to the next, so that all disks work
+//! at the same time; the acknowledgements come back along the chain. They say
+//! that the bytes are there, not that they are durable: that is the work of the
+//! commit, which every holder makes of its own record, and only whoever did so
+//! counts as a copy. As with every chain, a holder that was left out fetches its
+//! copy after the commit. An owner that cannot store it commits what those behind it
+//! have, or sends it on until one of them takes it ([`super::full_owner`]).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use chordal_core::chord::Upload;
+use chordal_core::limits::{EAGER_BYTES, MAX_REPLICAS};
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::{ContentHash, Obstacle};
+use chordal_core::transfer::manifest::{Manifest, ManifestBuilder, PieceIndex, piece_count};
+use chordal_core::wire::data::{DataRequest, DataResponse};
+use chordal_store::{Download, IncomingError, StoreError, open_regular};
+use chordal_view::TransferKind;
+
+use super::fetch;
+use super::fetch::{FetchError, Fetcher};
+use super::full_owner;
+use super::plane::{DataConnection, DataError, DataPlane, STALL_LIMIT, has_ended};
+use super::relay;
+use super::relay::{Part, Unwritten};
+use super::serve_data;
+use super::serve_data::Wanted;
+use super::transfers::Transfer;
+use crate::client::access::Access;
+use crate::node::shared::Shared;
+use crate::overlay::reputation::Conduct;
+
+/// How long the one source may be silent before the others are asked as well:
+/// long for a LAN, short for a person.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the next node of a chain may take nothing, and how long it and each
+/// one behind it may take to write the content. A paused process must not
+/// hold up a put: whoever is left out gets its copy after the commit.
+const BEHIND_LIMIT: Duration = Duration::from_secs(3);
+
+/// The manifest of a content of at most one piece; `None` when it has more, or
+/// when it is said to be empty and its hash is another one.
+pub(crate) fn manifest(root: ContentHash, size: u64) -> Option<Manifest> {
+    let pieces = piece_count(size) as usize;
+    (pieces <= 1).then(|| Manifest::from_parts(root, size, vec![root.0; pieces]).ok()).flatten()
+}
+
+/// Fetches a content of at most one piece into the download that `begin` makes once
+/// its bytes are here: from this node's own disk, or from the source that is trusted
+/// most. Who delivered it (nobody needs to, when it is empty). `None`: it was not to be
+/// had in this way. Blocks.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn fetch(
+    access: &Access,
+    fetcher: &Fetcher,
+    sources: &[Peer],
+    manifest: &Manifest,
+    transfer: &Transfer,
+    begin: impl FnOnce() -> Result<Download, StoreError>,
+) -> Result<Option<(Download, Option<Peer>)>, FetchError> {
+    let (root, size) = (manifest.root(), manifest.size());
+    if size == 0 {
+        return Ok(Some((begin()?, None)));
+    }
+    let (source, bytes) = match access {
+        Access::Inside(shared) if let Some(bytes) = here(shared, &root, size) => {
+            (shared.me().me, bytes)
+        }
+        _ => {
+            let Some(source) = fetcher.first(sources) else { return Ok(None) };
+            transfer.with_peer(source.address());
+            match ask(&fetcher.plane, source, root, size) {
+                Ok(bytes) => (source, bytes),
+                Err(error) => {
+                    tracing::debug!(%source, %error, "a small file is looked for elsewhere");
+                    // Silence for so short a time says nothing about it.
+                    if let DataError::Lied(_) = error {
+                        fetcher.blame(source, &error);
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+    };
+    // Only now: a task that holds a file while it waits for a connection may wait for one
+    // that holds a connection while it waits for a file.
+    let download = begin()?;
+    match download.write(PieceIndex(0), &bytes) {
+        Ok(()) => {}
+        Err(IncomingError::WrongPiece(index)) => {
+            match access {
+                Access::Inside(shared) if source == shared.me().me => shared.doubts.met(root),
+                _ if fetcher.still_has(source, manifest) => {
+                    fetcher.blame_piece(source, index);
+                }
+                _ => {}
+            }
+            return Ok(None);
+        }
+        Err(IncomingError::Disk(error)) => return Err(error.into()),
+    }
+    fetcher.reputations.saw(source.address(), &Conduct::Delivered(size));
+    transfer.advance_with(source.address(), size);
+    Ok(Some((download, Some(source))))
+}
+
+/// The bytes of a content that lies on this node's own disk.
+fn here(shared: &Shared, root: &ContentHash, size: u64) -> Option<Vec<u8>> {
+    if let Some(file) = shared.store.open_blob(root).ok().flatten() {
+        return whole(file, size).ok();
+    }
+    let share = shared.shares.open(root).filter(|share| share.manifest.size() == size)?;
+    let mut bytes = Vec::new();
+    if !share.read(PieceIndex(0), &mut bytes) {
+        shared.shares.doubt(&share);
+        return None;
+    }
+    Some(bytes)
+}
+
+/// All bytes of a file that has this many; an error when it has others.
+fn whole(file: File, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(size + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == size { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn ask(
+    plane: &DataPlane,
+    source: Peer,
+    root: ContentHash,
+    size: u64,
+) -> Result<Vec<u8>, DataError> {
+    plane.over(source.address(), PATIENCE, |connection| {
+        connection.send(&DataRequest::Bytes { root, offset: 0, length: size, copy: false })?;
+        match connection.receive()? {
+            DataResponse::Bytes { length } if length == size => {}
+            other => return Err(fetch::unexpected(other)),
+        }
+        // At most one piece.
+        let mut bytes = vec![0; size as usize];
+        connection.receive_raw(&mut bytes)?;
+        Ok(bytes)
+    })
+}
+
+/// Sends bytes of a file that are few, with their header at once; where they are
+/// the `whole` of a content, only if they are right. `false`: they are not, or the
+/// file has not so many, and nothing was sent.
+pub(crate) fn serve(
+    connection: &mut DataConnection,
+    file: &File,
+    length: u64,
+    whole: Option<ContentHash>,
+    transfer: &Transfer,
+) -> Result<bool, DataError> {
+    let mut bytes = Vec::with_capacity(length as usize);
+    if file.take(length).read_to_end(&mut bytes).is_err() || bytes.len() as u64 != length {
+        return Ok(false);
+    }
+    let right = |root| manifest(root, length).is_some_and(|it| is_it(&it, &bytes));
+    if !whole.is_none_or(right) {
+        return Ok(false);
+    }
+    connection.send_with(&DataResponse::Bytes { length }, &bytes)?;
+    transfer.advance(length);
+    Ok(true)
+}
+
+/// A local file that is sent as one message.
+#[derive(Debug)]
+pub(crate) struct Small {
+    /// What it is.
+    pub(crate) manifest: Manifest,
+    /// All of it.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Small {
+    /// Reads a file that had `size` bytes a moment ago. Blocks.
+    ///
+    /// # Errors
+    /// The disk's; `UnexpectedEof` when it has another size by now.
+    pub(crate) fn read(path: &Path, size: u64) -> io::Result<Small> {
+        let bytes = whole(open_regular(path)?, size)?;
+        let mut builder = ManifestBuilder::new(size);
+        builder.update(&bytes);
+        Ok(Small { manifest: builder.finish().map_err(io::Error::other)?, bytes })
+    }
+
+    /// Puts it to the owner of its name, and waits for the copies. `heard` is
+    /// told of them. Blocks.
+    pub(crate) fn upload(
+        &self,
+        plane: &DataPlane,
+        owner: Peer,
+        wanted: &Wanted,
+        transfer: &Transfer,
+        mut heard: impl FnMut(u8, u8),
+    ) -> Result<DataResponse, DataError> {
+        transfer.with_peer(owner.address());
+        let Wanted { name, root, size, overwrite } = wanted.clone();
+        let request = DataRequest::Upload { name, root, size, overwrite, follows: true };
+        plane.over(owner.address(), STALL_LIMIT, |connection| {
+            connection.serves(transfer);
+            connection.send_with(&request, &self.bytes)?;
+            transfer.restart(size);
+            transfer.advance(size);
+            loop {
+                match connection.receive()? {
+                    DataResponse::Progress { copies, wanted } => heard(copies, wanted),
+                    answer => return Ok(answer),
+                }
+            }
+        })
+    }
+
+    /// Stores it under a name that this node owns: as an upload, without the
+    /// wire. Blocks.
+    pub(crate) fn take_in(
+        &self,
+        shared: &Shared,
+        runtime: &Handle,
+        wanted: &Wanted,
+        transfer: &Transfer,
+        mut heard: impl FnMut(u8, u8) -> Result<(), DataError>,
+    ) -> Result<DataResponse, DataError> {
+        let chain = match begin(shared, runtime, wanted) {
+            Begun::Proceed(chain) => chain,
+            Begun::Refused(answer) => return Ok(answer),
+        };
+        let (kept, behind) = self.pass(shared, &wanted.name, &chain);
+        let (obstacle, why) = match kept {
+            Ok(()) => {
+                transfer.advance(wanted.size);
+                match serve_data::commit(shared, runtime, wanted, None, &mut heard)? {
+                    // The bytes were taken, their record is not.
+                    DataResponse::Unable { obstacle, why, .. } => (obstacle, why),
+                    answer => return Ok(answer),
+                }
+            }
+            Err((Some(obstacle), why)) => (obstacle, why),
+            Err((None, why)) => return Ok(DataResponse::Failed { why }),
+        };
+        let holders = if behind.is_empty() {
+            match self.pass_over(shared, runtime, &wanted.name, obstacle, why)? {
+                Ok(holders) => holders,
+                Err(why) => return Ok(DataResponse::Failed { why }),
+            }
+        } else {
+            behind
+        };
+        transfer.restart(wanted.size);
+        transfer.advance(wanted.size);
+        let elsewhere = Some((holders, obstacle));
+        serve_data::commit(shared, runtime, wanted, elsewhere, heard)
+    }
+
+    /// Sends it to the first of the nodes behind this one that takes it; who has
+    /// it then.
+    fn pass_over(
+        &self,
+        shared: &Shared,
+        runtime: &Handle,
+        name: &FileName,
+        obstacle: Obstacle,
+        why: String,
+    ) -> Result<Result<Vec<Peer>, String>, DataError> {
+        let plane = shared.data_plane();
+        let (instead, copies) = runtime.block_on(full_owner::instead(shared));
+        let relay = |next: Peer, rest: Vec<Peer>| {
+            let chain: Vec<Peer> = std::iter::once(next).chain(rest).collect();
+            Behind::reach(&plane, &chain, name, self)?.answer()
+        };
+        full_owner::Past { why, obstacle, instead, copies }
+            .send(relay, |_| shared.stop.is_cancelled())
+    }
+
+    /// Sends it to the first of `chain` that takes it, writes it here, not durably
+    /// yet, and waits for those behind: whether it is here, and who they are.
+    fn pass(
+        &self,
+        shared: &Shared,
+        name: &FileName,
+        chain: &[Peer],
+    ) -> (Result<(), Unwritten>, Vec<Peer>) {
+        let plane = shared.data_plane();
+        let behind = Behind::send(&plane, chain, name, self);
+        let kept = match shared.disk.why() {
+            Some(why) => {
+                let me = shared.me().me.address();
+                let why = format!("{me} cannot store {name}: {why}");
+                Err((Some(Obstacle::SickDisk), why))
+            }
+            None => self.keep(shared).map_err(|error| relay::unwritten(shared, name, error)),
+        };
+        (kept, behind.map_or_else(Vec::new, Behind::finish))
+    }
+
+    /// Makes it durable here.
+    fn keep(&self, shared: &Shared) -> Result<(), IncomingError> {
+        // What is here under another name already is not written again.
+        if !shared.store.holds(&self.manifest.root()) {
+            let incoming = shared.store.begin(self.manifest.clone())?;
+            if !self.bytes.is_empty() {
+                incoming.write(PieceIndex(0), &self.bytes)?;
+            }
+            incoming.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// How an upload begins.
+enum Begun {
+    /// It is wanted; these are to hold copies, too.
+    Proceed(Vec<Peer>),
+    /// It is not: the answer.
+    Refused(DataResponse),
+}
+
+/// Asks the core whether an upload is wanted, and who else is to hold it.
+fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
+    let (offer, chain) =
+        (serve_data::offer(shared, wanted), serve_data::chain(shared, &wanted.name));
+    match runtime.block_on(async { tokio::join!(offer, chain) }) {
+        (Some(Upload::Proceed), chain) => Begun::Proceed(chain),
+        (Some(other), _) => {
+            let refusal = serve_data::refusal(shared, wanted, other);
+            Begun::Refused(runtime.block_on(refusal))
+        }
+        (None, _) => Begun::Refused(serve_data::STOPPING),
+    }
+}
+
+/// Takes in an upload whose bytes follow its header; the answer to it. Blocks.
+///
+/// # Errors
+/// The connection is of no use any more.
+pub(crate) fn take_upload(
+    shared: &Shared,
+    runtime: &Handle,
+    connection: &mut DataConnection,
+    wanted: &Wanted,
+) -> Result<DataResponse, DataError> {
+    let small = match receive(connection, wanted.root, wanted.size)? {
+        Ok(small) => small,
+        Err(why) => return Ok(DataResponse::Failed { why }),
+    };
+    let (name, size) = (wanted.name.as_str(), wanted.size);
+    let transfer = connection.opens(shared, TransferKind::Receive, name, size);
+    let answer = small.take_in(shared, runtime, wanted, &transfer, |copies, wanted| {
+        transfer.securing(copies, wanted);
+        connection.send(&DataResponse::Progress { copies, wanted })
+    });
+    match &answer {
+        // Nothing was received for good: the uploading side hears why.
+        Ok(DataResponse::NotOwner { .. } | DataResponse::Stored { already: true, .. }) => {
+            shared.transfers.forget(transfer);
+        }
+        Ok(DataResponse::Failed { why }) => transfer.end(Err(why.clone())),
+        Ok(_) => transfer.end(Ok(())),
+        // All of it is here, and is stored whoever waits for that.
+        Err(_) => transfer.end(Ok(())),
+    }
+    answer
+}
+
+/// Takes in a content from the node before in a chain whose bytes follow its
+/// header, and answers. Blocks.
+///
+/// # Errors
+/// The connection is of no use any more.
+pub(crate) fn take_part(
+    shared: &Shared,
+    runtime: &Handle,
+    connection: &mut DataConnection,
+    part: &Part,
+) -> Result<DataResponse, DataError> {
+    let small = match receive(connection, part.root, part.size)? {
+        Ok(small) => small,
+        Err(why) => return Ok(DataResponse::Failed { why }),
+    };
+    let Some(rest) = runtime.block_on(relay::along_the_ring(shared, part.rest.clone())) else {
+        return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
+    };
+    let transfer = connection.opens(shared, TransferKind::Copy, part.name.as_str(), part.size);
+    match small.pass(shared, &part.name, &rest) {
+        (Ok(()), behind) => {
+            transfer.advance(part.size);
+            transfer.end(Ok(()));
+            shared.unclaimed.add(&shared.store, part.root, Instant::now());
+            let holders = std::iter::once(shared.me().me).chain(behind).collect();
+            Ok(DataResponse::Relayed { holders })
+        }
+        (Err((_, why)), behind) => {
+            transfer.end(Err(why.clone()));
+            Ok(if behind.is_empty() {
+                DataResponse::Failed { why }
+            } else {
+                DataResponse::Relayed { holders: behind }
+            })
+        }
+    }
+}
+
+/// Receives the bytes that follow a header, and verifies them; `Ok(Err)` says
+/// what is wrong with them.
+///
+/// # Errors
+/// They are more than may come in this way: whoever sent them broke the rules,
+/// hears so, and is not listened to any further. Or the connection failed.
+fn receive(
+    connection: &mut DataConnection,
+    root: ContentHash,
+    size: u64,
+) -> Result<Result<Small, String>, DataError> {
+    if size > EAGER_BYTES {
+        let why =
+            format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES} are");
+        connection.send(&DataResponse::Failed { why: why.clone() })?;
+        return Err(DataError::Lied(why));
+    }
+    let mut bytes = vec![0; size as usize];
+    connection.receive_raw(&mut bytes)?;
+    Ok(match manifest(root, size).filter(|manifest| is_it(manifest, &bytes)) {
+        Some(manifest) => Ok(Small { manifest, bytes }),
+        None => Err("it arrived damaged: the file changed while it was sent, or the network is \
+                     faulty; put it again"
+            .to_owned()),
+    })
+}
+
+/// Whether these are the bytes of a content of at most one piece.
+fn is_it(manifest: &Manifest, bytes: &[u8]) -> bool {
+    manifest.size() == bytes.len() as u64
+        && (bytes.is_empty() || manifest.verify(PieceIndex(0), bytes))
+}
+
+/// The next node of a chain, which was sent a small content.
+struct Behind<'a> {
+    plane: &'a DataPlane,
+    peer: Peer,
+    request: DataRequest,
+    bytes: &'a [u8],
+    connection: DataConnection,
+    /// It served before, and may have ended without our knowledge.
+    kept: bool,
+    patience: Duration,
+}
+
+impl<'a> Behind<'a> {
+    /// Sends a content to the first of `chain` that can be reached, as far as is
+    /// known; those before it get their copy later.
+    fn send(
+        plane: &'a DataPlane,
+        chain: &[Peer],
+        name: &FileName,
+        small: &'a Small,
+    ) -> Option<Behind<'a>> {
+        for (at, peer) in chain.iter().enumerate() {
+            if plane.reach.doubts(peer.address()) {
+                continue;
+            }
+            match Behind::reach(plane, &chain[at..], name, small) {
+                Ok(behind) => return Some(behind),
+                Err(error) => tracing::debug!(%peer, %error, "not part of the chain"),
+            }
+        }
+        None
+    }
+
+    /// Sends a content to the first of `chain`.
+    fn reach(
+        plane: &'a DataPlane,
+        chain: &[Peer],
+        name: &FileName,
+        small: &'a Small,
+    ) -> Result<Behind<'a>, DataError> {
+        let Some((peer, rest)) = chain.split_first() else {
+            return Err(DataError::Peer("no node comes next".to_owned()));
+        };
+        let (root, size) = (small.manifest.root(), small.manifest.size());
+        let (peer, name, rest) = (*peer, name.clone(), rest.to_vec());
+        let behind = 1 + rest.len().min(usize::from(MAX_REPLICAS)) as u32;
+        let patience = (BEHIND_LIMIT * behind).min(STALL_LIMIT / 2);
+        let request = DataRequest::Relay { name, root, size, rest, follows: true };
+        let bytes = small.bytes.as_slice();
+        let (connection, kept) = reach(plane, peer, &request, bytes)?;
+        Ok(Behind { plane, peer, request, bytes, connection, kept, patience })
+    }
+
+    /// Waits until those behind have written the content; who they are.
+    fn finish(mut self) -> Vec<Peer> {
+        match self.answer() {
+            Ok(DataResponse::Relayed { mut holders }) => {
+                self.plane.idle.keep(self.peer.address(), self.connection);
+                holders.truncate(usize::from(MAX_REPLICAS));
+                holders
+            }
+            Ok(other) => {
+                tracing::debug!(?other, "the chain of an upload ended without its content");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the chain of an upload broke");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Its answer; over another connection if the kept one had ended.
+    fn answer(&mut self) -> Result<DataResponse, DataError> {
+        match self.hear() {
+            Err(DataError::Io(error)) if self.kept && has_ended(&error) => {
+                let mut connection = self.plane.dial(self.peer.address())?;
+                push(&mut connection, &self.request, self.bytes)?;
+                (self.connection, self.kept) = (connection, false);
+                self.hear()
+            }
+            answer => answer,
+        }
+    }
+
+    fn hear(&mut self) -> Result<DataResponse, DataError> {
+        self.connection.wait_at_most(self.patience)?;
+        self.connection.receive()
+    }
+}
+
+/// Sends a header with its bytes over a kept connection or a new one; whether
+/// it was a kept one.
+fn reach(
+    plane: &DataPlane,
+    peer: Peer,
+    request: &DataRequest,
+    bytes: &[u8],
+) -> Result<(DataConnection, bool), DataError> {
+    if let Some(mut kept) = plane.idle.take(peer.address()) {
+        match push(&mut kept, request, bytes) {
+            Err(DataError::Io(error)) if has_ended(&error) => {}
+            result => return result.map(|()| (kept, true)),
+        }
+    }
+    let mut connection = plane.dial(peer.address())?;
+    push(&mut connection, request, bytes)?;
+    Ok((connection, false))
+}
+
+fn push(
+    connection: &mut DataConnection,
+    request: &DataRequest,
+    bytes: &[u8],
+) -> Result<(), DataError> {
+    connection.push_at_most(BEHIND_LIMIT)?;
+    connection.send_with(request, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_of_one_piece_follows_from_its_hash() {
+        for bytes in [&b""[..], b"x", &[7; 4096], &vec![1; 1 << 20]] {
+            let mut builder = ManifestBuilder::new(bytes.len() as u64);
+            builder.update(bytes);
+            let made = builder.finish().expect("all bytes came");
+            assert_eq!(manifest(made.root(), made.size()), Some(made));
+        }
+        assert_eq!(manifest(ContentHash([7; 32]), 0), None, "no bytes have one hash only");
+        assert_eq!(manifest(ContentHash([7; 32]), (1 << 20) + 1), None, "that is two pieces");
+    }
+}

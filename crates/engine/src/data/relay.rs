@@ -1,0 +1,531 @@
+//! The chain of an upload: whoever receives a content that others are to hold
+//! too sends each piece on while the next one arrives.
+//!
+//! The client sends every piece once, to the owner; the owner sends it to the
+//! next holder, that one to the next ([`super::forward`]). Each says first
+//! which pieces it has already, from an attempt that was broken off, and is
+//! sent the others. When the last piece is through, all of them make the
+//! content durable side by side, and word of it comes back along the chain.
+//! Then the owner commits the record and offers it to the holders, as it would
+//! have without a chain, and they find the content on their disks.
+//!
+//! What arrives goes to this node's disk; what is sent on is read from there,
+//! where it lies in the system's memory still. So a next node that is slow,
+//! dies or is replaced holds up nobody before it and costs no memory.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use chordal_core::chord::Standing;
+use chordal_core::chord::placement::placement;
+use chordal_core::id::Space;
+use chordal_core::limits::MAX_REPLICAS;
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::{ContentHash, Obstacle};
+use chordal_core::transfer::manifest::{Manifest, PieceIndex};
+use chordal_core::transfer::pieces::PieceSet;
+use chordal_core::wire::data::DataResponse;
+use chordal_store::{Incoming, IncomingError, Store, StoreError};
+use chordal_view::TransferKind;
+
+use super::eager;
+use super::fetch;
+use super::forward::Forward;
+use super::full_owner;
+use super::plane::{DataConnection, DataError};
+use super::transfers::Transfer;
+use crate::client::files;
+use crate::node::shared::Shared;
+use crate::upkeep::uncommitted;
+
+/// How often it is looked for what unfinished uploads left too long ago: it may
+/// stay this much longer.
+const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Whoever waits for a node that verifies what it has, makes a content durable
+/// or waits for those behind it hears at least this often that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// What somebody hears who sends a content to a node that is in no ring.
+pub(crate) const NO_MEMBER: &str = "this node is not a member now";
+
+/// Who comes behind the owner in the chain of a name that `owner` owns.
+pub(crate) fn chain(
+    space: Space,
+    name: &FileName,
+    owner: Peer,
+    successors: &[Peer],
+    replicas: u8,
+) -> Vec<Peer> {
+    let nodes: Vec<Peer> = std::iter::once(owner).chain(successors.iter().copied()).collect();
+    let wanted = placement(space, name.key(space), &nodes, replicas);
+    wanted.into_iter().filter(|peer| *peer != owner).collect()
+}
+
+/// A content on its way through this node: what is here of it, wherever it
+/// comes from.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// It is here already, under another name or from an earlier attempt.
+    Here {
+        /// Its pieces.
+        manifest: Manifest,
+        /// Where it is.
+        store: Store,
+    },
+    /// It comes in.
+    Coming(Incoming),
+}
+
+impl Content {
+    /// Makes room for the content, or goes on with what there is of it.
+    /// `step` hears of what is verified of that.
+    pub(crate) fn open(
+        store: &Store,
+        manifest: &Manifest,
+        step: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Content, StoreError> {
+        Ok(if store.holds(&manifest.root()) {
+            Content::Here { manifest: manifest.clone(), store: store.clone() }
+        } else {
+            Content::Coming(store.resume(manifest.clone(), step)?)
+        })
+    }
+
+    /// The pieces that are here.
+    pub(crate) fn here(&self) -> PieceSet {
+        match self {
+            Content::Here { manifest, .. } => PieceSet::all(manifest.count()),
+            Content::Coming(incoming) => incoming.here(),
+        }
+    }
+
+    /// Waits until a piece is here, at most so long; whether it is.
+    pub(crate) fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
+        match self {
+            Content::Here { .. } => true,
+            Content::Coming(incoming) => incoming.wait_for(index, at_most),
+        }
+    }
+
+    /// Opens it for reading what is here.
+    pub(crate) fn reader(&self) -> Result<File, StoreError> {
+        match self {
+            Content::Here { manifest, store } => {
+                let root = manifest.root();
+                store.open_blob(&root)?.ok_or(StoreError::NoBlob(root))
+            }
+            Content::Coming(incoming) => incoming.reader(),
+        }
+    }
+
+    /// Verifies a piece and writes it.
+    fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
+        match self {
+            Content::Here { .. } => Ok(()),
+            Content::Coming(incoming) => incoming.write(index, bytes),
+        }
+    }
+
+    /// Makes it durable under its hash.
+    fn finish(&self) -> Result<(), StoreError> {
+        match self {
+            Content::Here { .. } => Ok(()),
+            Content::Coming(incoming) => incoming.finish(),
+        }
+    }
+}
+
+/// What [`chordal_core::wire::data::DataRequest::Relay`] asks for.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Under this name.
+    pub(crate) name: FileName,
+    /// The content.
+    pub(crate) root: ContentHash,
+    /// Its bytes.
+    pub(crate) size: u64,
+    /// Who comes next.
+    pub(crate) rest: Vec<Peer>,
+}
+
+/// Leaves of the rest of a chain those that come behind this node: a chain runs
+/// along the ring, and nobody is sent bytes because a stranger says so. `None`:
+/// this node is in no ring.
+pub(crate) async fn along_the_ring(shared: &Shared, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
+    let looked =
+        shared.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood()));
+    let successors = looked.await??;
+    rest.retain(|peer| successors.contains(peer));
+    rest.truncate(usize::from(MAX_REPLICAS));
+    Some(rest)
+}
+
+/// Takes in a content from the node before in a chain, and answers. Blocks.
+pub(crate) fn take_part(
+    shared: &Shared,
+    runtime: &Handle,
+    connection: &mut DataConnection,
+    part: Part,
+) -> Result<(), DataError> {
+    let Part { name, root, size, rest } = part;
+    let refuse =
+        |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
+    if let Err(error) = fetch::check_size(size) {
+        return refuse(connection, error.to_string());
+    }
+    let Some(chain) = runtime.block_on(along_the_ring(shared, rest)) else {
+        return refuse(connection, NO_MEMBER.to_owned());
+    };
+    connection.send(&DataResponse::Proceed)?;
+    let manifest = receive_manifest(connection, root, size)?;
+    let transfer = connection.opens(shared, TransferKind::Copy, name.as_str(), size);
+    let (name, manifest) = (&name, &manifest);
+    let passage = Passage { shared, runtime, name, manifest, chain, owned: false };
+    let passed = passage.receive(connection, &transfer);
+    let (answer, end) = match passed {
+        Ok(behind) => {
+            let holders = std::iter::once(shared.me().me).chain(behind).collect();
+            shared.unclaimed.add(&shared.store, root, Instant::now());
+            (DataResponse::Relayed { holders }, Ok(()))
+        }
+        Err(PassError::Failed(why) | PassError::Unable(_, why)) => {
+            (DataResponse::Failed { why: why.clone() }, Err(why))
+        }
+        Err(PassError::Data(error)) => {
+            transfer.broke(&error);
+            return Err(error);
+        }
+    };
+    transfer.end(end);
+    connection.send(&answer)
+}
+
+/// Receives the manifest of an upload. That of a single piece is known from
+/// its hash.
+pub(crate) fn receive_manifest(
+    connection: &mut DataConnection,
+    root: ContentHash,
+    size: u64,
+) -> Result<Manifest, DataError> {
+    match eager::manifest(root, size) {
+        Some(manifest) => Ok(manifest),
+        None => fetch::receive_manifest(connection, root, size),
+    }
+}
+
+/// Sends the manifest to whoever said to proceed with an upload; the pieces
+/// that are there already.
+pub(crate) fn hand_manifest(
+    connection: &mut DataConnection,
+    manifest: &Manifest,
+) -> Result<Handed, DataError> {
+    if manifest.count() <= 1 {
+        return Ok(Handed::Has(PieceSet::none(manifest.count())));
+    }
+    connection.send_raw(&manifest.to_bytes())?;
+    loop {
+        match connection.receive()? {
+            // It looks at what is there.
+            DataResponse::Progress { .. } => {}
+            DataResponse::Missing { have } => {
+                return Ok(Handed::Has(PieceSet::from_bytes(manifest.count(), &have)));
+            }
+            answer => return Ok(Handed::Answered(answer)),
+        }
+    }
+}
+
+/// What came of a manifest.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// These pieces are there.
+    Has(PieceSet),
+    /// That is the last answer.
+    Answered(DataResponse),
+}
+
+/// Why a content did not come through.
+#[derive(Debug)]
+pub(crate) enum PassError {
+    /// The connection is of no use any more.
+    Data(DataError),
+    /// It failed here; the other side can be told.
+    Failed(String),
+    /// It cannot be stored here; the other side can be told.
+    Unable(Obstacle, String),
+}
+
+impl From<DataError> for PassError {
+    fn from(error: DataError) -> PassError {
+        PassError::Data(error)
+    }
+}
+
+/// A content that comes through this node: kept here, and sent along the chain.
+pub(crate) struct Passage<'a> {
+    /// The node.
+    pub(crate) shared: &'a Shared,
+    /// Where its tasks run.
+    pub(crate) runtime: &'a Handle,
+    /// What the content is called.
+    pub(crate) name: &'a FileName,
+    /// Its pieces.
+    pub(crate) manifest: &'a Manifest,
+    /// Who is to have it behind this node, the nearest first.
+    pub(crate) chain: Vec<Peer>,
+    /// This node owns the name: if it cannot store it, it says who else may.
+    pub(crate) owned: bool,
+}
+
+impl Passage<'_> {
+    /// Receives the pieces that are not here; who behind this node has the
+    /// content durably, once it is durable here.
+    pub(crate) fn receive(
+        &self,
+        connection: &DataConnection,
+        transfer: &Transfer,
+    ) -> Result<Vec<Peer>, PassError> {
+        let beat = || connection.send(&DataResponse::Progress { copies: 0, wanted: 0 });
+        let content = self.open(transfer, beat)?;
+        let here = content.here();
+        if self.manifest.count() > 1 {
+            connection.send(&DataResponse::Missing { have: here.to_bytes() })?;
+        } else if matches!(content, Content::Here { .. }) {
+            transfer.restart(self.manifest.size());
+        }
+        self.through(&content, beat, || {
+            // Of a single piece the bytes come in any case.
+            let runs = match self.manifest.count() {
+                1 => vec![PieceIndex(0)..PieceIndex(1)],
+                _ => here.lacking_runs(),
+            };
+            let mut failed = None;
+            for run in runs {
+                let received = fetch::receive_pieces(
+                    connection,
+                    self.manifest,
+                    run,
+                    transfer,
+                    |index, bytes| {
+                        transfer.advance(bytes.len() as u64);
+                        if failed.is_none()
+                            && let Err(error) = content.write(index, bytes)
+                        {
+                            let (why, answer) = self.refusal(self.failed(error));
+                            // Whoever sends looks for this from time to time, and
+                            // sends no more; until then the bytes are let go.
+                            connection.send(&answer)?;
+                            failed = Some(why);
+                        }
+                        Ok::<(), DataError>(())
+                    },
+                );
+                if let Some(why) = failed {
+                    return Err(PassError::Data(DataError::Peer(why)));
+                }
+                received?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads the pieces that are not here from a local file; who behind this
+    /// node has the content durably, once it is durable here.
+    pub(crate) fn copy(&self, path: &Path, transfer: &Transfer) -> Result<Vec<Peer>, PassError> {
+        let beat = || if transfer.is_cancelled() { Err(DataError::Cancelled) } else { Ok(()) };
+        let content = self.open(transfer, beat)?;
+        let here = content.here();
+        self.through(&content, beat, || {
+            let unreadable = |error: io::Error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
+                _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
+            };
+            let mut file = files::open_again(path)?;
+            let mut piece = Vec::new();
+            for run in here.lacking_runs() {
+                let offset = self.manifest.offset_of(run.start);
+                file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+                for index in (run.start.0..run.end.0).map(PieceIndex) {
+                    transfer.wait_while_held().map_err(DataError::from)?;
+                    piece.resize(self.manifest.len_of(index) as usize, 0);
+                    file.read_exact(&mut piece).map_err(unreadable)?;
+                    content.write(index, &piece).map_err(|error| match error {
+                        IncomingError::WrongPiece(_) => PassError::Data(DataError::Changed),
+                        error @ IncomingError::Disk(_) => self.failed(error),
+                    })?;
+                    transfer.advance(piece.len() as u64);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Opens the content here. `beat` is called while that takes long.
+    fn open(
+        &self,
+        transfer: &Transfer,
+        beat: impl Fn() -> Result<(), DataError>,
+    ) -> Result<Content, PassError> {
+        if let Some(why) = self.shared.disk.why() {
+            let me = self.shared.me().me.address();
+            let why = format!("{me} cannot store {}: {why}", self.name);
+            return Err(PassError::Unable(Obstacle::SickDisk, why));
+        }
+        let mut last = Instant::now();
+        let mut cut = None;
+        let content = Content::open(&self.shared.store, self.manifest, |_| {
+            if last.elapsed() > HEARTBEAT {
+                last = Instant::now();
+                cut = beat().err();
+            }
+            if cut.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if let Some(error) = cut {
+            return Err(error.into());
+        }
+        let content = content.map_err(|error| self.failed(error.into()))?;
+        let there = content.here();
+        let here = there.iter().map(|index| self.manifest.len_of(index)).sum();
+        transfer.goes_on(self.manifest.size(), here);
+        if !there.is_empty() {
+            let (name, count) = (self.name, self.manifest.count());
+            tracing::info!("{name} goes on with {} of its {count} pieces", there.len());
+        }
+        Ok(content)
+    }
+
+    /// Sends the content along the chain while `take_in` brings what is missing
+    /// of it here; then makes it durable and waits for those behind. `beat` is
+    /// called from time to time meanwhile.
+    fn through(
+        &self,
+        content: &Content,
+        beat: impl Fn() -> Result<(), DataError>,
+        take_in: impl FnOnce() -> Result<(), PassError>,
+    ) -> Result<Vec<Peer>, PassError> {
+        let way = Transfer::within(self.name.as_str());
+        let forward = (!self.chain.is_empty()).then(|| Forward::new(self, content, &way));
+        thread::scope(|scope| {
+            let (done, ended) = channel::<()>();
+            let holders = forward.map(|forward| {
+                let done = done.clone();
+                scope.spawn(move || {
+                    let holders = forward.run();
+                    drop(done);
+                    holders
+                })
+            });
+            let taken = take_in().and_then(|()| {
+                let seal = move || {
+                    let sealed = content.finish();
+                    drop(done);
+                    sealed
+                };
+                // A small one is durable sooner than a thread begins.
+                let sealing = match self.manifest.count() {
+                    0 | 1 => Ok(seal()),
+                    _ => Err(scope.spawn(seal)),
+                };
+                // Until both have let go of their end.
+                while ended.recv_timeout(HEARTBEAT) != Err(RecvTimeoutError::Disconnected) {
+                    beat()?;
+                }
+                match sealing.or_else(thread::ScopedJoinHandle::join) {
+                    Ok(sealed) => sealed.map_err(|error| self.failed(error.into())),
+                    Err(_) => Err(PassError::Failed("the node failed at its end".to_owned())),
+                }
+            });
+            if taken.is_err() {
+                // Those behind keep what they have for the next attempt.
+                way.give_up();
+            }
+            let behind = holders.map(|thread| thread.join().unwrap_or_default());
+            taken.map(|()| behind.unwrap_or_default())
+        })
+    }
+
+    fn failed(&self, error: IncomingError) -> PassError {
+        let (obstacle, why) = unwritten(self.shared, self.name, error);
+        match obstacle {
+            Some(obstacle) => PassError::Unable(obstacle, why),
+            None => PassError::Failed(why),
+        }
+    }
+
+    /// What went wrong, and what the sending side is told of it.
+    pub(crate) fn refusal(&self, error: PassError) -> (String, DataResponse) {
+        match error {
+            PassError::Unable(obstacle, why) if self.owned => {
+                let answer = full_owner::refusal(self.shared, obstacle, why.clone());
+                (why, self.runtime.block_on(answer))
+            }
+            PassError::Unable(_, why) | PassError::Failed(why) => {
+                (why.clone(), DataResponse::Failed { why })
+            }
+            PassError::Data(error) => {
+                let why = error.to_string();
+                (why.clone(), DataResponse::Failed { why })
+            }
+        }
+    }
+}
+
+/// What keeps this node from storing a content, if it is that, and a sentence about
+/// it.
+pub(crate) type Unwritten = (Option<Obstacle>, String);
+
+/// What somebody is told whose content could not be written here.
+pub(crate) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) -> Unwritten {
+    let me = shared.me().me.address();
+    match error {
+        IncomingError::WrongPiece(index) => {
+            let why = format!(
+                "piece {index} arrived damaged: the file changed while it was sent, or the \
+                 network is faulty; put it again"
+            );
+            (None, why)
+        }
+        IncomingError::Disk(error) => {
+            let obstacle = shared.disk.obstacle(&error);
+            let cannot = match obstacle {
+                Some(Obstacle::NoRoom) => "has no room for",
+                _ => "could not store",
+            };
+            (obstacle, format!("{me} {cannot} {name}: {error}"))
+        }
+    }
+}
+
+/// Removes what unfinished uploads left, once it is too old, and contents that
+/// no record has come to name.
+pub(crate) async fn tidy(shared: Shared) {
+    let mut expired = Instant::now();
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(uncommitted::LOOK_EVERY) => {}
+        }
+        let now = Instant::now();
+        let expires = now.duration_since(expired) >= TIDY_EVERY;
+        if expires {
+            expired = now;
+        }
+        let (store, unclaimed) = (shared.store.clone(), shared.unclaimed.clone());
+        let work = move || {
+            unclaimed.look(&store, now);
+            if expires {
+                store.expire();
+            }
+        };
+        let _ = shared.tasks.spawn_blocking(work).await;
+    }
+}

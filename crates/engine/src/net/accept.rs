@@ -1,0 +1,288 @@
+//! The listener: takes connections in, exchanges greetings, and hands them to
+//! the hub (control) or to a thread of their own (data).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use chordal_descriptors as descriptors;
+
+use chordal_core::peer::{Party, is_reachable};
+use chordal_core::wire::handshake::{HandshakeError, Hello, Program, Purpose};
+use chordal_descriptors::{Spare, Wait};
+
+use super::connection;
+use super::connection::ConnectError;
+use super::connection_slots::Places;
+use super::verify;
+use crate::data::serve_data;
+use crate::data::serve_data::MAX_DATA_CONNECTIONS;
+use crate::node::shared::{Identity, Input, Shared, Whose};
+
+/// Connections that have not said hello yet: more than a burst of joins needs,
+/// few enough that silent strangers cannot use up the process's files.
+const MAX_GREETING: usize = 128;
+
+/// Control connections of clients, each of which asks and goes.
+const MAX_CLIENTS: usize = 128;
+
+/// Control connections that members dialled: every member of a ring that is
+/// walked by its census, and some on their way out.
+const MAX_MEMBERS: usize = 384;
+
+/// Data connections, those included that wait for a thread.
+const MAX_DATA: usize = 2 * MAX_DATA_CONNECTIONS;
+
+/// Threads of data connections that are kept free for new ones, by closing those
+/// on which nothing is asked.
+const FREE_THREADS: usize = MAX_DATA_CONNECTIONS / 4;
+
+/// Connections of members that one host may keep while there are no file descriptors:
+/// as many nodes as a classroom has on one machine.
+const MEMBERS_ON_A_HOST: usize = 16;
+
+/// File descriptors that a node needs beside those of data connections: its store, its
+/// log, its listener and its runtime, and control connections of a small ring.
+const OTHER_DESCRIPTORS: u64 = 32;
+
+/// File descriptors that a data connection may need: its own, the file, and the next
+/// node of a chain.
+const DESCRIPTORS_OF_DATA: u64 = 4;
+
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// While work of this process waits for a file descriptor, nobody new is let in for so
+/// long: what works has to end, but what it waits for may have to come in.
+const OTHERS_FIRST: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether it still waits.
+const OTHERS_LOOK: Duration = Duration::from_millis(10);
+
+/// What somebody hears who takes a node for a registry.
+const NO_REGISTRY: &str = "this is a node, not a registry; join it, or give a registry's address";
+
+/// The places for accepted connections.
+struct Limits {
+    greeting: Places,
+    clients: Places,
+    members: Places,
+    data: Arc<Semaphore>,
+    data_threads: Arc<Semaphore>,
+    /// Threads that are kept free.
+    free_threads: usize,
+}
+
+impl Spare for Limits {
+    /// Ends a connection of the host that has the most, of those that mean least.
+    fn give_up(&self) -> bool {
+        self.greeting.give_up(0)
+            || self.clients.give_up(0)
+            || self.members.give_up(MEMBERS_ON_A_HOST)
+    }
+}
+
+/// Accepts until the node stops.
+pub(crate) async fn run(shared: Shared, listener: TcpListener) {
+    let (data, threads) = data_places(descriptors::limit());
+    let limits = Arc::new(Limits {
+        greeting: Places::new(MAX_GREETING),
+        clients: Places::new(MAX_CLIENTS),
+        members: Places::new(MAX_MEMBERS),
+        data: Arc::new(Semaphore::new(data)),
+        data_threads: Arc::new(Semaphore::new(threads)),
+        free_threads: FREE_THREADS.min(threads / 4).max(1),
+    });
+    descriptors::spare(&limits);
+    loop {
+        let (stream, from) = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            accepted = accept(&listener) => accepted,
+        };
+        let host = from.ip();
+        let mut place = limits.greeting.take(host);
+        let (shared, limits) = (shared.clone(), Arc::clone(&limits));
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            let stop = shared.stop.clone();
+            let greeted = tokio::select! {
+                () = stop.cancelled() => return,
+                greeted = greet(&shared, stream) => greeted,
+                () = place.lost() => return,
+            };
+            drop(place);
+            match greeted {
+                Ok((stream, hello)) => dispatch(&shared, stream, host, hello, &limits).await,
+                Err(ConnectError::Handshake(why @ HandshakeError::OtherRing { .. })) => {
+                    let text = format!("a stranger was turned away: {why}");
+                    let _ = shared.hub.send(Input::Stranger(text)).await;
+                }
+                Err(error) => tracing::debug!(%error, "a connection did not get past its greeting"),
+            }
+        });
+    }
+}
+
+/// The next connection, and from where it comes. Waits as long as there is no file
+/// descriptor for it.
+pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut wait = Wait::for_ever();
+    loop {
+        let since = Instant::now();
+        while descriptors::is_wanted() && since.elapsed() < OTHERS_FIRST {
+            tokio::time::sleep(OTHERS_LOOK).await;
+        }
+        match listener.accept().await {
+            // An IPv4 host is the same one behind an IPv6 socket.
+            Ok((stream, from)) => {
+                return (stream, SocketAddr::new(from.ip().to_canonical(), from.port()));
+            }
+            Err(error) => {
+                let pause = wait.after(&error).unwrap_or_else(|| {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    ACCEPT_PAUSE
+                });
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// How many data connections there may be, and how many of them at work, where a process
+/// may have so many file descriptors: those at work hold some and wait for others, so
+/// all of them together must find enough.
+fn data_places(descriptors: Option<u64>) -> (usize, usize) {
+    let Some(limit) = descriptors else { return (MAX_DATA, MAX_DATA_CONNECTIONS) };
+    let most = |count: u64, most: usize| usize::try_from(count).map_or(most, |n| n.min(most));
+    let threads = limit.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_OF_DATA;
+    (most((limit / 2).max(2), MAX_DATA), most(threads.max(2), MAX_DATA_CONNECTIONS))
+}
+
+/// Hears the greeting, answers it, and checks that both sides fit together.
+async fn greet(shared: &Shared, mut stream: TcpStream) -> Result<(TcpStream, Hello), ConnectError> {
+    stream.set_nodelay(true)?;
+    let me = shared.me();
+    let theirs = match connection::receive_hello(&mut stream).await {
+        Ok(theirs) => theirs,
+        Err(ConnectError::Handshake(why @ HandshakeError::Version { .. })) => {
+            // Told in this version's words; the preamble tells the rest.
+            let refusal =
+                HandshakeError::Version { theirs: chordal_core::wire::handshake::PROTOCOL_VERSION };
+            let hello = Hello { refusal: Some(refusal.to_string()), ..me.hello(Purpose::Client) };
+            connection::send_hello(&mut stream, &hello).await?;
+            return Err(why.into());
+        }
+        Err(error) => return Err(error),
+    };
+    if let Purpose::Present(token) = theirs.purpose {
+        shared.verification.presented(token);
+    }
+    let mismatch = mismatch(&me, &theirs);
+    let refusal = mismatch.as_ref().map(|(for_them, _)| for_them.to_string());
+    let hello = Hello { refusal, ..me.hello(theirs.purpose) };
+    connection::send_hello(&mut stream, &hello).await?;
+    match mismatch {
+        None => Ok((stream, theirs)),
+        Some((_, for_us)) => Err(for_us.into()),
+    }
+}
+
+/// Why two sides do not fit together, in words for them and for us.
+fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeError)> {
+    let ours = &me.params;
+    let refused = |why: &str| {
+        let error = HandshakeError::Refused(why.to_owned());
+        (error.clone(), error)
+    };
+    match (&theirs.params, theirs.purpose) {
+        (_, Purpose::Present(_)) => None,
+        (Some(params), _) if params == ours => match (theirs.purpose, theirs.address) {
+            (Purpose::Member, Some(address)) if address == me.me.address() => {
+                Some(refused("two nodes cannot have the same address; give one of them another"))
+            }
+            (Purpose::Member | Purpose::Verify(_), Some(address)) if is_reachable(address) => None,
+            (Purpose::Member | Purpose::Verify(_), _) => {
+                Some(refused("a member must say at which address it can be reached"))
+            }
+            (Purpose::Client | Purpose::Data | Purpose::Present(_), _) => None,
+            (Purpose::Registry, _) => Some(refused(NO_REGISTRY)),
+        },
+        (_, Purpose::Registry) => Some(refused(NO_REGISTRY)),
+        (Some(params), _) => Some((
+            HandshakeError::OtherRing { theirs: ours.clone(), ours: params.clone() },
+            HandshakeError::OtherRing { theirs: params.clone(), ours: ours.clone() },
+        )),
+        (None, Purpose::Client | Purpose::Data) => None,
+        (None, Purpose::Member | Purpose::Verify(_)) => {
+            Some(refused("a member must say which ring it is on"))
+        }
+    }
+}
+
+/// Hands a greeted connection over to its purpose, if there is a place for it.
+async fn dispatch(shared: &Shared, stream: TcpStream, host: IpAddr, hello: Hello, limits: &Limits) {
+    let held = match hello.purpose {
+        Purpose::Member => {
+            let place = limits.members.take(host);
+            if let Some(crowd) = place.from {
+                let text = format!(
+                    "{crowd} keeps more members' connections open than there is room for; the \
+                     oldest are closed"
+                );
+                let _ = shared.hub.send(Input::Stranger(text)).await;
+            }
+            place
+        }
+        Purpose::Client => limits.clients.take(host),
+        Purpose::Data => {
+            let party = party(&hello, host, shared.me().me.address());
+            return serve_bytes(shared, stream, party, limits).await;
+        }
+        Purpose::Verify(token) => {
+            let mut place = limits.clients.take(host);
+            tokio::select! {
+                () = shared.stop.cancelled() => {}
+                () = place.lost() => {}
+                () = verify::answer(shared, stream, &hello, token) => {}
+            }
+            return;
+        }
+        // Answered, and refused, while greeting.
+        Purpose::Present(_) | Purpose::Registry => return,
+    };
+    let whose = Whose::Theirs { hello, held };
+    let _ = shared.hub.send(Input::Connected { stream, whose }).await;
+}
+
+/// Who is at the other end of a data connection: a node that says where it can be
+/// reached, which counts for as much as when a member says it, or a client.
+fn party(hello: &Hello, host: IpAddr, me: SocketAddr) -> Party {
+    match hello.address {
+        Some(address)
+            if hello.program == Program::Node && is_reachable(address) && address != me =>
+        {
+            Party::Node(address)
+        }
+        _ => Party::Client(host),
+    }
+}
+
+async fn serve_bytes(shared: &Shared, stream: TcpStream, party: Party, limits: &Limits) {
+    let Ok(place) = Arc::clone(&limits.data).try_acquire_owned() else {
+        return tracing::warn!("a data connection was closed: there are too many");
+    };
+    let Ok(thread) = Arc::clone(&limits.data_threads).acquire_owned().await else { return };
+    let Ok(stream) = stream.into_std() else { return };
+    let (shared, runtime) = (shared.clone(), Handle::current());
+    let (tasks, threads) = (shared.tasks.clone(), Arc::clone(&limits.data_threads));
+    let free = limits.free_threads;
+    tasks.spawn_blocking(move || {
+        let crowded = || threads.available_permits() < free || descriptors::are_short();
+        serve_data::serve(&shared, &runtime, stream, party, &crowded);
+        drop((thread, place));
+    });
+}

@@ -1,0 +1,232 @@
+//! A client's control connections: one to each node that it asks, kept for the
+//! next question and used by all questions at a time.
+//!
+//! A connection is a task. It writes what is asked, as much at once as waits,
+//! and hands each answer to whoever asked for it. A node closes a connection
+//! that was idle for long, or when others need its place: a question that meets
+//! such an end is asked once more, over a new connection.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+use chordal_descriptors as descriptors;
+
+use chordal_core::limits::MAX_FRAME_BYTES;
+use chordal_core::wire::handshake::Purpose;
+use chordal_core::wire::{Frame, Request, Response, codec};
+use chordal_descriptors::{COMMAND_PATIENCE, Spare};
+
+use super::connection;
+use crate::client::access::client_hello;
+use crate::node::hub::request_limit;
+
+/// Nodes that a client stays connected to: many times those that one command
+/// asks. Beyond it all are let go, and those made anew that are needed.
+const MAX_LINES: usize = 64;
+
+/// Pause before a question is asked again for which there may have been no file
+/// descriptor.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Questions waiting to be written to one node; who comes beyond waits.
+const QUEUE: usize = 256;
+
+/// Questions whose answers one connection waits for, at the most: an answer
+/// that nobody waits for any more is forgotten when there are so many.
+const MAX_ASKED: usize = 1_024;
+
+type Frames = Framed<TcpStream, LengthDelimitedCodec>;
+
+/// A question and where its answer goes. Dropped, it says that the connection
+/// ended.
+type Question = (Request, oneshot::Sender<Response>);
+
+/// A client's control connections. Clones are the same; they end with the last
+/// of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    open: Arc<Open>,
+}
+
+/// They, as what can be spared.
+#[derive(Debug, Default)]
+struct Open(Mutex<BTreeMap<SocketAddr, Line>>);
+
+impl Default for Lines {
+    fn default() -> Lines {
+        let open = Arc::new(Open::default());
+        descriptors::spare(&open);
+        Lines { open }
+    }
+}
+
+impl Spare for Open {
+    /// Lets all connections go that are made; those that are in use end after that.
+    fn give_up(&self) -> bool {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = open.len();
+        open.retain(|_, line| !line.made.initialized());
+        open.len() < before
+    }
+}
+
+/// A connection to a node, perhaps still being made. Those who need it while it
+/// is made wait for the same one.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    made: Arc<OnceCell<mpsc::Sender<Question>>>,
+}
+
+/// Why there is no answer.
+enum Silence {
+    /// There is no connection.
+    Unreachable(String),
+    /// It ended.
+    Ended,
+}
+
+impl Lines {
+    /// Asks a node something. `Err` is a sentence that names it.
+    pub(crate) async fn ask(
+        &self,
+        address: SocketAddr,
+        request: Request,
+    ) -> Result<Response, String> {
+        let began = Instant::now();
+        loop {
+            match Box::pin(self.ask_once(address, &request)).await {
+                // Perhaps only this process has no file descriptor for the question.
+                Err(_) if descriptors::are_short() && began.elapsed() < COMMAND_PATIENCE => {
+                    sleep(SHORT_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask_once(&self, address: SocketAddr, request: &Request) -> Result<Response, String> {
+        let asking = async {
+            let (line, kept) = self.line(address);
+            match line.ask(address, request.clone()).await {
+                Err(_) if kept => {
+                    self.hang_up(address, &line);
+                    let (line, _) = self.line(address);
+                    (line.ask(address, request.clone()).await, line)
+                }
+                answer => (answer, line),
+            }
+        };
+        let why: &dyn Display = match timeout(request_limit(request), asking).await {
+            Ok((Ok(response), _)) => return Ok(response),
+            Ok((Err(Silence::Unreachable(why)), line)) => {
+                self.hang_up(address, &line);
+                return Err(format!("{address} cannot be reached: {why}"));
+            }
+            Ok((Err(Silence::Ended), line)) => {
+                self.hang_up(address, &line);
+                &": it closed the connection"
+            }
+            Err(_) => &"",
+        };
+        Err(format!("{address} does not answer{why}"))
+    }
+
+    /// The connection to a node, and whether it was there before.
+    fn line(&self, address: SocketAddr) -> (Line, bool) {
+        let mut open = self.open();
+        if let Some(line) = open.get(&address) {
+            return (line.clone(), true);
+        }
+        if open.len() >= MAX_LINES {
+            open.clear();
+        }
+        (open.entry(address).or_default().clone(), false)
+    }
+
+    /// Forgets a connection that is of no use.
+    fn hang_up(&self, address: SocketAddr, line: &Line) {
+        let mut open = self.open();
+        if open.get(&address).is_some_and(|known| Arc::ptr_eq(&known.made, &line.made)) {
+            open.remove(&address);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Line>> {
+        // The map is whole between any two of its calls.
+        self.open.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    async fn ask(&self, address: SocketAddr, request: Request) -> Result<Response, Silence> {
+        let made = self.made.get_or_try_init(|| connect(address)).await?;
+        let (done, answer) = oneshot::channel();
+        made.send((request, done)).await.map_err(|_| Silence::Ended)?;
+        answer.await.map_err(|_| Silence::Ended)
+    }
+}
+
+/// Connects, and starts the task of the connection.
+async fn connect(address: SocketAddr) -> Result<mpsc::Sender<Question>, Silence> {
+    let greeted = connection::dial(address, &client_hello(Purpose::Client)).await;
+    let (stream, _) = greeted.map_err(|error| Silence::Unreachable(error.to_string()))?;
+    let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
+    let (questions, asked) = mpsc::channel(QUEUE);
+    tokio::spawn(async move {
+        if let Err(error) = run(Framed::new(stream, codec), asked).await {
+            tracing::debug!(%address, %error, "a control connection ended");
+        }
+    });
+    Ok(questions)
+}
+
+/// Writes questions and hands out answers, until nobody can ask any more or the
+/// connection ends.
+async fn run(frames: Frames, mut asked: mpsc::Receiver<Question>) -> std::io::Result<()> {
+    let (mut write, mut read): (SplitSink<_, _>, SplitStream<_>) = frames.split();
+    let mut waiting: HashMap<u32, oneshot::Sender<Response>> = HashMap::new();
+    let mut next = 0_u32;
+    let unfit = |error: codec::CodecError| std::io::Error::other(error.to_string());
+    loop {
+        tokio::select! {
+            question = asked.recv() => {
+                let Some(question) = question else { return Ok(()) };
+                let mut question = Some(question);
+                while let Some((request, done)) = question {
+                    let frame = Frame::Request { id: next, request };
+                    write.feed(Bytes::from(codec::encode(&frame).map_err(unfit)?)).await?;
+                    if waiting.len() >= MAX_ASKED {
+                        waiting.retain(|_, done| !done.is_closed());
+                    }
+                    waiting.insert(next, done);
+                    next = next.wrapping_add(1);
+                    question = asked.try_recv().ok();
+                }
+                write.flush().await?;
+            }
+            frame = read.next() => {
+                let Some(bytes) = frame else { return Ok(()) };
+                match codec::decode(&bytes?).map_err(unfit)? {
+                    Frame::Response { id, response } => {
+                        if let Some(done) = waiting.remove(&id) {
+                            let _ = done.send(response);
+                        }
+                    }
+                    Frame::Bye => return Ok(()),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Greeting whoever is at an address, to find out who that is: a node, a registry,
+//! another program, or nobody.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use chordal_core::wire::handshake::{HandshakeError, Hello, PROTOCOL_VERSION};
+
+use super::connection;
+use super::connection::ConnectError;
+
+/// How an attempt to greet ended.
+#[derive(Debug)]
+pub(crate) enum Greeted {
+    /// There is no connection.
+    Nobody(Absence),
+    /// Something answers that is not chordal, or another version of it: what it does.
+    Stranger(String),
+    /// A greeting came back. A refusal in it is not looked at.
+    Hello(Box<Hello>),
+}
+
+/// Why nobody is at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// The connection was refused.
+    Refused,
+    /// No answer came in time.
+    Silent,
+    /// No way leads there.
+    NoRoute,
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Absence::Refused => "nobody listens there",
+            Absence::Silent => "no answer in time",
+            Absence::NoRoute => "no way leads there",
+        })
+    }
+}
+
+/// Connects, within [`connection::CONNECT_LIMIT`], and exchanges greetings. Fails when this
+/// machine cannot find out.
+pub(crate) async fn greet(
+    address: SocketAddr,
+    hello: &Hello,
+    until: Instant,
+) -> io::Result<Greeted> {
+    let connect_until = until.min(Instant::now() + connection::CONNECT_LIMIT);
+    let mut stream = match timeout_at(connect_until, TcpStream::connect(address)).await {
+        Err(_) => return Ok(Greeted::Nobody(Absence::Silent)),
+        Ok(Err(error)) => return absence(&error).map(Greeted::Nobody).ok_or(error),
+        Ok(Ok(stream)) => stream,
+    };
+    // A connection to a free port of this machine may draw that very port for
+    // its own end, and then speaks with itself.
+    if stream.local_addr().is_ok_and(|own| own == address) {
+        return Ok(Greeted::Nobody(Absence::Refused));
+    }
+    let answer = timeout_at(until, connection::greet(&mut stream, hello)).await;
+    let answer = answer.unwrap_or(Err(ConnectError::TimedOut));
+    Ok(match answer {
+        Ok(theirs) => Greeted::Hello(Box::new(theirs)),
+        Err(error) => Greeted::Stranger(stranger(&error)),
+    })
+}
+
+/// What something does that takes a connection but is no node and no registry of this
+/// version.
+fn stranger(error: &ConnectError) -> String {
+    match error {
+        ConnectError::TimedOut | ConnectError::Silent => "says nothing".to_owned(),
+        ConnectError::Io(_) => "closes the connection".to_owned(),
+        ConnectError::Handshake(HandshakeError::Version { theirs }) => format!(
+            "speaks another version of chordal's protocol: {theirs}, this one {PROTOCOL_VERSION}"
+        ),
+        ConnectError::Handshake(HandshakeError::NotChordal) => "speaks something else".to_owned(),
+        ConnectError::Handshake(_) | ConnectError::Misplaced(_) => {
+            "its greeting cannot be understood".to_owned()
+        }
+    }
+}
+
+/// What an error of a connection says of the other side. `None`: it is this machine
+/// that cannot connect.
+fn absence(error: &io::Error) -> Option<Absence> {
+    match error.kind() {
+        ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted => Some(Absence::Refused),
+        ErrorKind::TimedOut => Some(Absence::Silent),
+        ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::PermissionDenied => Some(Absence::NoRoute),
+        _ => None,
+    }
+}

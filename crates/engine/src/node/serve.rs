@@ -1,0 +1,311 @@
+//! Answers to the requests of other nodes and of clients.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use chordal_core::chord::{CensusState, Command, Failure, Found, Host, Node, Reply, Standing};
+use chordal_core::limits::MAX_PAGE;
+use chordal_core::mesh::pattern::Pattern;
+use chordal_core::peer::{Party, Peer};
+use chordal_core::record::Provider;
+use chordal_core::time::Time;
+use chordal_core::wire::query::{Fares, HeldFile, LookupTrace, NodeInfo, Stands};
+use chordal_core::wire::{Request, Response};
+use chordal_view::text::clean;
+
+use super::control;
+use super::demand::{Want, Way};
+use super::hub::Hub;
+use super::leave;
+use super::shared::Shared;
+use crate::data::full_owner;
+use crate::data::serve_data::Wanted;
+use crate::overlay::mesh::link_commands;
+use crate::overlay::search;
+use crate::overlay::search::local_matches;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    /// The advertised address of a member; `None`: a client.
+    pub(crate) member: Option<SocketAddr>,
+    /// Where it is; `None`: it has gone.
+    pub(crate) host: Option<IpAddr>,
+    /// Whether it is on this machine.
+    pub(crate) here: bool,
+}
+
+impl Asker {
+    fn party(self) -> Option<Party> {
+        self.member.map(Party::Node).or_else(|| self.host.map(Party::Client))
+    }
+}
+
+/// Answers a request: at once when the core's state holds the answer,
+/// otherwise from a task.
+pub(crate) fn answer(
+    hub: &mut Hub,
+    asker: Asker,
+    request: Request,
+    respond: impl FnOnce(Response) + Send + 'static,
+) {
+    let core = hub.core();
+    match request {
+        Request::Info => respond(Response::Info(info(hub.shared(), core, core.first()))),
+        Request::Position { index } => {
+            let node = core.slot_of(index).and_then(|slot| core.node(slot));
+            respond(match node {
+                Some(node) => {
+                    let fares = fares(core, node, hub.now());
+                    Response::Position(info(hub.shared(), core, node), fares)
+                }
+                None => Response::Failed { why: format!("there is no place {index} here") },
+            });
+        }
+        Request::Fingers => {
+            respond(Response::Fingers(core.fingers().into_iter().map(|row| row.node).collect()));
+        }
+        Request::Members => {
+            let (members, complete) = core.members();
+            respond(Response::Members { members, complete: complete == CensusState::Complete });
+        }
+        Request::Files { after } => {
+            let mut rows: Vec<HeldFile> = core
+                .files_page(after.as_ref(), MAX_PAGE + 1)
+                .into_iter()
+                .map(|row| HeldFile {
+                    record: row.record,
+                    owner: row.owner,
+                    copies: row.copies,
+                    wanted: row.wanted,
+                    count: row.count,
+                })
+                .collect();
+            let more = rows.len() > MAX_PAGE;
+            rows.truncate(MAX_PAGE);
+            respond(Response::Files { rows, more });
+        }
+        Request::Locate { name } => respond(Response::Locate {
+            record: core.known_record(&name).cloned(),
+            holders: core.holders(&name),
+        }),
+        Request::Providers { name } => {
+            let known = core.providers(&name, hub.now());
+            // Of a crowd some, and not always the same.
+            let providers = fastrand::choose_multiple(known, MAX_PAGE);
+            respond(Response::Providers { providers });
+        }
+        Request::Provide { providers } => match may_provide(asker.member, &providers) {
+            Ok(()) => later(hub, respond, move |shared| async move {
+                match shared.core(Command::Provide { providers }).await {
+                    Some(Reply::Provided { sources }) => Response::Provided { sources },
+                    reply => failed(reply),
+                }
+            }),
+            Err(why) => respond(Response::Failed { why: why.to_owned() }),
+        },
+        Request::Search { pattern, after } => later(hub, respond, move |shared| async move {
+            if let Err(why) = local_matches::check(&pattern) {
+                return Response::Failed { why };
+            }
+            let text = pattern;
+            let pattern = Pattern::new(&text);
+            let (rows, more) =
+                local_matches::matching(&shared, None, &pattern, after.as_ref(), MAX_PAGE).await;
+            // Further pages belong to the same question.
+            if let (None, Some(party)) = (&after, asker.party()) {
+                shared.searched(Way::Direct, party, &text, rows.len(), more);
+            }
+            Response::Found { rows, more }
+        }),
+        Request::Shares { after } => {
+            let shares = &hub.shared().shares;
+            let mut rows = shares.told(after.as_ref(), MAX_PAGE + 1);
+            let more = rows.len() > MAX_PAGE;
+            rows.truncate(MAX_PAGE);
+            respond(Response::Shares { rows, more });
+        }
+        Request::Find { pattern } => later(hub, respond, move |shared| async move {
+            if let Some(party) = asker.party() {
+                let text = || format!("{party} searches the ring for {}", clean(&pattern));
+                shared.wanted(Want::Search, party, 0, text);
+            }
+            match search::command::begin(&shared, pattern, false).await {
+                Ok(number) => Response::Finding { number },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::FoundSince { number, after } => later(hub, respond, move |shared| async move {
+            match search::command::since(&shared, number, after).await {
+                Ok((rows, state)) => Response::FoundSince { rows, state },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::Peers => respond(link_commands::answer_peers(hub.shared())),
+        Request::Say { text } => later(hub, respond, |shared| async move {
+            match link_commands::say_here(&shared, text).await {
+                Ok(links) => Response::Said { links },
+                Err(why) => Response::Failed { why },
+            }
+        }),
+        Request::Transfers | Request::Steer { .. } | Request::Leave | Request::LeaveState
+            if !asker.here =>
+        {
+            respond(Response::Failed { why: control::elsewhere(core.peer()) });
+        }
+        Request::Trashed { name } => {
+            let all = hub.shared().store.trashed(&name).into_iter().take(MAX_PAGE);
+            let contents = all.map(|one| (one.root, one.size)).collect();
+            respond(Response::Trashed { contents });
+        }
+        Request::Absent => respond(Response::Absent { peers: hub.vanished() }),
+        Request::Leave => {
+            leave::begin(hub.shared(), false);
+            respond(leave::told(hub.shared()));
+        }
+        Request::LeaveState => respond(leave::told(hub.shared())),
+        Request::Copied => {
+            respond(Response::Copied { bytes: hub.shared().transfers.copied() });
+        }
+        Request::Transfers => respond(control::told(&hub.shared().transfers)),
+        Request::Steer { number, steering } => {
+            respond(control::steer(&hub.shared().transfers, number, steering));
+        }
+        Request::Lookup { key } => later(hub, respond, move |shared| async move {
+            match shared.core(Command::Lookup { key }).await {
+                Some(Reply::Found(found)) => Response::Lookup(trace(found)),
+                reply => failed(reply),
+            }
+        }),
+        Request::Remove { name } => later(hub, respond, move |shared| async move {
+            match shared.core(Command::Remove { name }).await {
+                Some(Reply::Stored { holders, .. }) => {
+                    let (copies, cut_off) = (holders.len() as u8, shared.cut_off().await);
+                    Response::Removed { copies, cut_off }
+                }
+                // The caller looks for the next owner.
+                Some(Reply::Failed(Failure::Busy(_))) => failed(Some(NOT_OWNER)),
+                reply => failed(reply),
+            }
+        }),
+        Request::Commit { name, root, size, overwrite, holders, obstacle } => {
+            let wanted = Wanted { name, root, size, overwrite };
+            let forwards = asker.member.is_none();
+            later(hub, respond, move |shared| {
+                full_owner::answer_commit(shared, wanted, (holders, obstacle), forwards)
+            });
+        }
+        Request::Ping { peer: None } => respond(Response::Pong { micros: 0 }),
+        Request::Ping { peer: Some(peer) } if peer.address() == core.peer().address() => {
+            respond(Response::Pong { micros: 0 });
+        }
+        Request::Ping { peer: Some(peer) } => later(hub, respond, move |shared| async move {
+            let asked = Instant::now();
+            match shared.core(Command::Ping { peer }).await {
+                Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
+                Some(Reply::Failed(Failure::NoAnswer)) => {
+                    Response::Failed { why: format!("{peer} does not answer") }
+                }
+                reply => failed(reply),
+            }
+        }),
+    }
+}
+
+/// What is said of a name by a node on its way out.
+const NOT_OWNER: Reply = Reply::Failed(Failure::NotOwner);
+
+/// What a host says of one of its places on the ring.
+fn info(shared: &Shared, core: &Host, node: &Node) -> NodeInfo {
+    NodeInfo {
+        peer: node.peer(),
+        params: node.params().clone(),
+        member: node.standing() == Standing::Member,
+        predecessor: node.predecessor(),
+        successors: node.successors().to_vec(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        positions: core.positions().iter().map(Peer::index).collect(),
+        sick_disk: shared.disk.shown(),
+        deaf: deaf(shared, core),
+    }
+}
+
+/// Members that answer and to which no bytes passed of late.
+fn deaf(shared: &Shared, core: &Host) -> Vec<SocketAddr> {
+    let (members, _) = core.members();
+    let mut deaf = shared.reach.deaf();
+    deaf.retain(|address| members.iter().any(|member| member.address() == *address));
+    deaf.truncate(NodeInfo::MAX_DEAF);
+    deaf
+}
+
+/// How one of the places of a host fares. What only the host knows is said for each.
+fn fares(core: &Host, node: &Node, now: Time) -> Fares {
+    Fares {
+        stands: match node.standing() {
+            Standing::New | Standing::Joining => Stands::Joining,
+            Standing::Member => Stands::Member,
+            Standing::Leaving => Stands::Leaving,
+            Standing::Left => Stands::Left,
+        },
+        settled: node.is_steady(now),
+        files_below: u32::try_from(node.files_below()).unwrap_or(u32::MAX),
+        missed: u32::try_from(core.missed(now)).unwrap_or(u32::MAX),
+        cut_off: core.cut_off(now).is_some(),
+    }
+}
+
+/// Whether these statements are taken from whoever makes them: each member
+/// speaks for itself only.
+fn may_provide(asker: Option<SocketAddr>, providers: &[Provider]) -> Result<(), &'static str> {
+    if providers.len() > MAX_PAGE {
+        return Err("too many files in one message; send fewer");
+    }
+    let Some(asker) = asker else {
+        return Err("only a member of the ring can share files; join it first");
+    };
+    if providers.iter().any(|one| one.peer.address() != asker) {
+        return Err("a node can say only of itself what it shares");
+    }
+    Ok(())
+}
+
+/// A lookup's result as it travels.
+pub(crate) fn trace(found: Found) -> LookupTrace {
+    LookupTrace {
+        key: found.key,
+        owner: found.owner,
+        successors: found.successors,
+        hops: found
+            .hops
+            .into_iter()
+            .map(|(peer, took)| (peer, took.map(|took| took.as_micros() as u64)))
+            .collect(),
+    }
+}
+
+fn later<F, W>(hub: &Hub, respond: impl FnOnce(Response) + Send + 'static, work: F)
+where
+    F: FnOnce(Shared) -> W + Send + 'static,
+    W: Future<Output = Response> + Send,
+{
+    let Ok(place) = hub.place_to_answer() else {
+        let why = "the node has too many questions to answer at the moment; try again";
+        return respond(Response::Failed { why: why.to_owned() });
+    };
+    let shared = hub.shared().clone();
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        respond(work(shared).await);
+        drop(place);
+    });
+}
+
+fn failed(reply: Option<Reply>) -> Response {
+    let why = match reply {
+        Some(Reply::Failed(failure)) => failure.to_string(),
+        Some(other) => format!("an unexpected reply: {other:?}"),
+        None => "the node is stopping".to_owned(),
+    };
+    Response::Failed { why }
+}

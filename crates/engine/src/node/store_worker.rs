@@ -1,0 +1,350 @@
+//! The core's store operations, carried out: a record made durable here, its
+//! content fetched first where need be; a record given up.
+//!
+//! What takes nothing but the disk is done by one task, all that has come
+//! meanwhile together: one thread, one sync and one word to the hub for many
+//! records. What has to be fetched first gets a thread of its own; so does what
+//! a batch leaves to be removed, for a large file takes a while to go.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use chordal_core::chord::{Slot, StoreFailure, StoreOp, Ticket};
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::{Obstacle, Record};
+use chordal_store::{Deed, Leftover, StoreError};
+use chordal_view::TransferKind;
+
+use super::shared::{Input, Shared};
+use crate::data::fetch::{FetchError, Fetcher};
+use crate::data::local_copy;
+use crate::data::plane::DataPlane;
+use chordal_core::wire::handshake::Purpose;
+
+/// Operations that are carried out together at most: a bound of what is in
+/// memory at once, as small contents are.
+const AT_ONCE: usize = 256;
+
+/// Batches whose leftovers are being removed at a time: each has a thread.
+const SWEEPS_AT_ONCE: usize = 4;
+
+/// An operation of the core. How many wait at a time the core bounds.
+#[derive(Debug)]
+pub(crate) struct Job {
+    under_way: UnderWay,
+    op: StoreOp,
+}
+
+/// The position that wants an operation, and its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Whose(Slot, Ticket);
+
+/// The operations that have not ended, each with what stops it if it fetches
+/// something. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Operations {
+    all: Arc<Mutex<BTreeMap<Whose, CancellationToken>>>,
+}
+
+/// An operation, which is listed while this lives.
+#[derive(Debug)]
+struct UnderWay {
+    whose: Whose,
+    ceased: CancellationToken,
+    operations: Operations,
+}
+
+impl Operations {
+    /// Nobody needs any more what an operation fetches. One that has ended or fetches
+    /// nothing takes no notice.
+    pub(crate) fn cease(&self, slot: Slot, ticket: Ticket) {
+        if let Some(ceased) = self.lock().get(&Whose(slot, ticket)) {
+            ceased.cancel();
+        }
+    }
+
+    fn begin(&self, whose: Whose) -> UnderWay {
+        let ceased = CancellationToken::new();
+        self.lock().insert(whose, ceased.clone());
+        UnderWay { whose, ceased, operations: self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Whose, CancellationToken>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.operations.lock().remove(&self.whose);
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The position that wanted it.
+    pub(crate) slot: Slot,
+    /// The core's ticket.
+    pub(crate) ticket: Ticket,
+    /// How.
+    pub(crate) result: Result<(), StoreFailure>,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Batch {
+    done: Vec<Done>,
+    /// Contents that have to come first.
+    absent: Vec<(UnderWay, Record, Vec<Peer>, bool)>,
+    /// Nobody hears of these before their bytes are free for others; with a name,
+    /// they stay for a while under it.
+    left: Vec<(Whose, Leftover, Option<FileName>)>,
+}
+
+impl Whose {
+    const fn done(self, result: Result<(), StoreFailure>) -> Done {
+        Done { slot: self.0, ticket: self.1, result }
+    }
+
+    fn cut_off(self) -> Done {
+        self.done(Err(StoreFailure::Disk("the store operation was cut off".into())))
+    }
+}
+
+/// Starts an operation; its end is an input of the hub.
+pub(crate) fn start(shared: &Shared, slot: Slot, ticket: Ticket, op: StoreOp) {
+    // Only a node that stops takes none, and it asks for no answer.
+    let under_way = shared.operations.begin(Whose(slot, ticket));
+    let _ = shared.keeping.send(Job { under_way, op });
+}
+
+/// Carries out operations until the node stops.
+pub(crate) async fn run(shared: Shared, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    let sweeping = Arc::new(Semaphore::new(SWEEPS_AT_ONCE));
+    loop {
+        let mut batch = Vec::new();
+        let taken = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            taken = jobs.recv_many(&mut batch, AT_ONCE) => taken,
+        };
+        if taken == 0 {
+            return;
+        }
+        let whose: Vec<Whose> = batch.iter().map(|job| job.under_way.whose).collect();
+        let working = shared.clone();
+        let work = shared.tasks.spawn_blocking(move || carry_out(&working, batch));
+        let Batch { done, absent, left } = work.await.unwrap_or_else(|_| Batch {
+            done: whose.into_iter().map(Whose::cut_off).collect(),
+            ..Batch::default()
+        });
+        if !done.is_empty() {
+            let _ = shared.hub.send(Input::Stored(done)).await;
+        }
+        for (under_way, record, sources, spare) in absent {
+            let (working, whose) = (shared.clone(), under_way.whose);
+            let work = move || {
+                let ceased = &under_way.ceased;
+                vec![whose.done(fetch_and_keep(&working, &record, &sources, spare, ceased))]
+            };
+            shared.tasks.spawn(aside(shared.clone(), vec![whose], None, work));
+        }
+        if !left.is_empty() {
+            let working = shared.clone();
+            let whose = left.iter().map(|(whose, ..)| *whose).collect();
+            let work = move || {
+                let sweep = |(whose, leftover, spared): (Whose, _, Option<FileName>)| {
+                    match spared {
+                        Some(name) => working.store.spare(leftover, &name),
+                        None => working.store.sweep(leftover),
+                    }
+                    whose.done(Ok(()))
+                };
+                left.into_iter().map(sweep).collect()
+            };
+            shared.tasks.spawn(aside(shared.clone(), whose, Some(Arc::clone(&sweeping)), work));
+        }
+    }
+}
+
+/// Has something done on a thread, when it is its turn, and tells the hub.
+async fn aside(
+    shared: Shared,
+    whose: Vec<Whose>,
+    turns: Option<Arc<Semaphore>>,
+    work: impl FnOnce() -> Vec<Done> + Send + 'static,
+) {
+    let turn = match turns {
+        Some(turns) => turns.acquire_owned().await.ok(),
+        None => None,
+    };
+    let done = shared.tasks.spawn_blocking(work).await;
+    drop(turn);
+    let done = done.unwrap_or_else(|_| whose.into_iter().map(Whose::cut_off).collect());
+    let _ = shared.hub.send(Input::Stored(done)).await;
+}
+
+/// Does what takes nothing but the disk.
+fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
+    let deed = |job: &Job| match &job.op {
+        StoreOp::Keep { record, .. } => Deed::Commit(record.clone()),
+        StoreOp::Drop { name, version, .. } => {
+            Deed::Forget { name: name.clone(), version: *version }
+        }
+    };
+    if let Some(why) = shared.disk.why() {
+        let why =
+            StoreFailure::Disk(format!("{} cannot store it: {why}", shared.me().me.address()));
+        let refused = |job: Job| job.under_way.whose.done(Err(why.clone()));
+        let done = jobs.into_iter().map(refused).collect();
+        return Batch { done, ..Batch::default() };
+    }
+    let deeds: Vec<Deed> = jobs.iter().map(deed).collect();
+    let mut batch = Batch::default();
+    for (Job { under_way, op }, result) in jobs.into_iter().zip(shared.store.change(&deeds)) {
+        let whose = under_way.whose;
+        match (result, op) {
+            (Ok(leftover), _) if leftover.is_nothing() => batch.done.push(whose.done(Ok(()))),
+            (Ok(leftover), op) => batch.left.push((whose, leftover, spared(op))),
+            (Err(StoreError::NoBlob(_)), StoreOp::Keep { record, sources, spare }) => {
+                batch.absent.push((under_way, record, sources, spare));
+            }
+            (Err(error), _) => batch.done.push(whose.done(Err(refused(shared, &error)))),
+        }
+    }
+    batch
+}
+
+/// The name under which an operation's leftover stays for a while, if it shall.
+fn spared(op: StoreOp) -> Option<FileName> {
+    match op {
+        StoreOp::Keep { record, spare: true, .. } => Some(record.name),
+        StoreOp::Drop { name, spare: true, .. } => Some(name),
+        StoreOp::Keep { .. } | StoreOp::Drop { .. } => None,
+    }
+}
+
+fn fetch_and_keep(
+    shared: &Shared,
+    record: &Record,
+    sources: &[Peer],
+    spare: bool,
+    ceased: &CancellationToken,
+) -> Result<(), StoreFailure> {
+    let commit = || {
+        if !spare {
+            return shared.store.commit(record);
+        }
+        let changed = shared.store.change(&[Deed::Commit(record.clone())]);
+        changed
+            .into_iter()
+            .try_for_each(|left| left.map(|left| shared.store.spare(left, &record.name)))
+    };
+    fetch_content(shared, record, sources, ceased)?;
+    match commit() {
+        // Another name with this content was given up in between.
+        Err(StoreError::NoBlob(_)) => {
+            fetch_content(shared, record, sources, ceased)?;
+            commit().map_err(|error| refused(shared, &error))
+        }
+        result => result.map_err(|error| refused(shared, &error)),
+    }
+}
+
+/// What the core is told of a disk that refused: another node takes the copy.
+fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
+    let me = shared.me().me.address();
+    match shared.disk.obstacle(error) {
+        Some(Obstacle::NoRoom) => StoreFailure::Full(format!("{me} has no room: {error}")),
+        // No file descriptor: nothing was asked of the disk.
+        Some(Obstacle::NoBytes) => StoreFailure::NoSource,
+        _ => StoreFailure::Disk(format!("{me} cannot store it: {error}")),
+    }
+}
+
+/// What does not fit is not asked for, and nobody is shown its attempts: on a
+/// full disk they are made again and again. What unfinished uploads left can give
+/// way; then the attempt shows whether there is room.
+fn has_no_room(shared: &Shared, size: u64) -> Option<StoreFailure> {
+    let room = shared.store.room().ok()?;
+    if room.left() >= size || shared.store.unfinished_bytes() > 0 {
+        return None;
+    }
+    let (me, left) = (shared.me().me.address(), room.left());
+    Some(StoreFailure::Full(format!("{me} has no room: {size} bytes do not fit into {left}")))
+}
+
+/// Brings a content into the store: from where it lies on this machine, and the rest
+/// from its sources.
+fn fetch_content(
+    shared: &Shared,
+    record: &Record,
+    sources: &[Peer],
+    ceased: &CancellationToken,
+) -> Result<(), StoreFailure> {
+    let size = record.size();
+    if let Some(why) = has_no_room(shared, size) {
+        return Err(why);
+    }
+    let (kind, name) = (TransferKind::Copy, record.name.as_str());
+    let transfer = shared.transfers.open_until(kind, name, size, ceased);
+    let result = (|| {
+        // Held to the end, so that what was copied stays for the rest.
+        let copied = local_copy::copy(shared, record, &transfer)?;
+        if let Some(incoming) = copied.as_ref().filter(|incoming| incoming.missing() == 0) {
+            return Ok(incoming.finish()?);
+        }
+        // A ring's copies matter more than who is trusted: whatever comes is
+        // verified.
+        // If no bytes pass, another node makes the copy.
+        let (plane, from_anybody) = (shared.data_plane(), true);
+        let fetcher = Fetcher { plane, from_anybody, ..shared.fetcher(record.name.as_str()) };
+        let opened = fetcher.open(sources, record.version.root, size, &transfer)?;
+        let incoming = shared.store.begin(opened.manifest.clone())?;
+        let here = incoming.here().iter().map(|index| opened.manifest.len_of(index)).sum();
+        transfer.goes_on(size, here);
+        fetcher.pieces(opened, sources, &incoming, &transfer, None)?;
+        Ok(incoming.finish()?)
+    })();
+    transfer.end(result.as_ref().map(|&()| ()).map_err(|error: &FetchError| error.to_string()));
+    result.map_err(|error| match error {
+        FetchError::NoSource(why) | FetchError::Interrupted(why) | FetchError::Shunned(why) => {
+            tracing::debug!(name = %record.name, ?why, "no source delivered");
+            StoreFailure::NoSource
+        }
+        FetchError::Local(error) => refused(shared, &error),
+        FetchError::Cancelled if ceased.is_cancelled() => StoreFailure::Ceased,
+        FetchError::Cancelled | FetchError::Replaced => StoreFailure::NoSource,
+    })
+}
+
+impl Shared {
+    /// What this node fetches something of that name with.
+    pub(crate) fn fetcher(&self, name: &str) -> Fetcher {
+        Fetcher {
+            name: name.to_owned(),
+            plane: DataPlane { patient: true, ..self.data_plane() },
+            reputations: self.reputations.clone(),
+            events: Some(self.hub.clone()),
+            from_anybody: false,
+        }
+    }
+
+    /// This node's end of data connections.
+    pub(crate) fn data_plane(&self) -> DataPlane {
+        DataPlane {
+            hello: self.me().hello(Purpose::Data),
+            counters: std::sync::Arc::clone(&self.counters),
+            signs: self.signs.clone(),
+            cuts: self.cuts.clone(),
+            idle: self.idle.clone(),
+            limits: self.limits.clone(),
+            reach: self.reach.clone(),
+            patient: false,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the parts of a node that are not the hub want on the screen. Each puts
+//! its rows here when they change; the publisher takes them into the snapshot.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chordal_view::{FileRow, HandingOver, PeerRow, RegistryRow, ScanRow, SearchRow, Sharing};
+
+use super::shared::{Input, Shared};
+
+/// The rows. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Board {
+    rows: Arc<Mutex<Rows>>,
+}
+
+/// What a snapshot takes from the board.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    /// Linked peers.
+    pub(crate) peers: Arc<Vec<PeerRow>>,
+    /// Registries, by address.
+    pub(crate) registries: BTreeMap<SocketAddr, RegistryRow>,
+    /// The last search.
+    pub(crate) search: Option<Arc<SearchRow>>,
+    /// The last scan.
+    pub(crate) scan: Option<Arc<ScanRow>>,
+    /// Files shared from here, by name.
+    pub(crate) shared: Arc<Vec<FileRow>>,
+    /// How many they are.
+    pub(crate) sharing: Sharing,
+    /// What a leave has yet to hand over.
+    pub(crate) handing_over: Option<HandingOver>,
+}
+
+impl Board {
+    /// All rows as they are now.
+    pub(crate) fn rows(&self) -> Rows {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Changes rows of the board and has them published. Never waits.
+    pub(crate) fn show(&self, change: impl FnOnce(&mut Rows)) {
+        change(&mut self.board.lock());
+        // A hub that is too busy to hear this publishes soon anyhow.
+        let _ = self.hub.try_send(Input::Changed);
+    }
+}

@@ -1,0 +1,113 @@
+//! `find`: begins a search, here or at the member that a client acts through,
+//! and follows it to its end.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use chordal_core::limits::MAX_PAGE;
+use chordal_core::wire::mesh::FoundRow;
+use chordal_core::wire::query::SearchState;
+use chordal_core::wire::{Request, Response};
+use chordal_view::{Outcome, SearchRow};
+
+use super::find;
+use super::find::Found;
+use super::{Input, local_matches};
+use crate::client::access::{Access, unexpected};
+use crate::client::files::Phases;
+use crate::node::shared::Shared;
+
+/// How long an answer about a search waits for something new.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Carries out `find`; `phases` hears how far it is.
+pub(crate) async fn find(
+    access: &Access,
+    pattern: &str,
+    phases: &dyn Phases,
+) -> Result<Outcome, String> {
+    local_matches::check(pattern)?;
+    phases.phase("searching");
+    let number = match access {
+        Access::Inside(shared) => begin(shared, pattern.to_owned(), true).await?,
+        Access::Outside(_) => {
+            let request = Request::Find { pattern: pattern.to_owned() };
+            match access.request(access.member().address(), request).await? {
+                Response::Finding { number } => number,
+                other => return Err(unexpected(other)),
+            }
+        }
+    };
+    let mut found = Found::default();
+    loop {
+        let after = u32::try_from(found.rows.len()).unwrap_or(u32::MAX);
+        let request = Request::FoundSince { number, after };
+        match access.request(access.member().address(), request).await? {
+            Response::FoundSince { rows, state } => {
+                let last = state.ended && rows.len() < MAX_PAGE;
+                found.rows.extend(rows);
+                found.state = state;
+                let row = find::row(number, pattern, &found);
+                phases.phase(&phase(&row));
+                if last {
+                    return Ok(Outcome::Found(row));
+                }
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+}
+
+fn phase(row: &SearchRow) -> String {
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let (nodes, files) = (row.answered as usize, row.contents.len());
+    format!("searching: {nodes} node{}, {files} file{}", plural(nodes), plural(files))
+}
+
+/// Begins a search of this node: its number.
+pub(crate) async fn begin(shared: &Shared, pattern: String, shown: bool) -> Result<u32, String> {
+    let stopping = || "the node is stopping".to_owned();
+    let (begun, number) = oneshot::channel();
+    let input = Input::Find { pattern, shown, begun };
+    shared.search.send(input).await.map_err(|_| stopping())?;
+    number.await.map_err(|_| stopping())?
+}
+
+/// What a search has found behind the first `after` rows; waits a moment when
+/// that is nothing new.
+pub(crate) async fn since(
+    shared: &Shared,
+    number: u32,
+    after: u32,
+) -> Result<(Vec<FoundRow>, SearchState), String> {
+    let (found, watched) = oneshot::channel();
+    let gone = || format!("search {number} is over or was never begun; find it again");
+    shared.search.send(Input::Follow { number, found }).await.map_err(|_| gone())?;
+    let mut watched = watched.await.ok().flatten().ok_or_else(gone)?;
+    let after = usize::try_from(after).unwrap_or(usize::MAX);
+    let news = |found: &Found| found.state.ended || found.rows.len() > after;
+    let current = watched.borrow_and_update().clone();
+    if !news(&current) {
+        let _ = timeout(MOMENT, watched.changed()).await;
+    }
+    let found = watched.borrow().clone();
+    let rows = found.rows.iter().skip(after).take(MAX_PAGE).cloned().collect();
+    Ok((rows, found.state.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_counts_nodes_and_files() {
+        let mut found = Found::default();
+        found.state.answered = 1;
+        let row = |found: &Found| find::row(1, "x", found);
+        assert_eq!(phase(&row(&found)), "searching: 1 node, 0 files");
+        found.state.answered = 12;
+        assert_eq!(phase(&row(&found)), "searching: 12 nodes, 0 files");
+    }
+}

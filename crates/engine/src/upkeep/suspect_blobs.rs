@@ -1,0 +1,107 @@
+//! Contents that seem to be damaged on this disk.
+//!
+//! Whoever meets the damage while serving says so here, instead of leaving it to
+//! the next scrub; whoever fetched a damaged piece asks back for a single byte,
+//! which says the same. Such a content is read again at once, and if it is
+//! damaged it is put aside and restored as after a scrub ([`super::scrub`]).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use chordal_core::record::ContentHash;
+
+use super::scrub;
+use crate::node::shared::Shared;
+
+/// Doubts that wait. What does not fit is met again, or found by the scrub.
+const QUEUE: usize = 64;
+
+/// Bytes read a second: a gigabyte in half a minute, and a disk can still serve.
+const RATE: u64 = 32 * 1024 * 1024;
+
+/// How long the word of others about a content counts only once: nobody shall
+/// make a node read its disk all day.
+const BELIEVED_AGAIN: Duration = Duration::from_secs(60 * 60);
+
+/// Contents about which others have said something lately; beyond it they are
+/// not listened to.
+const BELIEVED_AT_MOST: usize = 256;
+
+/// Where doubts are said. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Doubts {
+    queue: mpsc::Sender<ContentHash>,
+    believed: Arc<Mutex<Vec<(Instant, ContentHash)>>>,
+}
+
+impl Doubts {
+    /// Doubts, and where [`run`] takes them from.
+    pub(crate) fn new() -> (Doubts, mpsc::Receiver<ContentHash>) {
+        let (queue, doubted) = mpsc::channel(QUEUE);
+        (Doubts { queue, believed: Arc::default() }, doubted)
+    }
+
+    /// This node met what cannot be right. Never waits.
+    pub(crate) fn met(&self, root: ContentHash) {
+        let _ = self.queue.try_send(root);
+    }
+
+    /// Somebody says that a content is not right, and may be wrong. Never waits.
+    pub(crate) fn heard(&self, root: ContentHash, now: Instant) {
+        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        believed.retain(|(at, _)| now.saturating_duration_since(*at) < BELIEVED_AGAIN);
+        let again = believed.iter().any(|(_, known)| *known == root);
+        if !again && believed.len() < BELIEVED_AT_MOST && self.queue.try_send(root).is_ok() {
+            believed.push((now, root));
+        }
+    }
+}
+
+/// Reads what is doubted, one content after the other.
+pub(crate) async fn run(shared: Shared, mut doubted: mpsc::Receiver<ContentHash>) {
+    loop {
+        let next = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            next = doubted.recv() => next,
+        };
+        let Some(root) = next else { return };
+        scrub::look(&shared, root, RATE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_others_about_a_content_counts_once_an_hour() {
+        let (doubts, mut doubted) = Doubts::new();
+        let (now, root) = (Instant::now(), ContentHash([7; 32]));
+        doubts.heard(root, now);
+        doubts.heard(root, now + BELIEVED_AGAIN / 2);
+        assert_eq!(doubted.try_recv(), Ok(root));
+        assert!(doubted.try_recv().is_err(), "once");
+        doubts.met(root);
+        assert_eq!(doubted.try_recv(), Ok(root), "this node's own eyes count always");
+        doubts.heard(root, now + BELIEVED_AGAIN);
+        assert_eq!(doubted.try_recv(), Ok(root));
+    }
+
+    #[test]
+    fn of_a_flood_of_doubts_some_are_taken() {
+        let (doubts, mut doubted) = Doubts::new();
+        let now = Instant::now();
+        let mut taken = 0;
+        for number in 0..2_000_u16 {
+            let mut root = [0; 32];
+            root[..2].copy_from_slice(&number.to_be_bytes());
+            doubts.heard(ContentHash(root), now);
+            while doubted.try_recv().is_ok() {
+                taken += 1;
+            }
+        }
+        assert_eq!(taken, BELIEVED_AT_MOST);
+    }
+}

@@ -1,0 +1,404 @@
+//! The command language inside a world: the words that people type for a node
+//! act on the simulated one that they look at.
+//!
+//! What only means something on a real machine is refused, in one sentence that
+//! says what does it here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use chordal_core::chord::Standing;
+use chordal_core::mesh::pattern::Pattern;
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::Record;
+use chordal_view::outcome::{HandedOver, Info, KeptFiles, RingFile};
+use chordal_view::picture;
+use chordal_view::text::quoted;
+use chordal_view::{Command, CommandFailed, FileRow, Hop, Outcome, Role, target};
+
+use super::host::{Host, HostId, State, host_at};
+use super::{Action, Ended, OpId, Show, World};
+
+/// Bytes of a made-up file.
+const MADE_UP: u64 = 1_000_000;
+
+/// Commands under way at once: a person types them.
+const MAX_WAITING: usize = 64;
+
+/// The end of a command, or nothing yet.
+pub type End = Result<Outcome, CommandFailed>;
+
+/// The commands under way, each with a number that their giver chose.
+#[derive(Debug, Default)]
+pub struct Words {
+    waiting: Vec<(u64, Waits)>,
+}
+
+/// What a command waits for.
+#[derive(Debug)]
+enum Waits {
+    /// The end of an operation; with what was typed, and the bytes put.
+    Operation { id: OpId, text: String, size: u64 },
+    /// This host is on the ring.
+    Join(HostId),
+    /// This host has left, with so many files that it held.
+    Leave(HostId, usize),
+}
+
+impl Words {
+    /// Carries out a command on the shown node. `None`: its end comes later from
+    /// [`Words::ended`] or [`Words::look`], under `number`. `size_of` says how many
+    /// bytes a local file has, if there is one.
+    pub fn say(
+        &mut self,
+        number: u64,
+        command: Command,
+        world: &mut World,
+        show: &mut Show,
+        size_of: impl FnOnce(&Path) -> Option<u64>,
+    ) -> Option<End> {
+        match begin(command, world, show, size_of) {
+            Ok(Began::Ended(outcome)) => Some(Ok(*outcome)),
+            Ok(Began::Waits(_)) if self.waiting.len() >= MAX_WAITING => {
+                Some(failed(format!("{MAX_WAITING} commands are under way; wait for one to end")))
+            }
+            Ok(Began::Waits(what)) => {
+                self.waiting.push((number, what));
+                None
+            }
+            Err(why) => Some(failed(why)),
+        }
+    }
+
+    /// An operation has ended: the number and the end of its command, if one waits
+    /// for it.
+    pub fn ended(&mut self, world: &World, operation: OpId, ended: &Ended) -> Option<(u64, End)> {
+        let waits = |(_, waits): &(u64, Waits)| matches!(waits, Waits::Operation { id, .. } if *id == operation);
+        let at = self.waiting.iter().position(waits)?;
+        let (number, Waits::Operation { text, size, .. }) = self.waiting.swap_remove(at) else {
+            return None;
+        };
+        Some((number, outcome(world, text, size, ended)))
+    }
+
+    /// The numbers and ends of joins and leaves that have ended by now.
+    pub fn look(&mut self, world: &World) -> Vec<(u64, End)> {
+        let mut ends = Vec::new();
+        self.waiting.retain(|(number, waits)| {
+            let end = match waits {
+                Waits::Operation { .. } => None,
+                Waits::Join(host) => joined(world, *host),
+                Waits::Leave(host, files) => left(world, *host, *files),
+            };
+            let goes_on = end.is_none();
+            ends.extend(end.map(|end| (*number, end)));
+            goes_on
+        });
+        ends
+    }
+}
+
+/// Begins a command on the shown node.
+fn begin(
+    command: Command,
+    world: &mut World,
+    show: &mut Show,
+    size_of: impl FnOnce(&Path) -> Option<u64>,
+) -> Result<Began, String> {
+    let (host, space) = (show.host(), world.space());
+    let operation = |id, text, size| Ok(Began::Waits(Waits::Operation { id, text, size }));
+    match command {
+        Command::Put { path, name, overwrite, .. } => {
+            let size = size_of(&path).unwrap_or(MADE_UP);
+            let text = name.map_or_else(|| last_of(&path), Ok)?;
+            let name = file_name(&text)?;
+            let there = world.owner_seen_from(host, name.key(space));
+            let held = there.and_then(|owner| record(world, owner, &name));
+            if held.is_some_and(|record| !record.is_deleted()) && !overwrite {
+                return Err(format!("{name} holds other content; --overwrite replaces it"));
+            }
+            operation(world.put(host, &name, size), text, size)
+        }
+        Command::Get { name, .. } => {
+            let file = file_name(&name)?;
+            operation(world.get(host, &file), name, 0)
+        }
+        Command::Rm { name } => {
+            let file = file_name(&name)?;
+            operation(world.remove(host, &file), name, 0)
+        }
+        Command::Lookup { target } => {
+            let key = target::key(&target, space);
+            let id = world.lookup(host, key);
+            show.lookup_begins(id, target.clone(), key);
+            operation(id, target, 0)
+        }
+        Command::Join { contact } => join(world, show, &contact),
+        Command::Leave => {
+            let files = show.node(world).map_or(0, |node| node.files_held().len());
+            match world.host(host).map(Host::state) {
+                Some(State::Up) => {
+                    world.leave(host);
+                    Ok(Began::Waits(Waits::Leave(host, files)))
+                }
+                _ => Err("this node is on no ring; join brings it back".to_owned()),
+            }
+        }
+        other => read(other, world, show).map(|outcome| Began::Ended(Box::new(outcome))),
+    }
+}
+
+/// How a command began.
+enum Began {
+    Ended(Box<Outcome>),
+    Waits(Waits),
+}
+
+fn failed(why: String) -> End {
+    Err(CommandFailed(why))
+}
+
+/// What a node that has left, or was started again, does to enter the ring.
+fn join(world: &mut World, show: &Show, contact: &str) -> Result<Began, String> {
+    let host = show.host();
+    let on_a_ring = "this node is on the ring already; A adds another one";
+    match world.host(host).map(Host::state) {
+        Some(State::Left | State::Crashed) => {}
+        _ => return Err(on_a_ring.to_owned()),
+    }
+    let members: Vec<Peer> = world.nodes().map(chordal_core::chord::Node::peer).collect();
+    let space = world.space();
+    if target::member(contact, space, &members)?.is_none() {
+        return Err(format!(
+            "{} is no member of the ring; ring lists them, by address and by id",
+            quoted(contact)
+        ));
+    }
+    world.restart(host);
+    Ok(Began::Waits(Waits::Join(host)))
+}
+
+fn joined(world: &World, host: HostId) -> Option<End> {
+    let found = world.host(host)?;
+    if !found.lives() {
+        return Some(failed("the host ended before it was on the ring".to_owned()));
+    }
+    let node = found.nodes().iter().find(|node| node.standing() == Standing::Member)?;
+    let successor = node.successors().first().copied()?;
+    Some(Ok(Outcome::Joined {
+        me: node.peer(),
+        successor,
+        ring: node.params().ring.clone(),
+        space: world.space(),
+        adopted: false,
+    }))
+}
+
+fn left(world: &World, host: HostId, files: usize) -> Option<End> {
+    let found = world.host(host)?;
+    match found.state() {
+        State::Up | State::Paused => None,
+        State::Left => {
+            let records = found.disk().into_iter().flat_map(|disk| disk.records());
+            let sizes: Vec<u64> =
+                records.filter(|record| !record.is_deleted()).map(Record::size).collect();
+            let (bytes, directory) = (sizes.iter().sum(), "memory".to_owned());
+            let kept = KeptFiles { files: sizes.len(), bytes, directory, ..KeptFiles::default() };
+            let handed = files.saturating_sub(kept.files);
+            Some(Ok(Outcome::Left(HandedOver { handed, kept })))
+        }
+        State::Crashed => Some(failed("the host died before it had left".to_owned())),
+    }
+}
+
+/// Commands that only look.
+fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String> {
+    let space = world.space();
+    if let Command::Id { text } = command {
+        let id = space.hash(&text);
+        return Ok(Outcome::IdOf { text, space, id });
+    }
+    if let Some(refusal) = refusal(&command) {
+        return Err(refusal.to_owned());
+    }
+    if let Command::Ring = command {
+        return Ok(Outcome::Ring {
+            members: world.nodes().map(chordal_core::chord::Node::peer).collect(),
+            silent: Vec::new(),
+            troubled: Vec::new(),
+            health: picture::health(&world.ring()),
+            state: show.state(world),
+            space,
+        });
+    }
+    if let Command::Ls { pattern, ring: true } = command {
+        return Ok(ring_files(world, pattern));
+    }
+    let node = show.node(world).ok_or("this node does not run; join or R brings it back")?;
+    match command {
+        Command::Ls { pattern, .. } => {
+            let mut files = picture::files(node.files_held(), node.params().space);
+            let all = files.len();
+            if let Some(named) = pattern.as_deref().map(Pattern::new) {
+                files.retain(|file| named.matches(file.name.as_str()));
+            }
+            Ok(Outcome::Files { files, of: pattern.map(|pattern| (pattern, all)), space })
+        }
+        Command::Fingers => Ok(Outcome::Fingers { fingers: picture::fingers(node), space }),
+        _ => Ok(Outcome::Info(Box::new(Info {
+            me: node.peer(),
+            positions: vec![node.peer()],
+            ring: node.params().ring.clone(),
+            space,
+            replicas: node.params().replicas,
+            predecessor: node.predecessor(),
+            successors: node.successors().to_vec(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sick_disk: None,
+            deaf: Vec::new(),
+        }))),
+    }
+}
+
+/// Why a command means nothing in a simulation, and what does instead.
+const fn refusal(command: &Command) -> Option<&'static str> {
+    Some(match command {
+        Command::Share { .. } | Command::Unshare { .. } => {
+            "simulated nodes share no files of their own; put NAME stores one on the ring"
+        }
+        Command::Find { .. } => "a simulation has no searches; ls PATTERN --ring lists the files",
+        Command::Request { .. } => "a simulation asks no single peer; get NAME asks the holders",
+        Command::Scan { .. } => "a simulation has no ports to scan; ring lists the members",
+        Command::Ping { .. } => "a simulation has no pings; 3 shows who lives, with round trips",
+        Command::Connect { .. } | Command::Disconnect { .. } | Command::Peers => {
+            "links besides the ring are not simulated; ring lists the members"
+        }
+        Command::Say { .. } => "nobody listens in a simulation; there are no links to say it over",
+        Command::Transfers
+        | Command::Cancel { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. } => {
+            "simulated transfers have no numbers; Space on the empty line stops all time"
+        }
+        Command::Help { .. } | Command::Quit => "whoever shows the simulation answers that",
+        _ => return None,
+    })
+}
+
+/// Every file of the ring once, the newest version of each, with its holders.
+fn ring_files(world: &World, pattern: Option<String>) -> Outcome {
+    let named = Pattern::new(pattern.as_deref().unwrap_or_default());
+    let mut others = BTreeSet::new();
+    let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
+    for node in world.nodes() {
+        for file in picture::files(node.files_held(), node.params().space) {
+            if !named.matches(file.name.as_str()) {
+                others.insert(file.name);
+                continue;
+            }
+            match newest.get_mut(&file.name) {
+                Some(known) if known.file.version == file.version => {
+                    known.holders.push(node.peer());
+                    if file.role == Role::Owner {
+                        known.file = file;
+                    }
+                }
+                Some(known) if known.file.version > file.version => {}
+                _ => {
+                    let holders = vec![node.peer()];
+                    newest.insert(file.name.clone(), RingFile { file, holders });
+                }
+            }
+        }
+    }
+    let counted = |mut file: RingFile| {
+        let copies = u8::try_from(file.holders.len()).unwrap_or(u8::MAX);
+        file.file = FileRow { copies, ..file.file };
+        file
+    };
+    let files: Vec<RingFile> = newest.into_values().map(counted).collect();
+    let of = pattern.map(|pattern| (pattern, files.len() + others.len()));
+    Outcome::RingFiles { files, of, silent: Vec::new(), space: world.space() }
+}
+
+/// What a node holds under a name, if it runs.
+fn record<'a>(world: &'a World, peer: Peer, name: &FileName) -> Option<&'a Record> {
+    let host = world.host(host_at(peer.address())?)?;
+    host.nodes().iter().find(|node| node.peer() == peer)?.record(name)
+}
+
+/// Of how many hosts one of them seems to be cut off.
+fn cut_off(world: &World, host: HostId) -> u32 {
+    let core = world.host(host).and_then(Host::core);
+    core.and_then(|core| core.cut_off(world.now())).map_or(0, |missing| missing as u32)
+}
+
+/// The end of an operation in the words of the command.
+fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
+    let space = world.space();
+    let name = || file_name(&text).map_err(CommandFailed);
+    match &ended.outcome {
+        super::Outcome::Found(owner) => {
+            let micros = |took: Duration| took.as_micros() as u64;
+            let hop = |(peer, took): &(Peer, Option<Duration>)| Hop {
+                peer: *peer,
+                micros: took.map(micros),
+            };
+            let hops = ended.hops.iter().map(hop).collect();
+            Ok(Outcome::Lookup { text, key: ended.key, owner: *owner, hops, space })
+        }
+        super::Outcome::Stored { version, holders, wanted } => Ok(Outcome::Stored {
+            name: name()?,
+            key: ended.key,
+            size,
+            version: *version,
+            holders: holders.clone(),
+            wanted: *wanted,
+            already: false,
+            passed: Vec::new(),
+            cut_off: cut_off(world, ended.host),
+            silent: Vec::new(),
+            likely: 0,
+            space,
+        }),
+        super::Outcome::Got { size, from, .. } => Ok(Outcome::Fetched {
+            name: name()?,
+            size: *size,
+            there: 0,
+            path: "its simulated disk".into(),
+            sources: vec![(*from, *size)],
+            millis: ended.took.as_millis() as u64,
+        }),
+        super::Outcome::Removed { .. } => {
+            let copies = world.size().min(world.setup().replicas.into());
+            let cut_off = cut_off(world, ended.host);
+            Ok(Outcome::Removed { name: name()?, copies: copies as u8, cut_off })
+        }
+        super::Outcome::Missing => {
+            failed(format!("no file {} on the ring; ls --ring lists all", quoted(&text)))
+        }
+        super::Outcome::Failed(why) => {
+            let what = match ended.action {
+                Action::Lookup => "lookup",
+                Action::Put => "put",
+                Action::Get => "get",
+                Action::Remove => "rm",
+            };
+            failed(format!("{what} {}: {why}", quoted(&text)))
+        }
+    }
+}
+
+fn file_name(text: &str) -> Result<FileName, String> {
+    FileName::new(text).map_err(|error| format!("{} is no name on the ring: {error}", quoted(text)))
+}
+
+/// The name that a put gives to a path.
+fn last_of(path: &Path) -> Result<String, String> {
+    let last = path.file_name().map(|last| last.to_string_lossy().into_owned());
+    last.ok_or_else(|| {
+        format!("{} has no file name; give one with --as", quoted(&path.to_string_lossy()))
+    })
+}

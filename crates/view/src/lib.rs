@@ -1,0 +1,658 @@
+//! What a dashboard shows and what it can ask for: data only.
+//!
+//! The engine publishes a [`Snapshot`] of its node whenever something changed;
+//! a lab, a remote node or a simulation can publish the same. The dashboard
+//! draws the latest one and never asks anything in order to draw. [`UiEvent`]s
+//! are the lines of the events panel. A [`Command`] is one word of the command
+//! language (see [`command`]); its end is an [`Outcome`] or a [`CommandFailed`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use chordal_core::id::{Id, Space};
+use chordal_core::name::FileName;
+use chordal_core::peer::{Party, Peer};
+use chordal_core::record::{ContentHash, CopyCount, Version};
+
+pub mod command;
+pub mod event;
+mod files;
+pub mod outcome;
+pub mod picture;
+pub mod registry;
+pub mod simulation;
+pub mod state;
+pub mod target;
+pub mod text;
+pub mod transfers;
+
+pub use command::Command;
+pub use event::{Level, Step, UiEvent};
+pub use files::{Files, Unwell};
+pub use outcome::{CommandFailed, Outcome};
+pub use simulation::{SimulationRow, Speed};
+pub use state::{State, Unsettled};
+
+/// The whole visible state of one node at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Milliseconds since the node's start, at the moment of the snapshot.
+    pub uptime_ms: u64,
+    /// The node, at the first of its places.
+    pub me: Peer,
+    /// All places that it holds on the ring, that one first.
+    pub positions: Vec<Peer>,
+    /// Its ring's name.
+    pub ring: String,
+    /// Its ring's size.
+    pub space: Space,
+    /// Copies of each file, k.
+    pub replicas: u8,
+    /// Entries that its successor list may have, r.
+    pub successors_max: usize,
+    /// The program's version.
+    pub version: String,
+    /// Whether the ring has a secret (`false`: "open").
+    pub secret: bool,
+    /// What the node is to its ring.
+    pub standing: Standing,
+    /// The predecessor, when known.
+    pub predecessor: Option<Neighbour>,
+    /// The successor list, nearest first.
+    pub successors: Vec<Neighbour>,
+    /// The finger table: all `m` rows.
+    pub fingers: Vec<Finger>,
+    /// Every member known, in ring order from place 0, this node included.
+    pub members: Vec<Member>,
+    /// How much of the ring `members` is.
+    pub census: Census,
+    /// The files held here and those shared from here, by name, tombstones
+    /// left out.
+    pub files: Arc<Files>,
+    /// Linked peers, by address, and others of whom there is something to say.
+    pub peers: Arc<Vec<PeerRow>>,
+    /// The registries that this node was given.
+    pub registries: Vec<RegistryRow>,
+    /// The last `find`, running or ended.
+    pub search: Option<Arc<SearchRow>>,
+    /// The last `scan`, running or ended.
+    pub scan: Option<Arc<ScanRow>>,
+    /// What is shared from here.
+    pub sharing: Sharing,
+    /// Running and recently ended transfers, newest first.
+    pub transfers: Vec<TransferRow>,
+    /// How fast they may be, all together.
+    #[serde(default)]
+    pub limits: RateLimits,
+    /// The ring's properties as far as this node can see.
+    pub health: Health,
+    /// How it and its ring fare, in a word.
+    pub state: State,
+    /// The last lookup that somebody asked for, finished or not.
+    pub lookup: Option<LookupRow>,
+    /// Bytes of control and data traffic.
+    pub traffic: Traffic,
+    /// Set while the node hands its files over to leave: what is left.
+    #[serde(default)]
+    pub handing_over: Option<HandingOver>,
+    /// Events that did not fit into the channel to the dashboard, ever.
+    pub events_dropped: u64,
+    /// What is wrong with the node's disk, which takes nothing: other nodes hold
+    /// what it should.
+    #[serde(default)]
+    pub sick_disk: Option<String>,
+    /// A background task failed: what to show in a red banner.
+    pub fault: Option<String>,
+    /// The simulation that the node is part of, if it is.
+    #[serde(default)]
+    pub simulation: Option<SimulationRow>,
+}
+
+/// What a node that leaves has yet to hand over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandingOver {
+    /// Files.
+    pub files: usize,
+    /// Their bytes that have yet to move.
+    pub bytes: u64,
+    /// Bytes a second, lately.
+    pub rate: u64,
+    /// Seconds that the rest takes at this rate.
+    pub seconds: Option<u64>,
+}
+
+/// What a node is to its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// The only member of its own ring.
+    Alone,
+    /// On its way in.
+    Joining,
+    /// A member among others.
+    Member,
+    /// Handing over its files.
+    Leaving,
+    /// Out; a new `join` brings it back.
+    Left,
+    /// Not running (a killed node of a lab).
+    Down,
+}
+
+/// Whether a peer is believed to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Liveness {
+    /// It answered lately.
+    Up,
+    /// Its last answer is overdue.
+    Suspect,
+    /// It does not answer.
+    Dead,
+}
+
+/// A predecessor or successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Who.
+    pub peer: Peer,
+    /// Smoothed round trip in microseconds, once measured.
+    pub rtt_us: Option<u64>,
+    /// Whether it lives.
+    pub liveness: Liveness,
+}
+
+/// A row of the finger table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finger {
+    /// 0 to m−1.
+    pub index: u8,
+    /// `id + 2^index mod 2^m`.
+    pub start: Id,
+    /// The first node at or after `start`, as far as known.
+    pub node: Option<Peer>,
+}
+
+/// A member of the ring, as the census saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub peer: Peer,
+    /// Whether it lives.
+    pub liveness: Liveness,
+}
+
+/// How much of the ring the known members are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Census {
+    /// All of it.
+    Complete,
+    /// A walk is under way for the first time.
+    Partial,
+    /// The ring is too large to walk; about this many nodes, from the density
+    /// of the successor list.
+    Estimate(u64),
+}
+
+/// What a node is to a file that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Its key lies in this node's range.
+    Owner,
+    /// A copy for the owner.
+    Replica,
+    /// A file of this node's user, shared from where it lies.
+    Shared,
+}
+
+/// A file held here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRow {
+    /// The name.
+    pub name: FileName,
+    /// Its place on the ring.
+    pub key: Id,
+    /// Bytes.
+    pub size: u64,
+    /// Version, with the content's hash.
+    pub version: Version,
+    /// This node's part.
+    pub role: Role,
+    /// Durable copies known to exist, this one included. Of a shared file: the
+    /// nodes that share it, as far as known, this one included.
+    pub copies: u8,
+    /// Copies wanted: k, or all nodes when fewer. Of a shared file: 0.
+    pub wanted: u8,
+    /// How sure the copies are.
+    #[serde(default)]
+    pub count: CopyCount,
+}
+
+/// How safe a file is, by its copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CopyHealth {
+    /// As many copies as are wanted.
+    #[serde(rename = "ok")]
+    Ok,
+    /// Copies are missing; the ring makes new ones.
+    #[serde(rename = "repairing")]
+    Repairing,
+    /// The last copy, and more are wanted: one death more and it is lost.
+    #[serde(rename = "at risk")]
+    AtRisk,
+    /// Copies are missing, and no node has room for another one.
+    #[serde(rename = "needs room")]
+    NeedsRoom,
+    /// Nobody has said yet who else has a copy.
+    #[serde(rename = "counting")]
+    Counting,
+}
+
+impl CopyHealth {
+    /// In words for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            CopyHealth::Ok => "ok",
+            CopyHealth::Repairing => "repairing",
+            CopyHealth::AtRisk => "at risk",
+            CopyHealth::NeedsRoom => "needs room",
+            CopyHealth::Counting => "counting",
+        }
+    }
+}
+
+impl FileRow {
+    /// How safe it is; `None`: a shared file, of which nobody makes copies.
+    pub const fn health(&self) -> Option<CopyHealth> {
+        Some(match (self.role, self.count) {
+            (Role::Shared, _) => return None,
+            _ if self.copies >= self.wanted => CopyHealth::Ok,
+            (_, CopyCount::Counting) => CopyHealth::Counting,
+            _ if self.copies <= 1 => CopyHealth::AtRisk,
+            (_, CopyCount::NoRoom) => CopyHealth::NeedsRoom,
+            _ => CopyHealth::Repairing,
+        })
+    }
+}
+
+/// A peer beyond the ring: a link, or somebody with a reputation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRow {
+    /// Who.
+    pub peer: Peer,
+    /// The link, if there is one.
+    pub link: Option<LinkKind>,
+    /// Whether it lives; `Suspect` without a link, because nobody looks.
+    pub liveness: Liveness,
+    /// Smoothed round trip of its beats in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Milliseconds since the node's start, when the link began.
+    pub since_ms: u64,
+    /// Files that it shares, as it says.
+    pub shared: Option<u32>,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// Why not fully.
+    pub why: Option<String>,
+}
+
+/// Why there is a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// The user asked for it.
+    Chosen,
+    /// Drawn at random.
+    Random,
+    /// The peer asked for it.
+    Incoming,
+}
+
+/// How far a peer is trusted with downloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Nothing speaks against it.
+    Good,
+    /// Used when nobody else can deliver.
+    Last,
+    /// Not used for a while.
+    Shunned,
+}
+
+/// A registry of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryRow {
+    /// Where.
+    pub address: SocketAddr,
+    /// `Up`: connected; `Suspect`: not tried yet, or being tried; `Dead`: not
+    /// reached the last time.
+    pub liveness: Liveness,
+    /// Peers on its list.
+    pub peers: u32,
+    /// Milliseconds since the node's start, when it was heard last.
+    pub heard_ms: Option<u64>,
+    /// What is wrong with it, if something is.
+    pub note: Option<String>,
+}
+
+/// A search: its results so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchRow {
+    /// Counts the searches of this node.
+    pub number: u32,
+    /// What was searched for.
+    pub pattern: String,
+    /// Linked peers, asked first: whether they have a match; `None`: no answer
+    /// (yet).
+    pub peers: Vec<(Peer, Option<bool>)>,
+    /// What was found, each content once, by its first name.
+    pub contents: Vec<FoundContent>,
+    /// Nodes that answered so far, this one included.
+    pub answered: u32,
+    /// Nodes that did not answer, as many as are named.
+    pub silent: Vec<Peer>,
+    /// Messages from this node to the deepest one that answered.
+    pub depth: u8,
+    /// Whether results are still coming.
+    pub running: bool,
+    /// There were more results than are kept.
+    pub truncated: bool,
+}
+
+/// A content that a search found, or one of several under one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundContent {
+    /// Its names, in order; at least one.
+    pub names: Vec<FileName>,
+    /// Its hash.
+    pub root: ContentHash,
+    /// Its bytes.
+    pub size: u64,
+    /// Who has it, in the order of addresses.
+    pub sources: Vec<Peer>,
+    /// Whether the ring stores it (otherwise it is only shared).
+    pub stored: bool,
+    /// Whether only linked peers outside this node's ring have it: a `get` would not find
+    /// it.
+    pub outside: bool,
+}
+
+/// A scan: its results so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanRow {
+    /// Counts the scans of this node.
+    pub number: u32,
+    /// The host as it was given.
+    pub host: String,
+    /// Ports to be tried in all.
+    pub total: u16,
+    /// Ports tried so far.
+    pub done: u16,
+    /// Every port tried, in order.
+    pub ports: Vec<ScannedPort>,
+    /// The space of the scanning node's ring, to show ids.
+    pub space: Space,
+}
+
+/// What is behind a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannedPort {
+    /// Where.
+    pub address: SocketAddr,
+    /// What.
+    pub found: Behind,
+}
+
+/// What a scan may find behind a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Behind {
+    /// A node of this ring, or of one with the same name and parameters.
+    Node(Peer),
+    /// A node of another ring; of any ring, when who scans is on none.
+    OtherRing {
+        /// Who.
+        peer: Peer,
+        /// The ring in words.
+        ring: String,
+        /// That ring's space, to show the node's id.
+        space: Space,
+    },
+    /// A registry.
+    Registry,
+    /// The scanning node itself.
+    Me,
+    /// Something that does not speak chordal, or another version of it.
+    NotChordal(String),
+    /// Nothing.
+    Inactive,
+}
+
+/// What a node shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// Files offered now.
+    pub files: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that are being hashed or wait for it.
+    pub hashing: u32,
+}
+
+/// Bytes a second that may be moved, over all transfers together; `None`: as many
+/// as there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimits {
+    /// Sent.
+    pub up: Option<u64>,
+    /// Received.
+    pub down: Option<u64>,
+}
+
+/// A transfer of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRow {
+    /// The number that `cancel N` takes.
+    pub number: u64,
+    /// What moves.
+    pub name: String,
+    /// Why it moves.
+    pub kind: TransferKind,
+    /// How it stands.
+    pub state: TransferState,
+    /// Bytes moved and verified.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes a second, lately.
+    pub rate: u64,
+    /// The other sides, with the bytes that each has delivered or taken.
+    pub peers: Vec<(Party, u64)>,
+    /// Milliseconds since the node's start, when it began.
+    pub started_ms: u64,
+    /// Likewise, when it ended.
+    pub ended_ms: Option<u64>,
+    /// Of a whole directory: how many of its files are done. Its own bytes are
+    /// those of all its files.
+    pub files: Option<FileCount>,
+    /// The number of the directory's transfer that this one belongs to.
+    pub part_of: Option<u64>,
+}
+
+/// How far the files of a directory are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileCount {
+    /// Ended well.
+    pub done: u32,
+    /// Ended badly.
+    pub failed: u32,
+    /// In all.
+    pub total: u32,
+}
+
+/// Why bytes move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferKind {
+    /// A `get` of this node's user.
+    Download,
+    /// A `put` of this node's user.
+    Upload,
+    /// A copy that this node makes for the ring.
+    Copy,
+    /// Bytes that this node serves to another.
+    Serve,
+    /// A put of somebody else that this node, as the owner, takes in.
+    Receive,
+    /// A file of this node's user is read and hashed before it is shared.
+    Hash,
+}
+
+impl TransferKind {
+    /// Whether the node's own user began it.
+    pub const fn is_the_users(self) -> bool {
+        match self {
+            TransferKind::Download | TransferKind::Upload | TransferKind::Hash => true,
+            TransferKind::Copy | TransferKind::Serve | TransferKind::Receive => false,
+        }
+    }
+}
+
+/// How a transfer stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferState {
+    /// It waits for its turn: as many run as may.
+    Queued,
+    /// Bytes move.
+    Running,
+    /// Its user has it wait.
+    Paused,
+    /// None of its sources delivers any more: it goes on when one comes back.
+    Waiting,
+    /// All bytes moved; waiting for durable copies (`copies` of `wanted`).
+    Securing {
+        /// So far.
+        copies: u8,
+        /// At the end.
+        wanted: u8,
+    },
+    /// Ended well.
+    Done,
+    /// Ended badly: one sentence.
+    Failed(String),
+    /// Ended by its user.
+    Cancelled,
+}
+
+impl TransferState {
+    /// Whether it has not ended: it moves, waits, or is being made safe.
+    pub const fn is_under_way(&self) -> bool {
+        matches!(
+            self,
+            TransferState::Queued
+                | TransferState::Running
+                | TransferState::Paused
+                | TransferState::Waiting
+                | TransferState::Securing { .. }
+        )
+    }
+}
+
+/// Zave's ring properties as this node's census sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// There is exactly one ring.
+    pub one_ring: bool,
+    /// The ring's order is that of the identifiers.
+    pub ordered: bool,
+    /// Every successor list is ordered, without duplicates, without self.
+    pub lists_valid: bool,
+    /// Every member's successor is the next member, and its predecessor the one
+    /// before: nobody hangs on the ring without being in it.
+    pub in_place: bool,
+    /// The fewest live successors in any list: how many simultaneous deaths
+    /// the ring surely survives is one less. `None` when alone.
+    pub margin: Option<usize>,
+}
+
+impl Snapshot {
+    /// The known members that live.
+    pub fn living(&self) -> usize {
+        self.members.len() - self.gone()
+    }
+
+    /// The members that died or left lately and are still shown.
+    pub fn gone(&self) -> usize {
+        self.members.iter().filter(|member| member.liveness == Liveness::Dead).count()
+    }
+}
+
+impl Health {
+    /// Whether every property holds.
+    pub const fn is_good(&self) -> bool {
+        self.one_ring && self.ordered && self.lists_valid && self.in_place
+    }
+
+    /// Whether one or two deaths could break a ring of `nodes` members that
+    /// could stand more: a list is short although there are nodes to fill it.
+    pub const fn is_fragile(&self, nodes: usize, successors_max: usize) -> bool {
+        let others = nodes.saturating_sub(1);
+        let most = if others < successors_max { others } else { successors_max };
+        match self.margin {
+            Some(margin) => margin < 2 && margin < most,
+            None => false,
+        }
+    }
+}
+
+/// A lookup, for the ring diagram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupRow {
+    /// Counts the lookups of this node: a new number is a new lookup.
+    pub number: u64,
+    /// What was asked for: a file's name or a key.
+    pub text: String,
+    /// The key.
+    pub key: Id,
+    /// Each node asked, in order.
+    pub hops: Vec<Hop>,
+    /// The owner, once found.
+    pub owner: Option<Peer>,
+}
+
+/// One step of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The node asked.
+    pub peer: Peer,
+    /// Microseconds until it answered; `None`: it has not (yet).
+    pub micros: Option<u64>,
+}
+
+/// Bytes that moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Sent a second, lately.
+    pub up_rate: u64,
+    /// Received a second, lately.
+    pub down_rate: u64,
+    /// Sent since the start.
+    pub up_total: u64,
+    /// Received since the start.
+    pub down_total: u64,
+}
+
+impl Traffic {
+    /// Bytes a second below which a rate is the protocol's own murmur, not
+    /// somebody's traffic.
+    pub const MURMUR: u64 = 20_000;
+
+    /// The rates up and down, the murmur taken as silence.
+    pub const fn rates(&self) -> (u64, u64) {
+        const fn heard(rate: u64) -> u64 {
+            if rate < Traffic::MURMUR { 0 } else { rate }
+        }
+        (heard(self.up_rate), heard(self.down_rate))
+    }
+}
