@@ -340,7 +340,7 @@ impl Replicas {
         if !self.round.is_multiple_of(FULL_ROUNDS) {
             return;
         }
-        self.give_up_lost(out);
+        self.give_up_lost(ring, out);
         let names = self.disk.elsewhere(self.homed.as_ref()).take(MAX_PAGE);
         let names: Vec<FileName> = names.cloned().collect();
         // At the end it begins anew in its next round.
@@ -353,7 +353,7 @@ impl Replicas {
     /// version before it, of which there may be copies, counts again; a holder that
     /// comes back after all brings the newer one, which wins. A removal needs no bytes:
     /// whoever is able to can still be entrusted with it.
-    fn give_up_lost(&mut self, out: &mut Effects) {
+    fn give_up_lost(&mut self, ring: &RingView<'_>, out: &mut Effects) {
         let lost = |name: &FileName| {
             let held = self.disk.get(name)?;
             let free = !self.busy.contains_key(name) && !self.wishes.contains_key(name);
@@ -367,6 +367,8 @@ impl Replicas {
         for (name, _) in gone {
             if let Some(lost) = self.uncover(&name) {
                 self.expiry.went(&lost);
+                // A name of which nothing else is known is still no free one.
+                self.remember(ring, &lost, &[]);
                 let older = self.record(&name).cloned();
                 out.push(Effect::Notice(Notice::Forgotten { lost, older }));
             }

@@ -389,13 +389,13 @@ fn a_version_whose_last_holder_is_away_hides_the_one_before_for_a_while_and_wins
 }
 
 #[test]
-fn a_name_of_which_no_version_is_left_is_free() {
+fn a_name_of_which_no_version_is_left_is_recorded_and_not_free() {
     let (mut cluster, ring) = with_a_dead_last_holder(false);
     cluster.rounds(25);
-    for peer in cluster.members() {
-        assert_eq!(answered_for(&mut cluster, peer), None, "{peer}");
-    }
-    let (version, ..) = stored(cluster.put("a", 3, false));
+    assert_eq!(answered_for(&mut cluster, ring[0]), Some(content(2)));
+    let refused = cluster.put("a", 3, false);
+    assert!(matches!(refused, Some(Reply::Failed(Failure::Exists))), "{refused:?}");
+    let (version, ..) = stored(cluster.put("a", 3, true));
     assert_eq!((version.counter, version.root), (2, content(3)));
     cluster.revive(ring[1]);
     cluster.notice();
