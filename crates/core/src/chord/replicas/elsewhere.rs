@@ -329,7 +329,6 @@ impl Replicas {
         }
         if held.stand_ins.contains(&from) || ring.partners().contains(&from) {
             let (record, key) = (held.record.clone(), held.key(ring.space));
-            held.awaited.insert(from);
             self.offer_one(from, key, record, asks, out);
         }
     }

@@ -274,7 +274,9 @@ impl Replicas {
         let named = named.filter(|peer| is_reachable(peer.address()) && **peer != ring.me);
         let named: Vec<Peer> = named.copied().collect();
         let sources = if holders.is_some() { &named[..] } else { &[from] };
-        let judge = |record| self.judged(ring, from, record, sources, (urgent, put));
+        // Nobody is known to have it: it was asked for, and is not to be fetched.
+        let nobody = holders.is_some_and(Vec::is_empty);
+        let judge = |record| self.judged(ring, from, record, sources, nobody, (urgent, put));
         let verdicts = records.iter().map(judge).collect();
         self.fetch(out);
         Answer::Offer { verdicts, clock_s: self.expiry.now_s() }
@@ -287,6 +289,7 @@ impl Replicas {
         from: Peer,
         record: &Record,
         sources: &[Peer],
+        nobody: bool,
         haste: (bool, bool),
     ) -> Verdict {
         if ring.standing != Standing::Member {
@@ -316,6 +319,7 @@ impl Replicas {
             // Only a probe has this counter: a question, not an offer.
             _ if probe => Verdict::Later,
             _ if self.is_past(record) => Verdict::Held,
+            _ if nobody && !record.is_deleted() => Verdict::Later,
             _ => self.wish(Some(from), sources, record.clone(), haste),
         }
     }

@@ -272,12 +272,6 @@ impl Durable {
         u8::from(self.here) + self.holders.len() as u8
     }
 
-    /// Whether somebody may have what others are to fetch; a tombstone has no bytes.
-    fn is_somewhere(&self) -> bool {
-        let others = !self.holders.is_empty() || !self.awaited.is_empty();
-        self.here || others || self.record.is_deleted()
-    }
-
     /// Copies without which none is given up: as many as are wanted, or as there
     /// are nodes beside an owner that cannot store it.
     fn safe(&self, ring: &RingView<'_>) -> u8 {
@@ -626,7 +620,7 @@ impl Replicas {
             .branch(branch, after)
             .filter(|held| span.contains(held.key(ring.space)))
             .filter(|held| why != Why::Handover || self.is_stray(ring, held))
-            .filter(|held| held.here || why == Why::Repair && held.is_somewhere())
+            .filter(|held| held.here || why == Why::Repair)
             .filter(|held| why != Why::Repair || !held.unable.contains_key(&to))
             .peekable();
         // A page is offered or entrusted: not both.

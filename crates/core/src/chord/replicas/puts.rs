@@ -14,7 +14,7 @@ use crate::wire::message::Branch;
 use super::super::asks::Asks;
 use super::super::node::Purpose;
 use super::super::{Effect, Effects, Failure, Reply, Standing, Ticket, Timer};
-use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
+use super::{FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
 
 /// How long a put waits for its next copy, besides the time that the bytes
 /// need: several repair rounds, so that one dead holder is noticed and replaced.
@@ -119,8 +119,7 @@ impl Replicas {
         }
     }
 
-    /// Offers one record of this key, after which no page follows. Nobody is asked to
-    /// fetch what nobody has.
+    /// Offers one record of this key, after which no page follows.
     pub(super) fn offer_one(
         &mut self,
         peer: Peer,
@@ -130,9 +129,6 @@ impl Replicas {
         out: &mut Effects,
     ) {
         let span = Span { from: key, to: key };
-        if !self.disk.get(&record.name).is_some_and(Durable::is_somewhere) {
-            return;
-        }
         self.offer(Why::Put, peer, (span, Branch::ALL), vec![record], asks, out);
     }
 

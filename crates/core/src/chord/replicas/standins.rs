@@ -187,8 +187,7 @@ impl Replicas {
         }
         let mut pages: BTreeMap<(Peer, bool), Vec<Record>> = BTreeMap::new();
         let kept = self.disk.behind(self.checked.as_ref());
-        let kept = kept.filter(|held| !held.stand_ins.is_empty() && held.is_somewhere());
-        let kept = kept.take(MAX_PAGE);
+        let kept = kept.filter(|held| !held.stand_ins.is_empty()).take(MAX_PAGE);
         let mut last = None;
         for held in kept {
             last = Some(held.record.name.clone());
