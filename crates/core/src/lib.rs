@@ -6,6 +6,8 @@
 //! No I/O, no clock, no random numbers, no hash-ordered maps: a driver hands in what
 //! happened and the time, and carries out the effects.
 
+// Others build on this crate: see its README.
+#![warn(missing_docs)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod chord;

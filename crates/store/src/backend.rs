@@ -26,14 +26,14 @@ pub(super) fn database(disk: &dyn Disk, path: &Path) -> Result<Database, redb::E
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(file)?)
 }
 
-/// What an error of redb says of the file.
+/// What an error of redb says about the file.
 pub(super) fn unopened(path: &Path, why: redb::Error) -> Unopened {
     match why {
         redb::Error::Corrupted(why) => Unopened::Damaged(why),
         redb::Error::UpgradeRequired(version) => {
             Unopened::Damaged(format!("it has the unknown format {version}"))
         }
-        // redb's word for a file that is none of its own.
+        // redb reports a file of another format as this error.
         redb::Error::Io(why)
             if matches!(
                 why.kind(),
@@ -48,7 +48,7 @@ pub(super) fn unopened(path: &Path, why: redb::Error) -> Unopened {
     }
 }
 
-/// redb on the store's disk, so that tests can make that fail as well.
+/// redb's file on the store's disk, so that tests can make it fail too.
 #[derive(Debug)]
 struct Backend(Box<dyn DiskFile>);
 

@@ -1,11 +1,10 @@
 //! Blob files: one per content, named by its hash.
 //!
-//! A blob appears under its name only when it is complete, verified and its
-//! bytes are fsynced; that its name is durable as well is
-//! [`Blobs::sync_name`]'s work. A small one may be *loose* instead: nothing of
-//! it is durable until the journal has it ([`super::journal`]). Who places and
-//! who removes a content at the same time is settled above
-//! ([`super::contents`]).
+//! A blob appears under its name only when it is complete, verified and its bytes are
+//! fsynced; [`Blobs::sync_name`] makes the name durable as well. A small blob may be
+//! *loose* instead: nothing of it is durable until the journal has it ([`super::journal`]).
+//! Threads that place and remove the same content at the same time are kept apart one level
+//! up ([`super::contents`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -25,7 +24,7 @@ use chordal_core::transfer::manifest::Manifest;
 /// The extension of the sidecars of 0.2.0, which named the records of a blob.
 const SIDECAR: &str = "names";
 
-/// The file with which a disk that failed is tried.
+/// The name of the file that [`Blobs::probe`] writes to test the disk.
 pub(super) const PROBE: &str = "probe";
 
 /// The directories `blobs/` and `partial/`.
@@ -33,11 +32,11 @@ pub(super) const PROBE: &str = "probe";
 pub(super) struct Blobs {
     disk: Arc<dyn Disk>,
     contents: PathBuf,
-    /// The directories in `blobs/` that are there durably. Locked while one is
-    /// made, so that nobody uses it before.
-    /// So it is while a blob comes to or leaves its place.
+    /// The directories in `blobs/` whose existence is durable. Locked while a directory is
+    /// made, so that no thread uses it before it is durable, and while a blob is moved to
+    /// its place or removed.
     shelves: Mutex<BTreeSet<PathBuf>>,
-    /// Contents in their place of which nothing is durable.
+    /// Contents in their place of which nothing is durable yet.
     loose: Mutex<BTreeSet<ContentHash>>,
     /// The bytes of all blobs.
     pub(super) ledger: Ledger,
@@ -45,14 +44,14 @@ pub(super) struct Blobs {
     pub(super) partials: Partials,
 }
 
-/// What lies in `blobs/`.
+/// What is in `blobs/`.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Contents with their bytes.
     pub(super) blobs: BTreeMap<ContentHash, u64>,
     /// Sidecars of 0.2.0.
     pub(super) sidecars: Vec<Sidecar>,
-    /// What is not the store's: it is left alone.
+    /// Files that are not the store's; they are left alone.
     pub(super) unknown: Vec<PathBuf>,
 }
 
@@ -64,8 +63,7 @@ pub(super) struct Sidecar {
 }
 
 impl Blobs {
-    /// Makes the directories and finds what an earlier process left
-    /// unfinished.
+    /// Makes the directories and finds the unfinished files of an earlier process.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Blobs, StoreError> {
         let contents = dir.join("blobs");
         let partial = dir.join("partial");
@@ -77,7 +75,7 @@ impl Blobs {
             return Err(StoreError::Apart { one: partial, other: contents });
         }
         for shelf in disk.list(&contents).map_err(on("list", &contents))? {
-            // Contents are moved there.
+            // Contents are moved into these directories.
             let part = shelf.file_name().and_then(|name| name.to_str());
             let own = part.is_some_and(|name| {
                 name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -92,7 +90,7 @@ impl Blobs {
         Ok(Blobs { disk, contents, shelves, loose, ledger, partials })
     }
 
-    /// Makes a file durable as a content is, and removes it.
+    /// Writes a file durably, as a content is written, and removes it.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
         let (new, to) = (self.partials.dir().join(PROBE), self.contents.join(PROBE));
         self.write_new(&new, PROBE.as_bytes())?.sync().map_err(on("sync", &new))?;
@@ -101,12 +99,12 @@ impl Blobs {
         self.disk.remove(&to).map_err(on("remove", &to))
     }
 
-    /// Where the contents lie.
+    /// The directory of the contents.
     pub(super) fn dir(&self) -> &Path {
         &self.contents
     }
 
-    /// Where a content lies or would lie.
+    /// The path of a content's blob, whether it exists or not.
     pub(super) fn path(&self, root: &ContentHash) -> PathBuf {
         let hex = root.to_string();
         self.contents.join(&hex[..2]).join(hex)
@@ -116,7 +114,7 @@ impl Blobs {
     pub(super) fn size(&self, root: &ContentHash) -> Result<Option<u64>, StoreError> {
         let path = self.path(root);
         let size = self.disk.size(&path).map_err(on("look at", &path))?;
-        // A directory in its place is none.
+        // A directory at this path is not a blob.
         Ok(size.filter(|_| self.disk.is_file(&path).unwrap_or(true)))
     }
 
@@ -130,14 +128,14 @@ impl Blobs {
         }
     }
 
-    /// All that is there.
+    /// Everything that `blobs/` holds.
     pub(super) fn all(&self) -> Result<Found, StoreError> {
         let mut found = Found::default();
         let shelves = self.disk.list(&self.contents).map_err(on("list", &self.contents))?;
         for dir in &shelves {
             let paths = match self.disk.list(dir) {
                 Ok(paths) => paths,
-                // A user's file, or a link that leads nowhere.
+                // A user's file, or a link without a target.
                 Err(why) if is_none(&why) => {
                     found.unknown.push(dir.clone());
                     continue;
@@ -162,7 +160,7 @@ impl Blobs {
                     (Some(root), Some(extension)) if extension == SIDECAR => {
                         found.sidecars.push(Sidecar { root, path });
                     }
-                    // Not ours: somebody put it here, it does no harm.
+                    // Not a file of the store: it does no harm.
                     _ => found.unknown.push(path),
                 }
             }
@@ -175,7 +173,7 @@ impl Blobs {
         let to = self.path(&partial.manifest().root());
         let mut shelves = self.shelves();
         self.make_shelf(&mut shelves, parent(&to))?;
-        // Still locked: of two that place the same content only one counts.
+        // Still locked: of two threads that place the same content only one is counted.
         let replaced = self.disk.size(&to).map_err(on("look at", &to))?;
         self.disk.rename(partial.path(), &to).map_err(on("move a file to", &to))?;
         self.ledger.add(partial.manifest().size());
@@ -183,9 +181,9 @@ impl Blobs {
         Ok(())
     }
 
-    /// Moves a complete partial file, of which nothing is durable, to its
-    /// content's place, unless there is something already: that may be durable
-    /// and is only replaced by what is. Whether it was moved.
+    /// Moves a complete partial file, of which nothing is durable, to its content's place,
+    /// unless a blob is there already: that one may be durable, and only a durable one may
+    /// replace it. Returns whether the file was moved.
     pub(super) fn place_loosely(&self, partial: &Partial) -> Result<bool, StoreError> {
         let root = partial.manifest().root();
         let to = self.path(&root);
@@ -194,7 +192,7 @@ impl Blobs {
         if self.disk.size(&to).map_err(on("look at", &to))?.is_some() {
             return Ok(false);
         }
-        // Before anybody can see it.
+        // Before the rename makes the blob visible to other threads.
         self.loose().insert(root);
         if let Err(why) = self.disk.rename(partial.path(), &to) {
             self.fasten(&root);
@@ -225,13 +223,13 @@ impl Blobs {
         self.loose().contains(root)
     }
 
-    /// Says that a content is durable, or gone.
+    /// Notes that a content is durable now, or removed.
     pub(super) fn fasten(&self, root: &ContentHash) {
         self.loose().remove(root);
     }
 
-    /// Puts a content in its place, if it is not there as it should be; not
-    /// durably. `new` is where the file is made. Only for a start.
+    /// Puts a content in its place, not durably, unless it is there intact. `new` is the
+    /// path at which the file is written first. Only called at start.
     pub(super) fn restore(
         &self,
         new: &Path,
@@ -248,8 +246,9 @@ impl Blobs {
         self.disk.rename(new, &to).map_err(on("move a file to", &to))
     }
 
-    /// Makes a content durable that [`Blobs::restore`] found or put here, if it
-    /// is still here; `new` is where a file is made if need be. Only for a start.
+    /// Makes a content durable that [`Blobs::restore`] found or put here, if it is still
+    /// here. `new` is the path at which a file is written if necessary. Only called at
+    /// start.
     pub(super) fn secure(
         &self,
         new: &Path,
@@ -264,13 +263,13 @@ impl Blobs {
         if file.sync().is_ok() {
             return self.sync_name(root);
         }
-        // The disk has lost what memory shows, and says so only once: should it
-        // fail again, the next start must not take these bytes for durable.
+        // The disk lost bytes that the page cache still shows, and reports that only once.
+        // If the rewrite fails too, the next start must not take these bytes for durable.
         self.rewrite(new, root, bytes).inspect_err(|_| drop(self.disk.remove(&path)))
     }
 
-    /// Writes a content once more, durably, if it is here; `new` is where the
-    /// file is made.
+    /// Writes a content once more, durably, if it is here. `new` is the path at which the
+    /// file is written first.
     pub(super) fn rewrite(
         &self,
         new: &Path,
@@ -284,7 +283,7 @@ impl Blobs {
         let file = self.write_new(new, bytes)?;
         file.sync().map_err(on("sync", new))?;
         let shelves = self.shelves();
-        // Still locked: what was removed meanwhile does not come back.
+        // Still locked: a content that was removed meanwhile does not come back.
         if let Some(replaced) = self.disk.size(&to).map_err(on("look at", &to))? {
             self.disk.rename(new, &to).map_err(on("move a file to", &to))?;
             self.ledger.add(bytes.len() as u64);
@@ -301,17 +300,17 @@ impl Blobs {
         Ok(file)
     }
 
-    /// Makes durable that a content was placed. Not shared among many: contents
-    /// that come in at the same time seldom lie in one directory, and disks sync
-    /// several faster side by side than one after another.
+    /// Makes the name of a placed content durable. Contents are not grouped for this: those
+    /// that arrive at the same time are seldom in the same directory, and a disk syncs
+    /// several directories faster in parallel than in sequence.
     pub(super) fn sync_name(&self, root: &ContentHash) -> Result<(), StoreError> {
         let path = self.path(root);
         let dir = parent(&path);
         self.disk.sync_dir(dir).map_err(on("sync", dir))
     }
 
-    /// Removes a content. It may come back if the power fails, as one that
-    /// nobody needs, which the next start removes.
+    /// Removes a content. If the power fails it may come back without a record; the next
+    /// start removes it then.
     pub(super) fn remove(&self, root: &ContentHash) -> Result<(), StoreError> {
         let path = self.path(root);
         let _shelves = self.shelves();
@@ -322,8 +321,8 @@ impl Blobs {
         Ok(())
     }
 
-    /// Makes a content's blob what is left of it, for whoever takes the content
-    /// in again soon: every piece is looked at first.
+    /// Turns a content's blob into a partial file, for an upload of the same content in the
+    /// near future; every piece is verified before it counts.
     pub(super) fn set_aside(&self, root: &ContentHash, size: u64) -> Result<(), StoreError> {
         let _shelves = self.shelves();
         self.partials.adopt(&self.path(root), root, size)?;
@@ -332,8 +331,9 @@ impl Blobs {
         Ok(())
     }
 
-    /// A file for a content, when there is room for it; the journal (`retire` has
-    /// it go) and what was left of others go if that helps.
+    /// Opens a partial file for a content if there is room for it. If there is not, retires
+    /// the journal (`retire`) or removes unfinished uploads of other contents, when that
+    /// helps.
     pub(super) fn begin(
         &self,
         manifest: &Manifest,
@@ -360,14 +360,15 @@ impl Blobs {
         }
     }
 
-    /// What is used and what is free.
+    /// Bytes that are used and bytes that are free.
     pub(super) fn room(&self) -> Result<Room, StoreError> {
         let used = self.ledger.kept() + self.partials.bytes();
         let free = room::free(&*self.disk, &self.contents)?;
         Ok(Room { used, free, quota: self.ledger.quota() })
     }
 
-    /// Keeps the bytes of a damaged content where nothing touches them; where.
+    /// Moves the bytes of a damaged content to a directory that nothing else touches;
+    /// returns the path.
     pub(super) fn keep_damaged(
         &self,
         root: &ContentHash,
@@ -399,7 +400,7 @@ impl Blobs {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Never held while the disk is at work.
+    /// Never held during a disk operation.
     fn loose(&self) -> MutexGuard<'_, BTreeSet<ContentHash>> {
         self.loose.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -409,7 +410,7 @@ impl Blobs {
         if !shelves.contains(dir) {
             let made = match self.disk.size(dir).map_err(on("look at", dir))? {
                 None => self.disk.create_dir(dir),
-                // Perhaps made just before a crash, and not durable yet.
+                // It may have been made just before a crash and not be durable yet.
                 Some(_) => Ok(()),
             };
             made.map_err(on("create", dir))?;
@@ -421,8 +422,8 @@ impl Blobs {
     }
 }
 
-/// A line of a sidecar: counter, bytes and name, with tabs between, which no
-/// name may hold. A damaged line names nothing.
+/// Parses a line of a sidecar: counter, bytes and name, separated by tabs, which a name
+/// cannot contain. Returns `None` for a damaged line.
 fn line(root: ContentHash, text: &str) -> Option<Record> {
     let mut parts = text.splitn(3, '\t');
     let counter = parts.next()?.parse().ok()?;
@@ -431,7 +432,7 @@ fn line(root: ContentHash, text: &str) -> Option<Record> {
     Some(Record { name, version: Version { counter, root }, content: Content::File { size } })
 }
 
-/// Whether there is no such directory or file.
+/// Whether the error says that there is no such directory or file.
 pub(super) fn is_none(why: &io::Error) -> bool {
     matches!(why.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::NotFound)
 }

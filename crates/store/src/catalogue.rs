@@ -2,12 +2,11 @@
 //! contents, small settings, and the manifests of files outside of the store,
 //! in one redb file.
 //!
-//! Every change is one transaction and durable when the call returns, unless
-//! the journal has it durably ([`super::journal`]): then the next durable change
-//! takes it along, and after a crash the start applies it again
-//! ([`Catalogue::catch_up`]). The catalogue knows nothing of blob files;
-//! [`super::Store`] keeps the two in step and can make a new catalogue from the
-//! log of names.
+//! Every change is one transaction and durable when the call returns, unless the journal
+//! has it durably already ([`super::journal`]): then the next durable change makes it
+//! durable too, and after a crash the start applies it again ([`Catalogue::catch_up`]). The
+//! catalogue knows nothing about blob files; [`super::Store`] keeps the two in step and can
+//! rebuild the catalogue from the log of names.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -34,14 +33,13 @@ use chordal_core::name::FileName;
 use chordal_core::record::{Content, ContentHash, Record, Version};
 use chordal_core::transfer::manifest::Manifest;
 
-/// Name → counter, root, bytes (none: a tombstone).
+/// Name → counter, root, bytes (`None` for a tombstone).
 const RECORDS: TableDefinition<&str, RecordRow> = TableDefinition::new("records");
 
-/// Its values.
 type RecordRow = (u64, [u8; 32], Option<u64>);
 
-/// Name of a tombstone → when it was made, in seconds since the epoch. A table
-/// of its own, since 0.2.0 knew no such times.
+/// Name of a tombstone → when it was made, in seconds since the epoch. A separate table,
+/// since 0.2.0 did not store these times.
 const REMOVED: TableDefinition<&str, u64> = TableDefinition::new("removed");
 
 /// Root → the names whose records refer to it.
@@ -55,32 +53,31 @@ pub(super) const MANIFESTS: TableDefinition<[u8; 32], (u64, &[u8])> =
 /// Settings of the engine, and [`FORMAT`].
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
-/// Path of a file outside of the store → its stamp when it was hashed (device,
-/// inode, bytes, times of modification and change), root, piece hashes. It only saves
-/// time: without this table everything is hashed again. (Up to 0.4 there was one
-/// without the last time, `hashed`.)
+/// Path of a file outside of the store → its stamp when it was hashed (device, inode,
+/// bytes, times of modification and change), root, piece hashes. It only saves time:
+/// without this table every file is hashed again. (Up to 0.4 the table was called `hashed`
+/// and did not have the last time.)
 const HASHED: TableDefinition<&[u8], HashedRow<'_>> = TableDefinition::new("hashed.5");
 
-/// Its values.
 type HashedRow<'a> = ((u64, u64, u64, i64, i64), [u8; 32], &'a [u8]);
 
-/// The key that the first transaction writes together with all records that
-/// could be rebuilt: a catalogue without it is none yet.
+/// The first transaction writes this key together with all records that could be rebuilt: a
+/// file without it is not a catalogue yet.
 const FORMAT: &str = "chordal.format";
 
 /// The layout of the tables above.
 const FORMAT_1: &[u8] = &[1];
 
-/// The same, but the journal may know more. Chordal 0.3.0, which knows no
-/// journal, takes it for no catalogue and makes one from the log of names, which
-/// does know more.
+/// The same layout, but the journal may have newer records. Chordal 0.3.0, which does not
+/// know the journal, rejects this format and rebuilds the catalogue from the log of names,
+/// which has these records too.
 const FORMAT_2: &[u8] = &[2];
 
-/// The key of the place up to which the catalogue has what the journal says:
-/// number of the file and bytes, little-endian.
+/// The key of the journal position up to which the catalogue has every entry: number of the
+/// file and bytes, little-endian.
 const JOURNALED: &str = "chordal.journaled";
 
-/// The time of a tombstone that has none: 0.2.0 kept none.
+/// The time of a tombstone without a stored time, as 0.2.0 wrote them.
 pub(super) const UNDATED_S: u64 = 0;
 
 /// The open catalogue.
@@ -88,27 +85,25 @@ pub(super) const UNDATED_S: u64 = 0;
 pub(super) struct Catalogue {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// `None` after a failed call: redb refuses all work after an I/O error
-    /// (a full disk is one), so the next call opens the file anew.
+    /// `None` after a failed call: redb refuses all work after an I/O error (a full disk is one), so the next call opens the file again.
     database: RwLock<Option<Database>>,
-    /// Locked after `database`, and as long as anything is written.
+    /// Locked after `database`, and during every write.
     unsure: Mutex<Unsure>,
 }
 
-/// Changes that a crash, or opening the file anew, takes back; the journal has
-/// them, so they are as many as one of its files has.
+/// Changes that are not durable in the catalogue: a crash, or opening the file again, loses
+/// them. The journal has them, so their number is bounded by one of its files.
 #[derive(Debug, Default)]
 struct Unsure {
     records: Vec<Record>,
-    /// How far the journal goes with them.
+    /// The journal position up to which these changes go.
     mark: Option<Mark>,
-    /// It is durable that there may be such changes.
+    /// The catalogue says durably ([`FORMAT_2`]) that such changes may exist.
     announced: bool,
 }
 
 impl Catalogue {
-    /// Opens the file and checks every page of it; makes it when it is not
-    /// there.
+    /// Opens the file and checks every page of it; makes the file when there is none.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Catalogue, Unopened> {
         // redb panics on some damage, before and during its own check. Nothing
         // that a panic could leave half done outlives the closure.
@@ -119,24 +114,26 @@ impl Catalogue {
         }));
         let database = match checked {
             Ok(Ok((database, true))) => database,
-            // Repaired from an older state: the log of names knows more.
-            Ok(Ok((_, false))) => return Err(Unopened::Damaged("its pages disagree".into())),
+            // redb repaired it from an older state: the log of names has newer records.
+            Ok(Ok((_, false))) => {
+                return Err(Unopened::Damaged("its pages contradict each other".into()));
+            }
             Ok(Err(why)) => return Err(unopened(&path, why)),
-            Err(_) => return Err(Unopened::Damaged("redb cannot make sense of it".into())),
+            Err(_) => return Err(Unopened::Damaged("redb panicked while it read it".into())),
         };
         let (database, unsure) = (RwLock::new(Some(database)), Mutex::default());
         Ok(Catalogue { disk, path, database, unsure })
     }
 
-    /// Its file.
+    /// The path of the catalogue's file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the file holds a catalogue that was completely made.
+    /// Whether the first transaction was committed.
     ///
     /// # Errors
-    /// Also [`StoreError::Newer`] for one whose layout is not known here.
+    /// Also [`StoreError::Newer`] for a layout that this version does not know.
     pub(super) fn is_made(&self) -> Result<bool, StoreError> {
         match self.meta(FORMAT)?.as_deref() {
             None => Ok(false),
@@ -168,12 +165,12 @@ impl Catalogue {
         })
     }
 
-    /// Hands every record over, in the order of names.
+    /// Passes every record to `work`, in the order of names.
     pub(super) fn each_record(
         &self,
         work: &mut dyn FnMut(&Record) -> std::io::Result<()>,
     ) -> Result<(), StoreError> {
-        // What `work` says is not the catalogue's failure.
+        // An error of `work` is not the catalogue's.
         let worked = self.read(|database| {
             for record in Records::open(database)?.all()? {
                 if let Err(why) = work(&record?) {
@@ -190,7 +187,7 @@ impl Catalogue {
         self.read(|database| Records::open(database)?.get(name.as_str()))
     }
 
-    /// The versions of those of these names that have a record.
+    /// The versions of those names that have a record.
     pub(super) fn versions<'a>(
         &self,
         names: impl Iterator<Item = &'a FileName>,
@@ -227,8 +224,8 @@ impl Catalogue {
         })
     }
 
-    /// At most `most` contents that records refer to, in the order of their
-    /// hashes, from behind `after`.
+    /// At most `most` contents that records refer to, in the order of their hashes,
+    /// starting after `after`.
     pub(super) fn contents(
         &self,
         after: Option<&ContentHash>,
@@ -242,13 +239,11 @@ impl Catalogue {
         })
     }
 
-    /// Makes changes in their order, all or none: records that are kept replace
-    /// those of the same name, with their contents' manifests where these are
-    /// known. Returns, for each, the content that a removed record stood for.
+    /// Makes changes in their order, all or none. A record that is kept replaces the one of
+    /// the same name; its content's manifest is kept with it where it is known. Returns,
+    /// for each change, the content of the record that it removed.
     ///
-    /// The journal goes up to `mark`, and has all of the changes durably if
-    /// `journaled`: then they need not be durable here, and are all of records
-    /// that are kept.
+    /// `mark` is the end of the journal. `journaled` says that the journal has all the changes durably and that all of them keep records: then they need not be durable here.
     pub(super) fn change(
         &self,
         changes: &[&Change],
@@ -297,8 +292,8 @@ impl Catalogue {
         })
     }
 
-    /// Makes everything durable. With `alone`, also that the journal knows no
-    /// more than this.
+    /// Makes everything durable. `alone` also notes that the journal has nothing newer than
+    /// the catalogue.
     pub(super) fn settle(&self, alone: bool) -> Result<(), StoreError> {
         self.read(|database| {
             let mut unsure = self.unsure();
@@ -317,13 +312,13 @@ impl Catalogue {
         })
     }
 
-    /// Up to where the catalogue has what the journal says.
+    /// The journal position up to which the catalogue has every entry.
     pub(super) fn journaled(&self) -> Result<Option<Mark>, StoreError> {
         Ok(self.meta(JOURNALED)?.and_then(|bytes| Mark::from_bytes(&bytes)))
     }
 
-    /// Takes in what the journal said up to `mark`: records that are newer, and
-    /// names that were forgotten.
+    /// Applies the entries of the journal up to `mark`: newer records, and names that were
+    /// forgotten.
     pub(super) fn catch_up(
         &self,
         newer: &[&Record],
@@ -346,7 +341,7 @@ impl Catalogue {
         })
     }
 
-    /// Notes when these tombstones were made.
+    /// Stores when these tombstones were made.
     pub(super) fn date(&self, tombstones: &[(FileName, u64)]) -> Result<(), StoreError> {
         self.write(|transaction| {
             let mut table = transaction.open_table(REMOVED)?;
@@ -363,14 +358,13 @@ impl Catalogue {
             let table = database.begin_read()?.open_table(MANIFESTS)?;
             let Some(value) = table.get(root.0)? else { return Ok(None) };
             let (size, pieces) = value.value();
-            // One that does not fit its root is as good as none: the caller
-            // computes it anew.
+            // A manifest that does not match its root is worthless: the caller computes it
+            // again.
             Ok(Manifest::from_bytes(*root, size, pieces).ok())
         })
     }
 
-    /// Keeps a manifest as long as a record refers to its content, or it is in the
-    /// trash.
+    /// Keeps a manifest if a record refers to its content or the content is in the trash.
     pub(super) fn set_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
         self.write(|transaction| {
             let names = transaction.open_multimap_table(NAMES)?;
@@ -441,7 +435,7 @@ impl Catalogue {
         })
     }
 
-    /// Gives up the manifests of paths that are not needed; how many.
+    /// Removes the manifests of paths that are not needed; returns how many.
     pub(super) fn prune_hashed(&self, needed: impl Fn(&Path) -> bool) -> Result<usize, StoreError> {
         self.write(|transaction| {
             let mut table = transaction.open_table(HASHED)?;
@@ -459,12 +453,12 @@ impl Catalogue {
     }
 
     fn unsure(&self) -> MutexGuard<'_, Unsure> {
-        // It only changes after a commit.
+        // The value only changes after a commit, so a panic leaves it whole.
         self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on the open database, which is opened first if an earlier
-    /// failure closed it, and closed if this one fails.
+    /// Runs `work` on the open database. Opens it first if an earlier failure closed it,
+    /// and closes it if `work` fails.
     pub(super) fn read<R>(
         &self,
         work: impl FnOnce(&Database) -> Result<R, redb::Error>,
@@ -478,7 +472,7 @@ impl Catalogue {
             drop(open);
             let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
             let database = match closed.take() {
-                // Another thread was faster.
+                // Another thread opened it first.
                 Some(database) => Ok(database),
                 None => database(&*self.disk, &self.path).and_then(|database| {
                     self.unsure().apply_again(&database)?;
@@ -495,7 +489,7 @@ impl Catalogue {
 }
 
 impl Unsure {
-    /// Makes a change durable, and with it all before it.
+    /// Makes a change durable, and all earlier ones with it.
     fn settle<R>(
         &mut self,
         database: &Database,
@@ -507,7 +501,7 @@ impl Unsure {
         Ok(result)
     }
 
-    /// Brings back what closing the file after a failure took back.
+    /// Applies the changes again that were lost when the file was closed after a failure.
     fn apply_again(&mut self, database: &Database) -> Result<(), redb::Error> {
         if self.records.is_empty() {
             return Ok(());
@@ -537,7 +531,7 @@ fn commit<R>(
     Ok(result)
 }
 
-/// A path as a key: its bytes, which need not be text.
+/// A path as a key: its bytes, which need not be UTF-8.
 fn key(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }
@@ -545,7 +539,7 @@ fn key(path: &Path) -> &[u8] {
 /// The tables of records, open for reading.
 struct Records {
     records: ReadOnlyTable<&'static str, RecordRow>,
-    /// None in a catalogue of 0.2.0 until the first name is removed.
+    /// `None` in a catalogue of 0.2.0 until the first name is removed.
     removed: Option<ReadOnlyTable<&'static str, u64>>,
 }
 
@@ -599,8 +593,8 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// Writes a record; returns the content that the old one of its name stood
-    /// for, if it is another.
+    /// Writes a record. Returns the content of the record that it replaces, if that is a
+    /// different content.
     fn put(&mut self, new: &Record) -> Result<Option<ContentHash>, redb::Error> {
         let name = new.name.as_str();
         let root = new.version.root;
@@ -623,7 +617,7 @@ impl<'a> Tables<'a> {
         self.unlink(old.filter(|old| !same(old)))
     }
 
-    /// Removes the record of a name; returns the content that it stood for.
+    /// Removes the record of a name; returns its content.
     fn remove(&mut self, name: &FileName) -> Result<Option<ContentHash>, redb::Error> {
         let name = name.as_str();
         let old = self.records.remove(name)?.map(|row| record(name, row.value())).transpose()?;
@@ -633,8 +627,8 @@ impl<'a> Tables<'a> {
         self.unlink(old)
     }
 
-    /// Takes a removed record out of the index of its content, and the
-    /// content's manifest with the last of them.
+    /// Removes a record from the index of its content, and the content's manifest with the
+    /// last record.
     fn unlink(&mut self, removed: Option<Record>) -> Result<Option<ContentHash>, redb::Error> {
         let Some(record) = removed.filter(|record| !record.is_deleted()) else { return Ok(None) };
         let root = record.version.root;
@@ -660,7 +654,7 @@ pub(super) fn file_name(name: &str) -> Result<FileName, redb::Error> {
         .map_err(|why| redb::Error::Corrupted(format!("a record's name: {why}")))
 }
 
-/// A record without the time of a tombstone, which stands in another table.
+/// A record without the time of a tombstone, which is in another table.
 fn record(name: &str, (counter, root, size): RecordRow) -> Result<Record, redb::Error> {
     let content = size.map_or(Content::Deleted { at_s: UNDATED_S }, |size| Content::File { size });
     let version = Version { counter, root: ContentHash(root) };

@@ -1,4 +1,4 @@
-//! Changes of the store's records: one alone, or many with one wait for the disk.
+//! Changes of the store's records: a single one, or many with one wait for the disk.
 
 use super::commit::{Change, Outcome};
 use super::contents::Pin;
@@ -7,21 +7,20 @@ use super::{Shared, Store};
 use chordal_core::name::FileName;
 use chordal_core::record::{ContentHash, Record, Version};
 
-/// One of several changes that are made together.
+/// One of several changes that become durable together.
 #[derive(Clone, Debug)]
 pub enum Deed {
     /// As [`Store::commit`].
     Commit(Record),
     /// As [`Store::forget`].
     Forget {
-        /// The name.
         name: FileName,
-        /// The newest version that is given up.
+        /// The newest version that is forgotten.
         version: Version,
     },
 }
 
-/// What a change left for [`Store::sweep`]; often nothing.
+/// What a change leaves for [`Store::sweep`] to remove: a content or nothing.
 #[derive(Debug)]
 #[must_use = "a content that nobody needs stays until the next start"]
 pub struct Leftover(Option<ContentHash>);
@@ -38,10 +37,10 @@ impl Leftover {
 }
 
 impl Store {
-    /// Makes a record durable: after `Ok` a crash does not lose it. It
-    /// replaces an older one of its name, whose content is removed unless
-    /// another record names it. A record that is not newer than the present
-    /// one changes nothing and is no error (last writer wins).
+    /// Makes a record durable: after `Ok` a crash does not lose it. It replaces an older
+    /// record of its name, whose content is removed unless another record names it. A
+    /// record that is not newer than the present one changes nothing; that is not an error
+    /// (last writer wins).
     ///
     /// # Errors
     /// [`StoreError::NoBlob`] when the content is not here with the record's
@@ -60,18 +59,18 @@ impl Store {
         Ok(())
     }
 
-    /// Gives up a name's record if it is this version or an older one, and
-    /// its content unless another record names it. A newer record stays; a
-    /// name that is not here is no error.
+    /// Removes a name's record if it is this version or an older one, and its content
+    /// unless another record names it. A newer record stays. A name without a record is not
+    /// an error.
     pub fn forget(&self, name: &FileName, version: &Version) -> Result<(), StoreError> {
         let deed = Deed::Forget { name: name.clone(), version: *version };
         self.change(&[deed]).into_iter().try_for_each(|left| left.map(|left| self.sweep(left)))
     }
 
-    /// Does as [`Store::commit`] and [`Store::forget`] do for each of these, in
-    /// their order and with one wait for the disk for all of them. What a change
-    /// leaves is the caller's to [`Store::sweep`]: a large file takes a while to
-    /// go, and nobody else shall wait for that.
+    /// Does what [`Store::commit`] and [`Store::forget`] do for each of these, in their
+    /// order, with one wait for the disk for all of them. The caller passes what each
+    /// change leaves to [`Store::sweep`]: removing a large file takes a while, and no other
+    /// caller should wait for that.
     pub fn change(&self, deeds: &[Deed]) -> Vec<Result<Leftover, StoreError>> {
         let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
         let mut results: Vec<Option<Result<Leftover, StoreError>>> = Vec::new();
@@ -112,22 +111,21 @@ impl Store {
         results
     }
 
-    /// Removes what a change left, unless somebody needs it. Only tidies up: what
-    /// the change was made for is durable already, and the next start does what
-    /// fails here.
+    /// Removes the content that a change left, unless it is in use again. This only tidies
+    /// up: the change itself is durable already, and the next start does what fails here.
     pub fn sweep(&self, leftover: Leftover) {
         if let Leftover(Some(root)) = leftover {
             self.release(root);
         }
     }
 
-    /// A record with what its commit takes to the disk.
+    /// A record together with what its commit writes to the disk.
     fn keeping(&self, record: &Record, pin: &Pin<'_>) -> Result<Change, StoreError> {
         let Shared { blobs, catalogue, .. } = &*self.shared;
         let root = record.version.root;
         let (is_file, size) = (!record.is_deleted(), Some(record.size()));
         if is_file && blobs.size(&root)? != size {
-            // Of no interest if there is a newer record.
+            // Not needed if there is a newer record.
             let present = catalogue.record(&record.name)?;
             if present.is_none_or(|present| present.version < record.version) {
                 return Err(StoreError::NoBlob(root));
@@ -140,9 +138,9 @@ impl Store {
         Ok(Change::Keep { record: record.clone(), manifest: pin.manifest(), loose })
     }
 
-    /// Removes a content that no record names and that nobody is at work on:
-    /// whoever is looks again. Only tidies up: what the caller was asked for is
-    /// durable already and the next start does what fails here.
+    /// Removes a content that no record names and no thread has pinned (a thread that has
+    /// calls this again when it is done). This only tidies up: what the caller was asked
+    /// for is durable already, and the next start does what fails here.
     pub(super) fn release(&self, root: ContentHash) {
         let Shared { blobs, catalogue, contents, .. } = &*self.shared;
         let Some(_removal) = contents.take(root) else { return };
@@ -155,7 +153,8 @@ impl Store {
     }
 }
 
-/// A record was committed: its content is named, or of no interest.
+/// Ends the commit of a record; returns the content that no longer has this name, or never
+/// got it.
 fn kept(record: &Record, pin: &Pin<'_>, outcome: Outcome) -> Leftover {
     pin.settle();
     let unnamed = !outcome.changed && !record.is_deleted();

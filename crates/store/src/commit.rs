@@ -1,15 +1,14 @@
-//! Changes of records, many at once: what is waiting when the disk is free
-//! becomes durable together ([`super::group`]).
+//! Changes of records, many at once: the changes that wait when the disk becomes free
+//! become durable together ([`super::group`]).
 //!
-//! A group is: its lines in the log of names and, with the bytes of contents
-//! that are loose, in the journal ([`super::journal`]) → one fsync, of the
-//! journal or else of the log; one transaction of the catalogue, which is synced
-//! unless the journal has all of it. A group that fails fails for all its members, except that names can be forgotten while
-//! nothing new can be kept.
+//! For a group, its lines are appended to the log of names and, with the bytes of loose
+//! contents, to the journal ([`super::journal`]) → one fsync, of the journal or else of the
+//! log → one transaction of the catalogue, which is synced unless the journal has all of
+//! it. A group that fails fails for all its members, except that names can be forgotten
+//! while no record can be kept.
 //!
-//! A file of the journal that is full is retired by a thread that lives for
-//! that; meanwhile groups go on in the next one. When that is full as well,
-//! they wait.
+//! A full file of the journal is retired by a thread that is started for that; meanwhile
+//! groups go on in the next file. When that is full as well, they wait.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -26,55 +25,51 @@ use chordal_core::name::FileName;
 use chordal_core::record::{ContentHash, Record, Version};
 use chordal_core::transfer::manifest::Manifest;
 
-/// What one caller wants.
+/// A change that a caller asks for.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    /// To keep a record, whose blob is in its place and pinned.
+    /// Keep a record whose blob is in its place and pinned.
     Keep {
-        /// The record.
         record: Record,
         /// The content's manifest, if it was finished and not committed.
         manifest: Option<Manifest>,
         /// The content's bytes, if nothing of it is durable.
         loose: Option<Vec<u8>>,
     },
-    /// To forget a name, up to a version.
+    /// Forget a name, up to a version.
     Forget {
-        /// The name.
         name: FileName,
-        /// The newest version that is given up.
+        /// The newest version that is forgotten.
         version: Version,
     },
 }
 
-/// What became of it.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// The change took place; otherwise there was nothing to change.
+    /// The change took place; otherwise nothing had to change.
     pub(super) changed: bool,
-    /// The content that a removed record stood for.
+    /// The content of the record that was removed.
     pub(super) removed: Option<ContentHash>,
 }
 
-/// One's own result.
 type Answer = Result<Outcome, StoreError>;
 
-/// Where groups gather.
+/// The queue of changes and the logs that they go to.
 #[derive(Debug)]
 pub(super) struct Commits {
     group: Group<Change, Answer>,
     logs: Mutex<Logs>,
-    /// The file of the journal before the one that grows, until it is retired.
-    /// Locked meanwhile; also by who has locked the logs, never the other way
-    /// round.
+    /// The file of the journal before the one that grows, until it is retired. Locked
+    /// during that. A thread may lock it while it holds `logs`, never the other way round.
     full: Mutex<Option<Segment>>,
-    /// The thread that retired the last full file, or does so; `None`: there
-    /// was none, or callers do it.
+    /// The thread that retires the last full file, or did so; `None` if there was none, or
+    /// if callers do it themselves.
     retiring: Mutex<Option<JoinHandle<()>>>,
     aside: bool,
 }
 
-/// What a group is appended to.
+/// The files that a group is appended to.
 #[derive(Debug)]
 struct Logs {
     names: NameLog,
@@ -91,8 +86,7 @@ impl Change {
 }
 
 impl Commits {
-    /// With a log that was read and, if need be, written anew, and an empty
-    /// journal.
+    /// `names` has been read and, if necessary, rewritten; `journal` is empty.
     pub(super) fn new(names: NameLog, journal: Journal) -> Commits {
         let aside = journal.is_aside();
         let logs = Mutex::new(Logs { names, journal });
@@ -104,12 +98,12 @@ impl Commits {
     pub(super) fn change(&self, change: Change, catalogue: &Catalogue, blobs: &Blobs) -> Answer {
         let work = |changes: Vec<Change>| self.perform(&changes, catalogue, blobs);
         self.group.join(change, work).unwrap_or_else(|| {
-            let why = std::io::Error::other("the thread that wrote it for several broke down");
+            let why = std::io::Error::other("the thread that wrote this group of changes panicked");
             Err(error::on("write", catalogue.path())(why))
         })
     }
 
-    /// Makes changes durable; a result for each.
+    /// Makes changes durable; returns a result for each.
     pub(super) fn perform(
         &self,
         changes: &[Change],
@@ -135,7 +129,7 @@ impl Commits {
         let removed = match catalogue.change(&chosen, logs.journal.mark(), journaled) {
             Ok(removed) => removed,
             Err(error) => {
-                // Whether the catalogue has what the log has is not known.
+                // It is unknown whether the catalogue has what the log has.
                 logs.names.distrust();
                 return changes.iter().map(|_| Err(error.again())).collect();
             }
@@ -157,13 +151,13 @@ impl Commits {
         answers.collect()
     }
 
-    /// Tries whether the journal's directory takes a file.
+    /// Tests whether the journal's directory accepts a file.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
         self.logs().journal.probe()
     }
 
-    /// Has a full file of the journal retired, if there is one and nobody is at
-    /// it.
+    /// Starts the retirement of a full file of the journal, if there is one and no thread
+    /// is retiring it.
     pub(super) fn tidy(self: &Arc<Commits>, blobs: &Arc<Blobs>) {
         if !self.aside {
             return self.retire(blobs);
@@ -175,16 +169,16 @@ impl Commits {
         }
         let (commits, blobs) = (Arc::clone(self), Arc::clone(blobs));
         let thread = Builder::new().name("journal".into());
-        // Without a thread whoever needs the room does it.
+        // If no thread can be started, the next caller that needs the room does it.
         *retiring = thread.spawn(move || commits.retire(&blobs)).ok();
     }
 
-    /// Retires the whole journal, and waits for the thread that did so: nobody
-    /// is at work any more.
+    /// Retires the whole journal after the thread that retires a file has ended. No other
+    /// thread uses the store any more.
     pub(super) fn close(&self, catalogue: &Catalogue, blobs: &Blobs) -> Result<(), StoreError> {
         let thread = self.retiring().take();
         if let Some(thread) = thread {
-            // Should it have panicked: what it left is done now.
+            // If the thread panicked, the work that it left is done below.
             let _ = thread.join();
         }
         self.rest(Duration::ZERO, catalogue, blobs)?;
@@ -205,7 +199,7 @@ impl Commits {
         }
     }
 
-    /// Retires the whole journal, if nothing was appended for so long.
+    /// Retires the whole journal if nothing was appended for so long.
     pub(super) fn rest(
         &self,
         at_least: Duration,
@@ -213,7 +207,7 @@ impl Commits {
         blobs: &Blobs,
     ) -> Result<(), StoreError> {
         let mut logs = self.logs();
-        // A log that must be written anew has less than the journal.
+        // A log that must be rewritten has less than the journal.
         if logs.journal.rests(at_least) && logs.names.is_open() {
             self.turn_over(&mut logs, catalogue, blobs)?;
         }
@@ -221,8 +215,8 @@ impl Commits {
         retire(&mut self.full(), blobs)
     }
 
-    /// Makes the lines of all that shall be kept durable, and their contents
-    /// where these are not; whether the journal has all these lines.
+    /// Makes the lines of all records to be kept durable, and their contents where they are
+    /// not. Returns whether the journal has all these lines.
     fn secure(
         &self,
         logs: &mut Logs,
@@ -234,8 +228,8 @@ impl Commits {
         if !changes.iter().any(|change| matches!(change, Change::Keep { .. })) {
             return Ok(false);
         }
-        // Also for a record that is there already: a commit of it may have failed
-        // between the catalogue and the log.
+        // Also for a record that exists already: a commit of it may have failed between the
+        // catalogue and the log.
         if !logs.names.is_open() {
             logs.names.rewrite(|push| catalogue.each_record(push))?;
         }
@@ -247,7 +241,7 @@ impl Commits {
             Change::Forget { .. } => None,
         });
         let lines = log::lines(kept);
-        // Also of a record that is there already: its content may have been lost.
+        // Also for a record that exists already: its content may have been lost.
         let loose: BTreeMap<&ContentHash, &[u8]> = changes
             .iter()
             .filter_map(|change| match change {
@@ -267,7 +261,7 @@ impl Commits {
         logs.names.append_ahead(&lines)?;
         let contents: Vec<(&ContentHash, &[u8])> = loose.into_iter().collect();
         if let Err(error) = logs.journal.append(&contents, &lines) {
-            // It has lines that will be in no catalogue.
+            // It has lines that no catalogue will have.
             logs.names.distrust();
             return Err(error);
         }
@@ -275,15 +269,14 @@ impl Commits {
         Ok(true)
     }
 
-    /// Ends the file of the journal that grows. Waits for the one before to be
-    /// retired.
+    /// Ends the file of the journal that grows. Waits until the one before is retired.
     fn turn_over(
         &self,
         logs: &mut Logs,
         catalogue: &Catalogue,
         blobs: &Blobs,
     ) -> Result<(), StoreError> {
-        // What the journal said of names is to be found there from now on.
+        // From now on the log and the catalogue must have what this file says about names.
         logs.names.sync()?;
         catalogue.settle(false)?;
         let mut full = self.full();
@@ -305,8 +298,8 @@ impl Commits {
     }
 }
 
-/// One that failed is tried again when its room is needed: a disk that refuses
-/// is not asked with every commit.
+/// A file that could not be retired is tried again when its room is needed: a disk that
+/// refuses is not asked at every commit.
 const fn is_fresh(segment: &Segment) -> bool {
     !segment.has_failed()
 }
@@ -319,7 +312,7 @@ fn retire(full: &mut Option<Segment>, blobs: &Blobs) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Which changes shall take place, when each sees what those before it do.
+/// Which changes take effect, when each one sees the result of those before it.
 fn due(
     changes: &[Change],
     present: &BTreeMap<FileName, Version>,

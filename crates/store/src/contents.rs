@@ -1,10 +1,10 @@
-//! Which contents somebody is at work on, so that none vanishes between the
-//! look and the deed.
+//! Which contents are in use, so that none is removed between a check and the use that
+//! follows it.
 //!
-//! Whoever places or names a content holds a [`Pin`] on it meanwhile. A content
-//! is only removed while nobody holds one, and a pin waits for a removal to
-//! end. No disk call is made while the map is locked: only those who want the
-//! same content wait for each other.
+//! A thread that places or names a content holds a [`Pin`] on it meanwhile. A content is
+//! only removed while it is not pinned, and a pin waits for a removal to end. No disk
+//! operation is made while the map is locked: only threads that want the same content wait
+//! for each other.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,29 +16,29 @@ use chordal_core::transfer::manifest::Manifest;
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     map: Mutex<Map>,
-    /// Told when a removal or a pin ends.
+    /// Notified when a removal or a pin ends.
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Map {
     entries: BTreeMap<ContentHash, Entry>,
-    /// The number of the next finish.
+    /// The number that the next finish gets.
     next: u64,
 }
 
-/// One content. There is an entry only while it says something.
+/// The state of one content. There is an entry only while it differs from the default.
 #[derive(Debug, Default)]
 struct Entry {
     pins: usize,
-    /// It is being removed; then there is no pin.
+    /// It is being removed; there are no pins then.
     removing: bool,
-    /// Finished and not committed: its manifest and the number of the finish.
+    /// Finished and not committed: its manifest and the number of that finish.
     finished: Option<(Manifest, u64)>,
 }
 
 impl Contents {
-    /// Holds a content where it is, once a removal under way has ended.
+    /// Pins a content, after waiting for the end of a removal.
     pub(super) fn pin(&self, root: ContentHash) -> Pin<'_> {
         let mut map = self.lock();
         while map.entries.get(&root).is_some_and(|entry| entry.removing) {
@@ -48,7 +48,7 @@ impl Contents {
         Pin { contents: self, root }
     }
 
-    /// Leave to remove a content; `None` when somebody needs it or removes it.
+    /// The right to remove a content; `None` while it is pinned or being removed.
     pub(super) fn take(&self, root: ContentHash) -> Option<Removal<'_>> {
         let mut map = self.lock();
         if map.entries.contains_key(&root) {
@@ -58,8 +58,8 @@ impl Contents {
         Some(Removal { contents: self, root })
     }
 
-    /// As [`Contents::take`], for a content that is no good: that it was finished
-    /// counts for nothing, and whoever is at work on it is waited for.
+    /// As [`Contents::take`], for a damaged content: forgets that it was finished, and
+    /// waits for those who have pinned it.
     pub(super) fn exclude(&self, root: ContentHash) -> Removal<'_> {
         let mut map = self.lock();
         while map.entries.get(&root).is_some_and(|entry| entry.pins > 0 || entry.removing) {
@@ -79,8 +79,8 @@ impl Contents {
         self.finished(root, |(_, number)| *number)
     }
 
-    /// Gives up that a content was finished, unless it was finished anew since
-    /// it had this number. Whether it was given up.
+    /// Forgets that a content was finished, unless it was finished again after it got this
+    /// number. Returns whether it was forgotten.
     pub(super) fn give_up(&self, root: &ContentHash, claim: u64) -> bool {
         let mut map = self.lock();
         let Some(entry) = map.entries.get_mut(root) else { return false };
@@ -97,7 +97,7 @@ impl Contents {
     }
 
     fn lock(&self) -> MutexGuard<'_, Map> {
-        // It is whole between any two of its calls.
+        // The map is consistent between any two calls, so a panic leaves it whole.
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,7 +111,7 @@ impl Map {
     }
 }
 
-/// Holds a content where it is.
+/// Keeps a content from being removed.
 #[derive(Debug)]
 pub(super) struct Pin<'a> {
     contents: &'a Contents,
@@ -119,7 +119,7 @@ pub(super) struct Pin<'a> {
 }
 
 impl Pin<'_> {
-    /// Says that the content is in its place, and not committed.
+    /// Notes that the content is in its place and not committed.
     pub(super) fn finish(&self, manifest: Manifest) {
         let mut map = self.contents.lock();
         let number = map.next;
@@ -127,7 +127,7 @@ impl Pin<'_> {
         map.entries.entry(self.root).or_default().finished = Some((manifest, number));
     }
 
-    /// Says that a record names the content, or that none shall.
+    /// Notes that a record names the content, or that none will.
     pub(super) fn settle(&self) {
         self.contents.lock().entries.entry(self.root).or_default().finished = None;
     }
@@ -150,7 +150,7 @@ impl Drop for Pin<'_> {
     }
 }
 
-/// Leave to remove a content; dropped when that was done, or was not needed.
+/// The right to remove a content; dropped after the removal, or if none was needed.
 #[derive(Debug)]
 pub(super) struct Removal<'a> {
     contents: &'a Contents,

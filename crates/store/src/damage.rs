@@ -1,5 +1,5 @@
-//! Contents whose bytes changed on the disk: found by reading them again, and
-//! put out of the way, so that nothing takes them for good.
+//! Contents whose bytes changed on the disk: reading them again finds them, and setting
+//! them aside keeps them from being used.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,42 +13,41 @@ use super::{Shared, Store, hash_open_file};
 use chordal_core::record::{ContentHash, Record};
 use chordal_core::transfer::manifest::{Manifest, PieceHasher, PieceIndex};
 
-/// Bytes read at once: whoever looks for damage has time and shall not be
-/// noticed.
+/// Bytes read at once. Small: scrubbing is not urgent and must not disturb other reads.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What was found of a content.
+/// The result of reading a content again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verified {
     /// Every byte is as it was stored.
     Whole,
-    /// It is not here any more.
+    /// It is no longer here.
     Gone,
-    /// The look was broken off.
+    /// The caller stopped the check.
     Stopped,
-    /// Some bytes are not what they were.
+    /// Some bytes have changed.
     Damaged {
-        /// The pieces with such bytes, in order; all of them when the hashes of
-        /// the pieces are not known any more.
+        /// The pieces with such bytes, in order; all pieces when their hashes are not
+        /// known.
         bad: Vec<PieceIndex>,
-        /// Pieces that the content has.
+        /// How many pieces the content has.
         pieces: u32,
     },
 }
 
-/// Where the bytes of a damaged content went.
+/// What became of a damaged content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
-    /// The records that named it; the store does not have them any more.
+    /// The records that named it; they have been removed from the store.
     pub records: Vec<Record>,
-    /// Where the damaged bytes are kept; `None`: what is right of them is used
-    /// when the content comes in again.
+    /// The path of the damaged bytes; `None` if their intact pieces are used when the
+    /// content is fetched again.
     pub kept: Option<PathBuf>,
 }
 
 impl Store {
-    /// At most `most` contents that records name, in the order of their hashes,
-    /// from behind `after`.
+    /// At most `most` contents that records name, in the order of their hashes, starting
+    /// after `after`.
     pub fn contents(
         &self,
         after: Option<&ContentHash>,
@@ -57,24 +56,23 @@ impl Store {
         self.shared.catalogue.contents(after, most)
     }
 
-    /// The marks of a content's file; `None`: it is not here. Whoever looks for
-    /// damage asks for them first.
+    /// The stamp of a content's blob; `None` if it is not here. A caller that looks for
+    /// damage asks for it first.
     ///
     /// # Errors
     /// The disk's.
     pub fn marks(&self, root: &ContentHash) -> Result<Option<Stamp>, StoreError> {
         let Some(file) = self.open_blob(root)? else { return Ok(None) };
-        // A file whose marks cannot be read is none that anybody has looked at.
+        // A file whose stamp cannot be read has never been verified.
         Ok(file.metadata().ok().as_ref().map(Stamp::of))
     }
 
-    /// Reads a content and compares it with the hashes of its pieces. `step`
-    /// hears of the bytes as they are read: it may take its time, and may break
-    /// the look off.
+    /// Reads a content and compares it with the hashes of its pieces. `step` is called with
+    /// the number of bytes of each read; it may block, and may stop the check.
     ///
     /// # Errors
-    /// The catalogue's, or the disk's when the content cannot be opened. What
-    /// cannot be read is damaged.
+    /// The catalogue's, or the disk's when the content cannot be opened. Bytes that cannot
+    /// be read count as damaged.
     pub fn verify(
         &self,
         root: &ContentHash,
@@ -91,7 +89,7 @@ impl Store {
         }
     }
 
-    /// Without the hashes of its pieces only the whole content can be judged.
+    /// Without the hashes of its pieces, only the content as a whole can be verified.
     fn verify_anew(
         &self,
         root: &ContentHash,
@@ -116,18 +114,15 @@ impl Store {
         }
     }
 
-    /// Takes a damaged content out of the store, and with it the records that
-    /// name it. What is right of its bytes need not come again; with `keep`
-    /// all of them stay as they are in a directory of their own, for a person
-    /// who has nothing better. Those who commit the same content are waited
-    /// for. One that is not here gives no records.
+    /// Removes a damaged content and the records that name it from the store. Its intact
+    /// pieces need not be fetched again; with `keep` all its bytes are kept unchanged in a
+    /// separate directory, for a user who has no other copy. Waits for threads that commit
+    /// the same content. For a content that is not here there are no records.
     ///
-    /// `seen` are its marks from before the look at it ([`Store::marks`]), `None`
-    /// when it was gone. One that came back meanwhile is not the one that was
-    /// looked at: it stays, and there are no records.
+    /// `seen` is its stamp from before it was verified ([`Store::marks`]), `None` when it was not there. A content that came back meanwhile is not the one that was verified: it stays, and there are no records.
     ///
     /// # Errors
-    /// After one the content is out of use, or not; calling again goes on.
+    /// After an error the content may be in use or not; calling again continues.
     pub fn set_aside(
         &self,
         root: &ContentHash,
@@ -140,8 +135,7 @@ impl Store {
         if now.is_some() && now != seen {
             return Ok(SetAside { records: Vec::new(), kept: None });
         }
-        // A record without a blob is what every start looks for, so the blob
-        // goes first.
+        // The blob is removed first: a record without a blob is what every start looks for.
         let kept = match blobs.size(root)? {
             Some(size) if keep => Some(blobs.keep_damaged(root, size)?),
             Some(size) => {
@@ -174,7 +168,7 @@ fn compare(
             let most = hasher.missing().min(READ_BYTES as u64) as usize;
             match file.read(&mut buffer[..most]) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                // Nothing behind it is where it belongs either.
+                // After a short read, the bytes behind it are not where they belong either.
                 Ok(0) | Err(_) => readable = false,
                 Ok(read) => {
                     hasher.update(&buffer[..read]);
@@ -188,7 +182,7 @@ fn compare(
             bad.push(index);
         }
     }
-    // Bytes behind the last piece are as wrong as any.
+    // Bytes behind the last piece are damage too.
     let longer = file.metadata().is_ok_and(|found| found.len() > manifest.size());
     if bad.is_empty() && longer {
         bad.extend(manifest.indices().last().or(Some(PieceIndex(0))));

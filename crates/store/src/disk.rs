@@ -1,9 +1,9 @@
 //! The seam between the store and the disk.
 //!
-//! Everything that the store does to its directory goes through [`Disk`], so
-//! that a test can make the disk fail or "lose power" at any single call and
-//! look at what is left. [`RealDisk`] adds to the system's calls only that it waits
-//! while there is no file descriptor ([`chordal_descriptors`]).
+//! Every change that the store makes to its directory goes through [`Disk`], so that a test
+//! can make the disk fail or "lose power" at any single call and look at the result.
+//! [`RealDisk`] adds one thing to the system's calls: it waits while no file descriptor is
+//! free ([`chordal_descriptors`]).
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -18,10 +18,9 @@ use chordal_descriptors::{FILE_PATIENCE, wait_out};
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Makes a directory in an existing one.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Makes a new file; an existing one is an error.
+    /// Makes a new file; fails if it exists.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file for reading and writing; makes an empty one when there is
-    /// none.
+    /// Opens a file for reading and writing; makes an empty one if it does not exist.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading.
     fn reader(&self, path: &Path) -> io::Result<File>;
@@ -29,61 +28,59 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// The bytes of a file or directory entry; `None` when there is none.
     fn size(&self, path: &Path) -> io::Result<Option<u64>>;
-    /// Whether it is a file, and no directory or something else.
+    /// Whether the path is a regular file.
     fn is_file(&self, path: &Path) -> io::Result<bool> {
         Ok(fs::metadata(path)?.is_file())
     }
-    /// Which file system a path lies on: a number that tells it from others.
+    /// The file system that a path is on: a number that is different for each.
     fn file_system(&self, path: &Path) -> io::Result<u64>;
     /// What a directory holds, in the order of names.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Moves a file, replacing what is at the new path.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file; it is no error when there is none.
+    /// Removes a file; succeeds if there is none.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// What the file system of a directory has.
+    /// The total and free bytes of a directory's file system.
     fn space(&self, dir: &Path) -> io::Result<Space>;
     /// Makes what was created, renamed and removed in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
-/// The bytes of a file system.
+/// The size of a file system in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// That this process can still fill.
+    /// Bytes that this process can still write.
     pub free: u64,
-    /// In all.
+    /// All bytes.
     pub total: u64,
 }
 
 /// A file that is being written.
 pub trait DiskFile: fmt::Debug + Send + Sync {
-    /// Its bytes.
+    /// The length of the file in bytes.
     fn size(&self) -> io::Result<u64>;
-    /// Fills `bytes` from this place; an end before that is an error.
+    /// Fills `bytes` from this offset; an earlier end of the file is an error.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
-    /// Writes all of `bytes` at this place.
+    /// Writes all of `bytes` at this offset.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Cuts the file, or lengthens it with zeros.
+    /// Truncates the file, or extends it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Sets room aside for a file of so many bytes, where the file system can;
-    /// its length stays as it is.
+    /// Reserves room for so many bytes where the file system can; the length of the file
+    /// does not change.
     fn reserve(&self, len: u64) -> io::Result<()> {
         let _ = len;
         Ok(())
     }
-    /// Makes its bytes and its length durable.
+    /// Makes the file's bytes and length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Makes everything durable that was written, created, renamed and removed
-    /// on the file system of this file. It fails also when something was lost
-    /// there since this file was opened (Linux says so since 5.8), or where the
-    /// system has no such call.
+    /// Makes everything durable that was written, created, renamed and removed on this
+    /// file's file system. Also fails when data was lost there since this file was opened
+    /// (Linux reports that since 5.8), or where the system has no such call.
     fn sync_file_system(&self) -> io::Result<()>;
 }
 
-/// Bytes handed to the system at once. For longer writes Linux takes long runs
-/// of memory for its cache, which a virtual machine often has to ask its host
-/// for first.
+/// Bytes per write call. For longer writes Linux allocates long runs of memory for its
+/// cache, which a virtual machine often has to request from its host first.
 const WRITE_BYTES: usize = 32 * 1024;
 
 /// The disk of this machine.
@@ -156,7 +153,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// A file that another owner holds as well, over one descriptor.
+/// A file that is shared with another owner through one descriptor.
 impl<F: DiskFile + ?Sized> DiskFile for Arc<F> {
     fn size(&self) -> io::Result<u64> {
         (**self).size()
@@ -216,7 +213,7 @@ impl DiskFile for File {
             use rustix::io::{Errno, retry_on_intr};
             if len > 0 {
                 match retry_on_intr(|| fallocate(self, FallocateFlags::KEEP_SIZE, 0, len)) {
-                    // A file system that cannot.
+                    // The file system does not support it.
                     Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
                     result => return Ok(result?),
                 }
@@ -238,17 +235,17 @@ impl DiskFile for File {
     }
 }
 
-/// Opens a file, once there is a descriptor for it.
+/// Opens a file, after waiting for a free descriptor.
 pub(super) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
     wait_out(FILE_PATIENCE, || options.open(path))
 }
 
-/// Lists a directory, once there is a descriptor for that.
+/// Lists a directory, after waiting for a free descriptor.
 pub fn list(dir: &Path) -> io::Result<fs::ReadDir> {
     wait_out(FILE_PATIENCE, || fs::read_dir(dir))
 }
 
-/// The directory that holds a path; the working directory for a bare name.
+/// The directory that contains a path; the working directory for a bare name.
 pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -256,7 +253,7 @@ pub(super) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Makes a directory and the missing ones above it, durably.
+/// Makes a directory and its missing parents, durably.
 pub(super) fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     if disk.size(dir)?.is_some() {
         return Ok(());

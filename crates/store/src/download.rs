@@ -1,16 +1,16 @@
 //! A download into a user's directory.
 //!
-//! The bytes gather in a hidden file beside their target (`.NAME.part`, with
-//! its map `.NAME.part.map`; of a content of one piece `.NAME.chordal-part`), so that
-//! the end is a rename within one directory. Nothing that exists is ever overwritten: a taken name gets a
-//! number, `name (1).ext`.
+//! The bytes are written to a hidden file beside their target (`.NAME.part`, with its map
+//! `.NAME.part.map`; for a content of one piece `.NAME.chordal-part`), so that the end is a
+//! rename within one directory. An existing file is never overwritten: if the name is
+//! taken, the file gets a number, `name (1).ext`.
 //!
-//! Whoever downloads holds the hidden file locked. One that nobody holds was
-//! left by a process that was killed, or whose sources all failed: a later
-//! download of the same content to the same place goes on with it. One of
-//! another content stays as it is, and the download takes the next number, until
-//! somebody knows that nobody has that content any more ([`Place::clear`]). What is
-//! left of a content of one piece nobody can go on with: it makes way.
+//! A download holds a lock on its hidden file. An unlocked one was left by a process that
+//! was killed, or by a download whose sources all failed: a later download of the same
+//! content to the same place resumes it. A hidden file of another content stays as it is,
+//! and the download takes the next number, until it is known that no peer has that content
+//! any more ([`Place::clear`]). The hidden file of a content of one piece cannot be resumed
+//! and is replaced.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -30,23 +30,22 @@ use chordal_core::transfer::manifest::{Manifest, PieceIndex};
 use chordal_core::transfer::pieces::PieceSet;
 use chordal_descriptors::is_shortage;
 
-/// Numbers that are tried for a free name: more files of one name in one
-/// directory are no accident.
+/// Numbers that are tried for a free name: more files of one name in one directory are not
+/// an accident.
 const MAX_VARIANTS: u32 = 9_999;
 
-/// Where a download shall go.
+/// Where a download is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Below this directory, under the file's whole name; directories are
-    /// made as needed.
+    /// Below this directory, under the file's full name; missing directories are made.
     Below(PathBuf),
     /// To this path, if it is free.
     At(PathBuf),
 }
 
 impl Place {
-    /// What a path that a person typed means: an existing directory, or one
-    /// with a separator at its end, stands for the directory.
+    /// The meaning of a path that a user typed: an existing directory, or a path that ends
+    /// with a separator, stands for the directory.
     pub fn of(path: &Path) -> Place {
         let ends_open = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if ends_open || path.is_dir() {
@@ -56,8 +55,8 @@ impl Place {
         }
     }
 
-    /// The path that a file of this name would like to have. A directory that is
-    /// there in another Unicode form of its name is that directory.
+    /// The path at which a file of this name is wanted. A directory that exists in another
+    /// Unicode form of its name is used.
     pub fn target(&self, name: &FileName) -> PathBuf {
         let dir = match self {
             Place::Below(dir) => dir,
@@ -71,8 +70,8 @@ impl Place {
         path.join(last)
     }
 
-    /// What lies where a file of this name would, under the same name in another
-    /// Unicode form: nobody could tell the two apart.
+    /// The existing file in the target directory whose name is another Unicode form of this
+    /// one: a user could not tell the two apart.
     pub fn twin(&self, name: &FileName) -> Option<PathBuf> {
         match self {
             Place::Below(_) => twin(disk::parent(&self.target(name)), name.last()),
@@ -80,9 +79,9 @@ impl Place {
         }
     }
 
-    /// Removes what unfinished downloads of this name left here of contents that are
-    /// gone. Those that are under way are left alone, and so is what is of another
-    /// name or of unknown origin.
+    /// Removes the unfinished downloads of this name whose contents no peer has any more.
+    /// Downloads that are running, and files of another name or of unknown origin, are left
+    /// alone.
     pub fn clear(&self, name: &FileName, is_gone: impl Fn(&ContentHash) -> bool) {
         let target = self.target(name);
         for number in 0..=MAX_VARIANTS {
@@ -106,16 +105,16 @@ impl Place {
     }
 }
 
-/// Removes files that a download left, unless one still holds the first path.
+/// Removes files of an unfinished download, unless a running one holds a lock on the first.
 fn remove_unless_held(held: &Path, all: &[&Path]) {
     if let Ok(Some((file, _))) = hold(held) {
-        // What stays is found the next time.
+        // A file that cannot be removed is found again the next time.
         all.iter().for_each(|path| drop(fs::remove_file(path)));
         let _ = file.unlock();
     }
 }
 
-/// Whether a file is what an unfinished download left, or the map of that.
+/// Whether a file is an unfinished download or its map.
 pub fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let marked = |map: &Path| {
@@ -133,22 +132,23 @@ pub fn is_unfinished(path: &Path) -> bool {
     }
 }
 
-/// How the names of hidden files end: of contents of several pieces, of which a map
-/// is kept as well, and of others.
+/// The endings of hidden files: for contents of several pieces, which have a map as well,
+/// and for contents of one piece.
 const PART_TAIL: &str = ".part";
 const SMALL_TAIL: &str = ".chordal-part";
 
-/// The hidden file of a download to this target, of a content of `many` pieces.
+/// The hidden file of a download to this target; `many` is true for a content of several
+/// pieces.
 fn hidden(target: &Path, number: u32, many: bool) -> PathBuf {
     let (stem, extension) = split(target);
     let end = if many { PART_TAIL } else { SMALL_TAIL };
     let tail = format!("{extension}{}{end}", numbered(number));
-    // With room for the name of its map.
+    // Leaves room for the name of its map.
     disk::parent(target).join(fit(&format!(".{stem}"), &tail, MAP_TAIL_BYTES))
 }
 
-/// The entry of a directory whose name is this one in another Unicode form, while
-/// there is none of this very name.
+/// The entry of a directory whose name is another Unicode form of this one, if there is no
+/// entry with exactly this name.
 fn twin(dir: &Path, name: &str) -> Option<PathBuf> {
     if name.is_ascii() || dir.join(name).symlink_metadata().is_ok() {
         return None;
@@ -160,20 +160,20 @@ fn twin(dir: &Path, name: &str) -> Option<PathBuf> {
     entries.find(same).map(|entry| entry.path())
 }
 
-/// A file on its way to a user. Dropped before [`Download::finish`], it keeps
-/// what came for the next attempt, unless the disk failed or
-/// [`Download::discard`] says otherwise.
+/// A running download. If it is dropped before [`Download::finish`], the pieces that came
+/// are kept for the next attempt, unless the disk failed or [`Download::discard`] was
+/// called.
 #[derive(Debug)]
 pub struct Download {
     partial: Arc<Partial>,
     target: PathBuf,
-    /// The hidden file, which is locked.
+    /// The hidden file, locked.
     lock: Arc<File>,
 }
 
 impl Download {
-    /// Makes the hidden file beside the target, or goes on with the one that
-    /// an earlier download of this content left there.
+    /// Makes the hidden file beside the target, or resumes the one that an earlier download
+    /// of this content left.
     pub fn begin(
         manifest: Manifest,
         place: &Place,
@@ -182,9 +182,9 @@ impl Download {
         Download::resume(manifest, place, name, |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Download::begin`]; `step` hears of the bytes of an earlier attempt
-    /// as they are verified. It may break that off: those that were not
-    /// verified yet are downloaded then.
+    /// As [`Download::begin`]; `step` is called with the number of bytes of an earlier
+    /// attempt as they are verified. It may stop that: the pieces that were not verified
+    /// yet are downloaded again.
     pub fn resume(
         manifest: Manifest,
         place: &Place,
@@ -213,12 +213,12 @@ impl Download {
         Err(StoreError::NoFreeName { path: target })
     }
 
-    /// Verifies a piece and writes it. Pieces may come in any order and from
-    /// several threads.
+    /// Verifies a piece and writes it. Pieces may come in any order and from several
+    /// threads.
     pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         self.partial.write(index, bytes).inspect_err(|error| {
             if matches!(error, IncomingError::Disk(_)) {
-                // What the disk is too full for is better not on it.
+                // If the disk is full, the partial download does not stay on it.
                 self.partial.spoil();
             }
         })
@@ -234,12 +234,12 @@ impl Download {
         self.partial.here()
     }
 
-    /// What is coming in.
+    /// The manifest of the content.
     pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
     }
 
-    /// Its pieces, for another who needs the same content.
+    /// Access to its pieces, for another consumer of the same content.
     ///
     /// # Errors
     /// The disk's.
@@ -247,17 +247,17 @@ impl Download {
         Ok(Pieces { file: self.partial.reader()?, partial: Arc::clone(&self.partial) })
     }
 
-    /// Whether what is here stays for another download when this one is dropped.
+    /// Whether the pieces are kept for another download when this one is dropped.
     pub fn is_kept(&self) -> bool {
         self.partial.is_worth_keeping()
     }
 
-    /// Gives the complete file its name, or the next free one. Returns where it
-    /// is. After a failure nothing is left.
+    /// Gives the complete file its name, or the next free one, and returns its path. After
+    /// a failure nothing is left.
     ///
-    /// It is not fsynced, as no other tool that fetches or copies files does:
-    /// waiting for the disk would about double the time, and should the system
-    /// fail within the next seconds, the ring still has the content, durably.
+    /// It is not fsynced, as with other tools that fetch or copy files: waiting for the
+    /// disk would about double the time, and if the system fails within the next seconds,
+    /// the ring still has the content, durably.
     pub fn finish(self) -> Result<PathBuf, StoreError> {
         let placed = self.place();
         match &placed {
@@ -267,7 +267,7 @@ impl Download {
         placed
     }
 
-    /// Nobody wants it any more: leaves nothing behind but directories.
+    /// Cancels the download and removes its files; directories that it made stay.
     pub fn discard(self) {
         self.partial.spoil();
     }
@@ -291,7 +291,7 @@ impl Download {
     }
 }
 
-/// The pieces of a download as they come. They stay readable when it has ended.
+/// The pieces of a download as they arrive. They stay readable after it has ended.
 #[derive(Debug)]
 pub struct Pieces {
     partial: Arc<Partial>,
@@ -299,7 +299,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// What is coming in.
+    /// The manifest of the content.
     pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
     }
@@ -309,13 +309,13 @@ impl Pieces {
         self.partial.here()
     }
 
-    /// Waits until there are more than so many pieces, at most so long.
+    /// Waits until more than `than` pieces are here, for at most this long.
     pub fn wait_for_more(&self, than: usize, at_most: Duration) {
         self.partial.wait_until(at_most, |here| here.len() > than);
     }
 
-    /// The file, of which the bytes of pieces that are here are right as long as nobody
-    /// else writes to it.
+    /// The file. The bytes of pieces that are here are right as long as no other process
+    /// writes to it.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -324,23 +324,23 @@ impl Pieces {
 impl Drop for Download {
     fn drop(&mut self) {
         if !self.partial.is_moved() && !self.partial.is_worth_keeping() {
-            // While it is locked, so that nobody goes on with it meanwhile.
+            // While it is still locked, so that no other download resumes it meanwhile.
             self.partial.remove();
         }
-        // Closing it would not do: a child process that is just being started has
-        // it as well, until it runs its own program.
+        // Closing it would not be enough: a child process that is just being started has
+        // inherited the descriptor, until it executes its own program.
         let _ = self.lock.unlock();
     }
 }
 
-/// Bytes of what a map's name has behind its file's.
+/// Length of the ending that the name of a map adds.
 const MAP_TAIL_BYTES: usize = ".map".len();
 
-/// How often a hidden file is opened anew that went away meanwhile.
+/// How often a hidden file that disappeared meanwhile is opened again.
 const MAX_TRIES: usize = 8;
 
-/// Opens the hidden file at a path, which is made if need be, and locks it;
-/// whether it was made. `None`: somebody else has it, or it cannot be ours.
+/// Opens the hidden file at a path, or makes it, and locks it; returns whether it was made.
+/// `None` if another process has it locked, or if it cannot be one of this program's.
 fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
     for _ in 0..MAX_TRIES {
         let mut options = fs::OpenOptions::new();
@@ -348,8 +348,8 @@ fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
         let (file, fresh) = match disk::open(&options, path) {
             Ok(file) => (file, true),
             Err(why) if taken(&why) => {
-                // Anything but a plain file was not made here; a pipe would be
-                // waited for without end.
+                // Only a regular file can have been made here; opening a pipe would block
+                // without end.
                 match fs::symlink_metadata(path) {
                     Ok(found) if found.is_file() => {}
                     Ok(_) => return Ok(None),
@@ -359,7 +359,7 @@ fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
                     Ok(file) => (file, false),
                     Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
                     Err(why) if is_shortage(&why) => return Err(on("open", path)(why)),
-                    // Another user's, perhaps.
+                    // It may belong to another user.
                     Err(_) => return Ok(None),
                 }
             }
@@ -368,11 +368,12 @@ fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
-            // A file system without locks: what is there may be in use.
+            // A file system without locks: an existing file may be in use.
             Err(TryLockError::Error(_)) if fresh => {}
             Err(TryLockError::Error(_)) => return Ok(None),
         }
-        // Whoever had it may have moved or removed it before letting go.
+        // The previous owner may have moved or removed the file before it released the
+        // lock.
         let same =
             |at: &fs::Metadata, of: &fs::Metadata| (at.dev(), at.ino()) == (of.dev(), of.ino());
         if let (Ok(at), Ok(of)) = (fs::symlink_metadata(path), file.metadata())
@@ -384,8 +385,8 @@ fn hold(path: &Path) -> Result<Option<(File, bool)>, StoreError> {
     Ok(None)
 }
 
-/// The partial file for a content in a hidden file that is held; `None` when
-/// it may belong to something else.
+/// The partial file of a content in a hidden file that is locked; `None` when the file may
+/// belong to something else.
 fn open(
     file: &Arc<File>,
     fresh: bool,
@@ -395,7 +396,7 @@ fn open(
     let disk = Arc::new(RealDisk);
     let shared = || Box::new(Arc::clone(file));
     if fresh {
-        // What lies where the map would may be something else.
+        // A file at the map's path may be something else.
         let free = manifest.count() <= 1
             || partial::claim(&*disk, &path, manifest).is_ok_and(|claim| claim != Claim::Other);
         let begun = if free {
@@ -404,13 +405,13 @@ fn open(
             Ok(None)
         };
         if !matches!(begun, Ok(Some(_))) {
-            // It was made just now.
+            // It was made a moment ago.
             let _ = fs::remove_file(&path);
         }
         return begun;
     }
     if manifest.count() <= 1 {
-        // Whoever made it was killed before it had its name.
+        // The process that made it was killed before the file got its name.
         file.set_len(0).map_err(on("empty", &path))?;
         return Partial::begin(disk, shared(), path, manifest.clone()).map(Some);
     }
@@ -419,7 +420,7 @@ fn open(
         Claim::Pieces(claimed) => {
             Partial::resume(disk, shared(), path, manifest.clone(), claimed).map(Some)
         }
-        // Whoever made it was killed before the first byte.
+        // The process that made it was killed before the first byte.
         Claim::None if empty => Partial::begin(disk, shared(), path, manifest.clone()).map(Some),
         Claim::None | Claim::Other => Ok(None),
     }
@@ -433,31 +434,30 @@ fn numbered(number: u32) -> String {
     if number == 0 { String::new() } else { format!(" ({number})") }
 }
 
-/// A path's last part as stem and extension (with its dot). What a file system
-/// holds beyond Unicode is replaced: it only serves to make another name.
+/// The last component of a path as stem and extension (with its dot). Bytes that are not
+/// Unicode are replaced: the result only serves to make another name.
 fn split(path: &Path) -> (String, String) {
     let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().display().to_string();
     let extension = path.extension().map(|end| format!(".{}", end.display())).unwrap_or_default();
     (text(path.file_stem()), extension)
 }
 
-/// `stem` + `tail`, with the stem cut so that both fit into one component and
-/// leave so many bytes of it.
+/// `stem` + `tail`, with the stem cut so that both fit into one path component and leave this many bytes of it free.
 fn fit(stem: &str, tail: &str, leave: usize) -> String {
     let room = MAX_COMPONENT_BYTES.saturating_sub(tail.len() + leave);
     let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= room;
     stem.char_indices().take_while(fits).map(|(_, c)| c).chain(tail.chars()).collect()
 }
 
-/// Moves a file to a path that nothing has; an existing one is an error and
-/// stays as it is.
+/// Renames a file to a path that must be free; an existing file there is an error and stays
+/// as it is.
 fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // A kernel or a file system that does not know the flag.
+            // The kernel or the file system does not know the flag.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             result => return Ok(result?),
         }
@@ -465,12 +465,12 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     reserve_and_rename(from, to)
 }
 
-/// Without help of the system: an empty file takes the name, which only one
-/// can make, and is then replaced by the real one.
+/// Without that system call: makes an empty file with the name, which only one process can,
+/// and replaces it by the real one.
 fn reserve_and_rename(from: &Path, to: &Path) -> io::Result<()> {
     disk::open(fs::OpenOptions::new().write(true).create_new(true), to)?;
     fs::rename(from, to).inspect_err(|_| {
-        // It is the empty file made above.
+        // It is the empty file that was made above.
         let _ = fs::remove_file(to);
     })
 }

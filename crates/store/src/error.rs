@@ -1,4 +1,4 @@
-//! What can go wrong below the store, by blame.
+//! Errors of the store, sorted by blame.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,21 @@ use chordal_core::record::{ContentHash, Obstacle};
 use chordal_core::transfer::manifest::PieceIndex;
 use chordal_descriptors::is_shortage;
 
-/// Why the store did not do something. Unless a variant says otherwise, what
-/// was stored before is still stored.
+/// Why the store did not do something. Unless a variant says otherwise, everything that was
+/// stored before is still stored.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The local disk failed.
     #[error("cannot {doing} {}: {why}; {}", path.display(), remedy(why))]
     Disk {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         why: io::Error,
     },
-    /// There is no room for so much: less is free on the disk, or left of the
-    /// quota.
+    /// There is not enough room, on the disk or in the quota.
     #[error("{} do not fit: {}", size(*needs), room(*free, *left))]
     NoRoom {
         /// Bytes that were to be stored.
@@ -38,80 +37,67 @@ pub enum StoreError {
         "the data directory {} is used by another chordal; stop that one or choose another with --data-dir",
         dir.display()
     )]
-    InUse {
-        /// The directory.
-        dir: PathBuf,
-    },
+    InUse { dir: PathBuf },
     /// Two directories between which files are moved lie on different file systems.
     #[error(
         "{} and {} lie on different file systems, and files are moved from the one to the other; put both on one, or link the whole data directory",
         one.display(), other.display()
     )]
-    Apart {
-        /// One of them.
-        one: PathBuf,
-        /// The other.
-        other: PathBuf,
-    },
-    /// A newer chordal wrote the directory, in a way that this one does not know.
+    Apart { one: PathBuf, other: PathBuf },
+    /// A newer chordal wrote the directory, in a format that this one does not know.
     /// Nothing was changed.
     #[error(
         "{} was written by a newer chordal; use that one, or choose another directory with --data-dir",
         path.display()
     )]
     Newer {
-        /// What it wrote.
+        /// The file with the newer format.
         path: PathBuf,
     },
-    /// The catalogue could not be read or written. Whether the last change
-    /// took place is known after the next call, which opens it anew.
+    /// The catalogue could not be read or written. Whether the last change took effect is
+    /// known after the next call, which opens it again.
     #[error("the catalogue {} failed: {why}; check the disk's space and health, then restart", path.display())]
     Catalogue {
-        /// Its file.
         path: PathBuf,
-        /// What redb said.
+        /// The error of redb.
         why: Arc<redb::Error>,
     },
-    /// The caller's: a record may only be committed once its bytes are here.
+    /// The caller's fault: the bytes of a content must be stored before a record of it is
+    /// committed.
     #[error("content {0} is not stored here; fetch it first")]
     NoBlob(ContentHash),
-    /// The caller's: not all pieces were written. Those that were stay for the
+    /// The caller's fault: not all pieces were written. Those that were are kept for the
     /// next attempt.
     #[error("content {root} still lacks {missing} pieces; fetch them first")]
     Incomplete {
-        /// The content.
         root: ContentHash,
-        /// Pieces that are not here.
+        /// Number of missing pieces.
         missing: usize,
     },
     /// The local disk changed bytes. The blob is left as it is.
     #[error("{} is damaged: its bytes do not give its name; remove it and fetch it again", path.display())]
-    Damaged {
-        /// The blob.
-        path: PathBuf,
-    },
-    /// The caller's: there is no free name beside so many files.
+    Damaged { path: PathBuf },
+    /// The caller's fault: the name and all its numbered variants are taken.
     #[error("{} and its numbered variants all exist; remove some or choose another name", path.display())]
     NoFreeName {
-        /// The first choice.
+        /// The wanted path.
         path: PathBuf,
     },
 }
 
-/// Why a piece does not count.
+/// Why a piece was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum IncomingError {
-    /// The source's: the bytes do not give the piece's hash. Nothing was
-    /// written.
-    #[error("piece {0} is not what its hash says; drop its source")]
+    /// The source's fault: the bytes do not match the piece's hash. Nothing was written.
+    #[error("the bytes of piece {0} do not match its hash; drop its source")]
     WrongPiece(PieceIndex),
-    /// The local disk's. The piece is still missing and may be written again.
+    /// The local disk's fault. The piece is still missing and may be written again.
     #[error(transparent)]
     Disk(#[from] StoreError),
 }
 
 impl StoreError {
-    /// The same error for each of those who waited for one deed together.
+    /// A copy of the error for each caller that waited for the same operation.
     pub(super) fn again(&self) -> StoreError {
         match self {
             StoreError::Disk { doing, path, why } => {
@@ -138,19 +124,18 @@ impl StoreError {
         }
     }
 
-    /// What keeps the disk from taking what it was given; `None`: nothing of the
-    /// disk's.
+    /// Why new files cannot be stored here; `None` if the error is not the disk's.
     pub fn obstacle(&self) -> Option<Obstacle> {
         match self {
             _ if self.is_full() => Some(Obstacle::NoRoom),
-            // The disk is not to blame for what does not even reach it.
+            // Too few file descriptors are not the disk's fault.
             _ if self.is_shortage() => Some(Obstacle::NoBytes),
             StoreError::Disk { .. } | StoreError::Catalogue { .. } => Some(Obstacle::SickDisk),
             _ => None,
         }
     }
 
-    /// Whether no file descriptor was left, for longer than it is waited for one.
+    /// Whether no file descriptor became free within the time that is waited for one.
     pub fn is_shortage(&self) -> bool {
         match self {
             StoreError::Disk { why, .. } => is_shortage(why),
@@ -174,7 +159,7 @@ impl StoreError {
     }
 }
 
-/// What helps when the system refuses something on the disk.
+/// The remedy for an error of the system.
 fn remedy(why: &io::Error) -> &'static str {
     if is_shortage(why) {
         "raise the number of files that may be open (ulimit -n)"
@@ -192,12 +177,12 @@ fn room(free: u64, left: Option<u64>) -> String {
     }
 }
 
-/// Bytes for people, as they are written everywhere else: `1.5 GB`.
+/// Bytes for users, written as everywhere else: `1.5 GB`.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     let mut value = bytes as f64;
     let mut unit = None;
-    // From 999.95 on one decimal would read "1000.0".
+    // From 999.95 on, one decimal would give "1000.0".
     for next in UNITS {
         if value < 999.95 {
             break;
@@ -221,7 +206,7 @@ fn says_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Names the path and the deed that an I/O error belongs to.
+/// Adds the path and the operation to an I/O error.
 pub(super) fn on<'a>(
     doing: &'static str,
     path: &'a Path,

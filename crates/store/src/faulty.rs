@@ -1,9 +1,8 @@
-//! A disk for tests that fails, or loses its power, at a call of the test's
-//! choice.
+//! A disk for tests that fails, or loses its power, at a call of the test's choice.
 //!
-//! It does everything on the real file system, but "durable" is only what it
-//! was asked to sync: [`FaultyDisk::lose_power`] takes back all the rest.
-//! Nothing is really synced, which makes thousands of crashes quick.
+//! It works on the real file system, but only what it was asked to sync counts as durable:
+//! [`FaultyDisk::lose_power`] takes back everything else. Nothing is really synced, so that
+//! thousands of crashes take little time.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,31 +15,27 @@ use super::disk::{Disk, DiskFile, RealDisk, Space, parent};
 /// What happens at the chosen call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// That one call fails.
+    /// That call fails.
     Once(io::ErrorKind),
-    /// That one call fails, and a write has done a part of its work.
+    /// That call fails, and a write has written a part of its bytes.
     Short(io::ErrorKind),
-    /// From that call on the disk is full, until [`FaultyDisk::mend`]: what needs
-    /// more room than there is fails.
+    /// From that call on the disk is full, until [`FaultyDisk::mend`]: calls that need more
+    /// room fail.
     Full,
-    /// From that call on nothing can be synced, until [`FaultyDisk::mend`].
+    /// From that call on every sync fails, until [`FaultyDisk::mend`].
     Unsynced,
-    /// The process dies there: that call does a part of its work at most and
-    /// nothing works any more.
+    /// The process dies there: that call does a part of its work at most, and all later
+    /// calls fail.
     Crash,
 }
 
-/// How much of a write is done that fails in its middle.
+/// How many bytes a failing write writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Nothing.
     None,
-    /// The first byte.
     First,
-    /// Half.
     #[default]
     Half,
-    /// All but the last byte.
     AllButLast,
 }
 
@@ -56,7 +51,7 @@ impl Part {
     }
 }
 
-/// The disk. Clones are the same disk.
+/// Clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FaultyDisk {
     state: Arc<Mutex<State>>,
@@ -68,11 +63,11 @@ struct State {
     fault: Option<(u64, Fault)>,
     part: Part,
     dead: bool,
-    /// What it says to have; `None`: what the real one has.
+    /// The space that it reports; `None` for the real one.
     space: Option<Space>,
-    /// Files and directories that were synced, one by one.
+    /// Number of syncs of single files and directories.
     syncs: u64,
-    /// The journal lies on a file system of its own.
+    /// The journal is on another file system.
     split: bool,
     /// How to take back what is not durable, oldest first.
     undo: Vec<Undo>,
@@ -80,8 +75,7 @@ struct State {
 
 #[derive(Debug)]
 enum Undo {
-    /// `lost`: a sync of them failed. The system has given them up, although it
-    /// still shows them, and no later sync makes them durable.
+    /// `lost`: a sync of these bytes failed. The system has dropped them, although reads still show them, and no later sync makes them durable.
     Bytes {
         file: File,
         offset: u64,
@@ -103,69 +97,69 @@ enum Undo {
 }
 
 impl FaultyDisk {
-    /// A disk whose `call`-th call (counted from 1) meets the fault.
+    /// A disk on which the `call`-th call (counted from 1) has the fault.
     pub(super) fn with(call: u64, fault: Fault) -> FaultyDisk {
         let disk = FaultyDisk::default();
         disk.arm(call, fault);
         disk
     }
 
-    /// The `call`-th call from now on meets the fault.
+    /// The `call`-th call from now on has the fault.
     pub(super) fn arm(&self, call: u64, fault: Fault) {
         let mut state = self.state();
         state.fault = Some((state.calls + call, fault));
     }
 
-    /// How much of a write is done that the fault meets.
+    /// Sets how much of a write with the fault is done.
     pub(super) fn tear(&self, part: Part) {
         self.state().part = part;
     }
 
-    /// A new process has the disk that an earlier one died on: there are no more
-    /// faults, and what was not durable then is not so now.
+    /// A new process uses the disk on which an earlier one died: there are no more faults,
+    /// and what was not durable then is not durable now.
     pub(super) fn revive(&self) {
         let mut state = self.state();
         (state.dead, state.fault) = (false, None);
     }
 
-    /// There are no more faults.
+    /// Ends the fault.
     pub(super) fn mend(&self) {
         self.state().fault = None;
     }
 
-    /// From now on the disk says to have that much space.
+    /// From now on the disk reports this space.
     pub(super) fn set_space(&self, space: Space) {
         self.state().space = Some(space);
     }
 
-    /// How often something was synced, without whole file systems.
+    /// How many syncs there were, without those of whole file systems.
     pub(super) fn syncs(&self) -> u64 {
         self.state().syncs
     }
 
-    /// From now on `recent/` is said to lie on another file system than the rest.
+    /// From now on `recent/` is reported to be on another file system than the rest.
     pub(super) fn split(&self) {
         self.state().split = true;
     }
 
-    /// Whether the fault was met.
+    /// Whether the call with the fault was made.
     pub(super) fn has_failed(&self) -> bool {
         let state = self.state();
         state.fault.is_some_and(|(call, _)| state.calls >= call)
     }
 
-    /// Takes back what was never synced and kills the process.
+    /// Takes back everything that was never synced, and kills the process.
     pub(super) fn lose_power(&self) {
         let mut state = self.state();
         state.dead = true;
         while let Some(undo) = state.undo.pop() {
-            // What cannot be taken back was taken back with something else.
+            // What cannot be taken back went with something that was taken back before.
             let _ = match undo {
                 Undo::Bytes { file, offset, old, len, .. } => {
                     file.write_all_at(&old, offset).and_then(|()| file.set_len(len))
                 }
                 Undo::Created(path) => fs::remove_file(path),
-                // With all that was durable in it.
+                // With everything durable in it.
                 Undo::CreatedDir(path) => fs::remove_dir_all(path),
                 Undo::Renamed { from, to, replaced } => fs::rename(&to, from)
                     .and_then(|()| replaced.map_or(Ok(()), |bytes| fs::write(to, bytes))),
@@ -178,8 +172,8 @@ impl FaultyDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call. `Err` when it shall fail, with how much of a write may be
-    /// done all the same.
+    /// Counts a call. `Err` if it is to fail, with how much of a write is done
+    /// nevertheless.
     fn call(&self, grows: bool) -> Result<(), (io::Error, Part)> {
         let mut state = self.state();
         if state.dead {
@@ -205,7 +199,7 @@ impl FaultyDisk {
         self.call(false).map_err(|(error, _)| error)
     }
 
-    /// As [`FaultyDisk::whole`], for what makes something durable.
+    /// As [`FaultyDisk::whole`], for calls that make something durable.
     fn syncing(&self) -> io::Result<()> {
         self.whole()?;
         let state = self.state();
@@ -217,7 +211,7 @@ impl FaultyDisk {
         }
     }
 
-    /// As [`FaultyDisk::whole`], for what needs room on the disk.
+    /// As [`FaultyDisk::whole`], for calls that need room on the disk.
     fn grows(&self) -> io::Result<()> {
         self.call(true).map_err(|(error, _)| error)
     }
@@ -226,7 +220,7 @@ impl FaultyDisk {
         self.state().undo.push(undo);
     }
 
-    /// What would be left of a file's bytes without power.
+    /// The bytes of a file that a loss of power would leave.
     fn durable(&self, path: &Path) -> Option<Vec<u8>> {
         let mut bytes = fs::read(path).ok()?;
         let inode = fs::metadata(path).ok()?.ino();
@@ -248,8 +242,8 @@ impl FaultyDisk {
         if !existed {
             self.note(Undo::Created(path.to_owned()));
         }
-        // A catalogue that lost bytes in this way is found damaged after a crash,
-        // and made anew from the log of names: settings may be lost with it.
+        // A catalogue that lost bytes in this way is found damaged after a crash and is
+        // rebuilt from the log of names: settings may be lost.
         let forgets = path.extension().is_none_or(|end| end != "redb");
         Ok(Box::new(FaultyFile { disk: self.clone(), file, forgets }))
     }
@@ -342,7 +336,7 @@ impl Disk for FaultyDisk {
 struct FaultyFile {
     disk: FaultyDisk,
     file: File,
-    /// What a failed sync was for is lost.
+    /// A failed sync loses the bytes that it was for.
     forgets: bool,
 }
 
@@ -414,7 +408,7 @@ impl DiskFile for FaultyFile {
 }
 
 impl State {
-    /// Bytes of these files were synced, or could not be.
+    /// Bytes of these files were synced, or their sync failed.
     fn settle(&mut self, these: impl Fn(&File) -> bool, durable: bool) {
         self.undo.retain_mut(|undo| match undo {
             Undo::Bytes { file, lost, .. } if these(file) => {

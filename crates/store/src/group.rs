@@ -1,18 +1,18 @@
-//! Callers that wait for the disk at the same time wait for it once.
+//! Group commit: callers that need the disk at the same time share one wait for it.
 //!
-//! The first that comes leads: it does the work of all that have come by then.
-//! Whoever comes meanwhile waits, and one of these leads next. So a lone
-//! caller waits for nobody, and no thread exists for this alone.
+//! The first caller leads: it does the work of all callers that have arrived by then. Those
+//! that arrive meanwhile wait, and one of them leads the next group. So a single caller
+//! waits for no other, and no extra thread is needed.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Callers in one group at most: a bound of what a group holds in memory. More
-/// than have a thread to wait on are rare.
+/// Callers in one group at most: this bounds the memory of a group. There are rarely more
+/// threads that wait.
 const MAX_MEMBERS: usize = 256;
 
-/// Work that is done for several at once. `T` is what a member brings, `R` its
+/// Work that is done for several callers at once. `T` is the input of a caller, `R` its
 /// result.
 #[derive(Debug)]
 pub(super) struct Group<T, R> {
@@ -22,15 +22,15 @@ pub(super) struct Group<T, R> {
 #[derive(Debug)]
 struct Queue<T, R> {
     waiting: VecDeque<(T, SyncSender<Turn<R>>)>,
-    /// Somebody leads, or was told to.
+    /// A caller leads, or was told to.
     led: bool,
 }
 
-/// What a waiting member hears.
+/// What a waiting caller is told.
 enum Turn<R> {
-    /// It leads the next group, which it is the first of.
+    /// Lead the next group, as its first member.
     Lead,
-    /// Its work was done.
+    /// The work was done.
     Done(R),
 }
 
@@ -41,12 +41,11 @@ impl<T, R> Default for Group<T, R> {
 }
 
 impl<T, R> Group<T, R> {
-    /// Has `one` worked on in a group. `work` takes the members in the order in
-    /// which they came and gives a result for each; the leader's is the one
-    /// that runs, so all callers shall bring the same. `None` when the leader's
-    /// panicked.
+    /// Does the work for `one` in a group. `work` takes the inputs in the order of arrival
+    /// and returns a result for each; the leader's `work` runs, so all callers must pass
+    /// the same. `None` if the leader's panicked.
     pub(super) fn join(&self, one: T, work: impl Fn(Vec<T>) -> Vec<R>) -> Option<R> {
-        // One turn is heard before the next is sent.
+        // Each turn is received before the next one is sent.
         let (sender, turns) = sync_channel(1);
         let mut queue = self.queue();
         queue.waiting.push_back((one, sender));
@@ -71,26 +70,26 @@ impl<T, R> Group<T, R> {
         let results = work(members);
         drop(passing);
         for (sender, result) in senders.into_iter().zip(results) {
-            // It waits for nothing else.
+            // The receiver waits for nothing else, so this does not block.
             let _ = sender.send(Turn::Done(result));
         }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<T, R>> {
-        // It is whole between any two of its calls.
+        // The queue is consistent between any two calls, so a panic leaves it whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T, R> Queue<T, R> {
-    /// Tells the next to lead, if there is one.
+    /// Tells the next caller to lead, if there is one.
     fn pass(&mut self) {
         let next = self.waiting.front();
         self.led = next.is_some_and(|(_, sender)| sender.send(Turn::Lead).is_ok());
     }
 }
 
-/// Passes the lead on, also when the leader panics.
+/// Passes the lead on when dropped, also when the leader panics.
 struct Passing<'a, T, R> {
     group: &'a Group<T, R>,
 }

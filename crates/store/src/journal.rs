@@ -1,24 +1,22 @@
-//! The journal: small contents and the lines that name them, one behind the
-//! other in one file, so that one fsync makes a whole group of them durable.
+//! The journal: small contents and the lines that name them, appended to one file, so that
+//! one fsync makes a whole group of them durable.
 //!
-//! A small content is in its place as soon as it is complete, but *loose*:
-//! nothing of it is durable. The commit that names it writes its bytes here,
-//! then the lines of the group, then syncs. A content that no commit comes to
-//! name is never synced.
+//! A small content is in its place as soon as it is complete, but *loose*: nothing of it is
+//! durable. The commit that names it writes its bytes here, then the lines of the group,
+//! then syncs. A content that no commit names is never synced.
 //!
-//! The journal is a few files, `recent/<number>.log`. One of them grows. When
-//! it is long enough, the next begins and the first is retired: all its
-//! contents are made durable in their places, at once for all of them
-//! ([`DiskFile::sync_file_system`]), and the file goes. After a crash whatever
-//! such a file has and `blobs/` has not is put back before anything else looks
-//! there.
+//! The journal consists of a few files, `recent/<number>.log`. One of them grows. When it
+//! is long enough, the next one begins and the first is retired: all its contents are made
+//! durable in their places with one call ([`DiskFile::sync_file_system`]), and the file is
+//! removed. After a crash every content that such a file has and `blobs/` has not is put
+//! back before anything else reads `blobs/`.
 //!
-//! A file begins with `check⇥journal⇥1`, the version of what follows. An entry
-//! is a line of the log of names ([`super::log`]), or `check⇥content⇥bytes⇥root`
-//! followed by so many bytes. A damaged line ends the file: where it was torn,
-//! nothing behind it was ever acknowledged. (What lies behind is not searched for
-//! further entries: contents are anybody's, and may look like some.) A damaged
-//! content whose line is whole counts for nothing, and the next entry is read.
+//! A file begins with `check⇥journal⇥1`, the version of what follows. An entry is a line of
+//! the log of names ([`super::log`]), or `check⇥content⇥bytes⇥root` followed by that many
+//! bytes. A damaged line ends the file: it was torn there, and nothing behind it was ever
+//! acknowledged. (The rest is not searched for further entries: contents can be chosen by
+//! anyone and may look like entries.) A damaged content with an intact line is ignored, and
+//! reading continues with the next entry.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -34,58 +32,57 @@ use super::log::{self, Said};
 use chordal_core::limits::EAGER_BYTES;
 use chordal_core::record::ContentHash;
 
-/// The journal's directory in the store's.
+/// The journal's directory, in the store's directory.
 const DIR: &str = "recent";
 
-/// The extension of its files.
 const EXTENSION: &str = "log";
 
-/// What a content is written anew as.
+/// The name under which a content is rewritten before it is renamed.
 const NEW: &str = "content.new";
 
 /// The version of the entries.
 const VERSION: u32 = 1;
 
-/// Contents from which on a file is retired: what it says of them is in memory
-/// as well until then.
+/// A file with this many contents is retired: the index of a file is kept in memory until
+/// then.
 const MAX_CONTENTS: usize = 4096;
 
 /// Bytes gathered before they are read or written.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The bounds of a journal.
+/// Limits of a journal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Bytes from which on a file is retired. There are two files at most, and
-    /// each can be longer by one group.
+    /// A file of this many bytes is retired. There are at most two files, and each can be
+    /// longer by one group.
     pub(super) bytes: u64,
-    /// So many contents are written once more, rather than to have everything
-    /// synced that others are just writing to the same disk.
+    /// Up to this many contents are written once more instead of syncing the whole file
+    /// system, which would also sync what other programs are writing.
     pub(super) few: usize,
-    /// A thread retires full files, so that no caller waits for that: it takes
-    /// as long as everything takes that others wrote to the same disk.
+    /// A thread retires full files, so that no caller waits for that: it takes as long as
+    /// syncing everything that other programs wrote to the same disk.
     pub(super) aside: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        // Two thousand files of 4 KiB: they are retired about once a second at
-        // the rate at which disks take them, and put back in a blink.
+        // Two thousand files of 4 KiB: at the rate at which disks take them a file is
+        // retired about once a second, and a start restores them in a moment.
         Bounds { bytes: 8 * 1024 * 1024, few: 8, aside: true }
     }
 }
 
-/// A place in the journal: whatever ends there or before.
+/// A position in the journal: it covers the entries that end there or before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Mark {
     /// The number of the file.
     pub(super) file: u64,
-    /// Bytes from its begin.
+    /// Bytes from the beginning of the file.
     pub(super) end: u64,
 }
 
 impl Mark {
-    /// As the catalogue keeps it.
+    /// The form in which the catalogue stores it.
     pub(super) fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.file.to_le_bytes());
@@ -93,7 +90,7 @@ impl Mark {
         bytes
     }
 
-    /// What [`Mark::to_bytes`] gave.
+    /// The inverse of [`Mark::to_bytes`].
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Mark> {
         let (file, end) = bytes.split_first_chunk()?;
         let end = end.try_into().ok()?;
@@ -101,15 +98,15 @@ impl Mark {
     }
 }
 
-/// The end of the journal, where it grows.
+/// The end of the journal, to which entries are appended.
 #[derive(Debug)]
 pub(super) struct Journal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     bounds: Bounds,
-    /// Of all its files.
+    /// Bytes of all files of the journal.
     bytes: Arc<AtomicU64>,
-    /// The number of the next file.
+    /// The number that the next file gets.
     next: u64,
     open: Option<Segment>,
 }
@@ -120,33 +117,33 @@ pub(super) struct Segment {
     disk: Arc<dyn Disk>,
     number: u64,
     path: PathBuf,
-    /// Opened before any of its contents was synced: what the file system loses
-    /// from then on, it says here.
+    /// Opened before any of its contents was synced: a sync through it reports everything
+    /// that the file system lost since then.
     file: Box<dyn DiskFile>,
     end: u64,
-    /// Of all files of the journal.
+    /// Bytes of all files of the journal.
     bytes: Arc<AtomicU64>,
     contents: usize,
     few: usize,
-    /// An earlier process wrote it, and its contents are as they should be.
+    /// An earlier process wrote it, and its contents have been restored.
     restored: bool,
-    /// When it last grew.
+    /// When an entry was last appended.
     used: Instant,
-    /// A call failed: nobody knows what is in the file behind `end`.
+    /// A call failed: it is unknown what the file has behind `end`.
     broken: bool,
-    /// It could not be retired.
+    /// Retiring it failed.
     failed: bool,
 }
 
-/// What an entry says.
+/// An entry of the journal.
 enum Entry<'a> {
     Line(Said),
     Content(ContentHash, &'a [u8]),
 }
 
 impl Journal {
-    /// Makes the directory. What is in it is [`left`]'s work, and must be done
-    /// before anything is appended.
+    /// Makes the directory. The files in it must be read ([`Journal::left`]) before
+    /// anything is appended.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -157,14 +154,15 @@ impl Journal {
         create_dirs(&*disk, &dir).map_err(on("create", &dir))?;
         let lies_on = |path: &Path| disk.file_system(path).map_err(on("look at", path));
         if lies_on(&dir)? != lies_on(blobs.dir())? {
-            // Somebody moved one of them: what is synced here is not all.
+            // One of the directories is a link to another file system: a sync of this one
+            // would not cover all.
             bounds.few = usize::MAX;
         }
         let bytes = Arc::clone(&blobs.ledger.recent);
         Ok(Journal { disk, dir, bounds, bytes, next: 1, open: None })
     }
 
-    /// Makes a file durable where the journal lies, and removes it.
+    /// Writes a file durably in the journal's directory, and removes it.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
         let path = self.dir.join(PROBE);
         let file = self.disk.open(&path).map_err(on("open", &path))?;
@@ -173,8 +171,8 @@ impl Journal {
         synced.and_then(|()| self.disk.remove(&path).map_err(on("remove", &path)))
     }
 
-    /// The files that an earlier process left, oldest first. What is not the journal's
-    /// goes to `unknown`.
+    /// The files that an earlier process left, oldest first. Files that are not the
+    /// journal's are added to `unknown`.
     pub(super) fn left(&self, unknown: &mut Vec<PathBuf>) -> Result<Vec<Segment>, StoreError> {
         let mut numbered = Vec::new();
         for path in self.disk.list(&self.dir).map_err(on("list", &self.dir))? {
@@ -185,7 +183,7 @@ impl Journal {
                 Some(number) => match self.disk.is_file(&path) {
                     Ok(true) => numbered.push((number, path)),
                     Err(why) if !is_none(&why) => return Err(on("look at", &path)(why)),
-                    // A directory, or a link that leads nowhere.
+                    // A directory, or a link without a target.
                     _ => unknown.push(path),
                 },
                 None if own => {}
@@ -200,18 +198,18 @@ impl Journal {
         numbered.into_iter().map(segment).collect()
     }
 
-    /// Numbers further files from behind a mark: no number comes twice, so that
-    /// a mark is of one file only.
+    /// Numbers further files from after a mark: no number is used twice, so that a mark
+    /// belongs to one file only.
     pub(super) fn go_on_behind(&mut self, mark: Mark) {
         self.next = self.next.max(mark.file.saturating_add(1));
     }
 
-    /// Where it ends now; `None` when it has no file.
+    /// The present end; `None` if there is no file.
     pub(super) fn mark(&self) -> Option<Mark> {
         self.open.as_ref().map(|open| Mark { file: open.number, end: open.end })
     }
 
-    /// Removes what an earlier process was just writing.
+    /// Removes the temporary file of an earlier process.
     pub(super) fn clear(&self) -> Result<(), StoreError> {
         let new = self.dir.join(NEW);
         self.disk.remove(&new).map_err(on("remove", &new))
@@ -232,8 +230,8 @@ impl Journal {
         appended
     }
 
-    /// Appends lines; durable with the next [`Journal::append`]. Should it
-    /// fail, a new file begins with that.
+    /// Appends lines that become durable with the next [`Journal::append`]. If this fails,
+    /// that call begins a new file.
     pub(super) fn append_ahead(&mut self, lines: &str) {
         if let Some(open) = &mut self.open
             && !lines.is_empty()
@@ -244,7 +242,7 @@ impl Journal {
         }
     }
 
-    /// Whether the next file shall begin.
+    /// Whether the present file must be retired.
     pub(super) fn is_full(&self) -> bool {
         let full = |open: &Segment| {
             open.broken || open.end >= self.bounds.bytes || open.contents >= MAX_CONTENTS
@@ -252,7 +250,7 @@ impl Journal {
         self.open.as_ref().is_some_and(full)
     }
 
-    /// Whether nothing was appended for so long to a file that has something.
+    /// Whether there is a file and nothing was appended to it for so long.
     pub(super) fn rests(&self, at_least: Duration) -> bool {
         self.open.as_ref().is_some_and(|open| open.used.elapsed() >= at_least)
     }
@@ -262,7 +260,7 @@ impl Journal {
         self.bounds.aside
     }
 
-    /// Ends the file: whatever comes goes to the next one.
+    /// Ends the present file: later entries go to a new one.
     pub(super) fn take(&mut self) -> Option<Segment> {
         self.open.take()
     }
@@ -328,8 +326,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Puts its contents back where they belong, if they are not there; not
-    /// durably.
+    /// Puts the file's contents back into `blobs/`, if they are not there; not durably.
     pub(super) fn restore(&mut self, blobs: &Blobs) -> Result<(), StoreError> {
         let new = self.new_path();
         let mut contents = 0;
@@ -345,7 +342,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Hands over what its lines say that end behind a mark.
+    /// Passes on the lines that end after a mark.
     pub(super) fn replay(
         &self,
         after: Option<Mark>,
@@ -361,16 +358,16 @@ impl Segment {
         })
     }
 
-    /// Behind all that it has.
+    /// A mark that covers all its entries.
     pub(super) const fn end(&self) -> Mark {
         Mark { file: self.number, end: u64::MAX }
     }
 
-    /// Makes those of its contents durable that are still here, and removes the
-    /// file. What its lines say must be durable elsewhere.
+    /// Makes those of its contents durable that are still here, and removes the file. What
+    /// its lines say must be durable elsewhere.
     ///
     /// # Errors
-    /// The file stays then; call again.
+    /// The file stays; call again.
     pub(super) fn retire(&mut self, blobs: &Blobs) -> Result<(), StoreError> {
         let retired = self
             .secure(blobs)
@@ -382,14 +379,14 @@ impl Segment {
         retired
     }
 
-    /// Whether it could not be retired.
+    /// Whether retiring it failed.
     pub(super) const fn has_failed(&self) -> bool {
         self.failed
     }
 
     fn secure(&self, blobs: &Blobs) -> Result<(), StoreError> {
-        // What a failed sync was for may be gone although the next one succeeds:
-        // it is written once more.
+        // After a failed sync, the bytes may be lost although the next sync succeeds: they
+        // are written once more.
         let mut anew = self.failed;
         if self.contents > self.few && !anew {
             if self.file.sync_file_system().is_ok() {
@@ -399,7 +396,8 @@ impl Segment {
         }
         let new = self.new_path();
         self.each(&mut |_, entry| match entry {
-            // Nobody has been told yet what the disk may have lost of it.
+            // Restored contents are read back first; no caller has been told since the
+            // start that they are durable.
             Entry::Content(root, bytes) if self.restored && !anew => {
                 blobs.secure(&new, &root, bytes)
             }
@@ -408,7 +406,7 @@ impl Segment {
         })
     }
 
-    /// Reads the file up to what is torn; `visit` hears where each entry ends.
+    /// Reads the file up to the first damaged line; `visit` gets the end of each entry.
     fn each(
         &self,
         visit: &mut dyn FnMut(u64, Entry<'_>) -> Result<(), StoreError>,
@@ -420,7 +418,7 @@ impl Segment {
         match parse_version(&entry) {
             Some(VERSION) => {}
             Some(_) => return Err(StoreError::Newer { path: self.path.clone() }),
-            // It was just begun.
+            // The process was killed before the first line was whole.
             None => return Ok(()),
         }
         let mut end = entry.len() as u64;
@@ -444,7 +442,7 @@ impl Segment {
     }
 }
 
-/// Bytes on their way to the end of a file.
+/// Bytes to be appended to a file.
 struct Text<'a> {
     segment: &'a mut Segment,
     bytes: Vec<u8>,
@@ -474,17 +472,17 @@ impl Text<'_> {
     }
 }
 
-/// What was read.
+/// An entry that was read.
 enum Next {
     Line(Said),
-    /// Its bytes are in the buffer.
+    /// The buffer has its bytes.
     Content(ContentHash),
-    /// What is in the buffer are not its bytes.
+    /// The bytes in the buffer do not match the hash.
     Damaged(ContentHash),
 }
 
-/// Reads the next entry into a buffer, and how many bytes it has; `None` at the
-/// end, or where it is torn.
+/// Reads the next entry into a buffer; returns it with its length in bytes. `None` at the
+/// end or at a damaged line.
 fn next(reader: &mut BufReader<File>, entry: &mut Vec<u8>) -> io::Result<Option<(Next, usize)>> {
     entry.clear();
     let line = reader.read_until(b'\n', entry)?;

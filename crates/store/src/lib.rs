@@ -1,56 +1,52 @@
-//! The store: the files that this node keeps for the ring, on disk. Its calls
-//! block.
+//! The store: the files that this node keeps for the ring, on disk. All calls block.
 //!
 //! # The directory
 //! | path | holds |
 //! |---|---|
 //! | `lock` | nothing; locked while a process uses the directory |
-//! | `catalogue.redb` | records, manifests, settings, what was hashed outside |
-//! | `names.log` | the records again, a line each (`log`) |
+//! | `catalogue.redb` | records, manifests, settings, manifests of files outside of the store |
+//! | `names.log` | the records again, one per line (`log`) |
 //! | `blobs/<aa>/<hash>` | a content, complete and verified |
-//! | `recent/<number>.log` | small contents and lines that just came (`journal`) |
-//! | `damaged/<hash>` | the bytes of a damaged content that nobody else had |
-//! | `partial/<hash>.part` | a content on its way in, or what an upload left an hour ago at most |
-//! | `partial/<hash>.part.map` | which pieces of it are here, a bit each: a hint |
+//! | `recent/<number>.log` | recent small contents and lines (`journal`) |
+//! | `damaged/<hash>` | the bytes of a damaged content of which no other copy was found |
+//! | `partial/<hash>.part` | an incoming content, or what an upload left at most an hour ago |
+//! | `partial/<hash>.part.map` | which of its pieces are here, one bit each: a hint |
 //!
 //! `peers.toml` and `log/` beside them are not the store's.
 //!
 //! # The order that survives a crash
-//! - **In:** data → fsync → rename → fsync of the directory
-//!   ([`Incoming::finish`]), of many contents side by side; then, for all who
-//!   commit at the same time together (`commit`), lines in the log of names →
-//!   fsync, and one transaction of the catalogue. [`Store::commit`] returns
-//!   after the last of them, so whatever it acknowledged has all of them.
-//! - **In, small:** data → rename, nothing of it durable; then, for all together,
-//!   lines in the log of names, bytes and lines in the journal → fsync of the
-//!   journal, and the transaction, which is not synced. Later: fsync of the log of
-//!   names and of the catalogue → of the whole file system → the file of the
-//!   journal goes.
-//! - **Out:** the catalogue, then the log, then the blob. Only the first is
-//!   waited for: what a crash leaves of the others nobody needs.
-//! - After a crash whatever the journal has is put back into `blobs/` first, and
-//!   what it says from where the catalogue knows it on goes into that.
-//! - So after a crash at any point a blob that no record names was never
-//!   acknowledged or was already given up: it is removed at the next start. A
-//!   record whose blob is gone is dropped and reported, so that the ring
-//!   restores it.
-//! - The catalogue is the authority. Lost or damaged (it is then set aside as
-//!   `catalogue.redb.damaged`), it is made anew from the log of names; only
-//!   settings are lost then. A new catalogue counts only once it was made in
-//!   one transaction, so a crash during the making repeats it. Manifests are
-//!   hashed again when they are asked for.
-//! - A lost or damaged log is written anew from the catalogue. Chordal 0.2.0
-//!   had a file `<hash>.names` beside every blob in its stead; these are read
-//!   if the catalogue is lost, and removed once there is a log.
+//! - **In:** data → fsync → rename → fsync of the directory ([`Incoming::finish`]), for
+//!   many contents in parallel; then, for all callers that commit at the same time together
+//!   (`commit`), lines in the log of names → fsync, and one transaction of the catalogue.
+//!   [`Store::commit`] returns after the last of them, so everything that it acknowledged
+//!   has all of them.
+//! - **In, small:** data → rename, nothing of it durable; then, for all callers together,
+//!   lines in the log of names, bytes and lines in the journal → fsync of the journal, and
+//!   the transaction, which is not synced. Later: fsync of the log of names and of the
+//!   catalogue → of the whole file system → the file of the journal is removed.
+//! - **Out:** the catalogue, then the log, then the blob. Only the first is waited for:
+//!   what a crash leaves of the others is not used.
+//! - After a crash the contents of the journal are first put back into `blobs/`; then its
+//!   lines that the catalogue does not have yet are applied to it.
+//! - So after a crash at any point, a blob without a record was never acknowledged or was
+//!   already removed from the records: the next start removes it. A record whose blob is
+//!   missing is dropped and reported, so that the ring restores it.
+//! - The catalogue is the authority. If it is lost or damaged (it is then renamed to
+//!   `catalogue.redb.damaged`), it is rebuilt from the log of names; only settings are
+//!   lost. A new catalogue only counts once it was filled in one transaction, so a crash
+//!   meanwhile repeats that. Manifests are hashed again when they are needed.
+//! - A lost or damaged log is rewritten from the catalogue. Chordal 0.2.0 had a file
+//!   `<hash>.names` beside every blob instead; these are read if the catalogue is lost, and
+//!   removed once there is a log.
 //!
 //! # What holds
-//! Every record of a file names a blob with its size and content. Versions of
-//! a name only grow. A blob that was finished stays until a record that names
-//! its content was committed and removed again, or until the process ends.
+//! Every record of a file names a blob with its size and content. Versions of a name only
+//! grow. A blob that was finished stays until a record that names its content was committed
+//! and removed again, or until the process ends.
 //!
-//! What lost to a newer version stays for a day all the same (`trash`): its blob is
-//! where it was, a row of the catalogue names it, and it is the first to go when room
-//! is needed.
+//! A content that lost to a newer version is nevertheless kept for a day (`trash`): its
+//! blob stays where it was, a row of the catalogue names it, and it is the first to be
+//! removed when room is needed.
 //!
 //! The store never talks to the network and never decides what a node should
 //! keep.
@@ -114,11 +110,12 @@ use chordal_core::transfer::pieces::PieceSet;
 /// BLAKE3's wide instructions fed.
 const HASH_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// After so long without a commit the journal is not left for a start to read.
+/// After this time without a commit the journal is retired, so that a start need not read
+/// it.
 const JOURNAL_RESTS: Duration = Duration::from_secs(10);
 
-/// The open store. Clones are the same store; the directory is free for
-/// another process when the last of them and the last [`Incoming`] are gone.
+/// The open store. Clones are the same store. Another process can open the directory when
+/// the last clone and the last [`Incoming`] are dropped.
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -129,11 +126,11 @@ pub struct Store {
 pub struct Recovery {
     /// All records, in the order of names.
     pub records: Vec<Record>,
-    /// The catalogue was lost or damaged and was made anew.
+    /// The catalogue was lost or damaged and was rebuilt.
     pub rebuilt: bool,
-    /// Blobs that no record named, now removed.
+    /// Number of blobs without a record that were removed.
     pub removed_orphans: usize,
-    /// What a person should know, one sentence each.
+    /// What the user should know, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -144,17 +141,17 @@ struct Shared {
     commits: Arc<Commits>,
     contents: Contents,
     trash: Trash,
-    /// Let go of last.
+    /// Dropped last.
     _lock: Lock,
 }
 
 impl Store {
-    /// Opens the store in a directory, which is made if need be, and repairs
-    /// what a crash left (see [`Recovery`]).
+    /// Opens the store in a directory, which is made if it does not exist, and repairs what
+    /// a crash left (see [`Recovery`]).
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has the directory; otherwise
-    /// the disk's. Damage is no error.
+    /// [`StoreError::InUse`] when another process has the directory; otherwise the disk's.
+    /// Damage is not an error.
     pub fn open(dir: &Path) -> Result<(Store, Recovery), StoreError> {
         Store::open_on(dir, Arc::new(RealDisk))
     }
@@ -192,7 +189,7 @@ impl Store {
         self.shared.catalogue.record(name)
     }
 
-    /// A name that refers to this content, to show to people.
+    /// A name that refers to this content, for display.
     pub fn name_of(&self, root: &ContentHash) -> Option<FileName> {
         self.shared.catalogue.one_referring(root).ok()?
     }
@@ -202,9 +199,8 @@ impl Store {
         matches!(self.shared.blobs.size(root), Ok(Some(_)))
     }
 
-    /// The manifest of a content that is here. One that is not in the
-    /// catalogue (which was rebuilt) is hashed from the blob: that takes as
-    /// long as reading it.
+    /// The manifest of a content that is here. If the catalogue does not have it (because
+    /// it was rebuilt), it is hashed from the blob, which takes as long as reading it.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when the blob's bytes do not give its hash.
@@ -212,7 +208,7 @@ impl Store {
         if let Some(manifest) = self.shared.contents.manifest(root) {
             return Ok(Some(manifest));
         }
-        // The blob of a catalogue that fails can be read still.
+        // The blob can still be read when the catalogue fails.
         if let Ok(Some(manifest)) = self.shared.catalogue.manifest(root) {
             return Ok(Some(manifest));
         }
@@ -235,20 +231,19 @@ impl Store {
         self.shared.blobs.open_blob(root)
     }
 
-    /// Starts to take in a content, or goes on with what an earlier attempt
-    /// left of it. Several may take in the same content at once: they fill the
-    /// same file. What a killed process left is read and verified first, which
-    /// takes as long as reading it.
+    /// Starts to take in a content, or resumes what an earlier attempt left of it. Several
+    /// callers may take in the same content at once: they fill the same file. What a killed
+    /// process left is read and verified first, which takes as long as reading it.
     ///
     /// # Errors
-    /// [`StoreError::NoRoom`] when the content does not fit on the disk or into
-    /// the quota; nothing was written then.
+    /// [`StoreError::NoRoom`] when the content does not fit on the disk or into the quota;
+    /// nothing was written then.
     pub fn begin(&self, manifest: Manifest) -> Result<Incoming, StoreError> {
         self.resume(manifest, |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::begin`]; `step` hears of the bytes of an earlier attempt as
-    /// they are verified. It may break that off: none of them counts then.
+    /// As [`Store::begin`]; `step` is called with the number of bytes of an earlier attempt
+    /// as they are verified. It may stop that: then none of them count.
     pub fn resume(
         &self,
         manifest: Manifest,
@@ -258,29 +253,28 @@ impl Store {
         let partial = self.shared.blobs.begin(&manifest, rest, || self.empty_a_little())?;
         let incoming = Incoming { partial, store: self.clone() };
         incoming.partial.look(&mut step);
-        // A file of one piece is soon written: it takes what is kept in reserve
-        // if others were faster.
+        // A file of one piece is written at once: it may use the reserve if other contents
+        // took the room meanwhile.
         if manifest.count() > 1 {
             incoming.partial.reserve()?;
         }
         Ok(incoming)
     }
 
-    /// Bytes on the disk of contents on their way in and of what unfinished
-    /// uploads left.
+    /// Bytes on the disk of incoming contents and of unfinished uploads.
     pub fn unfinished_bytes(&self) -> u64 {
         self.shared.blobs.partials.bytes()
     }
 
-    /// Makes room: removes what is longest in the trash, or else what the unfinished
-    /// upload left that was left longest ago. Whether there was one.
+    /// Makes room: removes the content that has been in the trash longest, or else the
+    /// oldest unfinished upload. Returns whether there was one.
     pub fn give_way(&self) -> bool {
         self.empty_a_little() || self.shared.blobs.partials.give_way()
     }
 
-    /// Removes what unfinished uploads left too long ago, about an hour; how
-    /// many these were. So it does what was in the trash for a day. Retires the
-    /// journal when nothing was committed of late.
+    /// Removes unfinished uploads that are older than about an hour and returns their
+    /// number. Also empties the trash of contents older than a day, and retires the journal
+    /// when there was no recent commit.
     pub fn expire(&self) -> usize {
         self.rest(JOURNAL_RESTS);
         self.empty_trash(now_s());
@@ -292,8 +286,8 @@ impl Store {
         let Shared { blobs, catalogue, commits, .. } = &*self.shared;
         match commits.rest(at_least, catalogue, blobs) {
             Ok(()) => {}
-            // Tried for every content for which there is no room, and that is said
-            // of each.
+            // Tried for every content for which there is no room; each of these is reported
+            // already.
             Err(error) if error.is_full() => {
                 tracing::debug!(%error, "recent files stay in the journal");
             }
@@ -301,11 +295,11 @@ impl Store {
         }
     }
 
-    /// Tries whether the disk takes something new: a small file goes the way of a
-    /// content, and the catalogue is written.
+    /// Tests whether the disk accepts new files: writes a small file as a content is
+    /// written, and a row of the catalogue.
     ///
     /// # Errors
-    /// The disk's: it cannot.
+    /// The disk's, if it does not.
     pub fn probe(&self) -> Result<(), StoreError> {
         let Shared { blobs, catalogue, commits, .. } = &*self.shared;
         blobs.probe()?;
@@ -313,60 +307,59 @@ impl Store {
         catalogue.set_meta("chordal.probe", &now_s().to_be_bytes())
     }
 
-    /// What contents use, and what is free for them: what is in the trash is in
-    /// nobody's way.
+    /// The bytes that contents use and the bytes that are free for them; those in the trash
+    /// count as free.
     pub fn room(&self) -> Result<Room, StoreError> {
         let (room, trash) = (self.shared.blobs.room()?, self.shared.trash.bytes());
         let used = room.used.saturating_sub(trash);
         Ok(Room { used, free: room.free.saturating_add(trash), ..room })
     }
 
-    /// Bounds the bytes that contents may use in all; none are removed when
-    /// there are more already. Without it, the disk is the bound.
+    /// Limits the bytes that contents may use in all; none are removed when they use more
+    /// already. Without it, only the disk is the limit.
     pub fn set_quota(&self, quota: Option<u64>) {
         self.shared.blobs.ledger.set_quota(quota);
     }
 
-    /// Which finish a content that is here and not committed came from, for
+    /// The number of the finish of a content that is here and not committed, for
     /// [`Store::give_up`]; `None` when there is no such content.
     pub fn claim(&self, root: &ContentHash) -> Option<u64> {
         self.shared.contents.claim(root)
     }
 
-    /// Removes a content that no record has come to name, unless it was
-    /// finished anew since [`Store::claim`] gave this number.
+    /// Removes a content that no record names, unless it was finished again since
+    /// [`Store::claim`] returned this number.
     pub fn give_up(&self, root: &ContentHash, claim: u64) {
         if self.shared.contents.give_up(root, claim) {
             self.release(*root);
         }
     }
 
-    /// A small setting that was kept with [`Store::set_meta`].
+    /// A small setting that was stored with [`Store::set_meta`].
     pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.shared.catalogue.meta(key)
     }
 
-    /// Keeps a small setting, durably. Keys that begin with `chordal.` are the
-    /// store's own.
+    /// Stores a small setting, durably. Keys that begin with `chordal.` belong to the
+    /// store.
     pub fn set_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         self.shared.catalogue.set_meta(key, value)
     }
 
-    /// The manifest of a file outside of the store, when it was kept with
+    /// The manifest of a file outside of the store, if it was stored with
     /// [`Store::keep_hashed`] for the same path and the same stamp.
     pub fn hashed(&self, path: &Path, stamp: &Stamp) -> Result<Option<Manifest>, StoreError> {
         self.shared.catalogue.hashed(path, stamp)
     }
 
-    /// Keeps what files outside of the store were hashed to, so that the next
-    /// start need not read them again. One that is kept for a path replaces
-    /// the one before.
+    /// Stores the manifests of files outside of the store, so that the next start need not
+    /// read them again. A newer one for a path replaces the older.
     pub fn keep_hashed(&self, files: &[(&Path, Stamp, &Manifest)]) -> Result<(), StoreError> {
         self.shared.catalogue.keep_hashed(files)
     }
 
-    /// Gives up what was kept with [`Store::keep_hashed`] for paths that are
-    /// not needed any more. How many these were.
+    /// Removes manifests that were stored with [`Store::keep_hashed`] for paths that are no
+    /// longer needed. Returns their number.
     pub fn prune_hashed(&self, needed: impl Fn(&Path) -> bool) -> Result<usize, StoreError> {
         self.shared.catalogue.prune_hashed(needed)
     }
@@ -374,7 +367,7 @@ impl Store {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // What fails here is done by the next start.
+        // The next start does what fails here.
         if let Err(error) = self.commits.close(&self.catalogue, &self.blobs) {
             tracing::debug!(%error, "recent files stay in the journal");
         }
@@ -386,9 +379,8 @@ fn now_s() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
-/// A content on its way in. Dropped before [`Incoming::finish`], it leaves the
-/// pieces that came for whoever takes in the same content within about an
-/// hour, unless the disk failed.
+/// An incoming content. If it is dropped before [`Incoming::finish`], its pieces are kept
+/// for about an hour for another upload of the same content, unless the disk failed.
 #[derive(Debug)]
 pub struct Incoming {
     partial: Arc<Partial>,
@@ -396,8 +388,8 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Verifies a piece and writes it. Pieces may come in any order and from
-    /// several threads; one that is already here changes nothing.
+    /// Verifies a piece and writes it. Pieces may come in any order and from several
+    /// threads; a piece that is here already changes nothing.
     pub fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         loop {
             match self.partial.write(index, bytes) {
@@ -422,30 +414,30 @@ impl Incoming {
         self.partial.here()
     }
 
-    /// Waits until a piece is here, whoever brings it, at most so long; whether
-    /// it is.
+    /// Waits until a piece is here, whichever caller writes it, for at most this long.
+    /// Returns whether it is.
     pub fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
         self.partial.wait_for(index, at_most)
     }
 
-    /// Opens the file for reading: bytes of pieces that are here are right. It
-    /// stays readable when the content gets its own name meanwhile.
+    /// Opens the file for reading. The bytes of pieces that are here are right. It stays
+    /// readable when the content gets its final name meanwhile.
     pub fn reader(&self) -> Result<File, StoreError> {
         self.partial.reader().or_else(|error| {
-            // Somebody else may have finished it.
+            // Another caller may have finished it.
             self.store.open_blob(&self.manifest().root())?.ok_or(error)
         })
     }
 
-    /// What is coming in.
+    /// The manifest of the content.
     pub fn manifest(&self) -> &Manifest {
         self.partial.manifest()
     }
 
-    /// Makes the content readable under its hash, unless somebody else who took
-    /// it in has done so, and durable; of at most [`EAGER_BYTES`] bytes only
-    /// [`Store::commit`] makes it durable. That shall follow soon: the next start
-    /// removes what no record names.
+    /// Makes the content readable under its hash, and durable, unless another caller that
+    /// took it in has done so. A content of at most [`EAGER_BYTES`] bytes only becomes
+    /// durable with [`Store::commit`]. A commit should follow soon: the next start removes
+    /// contents without a record.
     pub fn finish(&self) -> Result<(), StoreError> {
         let _turn = self.partial.finishing();
         if self.partial.is_moved() {
@@ -463,7 +455,7 @@ impl Incoming {
         let pin = contents.pin(root);
         let placed = if small { self.place_small() } else { self.place() };
         if let Err(error) = placed {
-            // It may have its name already.
+            // It may have its final name already.
             drop(pin);
             self.partial.spoil();
             self.store.release(root);
@@ -498,27 +490,26 @@ impl Drop for Incoming {
     }
 }
 
-/// Opens a user's file for reading. A pipe that took its place is not waited for.
+/// Opens a user's file for reading. Does not block if a pipe has taken its place.
 ///
 /// # Errors
-/// The disk's; `InvalidInput` when it is no regular file.
+/// The disk's; `InvalidInput` if it is not a regular file.
 pub fn open_regular(path: &Path) -> std::io::Result<File> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = disk::open(File::options().read(true).custom_flags(flags), path)?;
     if !file.metadata()?.is_file() {
         let kind = std::io::ErrorKind::InvalidInput;
-        return Err(std::io::Error::new(kind, "it is no regular file"));
+        return Err(std::io::Error::new(kind, "not a regular file"));
     }
     Ok(file)
 }
 
-/// Hashes a file. `progress` hears the bytes of every step and may break off.
-/// Memory stays at one buffer and the piece hashes.
+/// Hashes a file. `progress` is called with the number of bytes of every step and may stop
+/// it. Memory stays at one buffer and the piece hashes.
 ///
 /// # Errors
-/// The disk's; `InvalidInput` when the path is no regular file, `UnexpectedEof`
-/// when the file grew or shrank meanwhile. A change that keeps the size is not
-/// noticed here.
+/// The disk's; `InvalidInput` if the path is not a regular file, `UnexpectedEof` if the
+/// file grew or shrank meanwhile. A change that keeps the size is not noticed here.
 pub fn hash_file(
     path: &Path,
     progress: impl FnMut(u64) -> ControlFlow<()>,
@@ -526,10 +517,10 @@ pub fn hash_file(
     hash_open_file(&open_regular(path)?, progress)
 }
 
-/// As [`hash_file`], from where an open file is read next to its end.
+/// As [`hash_file`], from the current position of an open file to its end.
 ///
 /// # Errors
-/// The disk's; `UnexpectedEof` when the file grew or shrank meanwhile.
+/// The disk's; `UnexpectedEof` if the file grew or shrank meanwhile.
 pub fn hash_open_file(
     mut file: &File,
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
@@ -540,7 +531,7 @@ pub fn hash_open_file(
     let mut builder = ManifestBuilder::new(size);
     let mut buffer = vec![0; HASH_BUFFER_BYTES];
     let mut seen = 0;
-    // A file that grows without end is left once it is longer than it was.
+    // Stops reading a file that keeps growing once it is longer than it was.
     while seen <= size {
         match file.read(&mut buffer) {
             Ok(0) => break,
@@ -548,7 +539,7 @@ pub fn hash_open_file(
                 builder.update(&buffer[..count]);
                 seen += count as u64;
                 if progress(count as u64).is_break() {
-                    return Err(Error::other("hashing was broken off"));
+                    return Err(Error::other("hashing was cancelled"));
                 }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -1,20 +1,18 @@
-//! The log of names: what the catalogue says of names, in a file of lines that
-//! is only ever appended to. One fsync serves all lines of a group.
+//! The log of names: the catalogue's records, in a file of lines that is only appended to.
+//! One fsync serves all lines of a group.
 //!
-//! It exists so that a lost catalogue costs no file. A line is
-//! `check⇥what⇥counter⇥number⇥root⇥name`: `file` with the bytes of the content,
-//! `removed` (a tombstone) with the seconds since the epoch, or `forgotten` with
-//! 0, which takes back all lines of its name up to that version. `check` is the
-//! begin of the BLAKE3 hash of the rest, so a line that was torn in a crash
-//! counts for nothing.
+//! It exists so that no file is lost with the catalogue. A line is
+//! `check⇥what⇥counter⇥number⇥root⇥name`: `file` with the bytes of the content, `removed`
+//! (a tombstone) with the seconds since the epoch, or `forgotten` with 0, which cancels all
+//! lines of its name up to that version. `check` is the beginning of the BLAKE3 hash of the
+//! rest, so a line that was torn in a crash is ignored.
 //!
-//! Lines of files and tombstones are durable before the catalogue has them,
-//! here or, for a while, in the journal ([`super::journal`]);
-//! those of forgotten names follow the catalogue and are durable with the next
-//! of the others. So the log may know more than the catalogue, never less.
-//! After a failure nobody knows what is in the file: it is then written anew
-//! from the catalogue before the next line. So it is when it has grown far
-//! beyond what is in it.
+//! Lines of files and tombstones are durable before the catalogue has them, here or, for a
+//! while, in the journal ([`super::journal`]). Lines of forgotten names are written after
+//! the catalogue's change and become durable with the next line of another kind. So the log
+//! may know more than the catalogue, never less. After a failure it is unknown what the
+//! file contains: it is then rewritten from the catalogue before the next line. It is also
+//! rewritten when it has grown far beyond its live lines.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,17 +28,17 @@ use chordal_core::record::{Content, Record, Version};
 /// The log's name in the store's directory.
 const NAME: &str = "names.log";
 
-/// What it is written anew as.
+/// The name under which it is rewritten before it is renamed.
 const NEW: &str = "names.log.new";
 
-/// Bytes that the log may grow beyond twice what it had when it was written
-/// anew: some ten thousand lines, which are read in a blink at a start.
+/// Bytes by which the log may grow beyond twice its size after the last rewrite: some ten
+/// thousand lines, which a start reads in a moment.
 const SLACK_BYTES: u64 = 1024 * 1024;
 
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Digits of a line's check: a torn line passes once in 2³².
+/// Hexadecimal digits of a line's check: a torn line passes once in 2³².
 const CHECK_DIGITS: usize = 8;
 
 /// The log. Only one thread at a time can write to it.
@@ -48,27 +46,27 @@ const CHECK_DIGITS: usize = 8;
 pub(super) struct NameLog {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// `None` when the file must be written anew.
+    /// `None` when the file must be rewritten.
     open: Option<Open>,
 }
 
 #[derive(Debug)]
 struct Open {
     file: Box<dyn DiskFile>,
-    /// Where the next line goes.
+    /// Offset of the next line.
     end: u64,
-    /// It is written anew beyond this.
+    /// At this length the log is rewritten.
     limit: u64,
 }
 
-/// What a log says.
+/// What reading a log gave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replay {
-    /// The newest record of every name whose content is here.
+    /// The newest record of every name of which the content is here.
     pub(super) records: BTreeMap<FileName, Record>,
-    /// There is a log.
+    /// The file exists.
     pub(super) there: bool,
-    /// Lines that count.
+    /// Number of valid lines.
     lines: usize,
     bytes: u64,
     /// Some lines are damaged.
@@ -76,13 +74,12 @@ pub(super) struct Replay {
 }
 
 impl NameLog {
-    /// The log of a directory, still unread.
+    /// The log of a directory; not read yet.
     pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path) -> NameLog {
         NameLog { disk, path: dir.join(NAME), open: None }
     }
 
-    /// Reads the log. Files whose content is not here (`is_here` says so) do
-    /// not count.
+    /// Reads the log. Ignores files whose content is not here (`is_here`).
     pub(super) fn read(&self, is_here: impl Fn(&Record) -> bool) -> Result<Replay, StoreError> {
         let file = match self.disk.reader(&self.path) {
             Ok(file) => file,
@@ -106,8 +103,9 @@ impl NameLog {
         }
     }
 
-    /// Goes on after the last line that was read, if the log says just what
-    /// `records` say and not much besides. Otherwise it will be written anew.
+    /// Continues after the last line that was read, if the log says exactly what `records`
+    /// say and is not much longer. Otherwise it must be rewritten. Returns whether it
+    /// continues.
     pub(super) fn resume(
         &mut self,
         replay: &Replay,
@@ -126,13 +124,12 @@ impl NameLog {
         self.open.is_some()
     }
 
-    /// Has the log written anew before the next line: what is in it and what
-    /// is in the catalogue may differ.
+    /// Makes the log be rewritten before the next line: it and the catalogue may differ.
     pub(super) fn distrust(&mut self) {
         self.open = None;
     }
 
-    /// Writes the log anew, durably. `each` hands all records to what it is
+    /// Rewrites the log, durably. `each` passes all records to the function that it is
     /// given.
     pub(super) fn rewrite(
         &mut self,
@@ -167,19 +164,19 @@ impl NameLog {
         self.write(lines, true)
     }
 
-    /// Appends [`lines`] that are durable elsewhere until the next
-    /// [`NameLog::sync`]. The log must be open.
+    /// Appends [`lines`] that are durable elsewhere until the next [`NameLog::sync`]. The
+    /// log must be open.
     pub(super) fn append_ahead(&mut self, lines: &str) -> Result<(), StoreError> {
         self.write(lines, false)
     }
 
-    /// Makes all lines durable. What is not open is written anew, durably.
+    /// Makes all lines durable. The log must be open.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.write("", true)
     }
 
-    /// Appends lines of [`forgotten`] names; durable with the next of the
-    /// others. Should it fail, the log is written anew.
+    /// Appends lines of [`forgotten`] names; they become durable with the next other line.
+    /// If this fails, the log is rewritten.
     pub(super) fn append_forgotten(&mut self, lines: &str) {
         if self.is_open() && !lines.is_empty() && self.write(lines, false).is_err() {
             self.distrust();
@@ -187,9 +184,9 @@ impl NameLog {
     }
 
     fn write(&mut self, text: &str, durably: bool) -> Result<(), StoreError> {
-        // While it is not known what is in the file, nothing can be appended.
+        // While it is unknown what the file contains, nothing can be appended.
         let Some(mut open) = self.open.take() else {
-            let why = io::Error::other("it must be written anew first");
+            let why = io::Error::other("it must be rewritten first");
             return Err(on("append to", &self.path)(why));
         };
         if !text.is_empty() {
@@ -210,19 +207,19 @@ impl Open {
     }
 }
 
-/// What a line says.
+/// The meaning of a line.
 pub(super) enum Said {
     Is(Record),
     Forgotten(FileName, Version),
 }
 
 impl Replay {
-    /// Goes on from what is known already.
+    /// A replay that starts from these records.
     pub(super) fn from_records(records: BTreeMap<FileName, Record>) -> Replay {
         Replay { records, ..Replay::default() }
     }
 
-    /// Takes what a line says, in the order of lines.
+    /// Applies the next line.
     pub(super) fn add(&mut self, said: Said, is_here: impl Fn(&Record) -> bool) {
         self.lines += 1;
         match said {
@@ -235,7 +232,7 @@ impl Replay {
         }
     }
 
-    /// Takes a record if it is the newest of its name and its content is here.
+    /// Adds a record if it is the newest of its name and its content is here.
     pub(super) fn offer(&mut self, record: Record, is_here: impl Fn(&Record) -> bool) {
         let known = self.records.get(&record.name);
         if known.is_none_or(|known| known.version < record.version)
@@ -273,7 +270,7 @@ fn push(text: &mut String, record: &Record) {
 fn push_line(text: &mut String, what: &str, version: &Version, number: u64, name: &FileName) {
     let Version { counter, root } = version;
     let rest = format!("{what}\t{counter}\t{number}\t{root}\t{name}");
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "{}\t{rest}", check(&rest));
 }
 
@@ -284,7 +281,7 @@ pub(super) fn check(rest: &str) -> String {
     digits
 }
 
-/// What a whole line says; `None` when it is damaged.
+/// Parses a line; `None` if it is damaged.
 pub(super) fn parse(line: &[u8]) -> Option<Said> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (digits, rest) = line.split_once('\t')?;
@@ -393,7 +390,7 @@ mod tests {
         assert!(!log.resume(&replay, &other).unwrap());
         assert!(
             log.append(&super::lines([file("b", 1)].iter())).is_err(),
-            "it must be written anew first"
+            "it must be rewritten first"
         );
         assert!(log.resume(&replay, &same).unwrap());
         log.append(&super::lines([file("b", 1)].iter())).unwrap();

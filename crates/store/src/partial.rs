@@ -1,16 +1,15 @@
-//! A content on its way to a disk: a file that fills up with verified pieces
-//! under a temporary name, and a map of those that are here beside it.
+//! An incoming content: a file under a temporary name that fills up with verified pieces,
+//! and beside it a map of the pieces that are here.
 //!
-//! The map outlives the process, so that a later one goes on where this one
-//! was killed. It is written right behind each piece and never synced: it says
-//! which pieces are worth a look, and a look is what they get before they
-//! count again. So a power failure, or whoever writes to the file meanwhile,
-//! costs the pieces that are damaged and nothing else.
+//! The map outlives the process, so that a later one resumes where this one was killed. It
+//! is written right after each piece and never synced: it only says which pieces to verify,
+//! and they count once they have been verified. So a power failure, or another program that
+//! writes to the file, costs only the damaged pieces.
 //!
-//! Behind its bits the map of a download has the name that it was asked for, so that
-//! a later one knows whether anybody still has the content.
+//! The map of a download ends with the name that was asked for, so that a later process can
+//! find out whether any peer still has the content.
 //!
-//! A content of a single piece has no map: there is nothing to go on with.
+//! A content of a single piece has no map: there is nothing to resume.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -26,70 +25,67 @@ use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::{Manifest, PieceIndex, piece_count};
 use chordal_core::transfer::pieces::PieceSet;
 
-/// How a map begins: what it is, and how it is laid out.
+/// The first bytes of a map: its type and version.
 pub(super) const MAP_MARK: &[u8; 16] = b"chordal pieces 1";
 
-/// Bytes before the first bit of a map: the mark, the content's hash and its
-/// bytes (little-endian).
+/// Bytes before the first bit of a map: the mark, the hash of the content and its size
+/// (little-endian).
 const MAP_HEAD_BYTES: usize = MAP_MARK.len() + 32 + 8;
 
-/// The bytes of the longest map.
 const MAX_MAP_BYTES: u64 = (MAP_HEAD_BYTES + MAX_PIECES / 8 + MAX_NAME_BYTES) as u64;
 
-/// Hears of the bytes that were looked at, and may break the look off.
+/// Called with the number of bytes that were verified; may stop the verification.
 pub(super) type Step<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 
-/// A file that fills up with verified pieces under a temporary name, from as
-/// many threads as like. It stays on the disk until it is moved or removed.
+/// A file under a temporary name that fills up with verified pieces, from any number of
+/// threads. It stays on the disk until it is moved or removed.
 #[derive(Debug)]
 pub(super) struct Partial {
     disk: Arc<dyn Disk>,
     file: Box<dyn DiskFile>,
     path: PathBuf,
     manifest: Manifest,
-    /// `None`: the content has no map.
+    /// `None` if the content has one piece.
     map: Option<Box<dyn DiskFile>>,
-    /// What a map from earlier claims; `None` once that was looked at.
+    /// The pieces that an earlier map claims; `None` once they were verified.
     claimed: Mutex<Option<PieceSet>>,
-    /// Held by whoever makes the complete file durable and moves it.
+    /// Held by the thread that makes the complete file durable and moves it.
     finishing: Mutex<()>,
     state: Mutex<State>,
-    /// Told of every piece that comes.
+    /// Notified of every piece that is written.
     came: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     here: PieceSet,
-    /// The disk failed: what is here is of no use.
+    /// The disk failed: the file must not be kept.
     spoiled: bool,
-    /// It has the content's own name now.
+    /// The file has its final name.
     moved: bool,
 }
 
-/// What a map beside a file says.
+/// What the map beside a file says about a content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// There is none.
+    /// There is no map.
     None,
-    /// It belongs to another content, or is no map at all.
+    /// It belongs to another content, or is not a map.
     Other,
-    /// These pieces of the content are said to be in the file.
+    /// The file is said to have these pieces.
     Pieces(PieceSet),
 }
 
-/// What a map that this program wrote tells of.
+/// The contents of a map that this program wrote.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mapped {
-    /// The content.
     pub(super) root: ContentHash,
-    /// The name under which it was asked for; maps of older versions have none.
+    /// The name that was asked for; maps of older versions have none.
     pub(super) name: Option<FileName>,
 }
 
 impl Partial {
-    /// For a file of which nothing counts yet, at this path; its map, where it
-    /// has one, is made anew.
+    /// Begins an empty file; an existing map beside it is overwritten.
     pub(super) fn begin(
         disk: Arc<dyn Disk>,
         file: Box<dyn DiskFile>,
@@ -99,7 +95,7 @@ impl Partial {
         let partial = Partial::with(disk, file, path, manifest, None)?;
         if let Some(map) = &partial.map {
             let place = map_path(&partial.path);
-            // What an earlier map said of this file ends here.
+            // Ends what an earlier map said about this file.
             let made = map.set_len(0).and_then(|()| {
                 map.write_at(0, &head(&partial.manifest.root(), partial.manifest.size()))
             });
@@ -108,8 +104,8 @@ impl Partial {
         Ok(partial)
     }
 
-    /// For a file of which an earlier attempt's map says what is in it:
-    /// [`Partial::look`] finds out what is true of that.
+    /// Resumes a file with the pieces that an earlier map claims; [`Partial::look`]
+    /// verifies them.
     pub(super) fn resume(
         disk: Arc<dyn Disk>,
         file: Box<dyn DiskFile>,
@@ -139,25 +135,26 @@ impl Partial {
         Ok(Partial { disk, file, path, manifest, map, claimed, finishing, state, came })
     }
 
-    /// Notes in the map under which name the content was asked for.
+    /// Writes the name that was asked for into the map.
     pub(super) fn sign(&self, name: &FileName) {
         if let Some(map) = &self.map {
             let at = MAP_HEAD_BYTES + bits_bytes(self.manifest.size());
-            // It is a hint as well: without it, nobody tidies up after this one.
+            // It is only a hint: without it, this file is not removed when the content is
+            // gone.
             let _ = map.write_at(at as u64, name.as_str().as_bytes());
         }
     }
 
-    /// Has the file system set room aside for the bytes that are still to
-    /// come, where it can: a full disk is noticed before any of them moves.
+    /// Reserves room on the disk for the bytes that are still to come, where the file
+    /// system can: a full disk is noticed before any of them is transferred.
     pub(super) fn reserve(&self) -> Result<(), StoreError> {
         let size = self.manifest.size();
         self.file.reserve(size).map_err(on("make room for", &self.path))
     }
 
-    /// Reads and verifies what an earlier attempt's map claims; what is true
-    /// counts from now on. Whoever comes meanwhile waits for that. Broken off
-    /// (`false`), it begins anew the next time.
+    /// Reads and verifies the pieces that an earlier map claims; the intact ones count from
+    /// now on. Other threads wait meanwhile. If it is stopped (`false`), the next call
+    /// begins again.
     pub(super) fn look(&self, step: Step<'_>) -> bool {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(claim) = claimed.as_ref() else { return true };
@@ -165,7 +162,7 @@ impl Partial {
         let mut piece = Vec::new();
         for index in claim.iter() {
             piece.resize(self.manifest.len_of(index) as usize, 0);
-            // What cannot be read is not here.
+            // A piece that cannot be read is missing.
             let read = self.file.read_at(self.manifest.offset_of(index), &mut piece);
             if read.is_ok() && self.manifest.verify(index, &piece) {
                 true_ones.insert(index);
@@ -179,21 +176,21 @@ impl Partial {
         let mut state = self.lock();
         state.here = true_ones;
         if wrong && let Some(map) = &self.map {
-            // Should it fail: the next look finds the same again.
+            // If this fails, the next verification finds the same.
             let _ = map.write_at(MAP_HEAD_BYTES as u64, &state.here.to_bytes());
         }
         true
     }
 
-    /// Counts pieces that were verified by this process already.
+    /// Sets the pieces that this process has verified already.
     pub(super) fn trust(&self, here: PieceSet) {
         *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().here = here;
     }
 
-    /// Verifies a piece and writes it. A piece that is here is not written
-    /// again, unless two bring it at the same time: both bring the same bytes.
-    /// Whoever gives up because the disk is full says [`Partial::spoil`].
+    /// Verifies a piece and writes it. A piece that is here is not written again, unless
+    /// two threads bring it at the same time, with the same bytes. A caller that gives up
+    /// because the disk is full calls [`Partial::spoil`].
     pub(super) fn write(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         if !self.manifest.verify(index, bytes) {
             return Err(IncomingError::WrongPiece(index));
@@ -204,16 +201,16 @@ impl Partial {
         let offset = self.manifest.offset_of(index);
         if let Err(error) = self.file.write_at(offset, bytes) {
             let error = on("write", &self.path)(error);
-            // On a full disk the caller may make room and try again.
+            // If the disk is full the caller may make room and try again.
             self.lock().spoiled |= !error.is_full();
             return Err(error.into());
         }
         let mut state = self.lock();
         state.here.insert(index);
         if let Some(map) = &self.map {
-            // Its neighbours' bits are in the same byte: hence under the lock.
+            // Under the lock, because the byte has the bits of other pieces too.
             let (at, byte) = state.here.byte_of(index);
-            // It is a hint. Without it, this piece comes again after a crash.
+            // It is only a hint: without it, this piece is fetched again after a crash.
             let _ = map.write_at((MAP_HEAD_BYTES + at) as u64, &[byte]);
         }
         drop(state);
@@ -221,12 +218,12 @@ impl Partial {
         Ok(())
     }
 
-    /// Waits until a piece is here, at most so long; whether it is.
+    /// Waits until a piece is here, for at most this long. Returns whether it is.
     pub(super) fn wait_for(&self, index: PieceIndex, at_most: Duration) -> bool {
         self.wait_until(at_most, |here| here.contains(index))
     }
 
-    /// Waits until enough pieces are here, at most so long; whether they are.
+    /// Waits until enough pieces are here, for at most this long. Returns whether they are.
     pub(super) fn wait_until(
         &self,
         at_most: Duration,
@@ -245,7 +242,7 @@ impl Partial {
         true
     }
 
-    /// Fails unless every piece is here. Cuts off what somebody may have put
+    /// Fails unless every piece is here. Cuts off bytes that another program may have put
     /// behind the last one.
     pub(super) fn complete(&self) -> Result<(), StoreError> {
         match self.missing() {
@@ -264,13 +261,14 @@ impl Partial {
     pub(super) fn seal(&self) -> Result<(), StoreError> {
         self.complete()?;
         self.file.sync().map_err(|error| {
-            // What a disk does not say to have is not kept for a second try.
+            // Bytes that the disk could not sync are not kept for a second attempt.
             self.lock().spoiled = true;
             on("sync", &self.path)(error)
         })
     }
 
-    /// A turn to finish: of several that fill the file only one does.
+    /// Locks the end of the upload: of several threads that fill the file only one finishes
+    /// it.
     pub(super) fn finishing(&self) -> MutexGuard<'_, ()> {
         self.finishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -280,14 +278,14 @@ impl Partial {
         self.disk.reader(&self.path).map_err(on("open", &self.path))
     }
 
-    /// The file has its own name now; its map goes.
+    /// Notes that the file has its final name, and removes its map.
     pub(super) fn moved(&self) {
         self.lock().moved = true;
         self.remove_map();
     }
 
-    /// Removes the file, which was not moved, and its map. What fails leaves
-    /// files that the next start, or the next attempt, finds.
+    /// Removes the file, which was not moved, and its map. The next start, or the next
+    /// attempt, finds what could not be removed.
     pub(super) fn remove(&self) {
         let _ = self.disk.remove(&self.path);
         self.remove_map();
@@ -299,12 +297,12 @@ impl Partial {
         }
     }
 
-    /// The file's temporary name.
+    /// The temporary path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is coming in.
+    /// The manifest of the content.
     pub(super) const fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -324,37 +322,37 @@ impl Partial {
         self.lock().here.contains(index)
     }
 
-    /// Whether it has its own name already.
+    /// Whether the file has its final name.
     pub(super) fn is_moved(&self) -> bool {
         self.lock().moved
     }
 
-    /// Says that what is here is of no use.
+    /// Marks the file as not worth keeping.
     pub(super) fn spoil(&self) {
         self.lock().spoiled = true;
     }
 
-    /// Whether a later attempt could go on with it.
+    /// Whether a later attempt could resume it.
     pub(super) fn is_worth_keeping(&self) -> bool {
         let unseen = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         let state = self.lock();
         self.map.is_some() && !state.spoiled && (unseen || !state.here.is_empty())
     }
 
-    /// Never held while the bytes of a piece move.
+    /// Never held while a piece is read or written.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where the map of a file lies.
+/// The path of a file's map.
 pub(super) fn map_path(file: &Path) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
     path.push(".map");
     path.into()
 }
 
-/// What the map beside a file says of a content.
+/// Reads what the map beside a file says about a content.
 pub(super) fn claim(
     disk: &dyn Disk,
     file: &Path,
@@ -372,7 +370,7 @@ pub(super) fn claim(
     })
 }
 
-/// What the map beside a file tells of; `None`: there is none of this program's.
+/// Reads the map beside a file; `None` if it is not one that this program wrote.
 pub(super) fn mapped(disk: &dyn Disk, file: &Path) -> Option<Mapped> {
     let place = map_path(file);
     let bytes = disk.size(&place).ok()?.filter(|bytes| *bytes <= MAX_MAP_BYTES)?;
@@ -384,12 +382,12 @@ pub(super) fn mapped(disk: &dyn Disk, file: &Path) -> Option<Mapped> {
     Some(Mapped { root: ContentHash(*root), name })
 }
 
-/// The bytes of a map's bits.
+/// Number of bytes of a map's bits.
 fn bits_bytes(size: u64) -> usize {
     (piece_count(size) as usize).div_ceil(8)
 }
 
-/// Writes a map that claims every piece, for a file that came in otherwise.
+/// Writes a map that claims every piece, for a file that was not received piece by piece.
 pub(super) fn claim_all(
     disk: &dyn Disk,
     file: &Path,

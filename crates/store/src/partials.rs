@@ -1,5 +1,5 @@
-//! The contents on their way into the store: whoever takes in the same content
-//! works on the same file, and what an attempt left is there for the next one.
+//! The incoming contents of the store: callers that take in the same content fill the same
+//! file, and the next attempt resumes what an earlier one left.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,12 +15,11 @@ use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::{Manifest, piece_count};
 use chordal_core::transfer::pieces::PieceSet;
 
-/// How long what an attempt left is kept for the next one: whoever starts an
-/// upload again does it soon.
+/// How long an unfinished upload is kept: a user who repeats an upload does it soon.
 pub(super) const LEFT_FOR: Duration = Duration::from_secs(60 * 60);
 
-/// Left contents at the most; the oldest go first. Whoever leaves one upload
-/// after the other fills no more.
+/// Unfinished uploads at most; the oldest are removed first. This bounds the disk use of a
+/// client that starts one upload after the other.
 const MAX_LEFT: usize = 64;
 
 const PART: &str = "part";
@@ -31,7 +30,7 @@ pub(super) struct Partials {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     known: Mutex<Known>,
-    /// What is not the store's: it is left alone.
+    /// Files that are not the store's; they are left alone.
     unknown: Vec<PathBuf>,
 }
 
@@ -39,29 +38,26 @@ type Known = BTreeMap<ContentHash, Entry>;
 
 #[derive(Debug)]
 enum Entry {
-    /// Somebody takes it in.
+    /// At least one caller takes it in.
     Held {
-        /// The file.
         partial: Arc<Partial>,
-        /// How many do.
+        /// Number of these callers.
         users: usize,
     },
-    /// Nobody does.
+    /// An earlier attempt left it.
     Left {
-        /// What was verified by this process; `None`: look at its map.
+        /// The pieces that this process verified; `None`: read its map.
         here: Option<PieceSet>,
-        /// Since when.
         since: SystemTime,
-        /// Its bytes on the disk.
         bytes: u64,
     },
 }
 
 impl Entry {
-    /// Bytes that are or will be on the disk.
+    /// Bytes that are on the disk or will be.
     fn promised(&self) -> u64 {
         match self {
-            // The blobs count it.
+            // The ledger of blobs counts it.
             Entry::Held { partial, .. } if partial.is_moved() => 0,
             Entry::Held { partial, .. } => partial.manifest().size(),
             Entry::Left { bytes, .. } => *bytes,
@@ -70,23 +66,22 @@ impl Entry {
 }
 
 impl Partials {
-    /// Where they lie.
+    /// Their directory.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What lies there and is not the store's.
+    /// Files in the directory that are not the store's.
     pub(super) fn unknown(&self) -> Vec<PathBuf> {
         self.unknown.clone()
     }
 
-    /// Finds what earlier processes left; removes what is too old or of no
-    /// use.
+    /// Finds what earlier processes left; removes what is too old or cannot be used.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Partials, StoreError> {
         let own = |path: &PathBuf| {
             let of_content = root_of(&without_map(path)).is_some();
             let probe = path.file_name().is_some_and(|name| name == PROBE);
-            // A directory of such a name is not the store's, nor is a link that leads nowhere.
+            // A directory of such a name, or a link without a target, is not the store's.
             (of_content || probe) && disk.is_file(path).unwrap_or(true)
         };
         let listed = disk.list(&dir).map_err(on("list", &dir))?;
@@ -114,14 +109,14 @@ impl Partials {
         Ok(partials)
     }
 
-    /// The file of a content: the one that somebody fills already, the one
-    /// that somebody left, or a new one. What was left by an earlier process
-    /// is to be looked at first ([`Partial::look`]). For each call that
-    /// succeeds, one of [`Partials::leave`] is due.
+    /// The file of a content: the one that other callers fill already, the one that an
+    /// earlier attempt left, or a new one. What an earlier process left must be verified
+    /// first ([`Partial::look`]). Each successful call must be matched by one of
+    /// [`Partials::leave`].
     ///
-    /// Before a file is begun or gone on with, `fits` says whether there is room
-    /// for it: it hears how many of its bytes are on the disk, and how many are
-    /// promised to, or left of, other contents.
+    /// Before a file is begun or resumed, `fits` checks whether there is room for it. Its
+    /// arguments are the bytes of this content that are on the disk, and the bytes that
+    /// other contents have or will need.
     pub(super) fn begin(
         &self,
         manifest: &Manifest,
@@ -150,7 +145,7 @@ impl Partials {
             Claim::Pieces(claimed) => open().and_then(|file| {
                 Partial::resume(disk, file, path.clone(), manifest.clone(), claimed)
             }),
-            // Nothing of it is known: it is filled from the beginning.
+            // Nothing is known about the file: it is filled from the beginning.
             Claim::None | Claim::Other => {
                 open().and_then(|file| Partial::begin(disk, file, path.clone(), manifest.clone()))
             }
@@ -171,13 +166,13 @@ impl Partials {
         Ok(partial)
     }
 
-    /// Somebody is done with a file, whether it was moved or not. What the
-    /// last one leaves stays for a while if it is of use to anybody.
+    /// Ends a caller's use of a file, whether it was moved or not. After the last caller,
+    /// the file is kept for a while if it is worth it.
     pub(super) fn leave(&self, partial: &Arc<Partial>) {
         let root = partial.manifest().root();
         let mut known = self.lock();
         let Some(Entry::Held { partial: held, users }) = known.get_mut(&root) else { return };
-        // It was moved, and the content comes in anew.
+        // The file was moved, and the content is being taken in again.
         if !Arc::ptr_eq(held, partial) {
             return;
         }
@@ -193,7 +188,7 @@ impl Partials {
             partial.remove();
             return;
         }
-        // What was never looked at is looked at the next time.
+        // Pieces that were not verified yet are verified by the next attempt.
         let here = Some(partial.here()).filter(|here| !here.is_empty());
         let bytes = self.disk.size(partial.path()).ok().flatten().unwrap_or_default();
         known.insert(root, Entry::Left { here, since: SystemTime::now(), bytes });
@@ -202,10 +197,9 @@ impl Partials {
         }
     }
 
-    /// Takes a file that lies elsewhere for what is left of a content, each of
-    /// whose pieces may be right: those need not come again. When somebody
-    /// takes the content in already, or it is of one piece, the file is removed
-    /// instead.
+    /// Takes over another file as what is left of a content: each of its pieces may be
+    /// intact and need not be fetched again. If a caller takes in the content already, or
+    /// it has one piece, the file is removed instead.
     pub(super) fn adopt(
         &self,
         file: &Path,
@@ -225,7 +219,7 @@ impl Partials {
         Ok(())
     }
 
-    /// Removes what was left too long ago. How many contents these were.
+    /// Removes what was left too long ago; returns the number of contents.
     pub(super) fn expire(&self, now: SystemTime) -> usize {
         let mut known = self.lock();
         let old = |since: SystemTime| now.duration_since(since).is_ok_and(|age| age > LEFT_FOR);
@@ -237,13 +231,13 @@ impl Partials {
         gone.len()
     }
 
-    /// Removes the content that was left longest ago, to make room. Whether
-    /// there was one.
+    /// Removes the content that was left longest ago, to make room. Returns whether there
+    /// was one.
     pub(super) fn give_way(&self) -> bool {
         self.remove_oldest(&mut self.lock())
     }
 
-    /// Bytes on the disk of all that is or was on its way in.
+    /// Bytes on the disk of all incoming and left contents.
     pub(super) fn bytes(&self) -> u64 {
         let bytes = |entry: &Entry| match entry {
             Entry::Held { partial, .. } if partial.is_moved() => 0,
@@ -269,23 +263,23 @@ impl Partials {
         let path = self.path(root);
         for path in [map_path(&path), path] {
             if let Err(error) = self.disk.remove(&path) {
-                tracing::warn!(%error, path = %path.display(), "what an upload left was not removed");
+                tracing::warn!(%error, path = %path.display(), "an unfinished upload was not removed");
             }
         }
     }
 
-    /// Where a content lies while it comes in.
+    /// The path of an incoming content.
     fn path(&self, root: &ContentHash) -> PathBuf {
         self.dir.join(format!("{root}.{PART}"))
     }
 
-    /// Held while files are opened or removed, never while bytes move.
+    /// Held while files are opened or removed, never while their bytes are read or written.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Since when each left content is left.
+/// When each left content was left.
 fn left(known: &Known) -> impl Iterator<Item = (SystemTime, ContentHash)> + '_ {
     known.iter().filter_map(|(root, entry)| match entry {
         Entry::Left { since, .. } => Some((*since, *root)),
@@ -293,13 +287,13 @@ fn left(known: &Known) -> impl Iterator<Item = (SystemTime, ContentHash)> + '_ {
     })
 }
 
-/// The file of a partial content: the path itself, or the one whose map lies there.
+/// The file to which this path belongs: the path itself, or for a map the file beside it.
 fn without_map(path: &Path) -> PathBuf {
     let is_map = path.extension().is_some_and(|end| end == "map");
     if is_map { path.with_extension("") } else { path.to_owned() }
 }
 
-/// The content whose file this is, by its name.
+/// The content to which a file belongs, by its name.
 fn root_of(path: &Path) -> Option<ContentHash> {
     (path.extension()? == PART).then_some(())?;
     path.file_stem()?.to_str()?.parse().ok()

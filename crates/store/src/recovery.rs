@@ -19,23 +19,23 @@ use chordal_core::record::{Content, ContentHash, Record};
 
 const CATALOGUE: &str = "catalogue.redb";
 
-/// Where the bytes of a damaged catalogue stay for whoever wants to look; the
-/// last one only.
+/// The name that a damaged catalogue gets, for a user who wants to examine it; a later one
+/// replaces it.
 const DAMAGED: &str = "catalogue.redb.damaged";
 
-/// A directory that this process has for itself, until this is dropped.
+/// A directory that this process has locked, until this is dropped.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing the file would not do: a child process that is just being
-        // started has it as well, until it runs its own program.
+        // Closing the file would not be enough: a child process that is just being started
+        // has inherited the descriptor, until it executes its own program.
         let _ = self.0.unlock();
     }
 }
 
-/// Takes the directory for this process.
+/// Locks the directory for this process.
 ///
 /// # Errors
 /// [`StoreError::InUse`] when another one has it; otherwise the disk's.
@@ -51,9 +51,8 @@ pub fn lock(dir: &Path) -> Result<Lock, StoreError> {
     }
 }
 
-/// Opens the catalogue, or makes it anew from the log of names, and then
-/// removes what does not belong together. Tombstones without a time are from
-/// `now_s`, in seconds since the epoch.
+/// Opens the catalogue, or rebuilds it from the log of names, and makes catalogue, log and
+/// blobs agree. Tombstones without a time get `now_s`, in seconds since the epoch.
 pub(super) fn recover(
     dir: &Path,
     disk: Arc<dyn Disk>,
@@ -73,7 +72,7 @@ pub(super) fn recover(
         unknown
             .iter()
             .chain(&found.unknown)
-            .map(|path| format!("{} is nothing of chordal's: it is left alone", path.display())),
+            .map(|path| format!("{} is not a file of chordal; it is left alone", path.display())),
     );
     blobs.ledger.add(found.blobs.values().sum());
     let is_here = |record: &Record| found.blobs.get(&record.version.root) == Some(&record.size());
@@ -102,18 +101,18 @@ pub(super) fn recover(
         records.values().map(|record| record.version.root).collect();
     for trashed in catalogue.trash()? {
         let here = found.blobs.get(&trashed.root) == Some(&trashed.size);
-        // Otherwise it is gone, or named by a record again.
+        // Otherwise the content is gone, or a record names it again.
         if here && !roots.contains(&trashed.root) {
             roots.insert(trashed.root);
         } else {
             catalogue.take_from_trash(&trashed.root)?;
         }
     }
-    // With catalogue and log both gone nothing names the blobs, but the ring
-    // may do so again: they stay until the next start.
+    // With catalogue and log both gone no record names the blobs, but the ring may restore
+    // the records: the blobs stay until the next start.
     let orphans = found.blobs.iter().filter(|(root, _)| !roots.contains(root) && named);
     for (root, size) in orphans {
-        // An upload that was not committed goes on where it was.
+        // An upload that was not committed can be resumed.
         blobs.set_aside(root, *size)?;
         recovery.removed_orphans += 1;
     }
@@ -126,7 +125,7 @@ pub(super) fn recover(
         blobs.remove_sidecar(sidecar)?;
     }
     if !recent.is_empty() {
-        // What it says of names is to be found here from now on.
+        // From now on the log must have what the journal says about names.
         log.sync()?;
     }
     for segment in &mut recent {
@@ -151,7 +150,7 @@ fn open(
     disk.rename(&path, &aside).map_err(on("set aside", &path))?;
     recovery.rebuilt = true;
     recovery.notes.push(format!(
-        "the catalogue was damaged ({why}); it was set aside as {} and made anew",
+        "the catalogue was damaged ({why}); it was renamed to {} and rebuilt",
         aside.display()
     ));
     match Catalogue::open(Arc::clone(disk), path.clone()) {
@@ -164,8 +163,7 @@ fn open(
     }
 }
 
-/// Fills an unmade catalogue with what the log of names says. In a new
-/// directory that is nothing.
+/// Fills a new catalogue from the log of names, which is empty in a new directory.
 fn rebuild(
     catalogue: &Catalogue,
     replay: &Replay,
@@ -176,7 +174,7 @@ fn rebuild(
     if replay.there || !replay.records.is_empty() || !found.blobs.is_empty() {
         recovery.rebuilt = true;
         recovery.notes.push(format!(
-            "the catalogue was made anew from {} blobs: {} records came back; names that were just forgotten may come back with them",
+            "the catalogue was rebuilt for {} blobs with {} records; names that were removed shortly before may be back",
             found.blobs.len(),
             replay.records.len()
         ));
@@ -184,7 +182,7 @@ fn rebuild(
     Ok(())
 }
 
-/// Takes into the catalogue what was durable in the journal alone.
+/// Adds to the catalogue what was durable in the journal only.
 fn catch_up(
     catalogue: &Catalogue,
     recent: &[Segment],
@@ -209,8 +207,8 @@ fn catch_up(
     catalogue.catch_up(&newer, &gone, last.end())
 }
 
-/// The catalogue's records, without those whose blob is gone: these are
-/// dropped and reported.
+/// The catalogue's records, without those whose blob is missing: these are dropped and
+/// reported.
 fn kept(
     catalogue: &Catalogue,
     is_here: impl Fn(&Record) -> bool,
@@ -223,7 +221,7 @@ fn kept(
         let names: Vec<FileName> = lost.iter().map(|record| record.name.clone()).collect();
         catalogue.remove(&names)?;
         recovery.notes.extend(lost.iter().map(|record| {
-            format!("the bytes of {} are not here any more; the ring restores them", record.name)
+            format!("the bytes of {} are missing on this disk; the ring restores them", record.name)
         }));
     }
     let mut dated = Vec::new();

@@ -1,32 +1,31 @@
-//! What tells whether a file is still the one that was hashed.
+//! Detects whether a file is still the one that was hashed.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds in a second.
 const NANOS: i64 = 1_000_000_000;
 
-/// The marks of a file at one moment. While they stay the same, so do its
-/// bytes, as far as the system tells: a program that writes to a file changes its times, and
-/// one that puts another in its place changes the inode. A program may set the time of
-/// modification back, but not that of the last change.
+/// The stamp of a file at one moment. While it stays the same, so do the bytes, as far as
+/// the system tells: a program that writes to a file changes its times, and one that
+/// replaces it changes the inode. A program may set the time of modification back, but not
+/// the time of the last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
-    /// The file system.
+    /// Number of the file system.
     pub dev: u64,
-    /// The file in it.
+    /// Number of the file in it.
     pub inode: u64,
     /// Bytes.
     pub size: u64,
     /// Time of the last modification, in nanoseconds since the Unix epoch.
     pub modified_ns: i64,
-    /// Time of the last change of bytes, name, links or permissions, alike.
+    /// Time of the last change of bytes, name, links or permissions, in the same unit.
     pub changed_ns: i64,
 }
 
 impl Stamp {
-    /// The marks that the system reports.
+    /// The stamp that the system reports.
     pub fn of(metadata: &Metadata) -> Stamp {
         let ns = |seconds: i64, ns: i64| seconds.saturating_mul(NANOS).saturating_add(ns);
         Stamp {
@@ -38,15 +37,15 @@ impl Stamp {
         }
     }
 
-    /// The marks of the file's bytes alone: they stay the same when it is renamed, or
-    /// linked, or may be read by others, but also when a program writes to it and sets
+    /// The stamp of the file's bytes alone: it stays the same when the file is renamed,
+    /// linked or made readable for others, but also when a program writes to it and sets
     /// its time back.
     pub const fn of_bytes(self) -> Stamp {
         Stamp { changed_ns: 0, ..self }
     }
 
-    /// How long ago the file was modified; `None` when that lies in the future,
-    /// as it does on a file server with another clock.
+    /// How long ago the file was modified; `None` if that is in the future, as on a file
+    /// server with another clock.
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let now = now.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         let age = now.checked_sub(u128::try_from(self.modified_ns).ok()?)?;

@@ -1,10 +1,10 @@
-//! The trash: contents that no record names any more and that stay for a day, as far
-//! as nobody needs their room.
+//! The trash: contents that no record names any more and that stay for a day, as long as
+//! their room is not needed.
 //!
-//! What is in it is what lost to a newer version unheard of. A row of the catalogue
-//! says whose content it was; the bytes stay where they are. It is a kindness and no
-//! promise: what a crash leaves of it between the change of a record and the row goes
-//! as any content without a record does.
+//! It has contents that lost to a newer version which their uploader did not know. A row of
+//! the catalogue stores the name of the content; the bytes stay where they are. Nothing is
+//! promised: if a crash comes between the change of a record and the row, the content is
+//! removed like any content without a record.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,7 @@ use chordal_core::record::ContentHash;
 /// How long a content stays, in seconds.
 const KEPT_S: u64 = 24 * 60 * 60;
 
-/// Root → the name that it had, its bytes, since when it is there (seconds since the
-/// epoch).
+/// Root → the name that it had, its bytes, when it was added (seconds since the epoch).
 pub(super) const TRASH: TableDefinition<[u8; 32], (&str, u64, u64)> = TableDefinition::new("trash");
 
 /// A content in the trash.
@@ -33,11 +32,11 @@ pub struct Trashed {
     pub name: FileName,
     /// Its bytes.
     pub size: u64,
-    /// Since when it is there, in seconds since the epoch.
+    /// When it was added, in seconds since the epoch.
     since_s: u64,
 }
 
-/// All of it, by content; the same as in the catalogue.
+/// The trash by content; the same as in the catalogue.
 #[derive(Debug, Default)]
 pub(super) struct Trash(Mutex<BTreeMap<ContentHash, Trashed>>);
 
@@ -46,7 +45,7 @@ impl Trash {
         Trash(Mutex::new(all.into_iter().map(|one| (one.root, one)).collect()))
     }
 
-    /// Bytes in it, which count as free.
+    /// Bytes in the trash, which count as free.
     pub(super) fn bytes(&self) -> u64 {
         self.lock().values().map(|one| one.size).sum()
     }
@@ -61,8 +60,8 @@ impl Trash {
 }
 
 impl Store {
-    /// Keeps what a change left for a day, under the name that it had. Tidies up as
-    /// [`Store::sweep`] does where that does not go.
+    /// Keeps what a change left for a day, under the name that it had. If that is not
+    /// possible, removes it as [`Store::sweep`] does.
     pub fn spare(&self, leftover: Leftover, name: &FileName) {
         let Some(root) = leftover.root() else { return };
         let (catalogue, trash) = (&self.shared.catalogue, &self.shared.trash);
@@ -76,34 +75,36 @@ impl Store {
         });
         if !matches!(kept, Ok(true)) {
             if let Err(error) = kept {
-                tracing::warn!(%error, %name, content = %root, "a content was not kept");
+                tracing::warn!(%error, %name, content = %root, "a content was not put in the trash");
             }
             self.sweep(leftover);
         }
     }
 
-    /// What the trash has of a name.
+    /// The contents in the trash that had this name.
     pub fn trashed(&self, name: &FileName) -> Vec<Trashed> {
         self.shared.trash.lock().values().filter(|one| one.name == *name).cloned().collect()
     }
 
-    /// Whether a content is kept although no record names it.
+    /// Whether a content is in the trash.
     pub fn is_trashed(&self, root: &ContentHash) -> bool {
         self.shared.trash.holds(root)
     }
 
-    /// A record names this content again, or it has to go: out of the trash with it.
+    /// Takes a content out of the trash, because a record names it again or it must be
+    /// removed.
     pub(super) fn untrash(&self, root: &ContentHash) {
         if self.shared.trash.holds(root) {
             if let Err(error) = self.shared.catalogue.take_from_trash(root) {
-                // The next start finds it named, or gone.
-                tracing::debug!(%error, content = %root, "it stays in the list of the trash");
+                // The next start corrects the catalogue's row.
+                tracing::debug!(%error, content = %root, "its row in the trash was not removed");
             }
             self.shared.trash.lock().remove(root);
         }
     }
 
-    /// Removes the content that has been in the trash longest; whether there was one.
+    /// Removes the content that has been in the trash longest. Returns whether there was
+    /// one.
     pub(super) fn empty_a_little(&self) -> bool {
         let oldest = {
             let trash = self.shared.trash.lock();
@@ -115,9 +116,9 @@ impl Store {
         true
     }
 
-    /// Removes what has been in the trash for its day.
+    /// Removes contents that have been in the trash for a day.
     pub(super) fn empty_trash(&self, now_s: u64) {
-        // One from the future is from a clock that was wrong.
+        // A time in the future was written by a wrong clock.
         let past = |one: &Trashed| {
             now_s.saturating_sub(one.since_s) > KEPT_S || one.since_s > now_s.saturating_add(KEPT_S)
         };
@@ -133,7 +134,7 @@ impl Store {
 }
 
 impl Catalogue {
-    /// All that is in the trash.
+    /// Everything in the trash.
     pub(super) fn trash(&self) -> Result<Vec<Trashed>, StoreError> {
         self.read(|database| {
             let table = match database.begin_read()?.open_table(TRASH) {
@@ -160,8 +161,7 @@ impl Catalogue {
         })
     }
 
-    /// Takes a content out of the trash, and its manifest with it if no record names
-    /// it.
+    /// Takes a content out of the trash, and removes its manifest if no record names it.
     pub(super) fn take_from_trash(&self, root: &ContentHash) -> Result<(), StoreError> {
         self.write(|transaction| {
             transaction.open_table(TRASH)?.remove(root.0)?;
