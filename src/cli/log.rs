@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{Layer, fmt};
 
 use chordal_view::{Level, UiEvent};
 
@@ -121,9 +122,9 @@ pub(super) fn event(event: &UiEvent) {
     }
 }
 
-fn filter() -> Result<EnvFilter, Failure> {
+fn filter() -> Result<Targets, Failure> {
     let wish = std::env::var("CHORDAL_LOG").unwrap_or_else(|_| "info".to_owned());
-    EnvFilter::try_new(&wish).map_err(|error| {
+    wish.parse().map_err(|error: ParseError| {
         Failure::Usage(format!(
             "CHORDAL_LOG is '{wish}': {error}; use a level such as debug, or chordal::engine=debug"
         ))
