@@ -1,9 +1,10 @@
 //! Single commands through a member of a ring: `--via`.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use chordal_descriptors as descriptors;
@@ -25,10 +26,10 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
         interrupted: CancellationToken::new(),
     };
     let bars = Arc::new(Mutex::new(Bars::new()));
-    let lines = || bars.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = || bars.lock();
     let told = Arc::clone(&bars);
     descriptors::tell(move |text| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).say(text);
+        told.lock().say(text);
         true
     });
     let progress = |progress: Progress| lines().follow(&progress, Instant::now());

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::disk::{Disk, DiskFile, create_dirs, parent};
 use super::error::{StoreError, on};
@@ -171,7 +173,7 @@ impl Blobs {
     /// Moves a complete and fsynced partial file to its content's place.
     pub(super) fn place(&self, partial: &Partial) -> Result<(), StoreError> {
         let to = self.path(&partial.manifest().root());
-        let mut shelves = self.shelves();
+        let mut shelves = self.shelves.lock();
         self.make_shelf(&mut shelves, parent(&to))?;
         // Still locked: of two threads that place the same content only one is counted.
         let replaced = self.disk.size(&to).map_err(on("look at", &to))?;
@@ -187,13 +189,13 @@ impl Blobs {
     pub(super) fn place_loosely(&self, partial: &Partial) -> Result<bool, StoreError> {
         let root = partial.manifest().root();
         let to = self.path(&root);
-        let mut shelves = self.shelves();
+        let mut shelves = self.shelves.lock();
         self.make_shelf(&mut shelves, parent(&to))?;
         if self.disk.size(&to).map_err(on("look at", &to))?.is_some() {
             return Ok(false);
         }
         // Before the rename makes the blob visible to other threads.
-        self.loose().insert(root);
+        self.loose.lock().insert(root);
         if let Err(why) = self.disk.rename(partial.path(), &to) {
             self.fasten(&root);
             return Err(on("move a file to", &to)(why));
@@ -220,12 +222,12 @@ impl Blobs {
 
     /// Whether nothing of a content is durable.
     pub(super) fn is_loose(&self, root: &ContentHash) -> bool {
-        self.loose().contains(root)
+        self.loose.lock().contains(root)
     }
 
     /// Notes that a content is durable now, or removed.
     pub(super) fn fasten(&self, root: &ContentHash) {
-        self.loose().remove(root);
+        self.loose.lock().remove(root);
     }
 
     /// Puts a content in its place, not durably, unless it is there intact. `new` is the
@@ -241,7 +243,7 @@ impl Blobs {
         if is_there && self.disk.read(&to).map_err(on("read", &to))? == bytes {
             return Ok(());
         }
-        self.make_shelf(&mut self.shelves(), parent(&to))?;
+        self.make_shelf(&mut self.shelves.lock(), parent(&to))?;
         self.write_new(new, bytes)?;
         self.disk.rename(new, &to).map_err(on("move a file to", &to))
     }
@@ -282,7 +284,7 @@ impl Blobs {
         }
         let file = self.write_new(new, bytes)?;
         file.sync().map_err(on("sync", new))?;
-        let shelves = self.shelves();
+        let shelves = self.shelves.lock();
         // Still locked: a content that was removed meanwhile does not come back.
         if let Some(replaced) = self.disk.size(&to).map_err(on("look at", &to))? {
             self.disk.rename(new, &to).map_err(on("move a file to", &to))?;
@@ -313,7 +315,7 @@ impl Blobs {
     /// start removes it then.
     pub(super) fn remove(&self, root: &ContentHash) -> Result<(), StoreError> {
         let path = self.path(root);
-        let _shelves = self.shelves();
+        let _shelves = self.shelves.lock();
         let size = self.size(root)?;
         self.disk.remove(&path).map_err(on("remove", &path))?;
         self.fasten(root);
@@ -324,7 +326,7 @@ impl Blobs {
     /// Turns a content's blob into a partial file, for an upload of the same content in the
     /// near future; every piece is verified before it counts.
     pub(super) fn set_aside(&self, root: &ContentHash, size: u64) -> Result<(), StoreError> {
-        let _shelves = self.shelves();
+        let _shelves = self.shelves.lock();
         self.partials.adopt(&self.path(root), root, size)?;
         self.fasten(root);
         self.ledger.subtract(size);
@@ -377,7 +379,7 @@ impl Blobs {
         let dir = self.contents.with_file_name("damaged");
         create_dirs(&*self.disk, &dir).map_err(on("create", &dir))?;
         let (from, to) = (self.path(root), dir.join(root.to_string()));
-        let _shelves = self.shelves();
+        let _shelves = self.shelves.lock();
         self.disk.rename(&from, &to).map_err(on("move a damaged file to", &to))?;
         self.fasten(root);
         self.ledger.subtract(size);
@@ -394,15 +396,6 @@ impl Blobs {
     /// Removes a sidecar of 0.2.0.
     pub(super) fn remove_sidecar(&self, sidecar: &Sidecar) -> Result<(), StoreError> {
         self.disk.remove(&sidecar.path).map_err(on("remove", &sidecar.path))
-    }
-
-    fn shelves(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Never held during a disk operation.
-    fn loose(&self) -> MutexGuard<'_, BTreeSet<ContentHash>> {
-        self.loose.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a directory of `blobs/`, durably, unless it is known to be there.

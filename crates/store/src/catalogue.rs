@@ -14,8 +14,9 @@ use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use redb::{
     Database, Durability, MultimapTable, MultimapTableDefinition, ReadOnlyTable, ReadableDatabase,
     ReadableMultimapTable, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
@@ -270,7 +271,7 @@ impl Catalogue {
             changes.iter().map(one).collect()
         };
         self.read(|database| {
-            let mut unsure = self.unsure();
+            let mut unsure = self.unsure.lock();
             if !journaled {
                 return unsure.settle(database, apply);
             }
@@ -296,7 +297,7 @@ impl Catalogue {
     /// the catalogue.
     pub(super) fn settle(&self, alone: bool) -> Result<(), StoreError> {
         self.read(|database| {
-            let mut unsure = self.unsure();
+            let mut unsure = self.unsure.lock();
             let closes = alone && unsure.announced;
             if unsure.records.is_empty() && !closes {
                 return Ok(());
@@ -449,12 +450,7 @@ impl Catalogue {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
-        self.read(|database| self.unsure().settle(database, change))
-    }
-
-    fn unsure(&self) -> MutexGuard<'_, Unsure> {
-        // The value only changes after a commit, so a panic leaves it whole.
-        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
+        self.read(|database| self.unsure.lock().settle(database, change))
     }
 
     /// Runs `work` on the open database. Opens it first if an earlier failure closed it,
@@ -463,26 +459,26 @@ impl Catalogue {
         &self,
         work: impl FnOnce(&Database) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
-        let open = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let open = self.database.read();
         let result = if let Some(database) = &*open {
             let result = work(database);
             drop(open);
             result
         } else {
             drop(open);
-            let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            let mut closed = self.database.write();
             let database = match closed.take() {
                 // Another thread opened it first.
                 Some(database) => Ok(database),
                 None => database(&*self.disk, &self.path).and_then(|database| {
-                    self.unsure().apply_again(&database)?;
+                    self.unsure.lock().apply_again(&database)?;
                     Ok(database)
                 }),
             };
             database.and_then(|database| work(closed.insert(database)))
         };
         result.map_err(|why| {
-            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.database.write() = None;
             StoreError::Catalogue { path: self.path.clone(), why: Arc::new(why) }
         })
     }

@@ -11,9 +11,11 @@
 //! groups go on in the next file. When that is full as well, they wait.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::blob::Blobs;
 use super::catalogue::Catalogue;
@@ -110,7 +112,7 @@ impl Commits {
         catalogue: &Catalogue,
         blobs: &Blobs,
     ) -> Vec<Answer> {
-        let mut logs = self.logs();
+        let mut logs = self.logs.lock();
         let present = match catalogue.versions(changes.iter().map(Change::name)) {
             Ok(present) => present,
             Err(error) => return changes.iter().map(|_| Err(error.again())).collect(),
@@ -153,7 +155,7 @@ impl Commits {
 
     /// Tests whether the journal's directory accepts a file.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
-        self.logs().journal.probe()
+        self.logs.lock().journal.probe()
     }
 
     /// Starts the retirement of a full file of the journal, if there is one and no thread
@@ -162,8 +164,8 @@ impl Commits {
         if !self.aside {
             return self.retire(blobs);
         }
-        let due = self.full.try_lock().is_ok_and(|full| full.as_ref().is_some_and(is_fresh));
-        let mut retiring = self.retiring();
+        let due = self.full.try_lock().is_some_and(|full| full.as_ref().is_some_and(is_fresh));
+        let mut retiring = self.retiring.lock();
         if !due || retiring.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
@@ -176,22 +178,18 @@ impl Commits {
     /// Retires the whole journal after the thread that retires a file has ended. No other
     /// thread uses the store any more.
     pub(super) fn close(&self, catalogue: &Catalogue, blobs: &Blobs) -> Result<(), StoreError> {
-        let thread = self.retiring().take();
+        let thread = self.retiring.lock().take();
         if let Some(thread) = thread {
             // If the thread panicked, the work that it left is done below.
             let _ = thread.join();
         }
         self.rest(Duration::ZERO, catalogue, blobs)?;
-        let nothing_left = self.logs().journal.mark().is_none();
+        let nothing_left = self.logs.lock().journal.mark().is_none();
         if nothing_left { catalogue.settle(true) } else { Ok(()) }
     }
 
     fn retire(&self, blobs: &Blobs) {
-        let mut full = match self.full.try_lock() {
-            Ok(full) => full,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
+        let Some(mut full) = self.full.try_lock() else { return };
         let Some(segment) = full.as_mut().filter(|segment| is_fresh(segment)) else { return };
         match segment.retire(blobs) {
             Ok(()) => *full = None,
@@ -206,13 +204,13 @@ impl Commits {
         catalogue: &Catalogue,
         blobs: &Blobs,
     ) -> Result<(), StoreError> {
-        let mut logs = self.logs();
+        let mut logs = self.logs.lock();
         // A log that must be rewritten has less than the journal.
         if logs.journal.rests(at_least) && logs.names.is_open() {
             self.turn_over(&mut logs, catalogue, blobs)?;
         }
         drop(logs);
-        retire(&mut self.full(), blobs)
+        retire(&mut self.full.lock(), blobs)
     }
 
     /// Makes the lines of all records to be kept durable, and their contents where they are
@@ -279,22 +277,10 @@ impl Commits {
         // From now on the log and the catalogue must have what this file says about names.
         logs.names.sync()?;
         catalogue.settle(false)?;
-        let mut full = self.full();
+        let mut full = self.full.lock();
         retire(&mut full, blobs)?;
         *full = logs.journal.take();
         Ok(())
-    }
-
-    fn logs(&self) -> MutexGuard<'_, Logs> {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn retiring(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.retiring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn full(&self) -> MutexGuard<'_, Option<Segment>> {
-        self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,8 @@
 //! for each other.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Condvar, Mutex};
 
 use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::Manifest;
@@ -40,9 +41,9 @@ struct Entry {
 impl Contents {
     /// Pins a content, after waiting for the end of a removal.
     pub(super) fn pin(&self, root: ContentHash) -> Pin<'_> {
-        let mut map = self.lock();
+        let mut map = self.map.lock();
         while map.entries.get(&root).is_some_and(|entry| entry.removing) {
-            map = self.ended.wait(map).unwrap_or_else(PoisonError::into_inner);
+            self.ended.wait(&mut map);
         }
         map.entries.entry(root).or_default().pins += 1;
         Pin { contents: self, root }
@@ -50,7 +51,7 @@ impl Contents {
 
     /// The right to remove a content; `None` while it is pinned or being removed.
     pub(super) fn take(&self, root: ContentHash) -> Option<Removal<'_>> {
-        let mut map = self.lock();
+        let mut map = self.map.lock();
         if map.entries.contains_key(&root) {
             return None;
         }
@@ -61,9 +62,9 @@ impl Contents {
     /// As [`Contents::take`], for a damaged content: forgets that it was finished, and
     /// waits for those who have pinned it.
     pub(super) fn exclude(&self, root: ContentHash) -> Removal<'_> {
-        let mut map = self.lock();
+        let mut map = self.map.lock();
         while map.entries.get(&root).is_some_and(|entry| entry.pins > 0 || entry.removing) {
-            map = self.ended.wait(map).unwrap_or_else(PoisonError::into_inner);
+            self.ended.wait(&mut map);
         }
         map.entries.insert(root, Entry { removing: true, ..Entry::default() });
         Removal { contents: self, root }
@@ -82,7 +83,7 @@ impl Contents {
     /// Forgets that a content was finished, unless it was finished again after it got this
     /// number. Returns whether it was forgotten.
     pub(super) fn give_up(&self, root: &ContentHash, claim: u64) -> bool {
-        let mut map = self.lock();
+        let mut map = self.map.lock();
         let Some(entry) = map.entries.get_mut(root) else { return false };
         let claimed = entry.finished.as_ref().is_some_and(|(_, number)| *number == claim);
         if claimed {
@@ -93,12 +94,7 @@ impl Contents {
     }
 
     fn finished<R>(&self, root: &ContentHash, look: impl Fn(&(Manifest, u64)) -> R) -> Option<R> {
-        self.lock().entries.get(root)?.finished.as_ref().map(look)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Map> {
-        // The map is consistent between any two calls, so a panic leaves it whole.
-        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+        self.map.lock().entries.get(root)?.finished.as_ref().map(look)
     }
 }
 
@@ -121,7 +117,7 @@ pub(super) struct Pin<'a> {
 impl Pin<'_> {
     /// Notes that the content is in its place and not committed.
     pub(super) fn finish(&self, manifest: Manifest) {
-        let mut map = self.contents.lock();
+        let mut map = self.contents.map.lock();
         let number = map.next;
         map.next += 1;
         map.entries.entry(self.root).or_default().finished = Some((manifest, number));
@@ -129,7 +125,7 @@ impl Pin<'_> {
 
     /// Notes that a record names the content, or that none will.
     pub(super) fn settle(&self) {
-        self.contents.lock().entries.entry(self.root).or_default().finished = None;
+        self.contents.map.lock().entries.entry(self.root).or_default().finished = None;
     }
 
     /// The manifest, if the content was finished and not committed.
@@ -140,7 +136,7 @@ impl Pin<'_> {
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
-        let mut map = self.contents.lock();
+        let mut map = self.contents.map.lock();
         if let Some(entry) = map.entries.get_mut(&self.root) {
             entry.pins -= 1;
         }
@@ -159,7 +155,7 @@ pub(super) struct Removal<'a> {
 
 impl Drop for Removal<'_> {
     fn drop(&mut self) {
-        self.contents.lock().entries.remove(&self.root);
+        self.contents.map.lock().entries.remove(&self.root);
         self.contents.ended.notify_all();
     }
 }

@@ -8,7 +8,9 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::disk::{Disk, DiskFile, RealDisk, Space, parent};
 
@@ -106,51 +108,51 @@ impl FaultyDisk {
 
     /// The `call`-th call from now on has the fault.
     pub(super) fn arm(&self, call: u64, fault: Fault) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.fault = Some((state.calls + call, fault));
     }
 
     /// Sets how much of a write with the fault is done.
     pub(super) fn tear(&self, part: Part) {
-        self.state().part = part;
+        self.state.lock().part = part;
     }
 
     /// A new process uses the disk on which an earlier one died: there are no more faults,
     /// and what was not durable then is not durable now.
     pub(super) fn revive(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         (state.dead, state.fault) = (false, None);
     }
 
     /// Ends the fault.
     pub(super) fn mend(&self) {
-        self.state().fault = None;
+        self.state.lock().fault = None;
     }
 
     /// From now on the disk reports this space.
     pub(super) fn set_space(&self, space: Space) {
-        self.state().space = Some(space);
+        self.state.lock().space = Some(space);
     }
 
     /// How many syncs there were, without those of whole file systems.
     pub(super) fn syncs(&self) -> u64 {
-        self.state().syncs
+        self.state.lock().syncs
     }
 
     /// From now on `recent/` is reported to be on another file system than the rest.
     pub(super) fn split(&self) {
-        self.state().split = true;
+        self.state.lock().split = true;
     }
 
     /// Whether the call with the fault was made.
     pub(super) fn has_failed(&self) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.fault.is_some_and(|(call, _)| state.calls >= call)
     }
 
     /// Takes back everything that was never synced, and kills the process.
     pub(super) fn lose_power(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.dead = true;
         while let Some(undo) = state.undo.pop() {
             // What cannot be taken back went with something that was taken back before.
@@ -168,14 +170,10 @@ impl FaultyDisk {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts a call. `Err` if it is to fail, with how much of a write is done
     /// nevertheless.
     fn call(&self, grows: bool) -> Result<(), (io::Error, Part)> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.dead {
             return Err((io::Error::other("the process is dead"), Part::None));
         }
@@ -202,7 +200,7 @@ impl FaultyDisk {
     /// As [`FaultyDisk::whole`], for calls that make something durable.
     fn syncing(&self) -> io::Result<()> {
         self.whole()?;
-        let state = self.state();
+        let state = self.state.lock();
         match state.fault {
             Some((call, Fault::Unsynced)) if call <= state.calls => {
                 Err(io::Error::other("it cannot be synced"))
@@ -217,14 +215,14 @@ impl FaultyDisk {
     }
 
     fn note(&self, undo: Undo) {
-        self.state().undo.push(undo);
+        self.state.lock().undo.push(undo);
     }
 
     /// The bytes of a file that a loss of power would leave.
     fn durable(&self, path: &Path) -> Option<Vec<u8>> {
         let mut bytes = fs::read(path).ok()?;
         let inode = fs::metadata(path).ok()?.ino();
-        for undo in self.state().undo.iter().rev() {
+        for undo in self.state.lock().undo.iter().rev() {
             if let Undo::Bytes { file, offset, old, len, .. } = undo
                 && file.metadata().is_ok_and(|found| found.ino() == inode)
             {
@@ -287,7 +285,7 @@ impl Disk for FaultyDisk {
 
     fn file_system(&self, path: &Path) -> io::Result<u64> {
         self.whole()?;
-        Ok(u64::from(self.state().split && path.ends_with("recent")))
+        Ok(u64::from(self.state.lock().split && path.ends_with("recent")))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -314,14 +312,14 @@ impl Disk for FaultyDisk {
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
         self.whole()?;
-        let space = self.state().space;
+        let space = self.state.lock().space;
         space.map_or_else(|| RealDisk.space(dir), Ok)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.syncing()?;
-        self.state().syncs += 1;
-        self.state().undo.retain(|undo| match undo {
+        self.state.lock().syncs += 1;
+        self.state.lock().undo.retain(|undo| match undo {
             Undo::Created(path) | Undo::CreatedDir(path) | Undo::Removed { path, .. } => {
                 parent(path) != dir
             }
@@ -386,7 +384,7 @@ impl DiskFile for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         let result = self.disk.syncing();
-        let mut state = self.disk.state();
+        let mut state = self.disk.state.lock();
         state.syncs += u64::from(result.is_ok());
         if result.is_ok() || self.forgets {
             let inode = self.file.metadata()?.ino();
@@ -398,7 +396,7 @@ impl DiskFile for FaultyFile {
 
     fn sync_file_system(&self) -> io::Result<()> {
         let result = self.disk.syncing();
-        let mut state = self.disk.state();
+        let mut state = self.disk.state.lock();
         if !state.split && result.is_ok() {
             state.settle(|_| true, true);
             state.undo.retain(|undo| matches!(undo, Undo::Bytes { .. }));

@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Callers in one group at most: this bounds the memory of a group. There are rarely more
 /// threads that wait.
@@ -47,7 +48,7 @@ impl<T, R> Group<T, R> {
     pub(super) fn join(&self, one: T, work: impl Fn(Vec<T>) -> Vec<R>) -> Option<R> {
         // Each turn is received before the next one is sent.
         let (sender, turns) = sync_channel(1);
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         queue.waiting.push_back((one, sender));
         if !queue.led {
             queue.pass();
@@ -63,7 +64,7 @@ impl<T, R> Group<T, R> {
 
     fn lead(&self, work: impl Fn(Vec<T>) -> Vec<R>) {
         let passing = Passing { group: self };
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         let count = queue.waiting.len().min(MAX_MEMBERS);
         let (members, senders): (Vec<T>, Vec<_>) = queue.waiting.drain(..count).unzip();
         drop(queue);
@@ -73,11 +74,6 @@ impl<T, R> Group<T, R> {
             // The receiver waits for nothing else, so this does not block.
             let _ = sender.send(Turn::Done(result));
         }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue<T, R>> {
-        // The queue is consistent between any two calls, so a panic leaves it whole.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +92,7 @@ struct Passing<'a, T, R> {
 
 impl<T, R> Drop for Passing<'_, T, R> {
     fn drop(&mut self) {
-        self.group.queue().pass();
+        self.group.queue.lock().pass();
     }
 }
 
@@ -149,7 +145,7 @@ mod tests {
             for who in 1..=3 {
                 scope.spawn(move || assert_eq!(group.join(who, work), Some(3)));
             }
-            while group.queue().waiting.len() < 3 {
+            while group.queue.lock().waiting.len() < 3 {
                 std::thread::yield_now();
             }
             go_on.wait();

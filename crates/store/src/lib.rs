@@ -439,7 +439,7 @@ impl Incoming {
     /// durable with [`Store::commit`]. A commit should follow soon: the next start removes
     /// contents without a record.
     pub fn finish(&self) -> Result<(), StoreError> {
-        let _turn = self.partial.finishing();
+        let _turn = self.partial.finishing.lock();
         if self.partial.is_moved() {
             return Ok(());
         }

@@ -14,8 +14,10 @@
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use super::disk::{Disk, DiskFile};
 use super::error::{IncomingError, StoreError, on};
@@ -50,7 +52,8 @@ pub(super) struct Partial {
     /// The pieces that an earlier map claims; `None` once they were verified.
     claimed: Mutex<Option<PieceSet>>,
     /// Held by the thread that makes the complete file durable and moves it.
-    finishing: Mutex<()>,
+    pub(super) finishing: Mutex<()>,
+    /// Never held while the bytes of a piece move.
     state: Mutex<State>,
     /// Notified of every piece that is written.
     came: Condvar,
@@ -156,7 +159,7 @@ impl Partial {
     /// now on. Other threads wait meanwhile. If it is stopped (`false`), the next call
     /// begins again.
     pub(super) fn look(&self, step: Step<'_>) -> bool {
-        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claimed = self.claimed.lock();
         let Some(claim) = claimed.as_ref() else { return true };
         let mut true_ones = PieceSet::none(self.manifest.count());
         let mut piece = Vec::new();
@@ -173,7 +176,7 @@ impl Partial {
         }
         let wrong = true_ones != *claim;
         *claimed = None;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.here = true_ones;
         if wrong && let Some(map) = &self.map {
             // If this fails, the next verification finds the same.
@@ -184,8 +187,8 @@ impl Partial {
 
     /// Sets the pieces that this process has verified already.
     pub(super) fn trust(&self, here: PieceSet) {
-        *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.lock().here = here;
+        *self.claimed.lock() = None;
+        self.state.lock().here = here;
     }
 
     /// Verifies a piece and writes it. A piece that is here is not written again, unless
@@ -202,10 +205,10 @@ impl Partial {
         if let Err(error) = self.file.write_at(offset, bytes) {
             let error = on("write", &self.path)(error);
             // If the disk is full the caller may make room and try again.
-            self.lock().spoiled |= !error.is_full();
+            self.state.lock().spoiled |= !error.is_full();
             return Err(error.into());
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.here.insert(index);
         if let Some(map) = &self.map {
             // Under the lock, because the byte has the bits of other pieces too.
@@ -230,14 +233,11 @@ impl Partial {
         is_enough: impl Fn(&PieceSet) -> bool,
     ) -> bool {
         let until = Instant::now() + at_most;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !is_enough(&state.here) {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
+            if self.came.wait_until(&mut state, until).timed_out() {
+                return is_enough(&state.here);
             }
-            let waited = self.came.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -262,15 +262,9 @@ impl Partial {
         self.complete()?;
         self.file.sync().map_err(|error| {
             // Bytes that the disk could not sync are not kept for a second attempt.
-            self.lock().spoiled = true;
+            self.state.lock().spoiled = true;
             on("sync", &self.path)(error)
         })
-    }
-
-    /// Locks the end of the upload: of several threads that fill the file only one finishes
-    /// it.
-    pub(super) fn finishing(&self) -> MutexGuard<'_, ()> {
-        self.finishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the file for reading.
@@ -280,7 +274,7 @@ impl Partial {
 
     /// Notes that the file has its final name, and removes its map.
     pub(super) fn moved(&self) {
-        self.lock().moved = true;
+        self.state.lock().moved = true;
         self.remove_map();
     }
 
@@ -309,39 +303,34 @@ impl Partial {
 
     /// The pieces that are here.
     pub(super) fn here(&self) -> PieceSet {
-        self.lock().here.clone()
+        self.state.lock().here.clone()
     }
 
     /// How many pieces are not here.
     pub(super) fn missing(&self) -> usize {
-        self.lock().here.missing()
+        self.state.lock().here.missing()
     }
 
     /// Whether a piece is here.
     pub(super) fn has(&self, index: PieceIndex) -> bool {
-        self.lock().here.contains(index)
+        self.state.lock().here.contains(index)
     }
 
     /// Whether the file has its final name.
     pub(super) fn is_moved(&self) -> bool {
-        self.lock().moved
+        self.state.lock().moved
     }
 
     /// Marks the file as not worth keeping.
     pub(super) fn spoil(&self) {
-        self.lock().spoiled = true;
+        self.state.lock().spoiled = true;
     }
 
     /// Whether a later attempt could resume it.
     pub(super) fn is_worth_keeping(&self) -> bool {
-        let unseen = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let state = self.lock();
+        let unseen = self.claimed.lock().is_some();
+        let state = self.state.lock();
         self.map.is_some() && !state.spoiled && (unseen || !state.here.is_empty())
-    }
-
-    /// Never held while a piece is read or written.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::blob::PROBE;
 use super::disk::Disk;
@@ -29,6 +31,7 @@ const PART: &str = "part";
 pub(super) struct Partials {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// Held while files are opened or removed, never while bytes move.
     known: Mutex<Known>,
     /// Files that are not the store's; they are left alone.
     unknown: Vec<PathBuf>,
@@ -100,7 +103,7 @@ impl Partials {
         let partials = Partials { disk, dir, known: Mutex::new(known), unknown };
         partials.expire(SystemTime::now());
         let keeps = |path: &PathBuf| {
-            let of = |root| partials.lock().contains_key(&root);
+            let of = |root| partials.known.lock().contains_key(&root);
             root_of(&without_map(path)).is_some_and(of)
         };
         for path in found.iter().filter(|path| !keeps(path)) {
@@ -123,7 +126,7 @@ impl Partials {
         fits: impl FnOnce(u64, u64) -> Result<(), StoreError>,
     ) -> Result<Arc<Partial>, StoreError> {
         let root = manifest.root();
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if let Some(Entry::Held { partial, users }) = known.get_mut(&root)
             && !partial.is_moved()
         {
@@ -170,7 +173,7 @@ impl Partials {
     /// the file is kept for a while if it is worth it.
     pub(super) fn leave(&self, partial: &Arc<Partial>) {
         let root = partial.manifest().root();
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         let Some(Entry::Held { partial: held, users }) = known.get_mut(&root) else { return };
         // The file was moved, and the content is being taken in again.
         if !Arc::ptr_eq(held, partial) {
@@ -206,7 +209,7 @@ impl Partials {
         root: &ContentHash,
         size: u64,
     ) -> Result<(), StoreError> {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if matches!(known.get(root), Some(Entry::Held { .. })) || piece_count(size) <= 1 {
             return self.disk.remove(file).map_err(on("remove", file));
         }
@@ -221,7 +224,7 @@ impl Partials {
 
     /// Removes what was left too long ago; returns the number of contents.
     pub(super) fn expire(&self, now: SystemTime) -> usize {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         let old = |since: SystemTime| now.duration_since(since).is_ok_and(|age| age > LEFT_FOR);
         let gone: Vec<ContentHash> =
             left(&known).filter(|(since, _)| old(*since)).map(|(_, root)| root).collect();
@@ -234,7 +237,7 @@ impl Partials {
     /// Removes the content that was left longest ago, to make room. Returns whether there
     /// was one.
     pub(super) fn give_way(&self) -> bool {
-        self.remove_oldest(&mut self.lock())
+        self.remove_oldest(&mut self.known.lock())
     }
 
     /// Bytes on the disk of all incoming and left contents.
@@ -247,7 +250,7 @@ impl Partials {
             }
             Entry::Left { bytes, .. } => *bytes,
         };
-        self.lock().values().map(bytes).sum()
+        self.known.lock().values().map(bytes).sum()
     }
 
     fn remove_oldest(&self, known: &mut Known) -> bool {
@@ -271,11 +274,6 @@ impl Partials {
     /// The path of an incoming content.
     fn path(&self, root: &ContentHash) -> PathBuf {
         self.dir.join(format!("{root}.{PART}"))
-    }
-
-    /// Held while files are opened or removed, never while their bytes are read or written.
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

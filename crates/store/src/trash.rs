@@ -7,8 +7,8 @@
 //! removed like any content without a record.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use redb::{ReadableDatabase, ReadableMultimapTable, ReadableTable, TableDefinition};
 
 use super::catalogue::{Catalogue, MANIFESTS, NAMES, file_name};
@@ -47,15 +47,11 @@ impl Trash {
 
     /// Bytes in the trash, which count as free.
     pub(super) fn bytes(&self) -> u64 {
-        self.lock().values().map(|one| one.size).sum()
+        self.0.lock().values().map(|one| one.size).sum()
     }
 
     pub(super) fn holds(&self, root: &ContentHash) -> bool {
-        self.lock().contains_key(root)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ContentHash, Trashed>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().contains_key(root)
     }
 }
 
@@ -70,7 +66,7 @@ impl Store {
             let Some(size) = size.filter(|_| referring.is_none()) else { return Ok(false) };
             let one = Trashed { root, name: name.clone(), size, since_s: now_s() };
             catalogue.put_in_trash(&one)?;
-            trash.lock().insert(root, one);
+            trash.0.lock().insert(root, one);
             Ok(true)
         });
         if !matches!(kept, Ok(true)) {
@@ -83,7 +79,7 @@ impl Store {
 
     /// The contents in the trash that had this name.
     pub fn trashed(&self, name: &FileName) -> Vec<Trashed> {
-        self.shared.trash.lock().values().filter(|one| one.name == *name).cloned().collect()
+        self.shared.trash.0.lock().values().filter(|one| one.name == *name).cloned().collect()
     }
 
     /// Whether a content is in the trash.
@@ -99,7 +95,7 @@ impl Store {
                 // The next start corrects the catalogue's row.
                 tracing::debug!(%error, content = %root, "its row in the trash was not removed");
             }
-            self.shared.trash.lock().remove(root);
+            self.shared.trash.0.lock().remove(root);
         }
     }
 
@@ -107,7 +103,7 @@ impl Store {
     /// one.
     pub(super) fn empty_a_little(&self) -> bool {
         let oldest = {
-            let trash = self.shared.trash.lock();
+            let trash = self.shared.trash.0.lock();
             trash.values().min_by_key(|one| (one.since_s, one.root)).map(|one| one.root)
         };
         let Some(root) = oldest else { return false };
@@ -123,7 +119,7 @@ impl Store {
             now_s.saturating_sub(one.since_s) > KEPT_S || one.since_s > now_s.saturating_add(KEPT_S)
         };
         let gone: Vec<ContentHash> = {
-            let trash = self.shared.trash.lock();
+            let trash = self.shared.trash.0.lock();
             trash.values().filter(|one| past(one)).map(|one| one.root).collect()
         };
         for root in gone {

@@ -16,8 +16,9 @@ use std::os::fd::AsFd;
 use std::panic::{self, PanicHookInfo};
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// What can be switched on.
@@ -145,12 +146,12 @@ impl<D: Device> TerminalGuard<D> {
 
     /// Switches modes on; those that are on already stay so.
     pub fn switch_on(&self, modes: &[Mode]) -> io::Result<()> {
-        self.lock().switch_on(modes)
+        self.0.lock().switch_on(modes)
     }
 
     /// Switches one mode off.
     pub fn switch_off(&self, mode: Mode) -> io::Result<()> {
-        let mut modes = self.lock();
+        let mut modes = self.0.lock();
         if let Some(at) = modes.on.iter().position(|on| *on == mode) {
             modes.on.remove(at);
             modes.undo(&[mode])?;
@@ -160,12 +161,12 @@ impl<D: Device> TerminalGuard<D> {
 
     /// The modes that are on, in the order in which they were switched on.
     pub fn modes(&self) -> Vec<Mode> {
-        self.lock().on.clone()
+        self.0.lock().on.clone()
     }
 
     /// Writes something that needs no undoing: a title, a clipboard's content.
     pub fn write(&self, text: &str) -> io::Result<()> {
-        let mut modes = self.lock();
+        let mut modes = self.0.lock();
         if modes.gone {
             return Ok(());
         }
@@ -175,30 +176,21 @@ impl<D: Device> TerminalGuard<D> {
 
     /// Undoes everything. Doing it again does nothing.
     pub fn restore(&self) -> io::Result<()> {
-        self.lock().restore()
+        self.0.lock().restore()
     }
 
     /// The terminal is gone: nothing is written to it from now on.
     pub fn abandon(&self) {
-        self.lock().gone = true;
+        self.0.lock().gone = true;
     }
 
     /// Likewise [`TerminalGuard::restore`], for a panic hook: when the guard
     /// itself was at work it is left alone, because waiting would be for ever.
     fn restore_in_panic(&self) {
-        let modes = match self.0.try_lock() {
-            Ok(modes) => Some(modes),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        if let Some(mut modes) = modes {
+        if let Some(mut modes) = self.0.try_lock() {
             // Nobody is left to tell that the terminal did not take it.
             let _ = modes.restore();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Modes<D>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -341,7 +333,7 @@ impl PanicWatch {
                 let _ = writeln!(io::stderr(), "{}", farewell(log_dir.as_ref()));
             } else {
                 tracing::error!("a background task panicked: {info}");
-                let mut panicked = kept.panicked.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut panicked = kept.panicked.lock();
                 *panicked = Some(summary(info));
                 kept.news.notify_one();
             }
@@ -352,8 +344,7 @@ impl PanicWatch {
     /// Waits for a panic outside of the dashboard: one line about it.
     pub async fn background(&self) -> String {
         loop {
-            let panicked =
-                self.board.panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let panicked = self.board.panicked.lock().take();
             if let Some(text) = panicked {
                 return text;
             }
@@ -403,13 +394,13 @@ mod tests {
 
     impl Tape {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().expect("unpoisoned").clone()).expect("text")
+            String::from_utf8(self.0.lock().clone()).expect("text")
         }
     }
 
     impl Write for Tape {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

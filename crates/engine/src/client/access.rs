@@ -3,8 +3,9 @@
 //! [`super::files`] are written once, over this.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use chordal_core::chord::{Command, Reply};
@@ -58,7 +59,7 @@ impl Outside {
     /// Has `via` look a key up, or, when it does not answer any more, a member of
     /// which an earlier lookup told.
     async fn lookup(&self, key: Id) -> Result<LookupTrace, String> {
-        let known = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.others.lock().clone();
         let others = known.iter().map(Peer::address).filter(|address| *address != self.via);
         let mut first = None;
         for address in std::iter::once(self.via).chain(others) {
@@ -66,7 +67,7 @@ impl Outside {
                 Ok(Response::Lookup(trace)) => {
                     let named = std::iter::once(trace.owner).chain(trace.successors.clone());
                     let named = named.take(MEMBERS_KEPT).collect();
-                    *self.others.lock().unwrap_or_else(PoisonError::into_inner) = named;
+                    *self.others.lock() = named;
                     return Ok(trace);
                 }
                 Ok(other) => first.get_or_insert(unexpected(other)),

@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -219,7 +219,7 @@ fn still_at(
     content: &NamedContent,
     nothing_since: &Mutex<Option<Instant>>,
 ) -> Sought {
-    let mut nothing_since = nothing_since.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut nothing_since = nothing_since.lock();
     match found {
         Ok(found) if found.is_empty() => {
             let since = *nothing_since.get_or_insert_with(Instant::now);

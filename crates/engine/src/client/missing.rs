@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -225,7 +226,7 @@ impl Doubts {
         if gone.len() * 2 <= at {
             return None;
         }
-        let locked = || asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let locked = || asked.lock();
         let new: Vec<Peer> = {
             let known = locked();
             gone.iter().copied().filter(|peer| !known.contains_key(peer)).collect()
@@ -239,7 +240,7 @@ impl Doubts {
     }
 
     async fn seen(&self) -> Seen {
-        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.seen.lock().clone();
         if let Some(seen) = known.filter(|seen| seen.at.elapsed() < SEEN) {
             return seen;
         }
@@ -247,7 +248,7 @@ impl Doubts {
         let absent = absent(&self.access, &members).await.into();
         let (at, asked) = (Instant::now(), Arc::default());
         let seen = Seen { at, members: members.into(), absent, asked };
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
+        *self.seen.lock() = Some(seen.clone());
         seen
     }
 }
@@ -282,7 +283,7 @@ async fn names(access: &Access, members: &[Peer], name: &FileName) -> BTreeSet<F
     let all = async { while asked.join_next().await.is_some() {} };
     // What was heard until then is compared.
     let _ = timeout(LOOK, all).await;
-    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut heard = heard.lock();
     std::mem::take(&mut *heard)
 }
 
@@ -295,7 +296,7 @@ async fn listen(access: &Access, member: Peer, pattern: &str, heard: &Mutex<BTre
         let Ok(Response::Found { rows, more }) = answer else { return };
         let last = rows.last().map(|row| row.name.clone());
         {
-            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heard = heard.lock();
             heard.extend(rows.into_iter().map(|row| row.name));
             if heard.len() > MAX_NAMES {
                 return;

@@ -4,9 +4,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use chordal_core::wire::handshake::Purpose;
@@ -315,13 +316,13 @@ struct Current(Mutex<String>);
 
 impl Current {
     fn get(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 
 impl Phases for Current {
     fn phase(&self, phase: &str) {
-        phase.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        phase.clone_into(&mut self.0.lock());
     }
 }
 

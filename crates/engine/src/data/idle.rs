@@ -8,8 +8,10 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use chordal_descriptors as descriptors;
 
@@ -56,7 +58,7 @@ impl Default for Idle {
 
 impl Spare for Pool {
     fn give_up(&self) -> bool {
-        let kept = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).connections;
+        let kept = &mut self.0.lock().connections;
         let kept = std::mem::take(kept);
         !kept.is_empty()
     }
@@ -65,7 +67,7 @@ impl Spare for Pool {
 impl Idle {
     /// Takes the connection to a node that was used last, if one is kept.
     pub(crate) fn take(&self, address: SocketAddr) -> Option<DataConnection> {
-        let mut kept = self.kept();
+        let mut kept = self.kept.0.lock();
         kept.expire(Instant::now());
         let at = kept.connections.iter().rposition(|(_, to, _)| *to == address)?;
         kept.connections.remove(at).map(|(.., connection)| connection)
@@ -76,7 +78,7 @@ impl Idle {
         if descriptors::is_wanted() {
             return;
         }
-        let mut kept = self.kept();
+        let mut kept = self.kept.0.lock();
         let to_it = |(_, to, _): &&(Instant, SocketAddr, DataConnection)| *to == address;
         if kept.connections.iter().filter(to_it).count() >= KEPT_TO_ONE {
             return;
@@ -92,11 +94,6 @@ impl Idle {
             kept.swept = true;
             runtime.spawn(sweep(Arc::downgrade(&self.kept)));
         }
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // It is whole between any two of its calls.
-        self.kept.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,7 +111,7 @@ async fn sweep(kept: Weak<Pool>) {
     loop {
         tokio::time::sleep(KEPT_FOR).await;
         let Some(kept) = kept.upgrade() else { return };
-        let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = kept.0.lock();
         kept.expire(Instant::now());
         if kept.connections.is_empty() {
             kept.swept = false;

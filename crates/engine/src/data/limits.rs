@@ -7,10 +7,12 @@
 //! else is there. Nothing is waited for where there is no limit.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use chordal_core::time::Time;
 use chordal_view::RateLimits;
@@ -116,7 +118,7 @@ impl Limiter {
     pub(crate) fn pay(&self, bytes: usize, cut: &AtomicBool) -> io::Result<()> {
         let Limiter(Some(shared)) = self else { return Ok(()) };
         let due = {
-            let mut allowance = shared.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut allowance = shared.allowance.lock();
             let now = shared.began.elapsed();
             shared.began + now + allowance.take(Time::ZERO + now, bytes as u64)
         };

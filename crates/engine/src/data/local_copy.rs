@@ -11,8 +11,10 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use chordal_core::record::{ContentHash, Record};
 use chordal_core::transfer::manifest::{Manifest, PieceIndex};
@@ -69,13 +71,13 @@ impl Downloads {
         let (pieces, progress) = (download.pieces().ok()?, transfer.progress());
         let root = pieces.manifest().root();
         let running = Arc::new(Running { pieces, progress });
-        self.lock().running.entry(root).or_default().push(Arc::clone(&running));
+        self.lists.lock().running.entry(root).or_default().push(Arc::clone(&running));
         Some(Listed { downloads: self.clone(), running })
     }
 
     /// A download is complete, and lies there.
     pub(crate) fn ended(&self, root: ContentHash, path: PathBuf) {
-        let mut lists = self.lock();
+        let mut lists = self.lists.lock();
         lists.finished.push_back((root, path));
         if lists.finished.len() > MAX_FINISHED {
             lists.finished.pop_front();
@@ -84,31 +86,27 @@ impl Downloads {
 
     /// Where a content was downloaded to, the latest first.
     fn finished(&self, root: &ContentHash) -> Vec<PathBuf> {
-        let lists = self.lock();
+        let lists = self.lists.lock();
         let same = lists.finished.iter().rev().filter(|(known, _)| known == root);
         same.map(|(_, path)| path.clone()).collect()
     }
 
     /// A download of a content that is under way.
     fn running(&self, root: &ContentHash) -> Option<Arc<Running>> {
-        self.lock().running.get(root)?.first().cloned()
+        self.lists.lock().running.get(root)?.first().cloned()
     }
 
     fn is_running(&self, download: &Arc<Running>) -> bool {
-        let lists = self.lock();
+        let lists = self.lists.lock();
         let same = lists.running.get(&download.pieces.manifest().root());
         same.is_some_and(|same| same.iter().any(|one| Arc::ptr_eq(one, download)))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lists> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
         let root = self.running.pieces.manifest().root();
-        let mut lists = self.downloads.lock();
+        let mut lists = self.downloads.lists.lock();
         if let Some(same) = lists.running.get_mut(&root) {
             same.retain(|one| !Arc::ptr_eq(one, &self.running));
             if same.is_empty() {

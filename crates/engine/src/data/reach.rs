@@ -10,9 +10,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use chordal_core::wire::handshake::Purpose;
@@ -93,7 +94,7 @@ impl Reach {
     /// A data connection was made, or was not.
     pub(crate) fn saw(&self, address: SocketAddr, made: bool) {
         if made {
-            self.doubted().remove(&address);
+            self.0.doubted.lock().remove(&address);
         } else {
             self.note(address, 1);
         }
@@ -107,7 +108,7 @@ impl Reach {
 
     /// A peer answers messages within this time.
     pub(crate) fn answers_within(&self, address: SocketAddr, limit: Duration) {
-        let mut slow = self.0.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slow = self.0.slow.lock();
         if limit * 2 <= MOMENT {
             slow.remove(&address);
         } else if slow.len() < SLOW_AT_MOST || slow.contains_key(&address) {
@@ -118,30 +119,30 @@ impl Reach {
     /// How long a data connection to this node may take to be made before another one
     /// is asked: a slow, busy or distant node takes as long over messages.
     pub(crate) fn moment(&self, address: SocketAddr) -> Duration {
-        let slow = self.0.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let slow = self.0.slow.lock();
         slow.get(&address).map_or(MOMENT, |limit| (*limit * 2).clamp(MOMENT, PATIENCE))
     }
 
     /// Whether the last data connection to a node was not made: others are asked first.
     pub(crate) fn doubts(&self, address: SocketAddr) -> bool {
-        self.doubted().get(&address).is_some_and(counts)
+        self.0.doubted.lock().get(&address).is_some_and(counts)
     }
 
     /// Whether several in a row were not.
     pub(crate) fn is_deaf(&self, address: SocketAddr) -> bool {
-        self.doubted().get(&address).is_some_and(|seen| counts(seen) && seen.is_deaf())
+        self.0.doubted.lock().get(&address).is_some_and(|seen| counts(seen) && seen.is_deaf())
     }
 
     /// Those to whom several in a row were not made of late.
     pub(crate) fn deaf(&self) -> Vec<SocketAddr> {
-        let doubted = self.doubted();
+        let doubted = self.0.doubted.lock();
         let deaf = doubted.iter().filter(|(_, seen)| counts(seen) && seen.is_deaf());
         deaf.map(|(address, _)| *address).collect()
     }
 
     fn note(&self, address: SocketAddr, failures: u32) {
         let now = Instant::now();
-        let mut doubted = self.doubted();
+        let mut doubted = self.0.doubted.lock();
         doubted.retain(|_, seen| counts(seen));
         let known = doubted.contains_key(&address);
         let seen =
@@ -156,34 +157,30 @@ impl Reach {
 
     /// When the next trial is due, and of whom.
     fn next(&self) -> Option<(Instant, SocketAddr)> {
-        self.doubted().iter().map(|(address, seen)| (seen.due(), *address)).min()
+        self.0.doubted.lock().iter().map(|(address, seen)| (seen.due(), *address)).min()
     }
 
     /// A trial could not be made: it is the next one's turn.
     fn later(&self, address: SocketAddr) {
-        if let Some(seen) = self.doubted().get_mut(&address) {
+        if let Some(seen) = self.0.doubted.lock().get_mut(&address) {
             seen.last = Instant::now();
         }
     }
 
     fn forget(&self, address: SocketAddr) {
-        self.doubted().remove(&address);
+        self.0.doubted.lock().remove(&address);
     }
 
     /// Whether a node came to be called deaf and no event has told so; from now on
     /// one has.
     fn tells_of(&self, address: SocketAddr) -> bool {
-        let mut doubted = self.doubted();
+        let mut doubted = self.0.doubted.lock();
         let news = doubted.get_mut(&address).filter(|seen| seen.is_deaf() && !seen.told);
         news.map(|seen| seen.told = true).is_some()
     }
 
     fn was_told_of(&self, address: SocketAddr) -> bool {
-        self.doubted().get(&address).is_some_and(|seen| seen.told)
-    }
-
-    fn doubted(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Doubted>> {
-        self.0.doubted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.doubted.lock().get(&address).is_some_and(|seen| seen.told)
     }
 }
 

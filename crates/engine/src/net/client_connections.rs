@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -74,7 +75,7 @@ impl Default for Lines {
 impl Spare for Open {
     /// Lets all connections go that are made; those that are in use end after that.
     fn give_up(&self) -> bool {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.0.lock();
         let before = open.len();
         open.retain(|_, line| !line.made.initialized());
         open.len() < before
@@ -144,7 +145,7 @@ impl Lines {
 
     /// The connection to a node, and whether it was there before.
     fn line(&self, address: SocketAddr) -> (Line, bool) {
-        let mut open = self.open();
+        let mut open = self.open.0.lock();
         if let Some(line) = open.get(&address) {
             return (line.clone(), true);
         }
@@ -156,15 +157,10 @@ impl Lines {
 
     /// Forgets a connection that is of no use.
     fn hang_up(&self, address: SocketAddr, line: &Line) {
-        let mut open = self.open();
+        let mut open = self.open.0.lock();
         if open.get(&address).is_some_and(|known| Arc::ptr_eq(&known.made, &line.made)) {
             open.remove(&address);
         }
-    }
-
-    fn open(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Line>> {
-        // The map is whole between any two of its calls.
-        self.open.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

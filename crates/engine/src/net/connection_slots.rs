@@ -8,9 +8,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 /// A place for which nothing came for so long is only held: who means it says hello
@@ -49,7 +49,7 @@ impl Places {
 
     /// Takes a place for a connection from this host.
     pub(crate) fn take(&self, host: IpAddr) -> Place {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         taken.retain(|place| !place.held.is_closed());
         let mut from = None;
         if taken.len() >= self.at_most {
@@ -65,7 +65,7 @@ impl Places {
     /// has more than `beyond` and has held one for longer than [`HELD`]; whether it
     /// does.
     pub(crate) fn give_up(&self, beyond: usize) -> bool {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         taken.retain(|place| !place.held.is_closed());
         match of_the_most(&taken, BTreeMap::new()) {
             Some((at, count)) if count > beyond && taken[at].since.elapsed() > HELD => {
@@ -127,7 +127,7 @@ mod tests {
         let places = Places::new(8);
         let (mut first, mut second) = (places.take(HERE), places.take(HERE));
         assert!(!places.give_up(0), "they came just now");
-        for place in places.taken.lock().expect("no test panicked").iter_mut() {
+        for place in places.taken.lock().iter_mut() {
             place.since -= 2 * HELD;
         }
         assert!(!places.give_up(2), "it may have so many");

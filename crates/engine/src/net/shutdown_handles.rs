@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// All data connections of a node.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +51,7 @@ impl Cuts {
     pub(crate) fn register(&self, stream: &Arc<TcpStream>) -> Registered {
         let cut = Arc::new(AtomicBool::new(false));
         let stream = Stream { socket: Arc::clone(stream), cut: Arc::clone(&cut) };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if open.closed {
             stream.cut();
         }
@@ -61,7 +63,7 @@ impl Cuts {
 
     /// Shuts every connection down, and all that come later.
     pub(crate) fn cut_all(&self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         open.closed = true;
         for stream in open.streams.values() {
             stream.cut();
@@ -79,7 +81,7 @@ pub(crate) struct Cutter {
 impl Cutter {
     /// Shuts the connection down: whoever reads or writes it gets an error.
     pub(crate) fn cut(&self) {
-        let open = self.cuts.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.cuts.open.lock();
         if let Some(stream) = open.streams.get(&self.number) {
             stream.cut();
         }
@@ -100,7 +102,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut open = self.cuts.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.cuts.open.lock();
         open.streams.remove(&self.number);
     }
 }

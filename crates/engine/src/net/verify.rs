@@ -16,10 +16,11 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -116,7 +117,7 @@ impl From<Unverified> for ConnectError {
 impl Verification {
     /// Somebody presented a token at the address at which this node listens.
     pub(crate) fn presented(&self, token: Token) {
-        if let Some(came) = self.tokens().get_mut(&token) {
+        if let Some(came) = self.0.tokens.lock().get_mut(&token) {
             *came = true;
         }
     }
@@ -131,17 +132,12 @@ impl Verification {
         // few earlier ones, which others get to see.
         let random = || RandomState::new().hash_one(0);
         let token = Token(u128::from(random()) << 64 | u128::from(random()));
-        self.tokens().insert(token, false);
+        self.0.tokens.lock().insert(token, false);
         Expected { verification: self.clone(), token }
     }
 
-    fn tokens(&self) -> std::sync::MutexGuard<'_, BTreeMap<Token, bool>> {
-        // Whole between any two calls.
-        self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn may_dial(&self, now: Time) -> bool {
-        self.0.rate.lock().unwrap_or_else(PoisonError::into_inner).take(now, RATE)
+        self.0.rate.lock().take(now, RATE)
     }
 }
 
@@ -153,13 +149,13 @@ struct Expected {
 
 impl Expected {
     fn came(&self) -> bool {
-        self.verification.tokens().get(&self.token) == Some(&true)
+        self.verification.0.tokens.lock().get(&self.token) == Some(&true)
     }
 }
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.verification.tokens().remove(&self.token);
+        self.verification.0.tokens.lock().remove(&self.token);
     }
 }
 

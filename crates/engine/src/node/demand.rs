@@ -5,8 +5,10 @@
 //! into the hub's queue is counted, as what is beyond the first lines of a burst.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use chordal_core::peer::Party;
 use chordal_view::Level;
@@ -60,17 +62,13 @@ struct State {
 impl Demand {
     /// When there is something to tell.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.lock().bursts.due()
+        self.0.lock().bursts.due()
     }
 
     /// The lines that are due.
     pub(crate) fn tell(&self, now: Instant) -> Vec<(Level, String)> {
-        let counts = self.lock().bursts.counts(now);
+        let counts = self.0.lock().bursts.counts(now);
         counts.into_iter().map(|(kind, count, sum)| line(kind, count, sum)).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,7 +101,7 @@ impl Shared {
     /// Tells that this node was searched: `found` files match, and perhaps
     /// `more`.
     pub(crate) fn searched(&self, way: Way, who: Party, pattern: &str, found: usize, more: bool) {
-        if !self.demand.lock().is_another(way, who, pattern, Instant::now()) {
+        if !self.demand.0.lock().is_another(way, who, pattern, Instant::now()) {
             return;
         }
         let found = match found {
@@ -126,14 +124,14 @@ impl Shared {
         text: impl FnOnce() -> String,
     ) {
         let now = Instant::now();
-        let mut state = self.demand.lock();
+        let mut state = self.demand.0.lock();
         let kind = state.kind(want, who);
         if !state.bursts.shows(kind, weight, now) {
             return;
         }
         drop(state);
         if self.hub.try_send(Input::Event(level(want), text())).is_err() {
-            self.demand.lock().bursts.add(kind, weight, now);
+            self.demand.0.lock().bursts.add(kind, weight, now);
         }
     }
 }
@@ -171,7 +169,7 @@ mod tests {
     #[test]
     fn a_burst_is_told_by_who_takes_and_how_much() {
         let (start, demand) = (Instant::now(), Demand::default());
-        let mut state = demand.lock();
+        let mut state = demand.0.lock();
         for who in [node(2001), Party::Client([127, 0, 0, 1].into())] {
             let kind = state.kind(Want::Content, who);
             let shown = (0..100).filter(|_| state.bursts.shows(kind, 1_000, start)).count();
@@ -192,7 +190,7 @@ mod tests {
     #[test]
     fn whoever_takes_many_names_gets_no_line_for_each() {
         let (start, demand) = (Instant::now(), Demand::default());
-        let mut state = demand.lock();
+        let mut state = demand.0.lock();
         let mut shown = 0;
         for port in 0..10_000 {
             let kind = state.kind(Want::Search, node(port));

@@ -7,9 +7,10 @@
 //! for it may be one place of it alone that failed; then ever more rarely, until
 //! it takes that file.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use chordal_core::record::Obstacle;
@@ -49,7 +50,7 @@ impl DiskHealth {
     pub(crate) fn obstacle(&self, error: &StoreError) -> Option<Obstacle> {
         let obstacle = error.obstacle()?;
         if obstacle == Obstacle::SickDisk {
-            self.state().why.get_or_insert_with(|| error.to_string());
+            self.state.lock().why.get_or_insert_with(|| error.to_string());
             self.failed.notify_one();
         }
         Some(obstacle)
@@ -57,17 +58,13 @@ impl DiskHealth {
 
     /// What failed, while nothing can be stored: a sentence.
     pub(crate) fn why(&self) -> Option<String> {
-        self.state().why.clone()
+        self.state.lock().why.clone()
     }
 
     /// The same, once the disk has failed in a trial too: for people.
     pub(crate) fn shown(&self) -> Option<String> {
-        let state = self.state();
+        let state = self.state.lock();
         state.why.clone().filter(|_| state.told)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,7 +91,7 @@ pub(crate) async fn watch(shared: Shared) {
             _ => 0,
         };
         let (why, told) = {
-            let mut state = shared.disk.state();
+            let mut state = shared.disk.state.lock();
             let told = std::mem::replace(&mut state.told, trials > 0);
             (if trials > 0 { state.why.clone() } else { state.why.take() }, told)
         };

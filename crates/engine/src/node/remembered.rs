@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,7 @@ fn write_later(
     let dir = shared.data_dir.clone();
     let turn = Arc::clone(&shared.remembering);
     shared.tasks.spawn_blocking(move || {
-        let _one_at_a_time = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = turn.lock();
         let path = dir.join(FILE);
         if let Err(error) = write(&path, &content(read(&dir))) {
             tracing::warn!(%error, path = %path.display(), "the known peers could not be saved");

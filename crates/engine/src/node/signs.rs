@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Longer than any question is waited for.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
@@ -20,7 +22,7 @@ impl Signs {
     /// Bytes came from this node.
     pub(crate) fn saw(&self, address: SocketAddr) {
         let now = Instant::now();
-        let mut seen = self.seen();
+        let mut seen = self.0.lock();
         if !seen.contains_key(&address) {
             seen.retain(|_, at| now.saturating_duration_since(*at) < COUNTS_FOR);
             if seen.len() >= AT_MOST {
@@ -32,11 +34,6 @@ impl Signs {
 
     /// When they last did, if of late.
     pub(crate) fn heard(&self, address: SocketAddr) -> Option<Instant> {
-        self.seen().get(&address).copied()
-    }
-
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Instant>> {
-        // Whole between any two calls.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().get(&address).copied()
     }
 }

@@ -7,8 +7,9 @@
 //! a batch leaves to be removed, for a large file takes a while to go.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -62,25 +63,21 @@ impl Operations {
     /// Nobody needs any more what an operation fetches. One that has ended or fetches
     /// nothing takes no notice.
     pub(crate) fn cease(&self, slot: Slot, ticket: Ticket) {
-        if let Some(ceased) = self.lock().get(&Whose(slot, ticket)) {
+        if let Some(ceased) = self.all.lock().get(&Whose(slot, ticket)) {
             ceased.cancel();
         }
     }
 
     fn begin(&self, whose: Whose) -> UnderWay {
         let ceased = CancellationToken::new();
-        self.lock().insert(whose, ceased.clone());
+        self.all.lock().insert(whose, ceased.clone());
         UnderWay { whose, ceased, operations: self.clone() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Whose, CancellationToken>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.operations.lock().remove(&self.whose);
+        self.operations.all.lock().remove(&self.whose);
     }
 }
 

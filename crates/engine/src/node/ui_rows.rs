@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use chordal_view::{FileRow, HandingOver, PeerRow, RegistryRow, ScanRow, SearchRow, Sharing};
 
@@ -37,18 +39,14 @@ pub(crate) struct Rows {
 impl Board {
     /// All rows as they are now.
     pub(crate) fn rows(&self) -> Rows {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock().clone()
     }
 }
 
 impl Shared {
     /// Changes rows of the board and has them published. Never waits.
     pub(crate) fn show(&self, change: impl FnOnce(&mut Rows)) {
-        change(&mut self.board.lock());
+        change(&mut self.board.rows.lock());
         // A hub that is too busy to hear this publishes soon anyhow.
         let _ = self.hub.try_send(Input::Changed);
     }

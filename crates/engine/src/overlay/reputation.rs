@@ -2,8 +2,10 @@
 //! with a clock.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use chordal_core::mesh::reputation::{self, Doubt, Level};
 use chordal_core::time::Time;
@@ -29,12 +31,12 @@ impl Reputations {
     /// Takes note of what a peer did.
     pub(crate) fn saw(&self, peer: SocketAddr, conduct: &Conduct) {
         let now = self.now();
-        self.lock().saw(now, peer, conduct);
+        self.peers.lock().saw(now, peer, conduct);
     }
 
     /// How far a peer is trusted now, and why not fully.
     pub(crate) fn of(&self, peer: SocketAddr) -> (Trust, Option<String>) {
-        match self.lock().of(self.now(), peer) {
+        match self.peers.lock().of(self.now(), peer) {
             Some(doubt) => (trust(doubt.level), Some(doubt.why)),
             None => (Trust::Good, None),
         }
@@ -43,7 +45,7 @@ impl Reputations {
     /// Why a peer is not used now and for how long yet; `None` when it may be.
     pub(crate) fn shuns(&self, peer: SocketAddr) -> Option<(String, Duration)> {
         let now = self.now();
-        let doubt = self.lock().of(now, peer)?;
+        let doubt = self.peers.lock().of(now, peer)?;
         (doubt.level == Level::Shunned).then(|| (doubt.why, doubt.until.since(now)))
     }
 
@@ -52,15 +54,11 @@ impl Reputations {
     pub(crate) fn doubted(&self) -> Vec<(SocketAddr, Trust, String, Duration)> {
         let now = self.now();
         let row = |(peer, Doubt { level, why, until })| (peer, trust(level), why, until.since(now));
-        self.lock().doubted(now).map(row).collect()
+        self.peers.lock().doubted(now).map(row).collect()
     }
 
     fn now(&self) -> Time {
         Time::ZERO + self.started.elapsed()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, reputation::Reputations> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +72,7 @@ struct Counted {
 
 impl Crowd {
     fn enter(self: &Arc<Crowd>, host: IpAddr) -> Option<Counted> {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.0.lock();
         let all: usize = hosts.values().sum();
         let here = hosts.entry(host).or_default();
         if all >= MAX_CONNECTIONS || *here >= MAX_CONNECTIONS_PER_HOST {
@@ -84,7 +85,7 @@ impl Crowd {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut hosts = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.crowd.0.lock();
         if let Some(here) = hosts.get_mut(&self.host) {
             *here = here.saturating_sub(1);
         }

@@ -5,9 +5,10 @@
 //! which says the same. Such a content is read again at once, and if it is
 //! damaged it is put aside and restored as after a scrub ([`super::scrub`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use chordal_core::record::ContentHash;
@@ -50,7 +51,7 @@ impl Doubts {
 
     /// Somebody says that a content is not right, and may be wrong. Never waits.
     pub(crate) fn heard(&self, root: ContentHash, now: Instant) {
-        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut believed = self.believed.lock();
         believed.retain(|(at, _)| now.saturating_duration_since(*at) < BELIEVED_AGAIN);
         let again = believed.iter().any(|(_, known)| *known == root);
         if !again && believed.len() < BELIEVED_AT_MOST && self.queue.try_send(root).is_ok() {

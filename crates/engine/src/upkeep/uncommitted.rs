@@ -3,8 +3,10 @@
 //! commit, or somebody fills disks.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use chordal_core::record::ContentHash;
 use chordal_store::Store;
@@ -45,14 +47,14 @@ impl Unclaimed {
     fn add_to(&self, at_most: usize, store: &Store, root: ContentHash, now: Instant) {
         let Some(claim) = store.claim(&root) else { return };
         let full = {
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             waiting.push_back(Waiting { root, claim, since: now });
             waiting.len() > at_most
         };
         if full {
             self.look(store, now);
             let older: Vec<Waiting> = {
-                let mut waiting = self.lock();
+                let mut waiting = self.waiting.lock();
                 // As a rule there is room again: most were named.
                 let still_full = waiting.len() > at_most;
                 let older = if still_full { waiting.len() - at_most / 2 } else { 0 };
@@ -66,21 +68,16 @@ impl Unclaimed {
     /// gives up those that have waited long enough. Blocks.
     pub(crate) fn look(&self, store: &Store, now: Instant) {
         // Nobody waits for the lock while all are looked at.
-        let mut looked = std::mem::take(&mut *self.lock());
+        let mut looked = std::mem::take(&mut *self.waiting.lock());
         looked.retain(|one| store.claim(&one.root) == Some(one.claim));
         let old = |one: &Waiting| now.saturating_duration_since(one.since) >= PATIENCE;
         while let Some(one) = looked.front().copied().filter(old) {
             looked.pop_front();
             store.give_up(&one.root, one.claim);
         }
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         looked.append(&mut waiting);
         *waiting = looked;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
-        // It is whole between any two of its calls.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,14 +120,14 @@ mod tests {
         unclaimed.add(&store, named_soon, now);
         unclaimed.add(&store, never, now);
         unclaimed.look(&store, now + LOOK_EVERY);
-        assert_eq!(unclaimed.lock().len(), 2);
+        assert_eq!(unclaimed.waiting.lock().len(), 2);
         named(&store, "a", named_soon);
         unclaimed.look(&store, now + LOOK_EVERY * 2);
-        assert_eq!(unclaimed.lock().len(), 1, "whoever is named waits no longer");
+        assert_eq!(unclaimed.waiting.lock().len(), 1, "whoever is named waits no longer");
         assert!(store.holds(&never));
         unclaimed.look(&store, now + PATIENCE);
         assert!(store.holds(&named_soon) && !store.holds(&never));
-        assert!(unclaimed.lock().is_empty());
+        assert!(unclaimed.waiting.lock().is_empty());
     }
 
     #[test]
@@ -144,7 +141,7 @@ mod tests {
         unclaimed.add(&store, again, now + PATIENCE / 2);
         unclaimed.look(&store, now + PATIENCE);
         assert!(store.holds(&again));
-        assert_eq!(unclaimed.lock().len(), 1);
+        assert_eq!(unclaimed.waiting.lock().len(), 1);
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! parts.
 
 use std::num::NonZero;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 /// Who is told how far an experiment is: steps done, and of how many. Called
 /// from several threads.
@@ -53,9 +54,7 @@ pub(super) fn each<Part: Sync, End: Send>(
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
         {
             let end = work(&parts[before - 1]);
-            if let Ok(mut place) = ends[before - 1].lock() {
-                *place = Some(end);
-            }
+            *ends[before - 1].lock() = Some(end);
         }
     };
     std::thread::scope(|scope| {
@@ -65,7 +64,7 @@ pub(super) fn each<Part: Sync, End: Send>(
         one();
     });
     // A part that panicked has ended the scope with its panic.
-    ends.into_iter().filter_map(|end| end.into_inner().ok().flatten()).collect()
+    ends.into_iter().filter_map(Mutex::into_inner).collect()
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //! loop against a screen that only counts.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use futures_util::stream;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -317,7 +318,7 @@ struct Record {
 
 impl Seen {
     fn with<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
-        look(&mut self.0.lock().expect("unpoisoned"))
+        look(&mut self.0.lock())
     }
 
     fn call(&self, call: &'static str) {

@@ -2,11 +2,12 @@
 //! channels.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use futures_util::stream;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::super::fixture;
@@ -31,7 +32,7 @@ struct Record {
 
 impl Seen {
     fn with<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
-        look(&mut self.0.lock().expect("unpoisoned"))
+        look(&mut self.0.lock())
     }
 }
 
@@ -136,7 +137,7 @@ struct Terminal(Arc<Mutex<(VecDeque<char>, Option<Waker>)>>);
 
 impl Terminal {
     fn press(&self, c: char) {
-        let mut inside = self.0.lock().expect("unpoisoned");
+        let mut inside = self.0.lock();
         inside.0.push_back(c);
         if let Some(waker) = inside.1.take() {
             waker.wake();
@@ -144,7 +145,7 @@ impl Terminal {
     }
 
     fn poll(&self, context: &Context<'_>) -> Poll<Option<io::Result<Event>>> {
-        let mut inside = self.0.lock().expect("unpoisoned");
+        let mut inside = self.0.lock();
         if let Some(c) = inside.0.pop_front() {
             let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
             return Poll::Ready(Some(Ok(Event::Key(key))));

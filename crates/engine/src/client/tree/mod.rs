@@ -8,10 +8,11 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -201,7 +202,7 @@ impl Tree<'_> {
             skipped,
             cut_off: told.cut_off.load(Ordering::Relaxed),
             outvoted: told.outvoted.load(Ordering::Relaxed),
-            example: told.example.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            example: told.example.lock().take(),
         })
     }
 
@@ -369,7 +370,7 @@ impl Told {
         self.cut_off.fetch_max(cut_off, Ordering::Relaxed);
         if let Some(doubt) = self.doubts.of(&name, version, already).await {
             self.outvoted.fetch_add(1, Ordering::Relaxed);
-            let mut example = self.example.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut example = self.example.lock();
             example.get_or_insert(doubt);
         }
         Ok(if already { Ended::Already(size) } else { Ended::Moved(size) })

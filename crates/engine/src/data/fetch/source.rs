@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use chordal_core::peer::Peer;
 use chordal_core::time::Time;
@@ -43,7 +45,7 @@ pub(super) struct Work<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) sink: &'a dyn PieceSink,
     pub(super) transfer: &'a Transfer,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Told when a source that waits for something to do may find it, and when
     /// all is over.
     pub(super) changed: Condvar,
@@ -136,15 +138,11 @@ impl<'a> Work<'a> {
         Time::ZERO + self.began.elapsed()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts a source among those that work. Returns whether it may.
     pub(super) fn enrol(&self, source: Peer, connection: &DataConnection) -> bool {
         let worker =
             Worker { cutter: connection.cutter(), arrived: connection.arrived(), busy: false };
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let taken = !state.over && state.plan.add(source);
         if taken {
             state.workers.insert(source, worker);
@@ -180,7 +178,7 @@ impl<'a> Work<'a> {
     /// says why there will be nothing.
     fn next(&self, source: Peer) -> Result<Range<PieceIndex>, Ending> {
         let began = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if state.plan.is_done() {
                 return Err(Ending::Complete);
@@ -200,8 +198,7 @@ impl<'a> Work<'a> {
                 return Ok(run);
             }
             state.speeds.rests(source);
-            let waited = self.changed.wait_timeout(state, IDLE_LOOK);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, IDLE_LOOK);
         }
     }
 
@@ -246,11 +243,11 @@ impl<'a> Work<'a> {
         counted: &mut u64,
     ) -> Result<(), Ending> {
         // One that somebody else has brought needs no second look.
-        let wanted = self.lock().plan.wants(index);
+        let wanted = self.state.lock().plan.wants(index);
         if wanted {
             self.sink.put(index, bytes)?;
         }
-        let mut guard = self.lock();
+        let mut guard = self.state.lock();
         let state = &mut *guard;
         let now = self.now();
         if wanted && state.plan.got(index) {

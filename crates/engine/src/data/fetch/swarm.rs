@@ -150,7 +150,7 @@ pub(super) fn run(
         result
     });
     result?;
-    let mut delivered: Vec<(Peer, u64)> = work.lock().delivered.clone().into_iter().collect();
+    let mut delivered: Vec<(Peer, u64)> = work.state.lock().delivered.clone().into_iter().collect();
     delivered.sort_by_key(|(source, bytes)| (std::cmp::Reverse(*bytes), *source));
     Ok(delivered)
 }
@@ -172,7 +172,7 @@ fn look_out(
     let mut last = work.now();
     let mut soon = FIRST_LOOK;
     loop {
-        let mut state = work.lock();
+        let mut state = work.state.lock();
         loop {
             if state.over {
                 return;
@@ -186,8 +186,7 @@ fn look_out(
                 }
                 left = LOOK_SOON;
             }
-            let waited = work.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            work.changed.wait_for(&mut state, left);
         }
         soon = if state.hungry { LOOK_SOON.min(2 * soon) } else { FIRST_LOOK };
         drop(state);
@@ -228,7 +227,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     /// Runs the download to its end.
     fn watch(&mut self, happened: &Receiver<Event>) -> Result<(), FetchError> {
         loop {
-            if self.work.lock().plan.is_done() {
+            if self.work.state.lock().plan.is_done() {
                 return Ok(());
             }
             if self.work.transfer.is_cancelled() {
@@ -256,7 +255,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
 
     /// Ends everybody's work.
     fn end(&self) {
-        let mut state = self.work.lock();
+        let mut state = self.work.state.lock();
         state.over = true;
         state.workers.values().for_each(|worker| worker.cutter.cut());
         self.work.changed.notify_all();
@@ -265,7 +264,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     /// Takes in sources of which it is said that they have the content.
     fn found(&mut self, sources: &[Peer]) {
         for source in sources {
-            let cheated = self.work.lock().plan.is_bad(*source);
+            let cheated = self.work.state.lock().plan.is_bad(*source);
             let room = self.candidates.len() < MAX_CANDIDATES;
             match self.candidates.iter_mut().find(|known| known.source == *source) {
                 Some(known) if known.status == Status::Failed && !cheated => {
@@ -314,7 +313,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 self.work.fetcher.blame_piece(source, index);
                 self.set_useless(source, true);
                 self.dismiss(source, Status::Failed);
-                self.work.lock().plan.bad(source);
+                self.work.state.lock().plan.bad(source);
                 self.fail(source, format!("sent a damaged piece ({index})"));
             }
             Ending::Changed => {
@@ -324,7 +323,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 self.work.fetcher.reputations.saw(address, &Conduct::TimedOut);
                 self.set_useless(source, true);
                 self.dismiss(source, Status::Failed);
-                self.work.lock().plan.bad(source);
+                self.work.state.lock().plan.bad(source);
                 self.fail(source, "its file changed while it was read".to_owned());
             }
             Ending::Failed(error) => match status {
@@ -373,7 +372,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
 
     /// A source works no longer: what it owes goes back.
     fn dismiss(&mut self, source: Peer, status: Status) {
-        let mut state = self.work.lock();
+        let mut state = self.work.state.lock();
         state.plan.lost(source);
         state.speeds.forget(source);
         state.workers.remove(&source);
@@ -391,7 +390,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     /// Measures the sources; cuts off those for which it is not worth waiting.
     fn compare(&mut self) {
         let now = self.work.now();
-        let mut guard = self.work.lock();
+        let mut guard = self.work.state.lock();
         let state = &mut *guard;
         let mut cut = Vec::new();
         for (source, worker) in state.workers.iter().filter(|(_, worker)| worker.busy) {
@@ -412,7 +411,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
 
     /// Cuts a source off: what it owes goes back.
     fn cut(&mut self, source: Peer, why: Why) {
-        let mut state = self.work.lock();
+        let mut state = self.work.state.lock();
         state.plan.lost(source);
         state.speeds.forget(source);
         if let Some(worker) = state.workers.get_mut(&source) {
@@ -430,18 +429,18 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
 
     /// The download is paused: nobody sends any more, and nobody is to blame.
     fn let_go(&mut self) {
-        let working: Vec<Peer> = self.work.lock().workers.keys().copied().collect();
+        let working: Vec<Peer> = self.work.state.lock().workers.keys().copied().collect();
         for source in working {
             self.cut(source, Why::Paused);
         }
-        self.work.lock().hungry = false;
+        self.work.state.lock().hungry = false;
         self.goes_on();
     }
 
     /// What is past says nothing of what is to come: it was stopped.
     fn goes_on(&mut self) {
         let now = self.work.now();
-        self.work.lock().progress = now;
+        self.work.state.lock().progress = now;
         self.woke = Some(now);
         self.starved = false;
         self.is_alone_no_more();
@@ -474,7 +473,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             }
         }
         let active = self.active();
-        let mut state = self.work.lock();
+        let mut state = self.work.state.lock();
         state.expected = active;
         let hungry = active == 0;
         if hungry && !state.hungry {
@@ -489,7 +488,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         if active == 0 || active >= self.at_once {
             return active == 0;
         }
-        let state = self.work.lock();
+        let state = self.work.state.lock();
         let piece = self.work.manifest.piece_size();
         let open = state.plan.open() as u64;
         if open > 0 {
@@ -519,7 +518,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     /// Waits when nobody is left to ask; gives up when nobody will come, or not in
     /// time.
     fn despair(&mut self) -> Result<(), FetchError> {
-        let progress = self.work.lock().progress;
+        let progress = self.work.state.lock().progress;
         if self.alone.is_some_and(|since| progress > since) {
             self.is_alone_no_more();
         }

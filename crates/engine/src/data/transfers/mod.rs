@@ -11,10 +11,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -191,9 +192,9 @@ impl Transfers {
         whole: Option<&Transfer>,
         cancelled: CancellationToken,
     ) -> Transfer {
-        let mut list = self.all.lock();
+        let mut list = self.all.list.lock();
         list.next += 1;
-        let paused = whole.is_some_and(|whole| whole.entry.change().paused);
+        let paused = whole.is_some_and(|whole| whole.entry.changing.lock().paused);
         let entry = Arc::new(Entry {
             number: list.next,
             name: name.to_owned(),
@@ -232,7 +233,7 @@ impl Transfers {
     /// # Errors
     /// A sentence: no such transfer is under way.
     pub(crate) fn cancel(&self, number: u64) -> Result<String, String> {
-        let list = self.all.lock();
+        let list = self.all.list.lock();
         let entry = list.under_way(number).ok_or_else(|| missing(number))?;
         entry.cancelled.cancel();
         for entry in list.with_parts(number) {
@@ -247,7 +248,7 @@ impl Transfers {
     /// # Errors
     /// A sentence: there is none, or what it does is not for its user to stop.
     pub(crate) fn pause(&self, number: u64) -> Result<String, String> {
-        let mut list = self.all.lock();
+        let mut list = self.all.list.lock();
         let entry = Arc::clone(list.under_way(number).ok_or_else(|| missing(number))?);
         let why = match entry.kind {
             TransferKind::Download | TransferKind::Upload => None,
@@ -262,7 +263,7 @@ impl Transfers {
             ));
         }
         let (state, paused) = {
-            let changing = entry.change();
+            let changing = entry.changing.lock();
             (changing.state.clone(), changing.paused)
         };
         if paused {
@@ -290,9 +291,9 @@ impl Transfers {
     /// # Errors
     /// A sentence: there is none, or it is not paused.
     pub(crate) fn resume(&self, number: u64) -> Result<String, String> {
-        let mut list = self.all.lock();
+        let mut list = self.all.list.lock();
         let entry = Arc::clone(list.under_way(number).ok_or_else(|| missing(number))?);
-        if !entry.change().paused {
+        if !entry.changing.lock().paused {
             return Err(format!("transfer {number} is not paused; pause {number} has it wait"));
         }
         let all: Vec<Arc<Entry>> = list.with_parts(number).cloned().collect();
@@ -307,13 +308,13 @@ impl Transfers {
 
     /// Takes a transfer off the list: it turned out that nothing is to be moved.
     pub(crate) fn forget(&self, transfer: Transfer) {
-        self.all.lock().entries.remove(&transfer.entry.number);
+        self.all.list.lock().entries.remove(&transfer.entry.number);
     }
 
     /// Ends all running transfers with their process: what came so far stays for
     /// another time.
     pub(crate) fn stop_all(&self) {
-        let list = self.all.lock();
+        let list = self.all.list.lock();
         list.entries.values().for_each(|entry| {
             // One that its user has cancelled stays so.
             if !entry.cancelled.is_cancelled() {
@@ -326,12 +327,12 @@ impl Transfers {
 
     /// Whether any transfer is under way.
     pub(crate) fn any_running(&self) -> bool {
-        self.all.lock().entries.values().any(|entry| entry.change().ended.is_none())
+        self.all.list.lock().entries.values().any(|entry| entry.changing.lock().ended.is_none())
     }
 
     /// Transfers that queue run so many at a time.
     pub(crate) fn at_once(&self) -> usize {
-        self.all.lock().turns.at_once()
+        self.all.list.lock().turns.at_once()
     }
 
     /// The rows for a snapshot, newest first; forgets what was shown long
@@ -343,13 +344,13 @@ impl Transfers {
     /// The rows, with what else there is to say of each transfer.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let now = Instant::now();
-        let mut list = self.all.lock();
+        let mut list = self.all.list.lock();
         let mut ended = 0;
         let mut rows = Vec::new();
         let parts = parts::moving(list.entries.values());
         let mut old = Vec::new();
         for (number, entry) in list.entries.iter().rev() {
-            let mut changing = entry.change();
+            let mut changing = entry.changing.lock();
             if let Some(at) = changing.ended {
                 ended += 1;
                 if ended > SHOWN_AT_MOST || now.duration_since(at) > SHOWN_AFTER {
@@ -373,10 +374,6 @@ fn missing(number: u64) -> String {
 }
 
 impl All {
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Wakes whoever is held.
     fn tell(&self) {
         self.changed.notify_all();
@@ -387,14 +384,14 @@ impl All {
 impl List {
     /// A transfer that has not ended.
     fn under_way(&self, number: u64) -> Option<&Arc<Entry>> {
-        self.entries.get(&number).filter(|entry| entry.change().ended.is_none())
+        self.entries.get(&number).filter(|entry| entry.changing.lock().ended.is_none())
     }
 
     /// A transfer and those that are part of it, as far as they have not ended.
     fn with_parts(&self, number: u64) -> impl Iterator<Item = &Arc<Entry>> {
         let belongs = move |entry: &&Arc<Entry>| {
             (entry.number == number || entry.part_of == Some(number))
-                && entry.change().ended.is_none()
+                && entry.changing.lock().ended.is_none()
         };
         self.entries.values().filter(belongs)
     }
@@ -409,19 +406,15 @@ impl List {
 }
 
 impl Entry {
-    fn change(&self) -> MutexGuard<'_, Changing> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn cut(&self) {
-        if let Some(connection) = &self.change().connection {
+        if let Some(connection) = &self.changing.lock().connection {
             connection.cut();
         }
     }
 
     /// Whether it needs a turn to run.
     fn set_paused(&self, paused: bool) -> bool {
-        let mut changing = self.change();
+        let mut changing = self.changing.lock();
         changing.paused = paused;
         changing.queues
     }
@@ -509,7 +502,7 @@ impl Transfer {
     /// Starts counting from what is here already: it came in an earlier attempt
     /// and says nothing of the rate.
     pub(crate) fn goes_on(&self, total: u64, here: u64) {
-        let mut changing = self.entry.change();
+        let mut changing = self.entry.changing.lock();
         self.entry.done.store(here, Ordering::Relaxed);
         self.entry.moved.store(0, Ordering::Relaxed);
         self.entry.total.store(total, Ordering::Relaxed);
@@ -519,13 +512,13 @@ impl Transfer {
 
     /// Bytes that were there when it was (re)started.
     pub(crate) fn there(&self) -> u64 {
-        self.entry.change().base
+        self.entry.changing.lock().base
     }
 
     /// Whether bytes moved since it was (re)started, beyond those that were
     /// there.
     pub(crate) fn has_moved(&self) -> bool {
-        self.entry.done.load(Ordering::Relaxed) > self.entry.change().base
+        self.entry.done.load(Ordering::Relaxed) > self.entry.changing.lock().base
     }
 
     /// Asks it to stop, and cuts the connection that its bytes go over.
@@ -567,7 +560,7 @@ impl Transfer {
 
     /// Names another side, once.
     pub(crate) fn with_party(&self, peer: Party) {
-        let mut changing = self.entry.change();
+        let mut changing = self.entry.changing.lock();
         if !changing.peers.iter().any(|(known, _)| *known == peer) {
             changing.peers.push((peer, 0));
         }
@@ -576,7 +569,7 @@ impl Transfer {
     /// Counts bytes that moved and were verified, from or to this side.
     pub(crate) fn advance_with(&self, peer: SocketAddr, bytes: u64) {
         self.advance(bytes);
-        let (mut changing, peer) = (self.entry.change(), Party::Node(peer));
+        let (mut changing, peer) = (self.entry.changing.lock(), Party::Node(peer));
         match changing.peers.iter_mut().find(|(known, _)| *known == peer) {
             Some((_, sum)) => *sum += bytes,
             None => changing.peers.push((peer, bytes)),
@@ -587,12 +580,12 @@ impl Transfer {
     pub(crate) fn count_files(&self, files: FileCount, done: u64, total: u64) {
         self.entry.done.store(done, Ordering::Relaxed);
         self.entry.total.store(total, Ordering::Relaxed);
-        self.entry.change().files = Some(files);
+        self.entry.changing.lock().files = Some(files);
     }
 
     /// All bytes moved; copies are being made.
     pub(crate) fn securing(&self, copies: u8, wanted: u8) {
-        self.entry.change().state = TransferState::Securing { copies, wanted };
+        self.entry.changing.lock().state = TransferState::Securing { copies, wanted };
     }
 
     /// Whether its user wants it to stop.
@@ -619,7 +612,7 @@ impl Transfer {
     /// Names the connection that its bytes come or go over: cancelled or paused,
     /// the transfer waits for it no longer.
     pub(crate) fn goes_over(&self, connection: Cutter) {
-        let mut changing = self.entry.change();
+        let mut changing = self.entry.changing.lock();
         if self.is_cancelled() || changing.paused {
             connection.cut();
         }
@@ -633,7 +626,7 @@ impl Transfer {
             Err(_) if self.is_cancelled() => TransferState::Cancelled,
             Err(why) => TransferState::Failed(why),
         };
-        self.entry.change().state = state;
+        self.entry.changing.lock().state = state;
         self.finish();
     }
 
@@ -643,13 +636,13 @@ impl Transfer {
         if !error.is_hang_up() {
             return self.end(Err(fetch::words(error)));
         }
-        self.entry.change().state = TransferState::Cancelled;
+        self.entry.changing.lock().state = TransferState::Cancelled;
         self.finish();
     }
 
     fn finish(&self) {
         {
-            let mut changing = self.entry.change();
+            let mut changing = self.entry.changing.lock();
             if changing.ended.is_some() {
                 return;
             }
@@ -665,7 +658,7 @@ impl Transfer {
                 changing.state = TransferState::Failed("interrupted".into());
             }
         }
-        let mut list = self.all.lock();
+        let mut list = self.all.list.lock();
         list.give_up_turn(self.entry.number);
         self.all.tell();
     }

@@ -12,7 +12,7 @@ pub(crate) const HASHING: &str = "hashing";
 
 impl Phases for Transfer {
     fn phase(&self, phase: &str) {
-        phase.clone_into(&mut self.entry.change().phase);
+        phase.clone_into(&mut self.entry.changing.lock().phase);
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) fn moving<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> BTree
     let mut moving: BTreeMap<u64, Parts> = BTreeMap::new();
     for entry in entries {
         let Some(whole) = entry.part_of else { continue };
-        let changing = entry.change();
+        let changing = entry.changing.lock();
         if changing.ended.is_some() {
             continue;
         }

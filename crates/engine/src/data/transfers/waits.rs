@@ -1,7 +1,7 @@
 //! What a transfer waits for: its turn, its user who has it wait, a source.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Cancelled, Entry, HELD_LOOK, Transfer};
@@ -28,8 +28,8 @@ impl Transfer {
     /// the transfer, or when that is paused.
     pub(crate) async fn turn(&self) -> Result<(), Cancelled> {
         {
-            let mut list = self.all.lock();
-            let mut changing = self.entry.change();
+            let mut list = self.all.list.lock();
+            let mut changing = self.entry.changing.lock();
             changing.queues = true;
             let held = changing.paused || !list.turns.ask(self.entry.number);
             self.entry.held.store(held, Ordering::Release);
@@ -40,16 +40,16 @@ impl Transfer {
     /// None of its sources delivers any more: it waits for one, and whose turn it
     /// is instead need not.
     pub(crate) fn lacks_a_source(&self) {
-        let mut list = self.all.lock();
-        self.entry.change().sourceless = true;
+        let mut list = self.all.list.lock();
+        self.entry.changing.lock().sourceless = true;
         list.give_up_turn(self.entry.number);
         self.all.tell();
     }
 
     /// It has a source again: it goes on, when it is its turn.
     pub(crate) fn has_a_source(&self) {
-        let mut list = self.all.lock();
-        let mut changing = self.entry.change();
+        let mut list = self.all.list.lock();
+        let mut changing = self.entry.changing.lock();
         if std::mem::take(&mut changing.sourceless) && changing.queues {
             let held = changing.paused || !list.turns.ask(self.entry.number);
             self.entry.held.store(held, Ordering::Release);
@@ -72,10 +72,9 @@ impl Transfer {
         if !self.is_held() && !self.is_cancelled() {
             return Ok(());
         }
-        let mut list = self.all.lock();
+        let mut list = self.all.list.lock();
         while self.is_held() && !self.is_cancelled() {
-            let waited = self.all.changed.wait_timeout(list, HELD_LOOK);
-            list = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.all.changed.wait_for(&mut list, HELD_LOOK);
         }
         if self.is_cancelled() { Err(Cancelled) } else { Ok(()) }
     }

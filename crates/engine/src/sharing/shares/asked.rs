@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use chordal_core::name::FileName;
 use chordal_view::command::nearest_of;
@@ -149,7 +149,7 @@ impl Follow {
             self.states.remove(path);
             let watching = Arc::clone(&self.watching);
             self.shared.tasks.spawn_blocking(move || {
-                watching.lock().unwrap_or_else(PoisonError::into_inner).leave(&owner);
+                watching.lock().leave(&owner);
             });
         }
         Ok(names)
@@ -181,7 +181,7 @@ fn meant(what: &str, typed: &[PathBuf], roots: &Roots, shares: &Shares) -> BTree
             return BTreeSet::from([file.path]);
         }
         let below = format!("{name}/");
-        let index = shares.index();
+        let index = shares.index.lock();
         let inside =
             index.behind(Some(name)).filter(|entry| entry.name.as_str().starts_with(&below));
         let dirs: BTreeSet<PathBuf> =
@@ -192,8 +192,8 @@ fn meant(what: &str, typed: &[PathBuf], roots: &Roots, shares: &Shares) -> BTree
     }
     for path in typed {
         let inside = roots.nearest(path).is_some() && !roots.is_excluded(path);
-        let known =
-            roots.get(path).is_some() || (inside && shares.index().below(path).next().is_some());
+        let known = roots.get(path).is_some()
+            || (inside && shares.index.lock().below(path).next().is_some());
         if known {
             return BTreeSet::from([path.clone()]);
         }

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use chordal_core::id::Space;
@@ -500,7 +501,7 @@ impl Follow {
         let (files, bytes) = shares.totals();
         let hashing = u32::try_from(self.book.hashing()).unwrap_or(u32::MAX);
         let sharing = Sharing { files, bytes, hashing };
-        let now_shown = (shares.index().shown(), Some(space), sharing);
+        let now_shown = (shares.index.lock().shown(), Some(space), sharing);
         if now_shown == self.screen {
             self.show_at = None;
             return;

@@ -4,8 +4,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use chordal_store::Stamp;
 
@@ -122,7 +123,7 @@ fn one(look: Look, root: &Root, scope: &Scope, watching: &Mutex<Watching>) -> Lo
     if looked.real.is_some() {
         return looked;
     }
-    let mut watching = watching.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut watching = watching.lock();
     match lies {
         // Before it is read, so that nothing happens in between.
         Lies::Directory(dev, inode) => {

@@ -22,8 +22,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use chordal_core::id::Space;
@@ -153,7 +154,7 @@ impl Shares {
 
     /// Files offered now, and their bytes.
     pub(crate) fn totals(&self) -> (u32, u64) {
-        let (files, bytes) = self.index().totals();
+        let (files, bytes) = self.index.lock().totals();
         (u32::try_from(files).unwrap_or(u32::MAX), bytes)
     }
 
@@ -165,7 +166,7 @@ impl Shares {
         after: Option<&FileName>,
         most: usize,
     ) -> Vec<SharedFile> {
-        let index = self.index();
+        let index = self.index.lock();
         let rows = index.behind(after).filter(|entry| passes(entry.name.as_str()));
         rows.take(most).map(|entry| index.file(entry)).collect()
     }
@@ -183,26 +184,26 @@ impl Shares {
 
     /// The file with this name.
     pub(crate) fn named(&self, name: &FileName) -> Option<SharedFile> {
-        let index = self.index();
+        let index = self.index.lock();
         index.named(name).map(|entry| index.file(entry))
     }
 
     /// A file with this content.
     pub(crate) fn with_content(&self, root: &ContentHash) -> Option<SharedFile> {
-        let index = self.index();
+        let index = self.index.lock();
         index.with_content(*root).next().map(|entry| index.file(entry))
     }
 
     /// The manifest of a shared content.
     pub(crate) fn manifest(&self, root: &ContentHash) -> Option<Manifest> {
-        self.index().with_content(*root).next().map(|entry| (*entry.manifest).clone())
+        self.index.lock().with_content(*root).next().map(|entry| (*entry.manifest).clone())
     }
 
     /// Opens a shared content, if a file of it is still what was hashed, as far as
     /// its marks tell, and still lies within what is shared. One that does not is
     /// looked at again. Blocks.
     pub(crate) fn open(&self, root: &ContentHash) -> Option<OpenShare> {
-        let entries: Vec<Entry> = self.index().with_content(*root).cloned().collect();
+        let entries: Vec<Entry> = self.index.lock().with_content(*root).cloned().collect();
         entries.into_iter().find_map(|entry| {
             let opened = walk::open_within(&entry.path, &entry.below);
             let like = |stamp: &Stamp| stamp.of_bytes() == entry.stamp.of_bytes();
@@ -232,7 +233,7 @@ impl Shares {
     /// How many nodes share this name with this content, this one included, as
     /// far as the ring knows: for the screen.
     pub(crate) fn known_sources(&self, name: &FileName, sources: u16) {
-        if self.index().set_sources(name, sources) {
+        if self.index.lock().set_sources(name, sources) {
             self.changes.poke();
         }
     }
@@ -261,7 +262,7 @@ impl Shares {
     /// The first files from behind `after`, in the order of names, as other
     /// nodes' users hear of them; at most `most`.
     pub(crate) fn told(&self, after: Option<&FileName>, most: usize) -> Vec<query::SharedFile> {
-        let index = self.index();
+        let index = self.index.lock();
         let entries = index.behind(after).take(most);
         entries
             .map(|entry| query::SharedFile {
@@ -275,7 +276,7 @@ impl Shares {
 
     /// The files whose name passes as the screen and `ls` show them.
     pub(crate) fn rows(&self, space: Space, passes: impl Fn(&str) -> bool) -> Vec<FileRow> {
-        let index = self.index();
+        let index = self.index.lock();
         let entries = index.behind(None).filter(|entry| passes(entry.name.as_str()));
         entries
             .map(|entry| FileRow {
@@ -291,15 +292,9 @@ impl Shares {
             .collect()
     }
 
-    /// The index.
-    fn index(&self) -> MutexGuard<'_, Index> {
-        // It is whole between any two of its calls.
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes the index and tells whoever follows what is offered.
     fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
-        let mut index = self.index();
+        let mut index = self.index.lock();
         let before = index.revision();
         let result = change(&mut index);
         if index.revision() != before {

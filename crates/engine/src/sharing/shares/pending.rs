@@ -123,7 +123,7 @@ impl Book {
 
     /// Everything that is shared or will be.
     pub(super) fn paths(&self) -> BTreeSet<PathBuf> {
-        let index = self.shares.index();
+        let index = self.shares.index.lock();
         let shared = index.behind(None).map(|entry| entry.path.clone());
         shared.chain(self.pending.keys().cloned()).collect()
     }
@@ -160,7 +160,8 @@ impl Book {
         let own = |path: &PathBuf, of: &Path| of == root && !seen.contains(path);
         let mut gone: Vec<PathBuf> = self
             .shares
-            .index()
+            .index
+            .lock()
             .below(at)
             .filter(|entry| own(&entry.path, &entry.below))
             .map(|entry| entry.path.clone())
@@ -233,7 +234,7 @@ impl Book {
             return;
         }
         let doubted = self.doubted.remove(&path);
-        let present = self.shares.index().at(&path).cloned();
+        let present = self.shares.index.lock().at(&path).cloned();
         let mut was_shared = self.pending.get(&path).is_some_and(|pending| pending.was_shared);
         let mut stays = false;
         if let Some(entry) = &present {
@@ -256,7 +257,7 @@ impl Book {
         }
         let age = stamp.age(wall).unwrap_or_default();
         let settle = self.settle(&path, now);
-        let known = self.shares.index().hashed(&stamp);
+        let known = self.shares.index.lock().hashed(&stamp);
         let known = known.filter(|_| age >= settle && !doubted && !stays);
         if stays {
             self.take_out(&path);
@@ -447,7 +448,7 @@ impl Book {
         let same = |known: &Entry| {
             (&known.name, known.manifest.root()) == (&entry.name, entry.manifest.root())
         };
-        let same = was_shared && self.shares.index().at(&path).is_some_and(same);
+        let same = was_shared && self.shares.index.lock().at(&path).is_some_and(same);
         self.shares.change(|index| index.insert(entry));
         if self.openings.iter().any(|opening| opening.covers(&path)) {
             // Told when all are.
@@ -465,7 +466,7 @@ impl Book {
     /// below it; the names that go.
     pub(super) fn withdraw(&mut self, root: &Path, at: &Path) -> Vec<FileName> {
         let mut paths: Vec<PathBuf> = {
-            let index = self.shares.index();
+            let index = self.shares.index.lock();
             let entries = index.below(at).filter(|entry| entry.below == root);
             entries.map(|entry| entry.path.clone()).collect()
         };
@@ -499,7 +500,7 @@ impl Book {
         let Some(pending) = self.pending.remove(path) else { return };
         let large = pending.stamp.size >= LARGE;
         self.due[usize::from(large)].remove(&(pending.due, path.to_owned()));
-        if self.shares.index().at(path).is_none() {
+        if self.shares.index.lock().at(path).is_none() {
             self.release(&pending.name, path);
         }
     }
@@ -538,7 +539,7 @@ impl Book {
 
     /// Files that are shared at a path and below it, and their bytes.
     pub(super) fn totals_below(&self, at: &Path) -> (usize, u64) {
-        let index = self.shares.index();
+        let index = self.shares.index.lock();
         index
             .below(at)
             .fold((0, 0), |(files, bytes), entry| (files + 1, bytes + entry.manifest.size()))

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Paths that are remembered as changed: of more, everything is looked at.
@@ -35,7 +36,7 @@ struct Marks {
 impl Changes {
     /// This path changed.
     pub(super) fn mark(&self, path: PathBuf) {
-        let mut marks = self.inner.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut marks = self.inner.marks.lock();
         if marks.paths.len() < MAX_CHANGED {
             marks.paths.insert(path);
         } else {
@@ -47,7 +48,7 @@ impl Changes {
 
     /// Changes were lost: everything has to be looked at.
     pub(super) fn lose(&self) {
-        self.inner.marks.lock().unwrap_or_else(PoisonError::into_inner).lost = true;
+        self.inner.marks.lock().lost = true;
         self.inner.told.notify_one();
     }
 
@@ -63,7 +64,7 @@ impl Changes {
 
     /// What changed since the last call; `None`: anything may have.
     pub(super) fn take(&self) -> Option<BTreeSet<PathBuf>> {
-        let mut marks = self.inner.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut marks = self.inner.marks.lock();
         let Marks { paths, lost } = std::mem::take(&mut *marks);
         (!lost).then_some(paths)
     }
