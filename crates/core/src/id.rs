@@ -10,14 +10,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
-/// Bits of an identifier when nobody says otherwise: 1 024 places, which the
-/// labs of the project's seeds use and a person can read.
+/// The default number of bits: 1 024 places, which the labs of the project's seeds use and
+/// a person can read.
 pub const DEFAULT_BITS: u8 = 10;
 
 /// The low 128 bits of a SHA-1 digest: an identifier before `m` is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point {
-    // Two words instead of one: a peer holds a point and is aligned like it.
+    // Two words instead of one, since a u128 would align a peer to 16 bytes.
     high: u64,
     low: u64,
 }
@@ -40,8 +40,8 @@ impl Point {
 pub struct Id(u128);
 
 impl Id {
-    /// The place with this number. It is for the caller to know that the
-    /// number lies below `2^m`; [`Space::id`] reduces anything.
+    /// The place with this number. The caller must ensure that the number is below `2^m`;
+    /// [`Space::id`] reduces any number.
     pub const fn new(value: u128) -> Id {
         Id(value)
     }
@@ -51,8 +51,8 @@ impl Id {
         self.0
     }
 
-    /// Whether `self` lies strictly inside the clockwise interval (`from`,
-    /// `to`). When both ends are the same place, everything else is inside.
+    /// Whether `self` lies strictly inside the clockwise interval (`from`, `to`). If both
+    /// ends are the same place, every other place is inside.
     pub fn between(self, from: Id, to: Id) -> bool {
         if from < to {
             from < self && self < to
@@ -61,9 +61,9 @@ impl Id {
         }
     }
 
-    /// Whether `self` lies in the half-open clockwise interval (`from`, `to`]:
-    /// the keys that a node at `to` with a predecessor at `from` owns. When
-    /// both ends are the same place, the whole ring is inside.
+    /// Whether `self` lies in the half-open clockwise interval (`from`, `to`]: the keys
+    /// that a node at `to` with a predecessor at `from` owns. If both ends are the same
+    /// place, the whole ring is inside.
     pub fn within(self, from: Id, to: Id) -> bool {
         self == to || self.between(from, to)
     }
@@ -88,7 +88,7 @@ impl Space {
         if bits >= 1 && bits <= 128 { Some(Space { bits }) } else { None }
     }
 
-    /// `m`.
+    /// The number of bits, `m`.
     pub const fn bits(self) -> u8 {
         self.bits
     }
@@ -113,19 +113,18 @@ impl Space {
         self.at(Point::of(text))
     }
 
-    /// Steps clockwise from `from` to `to`.
+    /// The distance clockwise from `from` to `to`.
     pub const fn distance(self, from: Id, to: Id) -> u128 {
         to.0.wrapping_sub(from.0) & self.last().0
     }
 
-    /// Where finger `index` of a node at `id` starts: `id + 2^index mod 2^m`
-    /// (`index` counts from 0).
+    /// The start of finger `index` of a node at `id`: `id + 2^index mod 2^m` (`index`
+    /// counts from 0).
     pub const fn finger_start(self, id: Id, index: u8) -> Id {
         self.id(id.0.wrapping_add(1u128 << index))
     }
 
-    /// An identifier as text: decimal up to 32 bits, hexadecimal (of fixed
-    /// width) beyond.
+    /// An identifier as text: decimal up to 32 bits, hexadecimal (with fixed width) beyond.
     pub fn show(self, id: Id) -> String {
         if self.bits <= 32 {
             id.0.to_string()

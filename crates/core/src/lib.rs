@@ -3,7 +3,7 @@
 //! transfers ([`transfer`]); peers beside the ring ([`mesh`]) and their registry
 //! ([`registry`]).
 //!
-//! No I/O, no clock, no random numbers, no hash-ordered maps: a driver hands in what
+//! No I/O, no clock, no random numbers, no hash-ordered maps: a driver passes in what
 //! happened and the time, and carries out the effects.
 
 // Others build on this crate: see its README.

@@ -1,9 +1,8 @@
 //! Names of files: one relative path of normal components, on every platform.
 //!
-//! A name travels between machines and ends as a path on some disk, so what is
-//! allowed is what is harmless everywhere. [`FileName`] can only be made by
-//! checking; a value of the type *is* the proof. The wire decodes through the
-//! same check.
+//! A name travels between machines and becomes a path on some disk, so only what is
+//! harmless on every platform is allowed. A [`FileName`] can only be made by checking, also
+//! when it is decoded from the wire.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,9 +17,9 @@ use crate::id::{Id, Space};
 /// Bytes in one component of a name: what common file systems allow.
 pub const MAX_COMPONENT_BYTES: usize = 255;
 
-/// Bytes in a whole name: well below the path limit of every platform, with
-/// room for the download directory before it, and small enough that a page of
-/// records fits into one frame.
+/// Bytes in a whole name: well below the path limit of every platform, with room for the
+/// download directory before it, and small enough that a page of records fits into one
+/// frame.
 pub const MAX_NAME_BYTES: usize = 1024;
 
 /// Components of a name.
@@ -38,7 +37,7 @@ pub struct FileName(String);
 /// Why a text is not a file's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
-    /// Nothing, or nothing between two slashes.
+    /// An empty name, or an empty part between two slashes.
     #[error("a name may not be empty or have an empty part")]
     Empty,
     /// Longer than [`MAX_NAME_BYTES`].
@@ -50,29 +49,28 @@ pub enum BadName {
     /// More than [`MAX_COMPONENTS`] components.
     #[error("the name has {0} parts; at most {MAX_COMPONENTS} are allowed")]
     TooDeep(usize),
-    /// Starts with a slash, or names a drive.
+    /// It starts with a slash, or names a drive.
     #[error("the name is an absolute path; use a relative one")]
     Absolute,
     /// A `.` or `..` component.
     #[error("the name steps through '{0}'; use plain parts")]
     Step(String),
-    /// A character that some system or terminal would misunderstand.
+    /// A character that some systems or terminals misunderstand.
     #[error("the name holds the character U+{0:04X}, which is not allowed")]
     Character(u32),
     /// A component ends in a dot or a space.
     #[error("the part '{0}' ends in a dot or a space")]
     Ending(String),
-    /// A device name of some system, such as `CON` or `nul.txt`.
+    /// A device name on some systems, such as `CON` or `nul.txt`.
     #[error("'{0}' is a device's name on some systems")]
     Reserved(String),
-    /// Not in normalisation form C (only from a peer: local names are
-    /// normalised instead).
+    /// Not in normalisation form C (only from a peer: local names are normalised instead).
     #[error("the name is not in Unicode normalisation form C")]
     NotNormal,
 }
 
 impl FileName {
-    /// Checks a name that a person typed or a local path gave; brings it into
+    /// Checks a name that a user typed or that a local path gave; converts it into
     /// normalisation form C.
     pub fn new(text: &str) -> Result<FileName, BadName> {
         let normal: String = text.nfc().collect();
@@ -85,7 +83,7 @@ impl FileName {
         &self.0
     }
 
-    /// The last component: what a download is called.
+    /// The last component, which names a download.
     pub fn last(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
@@ -95,7 +93,7 @@ impl FileName {
         self.0.split('/').collect()
     }
 
-    /// The key under which the ring keeps the file: the hash of its name.
+    /// The key of the file on the ring: the hash of its name.
     pub fn key(&self, space: Space) -> Id {
         space.hash(&self.0)
     }
@@ -104,7 +102,7 @@ impl FileName {
 impl TryFrom<String> for FileName {
     type Error = BadName;
 
-    /// Checks a name that came from outside: it must already be normal.
+    /// Checks a name from outside, which must already be in normalisation form C.
     fn try_from(text: String) -> Result<FileName, BadName> {
         check(&text)?;
         if !unicode_normalization::is_nfc(&text) {
@@ -134,8 +132,8 @@ impl fmt::Display for FileName {
     }
 }
 
-/// A text in normalisation form C: two local names that give the same one are
-/// one name on the ring.
+/// A text in normalisation form C: two local names with the same form are one name on the
+/// ring.
 pub fn in_form_c(text: &str) -> Cow<'_, str> {
     if unicode_normalization::is_nfc(text) {
         Cow::Borrowed(text)
@@ -144,8 +142,8 @@ pub fn in_form_c(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text with every character beyond ASCII as its number: two spellings of one
-/// name look alike otherwise.
+/// A text in which every non-ASCII character is replaced by its number, so that two
+/// encodings of one name can be told apart.
 pub fn spelled(text: &str) -> String {
     let mut spelled = String::new();
     for c in text.chars() {
@@ -198,8 +196,8 @@ fn has_drive(text: &str) -> bool {
     matches!((chars.next(), chars.next()), (Some(letter), Some(':')) if letter.is_ascii_alphabetic())
 }
 
-/// Control characters, characters that reorder or hide text, and those that
-/// Windows forbids in names.
+/// Control characters, characters that reorder or hide text, and those that Windows forbids
+/// in names.
 fn is_refused(c: char) -> bool {
     c.is_control()
         || matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
@@ -208,7 +206,7 @@ fn is_refused(c: char) -> bool {
             | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{FFFD}')
 }
 
-/// Names that Windows gives to devices, whatever extension follows.
+/// Names that Windows reserves for devices, with any extension.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end();
     let upper = stem.to_ascii_uppercase();

@@ -1,9 +1,9 @@
-//! Who a node is: an address and an index.
+//! The identity of a node: an address and an index.
 //!
-//! A node's place on the ring follows from its address and can therefore be
-//! checked by anybody: index 0 hashes `ip:port`, index *i* hashes `ip:port#i`.
-//! On the wire and on disk only the pair travels; whoever reads it computes
-//! the place anew and never believes one.
+//! A node's place on the ring follows from its address and can therefore be checked by
+//! every peer: index 0 hashes `ip:port`, index *i* hashes `ip:port#i`. On the wire and on
+//! disk only the pair is stored; the reader computes the place and never believes a claimed
+//! one.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Id, Point, Space};
 
-/// A node's identity.
+/// The identity of a node.
 ///
 /// Order and equality are those of `(address, index)`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Peer {
     point: Point,
 }
 
-/// The place follows from the rest and needs no part in it.
+/// The place follows from the address and the index and need not be hashed.
 impl Hash for Peer {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -52,7 +52,7 @@ impl Peer {
         Peer { address, index, point }
     }
 
-    /// Where the peer listens, as it advertises it.
+    /// The address at which the peer listens, as it advertises it.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -68,18 +68,18 @@ impl Peer {
     }
 }
 
-/// Whether an address can be that of a node: nobody can connect to port 0, to
-/// an unspecified address (which would be the asker itself) or to a group.
+/// Whether a node can have this address: not port 0, not an unspecified address (which
+/// would be the asker itself), not a multicast group.
 pub const fn is_reachable(address: SocketAddr) -> bool {
     address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
 }
 
-/// An address at which no node can be reached.
+/// An address that a node cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} cannot be a node's address")]
 pub struct Unreachable(SocketAddr);
 
-/// How a peer is read: what comes from outside is checked.
+/// Peers from outside are checked when they are read.
 impl TryFrom<(SocketAddr, u16)> for Peer {
     type Error = Unreachable;
 
@@ -98,13 +98,13 @@ impl From<Peer> for (SocketAddr, u16) {
     }
 }
 
-/// The other side of a connection over which bytes or questions come, as far as
-/// it says who it is: a claim of an address is not verified.
+/// The other side of a connection over which bytes or questions come, as it claims to be:
+/// the address is not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Party {
-    /// A node, at the address where it listens.
+    /// A node with its advertised address.
     Node(SocketAddr),
-    /// A program that is no node, on this host.
+    /// A program on this host that is not a node.
     Client(IpAddr),
 }
 
@@ -118,7 +118,7 @@ impl Party {
     }
 }
 
-/// As the beginning of a sentence, in which a client has no name of its own.
+/// For the beginning of a sentence; a client has no name of its own.
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,7 +128,7 @@ impl fmt::Display for Party {
     }
 }
 
-/// `ip:port`, with `#i` behind it when the index is not 0: the hashed text.
+/// `ip:port`, followed by `#i` when the index is not 0: the text that is hashed.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;

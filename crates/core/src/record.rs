@@ -1,7 +1,7 @@
-//! What the ring remembers of a file: its name, its version, its size.
+//! Records: what the ring stores about a file, its name, version and size.
 //!
-//! A [`Record`] is small and travels in control messages; the bytes it stands
-//! for are named by a [`ContentHash`] and travel on connections of their own.
+//! A [`Record`] is small and travels in control messages; the bytes of its content are
+//! named by a [`ContentHash`] and travel on separate connections.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
 
-/// How sure the number of a file's copies is, and whether it can grow.
+/// How reliable the number of a file's copies is, and whether it can grow.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -21,10 +21,9 @@ pub enum CopyCount {
     /// They were counted.
     #[default]
     Known,
-    /// Nobody has said yet who else has one: this node has only just come, or
-    /// come back.
+    /// The copies are not counted yet: this node has just joined or come back.
     Counting,
-    /// They were counted, and no node is left that has room for another one.
+    /// They were counted, and no other node has room for one more.
     NoRoom,
 }
 
@@ -75,11 +74,11 @@ impl FromStr for ContentHash {
     }
 }
 
-/// Which of two records of one name is newer: the higher counter wins, then
-/// the higher hash, so that every node decides alike.
+/// Decides which of two records of one name is newer: the one with the higher counter, and
+/// if they are equal the one with the higher hash, so that every node decides alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
-    /// One more than that of the record it replaced.
+    /// One more than in the record that it replaced.
     pub counter: u64,
     /// The content's hash; all zeros for a tombstone.
     pub root: ContentHash,
@@ -91,20 +90,19 @@ impl fmt::Display for Version {
     }
 }
 
-/// What a record says of its name's content.
+/// The content of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Content {
-    /// The name stands for `size` bytes with the hash `version.root`.
+    /// The name has a file of `size` bytes with the hash `version.root`.
     File {
         /// Bytes.
         size: u64,
     },
-    /// The name was removed: a tombstone, which keeps older copies from
-    /// coming back.
+    /// The name was removed: a tombstone, which keeps older copies from coming back.
     Deleted {
-        /// When, in seconds, by the clock of the node that has the tombstone: each
-        /// counts the tombstone's day by its own. What a message says is by the
-        /// clock of its sender, which stands beside it.
+        /// When, in seconds, by the clock of the node that has the tombstone: each node
+        /// counts the tombstone's day by its own clock. In a message, the time is by the
+        /// sender's clock, which the message contains.
         at_s: u64,
     },
 }
@@ -116,12 +114,12 @@ pub struct Record {
     pub name: FileName,
     /// Its version.
     pub version: Version,
-    /// What it stands for.
+    /// Its content.
     pub content: Content,
 }
 
 impl Record {
-    /// Where on the ring the record belongs.
+    /// The key of the record on the ring.
     pub fn key(&self, space: Space) -> Id {
         self.name.key(space)
     }
@@ -140,20 +138,20 @@ impl Record {
     }
 }
 
-/// What keeps a node from storing what it should hold.
+/// Why a node cannot store a content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Obstacle {
-    /// There is no room, by its quota or on its disk.
+    /// There is no room, in its quota or on its disk.
     NoRoom,
-    /// Its disk refuses: it fails, is read-only or gone.
+    /// Its disk fails, is read-only or is missing.
     SickDisk,
-    /// It answers messages, and no bytes pass.
+    /// It answers messages, but no bytes pass.
     NoBytes,
 }
 
 impl Obstacle {
-    /// That a node cannot store something, as the beginning of a sentence.
+    /// Says that a node cannot store something, as the beginning of a sentence.
     pub fn said_of(self, who: &str, what: &str) -> String {
         match self {
             Obstacle::NoRoom => format!("{who} has no room for {what}"),
@@ -166,37 +164,36 @@ impl Obstacle {
 /// A node that should hold a copy and cannot store it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PassedOver {
-    /// Who.
+    /// The node.
     pub peer: Peer,
-    /// Why.
+    /// The reason.
     pub why: Obstacle,
-    /// Who holds the copy in its place; `None`: no other node is there for that.
+    /// The node that holds the copy instead; `None` if there is no other node.
     pub stand_in: Option<Peer>,
 }
 
-/// A file that a node shares from its own disk, as the ring remembers it.
+/// A file that a node shares from its own disk, as other nodes store it.
 ///
-/// There is one for each name and sharer; the larger serial replaces the
-/// smaller.
+/// There is one for each name and sharer; the larger serial replaces the smaller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Provider {
     /// The name.
     pub name: FileName,
-    /// Who shares it.
+    /// The node that shares it.
     pub peer: Peer,
     /// The content.
     pub root: ContentHash,
     /// Its bytes.
     pub size: u64,
-    /// It came as a download and is offered onward: a further source of a
-    /// content, and no content of its own beside the ring's record. So what was
-    /// replaced or removed there does not come back because somebody got it.
+    /// The sharer downloaded it: it is a further source of the ring's content, not a
+    /// content of its own beside the ring's record. So a content that was replaced or
+    /// removed does not come back because a node had downloaded it.
     pub downloaded: bool,
-    /// Grows with every statement of this peer about this name; only compared
-    /// with others of the same pair.
+    /// Grows with every statement of this peer about this name; only compared with others
+    /// of the same pair.
     pub serial: u64,
-    /// Seconds until it is forgotten unless it is said again; 0: withdrawn. At
-    /// most [`crate::limits::PROVIDER_LIFETIME_S`].
+    /// Seconds until it is forgotten unless it is repeated; 0 if it is withdrawn. At most
+    /// [`crate::limits::PROVIDER_LIFETIME_S`].
     pub lifetime_s: u32,
 }
 

@@ -1,7 +1,7 @@
 //! Virtual time: the only time that the pure layers know.
 //!
-//! A driver (the engine, a simulator, a test) decides what an instant means and
-//! hands it to the core with every input; the core never asks for it.
+//! A driver (the engine, a simulator, a test) decides what an instant means and passes it
+//! to the core with every input; the core never reads a clock.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -9,8 +9,7 @@ use std::time::Duration;
 
 /// An instant, in microseconds since the driver's own zero (its start).
 ///
-/// A `u64` of microseconds lasts 584 000 years, so arithmetic saturates only
-/// on nonsense.
+/// A `u64` of microseconds lasts 584 000 years, so arithmetic never saturates in practice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
@@ -28,7 +27,7 @@ impl Time {
         self.0
     }
 
-    /// How long ago `earlier` was; zero when it lies in the future.
+    /// The time since `earlier`; zero if that is in the future.
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

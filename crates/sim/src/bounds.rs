@@ -1,7 +1,7 @@
-//! What a scenario may ask for: no more than a computer of today finishes.
+//! Limits of a scenario, so that a present-day computer can finish it.
 //!
-//! An event costs 1.5 to 3.3 µs and a node about 5 kB, so that a day is about
-//! [`MAX_EVENTS`], and [`MAX_POSITIONS`] are what fits into memory.
+//! An event takes 1.5 to 3.3 µs and a node about 5 kB, so that a day is about
+//! [`MAX_EVENTS`], and [`MAX_POSITIONS`] fit into memory.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use super::churn::{Churn, Workload};
 use super::scenario::{Deed, Fault, Whom};
 use super::setup::{Setup, Unfit};
 
-/// Ring positions of all hosts that are ever there: about 20 GB.
+/// Ring positions of all hosts of a run: about 20 GB.
 pub(super) const MAX_POSITIONS: u64 = 4_000_000;
 
 /// Events of one run: about a day on one core.
 const MAX_EVENTS: f64 = 3e10;
 
-/// Events that a node's upkeep takes in each of its rounds, roughly.
+/// Rough number of events of one round of a node's upkeep.
 const EVENTS_A_ROUND: f64 = 10.0;
 
-/// Events of one operation: its lookup, its messages, its disks.
+/// Events of one operation: its lookup, its messages, its disk operations.
 const EVENTS_AN_OPERATION: f64 = 20.0;
 
-/// Bytes of the largest file: those that a put accepts.
+/// Bytes of the largest file: the limit of a put.
 const MAX_SIZE: u64 = 1 << 40;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// As durations are written: 365.25 days.
+/// A year as `humantime` writes it: 365.25 days.
 const YEAR: Duration = Duration::from_secs(31_557_600);
 
-/// Which part of a file a value stands in.
+/// The part of a file that has a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Outside of all tables.
@@ -43,7 +43,7 @@ pub(super) enum Part {
     Fault(usize),
 }
 
-/// What a run is made of.
+/// The values that the size of a run depends on.
 pub(super) struct Run<'a> {
     pub(super) until: Duration,
     pub(super) setup: &'a Setup,
@@ -53,10 +53,10 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Whether it can be finished.
+    /// Whether the run can be finished.
     ///
     /// # Errors
-    /// The first value that is too much, and what is allowed.
+    /// The first value that is too large, and what is allowed.
     pub(super) fn check(&self) -> Result<(), (Part, Unfit)> {
         self.spans()?;
         self.positions()?;
@@ -114,7 +114,7 @@ impl Run<'_> {
             }
         }
         if let Some(churn) = self.churn {
-            // A float to an integer saturates.
+            // A conversion from float to integer saturates.
             hosts = hosts.saturating_add((churn.joins * self.until.as_secs_f64()) as u64);
             fits(Part::Churn, "joins", hosts)?;
         }

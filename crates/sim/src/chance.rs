@@ -1,9 +1,8 @@
 //! The random numbers of a simulation: seeded, the same on every platform.
 //!
-//! The generator is xoshiro256++ (Blackman and Vigna, 2019), seeded through
-//! SplitMix64. The distributions use only the operations that IEEE 754 rounds
-//! in one way (+ − × ÷ and the square root), so that a seed gives the same run
-//! wherever it is played.
+//! The generator is xoshiro256++ (Blackman and Vigna, 2019), seeded through SplitMix64. The
+//! distributions use only operations that IEEE 754 rounds in one way (+ − × ÷ and the
+//! square root), so that a seed gives the same run on every machine.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -28,7 +27,7 @@ impl Chance {
         Chance { state }
     }
 
-    /// A stream of its own, that does not depend on what is drawn here later.
+    /// An independent stream: later draws from this one do not affect it.
     pub fn branch(&mut self) -> Chance {
         Chance::new(self.bits())
     }
@@ -42,7 +41,7 @@ impl Chance {
         result
     }
 
-    /// 128 random bits: a key, once reduced.
+    /// 128 random bits: an identifier, once reduced to its bits.
     pub fn wide(&mut self) -> u128 {
         u128::from(self.bits()) << 64 | u128::from(self.bits())
     }
@@ -66,18 +65,18 @@ impl Chance {
         (length > 0).then(|| self.below(length as u64) as usize)
     }
 
-    /// A number in [0, 1).
+    /// A number from 0 (included) to 1 (excluded).
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Whether something happens that has this probability.
+    /// True with this probability.
     pub fn happens(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.unit() < probability
     }
 
-    /// The time until the next event of a Poisson process with so many events a
-    /// second; `None` when there are none.
+    /// The time until the next event of a Poisson process with this rate; `None` for rate
+    /// 0.
     pub fn until_next(&mut self, per_second: f64) -> Option<Duration> {
         (per_second > 0.0).then(|| seconds(self.exponential() / per_second))
     }
@@ -91,12 +90,12 @@ impl Chance {
         seconds(median.as_micros() as f64 / 1e6 * draw)
     }
 
-    /// From the exponential distribution with the mean 1; above 0.
+    /// Draws from the exponential distribution with mean 1; above 0.
     fn exponential(&mut self) -> f64 {
         -ln(1.0 - self.unit()) + f64::MIN_POSITIVE
     }
 
-    /// `count` different members of `from`, or all; in random order.
+    /// `count` different members of `from`, or all of them, in random order.
     pub fn some_of<T: Copy>(&mut self, from: &[T], count: usize) -> Vec<T> {
         let mut all = from.to_vec();
         let count = count.min(all.len());
@@ -109,13 +108,13 @@ impl Chance {
     }
 }
 
-/// At most a century: whatever lies beyond is never.
+/// At most a century, which stands for never.
 fn seconds(seconds: f64) -> Duration {
     const CENTURY_S: f64 = 3.2e9;
     Duration::from_micros((seconds.clamp(0.0, CENTURY_S) * 1e6) as u64)
 }
 
-/// The natural logarithm of a positive, normal number, to about 15 digits.
+/// The natural logarithm of a positive normal number, to about 15 digits.
 fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let mut exponent = ((bits >> 52) & 0x7FF) as i64 - 1023;
@@ -138,7 +137,7 @@ fn ln(x: f64) -> f64 {
 fn exp(x: f64) -> f64 {
     const LIMIT: f64 = 700.0;
     let x = x.clamp(-LIMIT, LIMIT);
-    // e^x = (e^(x / 2^k))^(2^k), with an argument so small that few terms do.
+    // e^x = (e^(x / 2^k))^(2^k): the argument is so small that a few terms suffice.
     const HALVINGS: i32 = 11;
     let small = x / f64::from(1 << HALVINGS);
     let mut sum = 1.0;

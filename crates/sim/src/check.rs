@@ -1,4 +1,4 @@
-//! Whether the ring is as it should be, at any moment.
+//! Checks of the whole ring at any moment.
 
 use chordal_core::chord::Node;
 use chordal_core::chord::invariant::{Members, NodeState, Report};

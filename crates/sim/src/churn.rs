@@ -1,4 +1,4 @@
-//! Hosts that come and go, and operations that go on all the time.
+//! Churn, and operations that are started all the time.
 
 use std::time::Duration;
 
@@ -12,38 +12,37 @@ use super::event::{Arrival, Event};
 use super::host::HostId;
 use super::setup::{Unfit, span};
 
-/// Fewer living hosts than this and nobody more goes.
+/// With this many hosts left, no further host leaves.
 const LEAST_HOSTS: usize = 2;
 
-/// Hosts that come and go.
+/// Hosts that join and leave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Churn {
-    /// New hosts a second: a Poisson process.
+    /// New hosts per second: a Poisson process.
     pub joins: f64,
-    /// Hosts that go a second, each of the living as likely: a Poisson process.
+    /// Departures per second, of random living hosts: a Poisson process.
     pub leaves: f64,
-    /// How long each host stays; when it goes, a new one comes.
+    /// How long each host stays; when it departs, a new one joins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Sessions>,
-    /// How they go.
+    /// How hosts depart.
     pub going: Going,
 }
 
-/// How long hosts stay: the Weibull distribution, heavy-tailed when the shape is
-/// below 1, as measured file-sharing sessions are (Stutzbach and Rejaie,
-/// IMC 2006).
+/// Session lengths of hosts: a Weibull distribution, heavy-tailed when the shape is below
+/// 1, as in measured file-sharing systems (Stutzbach and Rejaie, IMC 2006).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sessions {
     /// The shape, k.
     pub shape: f64,
-    /// Half of the sessions are shorter.
+    /// The median: half of the sessions are shorter.
     #[serde(with = "span")]
     pub median: Duration,
 }
 
-/// How hosts go.
+/// How hosts depart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Going {
@@ -52,26 +51,25 @@ pub enum Going {
     Crash,
     /// They hand their files over and leave.
     Leave,
-    /// They die, and so do their disks.
+    /// They die and their disks are destroyed.
     Destroy,
 }
 
-/// Operations that go on all the time, each kind a Poisson process from random
-/// hosts.
+/// Operations of random hosts; each kind is a Poisson process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Workload {
-    /// Lookups of random keys a second.
+    /// Lookups of random keys per second.
     pub lookups: f64,
-    /// Puts a second.
+    /// Puts per second.
     pub puts: f64,
-    /// Gets a second.
+    /// Gets per second.
     pub gets: f64,
-    /// Removals a second.
+    /// Removals per second.
     pub removes: f64,
-    /// Different names.
+    /// Number of different names.
     pub names: u32,
-    /// Bytes of a file at the most; each size up to it is as likely.
+    /// Bytes of the largest file; all sizes up to it are equally likely.
     pub size: u64,
 }
 
@@ -81,7 +79,7 @@ impl Default for Workload {
     }
 }
 
-/// Events a second of one kind: a million nodes with a lookup a second each.
+/// Events of one kind per second: a million nodes with one lookup per second each.
 const MAX_RATE: f64 = 1e6;
 
 fn rate(key: &'static str, value: f64) -> Result<(), Unfit> {
@@ -93,12 +91,12 @@ fn rate(key: &'static str, value: f64) -> Result<(), Unfit> {
 }
 
 impl Churn {
-    /// Whether every value makes sense.
+    /// Whether every value is valid.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first one that is not.
     pub fn check(&self) -> Result<(), Unfit> {
-        /// Shapes that the arithmetic bears.
+        /// Shapes for which the arithmetic is accurate.
         const SHAPES: std::ops::RangeInclusive<f64> = 0.1..=10.0;
         rate("joins", self.joins)?;
         rate("leaves", self.leaves)?;
@@ -116,10 +114,10 @@ impl Churn {
 }
 
 impl Workload {
-    /// Whether every value makes sense.
+    /// Whether every value is valid.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first one that is not.
     pub fn check(&self) -> Result<(), Unfit> {
         rate("lookups", self.lookups)?;
         rate("puts", self.puts)?;
@@ -131,7 +129,7 @@ impl Workload {
         Ok(())
     }
 
-    /// The rates, each at the number of its kind.
+    /// The rates, each at the index of its kind.
     const fn rates(&self) -> [f64; 4] {
         [self.lookups, self.puts, self.gets, self.removes]
     }
@@ -143,19 +141,19 @@ pub(super) fn file_name(number: u32) -> Option<FileName> {
 }
 
 impl World {
-    /// Hosts come and go from now on; `None`: nobody does.
+    /// Sets the churn from now on; `None` ends it.
     pub fn set_churn(&mut self, churn: Option<Churn>) {
         self.churn = churn;
         self.replan();
     }
 
-    /// Operations go on from now on; `None`: none begin.
+    /// Sets the workload from now on; `None` ends it.
     pub fn set_workload(&mut self, workload: Option<Workload>) {
         self.workload = workload;
         self.replan();
     }
 
-    /// Plans anew what churn and workload bring.
+    /// Plans the next events of churn and workload again.
     fn replan(&mut self) {
         self.plan += 1;
         self.plan_churn(Arrival::Join);
@@ -192,7 +190,7 @@ impl World {
         }
     }
 
-    /// A host's session begins, if hosts have sessions: its end is planned.
+    /// Plans the end of a host's session, if hosts have sessions.
     pub(super) fn session_begins(&mut self, host: HostId) {
         let Some(Sessions { shape, median }) = self.churn.as_ref().and_then(|c| c.sessions) else {
             return;

@@ -1,4 +1,4 @@
-//! What can happen in a world.
+//! The events of a world.
 
 use chordal_core::chord::{Slot, StoreFailure, StoreOp, Ticket};
 use chordal_core::peer::Peer;
@@ -14,37 +14,37 @@ pub(super) struct Spot {
     pub(super) slot: Slot,
 }
 
-/// One event. Kept small: a million nodes have five million of them ahead.
+/// One event. Kept small: a world of a million nodes has five million planned events.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A message arrives.
     Deliver(Box<Parcel>),
-    /// A timer fires, unless it was armed anew since.
+    /// A timer fires, unless it was armed again since.
     Fire { spot: Spot, kind: u8, generation: u32 },
     /// A question has not been answered in time, or could not be delivered.
     Late { spot: Spot, life: u32, host: HostId, index: u16, nonce: Nonce },
     /// A connection broke.
     Broken { at: HostId, life: u32, host: HostId, index: u16 },
-    /// A step of a disk's work.
+    /// A step of a disk operation.
     Work { job: u32 },
-    /// A step of somebody's operation.
+    /// A step of an operation.
     Step { operation: u64, stage: u32 },
     /// A host that could not enter the ring tries again.
     Retry { host: HostId, life: u32 },
-    /// Something of the churn, if that is still the same.
+    /// An event of the churn, if the churn has not changed since.
     Churn { what: Arrival, generation: u32 },
-    /// The next operation of the workload, if that is still the same.
+    /// The next operation of the workload, if the workload has not changed since.
     Operate { what: u8, generation: u32 },
     /// A fault of a scenario.
     Fault { number: u32 },
 }
 
-/// What churn brings.
+/// A kind of churn event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// A new host.
     Join,
-    /// A host goes.
+    /// A host departs.
     Leave,
     /// The session of this host, in this life, ends.
     End(HostId, u32),
@@ -56,25 +56,25 @@ pub(super) struct Parcel {
     pub(super) from: Peer,
     pub(super) from_life: u32,
     pub(super) to: Peer,
-    /// For an answer, the life of the process that asked: it comes on the
-    /// connection of its question, which ends with that.
+    /// For an answer, the life of the process that asked: the answer comes on the
+    /// connection of its question, which ends with that process.
     pub(super) to_life: Option<u32>,
-    /// When the question was sent, that this is or that it answers.
+    /// When this question, or the question that this answers, was sent.
     pub(super) asked: Time,
     pub(super) message: Message,
 }
 
-/// Work of a disk.
+/// A disk operation that is running.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) spot: Spot,
     pub(super) life: u32,
     pub(super) ticket: Ticket,
     pub(super) op: StoreOp,
-    /// From whom the bytes come just now, and its life when it began to send.
+    /// The host that sends the bytes, and its life when it began to send.
     pub(super) source: Option<(HostId, u32)>,
-    /// How many of the sources have been tried.
+    /// Number of sources that were tried.
     pub(super) tried: usize,
-    /// What is said to the node at the next step.
+    /// The result that the node gets at the next step.
     pub(super) result: Option<Result<(), StoreFailure>>,
 }

@@ -1,4 +1,4 @@
-//! What befalls hosts and the network: joins, crashes, restarts, stops, cuts.
+//! Changes of hosts and the network: joins, crashes, restarts, pauses, partitions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,13 +14,12 @@ use super::operation::Wait;
 /// Peers that a process remembers for its next life, as a real node does.
 const MAX_REMEMBERED: usize = 64;
 
-/// A clock runs at the least a thousandth, at the most a thousand times as fast
-/// as the world's.
+/// A clock runs at least a thousandth and at most a thousand times as fast as the world's.
 const CLOCK_RATES: std::ops::RangeInclusive<f64> = 0.001..=1_000.0;
 
 impl World {
-    /// Adds a host, which joins through a member chosen by chance; the first
-    /// host of all is alone on its ring.
+    /// Adds a host, which joins through a random member; the first host is alone on its
+    /// ring.
     pub fn join(&mut self) -> HostId {
         let number = self.add_host(self.hosts.len() as HostId);
         self.hosts[number as usize].state = State::Left;
@@ -56,9 +55,10 @@ impl World {
         self.host_gone(host, life);
     }
 
-    /// Those that surely have a connection to this host: whose neighbour it is.
+    /// The positions that surely have a connection to this host, because they are its
+    /// neighbours.
     fn witnesses(&self, host: HostId) -> Vec<(HostId, u16)> {
-        // Lists go on where their entries are positions of one host.
+        // Successor lists skip positions of the same host, so the neighbours reach further.
         let reach = (self.setup.successors + 1) * usize::from(self.setup.vnodes);
         let mut found = Vec::new();
         for node in self.hosts[host as usize].nodes() {
@@ -86,7 +86,7 @@ impl World {
         found
     }
 
-    /// Ends a host's process, however it came to that.
+    /// Ends a host's process, for any reason.
     fn end_process(&mut self, host: HostId, state: State) {
         let found = &mut self.hosts[host as usize];
         found.state = state;
@@ -105,9 +105,8 @@ impl World {
         self.counts.gone += 1;
     }
 
-    /// Starts the process of a host that crashed or left, with what is on its
-    /// disk. It finds back by itself through the peers that it remembers, and
-    /// otherwise through a member chosen by chance.
+    /// Starts the process of a host that crashed or left, with the contents of its disk. It
+    /// rejoins through the peers that it remembers, or else through a random member.
     pub fn restart(&mut self, host: HostId) {
         let Some(found) = self.hosts.get_mut(host as usize) else { return };
         if found.lives() {
@@ -134,7 +133,7 @@ impl World {
         }
     }
 
-    /// Has a host join through a member chosen by chance, or be the first.
+    /// Makes a host join through a random member, or begin the ring.
     fn enter(&mut self, host: HostId) {
         match self.contact(host) {
             Some(contact) => {
@@ -146,14 +145,14 @@ impl World {
         }
     }
 
-    /// A host is a ring of its own, since there is no other.
+    /// Makes a host a ring of its own, since there is no other member.
     fn be_first(&mut self, host: HostId) {
         self.hosts[host as usize].entered = true;
         self.list(host);
         self.came_in(host);
     }
 
-    /// A host has come into the ring.
+    /// Counts a host that entered the ring, and begins its session.
     pub(super) fn came_in(&mut self, host: HostId) {
         self.counts.joined += 1;
         self.session_begins(host);
@@ -161,7 +160,7 @@ impl World {
 
     /// A member on another host.
     fn contact(&mut self, host: HostId) -> Option<Peer> {
-        /// Choices before the first one that fits is taken.
+        /// Random choices before the first suitable member is taken.
         const TRIES: usize = 16;
         let member = |world: &World, other: HostId| {
             let fits = other != host && world.is_connected(host, other);
@@ -179,7 +178,7 @@ impl World {
         self.members.keys().find_map(|(_, other)| member(self, *other))
     }
 
-    /// A host knows nobody else any more, or has found nobody.
+    /// Handles a host that lost all its neighbours, or found no member.
     pub(super) fn found_itself_alone(&mut self, host: HostId) {
         if !self.hosts[host as usize].entered {
             if self.members.is_empty() {
@@ -205,7 +204,7 @@ impl World {
             return;
         }
         match found.state {
-            // It was only planned so far.
+            // Its start was only planned so far.
             State::Crashed | State::Left => self.start(host, Vec::new()),
             State::Paused => self.retry_later(host),
             State::Up if !found.entered => self.enter(host),
@@ -213,14 +212,14 @@ impl World {
         }
     }
 
-    /// A join has ended.
+    /// Handles the reply to a join.
     pub(super) fn join_replied(&mut self, host: HostId, reply: &Reply) {
         if !matches!(reply, Reply::Joined { .. }) {
             self.retry_later(host);
         }
     }
 
-    /// Stops a host: it takes nothing in until [`World::resume`].
+    /// Pauses a host: it handles no event until [`World::resume`].
     pub fn pause(&mut self, host: HostId) {
         if let Some(found) = self.hosts.get_mut(host as usize)
             && found.state == State::Up
@@ -229,7 +228,7 @@ impl World {
         }
     }
 
-    /// A stopped host goes on, with what has come in meanwhile.
+    /// Resumes a paused host, with the events that arrived meanwhile.
     pub fn resume(&mut self, host: HostId) {
         let Some(found) = self.hosts.get_mut(host as usize) else { return };
         if found.state != State::Paused {
@@ -241,8 +240,7 @@ impl World {
         }
     }
 
-    /// A host leaves its ring in order; its process ends when its files are
-    /// handed over.
+    /// Makes a host leave its ring; its process ends when its files are handed over.
     pub fn leave(&mut self, host: HostId) {
         let Some(found) = self.hosts.get(host as usize) else { return };
         if found.state != State::Up {
@@ -252,7 +250,7 @@ impl World {
         self.order(host, ticket, Command::Leave);
     }
 
-    /// A leave has ended.
+    /// Handles the reply to a leave.
     pub(super) fn left(&mut self, host: HostId, reply: &Reply) {
         if matches!(reply, Reply::Left { .. }) && self.hosts[host as usize].lives() {
             let life = self.hosts[host as usize].life;
@@ -261,7 +259,7 @@ impl World {
         }
     }
 
-    /// A host's clock runs so many times as fast as the world's from now on.
+    /// Sets the speed of a host's clock, as a multiple of the world's.
     pub fn skew(&mut self, host: HostId, rate: f64) {
         let now = self.now;
         if let Some(found) = self.hosts.get_mut(host as usize) {
@@ -272,8 +270,8 @@ impl World {
         }
     }
 
-    /// Cuts the network: messages pass only within each group, and among those
-    /// that are in none. New hosts are in none.
+    /// Partitions the network: messages pass only within each group, and among the hosts
+    /// that are in no group. New hosts are in no group.
     pub fn part(&mut self, groups: &[Vec<HostId>]) {
         self.heal();
         for (number, group) in (1..).zip(groups) {
@@ -285,7 +283,7 @@ impl World {
         }
     }
 
-    /// Ends all cuts.
+    /// Ends all partitions.
     pub fn heal(&mut self) {
         self.hosts.iter_mut().for_each(|host| host.group = 0);
     }

@@ -1,4 +1,4 @@
-//! The disks at work, what the ring has promised, and whether it keeps it.
+//! Disk operations, what the ring acknowledged, and whether it is kept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use super::World;
 use super::event::{Event, Job, Spot};
 use super::host::{Disk, Host, HostId, State};
 
-/// What was acknowledged to anybody.
+/// What was acknowledged to clients.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     promises: BTreeMap<FileName, Promise>,
 }
 
-/// The newest that was acknowledged of a name.
+/// The newest version of a name that was acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Promise {
     version: Version,
     removed: bool,
-    /// Every disk that held it has been destroyed: no ring can keep that.
+    /// Every disk that had it was destroyed: no ring could keep it.
     excused: bool,
 }
 
@@ -42,43 +42,43 @@ impl Ledger {
     }
 }
 
-/// What has become of the files that were acknowledged.
+/// The state of the files that were acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileReport {
     /// Files that were acknowledged and not removed since.
     pub acknowledged: usize,
-    /// Of these, with their bytes on a host that runs.
+    /// Of these, files whose bytes are on a running host.
     pub readable: usize,
-    /// Only on hosts without a process: they come back with those.
+    /// Files whose bytes are only on hosts without a process: they come back with those.
     pub away: usize,
-    /// On no disk, although not every disk that held them was destroyed: never
-    /// to happen.
+    /// Files on no disk, although not every disk that had them was destroyed: this must
+    /// never happen.
     pub lost: Vec<FileName>,
-    /// On no disk, since every disk that held them was destroyed.
+    /// Files on no disk, because every disk that had them was destroyed.
     pub destroyed: usize,
-    /// How many files have 0, 1, 2, … copies on different hosts that run.
+    /// How many files have 0, 1, 2, … copies on different running hosts.
     pub copies: Vec<usize>,
     /// Readable files with fewer copies than are wanted and possible.
     pub short: usize,
-    /// Files of which more copies than wanted are on hosts that run: not yet
-    /// given up after a change of the ring.
+    /// Files with more copies than wanted on running hosts, which have not been deleted yet
+    /// after a change of the ring.
     pub surplus: usize,
 }
 
-/// What is on the disks of one name.
+/// What the disks have of one name.
 #[derive(Default)]
 struct Seen {
-    /// The newest version with its bytes on a host that runs, and on how many.
+    /// The newest version with its bytes on a running host, and on how many.
     best: Option<Version>,
     live: usize,
-    /// The newest with its bytes anywhere.
+    /// The newest version with its bytes on any disk.
     anywhere: Option<Version>,
-    /// The newest tombstone anywhere.
+    /// The newest tombstone on any disk.
     tombstone: Option<Version>,
 }
 
 impl World {
-    /// Carries a core's wish out on the disk; [`Event::Work`] says when.
+    /// Begins a disk operation that a core asked for; [`Event::Work`] continues it.
     pub(super) fn store(&mut self, spot: Spot, ticket: Ticket, op: StoreOp) {
         let life = self.hosts[spot.host as usize].life;
         let job = Job { spot, life, ticket, op, source: None, tried: 0, result: None };
@@ -87,7 +87,7 @@ impl World {
         self.next_work(number, job, Duration::ZERO);
     }
 
-    /// Plans the next step of a disk's work.
+    /// Plans the next step of a disk operation.
     fn next_work(&mut self, number: u32, mut job: Job, after: Duration) {
         let host = job.spot.host;
         job.source = None;
@@ -113,8 +113,8 @@ impl World {
         self.queue.push(self.now + wait, Event::Work { job: number });
     }
 
-    /// Begins to fetch a content: how long it takes, or how long to know that
-    /// it cannot be.
+    /// Begins to fetch a content. Returns how long that takes, or how long until the
+    /// failure is known.
     fn fetch(
         &mut self,
         host: HostId,
@@ -175,8 +175,8 @@ impl World {
         self.feed(job.spot.host, Some(job.spot.slot), input, None);
     }
 
-    /// Kills a host's process and destroys its disk. Files that were on no other
-    /// disk are excused from then on.
+    /// Kills a host's process and destroys its disk. Files that were on no other disk are
+    /// excused from then on.
     pub fn destroy(&mut self, host: HostId) {
         self.crash(host);
         let Some(found) = self.hosts.get_mut(host as usize) else { return };
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// What has become of the files that were acknowledged.
+    /// The state of the files that were acknowledged.
     pub fn files(&self) -> FileReport {
         let mut seen: BTreeMap<&FileName, Seen> = BTreeMap::new();
         for host in &self.hosts {
@@ -206,7 +206,7 @@ impl World {
         let nothing = Seen::default();
         for (name, promise) in &self.ledger.promises {
             let seen = seen.get(name).unwrap_or(&nothing);
-            // A removal that nobody was told of yet is fine, too.
+            // A newer removal that was not acknowledged yet is fine, too.
             let removed = seen.tombstone.is_some_and(|version| version > promise.version);
             if promise.removed || removed {
                 continue;

@@ -12,22 +12,22 @@ use chordal_core::time::Time;
 
 use super::network::RoundTrips;
 
-/// A simulated machine, by its number; the first is 0.
+/// The number of a simulated machine; the first is 0.
 pub type HostId = u32;
 
 /// The first address, 10.0.0.1.
 const FIRST: u32 = u32::from_be_bytes([10, 0, 0, 1]);
 
-/// The port of all hosts: 2000 with seed 1. A node's place on the ring follows from
-/// its address, so another seed is another ring.
+/// The port of all hosts: 2000 with seed 1. A node's identifier follows from its address,
+/// so another seed gives another ring.
 const fn port(seed: u64) -> u16 {
-    /// Those that need no leave of the system.
+    /// The lowest port that needs no privileges.
     const LOWEST: u64 = 1_024;
     const SHIFT: u64 = 2_000 - LOWEST - 1;
     (LOWEST + seed.wrapping_add(SHIFT) % (65_536 - LOWEST)) as u16
 }
 
-/// Where a host listens: 10.0.0.1 and so on, at the port of its world's seed.
+/// The address of a host: 10.0.0.1 and so on, with the port of its world's seed.
 pub(super) fn address(seed: u64, host: HostId) -> SocketAddr {
     (ip(host), port(seed)).into()
 }
@@ -37,7 +37,7 @@ pub(super) const fn ip(host: HostId) -> Ipv4Addr {
     Ipv4Addr::from_bits(FIRST.saturating_add(host))
 }
 
-/// Whose address this is, whether or not there is such a host.
+/// The host with this address, whether or not it exists.
 pub fn host_at(address: SocketAddr) -> Option<HostId> {
     match address {
         SocketAddr::V4(v4) => v4.ip().to_bits().checked_sub(FIRST),
@@ -45,76 +45,74 @@ pub fn host_at(address: SocketAddr) -> Option<HostId> {
     }
 }
 
-/// What becomes of a host.
+/// The state of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It runs.
+    /// It is running.
     Up,
-    /// It is stopped and takes nothing in until it goes on; others cannot tell.
+    /// It is paused and handles nothing until it is resumed; other hosts cannot tell.
     Paused,
-    /// Its process is dead; the disk is as it was.
+    /// Its process is dead; the disk is unchanged.
     Crashed,
-    /// It has left its ring in order, and its process has ended.
+    /// It has left its ring, and its process has ended.
     Left,
 }
 
-/// See the module.
+/// A simulated machine.
 #[derive(Debug)]
 pub struct Host {
     pub(super) number: HostId,
     pub(super) state: State,
-    /// Raised with every start, so that what was meant for an earlier process
-    /// reaches no later one.
+    /// Incremented at every start, so that events for an earlier process do not reach a
+    /// later one.
     pub(super) life: u32,
-    /// Which part of a cut network it is in.
+    /// Its group in a partitioned network.
     pub(super) group: u32,
-    /// Where it is, for [`super::Latency::Space3d`]: parts of the edge in
-    /// 65 536ths.
+    /// Its point for [`super::Latency::Space3d`], in 65 536ths of the edge.
     pub(super) place: [u16; 3],
     /// The core, while there is a process.
     pub(super) core: Option<chord::Host>,
-    /// What the world keeps of each of its positions.
+    /// What the world stores about each of its positions.
     pub(super) positions: Vec<Position>,
-    /// Whether it has been on the ring: built on it, joined, or taken in.
+    /// Whether it has been on the ring: built on it, joined, or accepted by a member.
     pub(super) entered: bool,
-    /// Boxed, since most hosts of a large ring have nothing of it.
+    /// Boxed, since most hosts of a large ring need none of it.
     pub(super) extra: Option<Box<Extra>>,
 }
 
-/// What only some hosts have.
+/// State that only some hosts have.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     pub(super) disk: Disk,
-    /// Another clock than the world's.
+    /// A clock that differs from the world's.
     pub(super) clock: Option<Clock>,
-    /// What came while it was paused.
+    /// Events that arrived while it was paused.
     pub(super) held: Vec<super::event::Event>,
-    /// Whom the positions knew when the process died.
+    /// The peers that its positions knew when the process died.
     pub(super) remembered: Vec<Peer>,
     /// The ring positions that it had then.
     pub(super) peers: Vec<Peer>,
-    /// What it has measured, when time limits are adaptive.
+    /// The round trips that it measured, if time limits are adaptive.
     pub(super) trips: BTreeMap<HostId, RoundTrips>,
 }
 
-/// What the world keeps of one ring position.
+/// What the world stores about one ring position.
 #[derive(Debug, Default)]
 pub(super) struct Position {
-    /// The generation of each periodic timer that is armed; 0: it is not.
+    /// The generation of each periodic timer that is armed; 0 if it is not.
     pub(super) armed: [u32; KINDS],
     /// The timers of puts that are armed.
     pub(super) copies: Vec<(Ticket, u32)>,
-    /// Timers armed so far.
+    /// Number of timers armed so far.
     pub(super) generation: u32,
-    /// Where the world has it listed as a member.
+    /// The identifier under which the world lists it as a member.
     pub(super) listed: Option<Id>,
 }
 
-/// Timers that a node has one of.
+/// Kinds of timer of which a node has one.
 pub(super) const KINDS: usize = Timer::SINGLE.len();
 
-/// The number of a timer: its place in [`Timer::SINGLE`], [`KINDS`] for those of
-/// puts.
+/// The number of a timer: its index in [`Timer::SINGLE`], or [`KINDS`] for timers of puts.
 pub(super) const fn kind(timer: Timer) -> u8 {
     match timer {
         Timer::Stabilize => 0,
@@ -129,7 +127,7 @@ pub(super) const fn kind(timer: Timer) -> u8 {
 }
 
 impl Position {
-    /// Arms a timer: the generation with which it fires.
+    /// Arms a timer; returns its generation.
     pub(super) fn arm(&mut self, timer: Timer) -> u32 {
         self.generation = self.generation.wrapping_add(1).max(1);
         self.disarm(timer);
@@ -149,7 +147,7 @@ impl Position {
         }
     }
 
-    /// The timer of this generation, if it is armed still; it is not any more.
+    /// Takes the timer of this generation if it is still armed.
     pub(super) fn fire(&mut self, kind: u8, generation: u32) -> Option<Timer> {
         if let Some(armed) = self.armed.get_mut(usize::from(kind)) {
             if *armed != generation {
@@ -166,20 +164,19 @@ impl Position {
 /// A clock that runs faster or slower than the world's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// Millionths of the world's speed.
+    /// Its speed in millionths of the world's.
     pub(super) rate: u64,
-    /// Since when it does,
+    /// When it began to run at this speed.
     pub(super) since: Time,
-    /// and what it showed then.
+    /// What it showed then.
     pub(super) shown: Time,
 }
 
-/// What a host keeps over the death of its process.
+/// What a host keeps when its process dies.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
-    /// By name.
     pub(super) records: BTreeMap<FileName, Record>,
-    /// Contents, with their bytes and how many records need them.
+    /// Contents, with their bytes and the number of records that name them.
     pub(super) contents: BTreeMap<ContentHash, (u64, u32)>,
 }
 
@@ -189,7 +186,7 @@ impl Disk {
         self.records.values()
     }
 
-    /// Whether the bytes of this content are here.
+    /// Whether the disk has the bytes of this content.
     pub fn has(&self, root: &ContentHash) -> bool {
         self.contents.contains_key(root)
     }
@@ -204,7 +201,7 @@ impl Disk {
         self.records.get(name)
     }
 
-    /// Makes a record durable, whose content has been taken in.
+    /// Makes a record durable whose content was stored before.
     pub(super) fn keep(&mut self, record: Record) {
         if self.records.get(&record.name).is_some_and(|old| old.version > record.version) {
             return;
@@ -218,7 +215,7 @@ impl Disk {
         }
     }
 
-    /// Forgets a record, and its content when no other needs it.
+    /// Removes a record, and its content when no other record names it.
     pub(super) fn forget(&mut self, name: &FileName, version: Version) {
         if self.records.get(name).is_some_and(|old| old.version == version)
             && let Some(old) = self.records.remove(name)
@@ -227,12 +224,12 @@ impl Disk {
         }
     }
 
-    /// Bytes came of which no record says anything yet.
+    /// Stores bytes that no record names yet.
     pub(super) fn take_in(&mut self, root: ContentHash, size: u64) {
         self.contents.entry(root).or_insert((size, 0));
     }
 
-    /// Throws bytes away that no record needs.
+    /// Removes bytes that no record names.
     pub(super) fn tidy(&mut self, root: &ContentHash) {
         if self.contents.get(root).is_some_and(|(_, users)| *users == 0) {
             self.contents.remove(root);
@@ -256,17 +253,16 @@ impl Host {
         self.number
     }
 
-    /// What has become of it.
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Whether its process exists, stopped or not.
+    /// Whether its process exists, paused or not.
     pub const fn lives(&self) -> bool {
         matches!(self.state, State::Up | State::Paused)
     }
 
-    /// Its core; `None` without a process.
+    /// `None` without a process.
     pub const fn core(&self) -> Option<&chord::Host> {
         self.core.as_ref()
     }
@@ -276,7 +272,7 @@ impl Host {
         self.core.as_ref().map_or(&[], chord::Host::nodes)
     }
 
-    /// Its disk; `None` while nothing was ever written to it.
+    /// Its disk; `None` if nothing was ever written to it.
     pub fn disk(&self) -> Option<&Disk> {
         self.extra().map(|extra| &extra.disk)
     }
@@ -289,12 +285,12 @@ impl Host {
         self.extra.as_deref()
     }
 
-    /// The slot of the position that goes by this index, if any does.
+    /// The slot of the position with this index, if there is one.
     pub(super) fn slot_of(&self, index: u16) -> Option<Slot> {
         self.core.as_ref()?.slot_of(index)
     }
 
-    /// What the host's clock shows.
+    /// The time that the host's clock shows.
     pub(super) fn clock(&self, now: Time) -> Time {
         match self.extra().and_then(|extra| extra.clock) {
             None => now,
@@ -306,7 +302,7 @@ impl Host {
         }
     }
 
-    /// How many microseconds pass in the world while so many pass here.
+    /// How many microseconds of the world are this many on the host's clock.
     pub(super) fn world_micros(&self, micros: u64) -> u64 {
         match self.extra().and_then(|extra| extra.clock) {
             None => micros,

@@ -1,18 +1,16 @@
-//! A discrete-event simulator of whole rings, around the unchanged
-//! core.
+//! A discrete-event simulator of whole rings, around the unchanged core.
 //!
 //! A [`World`] drives [`chordal_core::chord::Host`]s as the engine does, by inputs and
-//! effects, with a network, disks and clocks that are events in a queue. No
-//! real time passes and nothing is left to chance but what the seed says: the
-//! same [`Setup`] gives the same run, event for event, which its [`TraceHash`]
-//! shows.
+//! effects, with a network, disks and clocks that are events in a queue. No real time
+//! passes, and all randomness comes from the seed: the same [`Setup`] gives the same run,
+//! event for event, as its [`TraceHash`] shows.
 //!
-//! The world also knows the truth, which no node does: who lives, who owns a
-//! key, what was promised to whom. Each operation ends with it ([`Ended`]),
-//! and [`World::ring`] and [`World::files`] judge the whole.
+//! The world also knows the truth, which no node does: which hosts live, which node owns a
+//! key, what was acknowledged. Each operation ends with it ([`Ended`]), and [`World::ring`]
+//! and [`World::files`] judge the whole.
 //!
-//! It never looks at a clock and does no I/O. A world lives on one thread; only
-//! [`tables`] play several at a time.
+//! The simulator reads no clock and does no I/O. A world lives on one thread; only
+//! [`tables`] run several at once.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -1,4 +1,4 @@
-//! How messages travel: delays, loss, duplication, cuts, time limits.
+//! The network: delays, loss, duplication, partitions, time limits.
 
 use std::time::Duration;
 
@@ -13,22 +13,20 @@ use super::setup::Latency;
 
 pub(super) use chordal_core::chord::rtt::RoundTrips;
 
-/// Between two ring positions of one host: no network, but still an event of
-/// its own.
+/// Between two ring positions of one host: no network, but still an event.
 const INSIDE: Duration = Duration::from_micros(10);
 
-/// Peers whose round trips a host keeps; beyond that the first is forgotten.
+/// Peers whose round trips a host stores; beyond that the first is forgotten.
 const MAX_TRIPS: usize = 1_024;
 
 impl World {
-    /// Whether messages get from one host to another, as far as the network is
-    /// concerned.
+    /// Whether the network carries messages from one host to another.
     pub fn is_connected(&self, one: HostId, other: HostId) -> bool {
         let group = |host: HostId| self.hosts.get(host as usize).map(|host| host.group);
         group(one).is_some() && group(one) == group(other)
     }
 
-    /// How long a message takes from one host to another, this time.
+    /// Draws how long a message takes from one host to another.
     pub(super) fn delay(&mut self, from: HostId, to: HostId) -> Duration {
         if from == to {
             return INSIDE;
@@ -50,7 +48,7 @@ impl World {
         }
     }
 
-    /// Sends what a core says.
+    /// Sends a message of a core.
     pub(super) fn send(
         &mut self,
         from: Peer,
@@ -60,7 +58,7 @@ impl World {
         asked_by: Option<&Asker>,
     ) {
         let Some(target) = host_at(to.address()).filter(|host| self.is_host(*host)) else { return };
-        // The answer would be a repair: on a static ring nobody hears it.
+        // The answer would cause a repair, which a static ring must not do.
         if !self.maintained && matches!(message, Message::Ask { ask: Ask::Neighbours, .. }) {
             return;
         }
@@ -108,7 +106,7 @@ impl World {
         self.queue.push(self.now + delay, Event::Deliver(Box::new(parcel)));
     }
 
-    /// A message arrives where it was sent to.
+    /// Delivers a message to the host that it was sent to.
     pub(super) fn deliver(&mut self, parcel: Parcel) {
         let Parcel { from, from_life, to, to_life, asked, message } = parcel;
         let (Some(source), Some(target)) = (host_at(from.address()), host_at(to.address())) else {
@@ -132,7 +130,7 @@ impl World {
         if to_life.is_some_and(|life| life != host.life) {
             return;
         }
-        // What is for an identity that the host has not got finds nobody.
+        // Messages for an identity that the host does not have are dropped.
         let Some(slot) = host.slot_of(to.index()) else { return };
         if matches!(message, Message::Answer { .. }) && self.setup.adaptive {
             self.measured(target, source, asked);
@@ -142,7 +140,7 @@ impl World {
         self.feed(target, Some(slot), input, Some(&asker));
     }
 
-    /// There is no process to take a connection.
+    /// Handles a message to a host without a process.
     fn refused(&mut self, source: HostId, from: Peer, life: u32, to: Peer, message: &Message) {
         if !self.setup.refuse {
             return;
@@ -183,7 +181,7 @@ impl World {
     }
 }
 
-/// Who asked what is being handled.
+/// The sender of the question that is being handled.
 pub(super) struct Asker {
     pub(super) peer: Peer,
     pub(super) life: u32,

@@ -1,9 +1,9 @@
-//! What somebody wants of the ring: lookups, puts, gets, removals, each from a
-//! host's own point of view, and how it ended beside the truth.
+//! Operations of clients: lookups, puts, gets, removals, each seen from one host, and their
+//! ends compared with the truth.
 //!
-//! A lookup is the core's own. The rest does what a real client does: it looks
-//! the owner up, asks it, moves the bytes, waits for its word, and tries again
-//! for a while when the ring has changed meanwhile.
+//! A lookup is the core's own. The others do what a real client does: look the owner up,
+//! ask it, transfer the bytes, wait for its reply, and try again for a while when the ring
+//! has changed meanwhile.
 
 use std::time::Duration;
 
@@ -18,21 +18,21 @@ use super::World;
 use super::event::Event;
 use super::host::{HostId, State, host_at};
 
-/// Attempts of an operation at a ring that changes under it, as a real client's.
+/// Attempts of an operation while the ring changes, as a real client makes.
 const ATTEMPTS: u8 = 6;
 
-/// Pause between attempts: about a stabilization of a busy ring.
+/// Pause between attempts: about one period of stabilize on a busy ring.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a client waits for the word of an owner that still has a connection
-/// to it: longer than an owner waits for copies.
+/// How long a client waits for the reply of an owner to which it still has a connection:
+/// longer than an owner waits for copies.
 const WORD: Duration = Duration::from_secs(60);
 
-/// An operation, under way or ended.
+/// The number of an operation, running or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub(super) u64);
 
-/// What was wanted.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Who owns a key?
@@ -48,43 +48,42 @@ pub enum Action {
 /// The end of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// What was wanted,
+    /// The kind of operation.
     pub action: Action,
-    /// from which host,
+    /// The host that began it.
     pub host: HostId,
-    /// of which key,
+    /// The key.
     pub key: Id,
-    /// and under which name; none for a lookup.
+    /// The name; `None` for a lookup.
     pub name: Option<FileName>,
     /// When it began.
     pub began: Time,
     /// How long it took.
     pub took: Duration,
-    /// Nodes that answered on the way, the owner included and the asking host
-    /// not: the path length of the papers.
+    /// Nodes that answered on the way, including the owner but not the asking host: the
+    /// path length of the papers.
     pub contacts: u32,
-    /// Nodes asked that did not answer.
+    /// Nodes that did not answer.
     pub timeouts: u32,
-    /// Everybody asked, in order, with the time it took; `None`: no answer. Of
-    /// the last attempt; empty when a lookup failed.
+    /// All nodes that were asked, in order, with the time of their answer; `None` if there
+    /// was none. Of the last attempt; empty when a lookup failed.
     pub hops: Vec<(Peer, Option<Duration>)>,
-    /// What came of it.
     pub outcome: Outcome,
-    /// Who owned the key at the end, among the live members that the host could
-    /// reach then.
+    /// The owner of the key at the end, among the live members that the host could reach
+    /// then.
     pub truth: Option<Peer>,
-    /// Who owned it at the beginning.
+    /// The owner at the beginning.
     pub truth_before: Option<Peer>,
-    /// The newest version acknowledged to anybody before it began; `None` when
-    /// there was none, or the name was removed.
+    /// The newest version that was acknowledged before it began; `None` when there was
+    /// none, or the name was removed.
     pub promised: Option<Version>,
 }
 
 impl Ended {
-    /// Whether the outcome agrees with the truth: the owner found is the
-    /// owner, at the end or at the beginning; the version read is not older than
-    /// what was promised, and nothing promised is missing. Puts and removals are
-    /// right when they are acknowledged, and when a newer one came before them.
+    /// Whether the outcome agrees with the truth: the owner found is the owner, at the end
+    /// or at the beginning; the version read is not older than what was acknowledged, and
+    /// nothing acknowledged is missing. Puts and removals are right when they are
+    /// acknowledged, and when a newer one came before them.
     pub fn is_right(&self) -> bool {
         match &self.outcome {
             Outcome::Found(owner) => {
@@ -100,7 +99,7 @@ impl Ended {
     }
 }
 
-/// What came of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The owner of the key.
@@ -109,26 +108,26 @@ pub enum Outcome {
     Stored {
         /// Its version.
         version: Version,
-        /// Who holds it durably, the owner first.
+        /// The nodes that hold it durably, the owner first.
         holders: Vec<Peer>,
-        /// Copies wanted.
+        /// Number of copies that are wanted.
         wanted: u8,
     },
-    /// The file is here.
+    /// The file was read.
     Got {
         /// Its version.
         version: Version,
         /// Its bytes.
         size: u64,
-        /// From whom.
+        /// The node that sent it.
         from: Peer,
     },
-    /// The name is removed.
+    /// The name was removed.
     Removed {
         /// The tombstone's version.
         version: Version,
     },
-    /// Nobody knows of such a file.
+    /// No node knows such a file.
     Missing,
     /// It failed.
     Failed(Why),
@@ -137,31 +136,31 @@ pub enum Outcome {
 /// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
-    /// The core said so.
+    /// The core refused it.
     #[error("{0}")]
     Refused(Failure),
     /// The owner, or every holder, could not be reached or had ended.
     #[error("the owner or the holders cannot be reached")]
     Unreachable,
-    /// The host that wanted it died.
+    /// The host that began it died.
     #[error("the host that wanted it died")]
     Died,
 }
 
-/// Who waits for the reply to a command.
+/// What waits for the reply to a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wait {
-    /// A host that joins,
+    /// A host that joins.
     Join(HostId),
-    /// or leaves.
+    /// A host that leaves.
     Leave(HostId),
-    /// An operation: its own lookup,
+    /// The lookup of an operation.
     Found(u64),
-    /// or what it asked of an owner, in this attempt.
+    /// A request of an operation to an owner, in this attempt.
     Owner(u64, u32),
 }
 
-/// An operation under way.
+/// A running operation.
 #[derive(Debug)]
 pub(super) struct Operation {
     action: Action,
@@ -177,44 +176,44 @@ pub(super) struct Operation {
     contacts: u32,
     timeouts: u32,
     hops: Vec<(Peer, Option<Duration>)>,
-    /// Raised with every stage: a step planned for an earlier one is void.
+    /// Incremented with every stage: a step that was planned for an earlier one is ignored.
     number: u32,
     stage: Stage,
 }
 
-/// Where an operation is.
+/// The stage of an operation.
 #[derive(Debug)]
 enum Stage {
-    /// The core looks the owner up.
+    /// The core looks up the owner.
     Looking,
-    /// On the way to the owner.
+    /// The request is on its way to the owner.
     Going(Peer),
-    /// The owner thinks about it.
+    /// The owner decides about the request.
     Asked(Peer, u32),
-    /// The bytes are on their way to the owner, and to the process there.
+    /// The bytes are on their way to this life of the owner's process.
     Sending(Peer, u32),
     /// The owner makes copies.
     Committed(Peer, u32),
-    /// On the way to somebody who may know the name; the others are left.
+    /// A request is on its way to a node that may know the name; `left` are the others.
     Asking { left: Vec<Peer>, answered: bool },
-    /// The bytes come from a holder; the other holders, and those who may know
-    /// more, are left.
+    /// The bytes come from a holder; `holders` are the other holders, `left` the nodes that
+    /// may know a newer version.
     Reading { record: Record, from: Peer, life: u32, holders: Vec<Peer>, left: Vec<Peer> },
     /// The answer is on its way back.
     Returning(Outcome),
-    /// Before the next attempt.
+    /// Waits before the next attempt.
     Waiting(Why),
 }
 
 impl World {
-    /// Has a host look a key up.
+    /// Begins a lookup of a key by a host.
     pub fn lookup(&mut self, from: HostId, key: Id) -> OpId {
         let key = self.space.id(key.value());
         self.begin(from, Action::Lookup, key, None, None)
     }
 
-    /// Has a host store a file of so many bytes, of which nothing is known but
-    /// that no other is like it. It replaces what the name held.
+    /// Begins a put by a host of a file with this many bytes, unlike any other. It replaces
+    /// what the name held.
     pub fn put(&mut self, from: HostId, name: &FileName, size: u64) -> OpId {
         let mut root = [0; 32];
         for part in root.chunks_exact_mut(8) {
@@ -224,12 +223,12 @@ impl World {
         self.begin(from, Action::Put, name.key(self.space), Some(name.clone()), content)
     }
 
-    /// Has a host read a file.
+    /// Begins a get of a file by a host.
     pub fn get(&mut self, from: HostId, name: &FileName) -> OpId {
         self.begin(from, Action::Get, name.key(self.space), Some(name.clone()), None)
     }
 
-    /// Has a host remove a file.
+    /// Begins a removal of a file by a host.
     pub fn remove(&mut self, from: HostId, name: &FileName) -> OpId {
         self.begin(from, Action::Remove, name.key(self.space), Some(name.clone()), None)
     }
@@ -239,7 +238,7 @@ impl World {
         std::mem::take(&mut self.ended)
     }
 
-    /// How many operations are under way.
+    /// How many operations are running.
     pub fn under_way(&self) -> usize {
         self.operations.len()
     }
@@ -277,7 +276,7 @@ impl World {
         OpId(id)
     }
 
-    /// Begins an attempt.
+    /// Begins the lookup of an attempt.
     fn look_up(&mut self, id: u64) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         operation.attempt += 1;
@@ -304,7 +303,7 @@ impl World {
         self.tickets
     }
 
-    /// A core has answered a command.
+    /// Handles the reply of a core to a command.
     pub(super) fn replied(&mut self, host: HostId, wait: Wait, reply: Reply) {
         match wait {
             Wait::Join(joining) => self.join_replied(joining, &reply),
@@ -349,14 +348,14 @@ impl World {
         }
     }
 
-    /// Sets out for a host.
+    /// Enters a stage whose step comes when a message to a peer arrives.
     fn go(&mut self, id: u64, stage: Stage, to: Peer) {
         let Some(from) = self.operations.get(&id).map(|operation| operation.host) else { return };
         let delay = host_at(to.address()).map_or(Duration::ZERO, |host| self.delay(from, host));
         self.enter_stage(id, stage, delay);
     }
 
-    /// Enters a stage whose step comes after a while.
+    /// Enters a stage whose step comes after this time.
     fn enter_stage(&mut self, id: u64, stage: Stage, after: Duration) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         operation.number += 1;
@@ -365,8 +364,7 @@ impl World {
         self.queue.push(self.now + after, step);
     }
 
-    /// Whether a host can be talked to from another; if not, how long it takes
-    /// to know.
+    /// Whether one host can talk to another; if not, how long it takes to know.
     pub(super) fn reach(&mut self, from: HostId, to: Peer) -> Result<HostId, Duration> {
         let silence = self.setup.patience;
         let Some(host) = host_at(to.address()).filter(|host| self.is_host(*host)) else {
@@ -409,7 +407,7 @@ impl World {
         }
     }
 
-    /// The operation is at the owner.
+    /// Sends the request to the owner.
     fn ask_owner(&mut self, id: u64, owner: Peer) {
         let Some(operation) = self.operations.get(&id) else { return };
         let (host, number) = (operation.host, operation.number + 1);
@@ -433,7 +431,7 @@ impl World {
         self.order(there, ticket, command);
     }
 
-    /// All bytes are with the owner.
+    /// All bytes have reached the owner.
     fn commit(&mut self, id: u64, owner: Peer, life: u32) {
         let Some(operation) = self.operations.get(&id) else { return };
         let (host, number) = (operation.host, operation.number + 1);
@@ -460,7 +458,7 @@ impl World {
         self.order(there, ticket, command);
     }
 
-    /// The owner has replied to an operation that is, or was, at this stage.
+    /// Handles the owner's reply to an operation that is, or was, at this stage.
     fn owner_said(&mut self, there: HostId, id: u64, number: u32, reply: Reply) {
         let acknowledged = match &reply {
             Reply::Stored { version, .. } | Reply::Upload(Upload::Already { version, .. }) => {
@@ -488,7 +486,7 @@ impl World {
         match reply {
             Reply::Upload(Upload::Proceed) => {
                 let size = content.map_or(0, |(_, size)| size);
-                // The word goes back, then the bytes come.
+                // First the reply travels back, then the bytes come.
                 let way = delay * 2 + self.transfer_time(size) + self.setup.disk;
                 let Some(owner) = asked else { return };
                 self.enter_stage(id, Stage::Sending(owner, life), way);
@@ -518,7 +516,7 @@ impl World {
         }
     }
 
-    /// Asks the next of those who may know a name.
+    /// Asks the next node that may know a name.
     fn ask_for(&mut self, id: u64, mut left: Vec<Peer>, mut answered: bool) {
         let Some(operation) = self.operations.get(&id) else { return };
         let (host, Some(name)) = (operation.host, operation.name.clone()) else { return };
@@ -550,7 +548,7 @@ impl World {
         }
     }
 
-    /// Reads from the first holder that is there.
+    /// Reads from the first holder that has the content.
     fn read_from(
         &mut self,
         id: u64,
@@ -574,11 +572,11 @@ impl World {
                 Err(wait) => after += wait,
             }
         }
-        // Its content was nowhere; whether there is such a file is known.
+        // No holder has the content; the existence of the file is known.
         self.enter_stage(id, Stage::Asking { left, answered: false }, after);
     }
 
-    /// The bytes should be here, if their source lived that long.
+    /// Ends a read if the source is still alive after the transfer.
     fn have_read(
         &mut self,
         id: u64,
@@ -607,7 +605,7 @@ impl World {
         self.enter_stage(id, Stage::Waiting(why), span);
     }
 
-    /// How long bytes take from one host to another.
+    /// How long the transfer of so many bytes takes.
     pub(super) fn transfer_time(&self, size: u64) -> Duration {
         let micros = u128::from(size) * 1_000_000 / u128::from(self.setup.bandwidth);
         Duration::from_micros(micros as u64)
@@ -641,8 +639,7 @@ impl World {
         self.ended.push((OpId(id), ended));
     }
 
-    /// A process has ended: so have its operations, and what it was asked by
-    /// others it will not answer.
+    /// Ends the operations of a process that ended, and those that wait for its reply.
     pub(super) fn host_gone(&mut self, host: HostId, life: u32) {
         let own = |operation: &Operation| operation.host == host && operation.life == life;
         let dead: Vec<u64> =
@@ -650,7 +647,7 @@ impl World {
         for id in dead {
             self.end(id, Outcome::Failed(Why::Died));
         }
-        // No core will reply to these any more.
+        // No core will reply to these.
         let operations = &self.operations;
         self.waiting.retain(|_, wait| match wait {
             Wait::Join(at) | Wait::Leave(at) => *at != host,

@@ -1,15 +1,15 @@
-//! Small plots for a terminal: a chart of curves and marks, and bars.
+//! Small plots for a terminal: charts of curves and points, and bars.
 //!
-//! Only text is made here: no colours, no terminal, no I/O. Curves are drawn in
-//! braille dots, two by four to a character cell, so that a chart of twelve rows
-//! shows 48 steps; without Unicode each cell has one dot.
+//! They are plain text: no colours, no terminal, no I/O. Curves are drawn in braille dots,
+//! two by four per character cell, so that a chart of twelve rows has 48 steps; without
+//! Unicode each cell is one dot.
 
 use std::fmt::Write;
 
-/// Cells of a plot's width at the most: wider ones are harder to read, not finer.
+/// Maximum width of a plot in cells: wider ones are harder to read, not finer.
 pub const MAX_WIDTH: usize = 100;
 
-/// Below this a chart has no room beside its own scale.
+/// Minimum width: below it a chart has no room beside its scale.
 const MIN_WIDTH: usize = 40;
 
 /// Rows of a chart between its title and its scale.
@@ -24,16 +24,16 @@ const BRAILLE: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 
 /// The first braille pattern, which has no dot.
 const NO_DOTS: u32 = 0x2800;
 
-/// Parts of a block from one eighth to eight.
+/// Parts of a block, from one eighth to eight.
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
-/// Marks for points that are not joined, in the order of the curves.
+/// Symbols of points that are not joined, in the order of the curves.
 const MARKS: [char; 4] = ['●', '○', '◆', '×'];
 
-/// The same without Unicode.
+/// The same in ASCII.
 const ASCII_MARKS: [char; 4] = ['o', 'x', '+', '#'];
 
-/// With which characters a plot is drawn.
+/// The characters with which a plot is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glyphs {
     /// Braille dots and blocks.
@@ -42,7 +42,7 @@ pub enum Glyphs {
     Ascii,
 }
 
-/// How far apart values stand on an axis.
+/// How values are placed on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// By their difference.
@@ -51,44 +51,41 @@ pub enum Scale {
     Log,
 }
 
-/// A picture of numbers.
+/// A chart or bars.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plot {
     /// Curves over an axis.
     Chart(Chart),
-    /// One bar a value.
+    /// One bar per value.
     Bars(Bars),
 }
 
 /// Curves over an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
-    /// What it shows.
     pub title: String,
-    /// What stands on the axis across.
+    /// The name of the horizontal axis.
     pub across: String,
-    /// How that is scaled.
+    /// The scale of the horizontal axis.
     pub scale: Scale,
-    /// Whether the scale upwards begins at 0, however far below the values that
-    /// is.
+    /// Whether the vertical scale begins at 0, however far the values are above it.
     pub from_zero: bool,
-    /// Whether curves are joined to lines or are single marks.
     pub curves: Vec<Curve>,
 }
 
-/// Points of one kind.
+/// A series of points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// Whose; empty for one that the legend names already.
+    /// Its name in the legend; empty if the legend has it already.
     pub name: String,
-    /// Joined by a line, or a mark each.
+    /// Whether the points are joined by a line.
     pub joined: bool,
-    /// Across and up. Without an order for marks; from left to right for lines.
+    /// Horizontal and vertical values; for a line from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
 impl Curve {
-    /// A point for each of `rows`: where it stands, and how high.
+    /// Makes a curve with a point for each of `rows`.
     pub(super) fn over<'a, R: 'a>(
         rows: impl IntoIterator<Item = &'a R>,
         name: &str,
@@ -101,29 +98,27 @@ impl Curve {
     }
 }
 
-/// One bar a value.
+/// One bar per value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bars {
-    /// What they show.
     pub title: String,
-    /// What stands before and behind each bar, and how long it is.
     pub bars: Vec<Bar>,
 }
 
-/// A bar.
+/// A bar with its texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// Before it.
+    /// The text before it.
     pub label: String,
     /// Its length; the longest fills the width.
     pub value: f64,
-    /// Behind it.
+    /// The text behind it.
     pub shown: String,
 }
 
 impl Plot {
-    /// Draws it, at most `width` cells wide ([`MAX_WIDTH`] at the most). Lines
-    /// have no blanks at their ends.
+    /// Draws the plot, at most `width` cells wide (and at most [`MAX_WIDTH`]). Lines have
+    /// no trailing blanks.
     pub fn draw(&self, width: usize, glyphs: Glyphs) -> Vec<String> {
         let width = width.clamp(MIN_WIDTH, MAX_WIDTH);
         let lines = match self {
@@ -134,7 +129,7 @@ impl Plot {
     }
 }
 
-/// An axis: where a value stands between its ends, 0 to 1.
+/// An axis, which maps a value to 0..=1.
 struct Axis {
     low: f64,
     high: f64,
@@ -156,13 +151,13 @@ impl Axis {
             Scale::Linear => (value - self.low) / (self.high - self.low),
             Scale::Log => (value / self.low).ln() / (self.high / self.low).ln(),
         };
-        // Of one value alone the place is 0/0.
+        // With a single value the place would be 0/0.
         let place = if self.low < self.high { place } else { 0.5 };
         place.is_finite().then_some(place.clamp(0.0, 1.0))
     }
 }
 
-/// What is drawn on: dots, and marks above them.
+/// The drawing area: dots, and symbols above them.
 struct Canvas {
     columns: usize,
     dots: Vec<u8>,
@@ -176,19 +171,19 @@ impl Canvas {
         Canvas { columns, dots: vec![0; cells], marks: vec![None; cells], glyphs }
     }
 
-    /// Dots across and up.
+    /// Number of dots in each direction.
     fn size(&self) -> (usize, usize) {
         (self.columns * DOTS.0, ROWS * DOTS.1)
     }
 
-    /// A dot, counted from the lower left corner.
+    /// Sets a dot, counted from the lower left corner.
     fn dot(&mut self, across: usize, up: usize) {
         let down = ROWS * DOTS.1 - 1 - up;
         let cell = down / DOTS.1 * self.columns + across / DOTS.0;
         self.dots[cell] |= BRAILLE[down % DOTS.1][across % DOTS.0];
     }
 
-    /// A line between two places of 0 to 1.
+    /// Draws a line between two places of 0..=1.
     fn line(&mut self, from: (f64, f64), to: (f64, f64)) {
         let (wide, high) = self.size();
         let step = |place: f64, of: usize| place * (of - 1) as f64;
@@ -238,7 +233,7 @@ impl Chart {
         let place = |point: &(f64, f64)| Some((across.at(point.0)?, up.at(point.1)?));
         let marks = if glyphs == Glyphs::Unicode { MARKS } else { ASCII_MARKS };
         let mut legend = Vec::new();
-        // Marks stand above all lines, whatever the order of the curves.
+        // Symbols are drawn above all lines, whatever the order of the curves.
         for curve in self.curves.iter().filter(|curve| curve.joined) {
             let places: Vec<_> = curve.points.iter().filter_map(place).collect();
             if let [only] = places[..] {
@@ -317,7 +312,7 @@ impl Bars {
     }
 }
 
-/// A number of a scale, as short as it can be told.
+/// A number for a scale, in its shortest form.
 fn short(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         let sign = if value < 0.0 { "-" } else { "" };
@@ -327,7 +322,7 @@ fn short(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A whole number with a blank at every thousand.
+/// A whole number with a blank between thousands.
 pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();

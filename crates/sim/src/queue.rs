@@ -1,38 +1,37 @@
-//! What is to happen, in the order in which it does: by time, and at one time
-//! in the order in which it was said.
+//! The queue of planned events, ordered by time and, at the same time, by the order in
+//! which they were planned.
 //!
-//! A calendar queue (Brown, CACM 1988) with a heap for the day that has begun.
-//! What lies within the next minute waits unordered in a bucket of its sixty-fourth
-//! of a second and is ordered when that comes; the rest waits in a second heap.
-//! So a ring of a million nodes, each with its timers, costs about as much an
-//! event as a small one.
+//! A calendar queue (Brown, CACM 1988) with a heap for the current bucket. Events of the
+//! next minute wait unordered in buckets of a sixty-fourth of a second, which are ordered
+//! when their time comes; the others wait in a second heap. So an event of a ring of a
+//! million nodes costs about as much as one of a small ring.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use chordal_core::time::Time;
 
-/// Microseconds of a bucket, as a power of two: shorter than what messages
-/// take, so that a bucket fits into a processor's cache.
+/// Microseconds of a bucket, as a power of two: shorter than the delay of messages, so that
+/// a bucket fits into a processor's cache.
 const BUCKET_BITS: u32 = 14;
 
-/// Buckets: together about a minute, within which timers fire.
+/// Number of buckets: together about a minute, within which timers fire.
 const BUCKETS: usize = 4096;
 
-/// See the module.
+/// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Queue<E> {
-    /// Of the bucket that has begun, and of the past.
+    /// Events of the current bucket and of the past.
     near: BinaryHeap<Reverse<Entry<E>>>,
-    /// Of the buckets after it, each at its number modulo [`BUCKETS`].
+    /// Events of the following buckets, each at its number modulo [`BUCKETS`].
     buckets: Vec<Vec<Entry<E>>>,
-    /// Entries in buckets.
+    /// Number of events in buckets.
     waiting: usize,
-    /// Beyond the last bucket.
+    /// Events beyond the last bucket.
     far: BinaryHeap<Reverse<Entry<E>>>,
-    /// The bucket that has begun.
+    /// Number of the current bucket.
     begun: u64,
-    /// Events said so far.
+    /// Number of events planned so far.
     said: u64,
 }
 
@@ -70,7 +69,7 @@ impl<E> Ord for Entry<E> {
 }
 
 impl<E> Queue<E> {
-    /// Nothing, from the driver's zero on.
+    /// An empty queue that begins at time zero.
     pub(super) fn new() -> Queue<E> {
         Queue {
             near: BinaryHeap::new(),
@@ -82,12 +81,12 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Events that are still to come.
+    /// Number of planned events.
     pub(super) fn len(&self) -> usize {
         self.near.len() + self.waiting + self.far.len()
     }
 
-    /// Says that something happens at a time.
+    /// Plans an event.
     pub(super) fn push(&mut self, at: Time, event: E) {
         self.said += 1;
         self.place(Entry { at, number: self.said, event });
@@ -105,18 +104,18 @@ impl<E> Queue<E> {
         }
     }
 
-    /// When the next event is.
+    /// The time of the next event.
     pub(super) fn next_at(&mut self) -> Option<Time> {
         self.begin();
         self.near.peek().map(|Reverse(entry)| entry.at)
     }
 
-    /// The next event, once [`Queue::next_at`] has said when it is.
+    /// The next event, after a call of [`Queue::next_at`].
     pub(super) fn peek(&self) -> Option<&E> {
         self.near.peek().map(|Reverse(entry)| &entry.event)
     }
 
-    /// Takes the next event.
+    /// Removes and returns the next event.
     pub(super) fn pop(&mut self) -> Option<(Time, E)> {
         self.begin();
         self.near.pop().map(|Reverse(entry)| (entry.at, entry.event))
@@ -134,7 +133,7 @@ impl<E> Queue<E> {
             let bucket = std::mem::take(&mut self.buckets[self.begun as usize % BUCKETS]);
             self.waiting -= bucket.len();
             self.near.extend(bucket.into_iter().map(Reverse));
-            // What was beyond the last bucket may have come within.
+            // Events beyond the last bucket may now be within it.
             while let Some(Reverse(first)) = self.far.peek()
                 && first.bucket().saturating_sub(self.begun) < BUCKETS as u64
             {

@@ -1,8 +1,8 @@
-//! Runs as data: a setup, what goes wrong when, and what must hold then.
+//! Runs as data: a setup, the faults with their times, and what must hold then.
 //!
-//! A file in TOML. Faults come at their times; at `calm` churn and workload
-//! end; at `until` the run does, and what `[expect]` says is checked. Files to
-//! follow are in tests/scenarios.
+//! A scenario is a TOML file. Faults happen at their times; churn and workload end at
+//! `calm`; the run ends at `until`, when `[expect]` is checked. Examples are in
+//! tests/scenarios.
 
 use std::fmt;
 use std::ops::Range;
@@ -22,54 +22,49 @@ use super::setup::{Setup, Unfit, span};
 use super::world::{Counts, World};
 use super::{FileReport, TraceHash};
 
-/// Faults of one scenario.
+/// Maximum number of faults of one scenario.
 const MAX_FAULTS: usize = 10_000;
 
-/// How often it is looked whether the ring is ideal and all copies are made:
-/// simulated time.
+/// Period, in simulated time, of the check whether the ring is ideal and all copies are
+/// made.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Words about progress of one run.
+/// Progress reports of one run.
 const STEPS: u32 = 200;
 
-/// A run as data: see the module.
+/// A run as data: see the module's documentation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// What it shows, in a sentence.
+    /// Its title in one sentence.
     pub title: String,
-    /// The world.
     pub setup: Setup,
     /// Whether its ring grows host by host; otherwise it begins settled.
     pub grow: bool,
-    /// Who comes and goes until it is calm.
+    /// The churn until `calm`.
     pub churn: Option<Churn>,
-    /// What is asked of the ring until it is calm.
+    /// The workload until `calm`.
     pub workload: Option<Workload>,
-    /// What goes wrong, in the order of time.
+    /// The faults, in the order of time.
     pub faults: Vec<Fault>,
-    /// From when on churn and workload rest.
+    /// When churn and workload end.
     pub calm: Duration,
-    /// When the run ends.
     pub until: Duration,
-    /// What must hold.
     pub expect: Expect,
 }
 
-/// Something that befalls the world at a time.
+/// A fault with its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// When.
     #[serde(with = "span")]
     pub at: Duration,
-    /// What.
     #[serde(rename = "do")]
     pub what: Deed,
-    /// Whom it befalls; without it all for which it makes sense.
+    /// The hosts that it affects; without it, all to which it can apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Whom>,
-    /// For `skew`, how many times as fast a clock runs; for `loss` and
-    /// `duplication`, the share of messages from then on.
+    /// For `skew`, the speed of a clock; for `loss` and `duplication`, the share of
+    /// messages from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
 }
@@ -78,25 +73,25 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deed {
-    /// Processes die at once.
+    /// Kills processes.
     Crash,
-    /// They die, and so do their disks.
+    /// Kills processes and destroys their disks.
     Destroy,
-    /// Those that died or left start again, with what is on their disks.
+    /// Starts processes that died or left, with the contents of their disks.
     Restart,
-    /// Processes stop.
+    /// Pauses processes.
     Pause,
-    /// Those stopped go on.
+    /// Resumes paused processes.
     Resume,
-    /// Hosts hand their files over and leave.
+    /// Hosts hand over their files and leave.
     Leave,
-    /// New hosts come; `hosts` is how many.
+    /// New hosts join; `hosts` is their number.
     Join,
-    /// Clocks run at another `rate`.
+    /// Clocks run at another speed, `rate`.
     Skew,
-    /// The network is cut between these hosts and the others.
+    /// Partitions the network between these hosts and the others.
     Part,
-    /// All cuts end.
+    /// Ends all partitions.
     Heal,
     /// Another share of messages is lost.
     Loss,
@@ -104,15 +99,15 @@ pub enum Deed {
     Duplication,
 }
 
-/// Whom a [`Fault`] befalls.
+/// The hosts that a [`Fault`] affects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected how many (3), which ([0, 4]) or a share (\"40%\")")]
 pub enum Whom {
-    /// So many, by chance.
+    /// This many random hosts.
     Some(u32),
-    /// These.
+    /// These hosts.
     These(Vec<HostId>),
-    /// A share of all, by chance: `"40%"`.
+    /// A random share of all: `"40%"`.
     Share(Percent),
 }
 
@@ -139,25 +134,24 @@ impl From<Percent> for String {
     }
 }
 
-/// What must hold at the end of a run. Nothing acknowledged may ever be lost,
-/// whatever this says.
+/// What must hold at the end of a run. An acknowledged file must never be lost, whatever
+/// this says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expect {
-    /// The ring is ideal: every living host is a member with the right tables.
+    /// The ring is ideal: every living host is a member and all tables are right.
     pub ideal: bool,
     /// Every acknowledged file can be read.
     pub readable: bool,
     /// Every acknowledged file has all its copies, and no more.
     pub copies: bool,
-    /// How long after it is calm that holds at the latest.
+    /// All this must hold this long after `calm` at the latest.
     #[serde(with = "maybe_span", skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
-    /// Operations that may end with a wrong result: another owner than the true
-    /// one, an older version than promised.
+    /// Number of operations that may end with a wrong result: another owner than the true
+    /// one, or an older version than acknowledged.
     pub wrong: usize,
-    /// The share of operations that may fail, 0 to 1; those of hosts that died
-    /// do not count.
+    /// The share of operations that may fail, 0 to 1, without those of hosts that died.
     pub failed: f64,
 }
 
@@ -168,7 +162,7 @@ impl Default for Expect {
     }
 }
 
-/// A duration that may be left out.
+/// Serde functions for an optional duration.
 mod maybe_span {
     use std::time::Duration;
 
@@ -176,7 +170,7 @@ mod maybe_span {
 
     use super::span;
 
-    // What serde calls gets a reference to the field.
+    // Serde passes a reference to the field.
     #[expect(clippy::ref_option)]
     pub(super) fn serialize<S: Serializer>(
         value: &Option<Duration>,
@@ -192,7 +186,7 @@ mod maybe_span {
     }
 }
 
-/// The form of a file. Values that are checked know where they stand.
+/// The form of a file. `Spanned` values are checked later and know their position.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -213,7 +207,7 @@ struct File {
 #[derive(Deserialize)]
 struct Span(#[serde(with = "span")] Duration);
 
-/// Why a file is no scenario: the line, the key, and what is wrong.
+/// Why a file is not a valid scenario: the line, the key, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadScenario(String);
@@ -222,7 +216,7 @@ impl Scenario {
     /// Reads a scenario.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line and key.
+    /// The first mistake, with its line and key.
     pub fn parse(text: &str) -> Result<Scenario, BadScenario> {
         let file: File = toml::from_str(text)
             .map_err(|error| BadScenario(error.to_string().trim().to_owned()))?;
@@ -291,9 +285,8 @@ impl Scenario {
         })
     }
 
-    /// The world at the beginning, with everything planned that is to happen.
-    /// Whoever drives it to its end by itself calls [`Scenario::calm_down`] when
-    /// it is time.
+    /// The world at the beginning, with all its events planned. A caller that drives it to
+    /// its end calls [`Scenario::calm_down`] meanwhile.
     pub fn world(&self, progress: &mut dyn FnMut(u64, u64)) -> World {
         let mut world = if self.grow {
             World::growing(&self.setup)
@@ -309,7 +302,7 @@ impl Scenario {
         world
     }
 
-    /// Ends churn and workload when it is time to; whether it was.
+    /// Ends churn and workload at `calm`. Returns whether it did.
     pub fn calm_down(&self, world: &mut World) -> bool {
         let busy = world.churn.is_some() || world.workload.is_some();
         let due = busy && world.now() >= Time::ZERO + self.calm;
@@ -320,8 +313,8 @@ impl Scenario {
         due
     }
 
-    /// Plays it to its end and judges it. `progress` is told now and then how
-    /// far it is, in simulated time.
+    /// Runs the scenario to its end and judges it. `progress` is called from time to time
+    /// with the world.
     pub fn run(&self, progress: &mut dyn FnMut(&World)) -> Verdict {
         let mut world = self.world(&mut |_, _| {});
         let mut tally = Tally::default();
@@ -349,7 +342,7 @@ impl Scenario {
         self.judge(&world, tally, healed)
     }
 
-    /// Whether the ring is now as it must be at the end.
+    /// Whether the ring is in the expected state.
     fn is_well(&self, world: &World) -> bool {
         let Expect { ideal, readable, copies, .. } = self.expect;
         (!ideal || world.is_ideal()) && {
@@ -414,24 +407,23 @@ impl Scenario {
     }
 }
 
-/// How a run went.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// What was expected and does not hold, a sentence each.
+    /// The expectations that do not hold, one sentence each.
     pub missed: Vec<String>,
-    /// How long after it was calm all was well; `None`: it never was.
+    /// How long after `calm` everything held; `None` if it never did.
     pub healed: Option<Duration>,
     /// How the operations ended.
     pub tally: Tally,
-    /// What has become of the files.
+    /// The state of the files.
     pub files: FileReport,
     /// The fingerprint of the run.
     pub trace: TraceHash,
-    /// Its events.
+    /// Number of events.
     pub events: u64,
-    /// What was counted.
     pub counts: Counts,
-    /// Hosts that live at the end.
+    /// Hosts that are alive at the end.
     pub hosts: usize,
 }
 
@@ -456,34 +448,34 @@ pub struct Tally {
 /// How operations of one kind ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// All.
+    /// All of them.
     pub ended: usize,
-    /// As they should.
+    /// Those with a right result.
     pub right: usize,
-    /// With a wrong result.
+    /// Those with a wrong result.
     pub wrong: usize,
-    /// Without a result.
+    /// Those without a result.
     pub failed: usize,
-    /// Since the host that wanted them died.
+    /// Those whose host died.
     pub died: usize,
     /// Nodes that answered on the way.
     pub contacts: u64,
-    /// Nodes that did not.
+    /// Nodes that did not answer.
     pub timeouts: u64,
 }
 
-/// Wrong results, and failures, kept for whoever looks for their cause.
+/// Wrong results, and failures, that are kept so that their cause can be found.
 const MAX_KEPT: usize = 20;
 
 impl Tally {
-    /// Counts what has ended in a world since the last call.
+    /// Counts the operations that ended in a world since the last call.
     pub fn take(&mut self, world: &mut World) {
         for (_, ended) in world.ended() {
             self.count(ended);
         }
     }
 
-    /// Counts one.
+    /// Counts an operation.
     pub fn count(&mut self, ended: Ended) {
         let Some(ends) = self.kinds.get_mut(number(ended.action)) else { return };
         ends.ended += 1;
@@ -507,12 +499,12 @@ impl Tally {
         }
     }
 
-    /// Those of one kind.
+    /// The counts of one kind.
     pub fn of(&self, action: Action) -> Ends {
         self.kinds[number(action)]
     }
 
-    /// All together.
+    /// The sums of all kinds.
     pub fn all(&self) -> Ends {
         self.kinds.iter().fold(Ends::default(), |sum, ends| Ends {
             ended: sum.ended + ends.ended,
@@ -525,12 +517,12 @@ impl Tally {
         })
     }
 
-    /// The first ones that ended wrong.
+    /// The first operations with a wrong result.
     pub fn wrong(&self) -> &[Ended] {
         &self.wrong
     }
 
-    /// The first ones that failed.
+    /// The first operations that failed.
     pub fn failed(&self) -> &[Ended] {
         &self.failed
     }
@@ -545,11 +537,10 @@ const fn number(action: Action) -> usize {
     }
 }
 
-/// The line of a key within a part of a text; that of the part when the key is
-/// not there.
+/// The line of a key within a part of a text, or of the part when the key is not there.
 fn line_of(text: &str, part: Range<usize>, key: &str) -> usize {
     let line = |at: usize| 1 + text[..at].matches('\n').count();
-    // A table's part may begin with its keys or with its heading.
+    // The part of a table may begin with its keys or with its heading.
     let rest = text.get(part.start..).unwrap_or_default();
     let mut at = part.start;
     for row in rest.split_inclusive('\n') {
@@ -629,7 +620,7 @@ impl World {
         }
     }
 
-    /// Whom a fault befalls, of those for whom it makes sense.
+    /// The hosts that a fault affects, of those to which it can apply.
     fn chosen(&mut self, fault: &Fault) -> Vec<HostId> {
         let fits = |state: State| match fault.what {
             Deed::Restart => matches!(state, State::Crashed | State::Left),

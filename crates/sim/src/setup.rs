@@ -1,5 +1,5 @@
-//! Everything that a run depends on, as a value that is read from a file, is
-//! checked, and goes into its result.
+//! Everything that a run depends on, as a value that is read from a file, checked, and part
+//! of the run's result.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use chordal_core::id::Space;
 use chordal_core::limits::{MAX_REPLICAS, MAX_SUCCESSORS, MAX_VNODES};
 use chordal_core::wire::handshake::Params;
 
-/// Hosts of one world: their addresses are those of one network, 10.0.0.0/8.
+/// Maximum number of hosts of one world: the addresses of 10.0.0.0/8.
 pub const MAX_HOSTS: u32 = (1 << 24) - 2;
 
-/// What a world is made of. Durations are texts such as `"500ms"` in files.
+/// The settings of a world. In files, durations are texts such as `"500ms"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Setup {
@@ -28,7 +28,7 @@ pub struct Setup {
     /// Mean time between a node's stabilizations.
     #[serde(with = "span")]
     pub stabilize: Duration,
-    /// Hosts to begin with.
+    /// Number of hosts at the beginning.
     pub hosts: u32,
     /// Ring positions of each host.
     pub vnodes: u16,
@@ -38,16 +38,16 @@ pub struct Setup {
     pub loss: f64,
     /// The share of messages that arrive twice, 0 to 1.
     pub duplication: f64,
-    /// After which a question counts as unanswered.
+    /// How long a node waits for an answer.
     #[serde(with = "span")]
     pub patience: Duration,
-    /// Whether the time limit follows the measured round trips to each peer, as
-    /// a real node's does ([`chordal_core::chord::rtt`]), and not `patience`.
+    /// Whether the time limit follows the measured round trips to each peer, as in a real
+    /// node ([`chordal_core::chord::rtt`]), instead of `patience`.
     pub adaptive: bool,
-    /// Whether a host without its process refuses connections at once, or is
-    /// silent like one without power.
+    /// Whether a host without its process refuses connections at once; otherwise it is
+    /// silent like a host without power.
     pub refuse: bool,
-    /// Bytes a second from one host to another.
+    /// Bytes per second from one host to another.
     pub bandwidth: u64,
     /// How long the disk takes to make something durable.
     #[serde(with = "span")]
@@ -81,29 +81,28 @@ impl Default for Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "model", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Latency {
-    /// Always as long.
+    /// The same for every message.
     Constant {
         /// One way.
         #[serde(with = "span")]
         delay: Duration,
     },
-    /// Each message by itself; messages overtake each other.
+    /// Drawn for each message, so that messages can overtake each other.
     Uniform {
-        /// The shortest way.
+        /// The shortest delay.
         #[serde(with = "span")]
         least: Duration,
-        /// The longest.
+        /// The longest delay.
         #[serde(with = "span")]
         most: Duration,
     },
-    /// Hosts are points in a cube, and a message takes as long as it is far
-    /// (the model of the Chord papers' measurements): the mean is 0.66 of
-    /// `edge`.
+    /// Hosts are points in a cube, and the delay is proportional to their distance (the
+    /// model of the Chord papers' measurements): the mean is 0.66 of `edge`.
     Space3d {
-        /// From one end of the cube's edge to the other.
+        /// The delay along the cube's edge.
         #[serde(with = "span")]
         edge: Duration,
-        /// Any way takes at least this.
+        /// The shortest delay.
         #[serde(with = "span")]
         least: Duration,
     },
@@ -117,7 +116,7 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// The longest that a message can take.
+    /// The longest delay of a message.
     pub fn most(&self) -> Duration {
         match *self {
             Latency::Constant { delay } => delay,
@@ -128,7 +127,7 @@ impl Latency {
     }
 }
 
-/// A value of a [`Setup`] or a scenario that makes no sense.
+/// A value of a [`Setup`] or a scenario that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} {why}")]
 pub struct Unfit {
@@ -139,10 +138,10 @@ pub struct Unfit {
 }
 
 impl Setup {
-    /// Whether every value makes sense.
+    /// Whether every value is valid.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first one that is not.
     pub fn check(&self) -> Result<(), Unfit> {
         let unfit = |key, why: String| Err(Unfit { key, why });
         let range = |key, value: u64, least: u64, most: u64| {
@@ -176,7 +175,7 @@ impl Setup {
             return unfit("latency", "has a least that is more than its most".to_owned());
         }
         let positions = u128::from(self.hosts) * u128::from(self.vnodes);
-        // Beyond half of the places new ones are hard to find.
+        // If more than half of the identifiers are taken, free ones are hard to find.
         if self.bits < 128 && positions > (1u128 << self.bits) / 2 {
             return unfit(
                 "bits",
@@ -186,8 +185,7 @@ impl Setup {
         Ok(())
     }
 
-    /// What each node is told to be. Of a number of bits that is none, the
-    /// default is taken.
+    /// The configuration of each node. An invalid number of bits gives the default.
     pub fn config(&self) -> Config {
         Config {
             params: Params {
@@ -201,7 +199,7 @@ impl Setup {
     }
 }
 
-/// Durations in files: `"1m 30s"`.
+/// Serde functions for durations: `"1m 30s"`.
 pub(super) mod span {
     use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! What a dashboard sees of a world: one of its nodes, in the form in which a
-//! real node shows itself, and around it what only the world knows.
+//! What a dashboard shows of a world: one of its nodes, in the form of a real node's
+//! snapshot, and around it what only the world knows.
 //!
-//! Tables, files and standing are the node's own. Who lives, the members and
-//! the ring's health are the truth: so one sees what a node does not know yet.
-//! A host that died shows what was seen of it last.
+//! Tables, files and membership are the node's own. The living hosts, the members and the
+//! health of the ring are the truth, so that a viewer sees what the node does not know yet.
+//! A host that died shows its last snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,40 +23,39 @@ use super::host::{Host, HostId, State, host_at};
 use super::world::Follow;
 use super::{Ended, OpId, World};
 
-/// Members on one picture: of a larger ring it has every second, third, … one.
-/// More points than a screen has dots would only cost time.
+/// Members in one snapshot: of a larger ring it has every second, third, … member. More
+/// points than a screen has dots would only cost time.
 const MAX_MEMBERS: usize = 16_384;
 
-/// Pictures on which a member that died or left is still shown: some seconds,
-/// whatever the speed.
+/// For how many snapshots a member that died or left is still shown: some seconds at any
+/// speed.
 const GHOST: u32 = 150;
 
-/// Nodes up to which the ring is judged for every picture; of twice as many for
-/// every second one, and so on.
+/// Number of nodes up to which the ring is checked for every snapshot; for twice as many,
+/// for every second one, and so on.
 const JUDGED_AT_ONCE: usize = 500;
 
-/// Files up to which a node's list is built for every picture, likewise.
+/// Number of files up to which a node's list is built for every snapshot, likewise.
 const LISTED_AT_ONCE: usize = 500;
 
-/// Lines told at once of each kind, loud and quiet ones: at a high speed there
-/// are more than anybody reads.
+/// Event lines per call of each kind, loud and quiet: at a high speed there are more than a
+/// viewer can read.
 const MAX_LINES: usize = 32;
 
-/// Pictures during which a lookup stays on the ring before the next one that
-/// nobody typed takes its place.
+/// For how many snapshots a lookup stays on the ring before another one that was not typed
+/// replaces it.
 const ON_RING: u32 = 120;
 
-/// Which node of a world is shown, and what is remembered from one picture to
-/// the next.
+/// Which node of a world is shown, and the state between two snapshots.
 #[derive(Debug)]
 pub struct Show {
     host: HostId,
     position: usize,
-    /// The picture taken last of this node.
+    /// The last snapshot of this node.
     last: Option<Snapshot>,
-    /// The members on it, in the order of their places.
+    /// Its members, in ring order.
     known: Vec<Peer>,
-    /// Members that are gone, and on how many pictures they are still shown.
+    /// Members that are gone, and for how many snapshots they are still shown.
     ghosts: BTreeMap<Peer, u32>,
     lookup: Option<Trail>,
     lookups: u64,
@@ -70,15 +69,15 @@ pub struct Show {
 struct Trail {
     operation: OpId,
     row: LookupRow,
-    /// Whether somebody typed it.
+    /// Whether the user typed it.
     typed: bool,
-    /// Pictures since it ended.
+    /// Snapshots since it ended.
     shown: u32,
 }
 
 impl Show {
-    /// Shows the first member of a world, and has the world keep what that host
-    /// notices.
+    /// Shows the first member of a world, and makes the world keep the notices of that
+    /// host.
     pub fn new(world: &mut World) -> Show {
         let first = world.nodes().next().map(chord::Node::peer);
         let mut show = Show {
@@ -103,19 +102,19 @@ impl Show {
         self.host
     }
 
-    /// The node that is shown, while its process exists.
+    /// The node that is shown, if its process exists.
     pub fn node<'a>(&self, world: &'a World) -> Option<&'a chord::Node> {
         world.host(self.host)?.nodes().get(self.position)
     }
 
-    /// Who is shown, also when its process is dead.
+    /// The peer that is shown, also when its process is dead.
     pub fn peer(&self, world: &World) -> Peer {
         let last = self.last.as_ref().map(|last| last.me);
         let now = self.node(world).map(chord::Node::peer);
         now.or(last).unwrap_or_else(|| Peer::new(world.address(self.host), self.position as u16))
     }
 
-    /// Shows this node from now on; `false`: the world has no such host.
+    /// Shows this node from now on; `false` if the world has no such host.
     pub fn visit(&mut self, world: &mut World, peer: Peer) -> bool {
         let Some(host) = host_at(peer.address()).and_then(|number| world.host(number)) else {
             return false;
@@ -127,12 +126,12 @@ impl Show {
         }
         (self.last, self.lookup) = (None, None);
         world.follow(Follow::Host(self.host));
-        // What the host before noticed is no news of this one.
+        // Notices of the previous host are dropped.
         world.notices();
         true
     }
 
-    /// Shows the living node that comes next on the ring, or the one before.
+    /// Shows the next living node on the ring, or the previous one.
     pub fn step(&mut self, world: &mut World, backwards: bool) {
         let space = world.space();
         let place = |peer: Peer| (peer.id(space), peer);
@@ -148,8 +147,8 @@ impl Show {
         }
     }
 
-    /// The hosts in two halves of the ring, the first from the shown node on. Those
-    /// that are not on the ring are in either.
+    /// The hosts in two halves of the ring, the first half beginning at the shown node.
+    /// Hosts that are not on the ring are in either half.
     pub fn halves(&self, world: &World) -> [Vec<HostId>; 2] {
         let space = world.space();
         let me = (self.peer(world).id(space), self.peer(world));
@@ -168,17 +167,16 @@ impl Show {
         [first, second]
     }
 
-    /// A lookup that somebody typed for the node shown has begun: its hops are
-    /// drawn.
+    /// Draws the hops of a lookup that the user began at the shown node.
     pub fn lookup_begins(&mut self, operation: OpId, text: String, key: Id) {
         self.lookups += 1;
         let row = LookupRow { number: self.lookups, text, key, hops: Vec::new(), owner: None };
         self.lookup = Some(Trail { operation, row, typed: true, shown: 0 });
     }
 
-    /// An operation has ended: when it is the one on the ring, its hops get their
-    /// times; when it is one of this host's, it comes onto the ring unless
-    /// another is being looked at.
+    /// Handles the end of an operation. If it is the lookup on the ring, its hops get their
+    /// times. If it is another one of the shown host, it replaces the lookup on the ring,
+    /// unless that one is still to be seen.
     pub fn ended(&mut self, operation: OpId, ended: &Ended) {
         let of_trail = |trail: &Trail| trail.operation == operation;
         if !self.lookup.as_ref().is_some_and(of_trail) {
@@ -207,8 +205,8 @@ impl Show {
         }
     }
 
-    /// What the shown host noticed since the last call, as lines, oldest first,
-    /// with the world's time for that of the day. What is too much is counted.
+    /// The notices of the shown host since the last call, as lines, oldest first, with the
+    /// world's time as time of day. Those beyond the limit are counted.
     pub fn events(&mut self, world: &mut World) -> Vec<UiEvent> {
         let noticed = world.notices();
         let space = world.space();
@@ -249,8 +247,8 @@ impl Show {
         }
     }
 
-    /// The shown node now. Of `simulation` the title, the speed and whether time
-    /// passes are the caller's; the rest is filled in here.
+    /// The snapshot of the shown node now. In `simulation`, the caller sets the title, the
+    /// speed and whether time passes; the rest is filled in here.
     pub fn snapshot(&mut self, world: &World, simulation: SimulationRow) -> Snapshot {
         self.pictures += 1;
         let size = world.size();
@@ -279,12 +277,12 @@ impl Show {
             simulation: Some(filled(world, simulation)),
             ..own
         };
-        // The members are large, and only needed of what was drawn.
+        // The list of members is large and only needed for drawing.
         self.last = Some(Snapshot { members: Vec::new(), ..snapshot.clone() });
         snapshot
     }
 
-    /// How the ring fares, by all that the world knows.
+    /// The health of the ring, as the world knows it.
     pub(super) fn state(&self, world: &World) -> view::State {
         let cut = world.all_hosts().iter().filter(|host| host.lives());
         let cut = cut.filter(|host| !self.reaches(world, host.number())).count() as u64;
@@ -309,12 +307,12 @@ impl Show {
         })
     }
 
-    /// Whether something that costs as much as `size` is done for this picture.
+    /// Whether work of this size is done for this snapshot.
     const fn due(&self, size: usize, at_once: usize) -> bool {
         self.pictures.is_multiple_of((1 + size / at_once) as u64) || self.last.is_none()
     }
 
-    /// What the node shown says of itself; what it said last, when it is dead.
+    /// The shown node's own snapshot, or its last one when it is dead.
     fn own(&self, world: &World) -> Snapshot {
         let neighbour = |peer: Peer| Neighbour {
             peer,
@@ -336,7 +334,7 @@ impl Show {
         seen.successors.iter_mut().for_each(now);
         seen.predecessor.iter_mut().for_each(now);
         if standing == Standing::Left {
-            // It knows nobody any more, and gave away what it held.
+            // It has no neighbours any more, and has handed over its files.
             (seen.predecessor, seen.successors) = (None, Vec::new());
             seen.fingers.iter_mut().for_each(|finger| finger.node = None);
         }
@@ -356,13 +354,13 @@ impl Show {
         }
     }
 
-    /// The members of the ring in truth, with those that are gone since lately.
+    /// The true members of the ring, and those that left or died a short time ago.
     fn members(&mut self, world: &World, size: usize) -> Vec<Member> {
         let space = world.space();
         let stride = size.div_ceil(MAX_MEMBERS).max(1);
         let now: Vec<Peer> = world.nodes().step_by(stride).map(chord::Node::peer).collect();
         if stride > 1 {
-            // Nobody sees one of so many die.
+            // With so many members, no viewer sees a single one die.
             self.ghosts.clear();
         } else {
             let place = |peer: &Peer| (peer.id(space), *peer);
@@ -389,8 +387,8 @@ impl Show {
         members
     }
 
-    /// How a peer really fares, seen from the shown host: cut off or stopped is
-    /// suspect.
+    /// The true state of a peer, seen from the shown host: a peer that is cut off or paused
+    /// is suspect.
     fn liveness(&self, world: &World, peer: Peer) -> Liveness {
         let found = host_at(peer.address()).and_then(|number| world.host(number));
         match found.map(|host| (host.state(), host.number())) {
@@ -405,7 +403,7 @@ impl Show {
     }
 }
 
-/// The state of the whole.
+/// Fills in the state of the world.
 fn filled(world: &World, simulation: SimulationRow) -> SimulationRow {
     let mut groups = BTreeSet::new();
     let mut down = 0;
@@ -426,7 +424,7 @@ fn filled(world: &World, simulation: SimulationRow) -> SimulationRow {
     }
 }
 
-/// The round trip that the host of the shown node has measured, in microseconds.
+/// The round trip that the shown node's host measured, in microseconds.
 fn round_trip(world: &World, host: HostId, peer: Peer) -> Option<u64> {
     let trips = &world.host(host)?.extra()?.trips;
     let mean = trips.get(&host_at(peer.address())?)?.mean()?;

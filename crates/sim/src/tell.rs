@@ -1,5 +1,4 @@
-//! What is about to happen in a world, as a sentence: for whoever goes by single
-//! events.
+//! The next event of a world as a sentence, for a user who steps through single events.
 
 use std::fmt::Debug;
 
@@ -10,12 +9,12 @@ use super::World;
 use super::event::{Arrival, Event, Spot};
 use super::host::{KINDS, ip};
 
-/// The names of a node's timers, by their numbers; behind them those of puts.
+/// The names of a node's timers, by their numbers; the last is that of puts.
 const TIMERS: [&str; KINDS + 1] =
     ["stabilize", "fix fingers", "repair", "probe", "census", "join", "leave", "copies"];
 
 impl World {
-    /// The next event in words; `None`: nothing is left to happen.
+    /// The next event in words; `None` if no event is planned.
     pub fn next_in_words(&mut self) -> Option<String> {
         self.queue.next_at()?;
         let own = |spot: &Spot| {

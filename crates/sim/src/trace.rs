@@ -1,8 +1,8 @@
-//! The fingerprint of a run: two runs with the same events have the same.
+//! The fingerprint of a run: two runs with the same events have the same fingerprint.
 //!
-//! Every event goes into it: its time, the host, what it is, and the whole of
-//! its message. It tells whether two runs are the same and guards against
-//! nobody, so it is fast and not cryptographic.
+//! It covers every event: its time, the host, its kind, and its whole message. It shows
+//! whether two runs are the same and need not resist an attacker, so it is fast and not
+//! cryptographic.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -34,9 +34,8 @@ impl TryFrom<String> for TraceHash {
     }
 }
 
-/// Gathers a [`TraceHash`]. As a [`Hasher`] it takes numbers at the width that
-/// they have on a machine of 64 bits, so that the size of a `usize` changes
-/// nothing.
+/// Computes a [`TraceHash`]. As a [`Hasher`] it takes numbers at the width that they have
+/// on a 64-bit machine, so that the size of a `usize` makes no difference.
 #[derive(Clone, Debug)]
 pub(super) struct Trace(u64);
 
@@ -45,19 +44,19 @@ const SALT: u64 = 0x243F_6A88_85A3_08D3;
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Trace {
-    /// Of no event yet.
+    /// The state before the first event.
     pub(super) const fn new() -> Trace {
         Trace(SALT)
     }
 
-    /// Of several runs, in their order.
+    /// The fingerprint of several runs, in their order.
     pub(super) fn of(parts: impl IntoIterator<Item = impl Hash>) -> TraceHash {
         let mut trace = Trace::new();
         parts.into_iter().for_each(|part| part.hash(&mut trace));
         trace.hash()
     }
 
-    /// What has been gathered.
+    /// The fingerprint so far.
     pub(super) const fn hash(&self) -> TraceHash {
         TraceHash(self.0)
     }

@@ -1,4 +1,4 @@
-//! One event, and what follows from it: the only place that calls the core.
+//! One event and its consequences: the only place that calls the core.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use super::event::{Arrival, Event, Spot};
 use super::host::{HostId, State, kind};
 use super::network::Asker;
 
-/// Events kept for a host that is stopped: what comes beyond that is lost, as
-/// when its socket buffers are full.
+/// Events kept for a paused host: further ones are lost, as when its socket buffers are
+/// full.
 const MAX_HELD: usize = 10_000;
 
 impl World {
-    /// Lets one event happen.
+    /// Handles one event.
     pub(super) fn happen(&mut self, event: Event) {
         self.record(&event);
         match event {
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    /// Puts an event into the trace.
+    /// Adds an event to the trace.
     fn record(&mut self, event: &Event) {
         let trace = &mut self.trace;
         trace.write_u64(self.now.as_micros());
@@ -80,8 +80,7 @@ impl World {
         }
     }
 
-    /// Whether the process of this life runs; what happens to a stopped one is
-    /// kept for it.
+    /// Whether this life of the process is running; an event for a paused one is kept.
     fn is_at_work(&mut self, host: HostId, life: u32, event: &Event) -> bool {
         let Some(host) = self.hosts.get(host as usize) else { return false };
         if host.life != life {
@@ -98,7 +97,7 @@ impl World {
         }
     }
 
-    /// Keeps an event for a host that is stopped.
+    /// Keeps an event for a paused host.
     pub(super) fn hold(&mut self, host: HostId, event: Event) {
         if let Some(host) = self.hosts.get_mut(host as usize) {
             let held = &mut host.extra_mut().held;
@@ -119,7 +118,7 @@ impl World {
         }
     }
 
-    /// Hands an input to a core and carries out what it says.
+    /// Passes an input to a core and carries out its effects.
     pub(super) fn feed(
         &mut self,
         number: HostId,
@@ -142,7 +141,7 @@ impl World {
                     }
                 }
                 Effect::Arm { timer, after } => self.arm(spot, timer, after.start, after.end),
-                // A driver may let it go on.
+                // A driver may let the operation go on.
                 Effect::Cease { .. } => {}
                 Effect::Disarm(timer) => {
                     let host = &mut self.hosts[number as usize];
@@ -185,7 +184,7 @@ impl World {
         self.queue.push(self.now + Duration::from_micros(wait), event);
     }
 
-    /// Keeps the list of members true for a host.
+    /// Updates the world's list of members for a host.
     pub(super) fn list(&mut self, number: HostId) {
         let space = self.space;
         let host = &mut self.hosts[number as usize];

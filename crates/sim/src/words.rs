@@ -1,8 +1,8 @@
-//! The command language inside a world: the words that people type for a node
-//! act on the simulated one that they look at.
+//! The command language inside a world: commands that are typed for a node act on the
+//! simulated node that is shown.
 //!
-//! What only means something on a real machine is refused, in one sentence that
-//! says what does it here.
+//! Commands that only make sense on a real machine are refused, with a sentence that names
+//! the alternative.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,16 +21,16 @@ use chordal_view::{Command, CommandFailed, FileRow, Hop, Outcome, Role, target};
 use super::host::{Host, HostId, State, host_at};
 use super::{Action, Ended, OpId, Show, World};
 
-/// Bytes of a made-up file.
+/// Bytes of a file that exists only in the simulation.
 const MADE_UP: u64 = 1_000_000;
 
-/// Commands under way at once: a person types them.
+/// Commands that run at once: a person types them.
 const MAX_WAITING: usize = 64;
 
-/// The end of a command, or nothing yet.
+/// The result of a command.
 pub type End = Result<Outcome, CommandFailed>;
 
-/// The commands under way, each with a number that their giver chose.
+/// The running commands, each with the number that the caller chose.
 #[derive(Debug, Default)]
 pub struct Words {
     waiting: Vec<(u64, Waits)>,
@@ -39,18 +39,18 @@ pub struct Words {
 /// What a command waits for.
 #[derive(Debug)]
 enum Waits {
-    /// The end of an operation; with what was typed, and the bytes put.
+    /// The end of an operation, with the text that was typed and the bytes that were put.
     Operation { id: OpId, text: String, size: u64 },
-    /// This host is on the ring.
+    /// Until this host is on the ring.
     Join(HostId),
-    /// This host has left, with so many files that it held.
+    /// Until this host has left; with the number of files that it held.
     Leave(HostId, usize),
 }
 
 impl Words {
-    /// Carries out a command on the shown node. `None`: its end comes later from
-    /// [`Words::ended`] or [`Words::look`], under `number`. `size_of` says how many
-    /// bytes a local file has, if there is one.
+    /// Carries out a command on the shown node. `None` if its result comes later from
+    /// [`Words::ended`] or [`Words::look`], under `number`. `size_of` returns the bytes of
+    /// a local file, if there is one.
     pub fn say(
         &mut self,
         number: u64,
@@ -72,8 +72,8 @@ impl Words {
         }
     }
 
-    /// An operation has ended: the number and the end of its command, if one waits
-    /// for it.
+    /// Handles the end of an operation: returns the number and the result of the command
+    /// that waits for it.
     pub fn ended(&mut self, world: &World, operation: OpId, ended: &Ended) -> Option<(u64, End)> {
         let waits = |(_, waits): &(u64, Waits)| matches!(waits, Waits::Operation { id, .. } if *id == operation);
         let at = self.waiting.iter().position(waits)?;
@@ -83,7 +83,7 @@ impl Words {
         Some((number, outcome(world, text, size, ended)))
     }
 
-    /// The numbers and ends of joins and leaves that have ended by now.
+    /// The numbers and results of joins and leaves that have ended by now.
     pub fn look(&mut self, world: &World) -> Vec<(u64, End)> {
         let mut ends = Vec::new();
         self.waiting.retain(|(number, waits)| {
@@ -150,7 +150,7 @@ fn begin(
     }
 }
 
-/// How a command began.
+/// The first result of a command.
 enum Began {
     Ended(Box<Outcome>),
     Waits(Waits),
@@ -160,7 +160,7 @@ fn failed(why: String) -> End {
     Err(CommandFailed(why))
 }
 
-/// What a node that has left, or was started again, does to enter the ring.
+/// Enters the ring again with a node that has left, or was restarted.
 fn join(world: &mut World, show: &Show, contact: &str) -> Result<Began, String> {
     let host = show.host();
     let on_a_ring = "this node is on the ring already; A adds another one";
@@ -213,7 +213,7 @@ fn left(world: &World, host: HostId, files: usize) -> Option<End> {
     }
 }
 
-/// Commands that only look.
+/// Carries out commands that only read.
 fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String> {
     let space = world.space();
     if let Command::Id { text } = command {
@@ -262,7 +262,7 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
     }
 }
 
-/// Why a command means nothing in a simulation, and what does instead.
+/// Why a command is not possible in a simulation, and the alternative.
 const fn refusal(command: &Command) -> Option<&'static str> {
     Some(match command {
         Command::Share { .. } | Command::Unshare { .. } => {
@@ -287,7 +287,7 @@ const fn refusal(command: &Command) -> Option<&'static str> {
     })
 }
 
-/// Every file of the ring once, the newest version of each, with its holders.
+/// All files of the ring, the newest version of each, with its holders.
 fn ring_files(world: &World, pattern: Option<String>) -> Outcome {
     let named = Pattern::new(pattern.as_deref().unwrap_or_default());
     let mut others = BTreeSet::new();
@@ -323,19 +323,19 @@ fn ring_files(world: &World, pattern: Option<String>) -> Outcome {
     Outcome::RingFiles { files, of, silent: Vec::new(), space: world.space() }
 }
 
-/// What a node holds under a name, if it runs.
+/// The record that a running node has for a name.
 fn record<'a>(world: &'a World, peer: Peer, name: &FileName) -> Option<&'a Record> {
     let host = world.host(host_at(peer.address())?)?;
     host.nodes().iter().find(|node| node.peer() == peer)?.record(name)
 }
 
-/// Of how many hosts one of them seems to be cut off.
+/// An estimate of how many hosts a host is cut off from.
 fn cut_off(world: &World, host: HostId) -> u32 {
     let core = world.host(host).and_then(Host::core);
     core.and_then(|core| core.cut_off(world.now())).map_or(0, |missing| missing as u32)
 }
 
-/// The end of an operation in the words of the command.
+/// The result of an operation as a command's result.
 fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
     let space = world.space();
     let name = || file_name(&text).map_err(CommandFailed);

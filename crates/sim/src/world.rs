@@ -1,4 +1,4 @@
-//! A world: hosts, the network between them, the time, and what is to happen.
+//! A world: hosts, the network between them, the time, and the planned events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,19 +20,19 @@ use super::queue::Queue;
 use super::setup::Setup;
 use super::trace::{Trace, TraceHash};
 
-/// Notices kept for whoever follows hosts; the oldest go first.
+/// Notices kept for a caller that follows hosts; the oldest are dropped first.
 const MAX_NOTICES: usize = 10_000;
 
-/// What has been counted since the world began.
+/// Counts since the world began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Messages between cores.
     pub messages: u64,
-    /// Messages that were lost, or met a cut network.
+    /// Messages that were lost, or stopped by a partition.
     pub lost: u64,
     /// Contents copied from one host to another by the ring.
     pub copies: u64,
-    /// Bytes of them.
+    /// Bytes of these contents.
     pub copied_bytes: u64,
     /// Hosts that entered the ring.
     pub joined: u64,
@@ -40,15 +40,15 @@ pub struct Counts {
     pub gone: u64,
 }
 
-/// Whose notices are kept.
+/// Which hosts' notices are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Follow {
-    /// Nobody's.
+    /// No host's.
     #[default]
     Nobody,
     /// Those of one host.
     Host(HostId),
-    /// Everybody's.
+    /// All hosts'.
     Everybody,
 }
 
@@ -56,7 +56,7 @@ pub enum Follow {
 #[derive(Debug)]
 pub struct World {
     pub(super) setup: Setup,
-    /// One for all nodes.
+    /// Shared by all nodes.
     pub(super) config: Arc<Config>,
     pub(super) space: Space,
     pub(super) now: Time,
@@ -65,17 +65,17 @@ pub struct World {
     pub(super) chance: Chance,
     pub(super) queue: Queue<Event>,
     pub(super) hosts: Vec<Host>,
-    /// Hosts with a process, for choices among them.
+    /// Hosts with a process, for random choices.
     pub(super) alive: Alive,
-    /// The members by their places: the truth.
+    /// The members by their identifiers: the truth.
     pub(super) members: BTreeMap<(Id, HostId), Slot>,
     /// Whether maintenance timers run.
     pub(super) maintained: bool,
     pub(super) counts: Counts,
-    /// Kept for the next turn, so that none allocates.
+    /// Kept from turn to turn, so that no turn allocates.
     pub(super) effects: Vec<(Slot, Effect)>,
     pub(super) tickets: Ticket,
-    /// Who waits for a core's reply.
+    /// What waits for a core's reply.
     pub(super) waiting: BTreeMap<Ticket, Wait>,
     pub(super) operations: BTreeMap<u64, Operation>,
     pub(super) next_operation: u64,
@@ -85,8 +85,8 @@ pub struct World {
     pub(super) ledger: Ledger,
     pub(super) churn: Option<Churn>,
     pub(super) workload: Option<Workload>,
-    /// Raised when churn or workload change: what was planned for the old ones
-    /// does not happen.
+    /// Incremented when churn or workload change: events that were planned for the old ones
+    /// are ignored.
     pub(super) plan: u32,
     pub(super) faults: Vec<super::scenario::Fault>,
     follow: Follow,
@@ -128,14 +128,14 @@ impl World {
         }
     }
 
-    /// A ring of all the setup's hosts that has settled: every table is right,
-    /// and the timers run. `progress` is told now and then how many of how many
-    /// ring positions there are.
+    /// A settled ring of all the setup's hosts: every table is right, and the timers run.
+    /// `progress` is called from time to time with the number of ring positions that are
+    /// done, and of all.
     ///
     /// # Panics
-    /// When the setup does not pass [`Setup::check`].
+    /// If the setup does not pass [`Setup::check`].
     pub fn settled(setup: &Setup, progress: &mut dyn FnMut(u64, u64)) -> World {
-        /// Positions between two words about progress.
+        /// Positions between two progress reports.
         const STEP: u64 = 4_096;
         let mut world = World::checked(setup);
         let positions = u64::from(setup.hosts) * u64::from(setup.vnodes);
@@ -149,7 +149,7 @@ impl World {
         }
         world.settle_places(&mut ring);
         let peers: Vec<Peer> = ring.iter().map(|(peer, _)| *peer).collect();
-        // In the order of hosts and positions, so that each finds its own.
+        // In the order of hosts and positions, in which the tables are filled.
         let mut order: Vec<u32> = (0..ring.len() as u32).collect();
         order.sort_unstable_by_key(|at| ring[*at as usize].1);
         let mut nodes = Vec::new();
@@ -177,8 +177,8 @@ impl World {
         world
     }
 
-    /// Sorts the places of a ring; a place that is taken twice makes the later
-    /// one take its next index, as joining does.
+    /// Sorts the positions of a ring. If two have the same identifier, the later one takes
+    /// its next index, as when joining.
     fn settle_places(&self, ring: &mut [(Peer, Spot)]) {
         loop {
             ring.sort_unstable_by_key(|(peer, spot)| (peer.id(self.space), *spot));
@@ -197,12 +197,12 @@ impl World {
         }
     }
 
-    /// The setup's hosts, the first one alone on its ring; the others join one
-    /// after the other, one each half period of stabilize, through random
-    /// members. [`World::run_until`] lets them.
+    /// A growing ring: the setup's first host is alone on its ring; the others join one
+    /// after the other, one every half period of stabilize, through random members, in
+    /// [`World::run_until`].
     ///
     /// # Panics
-    /// When the setup does not pass [`Setup::check`].
+    /// If the setup does not pass [`Setup::check`].
     pub fn growing(setup: &Setup) -> World {
         let mut world = World::checked(setup);
         let first = world.add_host(0);
@@ -225,12 +225,12 @@ impl World {
         World::empty(setup)
     }
 
-    /// Where a host listens, whether or not there is one.
+    /// The address of a host, whether or not it exists.
     pub fn address(&self, host: HostId) -> SocketAddr {
         address(self.setup.seed, host)
     }
 
-    /// A host without a process yet.
+    /// Adds a host without a process.
     pub(super) fn add_host(&mut self, number: HostId) -> HostId {
         let places = self.chance.bits();
         let part = |at: u32| (places >> (16 * at)) as u16;
@@ -249,29 +249,26 @@ impl World {
         number
     }
 
-    /// Maintenance timers do not run from now on, and nobody asks whether a
-    /// neighbour lives: the ring stays as it is but for what commands and losses
-    /// make of it. For measurements on a static ring.
+    /// Stops the maintenance timers and the probing of neighbours: from now on only
+    /// commands and losses change the ring. For measurements on a static ring.
     pub fn quiet(&mut self) {
         self.maintained = false;
     }
 
-    /// What the world is made of.
     pub const fn setup(&self) -> &Setup {
         &self.setup
     }
 
-    /// The identifiers' space.
     pub const fn space(&self) -> Space {
         self.space
     }
 
-    /// The time.
+    /// The world's time.
     pub const fn now(&self) -> Time {
         self.now
     }
 
-    /// Events so far.
+    /// Number of events so far.
     pub const fn events(&self) -> u64 {
         self.events
     }
@@ -281,23 +278,22 @@ impl World {
         self.trace.hash()
     }
 
-    /// What has been counted so far.
+    /// The counts so far.
     pub const fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// The random numbers, for whoever drives the world: what is drawn here is
-    /// part of the run.
+    /// The random numbers, for a caller that drives the world: draws are part of the run.
     pub const fn chance(&mut self) -> &mut Chance {
         &mut self.chance
     }
 
-    /// The time of the next event; `None`: nothing is left to happen.
+    /// The time of the next event; `None` if none is planned.
     pub fn next_at(&mut self) -> Option<Time> {
         self.queue.next_at()
     }
 
-    /// One event; `false`: nothing is left to happen.
+    /// Handles one event; `false` if none is planned.
     pub fn step(&mut self) -> bool {
         let Some((at, event)) = self.queue.pop() else { return false };
         self.now = self.now.max(at);
@@ -306,7 +302,7 @@ impl World {
         true
     }
 
-    /// Everything up to a time, which it is then.
+    /// Handles all events up to a time and sets the world's time to it.
     pub fn run_until(&mut self, at: Time) {
         while self.queue.next_at().is_some_and(|next| next <= at) {
             self.step();
@@ -314,13 +310,13 @@ impl World {
         self.now = self.now.max(at);
     }
 
-    /// Everything for so long.
+    /// Handles all events of this span.
     pub fn run(&mut self, span: Duration) {
         self.run_until(self.now + span);
     }
 
-    /// Runs until `done` holds, looking every `step`, at most for `limit`; how
-    /// long it took, or `None`.
+    /// Runs until `done` holds, checked every `step`, for at most `limit`. Returns how long
+    /// it took, or `None`.
     pub fn until(
         &mut self,
         limit: Duration,
@@ -337,7 +333,7 @@ impl World {
         Some(self.now - began)
     }
 
-    /// The hosts with a process, stopped ones included, in their order.
+    /// The hosts with a process, including paused ones, in order.
     pub fn hosts(&self) -> impl Iterator<Item = HostId> + '_ {
         self.hosts.iter().filter(|host| host.lives()).map(|host| host.number)
     }
@@ -347,22 +343,22 @@ impl World {
         self.alive.len()
     }
 
-    /// A host, whatever has become of it.
+    /// A host in any state.
     pub fn host(&self, host: HostId) -> Option<&Host> {
         self.hosts.get(host as usize)
     }
 
-    /// All hosts that ever were, whatever has become of them.
+    /// All hosts that ever existed, in any state.
     pub fn all_hosts(&self) -> &[Host] {
         &self.hosts
     }
 
-    /// A host with a process, by chance.
+    /// A random host with a process.
     pub fn some_host(&mut self) -> Option<HostId> {
         self.alive.choose(&mut self.chance)
     }
 
-    /// The members of the ring, in the order of their places.
+    /// The members of the ring, in ring order.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Node> + '_ {
         self.members
             .iter()
@@ -374,13 +370,13 @@ impl World {
         self.members.len()
     }
 
-    /// Who owns a key in truth: the first live member at or after it. Stopped
-    /// hosts count as living.
+    /// The true owner of a key: the first live member at or after it. Paused hosts count as
+    /// live.
     pub fn owner(&self, key: Id) -> Option<Peer> {
         self.owner_for(None, key)
     }
 
-    /// The same among those that a host can reach.
+    /// The true owner among those that a host can reach.
     pub fn owner_seen_from(&self, host: HostId, key: Id) -> Option<Peer> {
         self.owner_for(Some(host), key)
     }
@@ -397,13 +393,13 @@ impl World {
         self.hosts.get(spot.host as usize)?.core.as_ref()?.node(spot.slot)
     }
 
-    /// Keeps the notices of these from now on, for [`World::notices`].
+    /// Keeps the notices of these hosts from now on, for [`World::notices`].
     pub fn follow(&mut self, who: Follow) {
         self.follow = who;
     }
 
-    /// What the nodes of those followed noticed since the last call, in order;
-    /// the oldest are gone when they were too many.
+    /// The notices of the followed hosts since the last call, in order; the oldest were
+    /// dropped if there were too many.
     pub fn notices(&mut self) -> Vec<(Time, Peer, Notice)> {
         std::mem::take(&mut self.notices).into()
     }
@@ -422,17 +418,17 @@ impl World {
         }
     }
 
-    /// Events that are planned.
+    /// Number of planned events.
     pub fn planned(&self) -> usize {
         self.queue.len()
     }
 }
 
-/// Hosts with a process: a list to choose from, and where each is in it.
+/// Hosts with a process: a list to choose from, and the index of each host in it.
 #[derive(Debug, Default)]
 pub(super) struct Alive {
     list: Vec<HostId>,
-    /// By host; `u32::MAX`: not in it.
+    /// By host; `u32::MAX` if it is not in the list.
     at: Vec<u32>,
 }
 

@@ -1,28 +1,27 @@
 //! One node's part in one search over the ring.
 //!
-//! A search begins at its origin and covers the ring clockwise, from behind the
-//! origin round to it. Whoever is asked is told up to where it is responsible;
-//! it divides that interval among the nodes it knows there, each of which gets
-//! the part from itself up to the next (El-Ansary et al., 2003). So every node
-//! is asked once, by one message, and results go back up the same tree.
+//! A search begins at its origin and covers the ring clockwise, from just after the origin
+//! back to it. Each node that is asked gets the end of the interval for which it is
+//! responsible. It divides that interval among the nodes it knows there, each of which gets
+//! the part from itself up to the next (El-Ansary et al., 2003). So every node is asked
+//! once, by one message, and results go back up the same tree.
 //!
-//! - **No loops.** Questions only go clockwise from the origin and never past
-//!   it; whatever does not is ignored ([`is_fair`]). The waiting of nodes for
-//!   each other follows the same order.
-//! - **A silent child** costs its interval one retry: the first live node
-//!   behind it, which the driver looks up, gets the rest of it. Should the
-//!   silent one speak after all, its results still count.
-//! - **A second parent.** A node whose parent died is asked again, by whoever
-//!   took that interval over. It answers with everything it has, asks only
-//!   those that it has not asked yet, and sends further results to both. The
-//!   rows of a node that is reached twice are the same and count once.
-//! - **Nobody fills a search alone.** Rows are limited for each node, each
-//!   child and altogether, and half of the room is kept for those who have not
-//!   answered yet. Rows that the child cannot have, or that do not match, are
-//!   dropped and the child is named.
+//! - **No loops.** Questions only go clockwise from the origin and never past it; others
+//!   are ignored ([`is_fair`]). Nodes wait for each other in the same order.
+//! - **A silent child** costs its interval one retry: the first live node after it, which
+//!   the driver looks up, gets the rest of it. If the silent node answers later, its
+//!   results still count.
+//! - **A second parent.** A node whose parent died is asked again, by the node that took
+//!   over that interval. It answers with everything it has, asks only nodes that it has not
+//!   asked yet, and sends further results to both. The rows of a node that is reached twice
+//!   are the same and count once.
+//! - **No node fills a search alone.** Rows are limited for each node, for each child and
+//!   in all, and half of the room is kept for children that have not answered yet. Rows
+//!   that the child cannot have, or that do not match, are dropped and the child is
+//!   reported.
 //!
-//! The driver tells what arrives, which child has been silent for too long, and
-//! when the time is over; it carries out what comes back.
+//! The driver passes in the messages that arrive, the children that were silent for too
+//! long, and the end of the time; it carries out the effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -42,25 +41,25 @@ mod tests;
 
 pub use question::{MAX_DEPTH, Question, is_fair};
 
-/// Nodes that wait for the results of one node: its parent, and those that take
-/// over from a parent that died. More of them than this never die in one search.
+/// Nodes that wait for the results of one node: its parent, and the nodes that take over
+/// from parents that died. More than this do not die in one search.
 const MAX_PARENTS: usize = 4;
 
-/// Children of one node in one search: a whole successor list, every finger of
-/// the widest space, and a retry for each. Beyond that somebody makes up nodes.
+/// Children of one node in one search: a whole successor list, every finger of the widest
+/// space, and a retry for each. More than these can only be invented nodes.
 const MAX_CHILDREN: usize = 2 * (MAX_LIST + 128);
 
-/// What a node's part in a search wants done, in this order.
+/// What a node's part in a search asks the driver to do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Send this to another node's mesh.
     Send {
-        /// To whom; never to the node itself.
+        /// The receiver; never the node itself.
         to: Peer,
-        /// What.
+        /// The message.
         message: SearchMessage,
     },
-    /// Search the files here; ends with [`Broadcast::own`].
+    /// Search this node's files; ends with [`Broadcast::own`].
     SearchHere,
     /// Find the first live node at or after `key`; ends with
     /// [`Broadcast::looked_up`].
@@ -68,25 +67,25 @@ pub enum Effect {
         /// Where to begin.
         key: Id,
     },
-    /// Results for the user, at the origin.
+    /// New results for the user, at the origin.
     Found(Vec<FoundRow>),
-    /// A child did what no child does; told once for each.
+    /// A child broke the rules; reported once for each child.
     Offence {
-        /// Who.
+        /// The child.
         child: Peer,
-        /// What.
+        /// The rule that it broke.
         what: Offence,
     },
-    /// Nothing more will come of this part: it may be forgotten.
+    /// The part has ended and may be forgotten.
     Ended,
 }
 
-/// What a child may not do.
+/// How a child can break the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offence {
-    /// It sent more results than any part of a tree may have.
+    /// It sent more results than any part of a tree can have.
     TooMany,
-    /// It sent results of nodes that it was not asked for.
+    /// It sent results of nodes outside its interval.
     NotItsOwn,
     /// It sent files that do not match.
     NoMatch,
@@ -102,16 +101,16 @@ impl fmt::Display for Offence {
     }
 }
 
-/// How a search stands, as its origin sees it.
+/// The progress of a search at its origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Nodes that answered, this one included.
+    /// Nodes that answered, including this one.
     pub answered: u32,
-    /// Messages from the origin to the deepest of them.
+    /// Number of messages from the origin to the deepest of them.
     pub depth: u8,
     /// Nodes that did not answer, at most [`MAX_SILENT`].
     pub silent: Vec<Peer>,
-    /// There were more results than are passed on.
+    /// There were more results than a search passes on.
     pub truncated: bool,
 }
 
@@ -123,25 +122,25 @@ pub struct Broadcast {
     pattern: Pattern,
     space: Space,
     me: Peer,
-    /// Who gets the results; empty at the origin, and while none is left.
+    /// The nodes that get the results; empty at the origin, and while no parent is left.
     parents: Vec<Parent>,
-    /// Messages from the origin to this node.
+    /// Number of messages from the origin to this node.
     depth: u8,
-    /// What was divided so far, as an offset behind this node.
+    /// The part of the interval that was divided so far, as an offset from this node.
     covered: u128,
     children: BTreeMap<Peer, Child>,
-    /// Parts whose first node is being looked up: from where, up to where.
+    /// Parts whose first node is being looked up: begin and end.
     gaps: BTreeMap<Id, Id>,
-    /// The files here were searched.
+    /// This node's files were searched.
     searched: bool,
     rows: BTreeSet<FoundRow>,
-    /// Rows by the node that has them.
+    /// Number of rows by the node that has them.
     counts: BTreeMap<Peer, usize>,
     silent: Vec<Peer>,
     truncated: bool,
 }
 
-/// Who waits for results, and for which interval.
+/// A node that waits for results, and for which interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Parent {
     peer: Peer,
@@ -151,29 +150,29 @@ struct Parent {
 /// A node that was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Child {
-    /// Exclusive end of its interval, which begins with itself.
+    /// Exclusive end of its interval, which begins with the child itself.
     until: Id,
     state: State,
-    /// Rows that it sent, whatever became of them.
+    /// Rows that it sent, including dropped ones.
     sent: usize,
-    /// Of these, those that were taken.
+    /// Rows of these that were accepted.
     kept: usize,
-    /// It was named already.
+    /// It was reported already.
     named: bool,
 }
 
-/// How far a child is.
+/// The state of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It has not said anything.
+    /// It has not answered.
     Asked,
-    /// It is at work.
+    /// It is searching.
     Taken,
-    /// It has said everything.
+    /// It has sent everything.
     Done { answered: u32, depth: u8 },
-    /// It was silent for too long; its interval is another's now.
+    /// It was silent for too long; another node has its interval now.
     Lost,
-    /// The same, but it spoke afterwards.
+    /// The same, but it answered later.
     Late,
 }
 
@@ -184,8 +183,7 @@ impl State {
 }
 
 impl Broadcast {
-    /// A search of this node's own. `known` are the nodes of the ring that it
-    /// knows, in any order.
+    /// Begins a search of this node. `known` are the members that it knows, in any order.
     pub fn begin(
         space: Space,
         search: SearchId,
@@ -199,8 +197,8 @@ impl Broadcast {
         new
     }
 
-    /// A part in the search of another, which `from` asks for. The question
-    /// must be fair ([`is_fair`]).
+    /// Begins a part in another node's search, for which `from` asks. The question must be
+    /// fair ([`is_fair`]).
     pub fn join(
         space: Space,
         me: Peer,
@@ -236,8 +234,8 @@ impl Broadcast {
         }
     }
 
-    /// `from` asks for this part, perhaps again or for another interval. The
-    /// question must be fair, too.
+    /// Handles a question from `from` about this search, perhaps again or for another
+    /// interval. The question must be fair, too.
     pub fn asked(
         &mut self,
         from: Peer,
@@ -270,8 +268,8 @@ impl Broadcast {
         self.settle(out);
     }
 
-    /// A node said something about this search. Whether it is an awaited child
-    /// of this part, whose time begins anew.
+    /// Handles an answer about this search. Returns whether the sender is an awaited child,
+    /// whose time limit begins again.
     pub fn heard(&mut self, from: Peer, message: SearchMessage, out: &mut Vec<Effect>) -> bool {
         let Some(child) = self.children.get_mut(&from) else { return false };
         match (child.state, &message) {
@@ -294,8 +292,8 @@ impl Broadcast {
         self.children.get(&from).is_some_and(|child| child.state.is_awaited())
     }
 
-    /// A node was silent for too long, or cannot be reached: a child's interval
-    /// goes to the next node, a parent gets nothing more.
+    /// Handles a node that was silent for too long or cannot be reached: the interval of a
+    /// child goes to the next node, and a parent gets no more results.
     pub fn lost(&mut self, peer: Peer, out: &mut Vec<Effect>) {
         self.parents.retain(|parent| parent.peer != peer);
         let Some(child) = self.children.get_mut(&peer) else { return };
@@ -313,7 +311,7 @@ impl Broadcast {
         self.settle(out);
     }
 
-    /// The last connection to an address ended: whoever was there is lost.
+    /// Handles the end of the last connection to an address: the node there is lost.
     pub fn gone(&mut self, address: SocketAddr, out: &mut Vec<Effect>) {
         let parents = self.parents.iter().map(|parent| parent.peer);
         let here = |peer: &Peer| peer.address() == address;
@@ -323,8 +321,8 @@ impl Broadcast {
         }
     }
 
-    /// The end of [`Effect::LookUp`]: who lives at or after `key`; `None`:
-    /// nobody was found.
+    /// Handles the end of [`Effect::LookUp`] with the first live node at or after `key`;
+    /// `None` if none was found.
     pub fn looked_up(&mut self, key: Id, owner: Option<Peer>, out: &mut Vec<Effect>) {
         let Some(until) = self.gaps.remove(&key) else { return };
         if let Some(owner) = owner {
@@ -338,7 +336,7 @@ impl Broadcast {
         self.settle(out);
     }
 
-    /// The files here that match; `truncated`: there are more.
+    /// Handles the matching files of this node; `truncated` if there are more.
     pub fn own(&mut self, rows: Vec<FoundRow>, truncated: bool, out: &mut Vec<Effect>) {
         self.searched = true;
         self.truncated |= truncated || rows.len() > MAX_RESULTS_PER_NODE;
@@ -348,15 +346,15 @@ impl Broadcast {
         self.settle(out);
     }
 
-    /// Tells the parents that this node is still at work: they would take a
-    /// longer silence for its death.
+    /// Tells the parents that this node is still searching; after a longer silence they
+    /// would take it for dead.
     pub fn beat(&self, out: &mut Vec<Effect>) {
         for parent in &self.parents {
             self.tell(parent.peer, SearchMessage::Taken { search: self.search }, out);
         }
     }
 
-    /// The time is over: the search ends with what there is.
+    /// Ends the search, because its time is over, with the results so far.
     pub fn expire(&mut self, out: &mut Vec<Effect>) {
         let awaited: Vec<Peer> = self.awaited().collect();
         for peer in awaited {
@@ -375,27 +373,27 @@ impl Broadcast {
         }
     }
 
-    /// Children that have not said everything yet.
+    /// Children that have not sent everything yet.
     pub fn awaited(&self) -> impl Iterator<Item = Peer> + '_ {
         self.children.iter().filter(|(_, child)| child.state.is_awaited()).map(|(peer, _)| *peer)
     }
 
-    /// Whether the search is this node's own.
+    /// Whether this node began the search.
     pub fn is_origin(&self) -> bool {
         self.search.origin == self.me
     }
 
-    /// What is searched for, as it was written.
+    /// The pattern as the user wrote it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What is searched for.
+    /// The pattern.
     pub const fn pattern(&self) -> &Pattern {
         &self.pattern
     }
 
-    /// How it stands.
+    /// The progress of the search.
     pub fn progress(&self) -> Progress {
         let mut progress = Progress {
             answered: 1,
@@ -415,8 +413,7 @@ impl Broadcast {
         progress
     }
 
-    /// Divides what is not covered yet, up to `until`, among the nodes known
-    /// there.
+    /// Divides the part up to `until` that is not covered yet among the known nodes there.
     fn cover(&mut self, until: Id, known: &[Peer], out: &mut Vec<Effect>) {
         let end = offset(self.space, self.me, until);
         let begin = self.covered;
@@ -432,8 +429,8 @@ impl Broadcast {
         parts.sort_unstable();
         parts.dedup_by_key(|(at, _)| *at);
         let first = parts.first().map_or(end, |(at, _)| *at);
-        // Right behind this node stands its successor, which it knows. Further
-        // along there may be nodes that it does not know.
+        // The first node after this one is its successor, which it knows. Further along
+        // there may be nodes that it does not know.
         if begin > 0 && begin < first {
             let key = self.space.id(self.me.id(self.space).value().wrapping_add(begin + 1));
             let before = parts.first().map_or(until, |(_, peer)| peer.id(self.space));
@@ -492,7 +489,7 @@ impl Broadcast {
     fn done(&mut self, from: Peer, answered: u32, depth: u8, silent: &[Peer], truncated: bool) {
         let Some(child) = self.children.get_mut(&from) else { return };
         self.truncated |= truncated;
-        // Somebody else answers for the interval of one that came too late.
+        // Another node answers for the interval of a child that answered too late.
         if child.state == State::Late {
             return;
         }
@@ -506,8 +503,8 @@ impl Broadcast {
         }
     }
 
-    /// Takes rows in, as far as there is room for those of this child (`None`:
-    /// of this node itself); which are new.
+    /// Accepts rows, as far as there is room for those of this child (`None`: this node).
+    /// Returns the new ones.
     fn keep(&mut self, child: Option<Peer>, rows: Vec<FoundRow>) -> Vec<FoundRow> {
         let mut new = Vec::new();
         for row in rows {
@@ -529,9 +526,9 @@ impl Broadcast {
         new
     }
 
-    /// Whether there is room for one more row of this child. Half of all room
-    /// is kept, in equal shares, for children that have not said everything; the
-    /// other half goes to whoever comes first.
+    /// Whether there is room for one more row of this child. Half of all room is kept, in
+    /// equal shares, for children that have not sent everything; the other half is for any
+    /// child, in the order of arrival.
     fn has_room(&self, child: Option<Peer>) -> bool {
         let share = MAX_RESULTS / 2 / (self.children.len() + 1);
         let kept = |peer: Peer| self.children.get(&peer).map_or(0, |child| child.kept);
@@ -559,7 +556,7 @@ impl Broadcast {
         }
     }
 
-    /// Sends a parent what belongs to the interval that it asked for.
+    /// Sends a parent the rows of the interval that it asked for.
     fn pass_to(&self, parent: Parent, rows: &[FoundRow], out: &mut Vec<Effect>) {
         let its = |row: &&FoundRow| is_part(self.space, self.me, parent.until, row.node);
         let rows: Vec<FoundRow> = rows.iter().filter(its).cloned().collect();
@@ -569,8 +566,8 @@ impl Broadcast {
         }
     }
 
-    /// Ends the part when everything is known that will ever be. Without a
-    /// parent it waits for the one that takes over.
+    /// Ends the part when all results have arrived. Without a parent it waits for the node
+    /// that takes over.
     fn settle(&mut self, out: &mut Vec<Effect>) {
         if !self.searched || !self.gaps.is_empty() || self.awaited().next().is_some() {
             return;

@@ -1,33 +1,33 @@
-//! A token bucket: how much of something somebody may do in a while.
+//! A token bucket: limits how often a peer may do something.
 
 use std::time::Duration;
 
 use crate::time::Time;
 
-/// How fast a bucket lets things through.
+/// The rate of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Things at once, after a silence.
+    /// Maximum number at once, after a pause.
     pub burst: u32,
-    /// Time in which one more becomes allowed.
+    /// Time after which one more is allowed.
     pub every: Duration,
 }
 
-/// What is left of a [`Rate`] at a moment.
+/// The present state of a [`Rate`]'s bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// When all of the burst will be allowed again: the later, the less is
-    /// left now.
+    /// When the whole burst will be allowed again: the later that is, the fewer are left
+    /// now.
     full_at: Time,
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub const fn new() -> Bucket {
         Bucket { full_at: Time::ZERO }
     }
 
-    /// Takes one out, if there is one.
+    /// Takes a token; returns whether there was one.
     pub fn take(&mut self, now: Time, rate: Rate) -> bool {
         let from = self.full_at.max(now);
         let after = from + rate.every;
@@ -38,7 +38,7 @@ impl Bucket {
         true
     }
 
-    /// Whether it is full: nothing is lost by forgetting it.
+    /// Whether it is full, so that it need not be stored.
     pub fn is_full(&self, now: Time) -> bool {
         self.full_at <= now
     }

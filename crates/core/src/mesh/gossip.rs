@@ -1,14 +1,13 @@
-//! Gossip: what was seen, what is passed on, who says too much.
+//! Gossip: which pieces were seen, which are passed on, and which peers send too many.
 //!
-//! A piece of gossip is sent over every link but the one that it came over, by
-//! everybody who sees it for the first time. Seeing it twice is the rule, so
-//! names of pieces are remembered, as many and for as long as memory allows.
+//! A node sends a piece of gossip that it sees for the first time over every link except
+//! the one that it came over. Most pieces arrive more than once, so their ids are
+//! remembered, within a limit of number and time.
 //!
-//! Two limits keep anybody from drowning the others: one for what a link may
-//! bring, whoever began it, and one for what a single origin may say. Nobody
-//! can prove who began a piece, so what an origin says over its own link is
-//! counted apart from what others bring in its name: whoever borrows a name
-//! cannot silence its owner among those who are linked with it.
+//! Two limits keep a peer from drowning the others: one for each link, whatever the
+//! origins, and one for each origin. An origin cannot be proved, so pieces that an origin
+//! sends over its own link are counted apart from those that others bring in its name: a
+//! peer that forges an origin cannot silence it among the peers that are linked with it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -21,51 +20,50 @@ use crate::wire::mesh::{Gossip as Piece, GossipBody, GossipId};
 
 use super::bucket::{Bucket, Rate};
 
-/// Links over which a piece may travel: a random graph of a million nodes is a
-/// dozen across; a chain of chosen links may be longer.
+/// Links over which a piece may travel: a random graph of a million nodes has a diameter of
+/// about a dozen; a chain of chosen links may be longer.
 pub const MAX_HOPS: u8 = 64;
 
-/// Names of pieces that are remembered, the latest; 24 bytes each.
+/// Ids of pieces that are remembered, the latest; 24 bytes each.
 const SEEN_AT_MOST: usize = 8_192;
 
-/// How long they are: no piece takes minutes to travel.
+/// How long ids are remembered: no piece travels for minutes.
 const SEEN_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// What one origin may say: as much as a person types in a hurry.
+/// Limit of one origin: as much as a person types in a hurry.
 pub const PER_ORIGIN: Rate = Rate { burst: 10, every: Duration::from_secs(1) };
 
-/// What one link may bring, from all origins together: a ring of sixty nodes
-/// that all have something to say at once.
+/// Limit of one link, for all origins together: a ring of sixty nodes that all send a piece
+/// at once.
 pub const PER_LINK: Rate = Rate { burst: 64, every: Duration::from_millis(100) };
 
-/// Links and origins whose words are counted. Who has said nothing lately is
-/// forgotten first.
+/// Links and origins with a meter. The longest idle ones are dropped first.
 const METERS_AT_MOST: usize = 1_024;
 
-/// Time between two complaints about the same culprit.
+/// Time between two complaints about the same link or origin.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// What was heard, and how much.
+/// The pieces that were seen, and meters for their senders.
 #[derive(Clone, Debug)]
 pub struct Gossip {
     me: SocketAddr,
-    /// What this node may say itself.
+    /// The limit of this node's own pieces.
     own: Bucket,
     seen: BTreeSet<GossipId>,
-    /// The same in the order of their arrival.
+    /// The same ids in the order of arrival.
     order: VecDeque<(Time, GossipId)>,
     links: BTreeMap<SocketAddr, Meter>,
-    /// By origin, and whether it is the origin's own link that brings it.
+    /// By origin, and whether the piece came over the origin's own link.
     origins: BTreeMap<(SocketAddr, bool), Meter>,
 }
 
-/// How much somebody said.
+/// How much a link or an origin sent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Meter {
     bucket: Bucket,
     /// Pieces dropped since the last complaint.
     dropped: u32,
-    /// When there may be the next complaint.
+    /// When the next complaint is allowed.
     complain_at: Time,
 }
 
@@ -74,35 +72,35 @@ struct Meter {
 pub enum Heard {
     /// Seen for the first time.
     News {
-        /// What goes out over all other links; `None` when it has come too far.
+        /// The piece to send over all other links; `None` when it has travelled too far.
         pass_on: Option<Piece>,
     },
     /// Seen before.
     Known,
-    /// It says nothing that may be said: too long, or empty.
+    /// Its body is not allowed: too long, or empty.
     Bad,
-    /// Dropped: somebody says too much.
+    /// Dropped: the link or the origin sends too much.
     TooMuch {
-        /// Who, when it is time to complain.
+        /// The complaint, when it is time for one.
         complaint: Option<Complaint>,
     },
 }
 
-/// Somebody says too much.
+/// A link or an origin sends too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Complaint {
     /// Pieces dropped since the last complaint, this one included.
     pub dropped: u32,
-    /// The origin of all of them; `None`: of several, all over one link.
+    /// The origin of all dropped pieces; `None` if there were several, all over one link.
     pub origin: Option<Peer>,
 }
 
-/// This node says more than others would listen to.
+/// This node sends more than others would accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMuch;
 
 impl Gossip {
-    /// Nothing heard yet, at the node at this address.
+    /// An empty state, for the node at this address.
     pub const fn new(me: SocketAddr) -> Gossip {
         Gossip {
             me,
@@ -114,7 +112,7 @@ impl Gossip {
         }
     }
 
-    /// A piece that begins here: what goes out over all links. `id` is drawn at
+    /// Begins a piece at this node; returns what to send over all links. `id` is drawn at
     /// random.
     pub fn begin(
         &mut self,
@@ -131,14 +129,15 @@ impl Gossip {
         Ok(Piece { id, origin: me, unix_ms, hops: MAX_HOPS, body })
     }
 
-    /// A piece that a linked peer brings.
+    /// Handles a piece that a linked peer brings.
     pub fn hear(&mut self, now: Time, from: SocketAddr, piece: &Piece) -> Heard {
         let origin = piece.origin.address();
-        // In this node's name but unknown to it: of its last run, or invented.
+        // A piece in this node's name that it does not know is from its last run, or
+        // invented.
         if self.seen.contains(&piece.id) || origin == self.me {
             return Heard::Known;
         }
-        // What is dropped for the sake of its link may come over another one.
+        // A piece that is dropped because of its link may still come over another one.
         if !take_from(&mut self.links, from, now, PER_LINK) {
             return too_much(self.links.get_mut(&from), now, None);
         }
@@ -154,14 +153,14 @@ impl Gossip {
         Heard::News { pass_on: (hops > 0).then(|| Piece { hops, ..piece.clone() }) }
     }
 
-    /// Names that are remembered.
+    /// Number of ids that are remembered.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         assert_eq!(self.seen.len(), self.order.len());
         self.seen.len()
     }
 
-    /// Links and origins whose words are counted.
+    /// Number of meters.
     #[cfg(test)]
     pub(super) fn meters(&self) -> usize {
         self.links.len() + self.origins.len()
@@ -180,7 +179,7 @@ impl Gossip {
     }
 }
 
-/// Whether somebody may say this to everyone.
+/// Whether the body of a piece is allowed.
 pub fn may_be_said(body: &GossipBody) -> bool {
     match body {
         GossipBody::Say(text) => text.len() <= MAX_SAY_BYTES && !text.trim().is_empty(),
@@ -188,7 +187,7 @@ pub fn may_be_said(body: &GossipBody) -> bool {
     }
 }
 
-/// Counts one more for `whom`; whether it is still within the rate.
+/// Counts one more piece for `whom`; returns whether it is within the rate.
 fn take_from<K: Ord + Copy>(
     meters: &mut BTreeMap<K, Meter>,
     whom: K,
@@ -198,7 +197,7 @@ fn take_from<K: Ord + Copy>(
     if meters.len() >= METERS_AT_MOST && !meters.contains_key(&whom) {
         meters.retain(|_, meter| !meter.bucket.is_full(now));
         if meters.len() >= METERS_AT_MOST {
-            // More origins at once than a ring has that means well.
+            // More origins at once than an honest ring has.
             return false;
         }
     }

@@ -1,25 +1,25 @@
-//! Whom to be linked with, and whether they live.
+//! Links: with which peers a node is linked, and whether these are alive.
 //!
-//! A link is an agreement of two peers to watch each other and to pass gossip
-//! on. It is asked for ([`LinkMessage::Open`]) and accepted or refused; who
-//! accepted uses it like who asked. Up to [`RANDOM`] are drawn by chance, the
-//! user chooses more, others ask for theirs.
+//! A link is an agreement of two peers to watch each other and to pass gossip on. One asks
+//! for it ([`LinkMessage::Open`]) and the other accepts or refuses; both use it alike. A
+//! node draws up to [`RANDOM`] links by chance, the user chooses more, and other nodes ask
+//! for theirs.
 //!
-//! Liveness: once in each [`PERIOD`] one of the two sends a beat and the other
-//! an echo. They take turns without agreeing on it: whoever beat last waits
-//! `TURN` longer than the other. So both measure round trips and both notice a
-//! death. A peer that is silent for [`SUSPECT`] beats is suspected, for [`DEAD`]
-//! it is dead. A connection that ends is a sign as well: the peer is reached for
-//! once more at once, and dead if that fails.
+//! Liveness: once in each [`PERIOD`] one of the two sends a beat and the other an echo.
+//! They take turns without agreeing on it: the side that beat last waits `TURN` longer than
+//! the other. So both measure round trips and both notice a death. A peer that misses
+//! [`SUSPECT`] beats is suspected; one that misses [`DEAD`] beats is dead. The end of a
+//! connection is a sign as well: the node sends one more beat at once, and the peer is dead
+//! if that fails.
 //!
-//! A link that the user chose is wished for until the user ends it, here or there: when it
-//! is gone it is asked for again, ever more rarely, and so it is after a restart.
+//! A link that the user chose is wanted until the user ends it, on either side: when it is
+//! lost the node asks for it again, less and less often, also after a restart.
 //!
-//! Peers are told apart by address: whoever takes another index on the ring is
-//! still the same process at the same place.
+//! Peers are identified by address: a peer that takes another index on the ring is still
+//! the same process at the same address.
 //!
-//! Pure: the driver gives the time, the candidates in random order, and sends
-//! what comes back.
+//! Pure: the driver passes in the time and the candidates in random order, and sends the
+//! messages that are returned.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,125 +32,124 @@ use crate::wire::query::LinkKind;
 
 use super::bucket::{Bucket, Rate};
 
-/// Links that a node draws by chance: a random graph of this degree stays
-/// connected although a third of its nodes die.
+/// Links that a node draws by chance: a random graph of this degree stays connected
+/// although a third of its nodes die.
 pub const RANDOM: usize = 4;
 
-/// Links that the user may choose: each costs a connection.
+/// Links that the user may choose; each costs a connection.
 pub const MAX_CHOSEN: usize = 64;
 
-/// Links that others may ask for: at [`RANDOM`] draws of every node, 4 fall on
-/// each on the average and hardly ever so many.
+/// Links that others may ask for: with [`RANDOM`] draws of every node, a node gets 4 on
+/// average and hardly ever this many.
 pub const MAX_INCOMING: usize = 32;
 
-/// Of these, places that only those get whose user wants the link: chance can
-/// go elsewhere.
+/// Of these, places that are reserved for links that a user chose: a random link can be
+/// drawn elsewhere.
 const INCOMING_FOR_CHOSEN: usize = 8;
 
-/// Time between two beats of a link, whichever side sends them; and how long
-/// an echo is waited for.
+/// Time between two beats of a link, whichever side sends them; also the time limit of an
+/// echo.
 pub const PERIOD: Duration = Duration::from_secs(2);
 
-/// How much longer the side waits that beat last: enough for the other's beat
-/// to arrive.
+/// How much longer the side that beat last waits: enough for the other side's beat to
+/// arrive.
 const TURN: Duration = Duration::from_millis(500);
 
-/// Beats that are due this soon are sent with those that are due now: a node
-/// wakes up for many links at once. Less than [`TURN`].
+/// Beats that are due within this time are sent with those that are due now, so that a node
+/// wakes up once for many links. Less than [`TURN`].
 const TOGETHER: Duration = Duration::from_millis(200);
 
 /// Beats without an echo after which a peer is suspected.
 pub const SUSPECT: u8 = 2;
 
-/// Beats without an echo after which it is dead.
+/// Beats without an echo after which a peer is dead.
 pub const DEAD: u8 = 4;
 
-/// Time for the answer to [`LinkMessage::Open`]: a connection may have to be
-/// made, and a greeting exchanged, first.
+/// Time limit of the answer to [`LinkMessage::Open`]: a connection, with its greeting, may
+/// have to be made first.
 pub const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a dead peer is not drawn: it may be back by then.
+/// How long a dead peer is not drawn; it may be back then.
 const DEAD_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long a peer is not drawn that refused or closed: it has its reasons.
+/// How long a peer that refused or closed a link is not drawn.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long a peer is not drawn, nor taken in when it draws this node, whose
-/// link the user has ended.
+/// How long a peer whose link the user ended is neither drawn nor accepted when it draws
+/// this node.
 const DISCONNECTED_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// Pause before a chosen link that is gone is asked for again; each further one is twice as
-/// long...
+/// Pause before the node asks again for a chosen link that was lost; each further pause is
+/// twice as long...
 const AGAIN_FIRST: Duration = Duration::from_secs(2);
 
-/// ...and at most this: so long a peer that is back may wait.
+/// ...and at most this long, which is how long a peer that is back may wait.
 const AGAIN_RARELY: Duration = Duration::from_secs(60);
 
-/// Peers that are not to be drawn for a while; those go first whose while ends
-/// first.
+/// Peers that are not drawn for a while; those whose time ends first are dropped first.
 const MAX_AVOIDED: usize = 256;
 
-/// Messages that a linked peer may send: many times what beats need.
+/// Limit of the messages of a linked peer: many times what beats need.
 const MESSAGES: Rate = Rate { burst: 64, every: Duration::from_millis(50) };
 
-/// Answers to peers without a link, all together.
+/// Limit of the answers to all peers without a link.
 const STRANGERS: Rate = Rate { burst: 64, every: Duration::from_millis(50) };
 
-/// What the driver has to do.
+/// What the driver must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Send this.
+    /// Send a message.
     Send {
-        /// To whom.
+        /// The receiver.
         to: Peer,
-        /// What.
+        /// The message.
         message: LinkMessage,
     },
-    /// Something happened that people want to know.
+    /// Report a change of a link to the user.
     Event(Event),
-    /// This peer does not live, for all that this node can see.
+    /// This peer is dead, as far as this node can see.
     Dead(Peer),
 }
 
-/// What happened to a link.
+/// A change of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// With whom.
+    /// The peer.
     pub peer: Peer,
-    /// Why there is, or was, the link.
+    /// Why the link exists, or existed.
     pub kind: LinkKind,
-    /// What.
+    /// The change.
     pub change: Change,
 }
 
-/// What may happen to a link.
+/// What can happen to a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// There is one now.
+    /// It was opened.
     Opened,
-    /// The peer takes no more.
+    /// The peer accepts no more links.
     Refused,
-    /// The peer did not answer when it was asked for a link.
+    /// The peer did not answer the request for a link.
     Failed,
     /// Beats are not answered.
     Suspected,
-    /// They are again.
+    /// Beats are answered again.
     Recovered,
-    /// The peer ended it.
+    /// The peer closed it.
     Closed,
     /// Its beats were not answered for too long.
     Silent,
-    /// Its connection broke and could not be made again.
+    /// Its connection broke and no other could be made.
     Lost,
 }
 
-/// All links of a node, and those that are being asked for.
+/// All links of a node, and those that it has asked for.
 #[derive(Clone, Debug)]
 pub struct Links {
-    /// This node.
+    /// This node's address.
     me: SocketAddr,
     by_address: BTreeMap<SocketAddr, Link>,
-    /// Whom the user wants to be linked with, whether there is a link or not.
+    /// The peers that the user wants to be linked with, whether a link exists or not.
     wishes: BTreeMap<SocketAddr, Wish>,
     avoided: BTreeMap<SocketAddr, Avoided>,
     strangers: Bucket,
@@ -158,11 +157,11 @@ pub struct Links {
     beats: u32,
 }
 
-/// A peer that the user chose.
+/// A peer with which the user wants a link.
 #[derive(Clone, Copy, Debug)]
 struct Wish {
     peer: Peer,
-    /// When to ask again while there is no link, and how long to wait after that.
+    /// When to ask again while there is no link, and the pause after that.
     next: Time,
     pause: Duration,
 }
@@ -172,44 +171,44 @@ struct Wish {
 pub struct Link {
     peer: Peer,
     kind: LinkKind,
-    /// The answer to `Open` is awaited until then.
+    /// The time limit of the answer to `Open`.
     opening: Option<Time>,
     since: Time,
-    /// The beat that is not answered yet, and when it left.
+    /// The unanswered beat, and when it was sent.
     beat: Option<(u32, Time)>,
-    /// The peer's own beat came meanwhile: both thought it was their turn.
+    /// The peer's own beat arrived meanwhile: both sides thought that it was their turn.
     crossed: bool,
-    /// When the next one is due, while there is none.
+    /// When the next beat is due, while none is unanswered.
     next: Time,
     missed: u8,
-    /// Its connection ended: this beat shall show whether there is another.
+    /// Its connection ended: the unanswered beat tests whether another one works.
     reaching: bool,
-    /// Asked for because of an old wish: nobody waits for the answer.
+    /// The node asked for it because of an earlier wish: no user waits for the answer.
     again: bool,
     round_trip: Option<Duration>,
     shared: Option<u32>,
     messages: Bucket,
 }
 
-/// A peer that is not to be drawn.
+/// A peer that is not drawn for a while.
 #[derive(Clone, Copy, Debug)]
 struct Avoided {
     until: Time,
-    /// The user ended the link.
+    /// The user ended its link.
     disconnected: bool,
 }
 
-/// There are as many links as one user may choose.
+/// The user has chosen as many links as are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 impl Link {
-    /// With whom.
+    /// The linked peer.
     pub const fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Why there is one.
+    /// Why the link exists.
     pub const fn kind(&self) -> LinkKind {
         self.kind
     }
@@ -224,12 +223,12 @@ impl Link {
         self.missed
     }
 
-    /// The smoothed round trip, once measured.
+    /// The smoothed round trip, if it was measured.
     pub const fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
 
-    /// Files that the peer shares, as it says.
+    /// Files that the peer claims to share.
     pub const fn shared(&self) -> Option<u32> {
         self.shared
     }
@@ -242,7 +241,7 @@ impl Link {
         Effect::Send { to: self.peer, message }
     }
 
-    /// A sign of life.
+    /// Handles a sign of life.
     fn heard(&mut self, out: &mut Vec<Effect>) {
         if self.missed >= SUSPECT {
             out.push(self.event(Change::Recovered));
@@ -255,7 +254,7 @@ impl Link {
         self.round_trip = Some(self.round_trip.map_or(trip, |mean| (mean * 7 + trip) / 8));
     }
 
-    /// When the driver has to look at it.
+    /// When the driver must call [`Links::tick`] for this link.
     fn due(&self) -> Time {
         match (self.opening, self.beat) {
             (Some(until), _) => until,
@@ -266,7 +265,7 @@ impl Link {
 }
 
 impl Links {
-    /// None yet, for the node at this address.
+    /// No links, for the node at this address.
     pub const fn new(me: SocketAddr) -> Links {
         Links {
             me,
@@ -278,7 +277,7 @@ impl Links {
         }
     }
 
-    /// Peers that the user chose before a restart.
+    /// Restores the peers that the user chose before a restart.
     pub fn wish_again(&mut self, now: Time, peers: impl IntoIterator<Item = Peer>) {
         let wish = |peer: Peer| (peer.address(), Wish { peer, next: now, pause: AGAIN_FIRST });
         let others = peers.into_iter().filter(|peer| peer.address() != self.me);
@@ -290,7 +289,7 @@ impl Links {
         self.wishes.values().map(|wish| wish.peer)
     }
 
-    /// The links that there are, by address.
+    /// The open links, by address.
     pub fn open(&self) -> impl Iterator<Item = &Link> {
         self.by_address.values().filter(|link| link.opening.is_none())
     }
@@ -300,7 +299,7 @@ impl Links {
         self.by_address.get(&address).is_some_and(|link| link.opening.is_none())
     }
 
-    /// Links that shall be drawn by chance and are not there yet.
+    /// How many random links are missing.
     pub fn lacking(&self) -> usize {
         RANDOM.saturating_sub(self.count(LinkKind::Random))
     }
@@ -312,7 +311,7 @@ impl Links {
         self.by_address.values().map(Link::due).chain(again).min()
     }
 
-    /// Asks for the links that are lacking, of candidates in random order.
+    /// Asks for the random links that are missing, from candidates in random order.
     pub fn draw(&mut self, now: Time, candidates: &[Peer], out: &mut Vec<Effect>) {
         self.avoided.retain(|_, avoided| avoided.until > now);
         let mut lacking = self.lacking();
@@ -332,8 +331,8 @@ impl Links {
         }
     }
 
-    /// The user wants a link with a peer. Whether there is one already; if not,
-    /// an event tells what became of the wish.
+    /// Asks for a link because the user wants it. Returns whether it exists already; if
+    /// not, an event reports the answer.
     pub fn connect(&mut self, now: Time, peer: Peer, out: &mut Vec<Effect>) -> Result<bool, Full> {
         let address = peer.address();
         self.avoided.remove(&address);
@@ -357,14 +356,14 @@ impl Links {
         }
         if link.kind != LinkKind::Chosen || link.again {
             (link.kind, link.again) = (LinkKind::Chosen, false);
-            // What chance would be refused, a person may be granted.
+            // A peer may accept a chosen link where it would refuse a random one.
             out.push(link.send(LinkMessage::Open { chosen: true }));
         }
         Ok(false)
     }
 
-    /// The user ends the link with the peer at this address, or the wish for it; `None` when
-    /// there is neither.
+    /// Ends the link with the peer at this address, or the wish for one, for the user;
+    /// `None` when there is neither.
     pub fn disconnect(
         &mut self,
         now: Time,
@@ -379,8 +378,8 @@ impl Links {
         Some(peer)
     }
 
-    /// Ends all links: the node leaves its ring. Those that the user chose belong to no ring:
-    /// unless the node ends, they are asked for again.
+    /// Ends all links, because the node leaves its ring. Chosen links belong to no ring:
+    /// unless the node ends, it asks for them again.
     pub fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
         for link in std::mem::take(&mut self.by_address).into_values() {
             out.push(link.send(LinkMessage::Close));
@@ -388,7 +387,7 @@ impl Links {
         self.wishes.values_mut().for_each(|wish| wish.next = wish.next.max(now + AGAIN_FIRST));
     }
 
-    /// A peer says something. `shared` is how many files this node shares.
+    /// Handles a message of a peer. `shared` is how many files this node shares.
     pub fn received(
         &mut self,
         now: Time,
@@ -421,7 +420,7 @@ impl Links {
                 self.fulfil(now, address);
             }
             LinkMessage::Refuse => {
-                // Of no meaning once there is a link.
+                // Has no meaning once the link is open.
                 if link.opening.is_some() {
                     if !link.again {
                         out.push(link.event(Change::Refused));
@@ -437,8 +436,8 @@ impl Links {
                 self.closed(now, address, out);
             }
             LinkMessage::Beat { number, shared: theirs } => {
-                // It takes the link for open, so the answer to the wish for it
-                // was yes, and is on its way or lost.
+                // The peer considers the link open, so its answer to the request was yes,
+                // and is on its way or lost.
                 link.opened(now, PERIOD, out);
                 link.heard(out);
                 link.shared = Some(theirs);
@@ -459,7 +458,7 @@ impl Links {
                 if let Some((_, sent)) = link.beat.filter(|(asked, _)| *asked == number) {
                     link.measured(now.since(sent));
                     link.beat = None;
-                    // Out of step, the smaller address goes first.
+                    // If both beat at the same time, the smaller address goes first.
                     let first = link.crossed && self.me < address;
                     link.next = now + PERIOD + if first { Duration::ZERO } else { TURN };
                 }
@@ -467,7 +466,7 @@ impl Links {
         }
     }
 
-    /// No connection to this address is left, or none could be made.
+    /// Handles the end of the last connection to this address, or the failure to make one.
     pub fn gone(&mut self, now: Time, address: SocketAddr, shared: u32, out: &mut Vec<Effect>) {
         let Some(link) = self.by_address.get_mut(&address) else { return };
         if link.opening.is_some() {
@@ -480,8 +479,7 @@ impl Links {
         beat(&mut self.beats, link, now, shared, out);
     }
 
-    /// Sends the beats that are due, and draws conclusions from those that were
-    /// not answered.
+    /// Sends the beats that are due, and counts those that were not answered.
     pub fn tick(&mut self, now: Time, shared: u32, out: &mut Vec<Effect>) {
         let soon = now + TOGETHER;
         let mut failed = Vec::new();
@@ -515,14 +513,14 @@ impl Links {
                 wish.pause = (wish.pause * 2).min(AGAIN_RARELY);
                 let mut link = Link::asked_for(now, wish.peer, LinkKind::Chosen);
                 link.again = true;
-                // Who ended such a link lately need not take it again.
+                // A peer that ended such a link a short time ago need not accept it again.
                 out.push(link.send(LinkMessage::Open { chosen: false }));
                 self.by_address.insert(address, link);
             }
         }
     }
 
-    /// A link that is open: if the user chose it, it is wished for from now on.
+    /// Handles an open link: if the user chose it, it is wanted from now on.
     fn fulfil(&mut self, now: Time, address: SocketAddr) {
         let Some(link) = self.by_address.get_mut(&address) else { return };
         if self.wishes.contains_key(&address) {
@@ -534,7 +532,7 @@ impl Links {
         }
     }
 
-    /// A link is gone: if the user chose it, it is asked for again in a while.
+    /// Handles the loss of a link: if the user chose it, the node asks for it again later.
     fn gone_for_now(&mut self, now: Time, address: SocketAddr) {
         if let Some(wish) = self.wishes.get_mut(&address) {
             wish.next = wish.next.max(now + AGAIN_FIRST);
@@ -551,7 +549,7 @@ impl Links {
         self.by_address.insert(peer.address(), link);
     }
 
-    /// Somebody without a link says something.
+    /// Handles a message of a peer without a link.
     fn stranger(&mut self, now: Time, from: Peer, message: LinkMessage, out: &mut Vec<Effect>) {
         let address = from.address();
         let answer = match message {
@@ -571,7 +569,7 @@ impl Links {
                     return;
                 }
             }
-            // It believes in a link that is not there any more.
+            // The peer uses a link that no longer exists.
             LinkMessage::Beat { .. } | LinkMessage::Accept => LinkMessage::Close,
             LinkMessage::Unwanted => {
                 self.wishes.remove(&address);
@@ -594,12 +592,12 @@ impl Links {
             && !self.avoided.get(&address).is_some_and(unwanted)
     }
 
-    /// The peer ended the link, or knows of none.
+    /// Handles a peer that closed the link, or does not know it.
     fn closed(&mut self, now: Time, address: SocketAddr, out: &mut Vec<Effect>) {
         let Some(link) = self.by_address.remove(&address) else { return };
         if link.reaching && link.kind != LinkKind::Incoming {
-            // It is another process there, which has just begun: the wish for
-            // the link is not new to this side, only to that one.
+            // It is a process that was just started at that address: this side has the link
+            // already, only the new process does not know it.
             return self.ask(now, link.peer, link.kind, out);
         }
         let change = if link.opening.is_some() { Change::Refused } else { Change::Closed };
@@ -650,7 +648,7 @@ impl Link {
         }
     }
 
-    /// Both sides know of the link now. The first beat is due after `beat_in`.
+    /// Opens a link that both sides know now. The first beat is due after `beat_in`.
     fn opened(&mut self, now: Time, beat_in: Duration, out: &mut Vec<Effect>) {
         if self.opening.take().is_some() {
             self.since = now;

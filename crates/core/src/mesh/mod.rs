@@ -1,16 +1,16 @@
-//! The mesh: what a node has with others beside the ring. Links between peers
-//! that watch each other, gossip that floods over them, searches that spread
-//! over the ring, and how far a peer is trusted.
+//! The mesh: relations of a node with others beside the ring. Links between peers that
+//! watch each other, gossip that floods over the links, searches that spread over the ring,
+//! and the reputation of peers.
 //!
-//! Pure: no I/O, no clock, no chance. The engine gives time and random choices
-//! as arguments and sends what comes back; nothing here changes the ring.
+//! Pure: no I/O, no clock, no randomness. The engine passes in time and random choices and
+//! sends the messages that are returned; nothing here changes the ring.
 //!
-//! - [`links`]: whom to be linked with, and whether they live.
-//! - [`gossip`]: what was seen already, what is passed on, who says too much.
-//! - [`bucket`]: how much somebody may do in a while.
+//! - [`links`]: with which peers a node is linked, and whether they are alive.
+//! - [`gossip`]: which pieces were seen, which are passed on, which peers send too many.
+//! - [`bucket`]: how often a peer may do something.
 //! - [`broadcast`]: one node's part in one search.
-//! - [`pattern`]: which names a pattern means.
-//! - [`reputation`]: who served badly, and until when that counts.
+//! - [`pattern`]: which names match a pattern.
+//! - [`reputation`]: which peers served badly, and until when that counts.
 
 pub mod broadcast;
 pub mod bucket;

@@ -1,27 +1,26 @@
-//! Which names a pattern means: `*` stands for any characters, `?` for one, a
-//! plain word matches anywhere; upper and lower case are alike, and so are the
-//! ways of writing an accent.
+//! Patterns for names: `*` stands for any characters, `?` for one, and a plain word matches
+//! anywhere. Upper and lower case are equal, and so are the ways to encode an accent.
 
 use unicode_normalization::UnicodeNormalization;
 
-/// A pattern, ready to be compared with names.
+/// A pattern that can be compared with names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// In small letters.
+    /// In lower case.
     chars: Vec<char>,
-    /// It has a `*` or a `?`: it must match the whole name.
+    /// It has a `*` or a `?`, so that it must match the whole name.
     whole: bool,
 }
 
 impl Pattern {
-    /// Reads a pattern. Every text is one; an empty one matches every name.
+    /// Reads a pattern. Every text is valid; the empty one matches every name.
     pub fn new(text: &str) -> Pattern {
         let chars = small(text.nfc());
         let whole = chars.iter().any(|c| matches!(c, '*' | '?'));
         Pattern { chars, whole }
     }
 
-    /// Whether it means this name, which is in normalisation form C.
+    /// Whether this name, which is in normalisation form C, matches.
     pub fn matches(&self, name: &str) -> bool {
         let name = small(name.chars());
         if self.whole {
@@ -32,14 +31,14 @@ impl Pattern {
     }
 }
 
-/// In small letters, each by itself: a word must not look different because of
-/// what stands behind it, as a Greek sigma would.
+/// In lower case, character by character: a word must not change because of what follows
+/// it, as a Greek sigma would.
 fn small(text: impl Iterator<Item = char>) -> Vec<char> {
     text.flat_map(char::to_lowercase).collect()
 }
 
-/// Matching with one step back to the latest star: linear in practice, never
-/// worse than the product of the lengths.
+/// Matches with backtracking to the latest star only: linear in practice, never worse than
+/// the product of the lengths.
 fn glob(pattern: &[char], name: &[char]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -1,10 +1,10 @@
-//! Who served badly, and until when that counts.
+//! Reputation: which peers served badly, and until when that counts.
 //!
-//! Damaged pieces and lies weigh heavily: whoever does that is not used at all
-//! for a while, each time for longer, and as long again only when nobody else
-//! can deliver. Time-outs happen to the best; only many in a short time count,
-//! those of one moment as one, and delivered bytes make up for them. All of it
-//! is forgotten with time.
+//! Damaged pieces and lies weigh heavily: a peer that sends them is not used at all for a
+//! while, each time for longer, and afterwards only if no other source can deliver.
+//! Time-outs happen to every peer: only many within a short time count, several at the same
+//! moment count as one, and delivered bytes make up for them. Everything is forgotten with
+//! time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -12,36 +12,34 @@ use std::time::Duration;
 
 use crate::time::Time;
 
-/// How long a first offence keeps a peer from being used; each further one
-/// doubles it, up to [`MAX_SHUN`].
+/// How long a peer is not used after its first offence; each further one doubles the time,
+/// up to [`MAX_SHUN`].
 pub const SHUN: Duration = Duration::from_secs(10 * 60);
 
-/// The longest that offences keep a peer from being used: by then its disk or
-/// its user may be another one.
+/// The longest time for which offences keep a peer from being used: by then its disk or its
+/// user may have changed.
 pub const MAX_SHUN: Duration = Duration::from_secs(24 * 3_600);
 
-/// One offence is forgotten in such a time without another.
+/// After this time without another, one offence is forgotten.
 pub const FORGET: Duration = Duration::from_secs(24 * 3_600);
 
 /// Time-outs within this time count together.
 pub const TIMEOUT_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// Time-outs within this time of one that counts are the same silence: a
-/// download asks a source that is gone again every half second, for so long as
-/// it may be starting anew.
+/// Time-outs within this time after one that counts belong to the same silence: a download
+/// asks a lost source again every half second, as long as it may be restarting.
 pub const SAME_SILENCE: Duration = Duration::from_secs(20);
 
-/// So many time-outs, and a peer is used last.
+/// After this many time-outs a peer is used last.
 pub const TIMEOUTS_LAST: usize = 3;
 
-/// So many, and it is not used for a while.
+/// After this many it is not used for a while.
 pub const TIMEOUTS_SHUNNED: usize = 6;
 
 /// Delivered bytes that make up for one time-out.
 pub const HEAL_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Peers that are remembered: as many sources as a person meets in a day, and
-/// little memory.
+/// Peers that are remembered: as many sources as a user meets in a day, in little memory.
 pub const MAX_REMEMBERED: usize = 1_024;
 
 /// What a source did.
@@ -51,7 +49,7 @@ pub enum Conduct {
     Delivered(u64),
     /// It sent a piece that failed its hash.
     BadPiece,
-    /// It said one thing and did another: what, in a few words.
+    /// What it sent contradicts what it said; with a short description.
     Lied(String),
     /// It took too long, or could not be reached.
     TimedOut,
@@ -60,26 +58,26 @@ pub enum Conduct {
 /// How far a peer is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Nothing speaks against it.
+    /// Fully.
     Good,
-    /// Used when nobody else can deliver.
+    /// Used when no other source can deliver.
     Last,
     /// Not used for a while.
     Shunned,
 }
 
-/// What is thought of a peer that is not trusted fully.
+/// Why a peer is not trusted fully.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// How far it is trusted: never [`Level::Good`].
+    /// How far it is trusted; never [`Level::Good`].
     pub level: Level,
-    /// Why not fully.
+    /// The reason.
     pub why: String,
-    /// When that changes, unless something happens before.
+    /// When that ends, unless something happens before.
     pub until: Time,
 }
 
-/// What is remembered of all peers.
+/// The reputations of all peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reputations {
     peers: BTreeMap<SocketAddr, Memory>,
@@ -87,21 +85,21 @@ pub struct Reputations {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Memory {
-    /// The last thing that counted against it.
+    /// When something last counted against the peer.
     touched: Time,
-    /// Offences that are not forgotten.
+    /// Offences that are not forgotten yet.
     offences: u32,
-    /// The last of them, and what it was.
+    /// When the last of them was, and what it was.
     offended: Time,
     why: String,
     /// The latest time-outs, oldest first; at most [`TIMEOUTS_SHUNNED`].
     timeouts: VecDeque<Time>,
-    /// Delivered since the last time-out that was made up for.
+    /// Bytes delivered since the last time-out that they made up for.
     delivered: u64,
 }
 
 impl Memory {
-    /// Offences that still count.
+    /// Number of offences that still count.
     fn standing(&self, now: Time) -> u32 {
         let forgotten = now.since(self.offended).as_secs() / FORGET.as_secs();
         self.offences.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
@@ -135,11 +133,11 @@ impl Memory {
         silence
     }
 
-    /// What its latest time-outs alone give.
+    /// The doubt that follows from its latest time-outs alone.
     fn silence(&self, now: Time) -> Option<Doubt> {
         let recent = || self.timeouts.iter().filter(|at| now.since(**at) < TIMEOUT_WINDOW);
         let count = recent().count();
-        // Once that one has passed, too few are left.
+        // When this time-out is forgotten, too few are left.
         let decisive = recent().nth(count.checked_sub(TIMEOUTS_LAST)?)?;
         Some(Doubt {
             level: Level::Last,
@@ -150,10 +148,10 @@ impl Memory {
 }
 
 impl Reputations {
-    /// Takes note of what a peer did.
+    /// Records what a peer did.
     pub fn saw(&mut self, now: Time, peer: SocketAddr, conduct: &Conduct) {
         if let Conduct::Delivered(bytes) = conduct {
-            // Of somebody who never failed there is nothing to remember.
+            // Nothing needs to be stored about a peer that never failed.
             if let Some(memory) = self.peers.get_mut(&peer) {
                 memory.delivered = memory.delivered.saturating_add(*bytes);
                 while memory.delivered >= HEAL_BYTES && memory.timeouts.pop_front().is_some() {
@@ -190,18 +188,18 @@ impl Reputations {
         }
     }
 
-    /// What speaks against a peer now; `None` when nothing does.
+    /// The present doubt about a peer; `None` if it is trusted fully.
     pub fn of(&self, now: Time, peer: SocketAddr) -> Option<Doubt> {
         self.peers.get(&peer)?.doubt(now)
     }
 
-    /// Everybody who is not trusted fully now, in the order of addresses.
+    /// All peers that are not trusted fully now, in the order of addresses.
     pub fn doubted(&self, now: Time) -> impl Iterator<Item = (SocketAddr, Doubt)> + '_ {
         self.peers.iter().filter_map(move |(peer, memory)| Some((*peer, memory.doubt(now)?)))
     }
 
-    /// Forgets the one who matters least: whoever is trusted most, of those the
-    /// oldest. So nobody gets rid of a bad name by having others fail.
+    /// Forgets the least important entry: the most trusted peer, and among equals the
+    /// oldest. So a peer cannot lose its bad reputation by making others fail.
     fn forget_one(&mut self, now: Time) {
         let matters = |memory: &Memory| {
             (memory.doubt(now).map_or(Level::Good, |doubt| doubt.level), memory.touched)

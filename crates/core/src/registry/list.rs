@@ -1,8 +1,8 @@
-//! The list that a registry keeps.
+//! The list of a registry.
 //!
-//! Nobody is believed: a peer comes onto the list when the registry itself has
-//! reached it at the address that was claimed, and stays as long as it answers.
-//! What the list says of a peer is what the peer said when it was asked there.
+//! Claims are not believed: a peer comes onto the list when the registry itself has reached
+//! it at the claimed address, and stays as long as it answers. Its entry is what it said
+//! when it was reached there.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::wire::registry::{Listed, News};
 
 use super::{MAX_PEERS, MAX_PEERS_PER_HOST};
 
-/// Who is there, by address.
+/// The list, by address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
     entries: BTreeMap<SocketAddr, Entry>,
@@ -23,37 +23,37 @@ pub struct List {
 /// A peer on the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What others are told of it.
+    /// What other nodes are told about it.
     pub listed: Listed,
-    /// Seconds since the Unix epoch, when it came.
+    /// When it came onto the list, in seconds since the Unix epoch.
     pub since_unix_s: u64,
-    /// When it answered last; `None`: not since this registry's start.
+    /// When it last answered; `None` if it has not since this registry's start.
     pub checked: Option<Time>,
     /// Whether its last check was answered.
     pub state: State,
-    /// Somebody reported it dead since it answered last.
+    /// A node reported it dead since it last answered.
     accused: bool,
 }
 
-/// What the last check of a peer says.
+/// The result of a peer's last check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It answered.
     Up,
-    /// It did not, or was not checked yet: the next miss removes it.
+    /// It did not answer, or was not checked yet: the next miss removes it.
     Suspect,
 }
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// It answered, and says this of itself.
+    /// It answered, with this description of itself.
     Alive(Listed),
-    /// Nobody listens there, twice in a row.
+    /// The connection was refused twice in a row.
     Refused,
-    /// Nothing came in time.
+    /// No answer came in time.
     Silent,
-    /// Somebody else is there, or it cannot be understood: why.
+    /// Another program is there, or its answer cannot be understood; with the reason.
     Stranger(String),
 }
 
@@ -62,22 +62,22 @@ pub enum Check {
 pub enum Change {
     /// A peer came.
     Came(Listed),
-    /// What the list says of a peer changed.
+    /// The entry of a peer changed.
     Changed {
-        /// Before.
+        /// The old entry.
         old: Listed,
-        /// Now.
+        /// The new entry.
         new: Listed,
     },
     /// A peer missed a check; it is still on the list.
     Suspected(Peer),
     /// A suspect answered.
     Recovered(Peer),
-    /// A peer is not on the list any more.
+    /// A peer is no longer on the list.
     Gone {
-        /// Who.
+        /// The peer.
         peer: Peer,
-        /// Why.
+        /// The reason.
         why: Why,
     },
 }
@@ -85,7 +85,7 @@ pub enum Change {
 /// Why a peer was taken off the list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
-    /// It said so itself.
+    /// It left.
     #[error("it left")]
     Left,
     /// See [`Check::Refused`].
@@ -94,7 +94,7 @@ pub enum Why {
     /// See [`Check::Silent`]; for the second time.
     #[error("it did not answer twice")]
     Silent,
-    /// It did not answer after somebody reported it dead.
+    /// It did not answer after a node reported it dead.
     #[error("it was reported dead and does not answer")]
     Accused,
     /// See [`Check::Stranger`].
@@ -105,20 +105,19 @@ pub enum Why {
 /// Why a peer does not come onto the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotListed {
-    /// No node can be there.
+    /// A node cannot have this address.
     #[error("{0} cannot be a node's address; the node should --advertise another")]
     Unreachable(SocketAddr),
     /// The list is full.
     #[error("the list is full with {MAX_PEERS} peers; start another registry")]
     Full,
-    /// The list is full of peers of that host.
+    /// The list has too many peers of that host.
     #[error("{MAX_PEERS_PER_HOST} peers of host {0} are listed already; start another registry")]
     HostFull(std::net::IpAddr),
 }
 
 impl List {
-    /// Whether there is room for a peer at this address (or whether it is on
-    /// the list already).
+    /// Whether there is room for a peer at this address, or it is on the list already.
     pub fn admits(&self, address: SocketAddr) -> Result<(), NotListed> {
         if !is_reachable(address) {
             return Err(NotListed::Unreachable(address));
@@ -137,8 +136,8 @@ impl List {
         Ok(())
     }
 
-    /// Takes in who was on the list when it was saved: all suspect until they
-    /// have been checked. Whoever cannot be on it is left out.
+    /// Restores a saved list: all peers are suspect until they have been checked. Peers
+    /// that cannot be on it are left out.
     pub fn restore(&mut self, saved: impl IntoIterator<Item = (Listed, u64)>) {
         for (listed, since_unix_s) in saved {
             if self.admits(listed.address).is_ok() && listed.params.is_sane() {
@@ -154,8 +153,8 @@ impl List {
         }
     }
 
-    /// Takes in how a check of the peer at `address` ended. A peer that is not
-    /// on the list comes onto it when it answered and there is room.
+    /// Handles the result of a check of the peer at `address`. A peer that is not on the
+    /// list comes onto it if it answered and there is room.
     pub fn checked(
         &mut self,
         now: Time,
@@ -211,8 +210,8 @@ impl List {
         (was == State::Suspect).then(|| Change::Recovered(entry.peer()))
     }
 
-    /// Somebody says that this peer is dead: whether it is to be checked now.
-    /// Nobody is taken off the list for it, but the next miss suffices.
+    /// Handles a report that this peer is dead; returns whether to check it now. The report
+    /// alone does not remove it, but the next miss does.
     pub fn accuse(&mut self, peer: Peer) -> bool {
         match self.entries.get_mut(&peer.address()) {
             Some(entry) if entry.listed.index == peer.index() => {
@@ -223,7 +222,7 @@ impl List {
         }
     }
 
-    /// The peer at this address says that it leaves.
+    /// Handles a peer that says that it leaves.
     pub fn left(&mut self, address: SocketAddr) -> Option<Change> {
         self.remove(address, Why::Left)
     }
@@ -233,17 +232,17 @@ impl List {
         Some(Change::Gone { peer: entry.peer(), why })
     }
 
-    /// Everyone, by address.
+    /// All entries, by address.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
 
-    /// Who is listed at an address.
+    /// The entry of an address.
     pub fn entry(&self, address: SocketAddr) -> Option<&Entry> {
         self.entries.get(&address)
     }
 
-    /// The whole list as it travels; at least one page.
+    /// The whole list as messages; at least one page.
     pub fn pages(&self) -> Vec<News> {
         let listed: Vec<Listed> = self.entries().map(|entry| entry.listed.clone()).collect();
         let pages = listed.len().div_ceil(MAX_PAGE).max(1);
@@ -263,7 +262,7 @@ impl Entry {
 }
 
 impl Change {
-    /// What the nodes that are connected are told of it.
+    /// The message about it to the connected nodes.
     pub fn news(&self) -> Option<News> {
         match self {
             Change::Came(listed) | Change::Changed { new: listed, .. } => {

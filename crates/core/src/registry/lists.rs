@@ -1,9 +1,8 @@
-//! What a node's registries tell it, and whom it should look at next.
+//! A node's side: the lists of its registries, and which listed peer to connect to next.
 //!
-//! Each registry has its own list here; what the node uses is their union. A
-//! registry may be wrong, out of date or malicious, so that a listed address is
-//! only a place to look, and no registry can crowd out what another one lists:
-//! they take turns.
+//! Each registry has its own list here; the node uses their union. A registry may be wrong,
+//! out of date or malicious, so a listed address is only a candidate, and a registry cannot
+//! crowd out what another one lists: they take turns.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,34 +17,34 @@ use super::MAX_PEERS;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
     by_registry: BTreeMap<SocketAddr, List>,
-    /// Whose turn it was last.
+    /// The registry whose turn it was last.
     last: Option<SocketAddr>,
 }
 
-/// The list of one registry, as far as it can be used.
+/// The usable entries of one registry's list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct List {
     peers: BTreeMap<SocketAddr, Listed>,
-    /// The pages of a new list so far.
+    /// The pages of a new list that have arrived.
     coming: Option<BTreeMap<SocketAddr, Listed>>,
-    /// It told its whole list at least once, or could not be reached.
+    /// It has sent its whole list at least once, or could not be reached.
     settled: bool,
     garbage: Garbage,
 }
 
-/// What a registry lists that cannot be.
+/// Invalid entries of a registry's list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
-    /// Addresses ignored so far.
+    /// Number of addresses that were ignored.
     pub ignored: u64,
     /// The first of them.
     pub first: Option<SocketAddr>,
-    /// It lists more peers than a list has.
+    /// It has more peers than a list may have.
     pub crowded: bool,
 }
 
 impl Garbage {
-    /// What to tell people, if there is anything.
+    /// A note for the user, if there is a problem.
     pub fn note(&self) -> Option<String> {
         match self.first {
             Some(first) if self.ignored == 1 => {
@@ -63,7 +62,7 @@ impl Garbage {
     }
 }
 
-/// What a node is, for the choice of whom to look at.
+/// The properties of a node that decide which peers it connects to.
 #[derive(Clone, Copy, Debug)]
 pub struct Seeker<'a> {
     /// The node.
@@ -72,14 +71,13 @@ pub struct Seeker<'a> {
     pub params: &'a Params,
     /// It is the only member of its ring.
     pub lonely: bool,
-    /// It would take over the parameters of another ring of that name: a lonely
-    /// node without files of the ring.
+    /// It would adopt the parameters of another ring with that name: a lonely node without
+    /// files of the ring.
     pub adopts: bool,
 }
 
 impl Lists {
-    /// Takes in what a registry tells. Whatever cannot be is left out and
-    /// counted.
+    /// Handles a message of a registry. Invalid entries are left out and counted.
     pub fn take(&mut self, registry: SocketAddr, news: News) {
         let list = self.by_registry.entry(registry).or_default();
         match news {
@@ -103,15 +101,15 @@ impl Lists {
         }
     }
 
-    /// A registry cannot be reached: its last list stays, since most of those
-    /// on it live on.
+    /// Handles a registry that cannot be reached: its last list stays, since most of its
+    /// peers are still alive.
     pub fn lost(&mut self, registry: SocketAddr) {
         let list = self.by_registry.entry(registry).or_default();
         list.coming = None;
         list.settled = true;
     }
 
-    /// Peers on a registry's list.
+    /// Number of peers on a registry's list.
     pub fn count(&self, registry: SocketAddr) -> usize {
         self.by_registry.get(&registry).map_or(0, |list| list.peers.len())
     }
@@ -123,19 +121,19 @@ impl Lists {
         listed.is_some_and(|listed| listed.index == peer.index())
     }
 
-    /// What a registry lists that cannot be.
+    /// The invalid entries of a registry's list.
     pub fn garbage(&self, registry: SocketAddr) -> Garbage {
         self.by_registry.get(&registry).map(|list| list.garbage.clone()).unwrap_or_default()
     }
 
-    /// The peer that a node should look at next, and the registry that lists it.
+    /// The peer that a node should connect to next, and the registry that lists it.
     ///
-    /// A member looks at members of rings with its own parameters whom it does
-    /// not know. A lonely node looks at members of rings with its ring's name;
-    /// when there are none, and every one of `registries` was heard, at lonely
-    /// nodes with smaller addresses than its own: so of two lonely nodes exactly
-    /// one goes to the other. `ready` holds for addresses that may be tried now
-    /// (and are not known), `draw` is any number: it chooses among equals.
+    /// A member considers members of rings with its own parameters that it does not know. A
+    /// lonely node considers members of rings with its ring's name; if there are none, and
+    /// every one of `registries` was heard, lonely nodes with smaller addresses than its
+    /// own: so of two lonely nodes exactly one goes to the other. `ready` holds for
+    /// addresses that may be tried now (and are not known); `draw` is any number, which
+    /// chooses among equals.
     pub fn next(
         &mut self,
         seeker: Seeker<'_>,
@@ -152,7 +150,7 @@ impl Lists {
         let settled = self.by_registry.values().filter(|list| list.settled).count();
         let found = self.in_turn(|list| {
             let members = || list.peers.values().filter(usable).filter(|listed| listed.member);
-            // Those of this node's own size first: nothing has to be adopted.
+            // Rings with the same parameters first: nothing needs to be adopted.
             let same = || members().filter(|listed| listed.params == *seeker.params);
             pick(same, draw).or_else(|| pick(members, draw))
         });
@@ -165,8 +163,7 @@ impl Lists {
         })
     }
 
-    /// A listed peer on a ring that has the node's ring's name, but other
-    /// parameters.
+    /// A listed peer on a ring with the same name but other parameters.
     pub fn elsewhere(&self, seeker: Seeker<'_>) -> Option<&Listed> {
         let other = |listed: &&Listed| {
             listed.params.ring == seeker.params.ring && listed.params != *seeker.params
@@ -174,8 +171,8 @@ impl Lists {
         self.by_registry.values().flat_map(|list| list.peers.values()).find(other)
     }
 
-    /// The first that a registry has to offer, beginning behind the one whose
-    /// turn it was last.
+    /// The first peer that a registry offers, beginning after the registry whose turn it
+    /// was last.
     fn in_turn(&mut self, offer: impl Fn(&List) -> Option<Listed>) -> Option<(SocketAddr, Listed)> {
         let behind = |registry: &SocketAddr| self.last.is_none_or(|last| *registry > last);
         let (after, before): (Vec<_>, Vec<_>) =
@@ -191,14 +188,14 @@ impl Lists {
     }
 }
 
-/// One of several, by a number drawn.
+/// Chooses one of several by a number.
 fn pick<'a, I: Iterator<Item = &'a Listed>>(all: impl Fn() -> I, draw: usize) -> Option<Listed> {
     let count = all().count();
     all().nth(draw.checked_rem(count)?).cloned()
 }
 
 impl Garbage {
-    /// Puts a listed peer where it belongs, if it can be one.
+    /// Adds a listed peer to a list, if it is valid.
     fn insert(
         &mut self,
         peers: &mut BTreeMap<SocketAddr, Listed>,
@@ -206,7 +203,7 @@ impl Garbage {
         listed: Listed,
     ) {
         let address = listed.address;
-        // Another machine's own network is not this one's.
+        // A loopback address of another machine is not one of this machine.
         let elsewhere = address.ip().is_loopback() && !registry.ip().is_loopback();
         if !is_reachable(address) || elsewhere || !listed.params.is_sane() {
             self.ignored = self.ignored.saturating_add(1);

@@ -1,11 +1,10 @@
-//! What a content is made of: pieces, each with a hash of its own.
+//! Manifests: the pieces of a content, each with its hash.
 //!
-//! BLAKE3 is a tree: a run of `2^k` chunks that starts at a multiple of its
-//! length is a subtree, and the tree's root follows from the chaining values of
-//! its subtrees (BLAKE3 paper, §2.1). A piece here *is* such a subtree and its
-//! hash is the subtree's chaining value. So the piece hashes alone give the
-//! hash of the whole file, a manifest proves itself against the root that a
-//! record names, and one pass over a file's bytes yields both.
+//! BLAKE3 is a tree: a run of `2^k` chunks that starts at a multiple of its length is a
+//! subtree, and the tree's root follows from the chaining values of its subtrees (BLAKE3
+//! paper, §2.1). A piece here *is* such a subtree and its hash is the subtree's chaining
+//! value. So the piece hashes alone give the hash of the whole file, a manifest is verified
+//! against the root that a record names, and one pass over a file's bytes yields both.
 //!
 //! This module owns the piece size and the tree's shape. It never does I/O.
 
@@ -17,19 +16,18 @@ use blake3::hazmat::{self, HasherExt};
 use crate::limits::MAX_PIECES;
 use crate::record::ContentHash;
 
-/// Bytes of a piece, unless a file is so large that pieces must grow to stay
-/// within [`MAX_PIECES`] (beyond 64 GiB). A power of two, so that a piece is a
-/// BLAKE3 subtree. 1 MiB: what a bad source can waste before it is noticed is
-/// small, a manifest is 32 KiB a GiB, and one piece is a long enough read for a
-/// disk and a long enough write for a connection to run at full speed.
+/// Bytes of a piece, unless a file is so large that pieces must be larger to stay within
+/// [`MAX_PIECES`] (beyond 64 GiB). A power of two, so that a piece is a BLAKE3 subtree.
+/// With 1 MiB, a bad source can waste only a little before it is noticed, a manifest takes
+/// 32 KiB per GiB, and one piece is long enough to read and send at full speed.
 pub const MIN_PIECE_BYTES: u64 = 1024 * 1024;
 
 /// Bytes of one piece hash, in memory and on a connection.
 pub const PIECE_HASH_BYTES: usize = 32;
 
 /// The bytes of a piece of a file with `size` bytes (the last may be shorter):
-/// [`MIN_PIECE_BYTES`], doubled until the file has at most [`MAX_PIECES`].
-/// Part of the protocol: both sides compute it.
+/// [`MIN_PIECE_BYTES`], doubled until the file has at most [`MAX_PIECES`]. Part of the
+/// protocol: both sides compute it.
 pub const fn piece_size(size: u64) -> u64 {
     let mut piece = MIN_PIECE_BYTES;
     while size.div_ceil(piece) > MAX_PIECES as u64 {
@@ -38,13 +36,13 @@ pub const fn piece_size(size: u64) -> u64 {
     piece
 }
 
-/// How many pieces a file with `size` bytes has; none when it is empty.
+/// Number of pieces of a file with `size` bytes; 0 when it is empty.
 pub const fn piece_count(size: u64) -> u32 {
-    // At most `MAX_PIECES`, which `piece_size` sees to.
+    // `piece_size` keeps it within `MAX_PIECES`.
     size.div_ceil(piece_size(size)) as u32
 }
 
-/// Which piece of a file, counted from 0.
+/// The number of a piece in a file, counted from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PieceIndex(pub u32);
 
@@ -57,10 +55,10 @@ impl fmt::Display for PieceIndex {
 /// The chaining value of a piece; the root hash when a file is one piece.
 pub type PieceHash = [u8; PIECE_HASH_BYTES];
 
-/// The piece hashes of one content, which are known to give its root.
+/// The piece hashes of one content, verified against its root.
 ///
-/// A file of at most one piece has its root hash as the only piece hash. An
-/// empty file has no piece at all: there is nothing to fetch.
+/// A file of at most one piece has its root hash as the only piece hash. An empty file has
+/// no piece.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Manifest {
     root: ContentHash,
@@ -68,35 +66,35 @@ pub struct Manifest {
     pieces: Vec<PieceHash>,
 }
 
-/// Why piece hashes are not those of a content: the peer that sent them lied
-/// or its disk did.
+/// Why piece hashes are not those of a content: the peer that sent them lied, or its disk
+/// is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadManifest {
-    /// Not as many pieces as a file of that size has.
+    /// Their number does not match the size of the file.
     #[error("a manifest has {got} pieces where a file of {size} bytes has {wanted}")]
     Count {
         /// Bytes of the file.
         size: u64,
-        /// Pieces that it has.
+        /// Pieces of a file of that size.
         wanted: u32,
         /// Pieces in the manifest.
         got: usize,
     },
-    /// The pieces give another hash.
+    /// The pieces give another root.
     #[error("a manifest belongs to content {got} and not to {wanted}")]
     Root {
         /// The content that was asked for.
         wanted: ContentHash,
-        /// What the pieces give.
+        /// The content to which the pieces belong.
         got: ContentHash,
     },
-    /// Bytes that are not a whole number of piece hashes.
+    /// The bytes are not a whole number of piece hashes.
     #[error("a manifest of {0} bytes is no list of hashes of {PIECE_HASH_BYTES} bytes")]
     Length(usize),
 }
 
 impl Manifest {
-    /// Checks piece hashes against the content that they are said to make up.
+    /// Checks piece hashes against a content's root and size.
     pub fn from_parts(
         root: ContentHash,
         size: u64,
@@ -113,8 +111,7 @@ impl Manifest {
         Ok(Manifest { root, size, pieces })
     }
 
-    /// As [`Manifest::from_parts`], from the bytes that [`Manifest::to_bytes`]
-    /// gave.
+    /// As [`Manifest::from_parts`], from the bytes of [`Manifest::to_bytes`].
     pub fn from_bytes(root: ContentHash, size: u64, bytes: &[u8]) -> Result<Manifest, BadManifest> {
         let (pieces, rest) = bytes.as_chunks::<PIECE_HASH_BYTES>();
         if !rest.is_empty() {
@@ -123,8 +120,7 @@ impl Manifest {
         Manifest::from_parts(root, size, pieces.to_vec())
     }
 
-    /// The piece hashes one after another: how a data connection and the disk
-    /// carry them.
+    /// The piece hashes one after another, as on a data connection and on the disk.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.pieces.concat()
     }
@@ -144,7 +140,7 @@ impl Manifest {
         piece_size(self.size)
     }
 
-    /// How many pieces there are; none in an empty file.
+    /// Number of pieces; 0 for an empty file.
     pub const fn count(&self) -> u32 {
         piece_count(self.size)
     }
@@ -154,8 +150,8 @@ impl Manifest {
         (0..self.count()).map(PieceIndex)
     }
 
-    /// Where a piece begins, in bytes; the end of the file for an index that
-    /// it does not have.
+    /// The offset of a piece in bytes; the end of the file for an index that it does not
+    /// have.
     pub fn offset_of(&self, index: PieceIndex) -> u64 {
         offset_of(self.size, index)
     }
@@ -165,12 +161,12 @@ impl Manifest {
         len_of(self.size, index)
     }
 
-    /// Which bytes of the file a run of pieces takes.
+    /// The range of bytes of a run of pieces.
     pub fn bytes_of(&self, pieces: Range<PieceIndex>) -> Range<u64> {
         self.offset_of(pieces.start)..self.offset_of(pieces.end)
     }
 
-    /// Whether these bytes are that piece.
+    /// Whether these bytes are the piece with this index.
     pub fn verify(&self, index: PieceIndex, bytes: &[u8]) -> bool {
         if bytes.len() as u64 != self.len_of(index) {
             return false;
@@ -180,14 +176,14 @@ impl Manifest {
         self.matches(index, hasher)
     }
 
-    /// Whether what a hasher has seen is that piece.
+    /// Whether the bytes that a hasher got are the piece with this index.
     pub fn matches(&self, index: PieceIndex, hasher: PieceHasher) -> bool {
         let wanted = self.pieces.get(index.0 as usize);
         wanted.is_some() && hasher.index == index && hasher.finish().as_ref() == wanted
     }
 }
 
-/// The root and the number of pieces, but not 65 536 hashes.
+/// Shows the root and the number of pieces, not 65 536 hashes.
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Manifest")
@@ -198,13 +194,13 @@ impl fmt::Debug for Manifest {
     }
 }
 
-/// Hashes one piece whose bytes arrive bit by bit.
+/// Hashes a piece whose bytes arrive in parts.
 #[derive(Clone)]
 pub struct PieceHasher {
     index: PieceIndex,
-    /// `None` once more bytes came than the piece has.
+    /// `None` after more bytes than the piece has.
     missing: Option<u64>,
-    /// The file is this one piece, whose hash is the root.
+    /// The file has only this piece, whose hash is the root.
     whole: bool,
     hasher: blake3::Hasher,
 }
@@ -220,7 +216,7 @@ impl PieceHasher {
         PieceHasher { index, missing: Some(missing), whole: piece_count(size) == 1, hasher }
     }
 
-    /// Takes the next bytes. More than the piece has spoil it.
+    /// Adds the next bytes. More than the piece has make it invalid.
     pub fn update(&mut self, bytes: &[u8]) {
         self.missing = self.missing.and_then(|missing| missing.checked_sub(bytes.len() as u64));
         if self.missing.is_some() {
@@ -228,13 +224,13 @@ impl PieceHasher {
         }
     }
 
-    /// Bytes that the piece still needs.
+    /// Number of bytes that are missing.
     pub fn missing(&self) -> u64 {
         self.missing.unwrap_or(0)
     }
 
-    /// The hash of the piece; `None` unless exactly its bytes came, or when
-    /// the file does not have it.
+    /// The hash of the piece; `None` unless it got exactly its bytes, or if the file does
+    /// not have it.
     pub fn finish(&self) -> Option<PieceHash> {
         if self.missing != Some(0) || self.hasher.count() == 0 {
             return None;
@@ -256,7 +252,7 @@ impl fmt::Debug for PieceHasher {
     }
 }
 
-/// Makes the manifest of a file from its bytes in order.
+/// Computes the manifest of a file from its bytes in order.
 #[derive(Clone, Debug)]
 pub struct ManifestBuilder {
     size: u64,
@@ -265,18 +261,18 @@ pub struct ManifestBuilder {
     current: PieceHasher,
 }
 
-/// A file had another number of bytes than expected: it changed meanwhile.
+/// A file did not have the expected number of bytes: it changed meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{seen} bytes came where {size} were expected")]
 pub struct WrongSize {
-    /// Bytes expected.
+    /// Expected bytes.
     pub size: u64,
-    /// Bytes that came.
+    /// Bytes that were read.
     pub seen: u64,
 }
 
 impl ManifestBuilder {
-    /// For a file that will have `size` bytes: the piece size depends on it.
+    /// For a file of `size` bytes, from which the piece size follows.
     pub fn new(size: u64) -> ManifestBuilder {
         ManifestBuilder {
             size,
@@ -286,7 +282,7 @@ impl ManifestBuilder {
         }
     }
 
-    /// Takes the next bytes of the file.
+    /// Adds the next bytes of the file.
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.seen = self.seen.saturating_add(bytes.len() as u64);
         while !bytes.is_empty() && self.pieces.len() < piece_count(self.size) as usize {
@@ -302,7 +298,7 @@ impl ManifestBuilder {
         }
     }
 
-    /// The manifest, when exactly the expected bytes came.
+    /// The manifest, if the number of bytes was right.
     pub fn finish(self) -> Result<Manifest, WrongSize> {
         if self.seen != self.size {
             return Err(WrongSize { size: self.size, seen: self.seen });
@@ -320,9 +316,9 @@ fn len_of(size: u64, index: PieceIndex) -> u64 {
     rest.min(piece_size(size))
 }
 
-/// The root of the tree over these subtrees. Joining neighbours level by level
-/// and passing an odd one up is BLAKE3's own shape: every left child is the
-/// largest complete subtree that leaves something to its right.
+/// The root of the tree over these subtrees. Joining neighbours level by level, and passing
+/// a single last one up, gives BLAKE3's own shape: every left child is the largest complete
+/// subtree that leaves something to its right.
 fn merge(pieces: &[PieceHash]) -> ContentHash {
     let mut level = pieces.to_vec();
     while level.len() > 2 {

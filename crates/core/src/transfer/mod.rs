@@ -1,7 +1,6 @@
-//! Pure planning of transfers: what a content is made of ([`manifest`]), what
-//! of it is here ([`pieces`]), which piece comes from whom ([`plan`]), how much
-//! to ask whom for ([`speed`]), what counts as verified. Bytes move in the
-//! engine.
+//! Pure planning of transfers: the pieces of a content ([`manifest`]), the pieces that are
+//! here ([`pieces`]), which source delivers which piece ([`plan`]), and how much to request
+//! from a source ([`speed`]). The engine transfers the bytes.
 
 pub mod manifest;
 pub mod pieces;

@@ -1,5 +1,5 @@
-//! Which pieces of a content are here: a bit each, in memory, beside a file
-//! that fills up, and on a connection.
+//! Sets of pieces of a content, one bit each: in memory, beside a partial file, and on a
+//! connection.
 
 use std::ops::Range;
 
@@ -10,25 +10,24 @@ use super::manifest::PieceIndex;
 pub struct PieceSet {
     count: u32,
     held: u32,
-    /// The first piece's bit is the lowest of the first byte; no bit is set
-    /// that belongs to no piece.
+    /// The first piece is the lowest bit of the first byte; bits beyond the last piece are
+    /// not set.
     bits: Vec<u8>,
 }
 
 impl PieceSet {
-    /// No piece of a content that has `count`.
+    /// The empty set for a content of `count` pieces.
     pub fn none(count: u32) -> PieceSet {
         PieceSet { count, held: 0, bits: vec![0; bytes_of(count)] }
     }
 
-    /// Every piece of a content that has `count`.
+    /// All pieces of a content of `count` pieces.
     pub fn all(count: u32) -> PieceSet {
         PieceSet::from_bytes(count, &vec![u8::MAX; bytes_of(count)])
     }
 
-    /// As [`PieceSet::to_bytes`] gave it. Bytes may be missing at the end,
-    /// those pieces are not in the set; bits beyond the last piece mean
-    /// nothing.
+    /// The inverse of [`PieceSet::to_bytes`]. Pieces beyond the last byte are not in the
+    /// set; bits beyond the last piece are ignored.
     pub fn from_bytes(count: u32, bytes: &[u8]) -> PieceSet {
         let mut bits: Vec<u8> = bytes.iter().copied().take(bytes_of(count)).collect();
         bits.resize(bytes_of(count), 0);
@@ -39,20 +38,19 @@ impl PieceSet {
         PieceSet { count, held, bits }
     }
 
-    /// A bit for each piece, the first piece's the lowest of the first byte.
+    /// One bit per piece, the first piece in the lowest bit of the first byte.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.bits.clone()
     }
 
-    /// The byte of [`PieceSet::to_bytes`] that a piece's bit is in, and where
-    /// it stands.
+    /// The byte of [`PieceSet::to_bytes`] that has a piece's bit, with its offset.
     pub fn byte_of(&self, index: PieceIndex) -> (usize, u8) {
         let at = index.0 as usize / 8;
         (at, self.bits.get(at).copied().unwrap_or_default())
     }
 
-    /// Adds a piece. Returns whether it was not in the set; one that the
-    /// content does not have never is.
+    /// Adds a piece. Returns whether it is new; a piece that the content does not have
+    /// never is.
     pub fn insert(&mut self, index: PieceIndex) -> bool {
         let new = index.0 < self.count && !self.contains(index);
         if new {
@@ -67,32 +65,32 @@ impl PieceSet {
         self.byte_of(index).1 & (1 << (index.0 % 8)) != 0
     }
 
-    /// How many pieces are in it.
+    /// Number of pieces in the set.
     pub const fn len(&self) -> usize {
         self.held as usize
     }
 
-    /// Whether no piece is in it.
+    /// Whether the set is empty.
     pub const fn is_empty(&self) -> bool {
         self.held == 0
     }
 
-    /// How many pieces of the content are not in it.
+    /// Number of pieces of the content that are not in the set.
     pub const fn missing(&self) -> usize {
         (self.count - self.held) as usize
     }
 
-    /// The pieces in it, in their order.
+    /// The pieces in the set, in order.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         (0..self.count).map(PieceIndex).filter(|index| self.contains(*index))
     }
 
-    /// The pieces that are not in it, in their order.
+    /// The pieces that are not in the set, in order.
     pub fn lacking(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         (0..self.count).map(PieceIndex).filter(|index| !self.contains(*index))
     }
 
-    /// The pieces that are not in it, as runs of pieces that follow each other.
+    /// The pieces that are not in the set, as runs of consecutive pieces.
     pub fn lacking_runs(&self) -> Vec<Range<PieceIndex>> {
         let mut runs: Vec<Range<PieceIndex>> = Vec::new();
         for index in self.lacking() {

@@ -1,12 +1,11 @@
-//! Which piece comes from whom: the plan of one download.
+//! The plan of one download: which source delivers which piece.
 //!
-//! The plan owns the set of missing pieces and who was asked for which. It
-//! hands every source a run of its own, so that sources work side by side
-//! without asking twice; takes back what a lost source owes; and never asks a
-//! source again that sent a piece which failed its hash. When nothing is left
-//! that nobody was asked for, an idle source may be asked for what another one
-//! still owes ([`Plan::relieve`]): the first to deliver wins. It never touches
-//! bytes: the caller verifies a piece and then says [`Plan::got`] or
+//! The plan owns the set of missing pieces and the requests to sources. It gives every
+//! source a run of its own, so that sources work in parallel without duplicate requests;
+//! takes back what a lost source owes; and never again asks a source that sent a piece with
+//! a wrong hash. When all missing pieces are requested, an idle source may be asked for
+//! what another one still owes ([`Plan::relieve`]): the first to deliver wins. The plan
+//! never touches bytes: the caller verifies a piece and then calls [`Plan::got`] or
 //! [`Plan::bad`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,18 +17,18 @@ use crate::transfer::manifest::PieceIndex;
 /// The state of one download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Neither here nor asked for.
+    /// Pieces that are neither here nor requested.
     open: BTreeSet<PieceIndex>,
-    /// Asked for.
+    /// Requested pieces.
     asked: BTreeMap<PieceIndex, Asked>,
-    /// Who may be asked.
+    /// Sources that may be asked.
     sources: BTreeSet<Peer>,
-    /// Who sent a wrong piece; disjoint from `sources` for good.
+    /// Sources that sent a wrong piece; never in `sources` again.
     bad: BTreeSet<Peer>,
 }
 
-/// Whom a piece was asked of: never more than two, so that at most half of what
-/// arrives in the end can be of no use.
+/// The sources from which a piece was requested: at most two, so that at most half of the
+/// bytes that arrive at the end are wasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     first: Peer,
@@ -41,7 +40,7 @@ impl Asked {
         self.first == source || self.second == Some(source)
     }
 
-    /// Whom it is asked of still when this source no longer counts.
+    /// The remaining request when one source is lost.
     fn without(self, source: Peer) -> Option<Asked> {
         match (self.first == source, self.second) {
             (true, None) => None,
@@ -68,9 +67,9 @@ impl Plan {
         }
     }
 
-    /// The next pieces to ask this source for: the first contiguous run that
-    /// nobody was asked for, at most `most` pieces. They count as asked from
-    /// now on. `None` when there is nothing to ask or the source is none.
+    /// The next pieces to request from this source: the first contiguous run that is not
+    /// requested yet, at most `most` pieces. They count as requested from now on. `None`
+    /// when there is none, or if it is not a source.
     pub fn next(&mut self, source: Peer, most: u32) -> Option<Range<PieceIndex>> {
         if !self.sources.contains(&source) || most == 0 {
             return None;
@@ -86,11 +85,11 @@ impl Plan {
         Some(start..end)
     }
 
-    /// What this source may be asked for to relieve another one that owes
-    /// pieces: the later half of what only that one was asked for, as far as
-    /// it is contiguous, at most `most` pieces. A source delivers in order, so
-    /// that the two meet in the middle. `None` while there are pieces that
-    /// nobody was asked for, or when there is nothing to take over.
+    /// The pieces that this source may be asked for to relieve another one that owes
+    /// pieces: the later half of the pieces that were requested only from that one, as far
+    /// as it is contiguous, at most `most` pieces. A source delivers in order, so the two
+    /// meet in the middle. `None` while some pieces are not requested at all, or when there
+    /// is nothing to take over.
     pub fn relieve(&mut self, source: Peer, owing: Peer, most: u32) -> Option<Range<PieceIndex>> {
         let fits = source != owing && self.sources.contains(&source) && most > 0;
         if !fits || !self.open.is_empty() {
@@ -115,27 +114,27 @@ impl Plan {
         Some(run)
     }
 
-    /// Whether a piece is not here yet.
+    /// Whether a piece is missing.
     pub fn wants(&self, index: PieceIndex) -> bool {
         self.open.contains(&index) || self.asked.contains_key(&index)
     }
 
-    /// A piece came and is what its hash says. From whom does not matter: a
-    /// piece that verified counts. Returns whether it was still missing.
+    /// Records a piece that arrived and was verified; its source does not matter. Returns
+    /// whether it was missing.
     pub fn got(&mut self, index: PieceIndex) -> bool {
         let was_open = self.open.remove(&index);
         self.asked.remove(&index).is_some() || was_open
     }
 
-    /// A source sent a piece that failed its hash: it is dropped, never asked
-    /// again, and what it owes goes back. Returns whether it was a source.
+    /// Drops a source that sent a piece with a wrong hash: it is never asked again, and the
+    /// pieces that it owes are open again. Returns whether it was a source.
     pub fn bad(&mut self, source: Peer) -> bool {
         self.bad.insert(source);
         self.lost(source)
     }
 
-    /// A source went away: what only it owes goes back. It may come again with
-    /// [`Plan::add`]. Returns whether it was a source.
+    /// Drops a lost source: the pieces that only it owes are open again. [`Plan::add`] can
+    /// add it again. Returns whether it was a source.
     pub fn lost(&mut self, source: Peer) -> bool {
         let open = &mut self.open;
         self.asked.retain(|index, asked| match asked.without(source) {
@@ -151,7 +150,7 @@ impl Plan {
         self.sources.remove(&source)
     }
 
-    /// Another source was found. Refused (`false`) when it was bad before.
+    /// Adds a source. Returns `false`, and does not, if it sent a wrong piece before.
     pub fn add(&mut self, source: Peer) -> bool {
         !self.bad.contains(&source) && {
             self.sources.insert(source);
@@ -169,17 +168,17 @@ impl Plan {
         self.bad.contains(&source)
     }
 
-    /// Pieces that are not here, whether asked for or not.
+    /// Number of missing pieces, requested or not.
     pub fn missing(&self) -> usize {
         self.open.len() + self.asked.len()
     }
 
-    /// Pieces that nobody was asked for.
+    /// Number of pieces that are not requested.
     pub fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// Pieces that a source was asked for and that are not here.
+    /// Number of missing pieces that were requested from a source.
     pub fn outstanding(&self, source: Peer) -> usize {
         self.asked.values().filter(|asked| asked.of(source)).count()
     }
@@ -189,7 +188,7 @@ impl Plan {
         self.missing() == 0
     }
 
-    /// Whether pieces are missing and nobody is left to ask.
+    /// Whether pieces are missing and there is no source left.
     pub fn exhausted(&self) -> bool {
         self.sources.is_empty() && !self.is_done()
     }

@@ -1,9 +1,9 @@
-//! How fast the sources of one download deliver, and what follows: how much to
-//! ask a source for at once, who is too slow to wait for, when the rest will be
+//! The speeds of the sources of one download, and what follows from them: how much to
+//! request from a source at once, which sources are too slow, and when the rest will be
 //! here.
 //!
-//! Only time in which a source has something to deliver counts. Pure: the
-//! caller says what time it is and how many bytes have come.
+//! Only time in which a source has something to deliver counts. Pure: the caller passes in
+//! the time and the number of bytes that have arrived.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,33 +11,32 @@ use std::time::Duration;
 use crate::peer::Peer;
 use crate::time::Time;
 
-/// A source's speed is that of this last stretch of its work; one that was
-/// below a [`SLOW_PART`]th of the others' for so long is too slow.
+/// A source's speed is measured over this last part of its work; a source whose speed was
+/// below a [`SLOW_PART`]th of the others' for that long is too slow.
 pub const WINDOW: Duration = Duration::from_secs(3);
 
-/// Of the median speed, the part below which waiting costs more than another
-/// source or none would.
+/// The fraction of the median speed below which waiting for a source costs more than to do
+/// without it.
 pub const SLOW_PART: u64 = 10;
 
-/// A source is asked for about as much as it delivers in this time: asking
-/// costs nothing beside it, and little is lost with a source that dies.
+/// A source is asked for about as much as it delivers in this time: long enough that
+/// requests cost nothing, short enough that little is lost with a source that dies.
 pub const RUN: Duration = Duration::from_millis(750);
 
-/// Bytes that a source is asked for as long as its speed is unknown.
+/// Bytes that are requested from a source of unknown speed.
 pub const FIRST_RUN_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Pieces that a source is asked for at once, at the most.
+/// Maximum number of pieces that are requested from a source at once.
 pub const MAX_RUN_PIECES: u32 = 256;
 
-/// Bytes that a source is asked for at once, at the most, unless one piece is
-/// more.
+/// Maximum number of bytes that are requested from a source at once, unless one piece is
+/// larger.
 pub const MAX_RUN_BYTES: u64 = 256 * 1024 * 1024;
 
-/// A source of unknown speed gets this long before it counts as one that does
-/// not deliver.
+/// How long a source of unknown speed has before it counts as one that does not deliver.
 pub const GRACE: Duration = Duration::from_millis(500);
 
-/// Time between two looks that are kept: a window of them is thirty or so.
+/// Time between two measurements that are kept: about thirty in a window.
 const LOOK_STEP: Duration = Duration::from_millis(100);
 
 /// The speeds of the sources of one download.
@@ -48,17 +47,17 @@ pub struct Speeds {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Speed {
-    /// When something was asked of it; `None` while it has nothing to do.
+    /// When something was requested from it; `None` while it has nothing to do.
     working: Option<Time>,
-    /// Bytes that had come at these times of its present work.
+    /// Bytes that had arrived at these times of its present work.
     looks: VecDeque<(Time, u64)>,
-    /// Bytes a second.
+    /// Bytes per second.
     rate: Option<u64>,
 }
 
 impl Speeds {
-    /// A source was asked for something, and has sent `total` bytes so far.
-    /// Nothing changes for one that has something to do already.
+    /// Begins a source's work; it has sent `total` bytes so far. Has no effect if it is
+    /// working already.
     pub fn works(&mut self, now: Time, source: Peer, total: u64) {
         let speed = self.sources.entry(source).or_default();
         if speed.working.is_none() {
@@ -68,7 +67,7 @@ impl Speeds {
         }
     }
 
-    /// A source that has something to do has sent `total` bytes so far.
+    /// Records that a working source has sent `total` bytes so far.
     pub fn look(&mut self, now: Time, source: Peer, total: u64) {
         let Some(speed) = self.sources.get_mut(&source).filter(|speed| speed.working.is_some())
         else {
@@ -89,24 +88,24 @@ impl Speeds {
         }
     }
 
-    /// A source has delivered all that was asked of it.
+    /// Ends a source's work: it has delivered everything.
     pub fn rests(&mut self, source: Peer) {
         if let Some(speed) = self.sources.get_mut(&source) {
             speed.working = None;
         }
     }
 
-    /// A source is none any more.
+    /// Removes a source.
     pub fn forget(&mut self, source: Peer) {
         self.sources.remove(&source);
     }
 
-    /// Bytes a second; `None` while nobody can tell.
+    /// Bytes per second; `None` while it is unknown.
     pub fn rate(&self, source: Peer) -> Option<u64> {
         self.sources.get(&source)?.rate
     }
 
-    /// How many pieces of `piece` bytes to ask a source for now.
+    /// How many pieces of `piece` bytes to request from a source now.
     pub fn run(&self, source: Peer, piece: u64) -> u32 {
         let bytes = match self.rate(source) {
             Some(rate) => (rate.saturating_mul(RUN.as_millis() as u64) / 1_000).min(MAX_RUN_BYTES),
@@ -116,8 +115,8 @@ impl Speeds {
         pieces.clamp(1, MAX_RUN_PIECES)
     }
 
-    /// When a source will have delivered `owed` bytes: `None` when it does not
-    /// deliver, as far as one can tell.
+    /// When a source will have delivered `owed` bytes; `None` if it does not seem to
+    /// deliver.
     pub fn eta(&self, now: Time, source: Peer, owed: u64) -> Option<Duration> {
         let speed = self.sources.get(&source)?;
         match speed.rate {
@@ -128,8 +127,8 @@ impl Speeds {
         }
     }
 
-    /// Those that were below a tenth of the median speed during the whole
-    /// window, though they had something to deliver.
+    /// The sources that were below a tenth of the median speed during the whole window,
+    /// though they had something to deliver.
     pub fn slow(&self, now: Time) -> Vec<Peer> {
         let mut rates: Vec<u64> = self.sources.values().filter_map(|speed| speed.rate).collect();
         rates.sort_unstable();

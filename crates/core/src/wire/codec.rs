@@ -1,10 +1,9 @@
-//! Bytes to types and back: the only file that knows bincode.
+//! Types to bytes and back: the only file that knows bincode.
 //!
-//! bincode 2.0.1 has no maintainer any more; whoever replaces it changes this
-//! file, the golden bytes in `tests/it/wire.rs` and nothing else. Decoding is
-//! bounded twice: by the length of the input, which the framing holds below
-//! [`MAX_FRAME_BYTES`], and by bincode's own limit, which stops an allocation
-//! that a claimed length would cause.
+//! bincode 2.0.1 has no maintainer any more; to replace it, change this file and the golden
+//! bytes in `tests/it/wire.rs`, and nothing else. Decoding is bounded twice: by the length
+//! of the input, which the framing keeps below [`MAX_FRAME_BYTES`], and by bincode's own
+//! limit, which stops an allocation that a claimed length would cause.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +19,7 @@ pub enum CodecError {
     /// The peer sent a value with bytes behind it.
     #[error("{0} bytes too many in a frame")]
     Trailing(usize),
-    /// A value of ours does not fit into one frame: a bug.
+    /// A value of this node does not fit into one frame: a bug.
     #[error("a message does not fit into a frame: {0}")]
     TooLarge(String),
 }
@@ -52,7 +51,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
 /// Bytes of the length prefix of a frame: a big-endian `u32`.
 pub const PREFIX_BYTES: usize = 4;
 
-/// Encodes a value as a whole frame: length prefix and body.
+/// Encodes a value as a frame: length prefix and body.
 pub fn frame<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     let body = encode(value)?;
     let length = u32::try_from(body.len()).map_err(|e| CodecError::TooLarge(e.to_string()))?;
@@ -62,8 +61,8 @@ pub fn frame<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(bytes)
 }
 
-/// Reads a length prefix; refuses one beyond [`MAX_FRAME_BYTES`] before
-/// anything is allocated.
+/// Reads a length prefix; rejects one beyond [`MAX_FRAME_BYTES`] before anything is
+/// allocated.
 pub fn frame_length(prefix: [u8; PREFIX_BYTES]) -> Result<usize, CodecError> {
     let length = u32::from_be_bytes(prefix) as usize;
     if length > MAX_FRAME_BYTES {

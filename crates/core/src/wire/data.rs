@@ -1,5 +1,5 @@
-//! The headers of data connections. Bulk bytes follow them raw: they never
-//! pass through serde.
+//! The headers of data connections. The bytes of files follow them raw and never pass
+//! through serde.
 //!
 //! A data connection carries one request after another. Every header is one
 //! length-delimited frame.
@@ -10,34 +10,34 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Obstacle, PassedOver, Version};
 
-/// What the dialling side wants.
+/// A request of the dialling side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataRequest {
-    /// The manifest of a content. Answered by [`DataResponse::Manifest`], then
-    /// 32 raw bytes a piece.
+    /// The manifest of a content. Answered by [`DataResponse::Manifest`], then 32 raw bytes
+    /// per piece.
     Manifest {
         /// The content.
         root: ContentHash,
     },
-    /// Bytes of a content. Answered by [`DataResponse::Bytes`], then `length`
-    /// raw bytes. A single byte of many is asked for by whoever was sent a
-    /// damaged piece, and wants to know whether the content is there still.
+    /// Bytes of a content. Answered by [`DataResponse::Bytes`], then `length` raw bytes. A
+    /// node that received a damaged piece asks for a single byte, to learn whether the
+    /// content still exists.
     Bytes {
         /// The content.
         root: ContentHash,
         /// First byte.
         offset: u64,
-        /// Bytes.
+        /// Number of bytes.
         length: u64,
-        /// They are for a copy that the ring needs, not for a person.
+        /// They are for a copy that the ring needs, not for a user.
         copy: bool,
     },
-    /// A new file for its owner. Answered by [`DataResponse::Proceed`] or a
-    /// final answer at once. After `Proceed` the dialling side sends the
-    /// manifest (32 raw bytes a piece), is told what is missing
-    /// ([`DataResponse::Missing`]), and sends that.
+    /// A new file for its owner. Answered by [`DataResponse::Proceed`], or by a final
+    /// answer at once. After `Proceed` the dialling side sends the manifest (32 raw bytes
+    /// per piece), gets the list of missing pieces ([`DataResponse::Missing`]), and sends
+    /// these.
     Upload {
-        /// Under this name.
+        /// The name of the file.
         name: FileName,
         /// The content.
         root: ContentHash,
@@ -45,23 +45,23 @@ pub enum DataRequest {
         size: u64,
         /// Whether other content under the name may be replaced.
         overwrite: bool,
-        /// All bytes follow at once, without waiting for an answer: only when
-        /// they are at most [`crate::limits::EAGER_BYTES`]. No manifest is sent
-        /// (that of one piece is its hash), and no [`DataResponse::Proceed`].
+        /// All bytes follow at once, without waiting for an answer: only allowed up to
+        /// [`crate::limits::EAGER_BYTES`]. No manifest is sent (that of one piece is its
+        /// hash), and no [`DataResponse::Proceed`].
         follows: bool,
     },
-    /// A content on its way along a chain of nodes that are to hold copies of
-    /// it: each sends on what it receives. Answered by [`DataResponse::Proceed`];
-    /// then the dialling side sends the manifest, is told what is missing and
-    /// sends that, as in an upload. Ends with [`DataResponse::Relayed`].
+    /// A content for a chain of nodes that are to hold copies of it: each one sends on what
+    /// it receives. Answered by [`DataResponse::Proceed`]; then the dialling side sends the
+    /// manifest, gets the list of missing pieces and sends these, as in an upload. Ends
+    /// with [`DataResponse::Relayed`].
     Relay {
-        /// Under this name.
+        /// The name of the file.
         name: FileName,
         /// The content.
         root: ContentHash,
         /// Its bytes.
         size: u64,
-        /// Who comes next, nearest first; at most
+        /// The next nodes of the chain, nearest first; at most
         /// [`crate::limits::MAX_REPLICAS`].
         rest: Vec<Peer>,
         /// As in [`DataRequest::Upload`].
@@ -69,34 +69,32 @@ pub enum DataRequest {
     },
 }
 
-/// What the accepting side answers.
+/// An answer of the accepting side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataResponse {
     /// Raw piece hashes follow.
     Manifest {
-        /// Bytes of the content; with the piece size of the protocol this
-        /// gives the number of pieces.
+        /// Bytes of the content, from which the number of pieces follows.
         size: u64,
     },
     /// `length` raw bytes follow.
     Bytes {
-        /// As asked.
+        /// The length that was asked for.
         length: u64,
     },
-    /// Send the manifest, and then what [`DataResponse::Missing`] says.
+    /// Send the manifest, and then the pieces that [`DataResponse::Missing`] asks for.
     Proceed,
-    /// The manifest came; send the pieces that are not here yet, in their
-    /// order. (Of a content that has at most one piece everything is sent after
-    /// `Proceed` at once, without manifest and without this.)
+    /// The manifest was received; send the missing pieces, in order. (A content of at most
+    /// one piece is sent right after `Proceed`, without manifest and without this answer.)
     Missing {
-        /// A bit for each piece that is here already, the first piece's the
-        /// lowest of the first byte; what lies behind the last byte is not here.
+        /// One bit per piece that is here already, the first piece in the lowest bit of the
+        /// first byte; pieces beyond the last byte are missing.
         have: Vec<u8>,
     },
-    /// The owner has the bytes; copies are being made. Sent as they come. Also
-    /// says, to an upload and to a relay, that the other side is alive while it
-    /// looks at what it has, makes the content durable or waits for those
-    /// behind it: then both are 0.
+    /// The owner has the bytes; copies are being made. Sent for each copy. Also tells the
+    /// sender of an upload or a relay that this side is alive while it verifies what it
+    /// has, makes the content durable or waits for the nodes after it in the chain: then
+    /// both fields are 0.
     Progress {
         /// Durable copies so far.
         copies: u8,
@@ -105,48 +103,47 @@ pub enum DataResponse {
     },
     /// The upload is done.
     Stored {
-        /// The version it got.
+        /// The version of the new record.
         version: Version,
-        /// Who holds it durably.
+        /// The nodes that hold it durably.
         holders: Vec<Peer>,
         /// Copies wanted.
         wanted: u8,
-        /// The same content was there already.
+        /// The same content was stored under the name before.
         already: bool,
-        /// Who should hold it and cannot store it.
+        /// The nodes that should hold it and cannot store it.
         passed: Vec<PassedOver>,
-        /// Of so many hosts that it knew lately the owner seems to be cut off.
+        /// Number of known hosts from which the owner seems to be cut off; 0 if none.
         cut_off: u32,
     },
-    /// To [`DataRequest::Relay`]: the bytes are durable on these nodes of the
-    /// chain, the answering one first.
+    /// To [`DataRequest::Relay`]: the bytes are durable on these nodes of the chain,
+    /// beginning with the answering one.
     Relayed {
-        /// Who has them.
+        /// These nodes.
         holders: Vec<Peer>,
     },
-    /// Not the owner of that name; ask this node instead.
+    /// This node is not the owner of the name; ask the owner instead.
     NotOwner {
-        /// Who is, as far as known.
+        /// The owner, if known.
         owner: Option<Peer>,
     },
-    /// There is no such content here.
+    /// The content is not here.
     NotFound,
-    /// It cannot be done: one sentence for a person. May come while bytes are
-    /// being sent: no more of them are wanted then.
+    /// The request failed: one sentence for the user. May come while bytes are being sent:
+    /// the sender must stop then.
     Failed {
         /// What failed, on what, what to do.
         why: String,
     },
-    /// To an upload: its owner cannot store it. Send the content to the others named
-    /// here, as [`DataRequest::Relay`], and then [`crate::wire::Request::Commit`] to
-    /// the owner. May come while bytes are being sent: no more of them are wanted
-    /// then.
+    /// To an upload: the owner cannot store it. Send the content to the nodes named here,
+    /// as [`DataRequest::Relay`], and then [`crate::wire::Request::Commit`] to the owner.
+    /// May come while bytes are being sent: the sender must stop then.
     Unable {
-        /// Why which node cannot: one sentence for a person.
+        /// Which node cannot store it, and why: one sentence for the user.
         why: String,
-        /// The same in a word.
+        /// The kind of obstacle.
         obstacle: Obstacle,
-        /// Who may take it, the nearest first.
+        /// Nodes that may store it, nearest first.
         instead: Vec<Peer>,
         /// How many of them are to hold it.
         copies: u8,

@@ -1,4 +1,4 @@
-//! The first thing that is said on every connection, by both sides.
+//! The greeting at the beginning of every connection, from both sides.
 
 use std::net::SocketAddr;
 
@@ -10,13 +10,13 @@ use crate::peer::Peer;
 
 use super::codec::{self, CodecError};
 
-/// The first bytes of every connection: "this is chordal".
+/// The first bytes of every connection, which identify chordal.
 pub const MAGIC: [u8; 8] = *b"chordal\0";
 
-/// Raised with every change of the bytes on the wire.
+/// Incremented with every change of the bytes on the wire.
 pub const PROTOCOL_VERSION: u16 = 5;
 
-/// What the members of one ring must agree on.
+/// The parameters on which all members of a ring must agree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Params {
     /// The ring's name, at most [`crate::limits::MAX_RING_NAME`] bytes of
@@ -28,39 +28,38 @@ pub struct Params {
     pub replicas: u8,
 }
 
-/// What a connection is for; says who speaks first after the handshake.
+/// The purpose of a connection; it decides which side speaks first after the greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Purpose {
     /// Control frames between two nodes.
     Member,
-    /// Control frames from somebody who is not a node: requests only, and the
-    /// ring's parameters are taken as they are.
+    /// Control frames from a client, which is not a node: requests only. The client accepts
+    /// the ring's parameters as they are.
     Client,
     /// Data requests, from nodes and clients alike.
     Data,
     /// Frames between a node and a registry.
     Registry,
-    /// From a node that is about to join: it asks whether the address in its hello
-    /// leads to it. The other side dials that address, presents the token
-    /// there ([`Purpose::Present`]), and answers with one
-    /// [`crate::wire::Response::Reached`].
+    /// From a node that is about to join: asks whether the address in its hello leads to
+    /// it. The other side dials that address, presents the token there
+    /// ([`Purpose::Present`]), and answers with one [`crate::wire::Response::Reached`].
     Verify(Token),
     /// The second half of [`Purpose::Verify`]: only the process that is reached at the
     /// dialled address sees the token. Both sides close after the hellos.
     Present(Token),
 }
 
-/// 128 random bits that nobody guesses.
+/// 128 random bits that cannot be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token(pub u128);
 
-/// Whom a node reached at the address that it was asked to verify. Of everything
-/// but a node no more than this is told: whoever asks shall not learn what runs there.
+/// What a node reached at the address that it was asked to verify. Details are only told
+/// about a node: the asker must not learn which other programs run there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reached {
-    /// A node, perhaps the asker.
+    /// A node, perhaps the asker itself.
     Node {
-        /// As what it introduced itself.
+        /// The identity in its hello.
         peer: Peer,
         /// Its ring.
         params: Params,
@@ -69,35 +68,35 @@ pub enum Reached {
     Registry,
     /// Another program, or another version of this one.
     Stranger,
-    /// Nobody: the connection was refused.
+    /// The connection was refused.
     Refused,
-    /// Nobody: no answer came in time.
+    /// No answer came in time.
     Silent,
-    /// Nobody: the system knows no way there.
+    /// The system has no route to the host.
     NoRoute,
-    /// Not tried: the address is one of a machine with itself, and the asker is on another.
+    /// Not tried: it is a loopback address, and the asker is on another machine.
     Loopback,
     /// Not tried: too many addresses are being verified.
     Busy,
 }
 
-/// What program speaks.
+/// The kind of program that speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Program {
     /// A node of a ring.
     Node,
     /// A single command.
     Client,
-    /// A registry: it knows nodes and is none.
+    /// A registry, which knows nodes but is not one.
     Registry,
 }
 
-/// What each side says first.
+/// The first message of each side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// What the connection is for (the answering side repeats it).
+    /// The purpose of the connection (the answering side repeats it).
     pub purpose: Purpose,
-    /// What the sender is.
+    /// The kind of the sender's program.
     pub program: Program,
     /// The sender's ring; `None` from a client that does not know it yet.
     pub params: Option<Params>,
@@ -105,62 +104,61 @@ pub struct Hello {
     pub address: Option<SocketAddr>,
     /// The sender's index at that address.
     pub index: u16,
-    /// The program's version, for people.
+    /// The program's version, for display.
     pub version: String,
-    /// From the answering side: why it will not speak, in one sentence. It
-    /// closes after it.
+    /// From the answering side: why it refuses the connection, in one sentence. It closes
+    /// the connection then.
     pub refusal: Option<String>,
 }
 
-/// Bytes before the first frame of a connection: [`MAGIC`] and
-/// [`PROTOCOL_VERSION`] (big-endian). They never change their meaning, so that
-/// any two versions can tell each other apart and say so.
+/// Bytes before the first frame of a connection: [`MAGIC`] and [`PROTOCOL_VERSION`]
+/// (big-endian). They never change their meaning, so that any two versions can recognize
+/// each other and say so.
 pub const PREAMBLE_BYTES: usize = MAGIC.len() + 2;
 
-/// Why two sides do not speak with each other. Each text is the one clear line
-/// that a person gets to see.
+/// Why two sides cannot talk to each other. Each text is the one line that the user sees.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// Whatever is there, it is not chordal.
+    /// The other side is not chordal.
     #[error("the other side does not speak chordal")]
     NotChordal,
-    /// Another version of the protocol.
+    /// The other side has another version of the protocol.
     #[error(
         "the other side speaks protocol {theirs}, this one {PROTOCOL_VERSION}; run the same version on both"
     )]
     Version {
-        /// Theirs.
+        /// The other side's version.
         theirs: u16,
     },
-    /// Another ring, or the same with other parameters.
+    /// The other side is on another ring, or on the same with other parameters.
     #[error("the other side is on ring {}, this one on {}", Params::describe(.theirs), Params::describe(.ours))]
     OtherRing {
-        /// Theirs.
+        /// The other side's parameters.
         theirs: Params,
-        /// Ours.
+        /// This side's parameters.
         ours: Params,
     },
-    /// The other side said why not.
+    /// The other side refused, for this reason.
     #[error("{0}")]
     Refused(String),
-    /// The hello cannot be understood.
+    /// The hello cannot be decoded.
     #[error("the other side's greeting is damaged: {0}")]
     Damaged(#[from] CodecError),
 }
 
 impl Params {
-    /// `'chordal' (2^10 ids, 3 copies)`.
+    /// As text: `'chordal' (2^10 ids, 3 copies)`.
     pub fn describe(&self) -> String {
         format!("'{}' ({} ids, {} copies)", self.ring, self.space, self.replicas)
     }
 
-    /// Whether the values are within their limits: a peer may claim anything.
+    /// Whether the values are within their limits, which a peer may exceed.
     pub fn is_sane(&self) -> bool {
         (1..=MAX_REPLICAS).contains(&self.replicas) && is_ring_name(&self.ring)
     }
 }
 
-/// Whether a text may name a ring: printable, not empty, at most
+/// Whether a text is valid as a ring's name: printable, not empty, at most
 /// [`MAX_RING_NAME`] bytes.
 pub fn is_ring_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_RING_NAME && text.chars().all(|c| c.is_ascii_graphic())
@@ -175,7 +173,7 @@ impl Hello {
         Ok(bytes)
     }
 
-    /// The sender as a peer, if it is one.
+    /// The sender as a peer, if it has an address.
     pub fn peer(&self) -> Option<Peer> {
         self.address.map(|address| Peer::new(address, self.index))
     }

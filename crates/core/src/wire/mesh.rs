@@ -1,8 +1,8 @@
-//! What the meshes of two nodes say to each other: links between peers, gossip
-//! that floods over them, and searches that spread over the ring.
+//! Messages between the meshes of two nodes: links between peers, gossip that floods over
+//! them, and searches that spread over the ring.
 //!
-//! Nothing here waits for an answer by number, as the core's questions do: each
-//! message stands for itself, and losing one costs time, never order.
+//! These messages are not matched by number, as the core's questions and answers are: each
+//! stands for itself, and losing one costs only time.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,135 +14,132 @@ use crate::record::ContentHash;
 /// A message between two meshes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MeshMessage {
-    /// About the link between the two.
+    /// About the link between the two nodes.
     Link(LinkMessage),
-    /// News that flood over all links.
+    /// Gossip that floods over all links.
     Gossip(Gossip),
     /// A search on its way down its tree, or results on their way up.
     Search(SearchMessage),
 }
 
-/// About a link: two peers that watch each other and pass gossip on.
+/// Messages about a link between two peers, which watch each other and pass gossip on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkMessage {
-    /// I would like a link with you.
+    /// Asks for a link.
     Open {
-        /// Because my user asked for it, not by chance.
+        /// The sender's user asked for it; `false` if it was drawn by chance.
         chosen: bool,
     },
-    /// We have one now (also when there was one).
+    /// Accepts the link (also when it exists already).
     Accept,
-    /// I have as many links as I take.
+    /// Refuses: the sender has as many links as it accepts.
     Refuse,
-    /// I end the link.
+    /// Ends the link.
     Close,
-    /// The sender's user ended the link, or does not want it: it is not to be asked for
-    /// again.
+    /// The sender's user ended the link, or does not want it: the receiver must not ask for
+    /// it again.
     Unwanted,
-    /// Are you there?
+    /// Asks whether the receiver is alive.
     Beat {
-        /// Comes back in the echo.
+        /// The echo returns it.
         number: u32,
         /// Files that the sender shares.
         shared: u32,
     },
-    /// I am here.
+    /// Answers a beat.
     Echo {
-        /// That of the beat.
+        /// The number of the beat.
         number: u32,
         /// Files that the sender shares.
         shared: u32,
     },
 }
 
-/// What tells one piece of gossip from all others; drawn at random where it
-/// begins.
+/// Identifies a piece of gossip; drawn at random by its origin.
 pub type GossipId = u128;
 
 /// A piece of gossip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gossip {
-    /// Its name: seen once, it is not passed on again.
+    /// Its id: once seen, it is not passed on again.
     pub id: GossipId,
-    /// Who began it, as far as those who passed it on say the truth.
+    /// The node that began it, as far as the nodes that passed it on are honest.
     pub origin: Peer,
-    /// When, in milliseconds since the Unix epoch, by the origin's clock.
+    /// When it began, in milliseconds since the Unix epoch, by the origin's clock.
     pub unix_ms: u64,
-    /// Links that it may still be passed over.
+    /// Number of links over which it may still be passed.
     pub hops: u8,
-    /// What it says.
+    /// Its content.
     pub body: GossipBody,
 }
 
-/// What a piece of gossip says.
+/// The content of a piece of gossip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GossipBody {
-    /// A sentence of a person, at most [`crate::limits::MAX_SAY_BYTES`].
+    /// A message of a user, at most [`crate::limits::MAX_SAY_BYTES`].
     Say(String),
-    /// The origin shares other files than before.
+    /// The files that the origin shares have changed.
     Shares {
-        /// How many now.
+        /// Number of files now.
         files: u32,
-        /// Bytes of all.
+        /// Bytes of all files.
         bytes: u64,
     },
-    /// The origin leaves.
+    /// The origin leaves the ring.
     Leaving,
 }
 
-/// What tells one search from all others.
+/// Identifies a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SearchId {
-    /// Who searches.
+    /// The node that searches.
     pub origin: Peer,
-    /// The origin's number for it.
+    /// The number that the origin gave it.
     pub number: u32,
 }
 
-/// A search spreads over a tree of members. Each is told up to where it is
-/// responsible, divides that among the nodes it knows there, and passes results
-/// back to whoever asked it (El-Ansary et al., *Efficient Broadcast in
-/// Structured P2P Networks*, 2003).
+/// A search spreads over a tree of members. Each node gets the end of the interval for
+/// which it is responsible, divides it among the nodes it knows there, and passes results
+/// back to the node that asked it (El-Ansary et al., *Efficient Broadcast in Structured P2P
+/// Networks*, 2003).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SearchMessage {
-    /// Search your files, and have all members between you and `until` search
-    /// theirs.
+    /// Asks the receiver to search its files, and to make all members between itself and
+    /// `until` search theirs.
     Ask {
-        /// Which search.
+        /// The search.
         search: SearchId,
-        /// The pattern, as a person wrote it; at most
-        /// [`crate::limits::MAX_PATTERN_BYTES`].
+        /// The pattern, as the user wrote it; at most [`crate::limits::MAX_PATTERN_BYTES`].
         pattern: String,
-        /// Exclusive end of the interval, which begins behind the receiver.
+        /// Exclusive end of the interval, which begins just after the receiver.
         until: Id,
-        /// Messages from the origin to the receiver.
+        /// Number of messages from the origin to the receiver.
         depth: u8,
     },
-    /// I have taken that on; I will say when it is done. Said again every now
-    /// and then until then: a longer silence is taken for a death.
+    /// The sender has begun, and will say when it is done. Repeated from time to time until
+    /// then: a longer silence is taken for a death.
     Taken {
-        /// Which search.
+        /// The search.
         search: SearchId,
     },
-    /// Results, from the receiver's own part of the tree.
+    /// Results from the sender's part of the tree.
     Found {
-        /// Which search.
+        /// The search.
         search: SearchId,
-        /// At most [`crate::limits::MAX_PAGE`].
+        /// At most [`crate::limits::MAX_PAGE`] rows.
         rows: Vec<FoundRow>,
     },
-    /// Nothing more will come from this part of the tree.
+    /// The sender's part of the tree is done.
     Done {
-        /// Which search.
+        /// The search.
         search: SearchId,
-        /// Nodes in it that answered, the sender included.
+        /// Nodes in the part that answered, including the sender.
         answered: u32,
-        /// Messages from the origin to the deepest of them.
+        /// Number of messages from the origin to the deepest of them.
         depth: u8,
-        /// Nodes in it that did not answer; at most
-        /// [`crate::limits::MAX_SILENT`].
+        /// Nodes in the part that did not answer; at most [`crate::limits::MAX_SILENT`].
         silent: Vec<Peer>,
-        /// There were more results than are passed on.
+        /// There were more results than a search passes on.
         truncated: bool,
     },
 }
@@ -150,14 +147,14 @@ pub enum SearchMessage {
 /// A file that a search found on one node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FoundRow {
-    /// On which node.
+    /// The node that has it.
     pub node: Peer,
-    /// Under which name.
+    /// Its name.
     pub name: FileName,
     /// The content.
     pub root: ContentHash,
     /// Its bytes.
     pub size: u64,
-    /// Stored by the ring there (`false`: shared by its user).
+    /// Stored there by the ring; `false` if the node's user shares it.
     pub stored: bool,
 }

@@ -1,5 +1,5 @@
-//! Questions that a node answers for its ring's members and for clients that
-//! have not joined (`chordal get NAME --via ADDR`).
+//! Questions that a node answers for its ring's members and for clients that have not
+//! joined (`chordal get NAME --via ADDR`).
 
 use std::net::SocketAddr;
 
@@ -16,121 +16,121 @@ use crate::wire::mesh::FoundRow;
 /// A question to a node's driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Who are you, and who are your neighbours?
+    /// The node's identity and neighbours.
     Info,
-    /// Your whole finger table.
+    /// The whole finger table.
     Fingers,
-    /// Look this key up and tell me the hops.
+    /// Look a key up and return the hops.
     Lookup {
         /// The key.
         key: Id,
     },
-    /// The files that you hold, in the order of their names, from behind
-    /// `after`; at most [`crate::limits::MAX_PAGE`] an answer.
+    /// The files that the node holds, in the order of their names, starting after `after`;
+    /// at most [`crate::limits::MAX_PAGE`] per answer.
     Files {
-        /// The last name of the page before.
+        /// The last name of the previous page.
         after: Option<FileName>,
     },
-    /// The record under this name, if you hold one.
+    /// The record under this name, if the node holds one.
     Locate {
         /// The name.
         name: FileName,
     },
-    /// Remove the name; asked of its owner. The answer comes when the
-    /// tombstone is held by as many nodes as a put would need.
+    /// Remove the name; asked of its owner. The answer comes when as many nodes hold the
+    /// tombstone as a put would need.
     Remove {
         /// The name.
         name: FileName,
     },
-    /// Ping this peer for me and tell me the round trip.
+    /// Ping a peer and return the round trip.
     Ping {
-        /// Whom; `None`: yourself.
+        /// The peer; `None` for the answering node itself.
         peer: Option<Peer>,
     },
-    /// The members that you know of.
+    /// The members that the node knows.
     Members,
-    /// Which of your own files match, stored or shared? In the order of their
-    /// names, at most [`crate::limits::MAX_PAGE`], from behind `after`.
+    /// The node's own files that match, stored or shared, in the order of their names,
+    /// starting after `after`; at most [`crate::limits::MAX_PAGE`] per answer.
     Search {
         /// The pattern, at most [`crate::limits::MAX_PATTERN_BYTES`].
         pattern: String,
-        /// The last name of the page before.
+        /// The last name of the previous page.
         after: Option<FileName>,
     },
-    /// The files that your user shares, in the order of their names, from behind
-    /// `after`; at most [`crate::limits::MAX_PAGE`] an answer.
+    /// The files that the node's user shares, in the order of their names, starting after
+    /// `after`; at most [`crate::limits::MAX_PAGE`] per answer.
     Shares {
-        /// The last name of the page before.
+        /// The last name of the previous page.
         after: Option<FileName>,
     },
-    /// Search your peers and the whole ring for me.
+    /// Search the node's peers and the whole ring.
     Find {
         /// The pattern.
         pattern: String,
     },
-    /// What has that search found since? Waits a moment when there is nothing
-    /// new and the search is not over.
+    /// The results of that search since the last question. The node waits a moment when
+    /// there are none and the search is running.
     FoundSince {
-        /// From [`Response::Finding`].
+        /// The number from [`Response::Finding`].
         number: u32,
-        /// Rows that the asker has already.
+        /// Number of rows that the asker has already.
         after: u32,
     },
-    /// Who shares this name? Asked of its owner and the nodes behind it.
+    /// The nodes that share this name. Asked of its owner and the nodes after it.
     Providers {
         /// The name.
         name: FileName,
     },
-    /// The sender shares these, or does so no longer. Asked of the owner of
-    /// their names; each must name the asking member.
+    /// The sender shares these files, or no longer does. Asked of the owner of their names;
+    /// each must name the asking member.
     Provide {
         /// At most [`crate::limits::MAX_PAGE`].
         providers: Vec<Provider>,
     },
-    /// Your links, registries and what you think of your peers.
+    /// The node's links, its registries, and its reputations of peers.
     Peers,
-    /// Say this to everyone for me.
+    /// Send a message to all users, for a client.
     Say {
         /// At most [`crate::limits::MAX_SAY_BYTES`].
         text: String,
     },
-    /// Your running and recent transfers. Answered to whoever is on the same
-    /// machine only, as is [`Request::Steer`].
+    /// The running and recent transfers. Only answered to clients on the same machine, as
+    /// is [`Request::Steer`].
     Transfers,
-    /// Have one of your transfers stop, wait or go on.
+    /// Cancel, pause or resume one of the transfers.
     Steer {
         /// Its number.
         number: u64,
-        /// What it shall do.
+        /// What to do with it.
         steering: Steering,
     },
-    /// Hand over your files and leave your ring. Answered as
-    /// [`Request::LeaveState`] is, and obeyed on the own machine only.
+    /// Hand over all files and leave the ring. Answered as [`Request::LeaveState`] is, and
+    /// only allowed on the same machine.
     Leave,
-    /// How far is your leave, or how did it end?
+    /// The progress of the leave, or its end.
     LeaveState,
-    /// How many bytes of copies have you fetched for the ring since your start?
-    /// A leaving node sees by it that those take its files over.
+    /// Bytes of copies that the node has fetched for the ring since its start. A leaving
+    /// node sees in it that its files are being taken over.
     Copied,
-    /// Whom do you remember as members that are none of your neighbours now?
+    /// Remembered members that are not neighbours now.
     Absent,
-    /// Which contents that this name had, and lost to a newer version, do you still
-    /// have?
+    /// The contents that this name had, that lost to a newer version, and that the node
+    /// still has.
     Trashed {
         /// The name.
         name: FileName,
     },
-    /// As [`Request::Info`], of your position with this index, and how it fares.
+    /// As [`Request::Info`], for the node's position with this index, with its health.
     Position {
         /// The index.
         index: u16,
     },
-    /// To the owner of a name that cannot store its new content
-    /// ([`DataResponse::Unable`], or it takes no bytes): these nodes have it. Without
-    /// any: may it be put at all, and who takes it in your place? Answered by [`Response::Upload`]. A member that is
-    /// not the owner asks that for a client.
+    /// To the owner of a name that cannot store its new content ([`DataResponse::Unable`],
+    /// or it receives no bytes): these nodes have it. Without holders: may the content be
+    /// put, and which nodes store it instead? Answered by [`Response::Upload`]. A member
+    /// that is not the owner asks the owner for a client.
     Commit {
-        /// Under this name.
+        /// The name.
         name: FileName,
         /// The content.
         root: ContentHash,
@@ -138,21 +138,21 @@ pub enum Request {
         size: u64,
         /// Whether other content under the name may be replaced.
         overwrite: bool,
-        /// Who has the bytes durably; at most [`crate::limits::MAX_REPLICAS`].
+        /// The nodes that have the bytes durably; at most [`crate::limits::MAX_REPLICAS`].
         holders: Vec<Peer>,
         /// What keeps the owner from storing it.
         obstacle: Obstacle,
     },
 }
 
-/// What somebody wants of a transfer.
+/// A command for a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Steering {
-    /// To stop.
+    /// Stop it.
     Cancel,
-    /// To wait.
+    /// Suspend it.
     Pause,
-    /// To go on.
+    /// Continue it.
     Resume,
 }
 
@@ -163,7 +163,7 @@ pub enum Response {
     Info(NodeInfo),
     /// To [`Request::Position`].
     Position(NodeInfo, Fares),
-    /// To [`Request::Fingers`]: the nodes of all `m` entries in order.
+    /// To [`Request::Fingers`]: the nodes of all `m` entries, in order.
     Fingers(Vec<Option<Peer>>),
     /// To [`Request::Lookup`].
     Lookup(LookupTrace),
@@ -171,21 +171,21 @@ pub enum Response {
     Files {
         /// The page.
         rows: Vec<HeldFile>,
-        /// Whether more follow.
+        /// Whether there are more pages.
         more: bool,
     },
     /// To [`Request::Locate`].
     Locate {
-        /// The record, which may be a tombstone; `None`: never heard of it.
+        /// The record, which may be a tombstone; `None` if the node knows none.
         record: Option<Record>,
         /// Nodes that hold its bytes, as far as the answering node knows.
         holders: Vec<Peer>,
     },
-    /// To [`Request::Remove`]: done.
+    /// To [`Request::Remove`].
     Removed {
-        /// Nodes that hold the tombstone.
+        /// Number of nodes that hold the tombstone.
         copies: u8,
-        /// Of so many hosts that it knew lately the owner seems to be cut off.
+        /// Number of known hosts from which the owner seems to be cut off; 0 if none.
         cut_off: u32,
     },
     /// To [`Request::Ping`]: the round trip in microseconds.
@@ -195,35 +195,35 @@ pub enum Response {
     },
     /// To [`Request::Members`].
     Members {
-        /// Known members, the answering node included, in ring order.
+        /// Known members, including the answering node, in ring order.
         members: Vec<Peer>,
-        /// Whether these are all, by the last census.
+        /// Whether these are all members, by the last census.
         complete: bool,
     },
     /// To [`Request::Search`].
     Found {
         /// The page.
         rows: Vec<FoundRow>,
-        /// Whether more follow.
+        /// Whether there are more pages.
         more: bool,
     },
     /// To [`Request::Shares`].
     Shares {
         /// The page.
         rows: Vec<SharedFile>,
-        /// Whether more follow.
+        /// Whether there are more pages.
         more: bool,
     },
-    /// To [`Request::Find`]: begun.
+    /// To [`Request::Find`]: the search has begun.
     Finding {
-        /// What [`Request::FoundSince`] takes.
+        /// The number for [`Request::FoundSince`].
         number: u32,
     },
     /// To [`Request::FoundSince`].
     FoundSince {
         /// The next rows, at most [`crate::limits::MAX_PAGE`].
         rows: Vec<FoundRow>,
-        /// How the search stands.
+        /// The state of the search.
         state: SearchState,
     },
     /// To [`Request::Providers`].
@@ -231,46 +231,46 @@ pub enum Response {
         /// At most [`crate::limits::MAX_PAGE`].
         providers: Vec<Provider>,
     },
-    /// To [`Request::Provide`], for each of them in order: how many share that
-    /// name with that content now.
+    /// To [`Request::Provide`], for each file in order: how many nodes share that name with
+    /// that content now.
     Provided {
-        /// Sharers.
+        /// Numbers of nodes.
         sources: Vec<u16>,
     },
     /// To [`Request::Peers`].
     Peers {
-        /// Linked peers, and others of whom there is something to say.
+        /// Linked peers, and others with something to report.
         peers: Vec<PeerInfo>,
         /// Registries.
         registries: Vec<RegistryInfo>,
     },
     /// To [`Request::Say`].
     Said {
-        /// Links that it went out on.
+        /// Number of links over which it was sent.
         links: u32,
     },
     /// To [`Request::Transfers`].
     Transfers {
-        /// The newest first, at most [`crate::limits::MAX_PAGE`].
+        /// Newest first, at most [`crate::limits::MAX_PAGE`].
         rows: Vec<TransferInfo>,
     },
-    /// To [`Request::Steer`]: done.
+    /// To [`Request::Steer`].
     Steered {
-        /// What the transfer moves.
+        /// The name of the transfer.
         name: String,
     },
-    /// To [`Request::Leave`] and [`Request::LeaveState`]: it is under way.
+    /// To [`Request::Leave`] and [`Request::LeaveState`]: the leave is running.
     HandingOver {
-        /// Files that have yet to be handed over.
+        /// Files that have not been handed over yet.
         files: u64,
-        /// Their bytes that have yet to move.
+        /// Bytes of these that have not been copied yet.
         bytes: u64,
-        /// Bytes a second, lately.
+        /// Present speed in bytes per second.
         rate: u64,
-        /// Seconds that the rest takes.
+        /// Estimated seconds until the end.
         seconds: Option<u64>,
     },
-    /// Likewise: it has ended.
+    /// To the same: the leave has ended.
     HandedOver(LeaveEnd),
     /// To [`Request::Copied`].
     Copied {
@@ -285,39 +285,39 @@ pub enum Response {
     },
     /// To [`Request::Absent`].
     Absent {
-        /// Dead, left, further away, or cut off: a few at the most.
+        /// Peers that are dead, left, further away, or cut off: a few at most.
         peers: Vec<Peer>,
     },
     /// To a connection for [`crate::wire::handshake::Purpose::Verify`].
     Reached(Reached),
-    /// To [`Request::Commit`]: as an upload is answered. After
-    /// [`DataResponse::Progress`] ask once more: copies are still being made.
+    /// To [`Request::Commit`]: the same answers as to an upload. After
+    /// [`DataResponse::Progress`] the client must ask again: copies are still being made.
     Upload(DataResponse),
-    /// The question could not be answered: one sentence for a person.
+    /// The question could not be answered: one sentence for the user.
     Failed {
         /// What failed, on what, what to do.
         why: String,
     },
 }
 
-/// What became of the files of a node that left.
+/// The result of a leave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaveEnd {
-    /// Files that others hold now.
+    /// Files that other nodes hold now.
     pub handed: u64,
-    /// Files that stayed on its disk.
+    /// Files that stayed on the disk.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of which no other copy is known.
+    /// Files of these without another known copy.
     pub sole: u64,
-    /// Names of some of these.
+    /// The names of some of these.
     pub named: Vec<String>,
-    /// Where they are.
+    /// The directory that has them.
     pub directory: String,
-    /// Nobody else was on the ring when the leave began.
+    /// There was no other node on the ring when the leave began.
     pub alone: bool,
-    /// Every other node left it meanwhile, too.
+    /// Every other node left the ring as well.
     pub together: bool,
 }
 
@@ -336,47 +336,46 @@ pub struct NodeInfo {
     pub successors: Vec<Peer>,
     /// Its program's version.
     pub version: String,
-    /// The indices of all places that its host holds on the ring, the first one
-    /// first.
+    /// The indices of all positions of its host on the ring, beginning with the first.
     pub positions: Vec<u16>,
-    /// What is wrong with its disk, which takes nothing: a sentence.
+    /// Why its disk accepts nothing, if it does not: a sentence.
     pub sick_disk: Option<String>,
-    /// Members that answer messages and to which no bytes passed of late, as it
-    /// has seen; at most [`NodeInfo::MAX_DEAF`].
+    /// Members that answer messages but to which no bytes passed recently; at most
+    /// [`NodeInfo::MAX_DEAF`].
     pub deaf: Vec<std::net::SocketAddr>,
 }
 
 impl NodeInfo {
-    /// Members that are named as such: where there are more, the node that names
+    /// Number of members that are named as such: if there are more, the node that names
     /// them has the fault.
     pub const MAX_DEAF: usize = 16;
 }
 
-/// How a node fares on its ring, as it sees that itself.
+/// The health of a node on its ring, as the node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fares {
-    /// What it is to its ring.
+    /// Its membership.
     pub stands: Stands,
-    /// Nothing has changed for it for a while.
+    /// Its neighbours have not changed for a while.
     pub settled: bool,
     /// Files of its range that have fewer copies than wanted.
     pub files_below: u32,
-    /// Hosts known to it lately that are gone and have not left.
+    /// Known hosts that disappeared without leaving.
     pub missed: u32,
-    /// These are most of those that it knew: it seems to be cut off from them.
+    /// These are most of the hosts that it knew: it seems to be cut off from them.
     pub cut_off: bool,
 }
 
-/// What a node is to its ring.
+/// The membership of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stands {
-    /// On its way in.
+    /// It is joining.
     Joining,
-    /// A member; maybe the only one.
+    /// A member, maybe the only one.
     Member,
-    /// Handing over its files.
+    /// It hands over its files.
     Leaving,
-    /// Out.
+    /// It has left.
     Left,
 }
 
@@ -387,11 +386,11 @@ pub struct HeldFile {
     pub record: Record,
     /// Whether the node owns the key.
     pub owner: bool,
-    /// Copies known to exist, this one included.
+    /// Number of known copies, including this one.
     pub copies: u8,
-    /// Copies wanted: k, or all nodes when fewer.
+    /// Number of copies wanted: k, or the number of nodes if that is smaller.
     pub wanted: u8,
-    /// How sure the copies are.
+    /// How reliable the number of copies is.
     pub count: CopyCount,
 }
 
@@ -404,31 +403,31 @@ pub struct SharedFile {
     pub root: ContentHash,
     /// Its bytes.
     pub size: u64,
-    /// Nodes that share it, this one included, as far as it knows.
+    /// Number of nodes that share it, including this one, as far as it knows.
     pub sources: u16,
 }
 
-/// How a search stands.
+/// The state of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchState {
-    /// It is over.
+    /// It has ended.
     pub ended: bool,
-    /// Linked peers asked first, and whether they have a match; `None`: no
-    /// answer (yet).
+    /// Linked peers that were asked first, and whether they have a match; `None` if they
+    /// have not answered.
     pub peers: Vec<(Peer, Option<bool>)>,
-    /// Those of them that have a match and are not on the ring.
+    /// Peers of these that have a match and are not on the ring.
     pub outside: Vec<SocketAddr>,
-    /// Nodes of the ring that answered so far, this one included.
+    /// Nodes of the ring that have answered, including this one.
     pub answered: u32,
-    /// Nodes that did not answer, as many as are named.
+    /// Nodes that did not answer; the list is limited.
     pub silent: Vec<Peer>,
-    /// Messages from this node to the deepest one that answered.
+    /// Number of messages from this node to the deepest one that answered.
     pub depth: u8,
     /// There were more results than are kept.
     pub truncated: bool,
 }
 
-/// Why there is a link to a peer.
+/// Why a link to a peer exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum LinkKind {
     /// The user asked for it.
@@ -439,80 +438,80 @@ pub enum LinkKind {
     Incoming,
 }
 
-/// What a node says of one of its peers.
+/// A peer as a node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerInfo {
-    /// Who.
+    /// The peer.
     pub peer: Peer,
     /// The link, if there is one.
     pub link: Option<LinkKind>,
-    /// Beats missed since its last answer.
+    /// Number of beats missed since its last answer.
     pub missed: u8,
     /// Smoothed round trip in microseconds.
     pub rtt_us: Option<u64>,
     /// Seconds since the link began.
     pub since_s: u64,
-    /// Files that it shares, as it says.
+    /// Files that it claims to share.
     pub shared: Option<u32>,
-    /// How far it is trusted: 0 good, 1 used last, 2 not used for a while.
+    /// Its reputation: 0 good, 1 used last, 2 not used for a while.
     pub distrust: u8,
     /// Why it is not trusted fully.
     pub why: Option<String>,
 }
 
-/// What a node says of one of its registries.
+/// A registry as a node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryInfo {
-    /// Where it is.
+    /// Its address.
     pub address: std::net::SocketAddr,
     /// Whether it answers.
     pub up: bool,
     /// Peers on its list.
     pub peers: u32,
-    /// Seconds since it was heard last; `None`: never.
+    /// Seconds since its last message; `None` if there was none.
     pub heard_s: Option<u64>,
-    /// What is wrong with it, if something is.
+    /// The problem with it, if there is one.
     pub note: Option<String>,
 }
 
-/// What a node says of one of its transfers.
+/// One of a node's transfers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferInfo {
-    /// What [`Request::Steer`] takes.
+    /// The number for [`Request::Steer`].
     pub number: u64,
-    /// What moves.
+    /// The name of the file.
     pub name: String,
-    /// Why.
+    /// Its kind.
     pub kind: TransferKind,
-    /// How it stands.
+    /// Its state.
     pub state: TransferState,
-    /// Bytes moved and verified.
+    /// Bytes that were transferred and verified.
     pub done: u64,
     /// Bytes in all.
     pub total: u64,
-    /// Bytes a second, lately.
+    /// Present speed in bytes per second.
     pub rate: u64,
     /// The other sides with their bytes, at most [`TransferInfo::MAX_PEERS`].
     pub peers: Vec<(Party, u64)>,
-    /// Milliseconds since the node's start, when it began.
+    /// When it began, in milliseconds since the node's start.
     pub started_ms: u64,
-    /// Likewise, when it ended.
+    /// When it ended, likewise.
     pub ended_ms: Option<u64>,
-    /// Of a directory: files that ended well, that ended badly, and in all.
+    /// For a directory: files that succeeded, files that failed, all files.
     pub files: Option<(u32, u32, u32)>,
-    /// The directory's transfer that it belongs to.
+    /// The number of the directory's transfer to which it belongs.
     pub part_of: Option<u64>,
 }
 
 impl TransferInfo {
-    /// Sides that are named: a page of transfers fits into a frame.
+    /// Number of other sides that are named, so that a page of transfers fits into a frame.
     pub const MAX_PEERS: usize = 12;
 
-    /// Bytes of a name, and of the reason why it failed, at the most.
+    /// Maximum bytes of a name, and of the reason of a failure.
     pub const MAX_TEXT: usize = 384;
 }
 
-/// Why bytes move.
+/// The kind of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferKind {
     /// A get of the node's user.
@@ -521,50 +520,50 @@ pub enum TransferKind {
     Upload,
     /// A copy that the node makes for the ring.
     Copy,
-    /// Bytes for somebody who asked for them.
+    /// Bytes that another node or a client asked for.
     Serve,
-    /// Somebody else's put.
+    /// A put of another node or a client.
     Receive,
-    /// A file is read and hashed.
+    /// A file is being read and hashed.
     Hash,
 }
 
-/// How a transfer stands.
+/// The state of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferState {
     /// It waits for its turn.
     Queued,
-    /// Bytes move.
+    /// Bytes are being transferred.
     Running,
-    /// Its user has it wait.
+    /// Paused by its user.
     Paused,
     /// None of its sources delivers any more.
     Waiting,
-    /// All bytes moved; copies are being made.
+    /// All bytes were transferred; copies are being made.
     Securing {
-        /// So far.
+        /// Number of copies so far.
         copies: u8,
-        /// Of so many.
+        /// Number of copies wanted.
         wanted: u8,
     },
-    /// It ended well.
+    /// It succeeded.
     Done,
-    /// It ended badly: one sentence.
+    /// It failed, for this reason: one sentence.
     Failed(String),
-    /// Its user stopped it.
+    /// Cancelled by its user.
     Cancelled,
 }
 
-/// How a lookup went.
+/// The course of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookupTrace {
     /// The key.
     pub key: Id,
-    /// Who owns it.
+    /// The owner of the key.
     pub owner: Peer,
-    /// The owner's successor list: where copies are.
+    /// The owner's successor list, where copies are.
     pub successors: Vec<Peer>,
-    /// Every node asked, in order, with the microseconds it took to answer
-    /// (`None`: it did not).
+    /// Every node that was asked, in order, with the microseconds until its answer (`None`
+    /// if it did not answer).
     pub hops: Vec<(Peer, Option<u64>)>,
 }

@@ -1,8 +1,7 @@
-//! What nodes and registries say to each other.
+//! Messages between nodes and registries.
 //!
-//! A node keeps one connection to each of its registries. Its greeting says
-//! who it is and which ring it is on; the registry answers with the list and
-//! then with every change of it.
+//! A node keeps one connection to each of its registries. Its greeting contains its address
+//! and its ring; the registry answers with the list and then with every change of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,28 +11,28 @@ use crate::wire::handshake::Params;
 /// From a node to a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
-    /// Put me on the list, or change what it says of me: sent first, and again
-    /// when index or ring changed.
+    /// Put the sender on the list, or update its entry: sent first, and again when index or
+    /// ring changed.
     Connect {
         /// The sender's index at its address (which the greeting names).
         index: u16,
         /// Its ring.
         params: Params,
-        /// Whether it is among other members there.
+        /// Whether it is on a ring with other members.
         member: bool,
     },
-    /// Take me off the list.
+    /// Take the sender off the list.
     Leave,
-    /// This peer does not answer me.
+    /// A peer does not answer the sender.
     Dead {
-        /// Who.
+        /// The peer.
         peer: Peer,
         /// Since when, in milliseconds since the Unix epoch.
         unix_ms: u64,
     },
-    /// Tell me the whole list.
+    /// Send the whole list.
     List,
-    /// I am here (answers [`News::Ping`]).
+    /// Answers [`News::Ping`].
     Pong,
 }
 
@@ -44,32 +43,32 @@ pub enum News {
     Peers {
         /// At most [`crate::limits::MAX_PAGE`].
         peers: Vec<Listed>,
-        /// More pages follow.
+        /// Whether more pages follow.
         more: bool,
     },
-    /// This peer is on the list now, or what the list says of it changed.
+    /// A peer came onto the list, or its entry changed.
     Came(Listed),
-    /// This peer is not on the list any more.
+    /// A peer is no longer on the list.
     Gone {
-        /// Who.
+        /// The peer.
         peer: Peer,
-        /// It left in order; `false`: it did not answer.
+        /// It left; `false` if it did not answer.
         left: bool,
     },
-    /// Are you there?
+    /// Asks whether the node is alive.
     Ping,
 }
 
 /// A peer on a registry's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Who. Not a [`Peer`]: a list may hold addresses that are none, and one
-    /// of them must not cost the whole list.
+    /// Its address. Not a [`Peer`]: a list may contain invalid addresses, and one of them
+    /// must not invalidate the whole list.
     pub address: std::net::SocketAddr,
-    /// Its index there.
+    /// Its index at that address.
     pub index: u16,
     /// Its ring.
     pub params: Params,
-    /// Whether it is among other members there.
+    /// Whether it is on a ring with other members.
     pub member: bool,
 }
