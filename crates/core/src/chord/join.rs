@@ -57,7 +57,7 @@ impl Node {
             Standing::New => {}
             // Built as a member.
             Standing::Member => {
-                self.files(turn, |files, ring, asks, out| files.built(ring, asks, out));
+                self.files(turn).built();
                 return self.arm_all(turn);
             }
             Standing::Joining | Standing::Leaving | Standing::Left => return,

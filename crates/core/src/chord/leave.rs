@@ -53,7 +53,7 @@ impl Node {
         self.abandon_lookups(turn);
         self.leave_goes_on(turn);
         self.providers_leave(turn);
-        self.files(turn, |files, ring, asks, out| files.leave(ring, asks, out));
+        self.files(turn).leave();
     }
 
     /// Whom this node knows on its ring, its neighbours first, and who left it just now:

@@ -364,9 +364,7 @@ impl Node {
                     self.consider_here(peer, turn);
                 }
             }
-            Why::Files => self.files(turn, |files, ring, asks, out| {
-                files.located(ring, lookup.key, found.as_ref(), asks, out);
-            }),
+            Why::Files => self.files(turn).located(lookup.key, found.as_ref()),
         }
     }
 
@@ -381,7 +379,7 @@ impl Node {
         if matches!(self.standing, Standing::Member | Standing::Leaving) {
             self.look_up(key, Why::Files, turn);
         } else {
-            self.files(turn, |files, ring, asks, out| files.located(ring, key, None, asks, out));
+            self.files(turn).located(key, None);
         }
     }
 

@@ -27,7 +27,7 @@ use super::join::Join;
 use super::lookup::Lookups;
 use super::merge::Remembered;
 use super::providers::Providers;
-use super::replicas::{FileAsk, Replicas, RingView};
+use super::replicas::{FileAsk, Files, Replicas, RingView};
 use super::ring::Pace;
 use super::successors::SuccessorList;
 use super::{
@@ -259,21 +259,15 @@ impl Node {
             }
             Input::PeerLost(peer) if !self.guards.late_deaths_ignored => self.bury(peer, &mut turn),
             Input::PeerLost(peer) => self.suspect(peer, &mut turn),
-            Input::BytesPass(host) => self.files(&mut turn, |files, ring, asks, out| {
-                files.bytes_pass(ring, host, asks, out);
-            }),
+            Input::BytesPass(host) => self.files(&mut turn).bytes_pass(host),
             Input::Heard { peers } => self.heard_of(&peers, &mut turn),
             Input::LeaveOn => self.leave_goes_on(&mut turn),
             Input::LeaveOver => self.leave_is_over(&mut turn),
-            Input::Stored { ticket, result } => self.files(&mut turn, |files, ring, asks, out| {
-                files.stored(ring, ticket, result, asks, out);
-            }),
+            Input::Stored { ticket, result } => self.files(&mut turn).stored(ticket, result),
             Input::Command { ticket, command } => self.command(ticket, command, &mut turn),
-            Input::Replaced(record) => self.replicas.replaced(record, turn.out),
-            Input::Clock { now_s } => self.replicas.tell_time(now_s, turn.out),
-            Input::Lost { name, version } => self.files(&mut turn, |files, ring, asks, out| {
-                files.lost(ring, &name, version, asks, out);
-            }),
+            Input::Replaced(record) => self.files(&mut turn).replaced(record),
+            Input::Clock { now_s } => self.files(&mut turn).tell_time(now_s),
+            Input::Lost { name, version } => self.files(&mut turn).lost(&name, version),
         }
         self.settle(&mut turn);
     }
@@ -322,14 +316,10 @@ impl Node {
         self.asks.ask(to, ask, purpose, turn.out);
     }
 
-    /// Calls the file half.
-    pub(super) fn files<T>(
-        &mut self,
-        turn: &mut Turn,
-        call: impl FnOnce(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects) -> T,
-    ) -> T {
+    /// The file half, with what it may use.
+    pub(super) fn files<'a>(&'a mut self, turn: &'a mut Turn) -> Files<'a> {
         let ring = self.tables.view(&self.config, self.me, self.standing);
-        call(&mut self.replicas, &ring, &mut self.asks, turn.out)
+        Files { state: &mut self.replicas, ring, asks: &mut self.asks, out: turn.out }
     }
 
     fn received(&mut self, from: Peer, message: Message, turn: &mut Turn) {
@@ -382,7 +372,7 @@ impl Node {
             | Ask::MayDrop { .. }
                 if matches!(self.standing, Standing::Member | Standing::Leaving) =>
             {
-                self.files(turn, |files, ring, asks, out| files.ask(ring, from, ask, asks, out))
+                self.files(turn).ask(from, ask)
             }
             _ if matches!(self.standing, Standing::Leaving | Standing::Left) => Answer::Left,
             _ => Answer::NotMember,
@@ -392,19 +382,13 @@ impl Node {
     fn told(&mut self, from: Peer, tell: Tell, turn: &mut Turn) {
         match tell {
             Tell::Held { name, version } => {
-                return self.files(turn, |files, ring, asks, out| {
-                    files.held(ring, from, name, version, asks, out);
-                });
+                return self.files(turn).held(from, name, version);
             }
             Tell::Unable { name, version, why } => {
-                return self.files(turn, |files, ring, asks, out| {
-                    files.unable_there(ring, from, &name, version, why, asks, out);
-                });
+                return self.files(turn).unable_there(from, &name, version, why);
             }
             Tell::Lost { name, version } => {
-                return self.files(turn, |files, ring, asks, out| {
-                    files.lost_there(ring, from, &name, version, asks, out);
-                });
+                return self.files(turn).lost_there(from, &name, version);
             }
             _ => {}
         }
@@ -428,9 +412,7 @@ impl Node {
     fn answered(&mut self, from: Peer, purpose: Purpose, answer: Option<Answer>, turn: &mut Turn) {
         let purpose = match (purpose, answer) {
             (Purpose::Files(purpose), answer) => {
-                return self.files(turn, |files, ring, asks, out| {
-                    files.answer(ring, from, purpose, answer, asks, out);
-                });
+                return self.files(turn).answer(from, purpose, answer);
             }
             (Purpose::Contact { ticket }, Some(Answer::Next { .. })) => {
                 return self.contact_answered(ticket, from, turn);
@@ -493,9 +475,7 @@ impl Node {
     fn fired(&mut self, timer: Timer, turn: &mut Turn) {
         match timer {
             Timer::Copies(ticket) => {
-                return self.files(turn, |files, ring, asks, out| {
-                    files.copies_late(ring, ticket, asks, out);
-                });
+                return self.files(turn).copies_late(ticket);
             }
             Timer::Join => return self.join_again(turn),
             Timer::Leave => return self.leave_is_over(turn),
@@ -514,7 +494,7 @@ impl Node {
             }
             Timer::Repair => {
                 self.providers_prune(turn);
-                self.files(turn, |files, ring, asks, out| files.repair(ring, asks, out));
+                self.files(turn).repair();
             }
             // Whoever leaves needs no more than its neighbours.
             _ if self.standing == Standing::Leaving => {}
@@ -544,9 +524,7 @@ impl Node {
                 } else if let Command::Provide { providers } = &command {
                     self.command_provide(ticket, providers, turn);
                 } else {
-                    self.files(turn, |files, ring, asks, out| {
-                        files.command(ring, ticket, command, asks, out);
-                    });
+                    self.files(turn).command(ticket, command);
                 }
             }
         }
@@ -628,7 +606,7 @@ impl Node {
             self.remembered = Remembered::default();
         }
         if ring_changed || standing != self.standing {
-            self.files(turn, |files, ring, asks, out| files.ring_changed(ring, asks, out));
+            self.files(turn).ring_changed();
             self.providers_regroup(old.is_none(), turn);
         }
     }

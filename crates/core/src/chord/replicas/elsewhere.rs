@@ -50,7 +50,7 @@ use super::disk::leaf;
 use super::holder::{Job, Wish};
 use super::puts::copies_wait;
 use super::standins::FULL_ROUNDS;
-use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
+use super::{Durable, FileAsk, Files, Replicas, RingView, Span, Why, copies_notice, is_open};
 
 /// Names that an owner answers for without storing them: a bound on memory (about 32 MiB
 /// with ordinary names). Beyond it puts are refused, and repair finds the names
@@ -81,173 +81,305 @@ impl Durable {
     }
 }
 
-impl Replicas {
+impl Files<'_> {
     /// Entrusts a new record to those that have its bytes.
-    #[allow(clippy::too_many_arguments, reason = "a command with what it needs")]
     pub(super) fn place(
         &mut self,
-        ring: &RingView<'_>,
         command: Ticket,
         record: Record,
         obstacle: Obstacle,
         there: &[Peer],
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
     ) {
         // Nobody is sent to strangers for bytes because a stranger says so.
         // Who has them names its host, of which one position is meant here.
         let known = |peer: &Peer| there.iter().any(|one| one.address() == peer.address());
-        let there = ring.others().filter(known).take(usize::from(MAX_REPLICAS));
+        let there = self.ring.others().filter(known).take(usize::from(MAX_REPLICAS));
         let there: Vec<Peer> = there.collect();
         let asked: BTreeSet<Peer> = there.iter().copied().collect();
-        if asked.is_empty() || self.disk.count_elsewhere() >= MAX_ELSEWHERE {
-            let failure = nobody(ring, obstacle, &[]);
-            return out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });
+        if asked.is_empty() || self.state.disk.count_elsewhere() >= MAX_ELSEWHERE {
+            let failure = nobody(&self.ring, obstacle, &[]);
+            return self.out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });
         }
         let (timer, after) = (Timer::Copies(command), copies_wait(record.size()));
-        out.push(Effect::Arm { timer, after });
+        self.out.push(Effect::Arm { timer, after });
         let placing = Placing { record, obstacle, command, asked, unable: Vec::new(), there };
-        entrust(ring, &placing, asks, out);
-        let ticket = self.ticket();
-        self.occupy(ticket, Job::Place(placing));
+        entrust(&self.ring, &placing, self.asks, self.out);
+        let ticket = self.state.ticket();
+        self.state.occupy(ticket, Job::Place(placing));
     }
 
     /// The periodic round: those that have not said whether they hold a new record
     /// are asked again, for their word may be lost.
-    pub(super) fn ask_placing(
-        &self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        for job in self.jobs.values() {
+    pub(super) fn ask_placing(&mut self) {
+        for job in self.state.jobs.values() {
             if let Job::Place(placing) = job {
-                entrust(ring, placing, asks, out);
+                entrust(&self.ring, placing, self.asks, self.out);
             }
         }
-    }
-
-    /// Whether this peer may say that it holds this version of a name, of which
-    /// nobody has said so yet.
-    pub(super) fn is_placing(&self, from: Peer, name: &FileName, version: Version) -> bool {
-        matches!(self.job_of(name), Some(Job::Place(placing))
-            if placing.record.version == version && placing.asked.contains(&from))
     }
 
     /// A node judged the new record that it was entrusted with; `None`: it did
     /// not answer.
     pub(super) fn place_answered(
         &mut self,
-        ring: &RingView<'_>,
         from: Peer,
         records: &[(FileName, Version)],
         verdict: Option<Verdict>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
     ) {
         let Some((name, version)) = records.first() else { return };
-        if !self.is_placing(from, name, *version) {
+        if !self.state.is_placing(from, name, *version) {
             return;
         }
         match verdict {
-            Some(Verdict::Held) => self.placed(ring, from, name, asks, out),
+            Some(Verdict::Held) => self.placed(from, name),
             Some(Verdict::Wanted) => {}
             Some(Verdict::Newer(record)) if record.name == *name => {
-                self.want(ring, from, record);
-                self.not_placed(ring, from, name, None, asks, out);
+                self.want(from, record);
+                self.not_placed(from, name, None);
             }
-            _ => self.not_placed(ring, from, name, None, asks, out),
+            _ => self.not_placed(from, name, None),
         }
     }
 
     /// The first node holds the new record: it is this node's from now on, and
     /// the command waits for further copies.
-    pub(super) fn placed(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        name: &FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(placing) = self.end_placing(name) else { return };
+    pub(super) fn placed(&mut self, from: Peer, name: &FileName) {
+        let Some(placing) = self.state.end_placing(name) else { return };
         let Placing { record, obstacle, command, there, .. } = placing;
         let version = record.version;
-        let owned = ring.standing == Standing::Member && ring.may_own(record.key(ring.space));
-        if owned && self.know(ring, &record, obstacle) {
-            self.supersede(name, version, out);
+        let owned = self.ring.standing == Standing::Member
+            && self.ring.may_own(record.key(self.ring.space));
+        if owned && self.know(&record, obstacle) {
+            self.supersede(name, version);
             // Those that have the bytes first, and of them who holds the record.
-            let behind = ring.behind();
+            let behind = self.ring.behind();
             let holder = behind.iter().filter(|peer| **peer == from);
             let others = behind.iter().filter(|peer| there.contains(peer));
-            if let Some(held) = self.disk.get_mut(name) {
-                let refused = held.passed(ring).count();
+            if let Some(held) = self.state.disk.get_mut(name) {
+                let refused = held.passed(&self.ring).count();
                 for peer in holder.chain(others) {
                     if held.stand_ins.len() < refused {
                         held.stand_ins.insert(*peer);
                     }
                 }
                 let stand_in = held.stand_ins.first().copied().or(Some(from));
-                let over = PassedOver { peer: ring.me, why: obstacle, stand_in };
-                out.push(Effect::Notice(Notice::PassedOver { name: name.clone(), over }));
+                let over = PassedOver { peer: self.ring.me, why: obstacle, stand_in };
+                self.out.push(Effect::Notice(Notice::PassedOver { name: name.clone(), over }));
             }
-            self.count_copy(ring, from, name, asks, out);
-            self.await_copies(ring, command, name.clone(), asks, out);
+            self.count_copy(from, name);
+            self.await_copies(command, name.clone());
         } else {
             // Whoever owns it now hears of it from those that hold it.
-            refuse(command, Failure::NotOwner, out);
+            refuse(command, Failure::NotOwner, self.out);
         }
-        self.advance(ring, name, false, asks, out);
-        self.fetch(out);
+        self.advance(name, false);
+        self.fetch();
     }
 
     /// A node does not take the new record. When nobody is left who may, the put
     /// has failed and the name is as it was.
-    pub(super) fn not_placed(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        name: &FileName,
-        why: Option<Obstacle>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let job = self.busy.get(name).and_then(|ticket| self.jobs.get_mut(ticket));
+    pub(super) fn not_placed(&mut self, from: Peer, name: &FileName, why: Option<Obstacle>) {
+        let job = self.state.busy.get(name).and_then(|ticket| self.state.jobs.get_mut(ticket));
         let Some(Job::Place(placing)) = job else { return };
         placing.asked.remove(&from);
         placing.unable.extend(why.map(|why| (from, why)));
         if placing.asked.is_empty() {
-            self.give_up_placing(ring, name, asks, out);
+            self.give_up_placing(name);
         }
     }
 
     /// The time for the copies of this command is over, and there is none.
-    pub(super) fn place_late(
-        &mut self,
-        ring: &RingView<'_>,
-        command: Ticket,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
+    pub(super) fn place_late(&mut self, command: Ticket) {
         let late = |job: &&Job| matches!(job, Job::Place(placing) if placing.command == command);
-        if let Some(Job::Place(placing)) = self.jobs.values().find(late) {
+        if let Some(Job::Place(placing)) = self.state.jobs.values().find(late) {
             let name = placing.record.name.clone();
-            self.give_up_placing(ring, &name, asks, out);
+            self.give_up_placing(&name);
         }
     }
 
-    fn give_up_placing(
-        &mut self,
-        ring: &RingView<'_>,
-        name: &FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if let Some(placing) = self.end_placing(name) {
-            refuse(placing.command, nobody(ring, placing.obstacle, &placing.unable), out);
+    fn give_up_placing(&mut self, name: &FileName) {
+        if let Some(placing) = self.state.end_placing(name) {
+            refuse(
+                placing.command,
+                nobody(&self.ring, placing.obstacle, &placing.unable),
+                self.out,
+            );
         }
-        self.advance(ring, name, false, asks, out);
-        self.fetch(out);
+        self.advance(name, false);
+        self.fetch();
+    }
+
+    /// This node answers for a record that it cannot store; `false`: there are too
+    /// many of these.
+    pub(super) fn know(&mut self, record: &Record, obstacle: Obstacle) -> bool {
+        let known = self.state.disk.get(&record.name);
+        if known.is_some_and(|known| known.record.version == record.version) {
+            return true;
+        }
+        if known.is_none_or(|known| known.here)
+            && self.state.disk.count_elsewhere() >= MAX_ELSEWHERE
+        {
+            return false;
+        }
+        debug_assert!(
+            self.ring.may_own(record.key(self.ring.space)),
+            "only an owner answers for a name"
+        );
+        self.state.absent.remove(&record.name);
+        let old = |wish: &Wish| wish.record.version <= record.version;
+        if self.state.wishes.get(&record.name).is_some_and(old) {
+            self.state.wishes.remove(&record.name);
+        }
+        self.state.disk.insert(Durable::elsewhere(record.clone(), obstacle));
+        true
+    }
+
+    /// The bytes of a record came to this disk.
+    pub(super) fn arrived(&mut self, record: Record) {
+        let name = record.name.clone();
+        self.state.covers.arrived(record.key(self.ring.space), leaf(&name));
+        let known = |held: &Durable| !held.here && held.record.version == record.version;
+        if !self.state.disk.get(&name).is_some_and(known) {
+            return self.state.disk.insert(Durable::new(record));
+        }
+        self.state.disk.arrived(&name);
+        self.stand_in(&name);
+        if let Some(held) = self.state.disk.get(&name) {
+            self.out.push(copies_notice(None, held, self.ring.wanted()));
+        }
+        self.finish_puts(&name);
+    }
+
+    /// Somebody holds a record that this owner cannot store: it may stand in for a
+    /// wanted holder that cannot. It is asked, and counts once it answers:
+    /// what it said before may be older than this node's consent that it lets go.
+    pub(super) fn adopt_stand_in(&mut self, from: Peer, record: &Record) {
+        let Some(held) = self.state.disk.get_mut(&record.name) else { return };
+        if held.here || held.record.version != record.version || held.holders.contains(&from) {
+            return;
+        }
+        let behind = self.ring.behind().contains(&from);
+        if behind && held.stand_ins.len() < held.missing(&self.ring) {
+            held.unable.remove(&from);
+            held.stand_ins.insert(from);
+        }
+        if held.stand_ins.contains(&from) || self.ring.partners().contains(&from) {
+            let (record, key) = (held.record.clone(), held.key(self.ring.space));
+            self.offer_one(from, key, record);
+        }
+    }
+
+    /// The periodic round: now and then some of what is on other disks is fetched,
+    /// should it be possible again.
+    pub(super) fn bring_some_home(&mut self) {
+        if !self.state.round.is_multiple_of(FULL_ROUNDS) {
+            return;
+        }
+        self.give_up_lost();
+        let names = self.state.disk.elsewhere(self.state.homed.as_ref()).take(MAX_PAGE);
+        let names: Vec<FileName> = names.cloned().collect();
+        // At the end it begins anew in its next round.
+        self.state.homed = names.last().cloned();
+        self.bring_home(names);
+    }
+
+    /// Ceases to answer for files of which nobody has held the version since the last
+    /// full round: its last holder has died, with its disk or for a long time. The
+    /// version before it, of which there may be copies, counts again; a holder that
+    /// comes back after all brings the newer one, which wins. A removal needs no bytes:
+    /// whoever is able to can still be entrusted with it.
+    fn give_up_lost(&mut self) {
+        let lost = |name: &FileName| {
+            let held = self.state.disk.get(name)?;
+            let free = !self.state.busy.contains_key(name) && !self.state.wishes.contains_key(name);
+            let lost = held.holders.is_empty() && !held.record.is_deleted();
+            (lost && free && !self.state.is_put(name)).then(|| (name.clone(), held.record.version))
+        };
+        let now: BTreeSet<(FileName, Version)> =
+            self.state.disk.elsewhere(None).filter_map(lost).collect();
+        let (gone, bare) = now.into_iter().partition(|one| self.state.bare.contains(one));
+        self.state.bare = bare;
+        for (name, _) in gone {
+            if let Some(lost) = self.state.uncover(&name) {
+                self.state.expiry.went(&lost);
+                // A name of which nothing else is known is still no free one.
+                self.remember(&lost, &[]);
+                let older = self.state.record(&name).cloned();
+                self.out.push(Effect::Notice(Notice::Forgotten { lost, older }));
+            }
+        }
+    }
+
+    /// Fetches what this node could not get at all before.
+    pub(super) fn bring_unreached_home(&mut self) {
+        let unreached = |name: &&FileName| {
+            self.state.disk.get(name).is_some_and(|held| held.obstacle == Obstacle::NoBytes)
+        };
+        let names = self.state.disk.elsewhere(None).filter(unreached).cloned().collect();
+        self.bring_home(names);
+    }
+
+    fn bring_home(&mut self, names: Vec<FileName>) {
+        for name in names {
+            let Some(held) = self.state.disk.get(&name) else { continue };
+            let (record, key) = (held.record.clone(), held.key(self.ring.space));
+            let holders: Vec<Peer> = held.holders.iter().copied().collect();
+            if self.ring.may_own(key) && !holders.is_empty() && !self.state.busy.contains_key(&name)
+            {
+                self.state.wish(None, &holders, record, (false, false));
+            }
+        }
+        self.fetch();
+    }
+
+    /// Deletes what the disk still has of a name of which enough others hold a
+    /// newer version.
+    pub(super) fn shed(&mut self, name: &FileName) {
+        let enough = |held: &Durable| !held.here && held.copies() >= held.safe(&self.ring);
+        if self.state.busy.contains_key(name) || !self.state.disk.get(name).is_some_and(enough) {
+            return;
+        }
+        if let Some(record) = self.state.disk.take_older(name) {
+            let ticket = self.state.ticket();
+            let (name, version) = (name.clone(), record.version);
+            let op = StoreOp::Drop { name, version, spare: false };
+            self.begin(ticket, Job::Shed { record }, op);
+        }
+    }
+
+    /// Forgets the records that are not here and not this node's any more; all of
+    /// them when it leaves the ring. What the disk has of these names counts again.
+    pub(super) fn prune_elsewhere(&mut self) {
+        let (space, range) = (self.ring.space, self.ring.range());
+        let others = |record: &Record| range.is_none_or(|range| !range.contains(record.key(space)));
+        let placing = self.state.jobs.values().filter_map(|job| match job {
+            Job::Place(placing) if others(&placing.record) => Some(placing.record.name.clone()),
+            _ => None,
+        });
+        for name in placing.collect::<Vec<_>>() {
+            if let Some(placing) = self.state.end_placing(&name) {
+                refuse(placing.command, Failure::NotOwner, self.out);
+            }
+        }
+        let known =
+            |name: &&FileName| self.state.disk.get(name).is_some_and(|held| others(&held.record));
+        let names: Vec<FileName> = self.state.disk.elsewhere(None).filter(known).cloned().collect();
+        for name in names {
+            for ticket in self.state.tickets(&name) {
+                self.state.puts.remove(&ticket);
+                refuse(ticket, Failure::NotOwner, self.out);
+            }
+            self.state.uncover(&name);
+        }
+    }
+}
+
+impl Replicas {
+    /// Whether this peer may say that it holds this version of a name, of which
+    /// nobody has said so yet.
+    pub(super) fn is_placing(&self, from: Peer, name: &FileName, version: Version) -> bool {
+        matches!(self.job_of(name), Some(Job::Place(placing))
+            if placing.record.version == version && placing.asked.contains(&from))
     }
 
     fn end_placing(&mut self, name: &FileName) -> Option<Placing> {
@@ -260,120 +392,6 @@ impl Replicas {
         }
     }
 
-    /// This node answers for a record that it cannot store; `false`: there are too
-    /// many of these.
-    pub(super) fn know(
-        &mut self,
-        ring: &RingView<'_>,
-        record: &Record,
-        obstacle: Obstacle,
-    ) -> bool {
-        let known = self.disk.get(&record.name);
-        if known.is_some_and(|known| known.record.version == record.version) {
-            return true;
-        }
-        if known.is_none_or(|known| known.here) && self.disk.count_elsewhere() >= MAX_ELSEWHERE {
-            return false;
-        }
-        debug_assert!(ring.may_own(record.key(ring.space)), "only an owner answers for a name");
-        self.absent.remove(&record.name);
-        let old = |wish: &Wish| wish.record.version <= record.version;
-        if self.wishes.get(&record.name).is_some_and(old) {
-            self.wishes.remove(&record.name);
-        }
-        self.disk.insert(Durable::elsewhere(record.clone(), obstacle));
-        true
-    }
-
-    /// The bytes of a record came to this disk.
-    pub(super) fn arrived(
-        &mut self,
-        ring: &RingView<'_>,
-        record: Record,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let name = record.name.clone();
-        self.covers.arrived(record.key(ring.space), leaf(&name));
-        let known = |held: &Durable| !held.here && held.record.version == record.version;
-        if !self.disk.get(&name).is_some_and(known) {
-            return self.disk.insert(Durable::new(record));
-        }
-        self.disk.arrived(&name);
-        self.stand_in(ring, &name, asks, out);
-        if let Some(held) = self.disk.get(&name) {
-            out.push(copies_notice(None, held, ring.wanted()));
-        }
-        self.finish_puts(ring, &name, out);
-    }
-
-    /// Somebody holds a record that this owner cannot store: it may stand in for a
-    /// wanted holder that cannot. It is asked, and counts once it answers:
-    /// what it said before may be older than this node's consent that it lets go.
-    pub(super) fn adopt_stand_in(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        record: &Record,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(held) = self.disk.get_mut(&record.name) else { return };
-        if held.here || held.record.version != record.version || held.holders.contains(&from) {
-            return;
-        }
-        let behind = ring.behind().contains(&from);
-        if behind && held.stand_ins.len() < held.missing(ring) {
-            held.unable.remove(&from);
-            held.stand_ins.insert(from);
-        }
-        if held.stand_ins.contains(&from) || ring.partners().contains(&from) {
-            let (record, key) = (held.record.clone(), held.key(ring.space));
-            self.offer_one(from, key, record, asks, out);
-        }
-    }
-
-    /// The periodic round: now and then some of what is on other disks is fetched,
-    /// should it be possible again.
-    pub(super) fn bring_some_home(&mut self, ring: &RingView<'_>, out: &mut Effects) {
-        if !self.round.is_multiple_of(FULL_ROUNDS) {
-            return;
-        }
-        self.give_up_lost(ring, out);
-        let names = self.disk.elsewhere(self.homed.as_ref()).take(MAX_PAGE);
-        let names: Vec<FileName> = names.cloned().collect();
-        // At the end it begins anew in its next round.
-        self.homed = names.last().cloned();
-        self.bring_home(ring, names, out);
-    }
-
-    /// Ceases to answer for files of which nobody has held the version since the last
-    /// full round: its last holder has died, with its disk or for a long time. The
-    /// version before it, of which there may be copies, counts again; a holder that
-    /// comes back after all brings the newer one, which wins. A removal needs no bytes:
-    /// whoever is able to can still be entrusted with it.
-    fn give_up_lost(&mut self, ring: &RingView<'_>, out: &mut Effects) {
-        let lost = |name: &FileName| {
-            let held = self.disk.get(name)?;
-            let free = !self.busy.contains_key(name) && !self.wishes.contains_key(name);
-            let lost = held.holders.is_empty() && !held.record.is_deleted();
-            (lost && free && !self.is_put(name)).then(|| (name.clone(), held.record.version))
-        };
-        let now: BTreeSet<(FileName, Version)> =
-            self.disk.elsewhere(None).filter_map(lost).collect();
-        let (gone, bare) = now.into_iter().partition(|one| self.bare.contains(one));
-        self.bare = bare;
-        for (name, _) in gone {
-            if let Some(lost) = self.uncover(&name) {
-                self.expiry.went(&lost);
-                // A name of which nothing else is known is still no free one.
-                self.remember(ring, &lost, &[]);
-                let older = self.record(&name).cloned();
-                out.push(Effect::Notice(Notice::Forgotten { lost, older }));
-            }
-        }
-    }
-
     /// Forgets a record that is not here: what the disk has of its name counts again.
     fn uncover(&mut self, name: &FileName) -> Option<Record> {
         let older = self.disk.take_older(name);
@@ -382,70 +400,6 @@ impl Replicas {
             self.disk.insert(Durable::new(older));
         }
         Some(held.record)
-    }
-
-    /// Fetches what this node could not get at all before.
-    pub(super) fn bring_unreached_home(&mut self, ring: &RingView<'_>, out: &mut Effects) {
-        let unreached = |name: &&FileName| {
-            self.disk.get(name).is_some_and(|held| held.obstacle == Obstacle::NoBytes)
-        };
-        let names = self.disk.elsewhere(None).filter(unreached).cloned().collect();
-        self.bring_home(ring, names, out);
-    }
-
-    fn bring_home(&mut self, ring: &RingView<'_>, names: Vec<FileName>, out: &mut Effects) {
-        for name in names {
-            let Some(held) = self.disk.get(&name) else { continue };
-            let (record, key) = (held.record.clone(), held.key(ring.space));
-            let holders: Vec<Peer> = held.holders.iter().copied().collect();
-            if ring.may_own(key) && !holders.is_empty() && !self.busy.contains_key(&name) {
-                self.wish(None, &holders, record, (false, false));
-            }
-        }
-        self.fetch(out);
-    }
-
-    /// Deletes what the disk still has of a name of which enough others hold a
-    /// newer version.
-    pub(super) fn shed(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
-        let enough = |held: &Durable| !held.here && held.copies() >= held.safe(ring);
-        if self.busy.contains_key(name) || !self.disk.get(name).is_some_and(enough) {
-            return;
-        }
-        if let Some(record) = self.disk.take_older(name) {
-            let ticket = self.ticket();
-            let (name, version) = (name.clone(), record.version);
-            let op = StoreOp::Drop { name, version, spare: false };
-            self.begin(ticket, Job::Shed { record }, op, out);
-        }
-    }
-
-    /// Forgets the records that are not here and not this node's any more; all of
-    /// them without a ring, which it leaves. What the disk has of these names
-    /// counts again.
-    pub(super) fn prune_elsewhere(&mut self, ring: Option<&RingView<'_>>, out: &mut Effects) {
-        let others = |record: &Record| {
-            let range = ring.and_then(|ring| ring.range().map(|range| (ring, range)));
-            range.is_none_or(|(ring, range)| !range.contains(record.key(ring.space)))
-        };
-        let placing = self.jobs.values().filter_map(|job| match job {
-            Job::Place(placing) if others(&placing.record) => Some(placing.record.name.clone()),
-            _ => None,
-        });
-        for name in placing.collect::<Vec<_>>() {
-            if let Some(placing) = self.end_placing(&name) {
-                refuse(placing.command, Failure::NotOwner, out);
-            }
-        }
-        let known = |name: &&FileName| self.disk.get(name).is_some_and(|held| others(&held.record));
-        let names: Vec<FileName> = self.disk.elsewhere(None).filter(known).cloned().collect();
-        for name in names {
-            for ticket in self.tickets(&name) {
-                self.puts.remove(&ticket);
-                refuse(ticket, Failure::NotOwner, out);
-            }
-            self.uncover(&name);
-        }
     }
 }
 

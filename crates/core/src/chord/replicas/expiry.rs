@@ -27,9 +27,9 @@ use crate::limits::TOMBSTONE_S;
 use crate::name::FileName;
 use crate::record::{Content, Record};
 
-use super::super::{Effects, Ticket};
+use super::super::Ticket;
 use super::holder::{Fate, Job};
-use super::{Durable, Replicas};
+use super::{Durable, Files, Replicas};
 
 /// Tombstones that the disk deletes at once: they are many after a large
 /// directory was removed, and nobody waits for them.
@@ -98,27 +98,39 @@ impl Expiry {
     }
 }
 
-impl Replicas {
+impl Files<'_> {
     /// Lets go of all tombstones whose day is over by now.
-    pub(in super::super) fn tell_time(&mut self, now_s: u64, out: &mut Effects) {
+    pub(in super::super) fn tell_time(&mut self, now_s: u64) {
         // Not the highest ever: a clock that was ahead is set right again.
-        self.expiry.now_s = now_s;
-        let awaited = self.put_names();
+        self.state.expiry.now_s = now_s;
+        let awaited = self.state.put_names();
         let mut past = BTreeSet::new();
-        for held in self.disk.values_mut() {
-            self.expiry.date(&mut held.record);
+        for held in self.state.disk.values_mut() {
+            self.state.expiry.date(&mut held.record);
             let name = &held.record.name;
-            let free = !self.busy.contains_key(name) && !awaited.contains(name);
-            if free && self.expiry.ends_within(&held.record, 0) {
+            let free = !self.state.busy.contains_key(name) && !awaited.contains(name);
+            if free && self.state.expiry.ends_within(&held.record, 0) {
                 past.insert(name.clone());
             }
         }
         for name in past {
-            self.expire(&name);
+            self.state.expire(&name);
         }
-        self.drop_expired(out);
+        self.drop_expired();
     }
 
+    /// Has the disk delete as many expired tombstones as it may at once.
+    pub(super) fn drop_expired(&mut self) {
+        let expired = |job: &&Job| matches!(job, Job::Drop { fate: Fate::Expired, .. });
+        let running = self.state.jobs.values().filter(expired).count();
+        for _ in running..MAX_DROPS {
+            let Some((ticket, record)) = self.state.expiry.queue.pop_front() else { return };
+            self.drop_record(ticket, record, Fate::Expired);
+        }
+    }
+}
+
+impl Replicas {
     /// Takes a tombstone out of the index; the disk follows.
     fn expire(&mut self, name: &FileName) {
         let Some(Durable { record, .. }) = self.disk.remove(name) else { return };
@@ -126,16 +138,6 @@ impl Replicas {
         let ticket = self.ticket();
         self.busy.insert(name.clone(), ticket);
         self.expiry.queue.push_back((ticket, record));
-    }
-
-    /// Has the disk delete as many expired tombstones as it may at once.
-    pub(super) fn drop_expired(&mut self, out: &mut Effects) {
-        let expired = |job: &&Job| matches!(job, Job::Drop { fate: Fate::Expired, .. });
-        let running = self.jobs.values().filter(expired).count();
-        for _ in running..MAX_DROPS {
-            let Some((ticket, record)) = self.expiry.queue.pop_front() else { return };
-            self.drop_record(ticket, record, Fate::Expired, out);
-        }
     }
 
     /// Whether an offered record is a tombstone that is past, and of which

@@ -16,13 +16,12 @@ use crate::record::{Record, Version};
 use crate::wire::Ask;
 use crate::wire::message::{Branch, Verdict};
 
-use super::super::asks::Asks;
 use super::super::leave::PATIENCE;
 use super::super::node::Purpose;
 use super::super::placement::placement;
 use super::super::{Effect, Effects, Found, Kept, Notice, Standing, Timer};
 use super::holder::Fate;
-use super::{Durable, FileAsk, Replicas, RingView, Span, Why, is_open};
+use super::{Durable, FileAsk, Files, Replicas, RingView, Span, Why, is_open};
 
 /// The pause between two rounds of a leaving node: the new owners are fetching
 /// meanwhile, and somebody waits for the leave to end.
@@ -54,6 +53,187 @@ pub(super) struct Leave {
     elsewhere: BTreeSet<FileName>,
 }
 
+impl Files<'_> {
+    /// A lookup ended.
+    pub(in super::super) fn located(&mut self, key: Id, found: Option<&Found>) {
+        if !matches!(self.state.lookup, Lookup::Running(running, _) if running == key) {
+            return;
+        }
+        self.state.lookup = Lookup::Idle;
+        let Some(found) = found else { return retry(&self.ring, self.out) };
+        let to = found.owner.id(self.ring.space);
+        let range = found.predecessor.map(|before| Span { from: before.id(self.ring.space), to });
+        // Without a predecessor only this key is known to be the owner's.
+        let just_below = self.ring.space.id(key.value().wrapping_sub(1));
+        let span =
+            range.filter(|span| span.contains(key)).unwrap_or(Span { from: just_below, to: key });
+        let leaving = self.ring.standing == Standing::Leaving;
+        let here = found.owner.address() == self.ring.me.address();
+        // The next node may not have noticed yet that it owns a leaver's range.
+        let noticed = range.is_some_and(|range| range.contains(key));
+        let own = self.ring.span().filter(|own| leaving && !noticed && own.contains(key));
+        let span = own.unwrap_or(span);
+        if found.owner == self.ring.me || here && leaving {
+            match self.ring.heir() {
+                // The lookup has not noticed that this node is going.
+                Some(next) if leaving => self.hand_to(next, span),
+                _ => {
+                    self.state.tried.push(span);
+                    self.next_stray();
+                }
+            }
+        } else if !leaving && is_wanted(&self.ring, key, found) {
+            self.state.covers.found(found.owner, span);
+            self.state.tried.push(span);
+            self.next_stray();
+        } else {
+            self.hand_to(found.owner, span);
+        }
+    }
+
+    /// Begins to hand everything over; the ring regards this node as gone.
+    pub(in super::super) fn leave(&mut self) {
+        let names = self.state.disk.values().map(|held| &held.record.name);
+        let elsewhere =
+            names.filter(|name| self.state.is_elsewhere(&self.ring, name)).cloned().collect();
+        self.state.leaving =
+            Some(Leave { handed: 0, alone: self.ring.heir().is_none(), elsewhere });
+        self.state.wishes.clear();
+        self.state.absent.clear();
+        self.state.covers.clear();
+        self.state.lookup = Lookup::Idle;
+        self.cease(|_, _, _| true);
+        self.refuse_queue();
+        self.prune_elsewhere();
+        super::forget(self.asks, |ask| {
+            matches!(ask, FileAsk::Inventory { .. } | FileAsk::Probe { .. })
+        });
+        self.hand_over();
+    }
+
+    /// Begins a round of handing over, unless one is under way.
+    pub(super) fn hand_over(&mut self) {
+        if !matches!(self.ring.standing, Standing::Member | Standing::Leaving) {
+            return;
+        }
+        if let Some(leave) = &mut self.state.leaving {
+            leave.alone = self.ring.heir().is_none();
+        }
+        match self.state.lookup {
+            Lookup::Running(key, rounds) if rounds < LOOKUP_ROUNDS => {
+                self.state.lookup = Lookup::Running(key, rounds + 1);
+                return;
+            }
+            Lookup::Wanted(_) => return,
+            Lookup::Idle | Lookup::Running(..) => self.state.lookup = Lookup::Idle,
+        }
+        let handing = |ask: &FileAsk| {
+            matches!(ask, FileAsk::Offer { why: Why::Handover, .. } | FileAsk::MayDrop { .. })
+        };
+        let peers: Vec<Peer> = self.asks.iter().map(|(_, to, _)| to).collect();
+        if peers.into_iter().any(|peer| is_open(self.asks, peer, handing)) {
+            return;
+        }
+        self.state.tried.clear();
+        self.next_stray();
+    }
+
+    /// Goes on with the next copy out of place whose owner was not tried in
+    /// this round.
+    pub(super) fn next_stray(&mut self) {
+        let untried = |held: &&Durable| {
+            let key = held.key(self.ring.space);
+            self.state.is_stray(&self.ring, held)
+                && !self.state.tried.iter().any(|span| span.contains(key))
+        };
+        let Some(key) =
+            self.state.disk.values().find(untried).map(|held| held.key(self.ring.space))
+        else {
+            if !self.state.disk.is_empty() {
+                retry(&self.ring, self.out);
+            }
+            return;
+        };
+        // A leaver looks up the owner of its own range too: nodes that joined since
+        // it left may own parts of it.
+        self.state.lookup = Lookup::Wanted(key);
+    }
+
+    /// The owner said what it has of a page.
+    pub(super) fn handover_offered(
+        &mut self,
+        from: Peer,
+        span: Span,
+        records: Vec<(FileName, Version)>,
+        verdicts: &[Verdict],
+    ) {
+        let Some((after, _)) = records.last().cloned() else { return };
+        let there = records.into_iter().zip(verdicts).filter(|(_, verdict)| {
+            // A newer record there makes this one superfluous, and an owner
+            // without room may know of enough others that hold it.
+            matches!(verdict, Verdict::Held | Verdict::Newer(_) | Verdict::Known)
+        });
+        let (mut records, mut may_go) = (Vec::new(), BTreeMap::new());
+        for (record, verdict) in there {
+            let newer = match verdict {
+                Verdict::Newer(newer) if newer.name == record.0 => Some(newer.clone()),
+                _ => None,
+            };
+            may_go.insert(record.0.clone(), newer);
+            records.push(record);
+        }
+        if let Some(leave) = &mut self.state.leaving {
+            leave.elsewhere.extend(may_go.keys().cloned());
+        }
+        if !records.is_empty() {
+            self.state.may_go = may_go;
+            let ask = Ask::MayDrop { records: records.clone() };
+            let purpose = Purpose::Files(FileAsk::MayDrop { span, after, records });
+            self.asks.ask(from, ask, purpose, self.out);
+        } else if !self.push(Why::Handover, from, (span, Branch::ALL), Some(&after)) {
+            self.next_stray();
+        }
+    }
+
+    /// The owner consents to some deletions. What has become this node's to
+    /// keep meanwhile stays.
+    pub(super) fn drop_allowed(&mut self, records: Vec<(FileName, Version)>, may: &[bool]) {
+        let mut may_go = std::mem::take(&mut self.state.may_go);
+        let consented = records.into_iter().zip(may).filter(|(_, may)| **may);
+        for ((name, version), _) in consented {
+            let stray = self.state.disk.get(&name).is_some_and(|held| {
+                held.record.version == version && self.state.is_stray(&self.ring, held)
+            });
+            if stray
+                && let Some(newer) = may_go.remove(&name)
+                && !self.state.busy.contains_key(&name)
+            {
+                let file = |held: &Record| !held.is_deleted();
+                let beaten = newer.filter(|newer| {
+                    self.state.record(&name).is_some_and(file) && newer.version.root != version.root
+                });
+                self.delete(&name, beaten.map_or(Fate::Given, Fate::Beaten));
+            }
+        }
+    }
+
+    /// A copy was deleted because others hold it where it belongs.
+    pub(super) fn given(&mut self, record: &Record) {
+        self.out.push(Effect::Notice(Notice::Given(record.name.clone())));
+        if let Some(leave) = &mut self.state.leaving {
+            leave.handed += usize::from(!record.is_deleted());
+            self.out.push(Effect::Arm { timer: Timer::Leave, after: PATIENCE });
+        }
+    }
+
+    fn hand_to(&mut self, owner: Peer, span: Span) {
+        self.state.tried.push(span);
+        if !self.push(Why::Handover, owner, (span, Branch::ALL), None) {
+            self.next_stray();
+        }
+    }
+}
+
 impl Replicas {
     /// The key whose owner is to be looked up next.
     pub(in super::super) fn wants_lookup(&mut self) -> Option<Id> {
@@ -63,71 +243,6 @@ impl Replicas {
         } else {
             None
         }
-    }
-
-    /// A lookup ended.
-    pub(in super::super) fn located(
-        &mut self,
-        ring: &RingView<'_>,
-        key: Id,
-        found: Option<&Found>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if !matches!(self.lookup, Lookup::Running(running, _) if running == key) {
-            return;
-        }
-        self.lookup = Lookup::Idle;
-        let Some(found) = found else { return retry(ring, out) };
-        let to = found.owner.id(ring.space);
-        let range = found.predecessor.map(|before| Span { from: before.id(ring.space), to });
-        // Without a predecessor only this key is known to be the owner's.
-        let just_below = ring.space.id(key.value().wrapping_sub(1));
-        let span =
-            range.filter(|span| span.contains(key)).unwrap_or(Span { from: just_below, to: key });
-        let leaving = ring.standing == Standing::Leaving;
-        let here = found.owner.address() == ring.me.address();
-        // The next node may not have noticed yet that it owns a leaver's range.
-        let noticed = range.is_some_and(|range| range.contains(key));
-        let own = ring.span().filter(|own| leaving && !noticed && own.contains(key));
-        let span = own.unwrap_or(span);
-        if found.owner == ring.me || here && leaving {
-            match ring.heir() {
-                // The lookup has not noticed that this node is going.
-                Some(next) if leaving => self.hand_to(ring, next, span, asks, out),
-                _ => {
-                    self.tried.push(span);
-                    self.next_stray(ring, out);
-                }
-            }
-        } else if !leaving && is_wanted(ring, key, found) {
-            self.covers.found(found.owner, span);
-            self.tried.push(span);
-            self.next_stray(ring, out);
-        } else {
-            self.hand_to(ring, found.owner, span, asks, out);
-        }
-    }
-
-    /// Begins to hand everything over; the ring regards this node as gone.
-    pub(in super::super) fn leave(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let names = self.disk.values().map(|held| &held.record.name);
-        let elsewhere = names.filter(|name| self.is_elsewhere(ring, name)).cloned().collect();
-        self.leaving = Some(Leave { handed: 0, alone: ring.heir().is_none(), elsewhere });
-        self.wishes.clear();
-        self.absent.clear();
-        self.covers.clear();
-        self.lookup = Lookup::Idle;
-        self.cease(|_, _| true, out);
-        self.refuse_queue(out);
-        self.prune_elsewhere(None, out);
-        super::forget(asks, |ask| matches!(ask, FileAsk::Inventory { .. } | FileAsk::Probe { .. }));
-        self.hand_over(ring, asks, out);
     }
 
     /// Whether nothing is left that others could take.
@@ -162,56 +277,6 @@ impl Replicas {
         (handed, kept)
     }
 
-    /// Begins a round of handing over, unless one is under way.
-    pub(super) fn hand_over(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if !matches!(ring.standing, Standing::Member | Standing::Leaving) {
-            return;
-        }
-        if let Some(leave) = &mut self.leaving {
-            leave.alone = ring.heir().is_none();
-        }
-        match self.lookup {
-            Lookup::Running(key, rounds) if rounds < LOOKUP_ROUNDS => {
-                self.lookup = Lookup::Running(key, rounds + 1);
-                return;
-            }
-            Lookup::Wanted(_) => return,
-            Lookup::Idle | Lookup::Running(..) => self.lookup = Lookup::Idle,
-        }
-        let handing = |ask: &FileAsk| {
-            matches!(ask, FileAsk::Offer { why: Why::Handover, .. } | FileAsk::MayDrop { .. })
-        };
-        let peers: Vec<Peer> = asks.iter().map(|(_, to, _)| to).collect();
-        if peers.into_iter().any(|peer| is_open(asks, peer, handing)) {
-            return;
-        }
-        self.tried.clear();
-        self.next_stray(ring, out);
-    }
-
-    /// Goes on with the next copy out of place whose owner was not tried in
-    /// this round.
-    pub(super) fn next_stray(&mut self, ring: &RingView<'_>, out: &mut Effects) {
-        let untried = |held: &&Durable| {
-            let key = held.key(ring.space);
-            self.is_stray(ring, held) && !self.tried.iter().any(|span| span.contains(key))
-        };
-        let Some(key) = self.disk.values().find(untried).map(|held| held.key(ring.space)) else {
-            if !self.disk.is_empty() {
-                retry(ring, out);
-            }
-            return;
-        };
-        // A leaver looks up the owner of its own range too: nodes that joined since
-        // it left may own parts of it.
-        self.lookup = Lookup::Wanted(key);
-    }
-
     /// Whether this copy should not be here.
     pub(super) fn is_stray(&self, ring: &RingView<'_>, held: &Durable) -> bool {
         let key = held.key(ring.space);
@@ -224,106 +289,6 @@ impl Replicas {
                     && !self.is_put(&held.record.name)
             }
             Standing::New | Standing::Joining | Standing::Left => false,
-        }
-    }
-
-    /// The owner said what it has of a page.
-    #[allow(clippy::too_many_arguments, reason = "they are the question's own fields")]
-    pub(super) fn handover_offered(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        span: Span,
-        records: Vec<(FileName, Version)>,
-        verdicts: &[Verdict],
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some((after, _)) = records.last().cloned() else { return };
-        let there = records.into_iter().zip(verdicts).filter(|(_, verdict)| {
-            // A newer record there makes this one superfluous, and an owner
-            // without room may know of enough others that hold it.
-            matches!(verdict, Verdict::Held | Verdict::Newer(_) | Verdict::Known)
-        });
-        let (mut records, mut may_go) = (Vec::new(), BTreeMap::new());
-        for (record, verdict) in there {
-            let newer = match verdict {
-                Verdict::Newer(newer) if newer.name == record.0 => Some(newer.clone()),
-                _ => None,
-            };
-            may_go.insert(record.0.clone(), newer);
-            records.push(record);
-        }
-        if let Some(leave) = &mut self.leaving {
-            leave.elsewhere.extend(may_go.keys().cloned());
-        }
-        if !records.is_empty() {
-            self.may_go = may_go;
-            let ask = Ask::MayDrop { records: records.clone() };
-            let purpose = Purpose::Files(FileAsk::MayDrop { span, after, records });
-            asks.ask(from, ask, purpose, out);
-        } else if !self.push(
-            ring,
-            Why::Handover,
-            from,
-            (span, Branch::ALL),
-            Some(&after),
-            asks,
-            out,
-        ) {
-            self.next_stray(ring, out);
-        }
-    }
-
-    /// The owner consents to some deletions. What has become this node's to
-    /// keep meanwhile stays.
-    pub(super) fn drop_allowed(
-        &mut self,
-        ring: &RingView<'_>,
-        records: Vec<(FileName, Version)>,
-        may: &[bool],
-        out: &mut Effects,
-    ) {
-        let mut may_go = std::mem::take(&mut self.may_go);
-        let consented = records.into_iter().zip(may).filter(|(_, may)| **may);
-        for ((name, version), _) in consented {
-            let stray = self
-                .disk
-                .get(&name)
-                .is_some_and(|held| held.record.version == version && self.is_stray(ring, held));
-            if stray
-                && let Some(newer) = may_go.remove(&name)
-                && !self.busy.contains_key(&name)
-            {
-                let file = |held: &Record| !held.is_deleted();
-                let beaten = newer.filter(|newer| {
-                    self.record(&name).is_some_and(file) && newer.version.root != version.root
-                });
-                self.delete(&name, beaten.map_or(Fate::Given, Fate::Beaten), out);
-            }
-        }
-    }
-
-    /// A copy was deleted because others hold it where it belongs.
-    pub(super) fn given(&mut self, record: &Record, out: &mut Effects) {
-        out.push(Effect::Notice(Notice::Given(record.name.clone())));
-        if let Some(leave) = &mut self.leaving {
-            leave.handed += usize::from(!record.is_deleted());
-            out.push(Effect::Arm { timer: Timer::Leave, after: PATIENCE });
-        }
-    }
-
-    fn hand_to(
-        &mut self,
-        ring: &RingView<'_>,
-        owner: Peer,
-        span: Span,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        self.tried.push(span);
-        if !self.push(ring, Why::Handover, owner, (span, Branch::ALL), None, asks, out) {
-            self.next_stray(ring, out);
         }
     }
 }

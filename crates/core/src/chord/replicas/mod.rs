@@ -2,8 +2,9 @@
 //! acknowledged, and when a copy may be deleted.
 //!
 //! It owns the list of what the disk holds, the acknowledgements of other
-//! nodes, and the store operations under way. It never touches bytes, time or
-//! the ring: [`RingView`] is handed in with every call.
+//! nodes, and the store operations under way ([`Replicas`]). It never touches bytes,
+//! time or the ring. [`Files`] is this state for one turn of the node, with what the
+//! turn lends: the ring, to be looked at, the open questions and the effects.
 //!
 //! Invariants
 //! - At most one store operation on one name is under way.
@@ -342,60 +343,49 @@ pub(super) struct Replicas {
     leaving: Option<Leave>,
 }
 
-impl Replicas {
-    /// Takes over what the disk holds.
-    pub(super) fn start(&mut self, records: Vec<Record>) {
-        for record in records {
-            self.disk.insert(Durable::new(record));
-        }
-    }
+/// The file half for one turn of its node, with all that it may use.
+pub(super) struct Files<'a> {
+    pub(super) state: &'a mut Replicas,
+    pub(super) ring: RingView<'a>,
+    pub(super) asks: &'a mut Asks<Purpose>,
+    pub(super) out: &'a mut Effects,
+}
 
+impl Files<'_> {
     /// The node was built as a member of a settled ring ([`super::Node::stabilized`]):
     /// without a record here, its partners hold none of its range either.
-    pub(super) fn built(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if self.disk.is_empty() {
-            self.range = ring.range();
-            let partners = ring.partners().into_iter();
-            self.partners = partners.map(|peer| (peer, Partner::settled())).collect();
+    pub(super) fn built(&mut self) {
+        if self.state.disk.is_empty() {
+            self.state.range = self.ring.range();
+            let partners = self.ring.partners().into_iter();
+            self.state.partners = partners.map(|peer| (peer, Partner::settled())).collect();
         } else {
-            self.regroup(ring, asks, out);
+            self.regroup();
         }
     }
 
     /// Answers a question of another node.
-    pub(super) fn ask(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        ask: &Ask,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) -> Answer {
+    pub(super) fn ask(&mut self, from: Peer, ask: &Ask) -> Answer {
         match ask {
             Ask::Inventory { from: start, to, branch, digest, records, counted } => {
                 let span = Span { from: *start, to: *to };
                 let theirs = Sum { digest: *digest, records: *records };
-                self.inventory(ring, from, span, *branch, theirs, counted.as_ref(), asks, out)
+                self.inventory(from, span, *branch, theirs, counted.as_ref())
             }
             Ask::Offer { records, clock_s, put } => {
-                let records = self.by_own_clock(records, *clock_s);
-                let answer = self.offered(ring, from, &records, None, *put, out);
-                self.count_offered(ring, from, &records, asks, out);
+                let records = self.state.by_own_clock(records, *clock_s);
+                let answer = self.offered(from, &records, None, *put);
+                self.count_offered(from, &records);
                 answer
             }
             Ask::Entrust { records, holders, clock_s, put } => {
-                let records = self.by_own_clock(records, *clock_s);
-                self.offered(ring, from, &records, Some(holders), *put, out)
+                let records = self.state.by_own_clock(records, *clock_s);
+                self.offered(from, &records, Some(holders), *put)
             }
             Ask::MayDrop { records } => Answer::MayDrop {
                 may: records
                     .iter()
-                    .map(|(name, version)| self.may_drop(ring, from, name, *version))
+                    .map(|(name, version)| self.state.may_drop(&self.ring, from, name, *version))
                     .collect(),
             },
             Ask::Ping | Ask::Neighbours | Ask::Next { .. } => Answer::NotMember,
@@ -404,19 +394,11 @@ impl Replicas {
 
     /// Takes in the answer to a question; `None`: there is none, or the other
     /// is not a member.
-    pub(super) fn answer(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        purpose: FileAsk,
-        mut answer: Option<Answer>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
+    pub(super) fn answer(&mut self, from: Peer, purpose: FileAsk, mut answer: Option<Answer>) {
         if let Some(Answer::Offer { verdicts, clock_s }) = &mut answer {
             for verdict in verdicts {
                 if let Verdict::Newer(record) = verdict {
-                    self.expiry.translate(record, *clock_s);
+                    self.state.expiry.translate(record, *clock_s);
                 }
             }
         }
@@ -424,7 +406,7 @@ impl Replicas {
             FileAsk::Inventory { span, branch, sum, .. } => {
                 if let Some(Answer::Inventory { same, records, branches }) = answer {
                     let compared = Compared { branch, sum, same, records, branches };
-                    self.inspected(ring, from, span, &compared, asks, out);
+                    self.inspected(from, span, &compared);
                 }
             }
             FileAsk::Offer { why, span, branch, records, .. } => {
@@ -434,9 +416,9 @@ impl Replicas {
                     }
                     _ => {
                         match why {
-                            Why::Handover => self.next_stray(ring, out),
+                            Why::Handover => self.next_stray(),
                             Why::Place => {
-                                self.place_answered(ring, from, &records, None, asks, out);
+                                self.place_answered(from, &records, None);
                             }
                             Why::Put | Why::Repair | Why::Return => {}
                         }
@@ -445,78 +427,138 @@ impl Replicas {
                 };
                 let after = records.last().map(|(name, _)| name.clone());
                 match why {
-                    Why::Put => self.acknowledged(ring, from, records, verdicts, asks, out),
+                    Why::Put => self.acknowledged(from, records, verdicts),
                     Why::Place => {
                         let verdict = verdicts.into_iter().next();
-                        self.place_answered(ring, from, &records, verdict, asks, out);
+                        self.place_answered(from, &records, verdict);
                     }
                     Why::Repair => {
-                        self.acknowledged(ring, from, records, verdicts, asks, out);
-                        if !self.push(ring, why, from, (span, branch), after.as_ref(), asks, out) {
-                            self.compare_next(ring, from, span, asks, out);
+                        self.acknowledged(from, records, verdicts);
+                        if !self.push(why, from, (span, branch), after.as_ref()) {
+                            self.compare_next(from, span);
                         }
                     }
                     Why::Return => {
-                        self.take_newer(ring, from, &records, verdicts, out);
-                        self.push(ring, why, from, (span, branch), after.as_ref(), asks, out);
+                        self.take_newer(from, &records, verdicts);
+                        self.push(why, from, (span, branch), after.as_ref());
                     }
                     Why::Handover => {
-                        self.handover_offered(ring, from, span, records, &verdicts, asks, out);
+                        self.handover_offered(from, span, records, &verdicts);
                     }
                 }
             }
             FileAsk::MayDrop { span, after, records } => {
                 let may = match answer {
                     Some(Answer::MayDrop { may }) if may.len() == records.len() => may,
-                    _ => return self.next_stray(ring, out),
+                    _ => return self.next_stray(),
                 };
-                self.drop_allowed(ring, records, &may, out);
+                self.drop_allowed(records, &may);
                 let keys = (span, Branch::ALL);
-                if !self.push(ring, Why::Handover, from, keys, Some(&after), asks, out) {
-                    self.next_stray(ring, out);
+                if !self.push(Why::Handover, from, keys, Some(&after)) {
+                    self.next_stray();
                 }
             }
-            FileAsk::Probe { name } => self.probed(ring, from, name, answer, asks, out),
+            FileAsk::Probe { name } => self.probed(from, name, answer),
         }
     }
 
     /// The periodic round: owners compare with their holders, and copies out
     /// of place are handed over.
-    pub(super) fn repair(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if ring.standing == Standing::Member {
-            self.mark_placed(ring.space, ring.range());
-            self.covers.age();
-            self.cease_misplaced(ring, out);
-            self.settling = self.settling.saturating_sub(1);
-            self.check_stand_ins(ring, asks, out);
-            self.bring_some_home(ring, out);
-            self.inspect(ring, |_| true, asks, out);
-            self.offer_puts(ring, asks, out);
-            self.ask_placing(ring, asks, out);
-            self.fetch_absent(ring, out);
+    pub(super) fn repair(&mut self) {
+        if self.ring.standing == Standing::Member {
+            self.state.mark_placed(self.ring.space, self.ring.range());
+            self.state.covers.age();
+            self.cease_misplaced();
+            self.state.settling = self.state.settling.saturating_sub(1);
+            self.check_stand_ins();
+            self.bring_some_home();
+            self.inspect(|_| true);
+            self.offer_puts();
+            self.ask_placing();
+            self.fetch_absent();
         }
-        self.hand_over(ring, asks, out);
+        self.hand_over();
     }
 
     /// The predecessor or the successor list changed, or the standing.
-    pub(super) fn ring_changed(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        match ring.standing {
-            Standing::Member => self.regroup(ring, asks, out),
+    pub(super) fn ring_changed(&mut self) {
+        match self.ring.standing {
+            Standing::Member => self.regroup(),
             Standing::Leaving => {
-                self.regroup(ring, asks, out);
-                self.hand_over(ring, asks, out);
+                self.regroup();
+                self.hand_over();
             }
             Standing::New | Standing::Joining | Standing::Left => {}
+        }
+    }
+
+    /// Offers the next page of the records in a part of the span, from behind `after`;
+    /// `false` when none is left.
+    fn push(&mut self, why: Why, to: Peer, keys: (Span, Branch), after: Option<&FileName>) -> bool {
+        let (span, branch) = keys;
+        let mut page = self
+            .state
+            .disk
+            .branch(branch, after)
+            .filter(|held| span.contains(held.key(self.ring.space)))
+            .filter(|held| why != Why::Handover || self.state.is_stray(&self.ring, held))
+            .filter(|held| held.here || why == Why::Repair)
+            .filter(|held| why != Why::Repair || !held.unable.contains_key(&to))
+            .peekable();
+        // A page is offered or entrusted: not both.
+        let here = page.peek().is_none_or(|first| first.here);
+        let page = page.take_while(|held| held.here == here).take(MAX_PAGE);
+        let records: Vec<Record> = page.map(|held| held.record.clone()).collect();
+        let more = !records.is_empty();
+        if more {
+            self.offer(why, to, keys, records);
+        }
+        more
+    }
+
+    /// Offers these records, or entrusts them to a peer when they are not here:
+    /// all of them are, or none.
+    fn offer(
+        &mut self,
+        why: Why,
+        peer: Peer,
+        (span, branch): (Span, Branch),
+        records: Vec<Record>,
+    ) {
+        let page = records.iter().map(|r| (r.name.clone(), r.version)).collect();
+        if matches!(why, Why::Put | Why::Repair) {
+            // Before the answer: the statement that it is held may overtake it.
+            for record in &records {
+                if let Some(held) = self.state.disk.get_mut(&record.name) {
+                    held.awaited.insert(peer);
+                }
+            }
+        }
+        let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, branch, records: page });
+        let known = |record: &Record| self.state.disk.get(&record.name);
+        let here = records.iter().filter_map(known).all(|held| held.here);
+        let (clock_s, put) = (self.state.expiry.now_s(), matches!(why, Why::Put | Why::Place));
+        let ask = if here {
+            Ask::Offer { records, clock_s, put }
+        } else {
+            let mut holders: Vec<Peer> = Vec::new();
+            let said = records.iter().filter_map(known).flat_map(|held| &held.holders);
+            // Of those that have yet to answer some may have it.
+            let asked = records.iter().filter_map(known).flat_map(|held| &held.awaited);
+            for holder in said.chain(asked).filter(|holder| **holder != peer) {
+                holder::add(&mut holders, *holder);
+            }
+            Ask::Entrust { records, holders, clock_s, put }
+        };
+        self.asks.ask(peer, ask, purpose, self.out);
+    }
+}
+
+impl Replicas {
+    /// Takes over what the disk holds.
+    pub(super) fn start(&mut self, records: Vec<Record>) {
+        for record in records {
+            self.disk.insert(Durable::new(record));
         }
     }
 
@@ -599,78 +641,6 @@ impl Replicas {
         let mut records = records.to_vec();
         records.iter_mut().for_each(|record| self.expiry.translate(record, clock_s));
         records
-    }
-
-    /// Offers the next page of the records in a part of the span, from behind `after`;
-    /// `false` when none is left.
-    #[allow(clippy::too_many_arguments, reason = "a page is named by all of these")]
-    fn push(
-        &mut self,
-        ring: &RingView<'_>,
-        why: Why,
-        to: Peer,
-        keys: (Span, Branch),
-        after: Option<&FileName>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) -> bool {
-        let (span, branch) = keys;
-        let mut page = self
-            .disk
-            .branch(branch, after)
-            .filter(|held| span.contains(held.key(ring.space)))
-            .filter(|held| why != Why::Handover || self.is_stray(ring, held))
-            .filter(|held| held.here || why == Why::Repair)
-            .filter(|held| why != Why::Repair || !held.unable.contains_key(&to))
-            .peekable();
-        // A page is offered or entrusted: not both.
-        let here = page.peek().is_none_or(|first| first.here);
-        let page = page.take_while(|held| held.here == here).take(MAX_PAGE);
-        let records: Vec<Record> = page.map(|held| held.record.clone()).collect();
-        let more = !records.is_empty();
-        if more {
-            self.offer(why, to, keys, records, asks, out);
-        }
-        more
-    }
-
-    /// Offers these records, or entrusts them to a peer when they are not here:
-    /// all of them are, or none.
-    fn offer(
-        &mut self,
-        why: Why,
-        peer: Peer,
-        (span, branch): (Span, Branch),
-        records: Vec<Record>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let page = records.iter().map(|r| (r.name.clone(), r.version)).collect();
-        if matches!(why, Why::Put | Why::Repair) {
-            // Before the answer: the statement that it is held may overtake it.
-            for record in &records {
-                if let Some(held) = self.disk.get_mut(&record.name) {
-                    held.awaited.insert(peer);
-                }
-            }
-        }
-        let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, branch, records: page });
-        let known = |record: &Record| self.disk.get(&record.name);
-        let here = records.iter().filter_map(known).all(|held| held.here);
-        let (clock_s, put) = (self.expiry.now_s(), matches!(why, Why::Put | Why::Place));
-        let ask = if here {
-            Ask::Offer { records, clock_s, put }
-        } else {
-            let mut holders: Vec<Peer> = Vec::new();
-            let said = records.iter().filter_map(known).flat_map(|held| &held.holders);
-            // Of those that have yet to answer some may have it.
-            let asked = records.iter().filter_map(known).flat_map(|held| &held.awaited);
-            for holder in said.chain(asked).filter(|holder| **holder != peer) {
-                holder::add(&mut holders, *holder);
-            }
-            Ask::Entrust { records, holders, clock_s, put }
-        };
-        asks.ask(peer, ask, purpose, out);
     }
 }
 

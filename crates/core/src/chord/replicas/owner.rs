@@ -9,13 +9,14 @@ use crate::record::{Content, ContentHash, CopyCount, Obstacle, Record, Version};
 use crate::wire::message::{BRANCHES, Below, Branch, Counted, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
-use super::super::asks::Asks;
 use super::super::node::Purpose;
-use super::super::{Command, Effect, Effects, Failure, Reply, Standing, Ticket, Timer, Upload};
+use super::super::{Command, Effect, Failure, Reply, Standing, Ticket, Timer, Upload};
 use super::disk::{Sum, leaf};
 use super::holder::Job;
 use super::puts::copies_wait;
-use super::{Durable, FileAsk, Replicas, RingView, Span, Why, copies_notice, forget, is_open};
+use super::{
+    Durable, FileAsk, Files, Replicas, RingView, Span, Why, copies_notice, forget, is_open,
+};
 
 /// Repair rounds in which every node offers what it holds out of place to the
 /// owner: until then a new one may not know of all stand-ins.
@@ -69,17 +70,10 @@ pub(super) fn divides(branch: Branch, mine: u32, theirs: u32) -> bool {
     fewer > 0 && more as usize > MAX_PAGE && !branch.is_deepest()
 }
 
-impl Replicas {
+impl Files<'_> {
     /// Takes an offer, a commit or a removal; other commands are not for the
     /// files and are ignored.
-    pub(in super::super) fn command(
-        &mut self,
-        ring: &RingView<'_>,
-        ticket: Ticket,
-        command: Command,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
+    pub(in super::super) fn command(&mut self, ticket: Ticket, command: Command) {
         let (Command::Offer { name, .. }
         | Command::Commit { name, .. }
         | Command::Remove { name, .. }) = &command
@@ -87,104 +81,350 @@ impl Replicas {
             return;
         };
         let name = name.clone();
-        if matches!(command, Command::Offer { .. }) && !self.needs_probe(ring, &name) {
-            return self.run(ring, ticket, command, asks, out);
+        if matches!(command, Command::Offer { .. }) && !self.state.needs_probe(&self.ring, &name) {
+            return self.run(ticket, command);
         }
         // What a command replaces is not waited for.
         match &command {
             Command::Commit { root, overwrite: true, .. } => {
                 let other = |record: &Record| record.version.root != *root;
-                self.cease(|record, _| record.name == name && other(record), out);
+                self.cease(|_, record, _| record.name == name && other(record));
             }
-            Command::Remove { .. } => self.cease(|record, _| record.name == name, out),
+            Command::Remove { .. } => self.cease(|_, record, _| record.name == name),
             _ => {}
         }
-        self.queue.entry(name.clone()).or_default().push_back((ticket, command));
-        self.advance(ring, &name, false, asks, out);
+        self.state.queue.entry(name.clone()).or_default().push_back((ticket, command));
+        self.advance(&name, false);
     }
 
     /// Runs the commands that wait for a name as far as it is free. `probed`:
     /// the partners have just said what they know of it.
-    pub(super) fn advance(
-        &mut self,
-        ring: &RingView<'_>,
-        name: &FileName,
-        probed: bool,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        while !self.busy.contains_key(name) && self.queue.contains_key(name) {
-            if ring.standing == Standing::Member && !probed && self.needs_probe(ring, name) {
-                return self.probe(ring, name, asks, out);
+    pub(super) fn advance(&mut self, name: &FileName, probed: bool) {
+        while !self.state.busy.contains_key(name) && self.state.queue.contains_key(name) {
+            if self.ring.standing == Standing::Member
+                && !probed
+                && self.state.needs_probe(&self.ring, name)
+            {
+                return self.probe(name);
             }
-            let next = self.queue.get_mut(name).and_then(|queue| queue.pop_front());
+            let next = self.state.queue.get_mut(name).and_then(|queue| queue.pop_front());
             match next {
-                Some((ticket, command)) => self.run(ring, ticket, command, asks, out),
+                Some((ticket, command)) => self.run(ticket, command),
                 None => {
-                    self.queue.remove(name);
+                    self.state.queue.remove(name);
                 }
             }
         }
     }
 
     /// Does what a command says, on a name that is not busy.
-    fn run(
-        &mut self,
-        ring: &RingView<'_>,
-        ticket: Ticket,
-        command: Command,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
+    fn run(&mut self, ticket: Ticket, command: Command) {
         let failed = |failure| Effect::Reply { ticket, reply: Reply::Failed(failure) };
         match command {
             Command::Offer { name, root, overwrite } => {
-                let upload = self.judge(ring, &name, root, overwrite);
-                out.push(Effect::Reply { ticket, reply: Reply::Upload(upload) });
+                let upload = self.state.judge(&self.ring, &name, root, overwrite);
+                self.out.push(Effect::Reply { ticket, reply: Reply::Upload(upload) });
             }
             Command::Commit { name, .. } | Command::Remove { name, .. }
-                if !ring.may_own(name.key(ring.space)) =>
+                if !self.ring.may_own(name.key(self.ring.space)) =>
             {
-                out.push(failed(Failure::NotOwner));
+                self.out.push(failed(Failure::NotOwner));
             }
             Command::Commit { name, root, size, overwrite, elsewhere, obstacle } => {
-                let live = self.known(&name).filter(|record| !record.is_deleted());
+                let live = self.state.known(&name).filter(|record| !record.is_deleted());
                 if let Some(record) = live.filter(|record| record.version.root == root) {
-                    if self.record(&name) == Some(record) {
-                        return self.await_copies(ring, ticket, name, asks, out);
+                    if self.state.record(&name) == Some(record) {
+                        return self.await_copies(ticket, name);
                     }
                     // Known from others so far; now its bytes are here too.
                     let record = record.clone();
                     if !elsewhere.is_empty() {
-                        return self.place(ring, ticket, record, obstacle, &elsewhere, asks, out);
+                        return self.place(ticket, record, obstacle, &elsewhere);
                     }
-                    let tell = self.wishes.remove(&name).map_or(Vec::new(), |wish| wish.tell);
-                    return self.keep(record, Vec::new(), tell, Ok(ticket), out);
+                    let tell = self.state.wishes.remove(&name).map_or(Vec::new(), |wish| wish.tell);
+                    return self.keep(record, Vec::new(), tell, Ok(ticket));
                 }
                 if live.is_some() && !overwrite {
-                    return out.push(failed(Failure::Exists));
+                    return self.out.push(failed(Failure::Exists));
                 }
-                let version = Version { counter: self.next_counter(&name), root };
+                let version = Version { counter: self.state.next_counter(&name), root };
                 let record = Record { name, version, content: Content::File { size } };
                 if !elsewhere.is_empty() {
-                    return self.place(ring, ticket, record, obstacle, &elsewhere, asks, out);
+                    return self.place(ticket, record, obstacle, &elsewhere);
                 }
-                self.keep(record, Vec::new(), Vec::new(), Ok(ticket), out);
+                self.keep(record, Vec::new(), Vec::new(), Ok(ticket));
             }
             Command::Remove { name } => {
-                if self.known(&name).is_none_or(Record::is_deleted) {
-                    return out.push(failed(Failure::NoSuchFile));
+                if self.state.known(&name).is_none_or(Record::is_deleted) {
+                    return self.out.push(failed(Failure::NoSuchFile));
                 }
                 let root = ContentHash::default();
-                let version = Version { counter: self.next_counter(&name), root };
-                let content = Content::Deleted { at_s: self.expiry.now_s() };
+                let version = Version { counter: self.state.next_counter(&name), root };
+                let content = Content::Deleted { at_s: self.state.expiry.now_s() };
                 let record = Record { name, version, content };
-                self.keep(record, Vec::new(), Vec::new(), Ok(ticket), out);
+                self.keep(record, Vec::new(), Vec::new(), Ok(ticket));
             }
             _ => {}
         }
     }
 
+    /// Asks others for a name: an offer of version 0, which nobody takes, and to
+    /// which whoever knows the name answers with its record.
+    fn probe(&mut self, name: &FileName) {
+        if self.state.probes.contains_key(name) {
+            return;
+        }
+        let peers = self.state.doubtful(&self.ring);
+        for peer in &peers {
+            let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
+            self.asks.ask(*peer, question(name), purpose, self.out);
+        }
+        self.state.probes.insert(name.clone(), peers);
+    }
+
+    /// A node that was asked said what it knows of a name, or nothing.
+    pub(super) fn probed(&mut self, from: Peer, name: FileName, answer: Option<Answer>) {
+        if let Some(Answer::Offer { verdicts, .. }) = answer {
+            for verdict in verdicts.into_iter().take(1) {
+                if let Verdict::Newer(record) = verdict
+                    && record.name == name
+                {
+                    self.want(from, record);
+                }
+            }
+        }
+        if let Some(waiting) = self.state.probes.get_mut(&name) {
+            waiting.remove(&from);
+            if waiting.is_empty() {
+                self.state.probes.remove(&name);
+                self.advance(&name, true);
+            }
+        }
+        self.fetch();
+    }
+
+    /// Asks each partner for which `which` holds whether it holds the same.
+    pub(super) fn inspect(&mut self, which: impl Fn(&Partner) -> bool) {
+        let Some(span) = self.ring.range() else { return };
+        for peer in self.ring.partners() {
+            if is_open(self.asks, peer, compares) {
+                continue;
+            }
+            if let Some(partner) =
+                self.state.partners.get_mut(&peer).filter(|partner| which(partner))
+            {
+                partner.to_compare = vec![Branch::ALL];
+                partner.moved = false;
+                self.compare_next(peer, span);
+            }
+        }
+    }
+
+    /// Asks a partner about the next part of the range; when nothing is left
+    /// to ask, every record was compared.
+    pub(super) fn compare_next(&mut self, peer: Peer, span: Span) {
+        let Some(partner) = self.state.partners.get_mut(&peer) else { return };
+        let Some(branch) = partner.to_compare.pop() else {
+            // What came or went here meanwhile was not compared.
+            partner.settled |= !partner.moved;
+            return;
+        };
+        let sum = self.state.disk.sum(self.ring.space, span, branch, Some(peer));
+        let counted = (branch == Branch::ALL).then(|| self.state.counted(&self.ring, span));
+        let ask = Ask::Inventory {
+            from: span.from,
+            to: span.to,
+            branch,
+            digest: sum.digest,
+            records: sum.records,
+            counted,
+        };
+        let purpose = Purpose::Files(FileAsk::Inventory { peer, span, branch, sum });
+        self.asks.ask(peer, ask, purpose, self.out);
+    }
+
+    /// A holder compared.
+    pub(super) fn inspected(&mut self, from: Peer, span: Span, compared: &Compared) {
+        let Compared { branch, sum, same, records, ref branches } = *compared;
+        let Some(partner) = self.state.partners.get_mut(&from) else { return };
+        if same {
+            partner.same |= branch == Branch::ALL;
+            if self.state.disk.sum(self.ring.space, span, branch, Some(from)) == sum {
+                self.count_copies(from, span, branch);
+            } else {
+                // What came or went here since then was not compared.
+                partner.moved = true;
+            }
+        } else if divides(branch, sum.records, records) && branches.len() == BRANCHES {
+            let mine = self.state.disk.digests(self.ring.space, span, branch, Some(from));
+            let parts = branch.children().zip(mine.iter().zip(branches));
+            let (alike, other): (Vec<_>, Vec<_>) = parts.partition(|(_, (a, b))| a == b);
+            partner.to_compare.extend(other.into_iter().map(|(part, _)| part));
+            for (part, _) in alike {
+                self.count_copies(from, span, part);
+            }
+        } else if self.push(Why::Repair, from, (span, branch), None) {
+            // It goes on when the last page is answered.
+            return;
+        }
+        self.compare_next(from, span);
+    }
+
+    /// A wanted holder has all records of a part of the range.
+    fn count_copies(&mut self, from: Peer, span: Span, branch: Branch) {
+        let here =
+            self.state.disk.branch(branch, None).filter(|held| !held.unable.contains_key(&from));
+        let here = here.filter(|held| span.contains(held.key(self.ring.space)));
+        let news = |held: &&Durable| !held.holders.contains(&from) || held.awaited.contains(&from);
+        let names: Vec<FileName> = here.filter(news).map(|held| held.record.name.clone()).collect();
+        for name in names {
+            if let Some(held) = self.state.disk.get_mut(&name) {
+                held.awaited.remove(&from);
+            }
+            self.count_copy(from, &name);
+        }
+    }
+
+    /// A holder judged what was offered to it.
+    pub(super) fn acknowledged(
+        &mut self,
+        from: Peer,
+        records: Vec<(FileName, Version)>,
+        verdicts: Vec<Verdict>,
+    ) {
+        for ((name, version), verdict) in records.iter().zip(&verdicts) {
+            let Some(held) = self.state.disk.get_mut(name) else { continue };
+            if held.record.version != *version {
+                continue;
+            }
+            let lacks = match verdict {
+                Verdict::Held => {
+                    held.awaited.remove(&from);
+                    self.count_copy(from, name);
+                    false
+                }
+                // If it is no longer awaited, the statement that it is held
+                // overtook this answer.
+                Verdict::Wanted => held.awaited.contains(&from),
+                Verdict::Newer(_) | Verdict::Later | Verdict::Known => {
+                    held.awaited.remove(&from);
+                    true
+                }
+            };
+            if lacks {
+                self.lose_copy(from, name);
+            }
+        }
+        self.take_newer(from, &records, verdicts);
+    }
+
+    /// A wanted holder or a stand-in has the current version.
+    pub(super) fn count_copy(&mut self, from: Peer, name: &FileName) {
+        let Some(held) = self.state.disk.get_mut(name) else { return };
+        let partner = self.state.partners.get_mut(&from);
+        if partner.is_none() && !held.stand_ins.contains(&from) || !held.holders.insert(from) {
+            return;
+        }
+        let retried = partner.is_some_and(|partner| partner.retried.remove(name));
+        if held.unable.remove(&from).is_some() || retried {
+            self.state.is_able(from);
+        }
+        self.stand_in(name);
+        self.shed(name);
+        let Some(held) = self.state.disk.get(name) else { return };
+        let wait = copies_wait(held.record.size());
+        let waiting = self.state.tickets(name);
+        let Some(held) = self.state.disk.get(name) else { return };
+        if waiting.is_empty() {
+            self.out.push(copies_notice(None, held, self.ring.wanted()));
+        }
+        for ticket in waiting {
+            // Progress: the next copy may take as long again.
+            self.out.push(Effect::Arm { timer: Timer::Copies(ticket), after: wait.clone() });
+            self.out.push(copies_notice(Some(ticket), held, self.ring.wanted()));
+        }
+        self.finish_puts(name);
+    }
+
+    /// A node is no longer known to have the current version.
+    fn lose_copy(&mut self, from: Peer, name: &FileName) {
+        if let Some(held) = self.state.disk.get_mut(name)
+            && held.holders.remove(&from)
+        {
+            self.out.push(copies_notice(None, held, self.ring.wanted()));
+        }
+    }
+
+    /// Fits the partners and their acknowledgements to the ring.
+    pub(super) fn regroup(&mut self) {
+        let everyone = self.ring.successors.last() == self.ring.predecessor.as_ref();
+        self.state.covers.void(|owner| {
+            everyone && !self.ring.successors.contains(&owner)
+                || self
+                    .ring
+                    .span()
+                    .is_some_and(|span| owner.id(self.ring.space).between(span.from, span.to))
+        });
+        let wanted = self.ring.partners();
+        let gone: Vec<Peer> =
+            self.state.partners.keys().filter(|peer| !wanted.contains(peer)).copied().collect();
+        for peer in gone {
+            // Should it come back, it is asked anew: until then it may drop
+            // its copies.
+            self.state.partners.remove(&peer);
+            forget(self.asks, |ask| is_owners(ask, peer));
+            for held in self.state.disk.values_mut() {
+                if held.forget(&peer) {
+                    self.out.push(copies_notice(None, held, self.ring.wanted()));
+                }
+            }
+        }
+        for peer in wanted {
+            self.state.partners.or_default(peer);
+        }
+        if let Some(range) = self.ring.range() {
+            if self.state.range != Some(range) {
+                self.state.mark_placed(self.ring.space, self.state.range);
+                self.state.range = Some(range);
+                self.state.settling = SETTLING_ROUNDS;
+                forget(self.asks, compares);
+                self.state.partners.values_mut().for_each(|partner| *partner = Partner::default());
+            }
+            // Also when it is the same again: while no predecessor was known, this node
+            // took what belongs to others for its own.
+            self.prune_elsewhere();
+            let waiting = self.state.put_names();
+            for held in self.state.disk.values_mut() {
+                let key = held.key(self.ring.space);
+                if !range.contains(key) && !waiting.contains(&held.record.name) {
+                    // Another owner decides about these copies now.
+                    held.forget_all();
+                }
+            }
+            self.prune_absent();
+        }
+        self.regroup_stand_ins();
+        self.inspect(|partner| !partner.settled);
+        self.offer_puts();
+        for name in self.state.put_names() {
+            self.finish_puts(&name);
+        }
+    }
+
+    /// Refuses the commands that have not begun.
+    pub(super) fn refuse_queue(&mut self) {
+        self.state.probes = BTreeMap::new();
+        for (ticket, command) in std::mem::take(&mut self.state.queue).into_values().flatten() {
+            let reply = match command {
+                Command::Offer { .. } => Reply::Upload(Upload::NotOwner { owner: None }),
+                _ => Reply::Failed(Failure::NotOwner),
+            };
+            self.out.push(Effect::Reply { ticket, reply });
+        }
+    }
+}
+
+impl Replicas {
     /// What to say to an upload before it begins.
     fn judge(
         &self,
@@ -262,106 +502,6 @@ impl Replicas {
         peers
     }
 
-    /// Asks others for a name: an offer of version 0, which nobody takes, and to
-    /// which whoever knows the name answers with its record.
-    fn probe(
-        &mut self,
-        ring: &RingView<'_>,
-        name: &FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if self.probes.contains_key(name) {
-            return;
-        }
-        let peers = self.doubtful(ring);
-        for peer in &peers {
-            let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });
-            asks.ask(*peer, question(name), purpose, out);
-        }
-        self.probes.insert(name.clone(), peers);
-    }
-
-    /// A node that was asked said what it knows of a name, or nothing.
-    pub(super) fn probed(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        name: FileName,
-        answer: Option<Answer>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        if let Some(Answer::Offer { verdicts, .. }) = answer {
-            for verdict in verdicts.into_iter().take(1) {
-                if let Verdict::Newer(record) = verdict
-                    && record.name == name
-                {
-                    self.want(ring, from, record);
-                }
-            }
-        }
-        if let Some(waiting) = self.probes.get_mut(&name) {
-            waiting.remove(&from);
-            if waiting.is_empty() {
-                self.probes.remove(&name);
-                self.advance(ring, &name, true, asks, out);
-            }
-        }
-        self.fetch(out);
-    }
-
-    /// Asks each partner for which `which` holds whether it holds the same.
-    pub(super) fn inspect(
-        &mut self,
-        ring: &RingView<'_>,
-        which: impl Fn(&Partner) -> bool,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(span) = ring.range() else { return };
-        for peer in ring.partners() {
-            if is_open(asks, peer, compares) {
-                continue;
-            }
-            if let Some(partner) = self.partners.get_mut(&peer).filter(|partner| which(partner)) {
-                partner.to_compare = vec![Branch::ALL];
-                partner.moved = false;
-                self.compare_next(ring, peer, span, asks, out);
-            }
-        }
-    }
-
-    /// Asks a partner about the next part of the range; when nothing is left
-    /// to ask, every record was compared.
-    pub(super) fn compare_next(
-        &mut self,
-        ring: &RingView<'_>,
-        peer: Peer,
-        span: Span,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(partner) = self.partners.get_mut(&peer) else { return };
-        let Some(branch) = partner.to_compare.pop() else {
-            // What came or went here meanwhile was not compared.
-            partner.settled |= !partner.moved;
-            return;
-        };
-        let sum = self.disk.sum(ring.space, span, branch, Some(peer));
-        let counted = (branch == Branch::ALL).then(|| self.counted(ring, span));
-        let ask = Ask::Inventory {
-            from: span.from,
-            to: span.to,
-            branch,
-            digest: sum.digest,
-            records: sum.records,
-            counted,
-        };
-        let purpose = Purpose::Files(FileAsk::Inventory { peer, span, branch, sum });
-        asks.ask(peer, ask, purpose, out);
-    }
-
     /// The copies of the records in a span, for those that hold some of them. A
     /// file that is being put lacks copies, but has lost none.
     pub(super) fn counted(&self, ring: &RingView<'_>, span: Span) -> Counted {
@@ -376,143 +516,6 @@ impl Replicas {
         });
         let below: Vec<Below> = below.take(MAX_BELOW + 1).collect();
         Counted { wanted, below: Some(below).filter(|below| below.len() <= MAX_BELOW) }
-    }
-
-    /// A holder compared.
-    pub(super) fn inspected(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        span: Span,
-        compared: &Compared,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Compared { branch, sum, same, records, ref branches } = *compared;
-        let Some(partner) = self.partners.get_mut(&from) else { return };
-        if same {
-            partner.same |= branch == Branch::ALL;
-            if self.disk.sum(ring.space, span, branch, Some(from)) == sum {
-                self.count_copies(ring, from, span, branch, asks, out);
-            } else {
-                // What came or went here since then was not compared.
-                partner.moved = true;
-            }
-        } else if divides(branch, sum.records, records) && branches.len() == BRANCHES {
-            let mine = self.disk.digests(ring.space, span, branch, Some(from));
-            let parts = branch.children().zip(mine.iter().zip(branches));
-            let (alike, other): (Vec<_>, Vec<_>) = parts.partition(|(_, (a, b))| a == b);
-            partner.to_compare.extend(other.into_iter().map(|(part, _)| part));
-            for (part, _) in alike {
-                self.count_copies(ring, from, span, part, asks, out);
-            }
-        } else if self.push(ring, Why::Repair, from, (span, branch), None, asks, out) {
-            // It goes on when the last page is answered.
-            return;
-        }
-        self.compare_next(ring, from, span, asks, out);
-    }
-
-    /// A wanted holder has all records of a part of the range.
-    fn count_copies(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        span: Span,
-        branch: Branch,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let here = self.disk.branch(branch, None).filter(|held| !held.unable.contains_key(&from));
-        let here = here.filter(|held| span.contains(held.key(ring.space)));
-        let news = |held: &&Durable| !held.holders.contains(&from) || held.awaited.contains(&from);
-        let names: Vec<FileName> = here.filter(news).map(|held| held.record.name.clone()).collect();
-        for name in names {
-            if let Some(held) = self.disk.get_mut(&name) {
-                held.awaited.remove(&from);
-            }
-            self.count_copy(ring, from, &name, asks, out);
-        }
-    }
-
-    /// A holder judged what was offered to it.
-    pub(super) fn acknowledged(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        records: Vec<(FileName, Version)>,
-        verdicts: Vec<Verdict>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        for ((name, version), verdict) in records.iter().zip(&verdicts) {
-            let Some(held) = self.disk.get_mut(name) else { continue };
-            if held.record.version != *version {
-                continue;
-            }
-            let lacks = match verdict {
-                Verdict::Held => {
-                    held.awaited.remove(&from);
-                    self.count_copy(ring, from, name, asks, out);
-                    false
-                }
-                // If it is no longer awaited, the statement that it is held
-                // overtook this answer.
-                Verdict::Wanted => held.awaited.contains(&from),
-                Verdict::Newer(_) | Verdict::Later | Verdict::Known => {
-                    held.awaited.remove(&from);
-                    true
-                }
-            };
-            if lacks {
-                self.lose_copy(ring, from, name, out);
-            }
-        }
-        self.take_newer(ring, from, &records, verdicts, out);
-    }
-
-    /// A wanted holder or a stand-in has the current version.
-    pub(super) fn count_copy(
-        &mut self,
-        ring: &RingView<'_>,
-        from: Peer,
-        name: &FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(held) = self.disk.get_mut(name) else { return };
-        let partner = self.partners.get_mut(&from);
-        if partner.is_none() && !held.stand_ins.contains(&from) || !held.holders.insert(from) {
-            return;
-        }
-        let retried = partner.is_some_and(|partner| partner.retried.remove(name));
-        if held.unable.remove(&from).is_some() || retried {
-            self.is_able(from);
-        }
-        self.stand_in(ring, name, asks, out);
-        self.shed(ring, name, out);
-        let Some(held) = self.disk.get(name) else { return };
-        let wait = copies_wait(held.record.size());
-        let waiting = self.tickets(name);
-        let Some(held) = self.disk.get(name) else { return };
-        if waiting.is_empty() {
-            out.push(copies_notice(None, held, ring.wanted()));
-        }
-        for ticket in waiting {
-            // Progress: the next copy may take as long again.
-            out.push(Effect::Arm { timer: Timer::Copies(ticket), after: wait.clone() });
-            out.push(copies_notice(Some(ticket), held, ring.wanted()));
-        }
-        self.finish_puts(ring, name, out);
-    }
-
-    /// A node is no longer known to have the current version.
-    fn lose_copy(&mut self, ring: &RingView<'_>, from: Peer, name: &FileName, out: &mut Effects) {
-        if let Some(held) = self.disk.get_mut(name)
-            && held.holders.remove(&from)
-        {
-            out.push(copies_notice(None, held, ring.wanted()));
-        }
     }
 
     /// Enough other holders have this version or a newer one, and the asker is
@@ -561,76 +564,6 @@ impl Replicas {
                 || held.unable.contains_key(peer);
             !partner.settled && !said
         })
-    }
-
-    /// Fits the partners and their acknowledgements to the ring.
-    pub(super) fn regroup(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let everyone = ring.successors.last() == ring.predecessor.as_ref();
-        self.covers.void(|owner| {
-            everyone && !ring.successors.contains(&owner)
-                || ring.span().is_some_and(|span| owner.id(ring.space).between(span.from, span.to))
-        });
-        let wanted = ring.partners();
-        let gone: Vec<Peer> =
-            self.partners.keys().filter(|peer| !wanted.contains(peer)).copied().collect();
-        for peer in gone {
-            // Should it come back, it is asked anew: until then it may drop
-            // its copies.
-            self.partners.remove(&peer);
-            forget(asks, |ask| is_owners(ask, peer));
-            for held in self.disk.values_mut() {
-                if held.forget(&peer) {
-                    out.push(copies_notice(None, held, ring.wanted()));
-                }
-            }
-        }
-        for peer in wanted {
-            self.partners.or_default(peer);
-        }
-        if let Some(range) = ring.range() {
-            if self.range != Some(range) {
-                self.mark_placed(ring.space, self.range);
-                self.range = Some(range);
-                self.settling = SETTLING_ROUNDS;
-                forget(asks, compares);
-                self.partners.values_mut().for_each(|partner| *partner = Partner::default());
-            }
-            // Also when it is the same again: while no predecessor was known, this node
-            // took what belongs to others for its own.
-            self.prune_elsewhere(Some(ring), out);
-            let waiting = self.put_names();
-            for held in self.disk.values_mut() {
-                let key = held.key(ring.space);
-                if !range.contains(key) && !waiting.contains(&held.record.name) {
-                    // Another owner decides about these copies now.
-                    held.forget_all();
-                }
-            }
-            self.prune_absent(ring);
-        }
-        self.regroup_stand_ins(ring, asks, out);
-        self.inspect(ring, |partner| !partner.settled, asks, out);
-        self.offer_puts(ring, asks, out);
-        for name in self.put_names() {
-            self.finish_puts(ring, &name, out);
-        }
-    }
-
-    /// Refuses the commands that have not begun.
-    pub(super) fn refuse_queue(&mut self, out: &mut Effects) {
-        self.probes = BTreeMap::new();
-        for (ticket, command) in std::mem::take(&mut self.queue).into_values().flatten() {
-            let reply = match command {
-                Command::Offer { .. } => Reply::Upload(Upload::NotOwner { owner: None }),
-                _ => Reply::Failed(Failure::NotOwner),
-            };
-            out.push(Effect::Reply { ticket, reply });
-        }
     }
 }
 

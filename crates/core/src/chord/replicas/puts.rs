@@ -11,10 +11,8 @@ use crate::peer::Peer;
 use crate::record::{Obstacle, Record, Version};
 use crate::wire::message::Branch;
 
-use super::super::asks::Asks;
-use super::super::node::Purpose;
-use super::super::{Effect, Effects, Failure, Reply, Standing, Ticket, Timer};
-use super::{FileAsk, Replicas, RingView, Span, Why, copies_notice, is_open};
+use super::super::{Effect, Failure, Reply, Standing, Ticket, Timer};
+use super::{FileAsk, Files, Replicas, RingView, Span, Why, copies_notice, is_open};
 
 /// How long a put waits for its next copy, besides the time that the bytes
 /// need: several repair rounds, so that one dead holder is noticed and replaced.
@@ -31,81 +29,57 @@ pub(super) struct Put {
     version: Version,
 }
 
-impl Replicas {
+impl Files<'_> {
     /// The time for the copies of this command is over.
-    pub(in super::super) fn copies_late(
-        &mut self,
-        ring: &RingView<'_>,
-        ticket: Ticket,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        self.place_late(ring, ticket, asks, out);
-        if let Some(put) = self.puts.remove(&ticket) {
-            let failure = self.too_few(ring, &put.name);
-            out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
+    pub(in super::super) fn copies_late(&mut self, ticket: Ticket) {
+        self.place_late(ticket);
+        if let Some(put) = self.state.puts.remove(&ticket) {
+            let failure = self.state.too_few(&self.ring, &put.name);
+            self.out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
         }
     }
 
     /// The record is durable here: have it copied, and answer the command when
     /// there are enough copies.
-    pub(super) fn await_copies(
-        &mut self,
-        ring: &RingView<'_>,
-        ticket: Ticket,
-        name: FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(held) = self.disk.get_mut(&name) else { return };
+    pub(super) fn await_copies(&mut self, ticket: Ticket, name: FileName) {
+        let Some(held) = self.state.disk.get_mut(&name) else { return };
         // Somebody waits for it: whoever had no room before is asked again, but
         // not one to which nothing can be given.
         held.unable.clear();
-        for (peer, partner) in self.partners.iter() {
+        for (peer, partner) in self.state.partners.iter() {
             if let Some(why) = partner.unable.filter(|why| *why != Obstacle::NoRoom) {
                 held.forget(peer);
                 held.unable.insert(*peer, why);
             }
         }
-        if !matches!(ring.standing, Standing::Member | Standing::Leaving) {
+        if !matches!(self.ring.standing, Standing::Member | Standing::Leaving) {
             // It left while its disk worked: nobody will look for the file here.
             let reply = Reply::Failed(Failure::NotOwner);
-            return out.push(Effect::Reply { ticket, reply });
+            return self.out.push(Effect::Reply { ticket, reply });
         }
-        out.push(Effect::Arm {
+        self.out.push(Effect::Arm {
             timer: Timer::Copies(ticket),
             after: copies_wait(held.record.size()),
         });
-        out.push(copies_notice(Some(ticket), held, ring.wanted()));
-        self.puts.insert(ticket, Put { name: name.clone(), version: held.record.version });
-        self.stand_in(ring, &name, asks, out);
-        self.offer_put(ring, &name, asks, out);
-        self.finish_puts(ring, &name, out);
+        self.out.push(copies_notice(Some(ticket), held, self.ring.wanted()));
+        self.state.puts.insert(ticket, Put { name: name.clone(), version: held.record.version });
+        self.stand_in(&name);
+        self.offer_put(&name);
+        self.finish_puts(&name);
     }
 
     /// Offers the records that commands wait for to partners that lack them.
-    pub(super) fn offer_puts(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        for name in self.put_names() {
-            self.offer_put(ring, &name, asks, out);
+    pub(super) fn offer_puts(&mut self) {
+        for name in self.state.put_names() {
+            self.offer_put(&name);
         }
     }
 
-    fn offer_put(
-        &mut self,
-        ring: &RingView<'_>,
-        name: &FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let Some(held) = self.disk.get(name) else { return };
+    fn offer_put(&mut self, name: &FileName) {
+        let Some(held) = self.state.disk.get(name) else { return };
         let record = held.record.clone();
-        let key = held.key(ring.space);
-        let partners = ring.partners();
+        let key = held.key(self.ring.space);
+        let partners = self.ring.partners();
         let wanted = partners.iter().filter(|peer| !held.unable.contains_key(peer));
         let missing = wanted.chain(&held.stand_ins).filter(|peer| !held.holders.contains(peer));
         let offered = |ask: &FileAsk| {
@@ -113,42 +87,52 @@ impl Replicas {
             if records.iter().any(|(offered, version)| offered == name && *version == record.version))
         };
         let missing: Vec<Peer> =
-            missing.filter(|peer| !is_open(asks, **peer, offered)).copied().collect();
+            missing.filter(|peer| !is_open(self.asks, **peer, offered)).copied().collect();
         for peer in missing {
-            self.offer_one(peer, key, record.clone(), asks, out);
+            self.offer_one(peer, key, record.clone());
         }
     }
 
     /// Offers one record of this key, after which no page follows.
-    pub(super) fn offer_one(
-        &mut self,
-        peer: Peer,
-        key: Id,
-        record: Record,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
+    pub(super) fn offer_one(&mut self, peer: Peer, key: Id, record: Record) {
         let span = Span { from: key, to: key };
-        self.offer(Why::Put, peer, (span, Branch::ALL), vec![record], asks, out);
+        self.offer(Why::Put, peer, (span, Branch::ALL), vec![record]);
     }
 
     /// Answers the commands that wait for this name, if it has enough copies.
-    pub(super) fn finish_puts(&mut self, ring: &RingView<'_>, name: &FileName, out: &mut Effects) {
-        let Some(held) = self.disk.get(name) else { return };
-        let (needed, passed) = (held.needed(ring), held.passed_over(ring));
+    pub(super) fn finish_puts(&mut self, name: &FileName) {
+        let Some(held) = self.state.disk.get(name) else { return };
+        let (needed, passed) = (held.needed(&self.ring), held.passed_over(&self.ring));
         if held.copies() < needed {
             return;
         }
         let version = held.record.version;
-        for ticket in self.tickets(name) {
-            self.puts.remove(&ticket);
-            let (holders, passed) = (self.holders(ring, name), passed.clone());
+        for ticket in self.state.tickets(name) {
+            self.state.puts.remove(&ticket);
+            let (holders, passed) = (self.state.holders(&self.ring, name), passed.clone());
             let reply = Reply::Stored { version, holders, wanted: needed, passed };
-            out.push(Effect::Disarm(Timer::Copies(ticket)));
-            out.push(Effect::Reply { ticket, reply });
+            self.out.push(Effect::Disarm(Timer::Copies(ticket)));
+            self.out.push(Effect::Reply { ticket, reply });
         }
     }
 
+    /// A version became durable here: commands that wait for copies of another
+    /// one with other content have lost against it.
+    pub(super) fn supersede(&mut self, name: &FileName, version: Version) {
+        for ticket in self.state.tickets(name) {
+            let Some(put) = self.state.puts.get_mut(&ticket) else { continue };
+            if put.version.root == version.root {
+                put.version = version;
+                continue;
+            }
+            self.state.puts.remove(&ticket);
+            self.out.push(Effect::Disarm(Timer::Copies(ticket)));
+            self.out.push(Effect::Reply { ticket, reply: Reply::Failed(Failure::Superseded) });
+        }
+    }
+}
+
+impl Replicas {
     fn too_few(&self, ring: &RingView<'_>, name: &FileName) -> Failure {
         let (wanted, unable) = self.disk.get(name).map_or((ring.wanted(), Vec::new()), |held| {
             let me = (!held.here).then_some((ring.me, held.obstacle));
@@ -156,21 +140,6 @@ impl Replicas {
             (held.needed(ring), me.into_iter().chain(others).collect())
         });
         Failure::TooFewCopies { holders: self.holders(ring, name), wanted, unable }
-    }
-
-    /// A version became durable here: commands that wait for copies of another
-    /// one with other content have lost against it.
-    pub(super) fn supersede(&mut self, name: &FileName, version: Version, out: &mut Effects) {
-        for ticket in self.tickets(name) {
-            let Some(put) = self.puts.get_mut(&ticket) else { continue };
-            if put.version.root == version.root {
-                put.version = version;
-                continue;
-            }
-            self.puts.remove(&ticket);
-            out.push(Effect::Disarm(Timer::Copies(ticket)));
-            out.push(Effect::Reply { ticket, reply: Reply::Failed(Failure::Superseded) });
-        }
     }
 
     /// The commands that wait for copies of this name.

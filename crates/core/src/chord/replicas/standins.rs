@@ -18,10 +18,8 @@ use crate::peer::Peer;
 use crate::record::{Obstacle, PassedOver, Record, Version};
 use crate::wire::message::Branch;
 
-use super::super::asks::Asks;
-use super::super::node::Purpose;
-use super::super::{Effect, Effects, Notice};
-use super::{Durable, FileAsk, Replicas, RingView, Why, copies_notice, forget};
+use super::super::{Effect, Notice};
+use super::{Durable, FileAsk, Files, Replicas, RingView, Why, copies_notice, forget};
 
 /// Repair rounds after which a holder that is unable to store is offered some of
 /// its records again: a question about a page costs little, but not every round's
@@ -82,63 +80,53 @@ impl Durable {
     }
 }
 
-impl Replicas {
+impl Files<'_> {
     /// A holder cannot store a record.
-    #[allow(clippy::too_many_arguments, reason = "they are the statement's own fields")]
     pub(in super::super) fn unable_there(
         &mut self,
-        ring: &RingView<'_>,
         from: Peer,
         name: &FileName,
         version: Version,
         why: Obstacle,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
     ) {
-        if self.is_placing(from, name, version) {
-            return self.not_placed(ring, from, name, Some(why), asks, out);
+        if self.state.is_placing(from, name, version) {
+            return self.not_placed(from, name, Some(why));
         }
-        let Some(held) = self.disk.get_mut(name) else { return };
-        let counts = ring.partners().contains(&from) || held.stand_ins.contains(&from);
+        let Some(held) = self.state.disk.get_mut(name) else { return };
+        let counts = self.ring.partners().contains(&from) || held.stand_ins.contains(&from);
         if held.record.version != version || !counts {
             return;
         }
         if held.forget(&from) {
-            out.push(copies_notice(None, held, ring.wanted()));
+            self.out.push(copies_notice(None, held, self.ring.wanted()));
         }
         held.unable.insert(from, why);
-        if let Some(partner) = self.partners.get_mut(&from) {
+        if let Some(partner) = self.state.partners.get_mut(&from) {
             partner.unable = Some(why);
         }
-        let chosen = self.stand_in(ring, name, asks, out);
-        let stuck = self.disk.get(name).is_some_and(|held| held.is_stuck(ring));
+        let chosen = self.stand_in(name);
+        let stuck = self.state.disk.get(name).is_some_and(|held| held.is_stuck(&self.ring));
         if chosen.is_some() || stuck {
             let over = PassedOver { peer: from, why, stand_in: chosen };
-            out.push(Effect::Notice(Notice::PassedOver { name: name.clone(), over }));
+            self.out.push(Effect::Notice(Notice::PassedOver { name: name.clone(), over }));
         }
-        self.finish_puts(ring, name, out);
+        self.finish_puts(name);
     }
 
     /// Fits the stand-ins of a record to those that cannot store it; the one
     /// chosen, if any was.
-    pub(super) fn stand_in(
-        &mut self,
-        ring: &RingView<'_>,
-        name: &FileName,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) -> Option<Peer> {
-        let held = self.disk.get_mut(name)?;
-        let (missing, refused) = (held.missing(ring), held.refused(ring));
+    pub(super) fn stand_in(&mut self, name: &FileName) -> Option<Peer> {
+        let held = self.state.disk.get_mut(name)?;
+        let (missing, refused) = (held.missing(&self.ring), held.refused(&self.ring));
         while held.stand_ins.len() > missing {
             // One that has it not is released first, then any.
             let idle = held.stand_ins.iter().find(|peer| !held.holders.contains(peer));
             let peer = *idle.or(held.stand_ins.first())?;
             held.forget(&peer);
-            forget(asks, |ask| is_offer(ask, peer, name));
+            forget(self.asks, |ask| is_offer(ask, peer, name));
         }
         let mut chosen = Vec::new();
-        for peer in ring.others().skip(ring.partners().len()) {
+        for peer in self.ring.others().skip(self.ring.partners().len()) {
             if held.stand_ins.len() >= refused {
                 break;
             }
@@ -146,13 +134,114 @@ impl Replicas {
                 chosen.push(peer);
             }
         }
-        let (record, key) = (held.record.clone(), held.key(ring.space));
+        let (record, key) = (held.record.clone(), held.key(self.ring.space));
         for peer in &chosen {
-            self.offer_one(*peer, key, record.clone(), asks, out);
+            self.offer_one(*peer, key, record.clone());
         }
         chosen.first().copied()
     }
 
+    /// The periodic round: holders that were unable are tried again now and then, and
+    /// stand-ins asked whether they still have what they keep, page by page.
+    pub(super) fn check_stand_ins(&mut self) {
+        self.state.round = self.state.round.wrapping_add(1);
+        if self.state.round.is_multiple_of(FULL_ROUNDS) {
+            // First those: while a wanted holder is tried again, nobody is to
+            // stand in for it.
+            self.retry_stand_ins(|_, _| true);
+            let unable = self.state.partners.iter();
+            let unable = unable.filter_map(|(peer, partner)| Some((*peer, partner.unable?)));
+            for (peer, why) in unable.collect::<Vec<_>>() {
+                self.state.retry(peer, why);
+            }
+        }
+        let mut pages: BTreeMap<(Peer, bool), Vec<Record>> = BTreeMap::new();
+        let kept = self.state.disk.behind(self.state.checked.as_ref());
+        let kept = kept.filter(|held| !held.stand_ins.is_empty()).take(MAX_PAGE);
+        let mut last = None;
+        for held in kept {
+            last = Some(held.record.name.clone());
+            for peer in &held.stand_ins {
+                pages.entry((*peer, held.here)).or_default().push(held.record.clone());
+            }
+        }
+        self.state.checked = last;
+        let Some(span) = self.ring.range() else { return };
+        for ((peer, _), page) in pages {
+            self.offer(Why::Put, peer, (span, Branch::ALL), page);
+        }
+    }
+
+    /// Where nobody stands in for a holder that is unable, those nodes behind the
+    /// wanted holders are asked again that were unable too and for which `which`
+    /// holds: nobody else is left.
+    fn retry_stand_ins(&mut self, which: impl Fn(Peer, Obstacle) -> bool) {
+        let behind = self.ring.behind();
+        let mut names = Vec::new();
+        for held in self.state.disk.values_mut() {
+            if held.unable.is_empty() || held.stand_ins.len() >= held.refused(&self.ring) {
+                continue;
+            }
+            let before = held.unable.len();
+            held.unable.retain(|peer, why| !(behind.contains(peer) && which(*peer, *why)));
+            if held.unable.len() < before {
+                names.push(held.record.name.clone());
+            }
+            if names.len() == MAX_PAGE {
+                break;
+            }
+        }
+        for name in names {
+            self.stand_in(&name);
+        }
+    }
+
+    /// Bytes reach this host again, to which some could not be given: it is
+    /// offered one of these at once, and this node fetches what it could not get.
+    pub(in super::super) fn bytes_pass(&mut self, host: SocketAddr) {
+        let there = |peer: Peer, why| peer.address() == host && why == Obstacle::NoBytes;
+        self.retry_stand_ins(there);
+        let unable = self.state.partners.iter();
+        let unable =
+            unable.filter(|(peer, partner)| partner.unable.is_some_and(|why| there(**peer, why)));
+        for peer in unable.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.state.retry(peer, Obstacle::NoBytes);
+            self.inspect(|partner| !partner.retried.is_empty());
+        }
+        self.bring_unreached_home();
+    }
+
+    /// The ring changed: stand-ins that went are replaced, those that became
+    /// wanted holders are ones.
+    pub(super) fn regroup_stand_ins(&mut self) {
+        let mut names = Vec::new();
+        let (partners, known) = (self.ring.partners(), self.ring.others().collect::<Vec<Peer>>());
+        for held in self.state.disk.values_mut() {
+            if held.here && held.unable.is_empty() && held.stand_ins.is_empty() {
+                continue;
+            }
+            held.stand_ins.retain(|peer| !partners.contains(peer));
+            let others = held.unable.keys().chain(&held.stand_ins);
+            let gone: Vec<Peer> = others.filter(|peer| !known.contains(peer)).copied().collect();
+            for peer in gone {
+                if held.forget(&peer) {
+                    self.out.push(copies_notice(None, held, self.ring.wanted()));
+                }
+            }
+            for (peer, why) in &held.unable {
+                if let Some(partner) = self.state.partners.get_mut(peer) {
+                    partner.unable = Some(*why);
+                }
+            }
+            names.push(held.record.name.clone());
+        }
+        for name in names {
+            self.stand_in(&name);
+        }
+    }
+}
+
+impl Replicas {
     /// A wanted holder took what it could not store before: it is offered the rest
     /// too.
     pub(super) fn is_able(&mut self, peer: Peer) {
@@ -163,42 +252,6 @@ impl Replicas {
         partner.retried.clear();
         for held in self.disk.values_mut() {
             held.unable.remove(&peer);
-        }
-    }
-
-    /// The periodic round: holders that were unable are tried again now and then, and
-    /// stand-ins asked whether they still have what they keep, page by page.
-    pub(super) fn check_stand_ins(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        self.round = self.round.wrapping_add(1);
-        if self.round.is_multiple_of(FULL_ROUNDS) {
-            // First those: while a wanted holder is tried again, nobody is to
-            // stand in for it.
-            self.retry_stand_ins(ring, |_, _| true, asks, out);
-            let unable = self.partners.iter();
-            let unable = unable.filter_map(|(peer, partner)| Some((*peer, partner.unable?)));
-            for (peer, why) in unable.collect::<Vec<_>>() {
-                self.retry(peer, why);
-            }
-        }
-        let mut pages: BTreeMap<(Peer, bool), Vec<Record>> = BTreeMap::new();
-        let kept = self.disk.behind(self.checked.as_ref());
-        let kept = kept.filter(|held| !held.stand_ins.is_empty()).take(MAX_PAGE);
-        let mut last = None;
-        for held in kept {
-            last = Some(held.record.name.clone());
-            for peer in &held.stand_ins {
-                pages.entry((*peer, held.here)).or_default().push(held.record.clone());
-            }
-        }
-        self.checked = last;
-        let Some(span) = ring.range() else { return };
-        for ((peer, _), page) in pages {
-            self.offer(Why::Put, peer, (span, Branch::ALL), page, asks, out);
         }
     }
 
@@ -215,91 +268,6 @@ impl Replicas {
         }
         if let Some(partner) = self.partners.get_mut(&peer) {
             partner.retried = retried;
-        }
-    }
-
-    /// Where nobody stands in for a holder that is unable, those nodes behind the
-    /// wanted holders are asked again that were unable too and for which `which`
-    /// holds: nobody else is left.
-    fn retry_stand_ins(
-        &mut self,
-        ring: &RingView<'_>,
-        which: impl Fn(Peer, Obstacle) -> bool,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let behind = ring.behind();
-        let mut names = Vec::new();
-        for held in self.disk.values_mut() {
-            if held.unable.is_empty() || held.stand_ins.len() >= held.refused(ring) {
-                continue;
-            }
-            let before = held.unable.len();
-            held.unable.retain(|peer, why| !(behind.contains(peer) && which(*peer, *why)));
-            if held.unable.len() < before {
-                names.push(held.record.name.clone());
-            }
-            if names.len() == MAX_PAGE {
-                break;
-            }
-        }
-        for name in names {
-            self.stand_in(ring, &name, asks, out);
-        }
-    }
-
-    /// Bytes reach this host again, to which some could not be given: it is
-    /// offered one of these at once, and this node fetches what it could not get.
-    pub(in super::super) fn bytes_pass(
-        &mut self,
-        ring: &RingView<'_>,
-        host: SocketAddr,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let there = |peer: Peer, why| peer.address() == host && why == Obstacle::NoBytes;
-        self.retry_stand_ins(ring, there, asks, out);
-        let unable = self.partners.iter();
-        let unable =
-            unable.filter(|(peer, partner)| partner.unable.is_some_and(|why| there(**peer, why)));
-        for peer in unable.map(|(peer, _)| *peer).collect::<Vec<_>>() {
-            self.retry(peer, Obstacle::NoBytes);
-            self.inspect(ring, |partner| !partner.retried.is_empty(), asks, out);
-        }
-        self.bring_unreached_home(ring, out);
-    }
-
-    /// The ring changed: stand-ins that went are replaced, those that became
-    /// wanted holders are ones.
-    pub(super) fn regroup_stand_ins(
-        &mut self,
-        ring: &RingView<'_>,
-        asks: &mut Asks<Purpose>,
-        out: &mut Effects,
-    ) {
-        let mut names = Vec::new();
-        let (partners, known) = (ring.partners(), ring.others().collect::<Vec<Peer>>());
-        for held in self.disk.values_mut() {
-            if held.here && held.unable.is_empty() && held.stand_ins.is_empty() {
-                continue;
-            }
-            held.stand_ins.retain(|peer| !partners.contains(peer));
-            let others = held.unable.keys().chain(&held.stand_ins);
-            let gone: Vec<Peer> = others.filter(|peer| !known.contains(peer)).copied().collect();
-            for peer in gone {
-                if held.forget(&peer) {
-                    out.push(copies_notice(None, held, ring.wanted()));
-                }
-            }
-            for (peer, why) in &held.unable {
-                if let Some(partner) = self.partners.get_mut(peer) {
-                    partner.unable = Some(*why);
-                }
-            }
-            names.push(held.record.name.clone());
-        }
-        for name in names {
-            self.stand_in(ring, &name, asks, out);
         }
     }
 }

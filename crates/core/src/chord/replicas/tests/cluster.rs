@@ -235,7 +235,7 @@ impl Cluster {
         self.node(peer).standing = Standing::Leaving;
         self.lower();
         self.look(peer);
-        self.with(peer, |replicas, ring, asks, out| replicas.leave(ring, asks, out));
+        self.with(peer, |files| files.leave());
         self.spread();
     }
 
@@ -318,8 +318,8 @@ impl Cluster {
         self.run();
         // So is that of puts that wait for them.
         for ticket in self.waiting() {
-            self.everywhere(|replicas, ring, asks, out| {
-                replicas.place_late(ring, ticket, asks, out);
+            self.everywhere(|files| {
+                files.place_late(ticket);
             });
         }
         self.rounds(rounds);
@@ -354,7 +354,7 @@ impl Cluster {
             })
         });
         let now_s = clock(&peer);
-        self.with(peer, |replicas, _, _, out| replicas.tell_time(now_s, out));
+        self.with(peer, |files| files.tell_time(now_s));
     }
 
     /// Everybody does.
@@ -393,20 +393,20 @@ impl Cluster {
         }
         self.node(at).disk.remove(&name);
         let version = record.version;
-        self.with(at, |replicas, ring, asks, out| replicas.lost(ring, &name, version, asks, out));
+        self.with(at, |files| files.lost(&name, version));
         true
     }
 
     /// A node hears that its neighbours have changed.
     pub(super) fn tell_of_the_ring(&mut self, at: Peer) {
-        self.with(at, |replicas, ring, asks, out| replicas.ring_changed(ring, asks, out));
+        self.with(at, |files| files.ring_changed());
         self.run();
     }
 
     /// Bytes pass between these two again, the first is told.
     pub(super) fn bytes_pass(&mut self, at: Peer, other: Peer) {
         let host = other.address();
-        self.with(at, |replicas, ring, asks, out| replicas.bytes_pass(ring, host, asks, out));
+        self.with(at, |files| files.bytes_pass(host));
         self.run();
     }
 
@@ -422,7 +422,7 @@ impl Cluster {
 
     /// Repair fires at one node.
     pub(super) fn repair_some(&mut self, peer: Peer) {
-        self.with(peer, |replicas, ring, asks, out| replicas.repair(ring, asks, out));
+        self.with(peer, |files| files.repair());
     }
 
     /// Repair fires everywhere, and everything that follows happens; often.
@@ -432,7 +432,7 @@ impl Cluster {
             let alive: Vec<Peer> =
                 self.nodes.iter().filter(|(_, n)| n.alive).map(|(p, _)| *p).collect();
             for peer in alive {
-                self.with(peer, |replicas, ring, asks, out| replicas.repair(ring, asks, out));
+                self.with(peer, |files| files.repair());
             }
         }
         self.run();
@@ -457,8 +457,8 @@ impl Cluster {
     pub(super) fn fire_copies(&mut self) {
         for ticket in self.waiting() {
             self.armed.remove(&Timer::Copies(ticket));
-            self.everywhere(|replicas, ring, asks, out| {
-                replicas.copies_late(ring, ticket, asks, out);
+            self.everywhere(|files| {
+                files.copies_late(ticket);
             });
         }
     }
@@ -472,10 +472,7 @@ impl Cluster {
         tickets.collect()
     }
 
-    fn everywhere(
-        &mut self,
-        call: impl Fn(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects),
-    ) {
+    fn everywhere(&mut self, call: impl Fn(&mut Files<'_>)) {
         for peer in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.with(peer, &call);
         }
@@ -647,23 +644,14 @@ impl Cluster {
     }
 
     /// Calls a node and takes in what it wants done.
-    pub(super) fn with<T>(
-        &mut self,
-        at: Peer,
-        call: impl FnOnce(&mut Replicas, &RingView<'_>, &mut Asks<Purpose>, &mut Effects) -> T,
-    ) -> T {
+    pub(super) fn with<T>(&mut self, at: Peer, call: impl FnOnce(&mut Files<'_>) -> T) -> T {
         let node = self.nodes.get_mut(&at).expect("a node of this test");
         let successors = node.successors.clone();
-        let ring = RingView {
-            space: self.space,
-            me: at,
-            predecessor: node.predecessor,
-            successors: &successors,
-            replicas: self.replicas,
-            standing: node.standing,
-        };
+        let ring =
+            RingView { successors: &successors, ..view(self.space, self.replicas, at, node) };
         let mut out = Effects::new();
-        let result = call(&mut node.replicas, &ring, &mut node.asks, &mut out);
+        let (state, asks) = (&mut node.replicas, &mut node.asks);
+        let result = call(&mut Files { state, ring, asks, out: &mut out });
         if let Some(key) = node.replicas.wants_lookup() {
             self.events.push(Event::Lookup { at, key });
         }
@@ -690,8 +678,8 @@ impl Cluster {
         {
             self.node(at).unclaimed.insert(*root);
         }
-        self.with(at, |replicas, ring, asks, out| {
-            replicas.command(ring, ticket, command, asks, out);
+        self.with(at, |files| {
+            files.command(ticket, command);
         });
         ticket
     }

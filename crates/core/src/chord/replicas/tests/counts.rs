@@ -90,8 +90,8 @@ fn an_owner_that_has_just_come_back_alarms_no_holder() {
     let mut cluster = Cluster::new(5, 3);
     let (_, holders, _) = stored(cluster.put("a", 1, false));
     let told = |cluster: &mut Cluster| {
-        cluster.with(holders[0], |replicas, ring, _, _| {
-            replicas.counted(ring, ring.range().expect("a member"))
+        cluster.with(holders[0], |files| {
+            files.state.counted(&files.ring, files.ring.range().expect("a member"))
         })
     };
     let all = Counted { wanted: 3, below: Some(Vec::new()) };
@@ -115,8 +115,8 @@ fn a_file_that_is_being_put_does_not_make_the_others_look_at_risk() {
         cluster.steps(1);
     }
     assert_eq!(cluster.row(holders[0], &file).copies, 1);
-    let told = cluster.with(holders[0], |replicas, ring, _, _| {
-        replicas.counted(ring, ring.range().expect("a member"))
+    let told = cluster.with(holders[0], |files| {
+        files.state.counted(&files.ring, files.ring.range().expect("a member"))
     });
     let counts: Vec<_> = told.below.iter().flatten().map(|below| below.count).collect();
     assert_eq!(counts, [CopyCount::Counting], "it has lost none, and others are complete");

@@ -14,12 +14,12 @@ fn what_arrives_late_or_makes_no_sense_changes_nothing() {
     let (version, holders, _) = stored(cluster.put("a", 1, false));
     let before = cluster.node(holders[0]).replicas.clone();
     let stranger = cluster.members().into_iter().find(|p| !holders.contains(p)).expect("a fifth");
-    cluster.with(holders[0], |replicas, ring, asks, out| {
-        replicas.stored(ring, 999, Ok(()), asks, out);
-        replicas.copies_late(ring, 999, asks, out);
-        replicas.held(ring, stranger, name("a"), version, asks, out);
-        replicas.held(ring, stranger, name("b"), version, asks, out);
-        replicas.located(ring, Id::new(5), None, asks, out);
+    cluster.with(holders[0], |files| {
+        files.stored(999, Ok(()));
+        files.copies_late(999);
+        files.held(stranger, name("a"), version);
+        files.held(stranger, name("b"), version);
+        files.located(Id::new(5), None);
         let records = vec![(name("a"), version)];
         let span = Span { from: Id::new(0), to: Id::new(0) };
         let asked = FileAsk::Offer {
@@ -30,10 +30,10 @@ fn what_arrives_late_or_makes_no_sense_changes_nothing() {
             records: records.clone(),
         };
         let short = Answer::Offer { verdicts: Vec::new(), clock_s: 0 };
-        replicas.answer(ring, holders[1], asked, Some(short), asks, out);
+        files.answer(holders[1], asked, Some(short));
         let asked = FileAsk::MayDrop { span, after: name("a"), records };
-        replicas.answer(ring, holders[1], asked, Some(Answer::Pong), asks, out);
-        assert!(out.is_empty(), "{out:?}");
+        files.answer(holders[1], asked, Some(Answer::Pong));
+        assert!(files.out.is_empty(), "{:?}", files.out);
     });
     assert_eq!(cluster.node(holders[0]).replicas, before);
 }
@@ -41,8 +41,7 @@ fn what_arrives_late_or_makes_no_sense_changes_nothing() {
 /// What a node answers to the question whether this may go.
 fn may_drop(cluster: &mut Cluster, at: Peer, from: Peer, version: Version) -> bool {
     let ask = Ask::MayDrop { records: vec![(name("a"), version)] };
-    let answer =
-        cluster.with(at, |replicas, ring, asks, out| replicas.ask(ring, from, &ask, asks, out));
+    let answer = cluster.with(at, |files| files.ask(from, &ask));
     answer == Answer::MayDrop { may: vec![true] }
 }
 
@@ -70,13 +69,14 @@ fn a_leaver_acknowledges_nothing() {
     cluster.begin_leave(holders[1]);
     let record = cluster.node(holders[1]).replicas.record(&name("a")).cloned().expect("held");
     let offer = Ask::Offer { records: vec![record], clock_s: 0, put: true };
-    let answers = cluster.with(holders[1], |replicas, ring, asks, out| {
+    let answers = cluster.with(holders[1], |files| {
         let span = Span { from: Id::new(0), to: Id::new(0) };
-        let Sum { digest, records } = replicas.disk.sum(ring.space, span, Branch::ALL, None);
+        let Sum { digest, records } =
+            files.state.disk.sum(files.ring.space, span, Branch::ALL, None);
         let (from, to, branch) = (span.from, span.to, Branch::ALL);
         let inventory = Ask::Inventory { from, to, branch, digest, records, counted: None };
-        let first = replicas.ask(ring, holders[0], &offer, asks, out);
-        (first, replicas.ask(ring, holders[0], &inventory, asks, out))
+        let first = files.ask(holders[0], &offer);
+        (first, files.ask(holders[0], &inventory))
     });
     assert_eq!(answers.0, Answer::Offer { verdicts: vec![Verdict::Later], clock_s: 0 });
     assert_eq!(answers.1, Answer::Inventory { same: false, records: 0, branches: Vec::new() });
@@ -94,8 +94,8 @@ fn a_statement_that_overtakes_its_answer_counts() {
         records: vec![(name("a"), version)],
     };
     let late = Answer::Offer { verdicts: vec![Verdict::Wanted], clock_s: 0 };
-    cluster.with(holders[0], |replicas, ring, asks, out| {
-        replicas.answer(ring, holders[1], offered, Some(late), asks, out);
+    cluster.with(holders[0], |files| {
+        files.answer(holders[1], offered, Some(late));
     });
     assert_eq!(cluster.row(holders[0], "a").copies, 3);
 }
@@ -116,17 +116,18 @@ fn a_copy_that_vanished_unnoticed_is_no_longer_counted() {
 fn an_answer_from_before_a_holder_went_and_came_back_is_not_believed() {
     let mut cluster = Cluster::new(4, 3);
     let (.., holders, _) = stored(cluster.put("a", 1, false));
-    cluster.with(holders[0], |replicas, ring, asks, out| {
-        replicas.repair(ring, asks, out);
-        let nonce = asks.iter().find(|(_, to, _)| *to == holders[1]).map(|(nonce, ..)| nonce);
+    cluster.with(holders[0], |files| {
+        files.repair();
+        let nonce = files.asks.iter().find(|(_, to, _)| *to == holders[1]).map(|(nonce, ..)| nonce);
         let nonce = nonce.expect("asked in every round");
         let without: Vec<Peer> =
-            ring.successors.iter().copied().filter(|peer| *peer != holders[1]).collect();
-        replicas.ring_changed(&RingView { successors: &without, ..*ring }, asks, out);
-        replicas.ring_changed(ring, asks, out);
-        assert_eq!(asks.close(nonce, holders[1]), None);
-        assert_eq!(replicas.holders(ring, &name("a")), [holders[0], holders[2]]);
-        out.clear();
+            files.ring.successors.iter().copied().filter(|peer| *peer != holders[1]).collect();
+        let ring = RingView { successors: &without, ..files.ring };
+        Files { state: files.state, ring, asks: files.asks, out: files.out }.ring_changed();
+        files.ring_changed();
+        assert_eq!(files.asks.close(nonce, holders[1]), None);
+        assert_eq!(files.state.holders(&files.ring, &name("a")), [holders[0], holders[2]]);
+        files.out.clear();
     });
 }
 
@@ -139,9 +140,13 @@ fn consent_that_comes_too_late_deletes_nothing() {
         let records = vec![(name("a"), version)];
         let asked = FileAsk::MayDrop { span, after: name("a"), records };
         let consent = Answer::MayDrop { may: vec![true] };
-        cluster.with(holder, |replicas, ring, asks, out| {
-            replicas.answer(ring, ring.successors[0], asked, Some(consent), asks, out);
-            assert!(!out.iter().any(|effect| matches!(effect, Effect::Store { .. })), "{out:?}");
+        cluster.with(holder, |files| {
+            files.answer(files.ring.successors[0], asked, Some(consent));
+            assert!(
+                !files.out.iter().any(|effect| matches!(effect, Effect::Store { .. })),
+                "{:?}",
+                files.out
+            );
         });
     }
 }
@@ -157,12 +162,12 @@ fn a_holder_that_its_owner_does_not_know_yet_keeps_its_copy() {
         file.filter(|n| cluster.placed(n)[1] == new && cluster.placed(n)[0] == members[0]);
     let file = name(&mine.next().expect("some name"));
     let version = Version { counter: 1, root };
-    cluster.with(new, |replicas, ring, asks, out| {
+    cluster.with(new, |files| {
         let content = Content::File { size: 1 };
-        replicas.start(vec![Record { name: file.clone(), version, content }]);
-        replicas.covers.clear();
-        replicas.hand_over(ring, asks, out);
-        let key = replicas.wants_lookup().expect("it is out of place");
+        files.state.start(vec![Record { name: file.clone(), version, content }]);
+        files.state.covers.clear();
+        files.hand_over();
+        let key = files.state.wants_lookup().expect("it is out of place");
         let found = Found {
             key,
             owner: members[0],
@@ -170,9 +175,9 @@ fn a_holder_that_its_owner_does_not_know_yet_keeps_its_copy() {
             successors: members[2..].to_vec(),
             hops: Vec::new(),
         };
-        replicas.located(ring, key, Some(&found), asks, out);
-        assert!(out.is_empty(), "{out:?}");
-        replicas.disk = Disk::default();
+        files.located(key, Some(&found));
+        assert!(files.out.is_empty(), "{:?}", files.out);
+        files.state.disk = Disk::default();
     });
 }
 
@@ -183,15 +188,16 @@ fn a_put_whose_node_left_meanwhile_is_not_acknowledged() {
     let ticket = cluster.begin_put(owner, "a", 1, false);
     let before = cluster.node(owner).replicas.clone();
     let (&store, _) = before.jobs.iter().next().expect("the disk works");
-    cluster.with(owner, |replicas, ring, asks, out| {
-        let gone = RingView { standing: Standing::Left, ..*ring };
-        replicas.leave(&RingView { standing: Standing::Leaving, ..*ring }, asks, out);
-        assert!(!replicas.handed_over(), "a put is under way");
-        replicas.left();
-        replicas.stored(&gone, store, Ok(()), asks, out);
+    cluster.with(owner, |files| {
+        files.ring.standing = Standing::Leaving;
+        files.leave();
+        assert!(!files.state.handed_over(), "a put is under way");
+        files.state.left();
+        files.ring.standing = Standing::Left;
+        files.stored(store, Ok(()));
         let reply = Reply::Failed(Failure::NotOwner);
-        assert!(out.contains(&Effect::Reply { ticket, reply }), "{out:?}");
-        out.retain(|effect| !matches!(effect, Effect::Store { .. }));
+        assert!(files.out.contains(&Effect::Reply { ticket, reply }), "{:?}", files.out);
+        files.out.retain(|effect| !matches!(effect, Effect::Store { .. }));
     });
 }
 
@@ -204,20 +210,20 @@ fn what_does_not_fit_into_the_queue_is_offered_again() {
         version: Version { counter: 1, root: content(1) },
         content: Content::File { size: 1 },
     };
-    cluster.with(members[0], |replicas, ring, asks, out| {
+    cluster.with(members[0], |files| {
         for i in 0..4096 + 8 {
             let offer = Ask::Offer { records: vec![record(i), record(i)], clock_s: 0, put: true };
-            let answer = replicas.ask(ring, members[1], &offer, asks, out);
+            let answer = files.ask(members[1], &offer);
             assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Wanted; 2], clock_s: 0 });
         }
         let offer = Ask::Offer { records: vec![record(9999)], clock_s: 0, put: true };
-        let answer = replicas.ask(ring, members[1], &offer, asks, out);
+        let answer = files.ask(members[1], &offer);
         assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Later], clock_s: 0 });
-        let fetches = out.iter().filter(|effect| {
+        let fetches = files.out.iter().filter(|effect| {
             matches!(effect, Effect::Store { op: StoreOp::Keep { sources, .. }, .. }
                 if *sources == [members[1]])
         });
         assert_eq!(fetches.count(), 8);
-        out.clear();
+        files.out.clear();
     });
 }

@@ -90,10 +90,10 @@ fn what_was_replaced_meanwhile_is_not_lost() {
     stored(cluster.put("a", 2, true));
     let owner = cluster.placed("a")[0];
     let before = cluster.node(owner).replicas.clone();
-    cluster.with(owner, |replicas, ring, asks, out| {
-        replicas.lost(ring, &name("a"), old, asks, out);
-        replicas.lost(ring, &name("b"), old, asks, out);
-        assert!(out.is_empty());
+    cluster.with(owner, |files| {
+        files.lost(&name("a"), old);
+        files.lost(&name("b"), old);
+        assert!(files.out.is_empty());
     });
     assert_eq!(cluster.node(owner).replicas, before);
 }

@@ -27,7 +27,7 @@ fn a_hundred_thousand_files_in_sync_are_checked_with_less_than_a_kilobyte() {
     let all = records(0..100_000);
     let (mut cluster, first, _) = two(&all, &all);
     cluster.sent_bytes = 0;
-    cluster.with(first, |replicas, ring, asks, out| replicas.inspect(ring, |_| true, asks, out));
+    cluster.with(first, |files| files.inspect(|_| true));
     cluster.run();
     assert!(cluster.sent_bytes > 0 && cluster.sent_bytes <= 1_024, "{}", cluster.sent_bytes);
     let owned = |row: &HeldRow| row.owner;
@@ -54,8 +54,8 @@ fn few_differences_among_many_files_cost_little_and_are_all_found() {
         let (mut cluster, a, b) = two(&first, &second);
         cluster.sent_bytes = 0;
         for at in [a, b] {
-            cluster.with(at, |replicas, ring, asks, out| {
-                replicas.inspect(ring, |_| true, asks, out);
+            cluster.with(at, |files| {
+                files.inspect(|_| true);
             });
         }
         cluster.run();

@@ -62,19 +62,19 @@ impl Cluster {
             Event::Disk { at, .. } if self.nodes[&at].stuck => self.stalled.push(event),
             Event::Disk { at, ticket, op } if self.nodes[&at].alive => {
                 let result = self.store(at, op);
-                self.with(at, |replicas, ring, asks, out| {
-                    replicas.stored(ring, ticket, result, asks, out);
+                self.with(at, |files| {
+                    files.stored(ticket, result);
                 });
             }
             Event::Ceased { at, ticket } if self.nodes[&at].alive => {
-                self.with(at, |replicas, ring, asks, out| {
-                    replicas.stored(ring, ticket, Err(StoreFailure::Ceased), asks, out);
+                self.with(at, |files| {
+                    files.stored(ticket, Err(StoreFailure::Ceased));
                 });
             }
             Event::Lookup { at, key } if self.nodes[&at].alive => {
                 let found = self.look_up(at, key);
-                self.with(at, |replicas, ring, asks, out| {
-                    replicas.located(ring, key, found.as_ref(), asks, out);
+                self.with(at, |files| {
+                    files.located(key, found.as_ref());
                 });
             }
             Event::Ring(peer) => self.look(peer),
@@ -91,26 +91,24 @@ impl Cluster {
                 self.events.push(Event::Silent { at: from, from: to, nonce });
             }
             Message::Ask { nonce, ask } => {
-                let answer = self.with(to, |replicas, ring, asks, out| {
-                    replicas.ask(ring, from, &ask, asks, out)
-                });
+                let answer = self.with(to, |files| files.ask(from, &ask));
                 let message = Message::Answer { nonce, answer };
                 self.effect(to, Effect::Send { to: from, message });
             }
             Message::Answer { nonce, answer } => self.answered(to, from, nonce, Some(answer)),
             Message::Tell(Tell::Held { name, version }) if up => {
-                self.with(to, |replicas, ring, asks, out| {
-                    replicas.held(ring, from, name, version, asks, out);
+                self.with(to, |files| {
+                    files.held(from, name, version);
                 });
             }
             Message::Tell(Tell::Unable { name, version, why }) if up => {
-                self.with(to, |replicas, ring, asks, out| {
-                    replicas.unable_there(ring, from, &name, version, why, asks, out);
+                self.with(to, |files| {
+                    files.unable_there(from, &name, version, why);
                 });
             }
             Message::Tell(Tell::Lost { name, version }) if up => {
-                self.with(to, |replicas, ring, asks, out| {
-                    replicas.lost_there(ring, from, &name, version, asks, out);
+                self.with(to, |files| {
+                    files.lost_there(from, &name, version);
                 });
             }
             Message::Tell(_) => {}
@@ -122,8 +120,8 @@ impl Cluster {
             return;
         }
         if let Some(Purpose::Files(purpose)) = self.node(at).asks.close(nonce, from) {
-            self.with(at, |replicas, ring, asks, out| {
-                replicas.answer(ring, from, purpose, answer, asks, out);
+            self.with(at, |files| {
+                files.answer(from, purpose, answer);
             });
         }
     }
@@ -206,7 +204,7 @@ impl Cluster {
         let node = self.node(peer);
         node.predecessor = others.last().copied();
         node.successors = others;
-        self.with(peer, |replicas, ring, asks, out| replicas.ring_changed(ring, asks, out));
+        self.with(peer, |files| files.ring_changed());
     }
 
     fn look_up(&self, at: Peer, key: Id) -> Option<Found> {
