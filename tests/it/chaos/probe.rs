@@ -2,7 +2,7 @@
 //! its neighbours are, which record of a name it has, tombstones too, and whether
 //! that is on its disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(crate) struct Seen {
     pub(crate) info: NodeInfo,
     /// The newest record that it knows of each name.
     known: BTreeMap<String, Record>,
+    /// Those of which it knows nobody who has the version.
+    lost: BTreeSet<String>,
     /// Those that are on its disk.
     pub(crate) durable: BTreeMap<String, Record>,
 }
@@ -46,6 +48,7 @@ pub(crate) fn look(address: SocketAddr, names: &[String]) -> Result<Seen, String
         other => return Err(failed(&format!("no info but {other:?}"))),
     };
     let (mut known, mut durable) = (BTreeMap::new(), BTreeMap::new());
+    let mut lost = BTreeSet::new();
     for names in names.chunks(AT_ONCE) {
         let questions = names.iter().map(|name| Request::Locate {
             name: FileName::new(name).expect("names of the clients are names"),
@@ -56,6 +59,9 @@ pub(crate) fn look(address: SocketAddr, names: &[String]) -> Result<Seen, String
                     if holders.first() == Some(&info.peer) {
                         durable.insert(name.clone(), record.clone());
                     }
+                    if holders.is_empty() {
+                        lost.insert(name.clone());
+                    }
                     known.insert(name.clone(), record);
                 }
                 Response::Locate { record: None, .. } => {}
@@ -63,7 +69,7 @@ pub(crate) fn look(address: SocketAddr, names: &[String]) -> Result<Seen, String
             }
         }
     }
-    Ok(Seen { info, known, durable })
+    Ok(Seen { info, known, lost, durable })
 }
 
 /// What a repaired ring is like.
@@ -108,6 +114,10 @@ pub(crate) fn settled(
         copies: (peers.len() - small).min(usize::from(COPIES)),
     };
     for name in names {
+        // Recorded, and on no disk that anybody knows of: it has no value any more.
+        if ring.iter().all(|seen| !seen.known.contains_key(name) || seen.lost.contains(name)) {
+            continue;
+        }
         let versions = ring.iter().filter_map(|seen| seen.known.get(name));
         let Some(newest) = versions.max_by_key(|record| record.version) else { continue };
         let newest = newest.version;
