@@ -1,16 +1,16 @@
-//! Being out of file descriptors: a process may have so many files and connections
-//! open (`ulimit -n`), and so may the whole system.
+//! Shortage of file descriptors: the number of open files and connections of a process
+//! (`ulimit -n`) and of the whole system is limited.
 //!
-//! Running out is no failure of a disk, a peer or a file. What needs a descriptor
-//! waits ([`Wait`], [`wait_out`]) until another one is closed. Meanwhile the process
-//! gives up what it only keeps to save time ([`Spare`]), and lets nobody new in while
-//! its own work waits ([`is_wanted`]). People are told once, and again once a minute
-//! at most ([`tell`]).
+//! A shortage is not a failure of a disk, a peer or a file. An operation that needs a
+//! descriptor waits ([`Wait`], [`wait_out`]) until another one is closed. Meanwhile the
+//! process gives up descriptors that it only keeps to save time ([`Spare`]), and accepts no
+//! new connection while its own work waits ([`is_wanted`]). The user is told once, and
+//! again at most once a minute ([`tell`]).
 //!
-//! Two that each hold a descriptor and wait for a second one could wait for each other.
-//! So every wait ends: the waiting side lets go of all that it holds, takes a
-//! [`turn`], and begins anew. Of those that failed so only one is at work, and the
-//! others hold nothing.
+//! Two operations that each hold a descriptor and need a second one could wait for each
+//! other. So every wait ends: the waiting side releases all its descriptors, takes a
+//! [`turn`], and begins again. So only one of the operations that failed runs at a time,
+//! and the others hold nothing.
 
 use std::cell::Cell;
 use std::io;
@@ -23,68 +23,67 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How long opening a file waits: what holds the others is a transfer, more often
-/// than not, and most of those are over by then.
+/// How long opening a file waits: the descriptors are mostly held by transfers, and most of
+/// these end within this time.
 pub const FILE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long making a connection waits: the side that asked for it may hold another one
-/// meanwhile, and a holder that finds none is to be passed over within 3 s.
+/// meanwhile, and a holder that has no descriptor must be skipped within 3 s.
 pub const DIAL_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// How long a task waits that holds a descriptor already and can let go of it
-/// ([`holding`]).
+/// How long a task waits that holds a descriptor already and can release it ([`holding`]).
 const HOLDING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a command goes on that has let go of all and still finds none: longer
-/// than this machine is out of them unless something is wrong with it.
+/// How long a command continues that has released everything and still gets no descriptor:
+/// a machine is only short for longer if something is wrong with it.
 pub const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Held by one of those that begin anew after they found no descriptor.
+/// Held by the one operation that begins again after it got no descriptor.
 static TURN: Semaphore = Semaphore::const_new(1);
 
 /// Pauses between two attempts, from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// People are told again no sooner than this.
+/// Minimum time between two messages to the user.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// For so long after an attempt that found none they count as short.
+/// How long after a failed attempt the process counts as short of descriptors.
 const SHORT_FOR: Duration = Duration::from_secs(1);
 
-/// Attempts of this process's own work that wait for a descriptor.
+/// Number of waiting attempts of this process's own work.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 static STATE: Mutex<State> =
     Mutex::new(State { last: None, told: None, listeners: Vec::new(), spares: Vec::new() });
 
 struct State {
-    /// When an attempt last found none.
+    /// When an attempt last failed.
     last: Option<Instant>,
-    /// When people were last told.
+    /// When the user was last told.
     told: Option<Instant>,
     listeners: Vec<Arc<Listener>>,
     spares: Vec<Weak<dyn Spare>>,
 }
 
-/// Hears what people are told; `false`: it need not hear of it any more.
+/// Gets the messages for the user; returns `false` if it needs no more of them.
 type Listener = dyn Fn(&str) -> bool + Send + Sync;
 
-/// Something that holds descriptors without which the work goes on, only slower.
+/// An owner of descriptors that only make its work faster.
 pub trait Spare: Send + Sync {
-    /// Closes one or several; `false`: it has none.
+    /// Closes one or several; returns `false` if it has none.
     fn give_up(&self) -> bool;
 }
 
-/// Whether a call failed because this process or its system has no descriptor left,
-/// or no memory for one.
+/// Whether a call failed because this process or the system has no descriptor left, or no
+/// memory for one.
 pub fn is_shortage(error: &io::Error) -> bool {
     let kinds = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| kinds.contains(&error))
 }
 
-/// Has one who found no descriptor, and has let go of all others, take a turn. `None`:
-/// it began too long ago to go on.
+/// Waits for the turn of an operation that got no descriptor and has released all others.
+/// `None` if it began too long ago.
 pub async fn turn(began: Instant) -> Option<SemaphorePermit<'static>> {
     let left = COMMAND_PATIENCE.checked_sub(began.elapsed())?;
     tokio::time::timeout(left, TURN.acquire()).await.ok()?.ok()
@@ -95,22 +94,22 @@ pub fn is_wanted() -> bool {
     WAITING.load(Ordering::Relaxed) > 0
 }
 
-/// Whether there were none a moment ago.
+/// Whether an attempt failed a moment ago.
 pub fn are_short() -> bool {
     state().last.is_some_and(|last| last.elapsed() < SHORT_FOR)
 }
 
-/// How many this process may have, where that is limited.
+/// The maximum number of descriptors of this process, if there is one.
 pub fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Has `listener` hear what people are told of shortages.
+/// Registers a listener for the messages about shortages.
 pub fn tell(listener: impl Fn(&str) -> bool + Send + Sync + 'static) {
     state().listeners.push(Arc::new(listener));
 }
 
-/// Has something give up what it can spare, for as long as it lives.
+/// Registers an owner of spare descriptors, for as long as it lives.
 pub fn spare<T: Spare + 'static>(spare: &Arc<T>) {
     let spare: Weak<T> = Arc::downgrade(spare);
     let mut state = state();
@@ -118,10 +117,10 @@ pub fn spare<T: Spare + 'static>(spare: &Arc<T>) {
     state.spares.push(spare);
 }
 
-/// Makes an attempt again and again while there is no descriptor for it. Blocks.
+/// Repeats an attempt while there is no descriptor for it. Blocks.
 ///
 /// # Errors
-/// Those of the attempt; a shortage only when it lasts longer than `patience`.
+/// Those of the attempt; a shortage only if it lasts longer than `patience`.
 pub fn wait_out<T>(
     patience: Duration,
     mut attempt: impl FnMut() -> io::Result<T>,
@@ -143,8 +142,8 @@ thread_local! {
     static HOLDS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does some work that holds a descriptor and may need another one: it does not wait
-/// long for that, as its caller lets go of all, takes a [`turn`] and does it again.
+/// Runs work that holds a descriptor and may need another one: it only waits a short time
+/// for that, since its caller then releases everything, takes a [`turn`] and repeats it.
 pub fn holding<T>(work: impl FnOnce() -> T) -> T {
     let before = HOLDS.replace(true);
     let done = work();
@@ -152,28 +151,28 @@ pub fn holding<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// One that waits for a descriptor.
+/// The wait of one operation for a descriptor.
 #[derive(Debug)]
 pub struct Wait {
-    /// `None`: it waits as long as it takes, and lets everybody else go first.
+    /// `None` if it waits without limit, and lets all others go first.
     until: Option<Instant>,
     pause: Duration,
     counted: bool,
 }
 
 impl Wait {
-    /// For work of this process; it waits at most so long.
+    /// For work of this process, with a time limit.
     pub fn at_most(patience: Duration) -> Wait {
         Wait { until: Some(Instant::now() + patience), pause: FIRST_PAUSE, counted: false }
     }
 
-    /// For what can wait as long as it takes: work from elsewhere.
+    /// For work for other processes, without a limit.
     pub const fn for_ever() -> Wait {
         Wait { until: None, pause: FIRST_PAUSE, counted: false }
     }
 
-    /// What to do after a failed attempt: `Some`: to try it again after this pause.
-    /// `None`: it failed for another reason, or has waited long enough.
+    /// What to do after a failed attempt: repeat it after this pause, or give up (`None`)
+    /// because it failed for another reason or has waited long enough.
     pub fn after(&mut self, error: &io::Error) -> Option<Duration> {
         if !is_shortage(error) {
             return None;
@@ -202,7 +201,7 @@ impl Drop for Wait {
     }
 }
 
-/// Takes note of a shortage, and tells people if they have not been told lately.
+/// Records a shortage, and tells the user unless that was done a short time ago.
 fn notice(error: &io::Error) {
     let now = Instant::now();
     let listeners = {
@@ -229,9 +228,9 @@ fn sentence(error: &io::Error) -> String {
     }
 }
 
-/// Has the first that can spare some give them up.
+/// Makes the first owner that has spare descriptors give some up.
 fn relieve() {
-    // Not while the list is held: closing may take a while.
+    // Without the lock of the list: closing may take a while.
     let spares: Vec<_> = state().spares.iter().filter_map(Weak::upgrade).collect();
     let _ = spares.iter().any(|spare| spare.give_up());
 }
@@ -245,7 +244,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
 
-    /// Held by the test that counts what people are told: the state is the process's.
+    /// Held by the test that counts the messages: the state belongs to the process.
     static TELLING: Mutex<()> = Mutex::new(());
 
     fn shortage() -> io::Error {
@@ -289,7 +288,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
             true
         });
-        // Other tests of this process may have caused that people were told.
+        // Other tests of this process may have caused messages.
         state().told = None;
         let mut wait = Wait::at_most(FILE_PATIENCE);
         let pauses: Vec<_> = (0..6).filter_map(|_| wait.after(&shortage())).collect();

@@ -123,7 +123,7 @@ impl TryFrom<String> for Percent {
         let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
         match number.filter(|number| (0.0..=100.0).contains(number)) {
             Some(number) => Ok(Percent(number)),
-            None => Err(format!("'{text}' is no share from \"0%\" to \"100%\"")),
+            None => Err(format!("'{text}' is not a share from \"0%\" to \"100%\"")),
         }
     }
 }
@@ -383,7 +383,10 @@ impl Scenario {
         let all = tally.all();
         if all.wrong > expect.wrong {
             let allowed = expect.wrong;
-            missed.push(format!("{} operations ended wrong; allowed are {allowed}", all.wrong));
+            missed.push(format!(
+                "{} operations had a wrong result; allowed are {allowed}",
+                all.wrong
+            ));
         }
         let share = all.failed as f64 / (all.ended - all.died).max(1) as f64;
         if share > expect.failed {
@@ -571,7 +574,7 @@ fn check_fault(fault: &Fault, until: Duration) -> Result<(), Unfit> {
     }
     match (fault.what, &fault.hosts) {
         (Deed::Heal | Deed::Loss | Deed::Duplication, Some(_)) => {
-            unfit("hosts", "makes no sense for what befalls the whole network")
+            unfit("hosts", "is not possible for a fault of the whole network")
         }
         (Deed::Join, Some(Whom::Some(_)) | None) => Ok(()),
         (Deed::Join, Some(_)) => unfit("hosts", "is how many, for a join"),
@@ -701,7 +704,7 @@ do = "heal"
         says("hosts = 2", "hosts = \"120%\"", "line 15", "how many");
         says("puts = 2.0", "puts = -2.0", "line 9", "puts is -2");
         says("calm = \"10s\"", "calm = \"10h\"", "line 3", "calm comes after");
-        says("calm = \"10s\"", "calm = \"soon\"", "line 3", "no duration");
+        says("calm = \"10s\"", "calm = \"soon\"", "line 3", "not a duration");
         says("do = \"heal\"", "do = \"skew\"", "line 24", "needs a rate");
         says("hosts = \"50%\"", "", "hosts is missing", "hosts");
     }

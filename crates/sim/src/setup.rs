@@ -213,7 +213,7 @@ pub(super) mod span {
         let text = String::deserialize(from)?;
         humantime::parse_duration(&text).map_err(|error| {
             de::Error::custom(format!(
-                "'{text}' is no duration such as \"500ms\" or \"2m\": {error}"
+                "'{text}' is not a duration such as \"500ms\" or \"2m\": {error}"
             ))
         })
     }

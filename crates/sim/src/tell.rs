@@ -33,25 +33,25 @@ impl World {
             }
             Event::Fire { spot, kind, .. } => {
                 let timer = TIMERS[usize::from(*kind).min(KINDS)];
-                format!("the {timer} timer of {} fires, unless it was armed anew", own(spot))
+                format!("the {timer} timer of {} fires, unless it was armed again", own(spot))
             }
             Event::Late { spot, host: other, .. } => {
-                format!("{} waits no longer for {}, unless it answered", own(spot), host(*other))
+                format!("{} gives up waiting for {}, unless it answered", own(spot), host(*other))
             }
             Event::Broken { at, host: other, .. } => {
                 format!("{} loses its connection with {}", host(*at), host(*other))
             }
-            Event::Work { .. } => "a disk goes on with its work".to_owned(),
-            Event::Step { .. } => "an operation goes on".to_owned(),
+            Event::Work { .. } => "a disk operation continues".to_owned(),
+            Event::Step { .. } => "an operation continues".to_owned(),
             Event::Retry { host: number, .. } => {
                 format!("{} tries to enter the ring", host(*number))
             }
-            Event::Churn { what: Arrival::Join, .. } => "a new host comes".to_owned(),
-            Event::Churn { what: Arrival::Leave, .. } => "a host goes".to_owned(),
+            Event::Churn { what: Arrival::Join, .. } => "a new host joins".to_owned(),
+            Event::Churn { what: Arrival::Leave, .. } => "a host departs".to_owned(),
             Event::Churn { what: Arrival::End(number, _), .. } => {
                 format!("the session of {} ends", host(*number))
             }
-            Event::Operate { .. } => "somebody begins an operation".to_owned(),
+            Event::Operate { .. } => "a host begins an operation".to_owned(),
             Event::Fault { .. } => "the scenario's next fault happens".to_owned(),
         })
     }

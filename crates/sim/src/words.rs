@@ -172,7 +172,7 @@ fn join(world: &mut World, show: &Show, contact: &str) -> Result<Began, String> 
     let space = world.space();
     if target::member(contact, space, &members)?.is_none() {
         return Err(format!(
-            "{} is no member of the ring; ring lists them, by address and by id",
+            "{} is not a member of the ring; ring lists them, by address and by id",
             quoted(contact)
         ));
     }
@@ -275,14 +275,14 @@ const fn refusal(command: &Command) -> Option<&'static str> {
         Command::Connect { .. } | Command::Disconnect { .. } | Command::Peers => {
             "links besides the ring are not simulated; ring lists the members"
         }
-        Command::Say { .. } => "nobody listens in a simulation; there are no links to say it over",
+        Command::Say { .. } => "a simulation has no links over which to say it",
         Command::Transfers
         | Command::Cancel { .. }
         | Command::Pause { .. }
         | Command::Resume { .. } => {
             "simulated transfers have no numbers; Space on the empty line stops all time"
         }
-        Command::Help { .. } | Command::Quit => "whoever shows the simulation answers that",
+        Command::Help { .. } | Command::Quit => "the simulation's dashboard answers that",
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! Stories of a store: restarts, versions, what is shared and what is damaged.
+//! Tests of a store: restarts, versions, shared contents and damaged ones.
 
 mod check;
 mod crash;
@@ -20,7 +20,7 @@ use super::faulty::{Fault, FaultyDisk, Part};
 use super::*;
 use chordal_core::record::{Content, Version};
 
-/// Sets a content aside as it is now.
+/// Sets a content aside with its present stamp.
 fn set_aside(store: &Store, root: &ContentHash, keep: bool) -> Result<SetAside, StoreError> {
     store.set_aside(root, store.marks(root)?, keep)
 }
@@ -30,7 +30,7 @@ fn name(text: &str) -> FileName {
 }
 
 fn bytes(seed: u8) -> Vec<u8> {
-    // Made once: there are thousands of runs.
+    // Made once, for thousands of runs.
     static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| pattern(3, 2 * 1024 * 1024 + 77));
     // Seed 0 is the empty file, seed 3 has several pieces.
     match seed {
@@ -79,28 +79,28 @@ fn put(store: &Store, text: &str, counter: u64, seed: u8) -> Record {
     record
 }
 
-/// Opens without faults and without real syncs.
+/// Opens a store without faults and without real syncs.
 fn open(dir: &Path) -> (Store, Recovery) {
     Store::open_on(dir, Arc::new(FaultyDisk::default())).unwrap()
 }
 
-/// Opens without faults so far, with a journal as it is wanted: the store and its
-/// disk.
+/// Opens a store without faults so far, with these journal limits; returns the store and
+/// its disk.
 fn on_faulty_disk(dir: &Path, bounds: Bounds) -> (Store, FaultyDisk) {
     let disk = FaultyDisk::default();
     let (store, _) = Store::open_with(dir, Arc::new(disk.clone()), bounds).unwrap();
     (store, disk)
 }
 
-/// Journals that are retired all the time: at once for all contents, and
-/// content by content; and one that is not until the store is closed.
+/// Journals that are retired all the time, at once for all contents or content by content,
+/// and one that is only retired when the store is closed.
 const JOURNALS: [Bounds; 3] = [
     Bounds { bytes: 1, few: 0, aside: false },
     Bounds { bytes: 1, few: 100, aside: false },
     Bounds { bytes: 1 << 20, few: 0, aside: false },
 ];
 
-/// The same as others have it: in a thread of its own.
+/// The same as in use: with a thread that retires.
 const ASIDE: Bounds = Bounds { bytes: 2500, few: 0, aside: true };
 
 fn blob_path(dir: &Path, root: &ContentHash) -> std::path::PathBuf {
@@ -126,7 +126,7 @@ fn assert_sound(dir: &Path, store: &Store) {
     let logged = log.read(|record| store.holds(&record.version.root)).unwrap().records;
     assert_eq!(logged.into_values().collect::<Vec<_>>(), records);
     assert!(RealDisk.list(&dir.join("recent")).unwrap().len() <= 2);
-    // What an attempt left has a map, and nothing else is there.
+    // What an attempt left has a map, and there is nothing else.
     for path in RealDisk.list(&dir.join("partial")).unwrap() {
         let text = path.display().to_string();
         let other = match text.strip_suffix(".map") {
@@ -269,7 +269,7 @@ fn several_threads_bring_the_pieces_of_one_content() {
         let from = manifest.offset_of(index) as usize;
         incoming.write(index, &content[from..from + manifest.len_of(index) as usize]).unwrap();
     };
-    // From both ends, so that they meet, and one brings all.
+    // From both ends, so that they meet; a third brings all pieces.
     let forth: Vec<PieceIndex> = manifest.indices().collect();
     let back: Vec<PieceIndex> = forth.iter().rev().copied().collect();
     std::thread::scope(|scope| {
@@ -426,7 +426,7 @@ fn hashing_a_file_tells_its_progress() {
         hashed.expect_err("it is no regular file").kind()
     };
     assert_eq!(refused(dir.path()), std::io::ErrorKind::InvalidInput, "a directory");
-    // Nobody writes into it: opened as a file, it would be waited for.
+    // No process writes into it: opened as a file, it would block.
     let pipe = dir.path().join("pipe");
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();

@@ -89,7 +89,7 @@ pub enum Why {
     #[error("it left")]
     Left,
     /// See [`Check::Refused`].
-    #[error("nobody listens there any more")]
+    #[error("it refuses connections")]
     Refused,
     /// See [`Check::Silent`]; for the second time.
     #[error("it did not answer twice")]

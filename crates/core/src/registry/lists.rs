@@ -48,14 +48,14 @@ impl Garbage {
     pub fn note(&self) -> Option<String> {
         match self.first {
             Some(first) if self.ignored == 1 => {
-                Some(format!("lists {first}, where no node can be: ignored"))
+                Some(format!("lists {first}, which cannot be a node's address; ignored"))
             }
             Some(first) => Some(format!(
-                "lists {} addresses where no node can be, such as {first}: ignored",
+                "lists {} addresses that cannot be a node's, such as {first}; ignored",
                 self.ignored
             )),
             None if self.crowded => {
-                Some(format!("lists more than {MAX_PEERS} peers: the others are ignored"))
+                Some(format!("lists more than {MAX_PEERS} peers; the others are ignored"))
             }
             None => None,
         }

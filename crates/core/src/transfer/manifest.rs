@@ -89,7 +89,7 @@ pub enum BadManifest {
         got: ContentHash,
     },
     /// The bytes are not a whole number of piece hashes.
-    #[error("a manifest of {0} bytes is no list of hashes of {PIECE_HASH_BYTES} bytes")]
+    #[error("a manifest of {0} bytes is not a list of hashes of {PIECE_HASH_BYTES} bytes")]
     Length(usize),
 }
 

@@ -1,15 +1,13 @@
-//! `churn`: lookups while nodes come and go (paper, VI-E).
+//! `churn`: lookups while nodes join and crash (paper, VI-E).
 //!
-//! Joins, departures and lookups are three Poisson processes. Whoever departs
-//! crashes, which is harder on the others than the paper's voluntary leaves.
-//! Between two stabilizations lie 15 to 45 s, so at the highest rate a dozen
-//! nodes come and a dozen die in the time in which a node looks after its
-//! successor once.
+//! Joins, departures and lookups are three Poisson processes. Departing nodes crash, which
+//! is harder on the others than the paper's voluntary leaves. A node stabilizes every 15 to
+//! 45 s, so at the highest rate a dozen nodes join and a dozen die in the time in which a
+//! node checks its successor once.
 //!
-//! What counts as failed: a lookup that came back with a node that is not the
-//! owner of the key (the first live member at or after it) at the moment at
-//! which it came back, or that came back with nothing. Lookups of nodes that
-//! died before their answer came do not count at all.
+//! A lookup counts as failed if it returned a node that is not the owner of the key (the
+//! first live member at or after it) at the moment of its return, or if it returned
+//! nothing. Lookups of nodes that died before their answer came do not count.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -25,7 +23,7 @@ use super::paper;
 use super::report::{Cell, Cost, Report, Table, Target};
 use super::{About, part_seed};
 
-/// What people are told of it.
+/// The texts for users.
 pub(super) const ABOUT: About = About {
     name: "churn",
     summary: "lookups while nodes come and go",
@@ -43,34 +41,34 @@ paper's nodes leave, these crash. Rings: the same experiment by another implemen
     nodes_are: "nodes, on average",
 };
 
-/// A ring that is smaller has more churn for each node than it can live with;
-/// above, the run takes longer than anybody waits.
+/// On a smaller ring each node has more churn than it can live with; a larger one takes too
+/// long.
 pub(super) const LIMITS: RangeInclusive<u64> = 200..=10_000;
 
 /// Nodes without `--nodes`, as in the paper.
 pub(super) const NODES: u64 = 1_000;
 
-/// Entries of each successor list, as in the paper.
+/// Length of each successor list, as in the paper.
 const SUCCESSORS: usize = 20;
 
 /// Mean time between two stabilizations of a node; the core draws from half to
 /// one and a half of it, which is the paper's 15 to 45 s.
 const STABILIZE: Duration = Duration::from_secs(30);
 
-/// Lookups a second.
+/// Lookups per second.
 const LOOKUP_RATE: f64 = 1.0;
 
-/// Lookups for each rate.
+/// Number of lookups for each rate.
 const LOOKUPS: u64 = 10_000;
 
-/// Before lookups count, so that the tables are as old as they get: 20
+/// Time before lookups count, so that the tables have reached their usual age: 20
 /// stabilizations.
 const WARM_UP: Duration = Duration::from_secs(600);
 
-/// After the last lookup was begun, so that every one ends.
+/// Time after the last lookup begins, so that every lookup ends.
 const LINGER: Duration = Duration::from_secs(120);
 
-/// Failed lookups of 10 000 at the most, by rate in percent.
+/// Maximum of failed lookups per 10 000, by rate in percent.
 const MOST: [(u32, u64); 2] = [(5, 1), (40, 15)];
 
 /// Lookups under churn.
@@ -81,7 +79,7 @@ pub(super) struct Churn {
     lookups: u64,
 }
 
-/// What one rate gave.
+/// The result of one rate.
 struct Row {
     published: paper::Churned,
     judged: Judged,
@@ -92,7 +90,7 @@ struct Row {
     trace: TraceHash,
 }
 
-/// What happens next.
+/// The kinds of event.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Next {
     Join,
@@ -124,7 +122,7 @@ impl Plan {
         self.at[slot].0 = at + wait;
     }
 
-    /// What comes next, and when.
+    /// The next event and its time.
     fn next(&mut self) -> (Time, Next) {
         let slot = (0..self.at.len()).min_by_key(|slot| self.at[*slot]).unwrap_or(0);
         let next = self.at[slot];
@@ -134,19 +132,19 @@ impl Plan {
 }
 
 impl Churn {
-    /// On a ring of about so many nodes.
+    /// An experiment on a ring of about this many nodes.
     pub(super) const fn new(nodes: u64, seed: u64) -> Churn {
         Churn { nodes, seed, lookups: LOOKUPS }
     }
 
-    /// Carries it out.
+    /// Runs the experiment.
     pub(super) fn run(&self, told: Told<'_>) -> Report {
         let steps = Steps::new(paper::CHURN.len() as u64 * self.lookups, told);
         let rows = crew::each(&paper::CHURN, |&published| self.row(published, &steps));
         self.report(&rows)
     }
 
-    /// A ring that has settled.
+    /// A settled ring.
     fn world(&self, seed: u64) -> World {
         let setup = Setup {
             seed,

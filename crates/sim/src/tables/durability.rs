@@ -1,18 +1,14 @@
-//! `durability`: files lost against p^k when hosts fail at once, and while they
-//! come and go.
+//! `durability`: files lost against p^k when hosts fail at once, and under churn.
 //!
-//! At once: every host dies with probability p at the same moment and never
-//! comes back. A file is lost exactly when all its k holders are among the dead,
-//! so with holders chosen without regard to each other the share is p^k. What
-//! chance alone would give with the very copies that the ring has made is drawn
-//! again and again, for the interval in which the real loss must lie. More than
-//! p^k, or a single file that cannot be read although a copy of it lives, is a
-//! defect.
+//! At once: every host dies with probability p at the same moment and never comes back. A
+//! file is lost exactly when all its k holders die, so with independent holders the share
+//! is p^k. The interval in which the real loss must lie comes from many random failures
+//! that are drawn for the copies that the ring has made. More than p^k, or a single file
+//! that cannot be read although a copy of it lives, is a defect.
 //!
-//! While they come and go: hosts crash for good, and as many join, until each
-//! has been replaced twice on average. Without repair that is a failure with
-//! p = 1 − e^−2 of each copy; with it, a file is lost only when all its holders
-//! die within the time of one repair.
+//! Under churn: hosts crash for good, and as many join, until each has been replaced twice
+//! on average. Without repair each copy fails with p = 1 − e^−2; with repair, a file is
+//! lost only when all its holders die within the time of one repair.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -28,7 +24,7 @@ use super::report::{Cell, Cost, Report, Table, Target};
 use super::stats::Sample;
 use super::{About, part_seed};
 
-/// What people are told of it.
+/// The texts for users.
 pub(super) const ABOUT: About = About {
     name: "durability",
     summary: "files lost against p^k, and while hosts come and go",
@@ -45,8 +41,7 @@ Source: DHash (CFS, SOSP 2001; Sit, 2008) and Carbonite (NSDI 2006).",
     nodes_are: "hosts of each ring",
 };
 
-/// Fewer hosts than twice the successor list know each other all; above, the
-/// run takes longer than anybody waits.
+/// Fewer hosts than twice the successor list all know each other; more take too long.
 pub(super) const LIMITS: RangeInclusive<u64> = 40..=1_000;
 
 /// Hosts without `--nodes`.
@@ -58,16 +53,16 @@ const COPIES: [u8; 4] = [1, 2, 3, 4];
 /// Shares of hosts that die at once, in percent.
 const SHARES: [u32; 3] = [10, 30, 50];
 
-/// Files for each host.
+/// Number of files for each host.
 const FILES_PER_HOST: u64 = 2;
 
-/// Rings for each row of the first table: their losses are independent.
+/// Rings for each row of the first table; their losses are independent.
 const RINGS: u64 = 10;
 
-/// Random failures from which the interval is read.
+/// Number of random failures that give the interval.
 const DRAWS: usize = 2_000;
 
-/// Outside of this on either side a loss is a defect: with a dozen rows and 95 %
+/// The quantile on either side beyond which a loss is a defect: with a dozen rows and 95 %,
 /// one run in two would fail.
 const EDGE: f64 = 0.002;
 
@@ -77,18 +72,18 @@ const CHURNED_RINGS: u64 = 1;
 /// Mean life of a host in the second table: 600 stabilizations.
 const LIFE: Duration = Duration::from_secs(600);
 
-/// For so many lives the churn lasts.
+/// Duration of the churn in mean lives of a host.
 const LIVES: u32 = 2;
 
-/// Of what would be lost unrepaired, the share that may be lost with three
+/// The share of the files that would be lost without repair that may be lost with three
 /// copies.
 const REPAIRED: f64 = 0.01;
 
-/// The ring gets at most so long to be one ring again after a failure.
+/// Maximum time until the ring is one ring again after a failure.
 const WHOLE_WITHIN: Duration = Duration::from_secs(300);
 
-/// After that, the time in which copies and their owners find each other: some
-/// rounds of repair, one each five stabilizations.
+/// Time after that for the repair of copies: some rounds of repair, one every five
+/// stabilizations.
 const REPAIR: Duration = Duration::from_secs(40);
 
 /// Files lost.
@@ -107,17 +102,17 @@ enum Part {
     Churn { copies: u8, ring: u64 },
 }
 
-/// What became of the files of a ring.
+/// The state of a ring's files after its failures.
 #[derive(Default)]
 struct Loss {
     files: u64,
     lost: u64,
-    /// Files that could not be read although a copy lived, or could be read
-    /// although none did.
+    /// Files that could not be read although a copy lived, or could be read although none
+    /// did.
     beyond: u64,
     /// Hosts that died.
     dead: u64,
-    /// The holders of each file, right before a failure at once.
+    /// The holders of each file, right before the failure.
     copies: Vec<Vec<HostId>>,
     events: u64,
     nodes: u64,
@@ -125,12 +120,12 @@ struct Loss {
 }
 
 impl Durability {
-    /// On rings of so many hosts.
+    /// An experiment on rings of this many hosts.
     pub(super) const fn new(hosts: u64, seed: u64) -> Durability {
         Durability { hosts, seed, rings: RINGS, churned: CHURNED_RINGS }
     }
 
-    /// Carries it out.
+    /// Runs the experiment.
     pub(super) fn run(&self, told: Told<'_>) -> Report {
         let mut parts = Vec::new();
         for copies in COPIES {
@@ -141,7 +136,7 @@ impl Durability {
         for copies in COPIES {
             parts.extend((0..self.churned).map(|ring| Part::Churn { copies, ring }));
         }
-        /// A ring under churn takes about as long as so many others.
+        /// A ring under churn takes about as long as this many others.
         const CHURN_STEPS: u64 = 10;
         let weight = |part: &Part| match part {
             Part::AtOnce { .. } => 1,
@@ -302,9 +297,9 @@ struct AtOnce {
     files: u64,
     lost: u64,
     beyond: u64,
-    /// Where 95 % of random failures lie.
+    /// The interval of 95 % of random failures.
     usual: (f64, f64),
-    /// Where all but [`EDGE`] of them on either side lie.
+    /// The interval of all random failures but [`EDGE`] on either side.
     possible: (f64, f64),
 }
 
@@ -335,7 +330,7 @@ impl AtOnce {
         self.lost as f64 / self.files.max(1) as f64
     }
 
-    /// p^k.
+    /// The expected share, p^k.
     fn expected(&self) -> f64 {
         (f64::from(self.percent) / 100.0).powi(self.copies.into())
     }
@@ -361,8 +356,7 @@ impl AtOnce {
     }
 }
 
-/// The files of one ring that another failure with probability p would have
-/// lost.
+/// The number of files of one ring that another failure with probability p would lose.
 fn draw(chance: &mut Chance, loss: &Loss, p: f64) -> usize {
     let dead: Vec<bool> = (0..loss.nodes).map(|_| chance.happens(p)).collect();
     let died = |host: &HostId| dead.get(*host as usize).copied().unwrap_or(false);
@@ -394,7 +388,7 @@ impl Churned {
         self.lost as f64 / self.files.max(1) as f64
     }
 
-    /// What would be lost if nobody repaired anything.
+    /// The share that would be lost without repair.
     fn unrepaired(&self) -> f64 {
         (1.0 - (-f64::from(LIVES)).exp()).powi(self.copies.into())
     }
@@ -455,7 +449,7 @@ fn churn_table(rows: &[Churned]) -> Table {
     )
 }
 
-/// Loss over p, a curve and marks for each number of copies.
+/// The loss over p: a curve and points for each number of copies.
 fn chart(rows: &[AtOnce]) -> Plot {
     let mut curves = Vec::new();
     for (at, copies) in COPIES.into_iter().enumerate() {

@@ -1,8 +1,8 @@
 //! `failures`: lookups after a share of all nodes failed at once (paper, VI-D).
 //!
-//! The dead are silent, and nobody repairs anything: neither the timers nor
-//! what a node would do about a silent neighbour. So the lookups meet the
-//! tables as they were, with up to half of their entries dead.
+//! The dead nodes are silent, and nothing is repaired, neither by timers nor because a
+//! neighbour is silent. So the lookups use the tables as they were, with up to half of
+//! their entries dead.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::paper;
 use super::report::{Cell, Cost, Report, Table, Target};
 use super::{About, part_seed};
 
-/// What people are told of it.
+/// The texts for users.
 pub(super) const ABOUT: About = About {
     name: "failures",
     summary: "lookups after up to half of all nodes failed at once",
@@ -32,13 +32,13 @@ N = 1000, r = 20.",
     nodes_are: "nodes before the failure",
 };
 
-/// With fewer nodes, lists of 20 know everybody.
+/// With fewer nodes, lists of 20 contain every node.
 pub(super) const LIMITS: RangeInclusive<u64> = 100..=100_000;
 
 /// Nodes without `--nodes`, as in the paper.
 pub(super) const NODES: u64 = 1_000;
 
-/// Entries of each successor list, as in the paper.
+/// Length of each successor list, as in the paper.
 const SUCCESSORS: usize = 20;
 
 /// Lookups for each share, as in the paper.
@@ -52,7 +52,7 @@ pub(super) struct Failures {
     lookups: u64,
 }
 
-/// What one share gave.
+/// The result of one share.
 struct Row {
     paper: paper::Failed,
     judged: Judged,
@@ -61,12 +61,12 @@ struct Row {
 }
 
 impl Failures {
-    /// On a ring of so many nodes.
+    /// An experiment on a ring of this many nodes.
     pub(super) const fn new(nodes: u64, seed: u64) -> Failures {
         Failures { nodes, seed, lookups: LOOKUPS }
     }
 
-    /// Carries it out.
+    /// Runs the experiment.
     pub(super) fn run(&self, told: Told<'_>) -> Report {
         let parts = paper::FAILURES.len() as u64;
         let steps = Steps::new(parts * (self.nodes + self.lookups), told);
@@ -80,7 +80,7 @@ impl Failures {
             hosts: self.nodes as u32,
             successors: SUCCESSORS,
             latency: Latency::Constant { delay: Duration::from_millis(50) },
-            // Whoever is refused knows more than one who waits in vain.
+            // A refused connection would tell the asker more than silence does.
             refuse: false,
             ..Setup::default()
         };

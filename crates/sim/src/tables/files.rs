@@ -1,5 +1,5 @@
-//! Files on simulated rings: stored under the names `file-0` and so on, found on
-//! disks, read back.
+//! Files on simulated rings: stored under the names `file-0` and so on, found on disks, and
+//! read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use chordal_core::record::Version;
 
 use super::lookups::some_member;
 
-/// Bytes of a file: what is measured here does not depend on them.
+/// Bytes of a file; the results do not depend on them.
 const SIZE: u64 = 10_000;
 
-/// Operations under way at a time.
+/// Operations that run at once.
 const AT_ONCE: usize = 50;
 
-/// How often it is looked whether operations have ended.
+/// How often to check whether operations have ended.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// An operation takes at most so long: six attempts, each with time limits.
+/// Time limit of an operation: six attempts, each with its own limits.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The names of so many files.
+/// A number of names.
 pub(super) fn names(prefix: &str, count: u64) -> Vec<FileName> {
     (0..count).filter_map(|number| FileName::new(&format!("{prefix}-{number}")).ok()).collect()
 }
 
-/// Stores every name from a random one of these hosts (of all without any): the
-/// versions that were acknowledged.
+/// Stores every name from a random one of these hosts (of all if there are none). Returns
+/// the acknowledged versions.
 pub(super) fn put(
     world: &mut World,
     names: &[FileName],
@@ -44,8 +44,8 @@ pub(super) fn put(
     stored.collect()
 }
 
-/// Reads every name from a random one of these hosts (of all without any): the
-/// versions that came; a name that could not be read is not among them.
+/// Reads every name from a random one of these hosts (of all if there are none). Returns
+/// the versions that were read, without names that could not be read.
 pub(super) fn get(
     world: &mut World,
     names: &[FileName],
@@ -59,8 +59,7 @@ pub(super) fn get(
     got.collect()
 }
 
-/// Begins an operation for each name, few at a time, and runs until all have
-/// ended.
+/// Runs an operation for each name, a few at a time, until all have ended.
 fn each(
     world: &mut World,
     names: &[FileName],
@@ -92,7 +91,7 @@ fn each(
     ends
 }
 
-/// The living hosts whose disks hold this version of a name, or a newer one.
+/// The living hosts whose disks hold this version of a name or a newer one.
 pub(super) fn holders(world: &World, name: &FileName, version: Version) -> Vec<HostId> {
     let holds = |host: &HostId| {
         let disk = world.host(*host).and_then(|host| host.disk());
@@ -102,8 +101,8 @@ pub(super) fn holders(world: &World, name: &FileName, version: Version) -> Vec<H
     world.hosts().filter(holds).collect()
 }
 
-/// Whether these hosts are one ring, and it is ideal: every node a member, every
-/// list and predecessor right.
+/// Whether these hosts are one ideal ring: every node is a member, and every list and
+/// predecessor is right.
 pub(super) fn is_whole(world: &World, hosts: impl IntoIterator<Item = HostId>) -> bool {
     let nodes = hosts.into_iter().filter_map(|host| world.host(host)).flat_map(|host| host.nodes());
     let mut states: Vec<NodeState> = Vec::new();

@@ -1,9 +1,7 @@
-//! `load`: how evenly keys fall on hosts, and what virtual nodes do for it
-//! (paper, VI-B).
+//! `load`: how evenly keys are distributed over hosts, and the effect of virtual nodes (paper, VI-B).
 //!
-//! A host with v virtual nodes holds v places, those of its address with the
-//! indices 0 to v − 1, and owns the keys of all of them. Nothing happens on
-//! this ring: no message is sent.
+//! A host with v virtual nodes has v positions, those of its address with the indices 0 to
+//! v − 1, and owns the keys of all of them. No message is sent on this ring.
 
 use std::hash::Hasher;
 use std::net::SocketAddr;
@@ -21,7 +19,7 @@ use super::paper;
 use super::report::{Cell, Cost, Report, Table, Target};
 use super::stats::Tally;
 
-/// What people are told of it.
+/// The texts for users.
 pub(super) const ABOUT: About = About {
     name: "load",
     summary: "how evenly keys fall on hosts with 1 to 20 virtual nodes",
@@ -35,8 +33,8 @@ Source: Chord (Stoica et al., IEEE/ACM ToN 2003), section on load balance.",
     nodes_are: "hosts",
 };
 
-/// Of fewer hosts the 99th percentile is but a few, and chance; more, with 20
-/// places each, take longer than anybody waits.
+/// With fewer hosts the 99th percentile is only a few hosts, and random; more, with 20
+/// positions each, take too long.
 pub(super) const LIMITS: RangeInclusive<u64> = 1_000..=100_000;
 
 /// Hosts without `--nodes`, as in the paper.
@@ -49,22 +47,22 @@ const KEYS_PER_HOST: u64 = 100;
 /// [`MOST_AT_TARGET`] times the mean.
 const VNODES_OF_TARGET: u16 = 20;
 
-/// Of the 99th percentile of hosts, as a multiple of the mean.
+/// Maximum of the 99th percentile of hosts, as a multiple of the mean.
 const MOST_AT_TARGET: f64 = 1.7;
 
-/// Wide enough that no two places are the same.
+/// Wide enough that no two positions have the same identifier.
 const BITS: u8 = 128;
 
-/// Keys on hosts, by how many virtual nodes each has.
+/// The experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Load {
-    /// Hosts.
+    /// Number of hosts.
     pub hosts: u64,
     /// The seed of their addresses and of the keys.
     pub seed: u64,
 }
 
-/// What one number of virtual nodes gave.
+/// The result of one number of virtual nodes.
 struct Row {
     vnodes: u16,
     published: f64,
@@ -73,7 +71,7 @@ struct Row {
 }
 
 impl Load {
-    /// Carries it out.
+    /// Runs the experiment.
     pub(super) fn run(&self, told: Told<'_>) -> Report {
         let steps = Steps::new(paper::LOAD.len() as u64 * self.hosts * KEYS_PER_HOST, told);
         let rows = crew::each(&paper::LOAD, |&(vnodes, published)| {
@@ -87,7 +85,7 @@ impl Load {
         self.report(&rows)
     }
 
-    /// How many keys each host has.
+    /// Counts the keys of each host.
     fn row(&self, vnodes: u16, steps: &Steps<'_>) -> Tally {
         let Some(space) = Space::new(BITS) else { return Tally::default() };
         let mut chance = Chance::new(self.seed);
@@ -170,7 +168,7 @@ impl Load {
     }
 }
 
-/// The address of a host, of which no two are the same.
+/// The address of a host; all are different.
 fn address(host: u32, chance: &mut Chance) -> SocketAddr {
     let [_, a, b, c] = host.to_be_bytes();
     ([10, a, b, c], chance.within(1024..=u64::from(u16::MAX)) as u16).into()

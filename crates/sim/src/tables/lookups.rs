@@ -6,37 +6,37 @@ use chordal_core::chord::Standing;
 use super::crew::Steps;
 use super::stats::Tally;
 
-/// Lookups under way at a time where nothing changes meanwhile.
+/// Lookups that run at once on a ring on which nothing changes.
 const BATCH: u64 = 500;
 
-/// How lookups ended.
+/// The results of lookups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Judged {
-    /// Contacts that answered, the owner included, of those that ended right.
+    /// Contacts that answered, including the owner, of lookups with a right result.
     pub path: Tally,
-    /// Contacts that did not answer, of the same.
+    /// Contacts that did not answer, of the same lookups.
     pub timeouts: Tally,
-    /// Lookups that came back with a node that is not the key's owner.
+    /// Lookups that returned a node that is not the key's owner.
     pub wrong: u64,
-    /// Lookups that came back with nothing.
+    /// Lookups that returned nothing.
     pub unanswered: u64,
-    /// Lookups of hosts that died themselves before the end: nobody waits for
-    /// those any more, and they count neither as right nor as failed.
+    /// Lookups of hosts that died before the end: they count neither as right nor as
+    /// failed.
     pub orphaned: u64,
 }
 
 impl Judged {
-    /// Lookups that count.
+    /// Number of lookups that count.
     pub(super) fn counted(&self) -> u64 {
         self.path.total() + self.failed()
     }
 
-    /// Lookups that failed: answered wrong, or not at all.
+    /// Number of lookups that failed: with a wrong result, or without one.
     pub(super) const fn failed(&self) -> u64 {
         self.wrong + self.unanswered
     }
 
-    /// Of so many lookups, how many would have failed.
+    /// The share of failed lookups, scaled to this many lookups.
     pub(super) fn failed_per(&self, lookups: u64) -> f64 {
         if self.counted() == 0 {
             return 0.0;
@@ -44,7 +44,7 @@ impl Judged {
         self.failed() as f64 * lookups as f64 / self.counted() as f64
     }
 
-    /// One more has ended.
+    /// Counts one more lookup.
     pub(super) fn count(&mut self, ended: &Ended) {
         match &ended.outcome {
             Outcome::Found(owner) if ended.truth == Some(*owner) => {
@@ -58,10 +58,11 @@ impl Judged {
     }
 }
 
-/// Hosts tried for one that is a member: those that are still joining are few.
+/// Random choices of a host before the search for a member is given up: few hosts are still
+/// joining.
 const TRIES: usize = 32;
 
-/// A random host that is a member; `None`: none was found.
+/// A random host that is a member; `None` if none was found.
 pub(super) fn some_member(world: &mut World) -> Option<HostId> {
     for _ in 0..TRIES {
         let host = world.some_host()?;
@@ -73,7 +74,7 @@ pub(super) fn some_member(world: &mut World) -> Option<HostId> {
     None
 }
 
-/// Begins the lookup of a random key at a random member. `false`: there is none.
+/// Begins the lookup of a random key at a random member; `false` if there is none.
 pub(super) fn begin(world: &mut World) -> bool {
     let Some(from) = some_member(world) else { return false };
     let wide = world.chance().wide();
@@ -82,7 +83,7 @@ pub(super) fn begin(world: &mut World) -> bool {
     true
 }
 
-/// So many lookups on a ring on which nothing else happens.
+/// Runs lookups on a ring on which nothing else happens.
 pub(super) fn at_rest(world: &mut World, lookups: u64, steps: &Steps<'_>) -> Judged {
     let mut judged = Judged::default();
     let mut left = lookups;

@@ -1,9 +1,9 @@
-//! The tables of the papers, from this simulator: each experiment builds its
-//! rings from one seed, measures, and judges what came out against a target.
+//! The tables of the papers, measured in this simulator: each experiment builds its rings
+//! from one seed, measures, and compares the results with targets.
 //!
-//! Everything in a [`Report`] follows from the experiment, the number of nodes
-//! and the seed: the same three give the same report, byte for byte, on one
-//! thread or many. How long it took is the caller's business.
+//! Everything in a [`Report`] follows from the experiment, the number of nodes and the
+//! seed: the same three give the same report, byte for byte, on one thread or many. The
+//! caller measures the time that it takes.
 
 use std::hash::Hasher;
 use std::ops::RangeInclusive;
@@ -28,38 +28,38 @@ pub use crew::Told;
 pub use played::play;
 pub use report::{Cell, Column, Cost, Report, Table, Target};
 
-/// Something to be measured.
+/// An experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Experiment {
-    /// Contacts of a lookup against the number of nodes.
+    /// Contacts of a lookup by the number of nodes.
     Paths,
-    /// Keys of a host against virtual nodes.
+    /// Keys of a host by the number of virtual nodes.
     Load,
     /// Lookups after many nodes failed at once.
     Failures,
-    /// Lookups while nodes come and go.
+    /// Lookups while nodes join and crash.
     Churn,
-    /// Files lost against p^k, and while hosts come and go.
+    /// Files lost against p^k, and under churn.
     Durability,
-    /// Two halves that serve apart and become one again.
+    /// Two halves that serve apart and become one ring again.
     Partition,
 }
 
-/// What people are told of an experiment.
+/// The texts about an experiment for users.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// Its name on the command line.
     pub name: &'static str,
-    /// In one line.
+    /// One line.
     pub summary: &'static str,
-    /// What is measured, how it counts, where it was published.
+    /// What is measured, what counts, and where it was published.
     pub details: &'static str,
-    /// What `--nodes` means here.
+    /// The meaning of `--nodes`.
     pub nodes_are: &'static str,
 }
 
 impl Experiment {
-    /// All of them.
+    /// All experiments.
     pub const ALL: [Experiment; 6] = [
         Experiment::Paths,
         Experiment::Load,
@@ -69,7 +69,7 @@ impl Experiment {
         Experiment::Partition,
     ];
 
-    /// What people are told of it.
+    /// The texts for users.
     pub const fn about(self) -> About {
         match self {
             Experiment::Paths => paths::ABOUT,
@@ -81,7 +81,7 @@ impl Experiment {
         }
     }
 
-    /// How many nodes it takes when nobody says.
+    /// The default number of nodes.
     pub const fn nodes(self) -> u64 {
         match self {
             Experiment::Paths => paths::NODES,
@@ -93,7 +93,7 @@ impl Experiment {
         }
     }
 
-    /// How few and how many it can take.
+    /// The allowed numbers of nodes.
     pub const fn limits(self) -> RangeInclusive<u64> {
         match self {
             Experiment::Paths => paths::LIMITS,
@@ -105,7 +105,7 @@ impl Experiment {
         }
     }
 
-    /// Carries it out; `told` hears how far it is. `nodes` is within
+    /// Runs the experiment; `told` gets its progress. `nodes` must be within
     /// [`Experiment::limits`].
     pub fn run(self, nodes: u64, seed: u64, told: Told<'_>) -> Report {
         match self {
@@ -119,7 +119,7 @@ impl Experiment {
     }
 }
 
-/// The seed of one part of an experiment: parts do not share their chance.
+/// The seed of one part of an experiment, so that parts are independent.
 fn part_seed(seed: u64, part: &[u64]) -> u64 {
     let mut mixed = Trace::new();
     mixed.write_u64(seed);

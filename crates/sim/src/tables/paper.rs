@@ -1,4 +1,4 @@
-//! What others published, to stand beside ours.
+//! Published results, for comparison.
 //!
 //! Paper: Stoica, Morris, Liben-Nowell, Karger, Kaashoek, Dabek, Balakrishnan,
 //! *Chord: A Scalable Peer-to-peer Lookup Protocol for Internet Applications*,
@@ -10,7 +10,7 @@ use super::stats::log2;
 /// 10 000 lookups, no repair).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Failed {
-    /// Nodes that failed, in percent.
+    /// Percentage of nodes that failed.
     pub percent: u32,
     /// Mean path.
     pub path: f64,
@@ -31,16 +31,16 @@ pub(super) const FAILURES: [Failed; 6] = [
 /// A row of the paper's table on churn (about 1000 nodes, r = 20).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Churned {
-    /// Joins, and as many leaves, in 100 seconds.
+    /// Joins, and as many leaves, per 100 seconds.
     pub percent: u32,
-    /// Failed lookups of 10 000, the paper.
+    /// Failed lookups per 10 000 in the paper.
     pub paper: u32,
-    /// Failed lookups of 10 000, Rings (a ring in Rust whose own simulation
-    /// repeats the paper's).
+    /// Failed lookups per 10 000 in Rings (a ring in Rust whose own simulation repeats the
+    /// paper's).
     pub rings: u32,
 }
 
-/// The paper's table on churn, and the same experiment by another
+/// The paper's table on churn, and the results of the same experiment with another
 /// implementation.
 pub(super) const CHURN: [Churned; 5] = [
     Churned { percent: 5, paper: 0, rings: 6 },
@@ -50,19 +50,18 @@ pub(super) const CHURN: [Churned; 5] = [
     Churned { percent: 40, paper: 15, rings: 59 },
 ];
 
-/// Keys of the 99th percentile of hosts as a multiple of the mean, by virtual
-/// nodes (10⁴ hosts): what a static ring measures.
+/// Keys of the 99th percentile of hosts as a multiple of the mean, by virtual nodes (10⁴
+/// hosts), measured on a static ring.
 pub(super) const LOAD: [(u16, f64); 5] = [(1, 4.6), (2, 3.3), (5, 2.4), (10, 1.9), (20, 1.65)];
 
-/// Mean contacts of a lookup in a settled ring of `nodes` with lists of
-/// `successors`, the owner included and the lists consulted:
-/// ½·log₂N − ½·log₂r + 1.
+/// Mean contacts of a lookup in a settled ring of `nodes` with lists of `successors`,
+/// including the owner and with use of the lists: ½·log₂N − ½·log₂r + 1.
 pub(super) fn path(nodes: u64, successors: u64) -> f64 {
     (log2(nodes) - log2(successors)) / 2.0 + 1.0
 }
 
-/// Mean contacts measured on a static ring, with their 99th percentile: rows of
-/// the number of nodes, for r = 1 and for r = 2·log₂N.
+/// Mean contacts measured on a static ring, with their 99th percentile, by the number of
+/// nodes, for r = 1 and for r = 2·log₂N.
 pub(super) const PATHS: [(u64, [(f64, u64); 2]); 4] = [
     (128, [(4.30, 7), (2.56, 4)]),
     (1_024, [(5.84, 9), (3.84, 6)]),

@@ -1,12 +1,10 @@
-//! `partition`: two halves of a ring that cannot reach each other, each of
-//! which serves, and what becomes of it all when they can again.
+//! `partition`: two halves of a ring that cannot reach each other, each of which serves, and the state after they can again.
 //!
-//! Files are stored on the whole ring. Then the network is cut in two, each host
-//! on one side by chance. When each side is one ring of its own, both go on:
-//! new files, other content under old names, on one side or on both. After the
-//! heal nobody gives a command: the probing of remembered peers has to find the
-//! other half. A file put on one side must be there for both; of two contents
-//! under one name the newer version, the same for everybody.
+//! Files are stored on the whole ring. Then the network is partitioned, with each host on a
+//! random side. When each side is one ring, both get puts: new files, and other contents
+//! under old names, on one side or on both. After the heal no command is given: the probing
+//! of remembered peers must find the other half. A file that was put on one side must then
+//! be there for both; of two contents under one name, both must see the newer version.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -26,7 +24,7 @@ use super::files;
 use super::report::{Cell, Cost, Report, Table, Target};
 use super::{About, part_seed};
 
-/// What people are told of it.
+/// The texts for users.
 pub(super) const ABOUT: About = About {
     name: "partition",
     summary: "two halves that serve apart and become one ring again",
@@ -44,45 +42,44 @@ Source: how a Chord ring is to merge is open in the papers; see ARCHITECTURE.md,
     nodes_are: "hosts",
 };
 
-/// Below, a half is smaller than a successor list needs; above, the run takes
-/// longer than anybody waits.
+/// In a smaller ring a half is smaller than a successor list needs; a larger one takes too
+/// long.
 pub(super) const LIMITS: RangeInclusive<u64> = 20..=2_000;
 
 /// Hosts without `--nodes`.
 pub(super) const HOSTS: u64 = 100;
 
-/// Partitions, each of a ring of its own.
+/// Number of partitions, each of another ring.
 const RUNS: u64 = 8;
 
 /// Copies of each file.
 const COPIES: u8 = 3;
 
-/// How long the network is cut.
+/// Duration of the partition.
 const CUT: Duration = Duration::from_secs(300);
 
-/// A half gets at most so long to be one ring.
+/// Maximum time until a half is one ring.
 const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// A round of probing, in stabilizations: the core's period.
+/// The core's period of probing, in stabilizations.
 const ROUND: u32 = 5;
 
-/// Rounds until there is one ring again, at the most.
+/// Maximum number of rounds until there is one ring again.
 const MOST_ROUNDS: f64 = 10.0;
 
-/// After that the copies get so long to agree.
+/// Time after that for the copies to agree.
 const AGREE_WITHIN: Duration = Duration::from_secs(120);
 
-/// How finely it is measured when there is one ring.
+/// Resolution of the time until there is one ring.
 const STEP: Duration = Duration::from_millis(100);
 
-/// How finely it is measured when the copies agree.
+/// Resolution of the time until the copies agree.
 const ROUGHLY: Duration = Duration::from_secs(1);
 
-/// Old files for each host.
+/// Number of old files for each host.
 const FILES_PER_HOST: u64 = 2;
 
-/// Of the old files, one in so many is replaced on the first side, on the
-/// second, on both.
+/// One old file in so many is replaced on the first side, one on the second, one on both.
 const REPLACED: usize = 10;
 
 /// Rings cut in two.
@@ -93,27 +90,27 @@ pub(super) struct Partition {
     runs: u64,
 }
 
-/// What one partition gave.
+/// The result of one partition.
 struct Run {
-    /// Until both halves were one ring each; `None`: not in time.
+    /// Time until both halves were one ring each; `None` if not in time.
     halves: Option<Duration>,
-    /// Old files read by the halves, and how many they tried.
+    /// Old files that the halves read, and how many they tried.
     served: (u64, u64),
-    /// Writes acknowledged during the cut, and how many were tried.
+    /// Writes acknowledged during the partition, and how many were tried.
     written: (u64, u64),
     /// Names whose content both sides replaced.
     conflicts: u64,
-    /// Until there was one ring; `None`: not in time.
+    /// Time until there was one ring; `None` if not in time.
     whole: Option<Duration>,
-    /// Names that read as they should right then, before any repair.
+    /// Names that read right at that moment, before any repair.
     at_once: u64,
-    /// From the heal until all copies agreed; `None`: not in time.
+    /// Time from the heal until all copies agreed; `None` if not in time.
     agreed: Option<Duration>,
     names: u64,
-    /// Names that could not be read from somewhere, or not as new as
+    /// Names that could not be read from some host, or gave an older version than
     /// acknowledged.
     lost: u64,
-    /// Names that read differently from the two sides.
+    /// Names that gave different versions on the two sides.
     unequal: u64,
     stabilize: Duration,
     events: u64,
@@ -121,7 +118,7 @@ struct Run {
 }
 
 impl Run {
-    /// Rounds of probing until there was one ring.
+    /// Number of rounds of probing until there was one ring.
     fn rounds(&self) -> Option<f64> {
         let round = self.stabilize * ROUND;
         self.whole.map(|took| took.as_secs_f64() / round.as_secs_f64())
@@ -136,12 +133,12 @@ impl Run {
 }
 
 impl Partition {
-    /// Of rings of so many hosts.
+    /// An experiment on rings of this many hosts.
     pub(super) const fn new(hosts: u64, seed: u64) -> Partition {
         Partition { hosts, seed, runs: RUNS }
     }
 
-    /// Carries it out.
+    /// Runs the experiment.
     pub(super) fn run(&self, told: Told<'_>) -> Report {
         let steps = Steps::new(self.runs, told);
         let numbers: Vec<u64> = (0..self.runs).collect();
@@ -283,13 +280,13 @@ impl Partition {
     }
 }
 
-/// How long one ring is waited for: long enough to tell late from never.
+/// Time limit for one ring: long enough to distinguish late from never.
 fn limit(stabilize: Duration) -> Duration {
     stabilize * ROUND * (4.0 * MOST_ROUNDS) as u32
 }
 
-/// Whether every name is held by all who should hold it, in its newest version
-/// or a newer one.
+/// Whether every name is held, in its newest version or a newer one, by all hosts that
+/// should hold it.
 fn agree(world: &World, newest: &BTreeMap<FileName, Version>) -> bool {
     let ring: Vec<Peer> = world.nodes().map(Node::peer).collect();
     newest.iter().all(|(name, version)| {

@@ -1,9 +1,8 @@
-//! `paths`: contacts of a lookup against the number of nodes (paper, VI-C).
+//! `paths`: contacts of a lookup by the number of nodes (paper, VI-C).
 //!
-//! Rings are built settled and nothing changes on them. Each size is measured
-//! with lists of one successor, which is what the paper's simulation routes by,
-//! and with lists of 2·log₂N, which save ½·log₂r contacts because any node of
-//! them may be the next.
+//! Rings are built settled and nothing changes on them. Each size is measured with lists of
+//! one successor, with which the paper's simulation routes, and with lists of 2·log₂N,
+//! which save ½·log₂r contacts because any node of them may be the next.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use super::report::{Cell, Cost, Report, Table, Target};
 use super::stats::log2;
 use super::{About, part_seed};
 
-/// What people are told of it.
+/// The texts for users.
 pub(super) const ABOUT: About = About {
     name: "paths",
     summary: "contacts of a lookup against the number of nodes",
@@ -35,8 +34,8 @@ take about 11 GiB.",
     nodes_are: "nodes of the largest ring",
 };
 
-/// Below the first size there is nothing to compare; above, a machine's memory
-/// ends.
+/// Below the smallest size there is nothing to compare; above the largest, the memory of a
+/// machine is too small.
 pub(super) const LIMITS: RangeInclusive<u64> = SMALLEST..=1 << 20;
 
 /// The largest ring without `--nodes`.
@@ -45,22 +44,22 @@ pub(super) const NODES: u64 = 1 << 14;
 /// The smallest ring.
 const SMALLEST: u64 = 1 << 7;
 
-/// Besides the powers of two, the size at which others publish.
+/// A size that is not a power of two, for which others publish results.
 const ROUND: u64 = 10_000;
 
-/// Sizes at which a target holds.
+/// Sizes with a target.
 const JUDGED: [u64; 3] = [1 << 10, 1 << 12, ROUND];
 
-/// How far off the expected mean may be.
+/// Maximum distance from the expected mean.
 const TOLERANCE: f64 = 0.1;
 
-/// Lookups on each ring: the mean's standard error is then about 0.012.
+/// Lookups on each ring; the standard error of the mean is then about 0.012.
 const LOOKUPS: u64 = 20_000;
 
 /// The size whose distribution is shown, as in the paper.
 const DISTRIBUTION: u64 = 1 << 12;
 
-/// Contacts of lookups.
+/// The experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Paths {
     /// Nodes of the largest ring.
@@ -70,7 +69,7 @@ pub(super) struct Paths {
     lookups: u64,
 }
 
-/// What one ring gave.
+/// The result of one ring.
 struct Ring {
     nodes: u64,
     successors: u64,
@@ -80,17 +79,17 @@ struct Ring {
 }
 
 impl Paths {
-    /// Rings of up to so many nodes.
+    /// An experiment on rings of up to this many nodes.
     pub(super) const fn new(nodes: u64, seed: u64) -> Paths {
         Paths { nodes, seed, lookups: LOOKUPS }
     }
 
-    /// Carries it out.
+    /// Runs the experiment.
     pub(super) fn run(&self, told: Told<'_>) -> Report {
         let sizes = self.sizes();
         let cost = |nodes: &u64| 2 * (nodes + self.lookups);
         let steps = Steps::new(sizes.iter().map(cost).sum(), told);
-        // One size is one part, so that no two of the largest are in memory.
+        // One size is one part, so that no two of the largest rings are in memory at once.
         let rings = crew::each(&sizes, |&nodes| {
             let longer = (2.0 * log2(nodes)).round() as u64;
             [1, longer].map(|successors| self.ring(nodes, successors, &steps))
@@ -211,12 +210,12 @@ fn mean(ring: &Ring) -> f64 {
     ring.judged.path.mean()
 }
 
-/// What they should be.
+/// The expected mean.
 fn formula(ring: &Ring) -> f64 {
     paper::path(ring.nodes, ring.successors)
 }
 
-/// Means over the number of nodes, beside the formula.
+/// Means by the number of nodes, with the formula.
 fn chart(rings: &[[Ring; 2]]) -> Plot {
     let nodes = |ring: &Ring| ring.nodes as f64;
     let of = |at: usize| rings.iter().map(move |pair| &pair[at]);

@@ -1,5 +1,5 @@
-//! A scenario from a file as a report: how its operations ended, what became of
-//! its files, and whether what it expects holds.
+//! The run of a scenario from a file as a report: how its operations ended, the state of
+//! its files, and whether its expectations hold.
 
 use std::slice;
 
@@ -8,10 +8,10 @@ use crate::{Action, Scenario, Verdict};
 use super::crew::{Steps, Told};
 use super::report::{Cell, Cost, Report, Table, Target};
 
-/// Steps of one run that are told.
+/// Progress reports of one run.
 const STEPS: u64 = 100;
 
-/// Plays a scenario to its end and judges it.
+/// Runs a scenario to its end and judges it.
 pub fn play(scenario: &Scenario, told: Told<'_>) -> Report {
     let steps = Steps::new(STEPS, told);
     let end = scenario.until.as_micros().max(1);

@@ -1,24 +1,24 @@
-//! What an experiment found, as data: tables, targets, plots. The command line
-//! turns it into text, JSON or CSV.
+//! The results of an experiment, as data: tables, targets, plots. The command line turns
+//! them into text, JSON or CSV.
 
 use crate::plot::Plot;
 
-/// What an experiment found.
+/// The results of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Its name on the command line.
     pub experiment: &'static str,
-    /// The seed from which everything followed.
+    /// The seed from which everything follows.
     pub seed: u64,
-    /// What was done, in one or two sentences with their numbers.
+    /// The setting, in one or two sentences with their numbers.
     pub setting: String,
-    /// What was measured; the main table first.
+    /// The measurements; the main table first.
     pub tables: Vec<Table>,
-    /// What had to come out.
+    /// The targets, with their results.
     pub targets: Vec<Target>,
-    /// Pictures of it.
+    /// The plots.
     pub plots: Vec<Plot>,
-    /// What it took.
+    /// The cost of the experiment.
     pub cost: Cost,
 }
 
@@ -29,31 +29,30 @@ impl Report {
     }
 }
 
-/// Rows of one kind.
+/// A table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// Its name in JSON and in the names of files.
     pub key: &'static str,
-    /// Its columns.
     pub columns: Vec<Column>,
-    /// As many cells each as there are columns.
+    /// The rows, each with one cell per column.
     pub rows: Vec<Vec<Cell>>,
 }
 
-/// A column.
+/// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Its name in JSON and CSV.
     pub key: &'static str,
-    /// Its title for people.
+    /// Its title for users.
     pub title: &'static str,
 }
 
-/// A column of a table of `R`s: its key, its title, and what a row has there.
+/// A column of a table of `R`s: its key, its title, and the cell of a row.
 pub(super) type ColumnOf<'a, R> = (&'static str, &'static str, &'a dyn Fn(&R) -> Cell);
 
 impl Table {
-    /// One row for each of `rows`.
+    /// A table with one row for each of `rows`.
     pub(super) fn of<R>(key: &'static str, rows: &[R], columns: &[ColumnOf<'_, R>]) -> Table {
         let row = |row: &R| columns.iter().map(|(_, _, cell)| cell(row)).collect();
         Table {
@@ -64,16 +63,16 @@ impl Table {
     }
 }
 
-/// A value.
+/// A cell of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Nobody has published it, or it does not apply.
+    /// There is no published value, or it does not apply.
     None,
     /// A count.
     Count(u64),
-    /// A measurement, and how many decimals of it mean something.
+    /// A measurement, with the number of significant decimals.
     Number(f64, u8),
-    /// A share of 1, told in percent with so many decimals.
+    /// A share of 1, shown in percent with this many decimals.
     Share(f64, u8),
     /// A word.
     Word(String),
@@ -87,37 +86,37 @@ impl Cell {
         Cell::Number(value, 2)
     }
 
-    /// The same where there may be none.
+    /// A cell for a value that may be missing.
     pub(super) fn of<T>(value: Option<T>, cell: impl Fn(T) -> Cell) -> Cell {
         value.map_or(Cell::None, cell)
     }
 }
 
-/// What had to come out, and what did.
+/// A target and its result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// A sentence without a verb: `at most 15 failed lookups of 10 000 at 0.40/s`.
+    /// The target, without a verb: `at most 15 failed lookups of 10 000 at 0.40/s`.
     pub what: String,
-    /// What came out, in words: `3 failed`.
+    /// The result, in words: `3 failed`.
     pub found: String,
-    /// Whether that is so.
+    /// Whether the target was met.
     pub met: bool,
 }
 
 impl Target {
-    /// `what` was wanted, `found` came out.
+    /// A target `what` with the result `found`.
     pub fn new(what: impl Into<String>, found: impl Into<String>, met: bool) -> Target {
         Target { what: what.into(), found: found.into(), met }
     }
 }
 
-/// What an experiment took, the same at every run of one seed.
+/// The cost of an experiment, the same at every run of one seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Everything that happened, as one number (hexadecimal).
+    /// The fingerprint of all events (hexadecimal).
     pub trace: String,
-    /// Events.
+    /// Number of events.
     pub events: u64,
-    /// Nodes of all rings together, or hosts where no ring was simulated.
+    /// Number of nodes of all rings, or of hosts where no ring was simulated.
     pub nodes: u64,
 }

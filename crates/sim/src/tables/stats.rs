@@ -1,6 +1,6 @@
-//! Counting: distributions of small numbers, and where most of a sample lies.
+//! Statistics: distributions of small numbers, and quantiles of samples.
 
-/// How often each small whole number occurred: contacts of lookups, keys of
+/// How often each small whole number occurred, such as contacts of lookups or keys of
 /// hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -10,7 +10,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts one.
+    /// Counts a value.
     pub(super) fn add(&mut self, value: usize) {
         if value >= self.counts.len() {
             self.counts.resize(value + 1, 0);
@@ -20,18 +20,18 @@ impl Tally {
         self.sum += value as u64;
     }
 
-    /// How many were counted.
+    /// Number of values.
     pub(super) const fn total(&self) -> u64 {
         self.total
     }
 
-    /// Their mean; 0 of none.
+    /// The mean; 0 without values.
     pub(super) fn mean(&self) -> f64 {
         if self.total == 0 { 0.0 } else { self.sum as f64 / self.total as f64 }
     }
 
-    /// The smallest value that at least `percent` of all do not exceed (nearest
-    /// rank); 0 of none.
+    /// The smallest value that at least `percent` of all values do not exceed (nearest
+    /// rank); 0 without values.
     pub(super) fn percentile(&self, percent: u64) -> u64 {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -56,20 +56,20 @@ impl Tally {
     }
 }
 
-/// Measurements of one quantity, for where most of them lie.
+/// Measurements of one quantity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sample {
     values: Vec<f64>,
 }
 
 impl Sample {
-    /// One more measurement.
+    /// Adds a measurement.
     pub(super) fn add(&mut self, value: f64) {
         self.values.push(value);
     }
 
-    /// The value below which `share` (0 to 1) of the measurements lie, nearest
-    /// rank; 0 of none.
+    /// The value below which `share` (0 to 1) of the measurements lie (nearest rank); 0
+    /// without values.
     pub(super) fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
@@ -78,7 +78,7 @@ impl Sample {
     }
 }
 
-/// Binary logarithm of a number of nodes.
+/// The binary logarithm of a number of nodes.
 pub(super) fn log2(count: u64) -> f64 {
     (count as f64).log2()
 }

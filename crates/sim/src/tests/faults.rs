@@ -120,7 +120,7 @@ fn a_lossy_network_slows_a_lookup_and_does_not_mislead_it() {
     }
     let ended = finish(&mut world);
     assert!(ended.iter().any(|ended| ended.timeouts > 0));
-    // Whoever is silent once counts as dead for that lookup, and is skipped.
+    // A node that is silent once counts as dead for that lookup, and is skipped.
     let wrong = ended.iter().filter(|ended| ended.timeouts == 0 && !ended.is_right()).count();
     assert_eq!(wrong, 0, "of {}", ended.len());
     assert!(ended.iter().filter(|ended| ended.is_right()).count() > 160);

@@ -55,7 +55,7 @@ fn two_of_three_copies_may_die_at_once() {
 
 #[test]
 fn what_comes_back_with_its_disk_is_not_copied_again() {
-    // Nobody has noticed yet that it was away.
+    // No other node has noticed yet that it was away.
     let mut world = settled(&Setup { refuse: false, ..setup(3, 10) });
     put_some(&mut world, 40);
     let before = world.counts().copied_bytes;
@@ -112,7 +112,7 @@ fn a_large_file_takes_as_long_as_the_link_does() {
     let mut world = settled(&Setup { bandwidth: 1_000_000, ..setup(6, 5) });
     world.put(0, &name(1), 10_000_000);
     let ended = finish(&mut world).remove(0);
-    // Once to the owner and once to the other holders, side by side.
+    // Once to the owner and once to the other holders, in parallel.
     assert!(ended.took > seconds(10) && ended.took < seconds(25), "{ended:?}");
 }
 

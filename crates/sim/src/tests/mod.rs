@@ -29,7 +29,7 @@ const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// Runs until all operations have ended; how they did.
+/// Runs until all operations have ended; returns their results.
 fn finish(world: &mut World) -> Vec<Ended> {
     let took = world.until(seconds(300), Duration::from_millis(50), |w| w.under_way() == 0);
     assert!(took.is_some(), "operations that never end");

@@ -1,4 +1,4 @@
-//! What a dashboard sees of a world, and what is typed there.
+//! What a dashboard shows of a world, and the commands that are typed there.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use chordal_view::command::parse_line;
 use chordal_view::picture;
 use chordal_view::{Level, Liveness, Snapshot, Standing};
 
-/// A world with somebody before it.
+/// A world with a viewer.
 struct Seat {
     world: World,
     show: Show,
@@ -90,7 +90,7 @@ fn whoever_dies_is_seen_to_be_dead_before_its_neighbours_know() {
     assert_eq!(seen.simulation.map(|row| (row.hosts, row.down)), Some((29, 1)));
     heal(&mut seat.world);
     assert_ne!(seat.look().successors[0].peer, successor);
-    // Who is gone leaves the picture after a while, and comes back into it.
+    // A host that is gone disappears from the display after a while, and may come back.
     let pictures = (0..1_000).take_while(|_| seat.look().gone() > 0).count();
     assert!((1..1_000).contains(&pictures));
     seat.world.restart(host);
@@ -112,7 +112,7 @@ fn a_dead_node_shows_what_it_knew_and_comes_back() {
     heal(&mut seat.world);
     let back = seat.look();
     assert_eq!((back.standing, back.me), (Standing::Member, before.me));
-    // A host that was dead when one came to it has at least a name.
+    // A host that was dead when it was visited shows at least its name.
     let other = back.successors[3].peer;
     seat.world.crash(host_at(other.address()).expect("a host"));
     assert!(seat.show.visit(&mut seat.world, other));
@@ -197,7 +197,7 @@ fn a_node_leaves_by_word_and_comes_back_by_word() {
     assert!(left.starts_with("left the ring"), "{left}");
     let seen = seat.look();
     assert_eq!((seen.standing, seen.successors.len(), seen.files.len()), (Standing::Left, 0, 0));
-    assert!(seat.says("join 10.9.9.9:2000").contains("no member"));
+    assert!(seat.says("join 10.9.9.9:2000").contains("not a member"));
     let joined = seat.says(&format!("join {member}"));
     assert!(joined.starts_with("joined"), "{joined}");
     heal(&mut seat.world);
@@ -257,7 +257,7 @@ fn the_light_of_a_ring_that_is_cut_in_two_is_not_green_and_is_again_when_it_is_o
     assert!(light(&mut seat).is_healthy(), "{}", light(&mut seat));
     let halves = seat.show.halves(&seat.world);
     seat.world.part(&halves);
-    // At once, before anybody of them has noticed, and when both are rings.
+    // At once, before any of them has noticed, and when both halves are rings.
     for _ in 0..20 {
         assert_eq!(light(&mut seat), view::State::CutOff { missing: 10 });
         seat.world.run(seconds(2));

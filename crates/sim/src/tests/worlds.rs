@@ -102,7 +102,7 @@ fn hosts_hold_several_places() {
 
 #[test]
 fn a_place_that_is_taken_makes_way() {
-    // 2^9 places for 100 hosts: some hashes meet.
+    // 2^9 places for 100 hosts: some hashes are equal.
     let mut world = settled(&Setup { bits: 9, ..setup(7, 100) });
     let moved = world.nodes().filter(|node| node.peer().index() > 0).count();
     assert!(moved > 0);

@@ -1,4 +1,4 @@
-//! Damage on the disk: found, taken out of use, mended.
+//! Damage on the disk: it is found, set aside and repaired.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn who_looked_while_a_content_was_mended_does_not_take_it_out_of_use() {
     let seen = store.marks(&root).unwrap();
     assert!(matches!(verify(&store, &root), Verified::Damaged { .. }));
     assert_eq!(store.set_aside(&root, seen, false).unwrap().records.len(), 1);
-    // Two others have looked meanwhile: one at the damage, one at nothing.
+    // Two scrubs looked meanwhile: one at the damage, one at nothing.
     let gone = store.marks(&root).unwrap();
     put(&store, "a", 1, 1);
     for late in [seen, gone] {

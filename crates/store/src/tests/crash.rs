@@ -1,4 +1,4 @@
-//! Crashes and failures at every disk call, random lives, and threads.
+//! Crashes and failures at every disk call, random sequences of calls, and threads.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One call of the caller's.
+/// One call of the store.
 #[derive(Clone, Debug)]
 pub(super) enum Deed {
     Put(u8, u8),
@@ -54,20 +54,20 @@ pub(super) fn model_of(store: &Store) -> Model {
     store.records().unwrap().into_iter().map(|record| (record.name.clone(), record)).collect()
 }
 
-/// What a crash takes with it.
+/// What a crash destroys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Loss {
     /// Nothing that was written.
     Process,
-    /// All that was not synced.
+    /// Everything that was not synced.
     Power,
-    /// That, and then the catalogue.
+    /// The same, and then the catalogue.
     PowerAndCatalogue,
 }
 
-/// Opens `dir` on a disk that dies at `call`, does the deeds until then, and
-/// opens it again. Whatever was acknowledged must be there; what was under way
-/// may be. Returns whether the fault was met.
+/// Opens `dir` on a disk that dies at `call`, makes the calls until then, and opens it
+/// again. Everything acknowledged must be there; what was running may be. Returns whether
+/// the fault was met.
 fn crash_and_reopen(dir: &Path, deeds: &[Deed], bounds: Bounds, call: u64, loss: Loss) -> bool {
     let disk = FaultyDisk::with(call, Fault::Crash);
     let mut sure = Model::new();

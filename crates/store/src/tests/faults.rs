@@ -8,8 +8,8 @@ use std::io::ErrorKind;
 use super::crash::{Deed, Model, after, model_of, perform};
 use super::*;
 
-/// What a node does with its store: contents of one piece and of several, one
-/// under two names, an overwrite, a removal, a put after it, a copy given up.
+/// What a node does with its store: contents of one piece and of several, one under two
+/// names, an overwrite, a removal, a put after it, a copy given up.
 fn life() -> Vec<Deed> {
     vec![
         Deed::Put(1, 1),
@@ -23,20 +23,21 @@ fn life() -> Vec<Deed> {
     ]
 }
 
-/// What is on the disk is what a model says, as is what a start finds there.
+/// The disk, and what a start finds there, must be what the model says.
 pub(super) fn agrees(dir: &Path, allowed: &[&Model], call: u64) {
     let (store, recovery) = open(dir);
     let found = model_of(&store);
     assert!(allowed.contains(&&found), "call {call}: {found:?}, not one of {allowed:?}");
     assert!(!recovery.rebuilt && recovery.notes.is_empty(), "call {call}: {:?}", recovery.notes);
     assert_sound(dir, &store);
-    // What is left of unfinished contents gives way, and nothing else is left.
+    // What is left of unfinished contents is removed when room is needed, and nothing else
+    // is left.
     while store.give_way() {}
     assert_eq!(RealDisk.list(&dir.join("partial")).unwrap().len(), 0, "call {call}");
 }
 
-/// Lives until the disk fails for the first time: what is sure then, and what
-/// may be.
+/// Makes calls until the disk fails for the first time; returns what must be there then,
+/// and what may be.
 fn live(store: &Store, model: &mut Model) -> Model {
     for (deed, counter) in life().iter().zip(1..) {
         let next = after(model, deed, counter);
@@ -97,7 +98,7 @@ fn an_error_or_a_short_write_at_any_call_fails_one_deed_which_then_works() {
                 assert_eq!(model_of(&store), model, "call {call}, {deed:?}");
             }
             drop(store);
-            // Nothing that was said to be durable needed what failed.
+            // Nothing that was acknowledged needed the call that failed.
             disk.lose_power();
             agrees(dir.path(), &[&model], call);
             if !disk.has_failed() {
@@ -121,7 +122,7 @@ fn a_full_disk_is_named_every_time_and_keeps_and_gives_what_it_has() {
                     Err(IncomingError::Disk(error)) if error.is_full() => {}
                     Err(error) => panic!("call {call}, {deed:?}: {error}"),
                 }
-                // Whoever reads finds what there is, and its bytes.
+                // A reader finds what is there, and its bytes.
                 for record in model.values().filter(|record| !record.is_deleted()) {
                     assert_eq!(store.record(&record.name).unwrap().as_ref(), Some(record));
                     assert!(store.holds(&record.version.root), "call {call}: {record:?}");
@@ -142,8 +143,8 @@ fn a_full_disk_is_named_every_time_and_keeps_and_gives_what_it_has() {
     }
 }
 
-/// What the engine does about a content that it reads again: verified, set aside
-/// when it is damaged, taken in anew, and its records with it.
+/// What the engine does about a content that it scrubs: verify it, set it aside when it is
+/// damaged, take it in again, and commit its records.
 fn scrub(store: &Store, root: &ContentHash, seed: u8) -> Result<(), IncomingError> {
     let verified = store.verify(root, |_| ControlFlow::Continue(()))?;
     if matches!(verified, Verified::Damaged { .. }) {
@@ -156,7 +157,7 @@ fn scrub(store: &Store, root: &ContentHash, seed: u8) -> Result<(), IncomingErro
     Ok(())
 }
 
-/// A store with a damaged content of two names beside a good one.
+/// A store with a damaged content that has two names, and a good one.
 fn damaged(dir: &Path, bounds: Bounds) -> (Store, FaultyDisk, Model, ContentHash) {
     let (store, _) = on_faulty_disk(dir, bounds);
     let records = [put(&store, "one", 1, 3), put(&store, "two", 2, 3), put(&store, "good", 1, 1)];
@@ -193,8 +194,8 @@ fn a_scrub_that_is_cut_off_anywhere_costs_no_record_but_those_of_the_damaged_con
                 found.iter().all(|(name, record)| model.get(name) == Some(record)),
                 "call {call}: {found:?}"
             );
-            // The next scrub finds what is left to do; what was dropped comes
-            // from others, as the ring brings it.
+            // The next scrub finds what is left to do; dropped records come from other
+            // nodes, as in the ring.
             scrub(&store, &root, 3).unwrap();
             take_in(&store, &bytes(3)).unwrap();
             for record in model.values() {
@@ -222,8 +223,8 @@ fn a_scrub_that_an_error_meets_anywhere_goes_on_when_it_is_repeated() {
             let (store, disk, model, root) = damaged(dir.path(), bounds);
             disk.arm(call, fault);
             if scrub(&store, &root, 3).is_err() {
-                // A record that was dropped is the caller's to bring back; the
-                // store never has one whose bytes it lacks.
+                // The caller must restore a record that was dropped; the store never has
+                // one without its bytes.
                 for record in model_of(&store).values() {
                     assert!(model.get(&record.name) == Some(record), "call {call}: {record:?}");
                 }

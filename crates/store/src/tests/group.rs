@@ -1,11 +1,11 @@
-//! Several that commit at the same time.
+//! Several callers that commit at the same time.
 
 use super::crash::{Deed, Loss, perform, record_of};
 use super::*;
 use crate::Deed as StoreDeed;
 
-/// A group of changes as several threads would bring them: three files, one of
-/// which replaces another, a tombstone and a name to forget.
+/// A group of changes as several threads would make them: three files, one of which
+/// replaces another, a tombstone, and a name to forget.
 fn group_of_changes(store: &Store) -> Result<Vec<Change>, IncomingError> {
     let keep = |record: Record| -> Result<Change, StoreError> {
         let manifest = store.shared.contents.manifest(&record.version.root);
@@ -48,7 +48,7 @@ fn around_the_group() -> (TempDir, Vec<Record>, Vec<Record>) {
     (dir, before, after)
 }
 
-/// The same directory for another try.
+/// The same directory for another attempt.
 fn copy_of(dir: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         for path in RealDisk.list(from).unwrap() {
@@ -94,9 +94,9 @@ fn a_crash_at_any_disk_call_of_a_group_leaves_every_name_as_it_was_or_as_it_shal
             let (store, recovery) = open(dir.path());
             let found = recovery.records;
             if loss == Loss::PowerAndCatalogue {
-                // What the log says of a group that was not acknowledged may
-                // be more than the catalogue said, never less than was sure;
-                // and a name that was just forgotten may come back.
+                // The log of a group that was not acknowledged may have more than the
+                // catalogue, never less than was acknowledged; and a name that was just
+                // forgotten may come back.
                 let due = if done { &after } else { &before };
                 for record in due {
                     let now = found.iter().find(|found| found.name == record.name);
@@ -105,7 +105,7 @@ fn a_crash_at_any_disk_call_of_a_group_leaves_every_name_as_it_was_or_as_it_shal
                     assert!(kept, "call {call}: {record:?} became {now:?}");
                 }
             } else {
-                // Each member of a group that was not acknowledged for itself.
+                // Each member of a group that was not acknowledged, by itself.
                 let of = |records: &[Record], name: &FileName| {
                     records.iter().find(|record| record.name == *name).cloned()
                 };
@@ -247,7 +247,7 @@ fn deeds_are_done_in_their_order_and_one_that_cannot_be_done_costs_the_others_no
     for (at, result) in results.into_iter().enumerate() {
         match (at, result) {
             (1, Err(StoreError::NoBlob(root))) => assert_eq!(root, absent.version.root),
-            // What was replaced or forgotten, or came too late, left its content.
+            // Replaced, forgotten and late records left their contents.
             (at, Ok(leftover)) => {
                 assert_eq!(leftover.is_nothing(), ![2, 4, 5].contains(&at), "deed {at}");
                 store.sweep(leftover);

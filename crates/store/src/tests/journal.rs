@@ -1,4 +1,4 @@
-//! Small contents whose durability is the journal's until they are retired.
+//! Small contents that are only durable in the journal until they are retired.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ fn without_power(dir: &Path, seeds: &[u8]) -> Vec<Record> {
     records
 }
 
-/// The power fails; what is there at the next start is sound.
+/// After a power failure the next start finds a consistent store.
 fn after_power_loss(dir: &Path, disk: &FaultyDisk, store: Store) -> (Store, Recovery) {
     disk.lose_power();
     drop(store);
@@ -80,7 +80,7 @@ fn a_journal_torn_anywhere_counts_up_to_there_and_a_damaged_content_alone_does_n
             fs::write(dir.path().join("recent/1.log"), bytes).unwrap();
             fs::remove_file(dir.path().join("catalogue.redb")).unwrap();
             let (store, recovery) = open(dir.path());
-            // The second is read although the first is damaged, not more.
+            // The second is read although the first is damaged, and no other.
             let damaged = !cut && (first..first + 1001).contains(&at);
             let intact = if damaged { &records[1..] } else { &records[..usize::from(at >= begin)] };
             assert_eq!(recovery.records, intact, "at {at}, cut: {cut}");
@@ -129,12 +129,12 @@ fn after_a_failed_sync_the_contents_are_written_once_more() {
     assert_eq!(rewritten, 1);
 }
 
-/// Seeds of small contents: so few that each is synced by itself, and more.
+/// Seeds of small contents: so few that each is synced separately, and more.
 const FEW: &[u8] = &[1, 2, 4];
 const MANY: &[u8] = &[1, 2, 4, 5, 6, 7, 8, 9, 11, 12];
 
-/// Puts these; then the process dies and the disk goes on. The records come in
-/// the order of names.
+/// Puts these, then kills the process; the disk survives. The records come in the order of
+/// names.
 fn killed_after(dir: &Path, disk: &FaultyDisk, seeds: &[u8]) -> Vec<Record> {
     let (store, _) = Store::open_on(dir, Arc::new(disk.clone())).unwrap();
     let records = seeds.iter().map(|seed| put(&store, &format!("n{seed:02}"), 1, *seed)).collect();
@@ -145,8 +145,8 @@ fn killed_after(dir: &Path, disk: &FaultyDisk, seeds: &[u8]) -> Vec<Record> {
     records
 }
 
-/// Puts one more: it begins another file of the journal, so that the end of those
-/// before is durable.
+/// Puts one more, which begins another file of the journal, so that the end of the earlier
+/// ones is durable.
 fn goes_on(store: &Store, mut records: Vec<Record>) -> Vec<Record> {
     records.push(put(store, "then", 1, 13));
     records
@@ -165,7 +165,7 @@ fn what_a_killed_process_left_becomes_durable_where_it_lies() {
             blobs.iter().map(|blob| Stamp::of(&fs::metadata(blob).unwrap()).inode).collect()
         };
         let before = inodes();
-        // One of them was damaged while no process looked after it.
+        // One of them was damaged while no process was running.
         fs::write(&blobs[1], b"damaged").unwrap();
         let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
         let after = inodes();
@@ -180,7 +180,7 @@ fn what_a_killed_process_left_becomes_durable_where_it_lies() {
 
 #[test]
 fn what_a_start_cannot_sync_is_not_taken_for_durable_by_the_next() {
-    // What a sync that fails was for is lost, and only the one who asks is told.
+    // A failed sync loses what it was for, and only its caller is told.
     for fault in [Fault::Once(std::io::ErrorKind::Other), Fault::Unsynced] {
         for call in 1.. {
             let dir = TempDir::new().unwrap();
@@ -279,7 +279,7 @@ fn what_is_durable_is_not_replaced_by_what_is_not() {
 #[test]
 fn what_a_content_looks_like_is_never_taken_for_an_entry() {
     let dir = TempDir::new().unwrap();
-    // Somebody puts a file that has the lines of another in it.
+    // Another program puts a file there that has the lines of another one.
     let forged = file("forged", 9, &bytes(1));
     let hostile = [b"\n".to_vec(), log::lines([&forged].into_iter()).into_bytes()].concat();
     let disk = FaultyDisk::default();
@@ -349,7 +349,7 @@ fn the_journal_counts_and_gives_way_to_what_fits_without_it() {
     put(&store, "a", 1, 1);
     let recent = fs::metadata(files(dir.path()).remove(0)).unwrap().len();
     assert_eq!(store.shared.blobs.ledger.recent(), recent);
-    // It stays where it does not matter, and where it would not help.
+    // It stays where it does no harm, and where removing it would not help.
     store.set_quota(Some(1001 + recent + 1002));
     take_in(&store, &bytes(2)).unwrap();
     assert!(store.begin(manifest_of(&bytes(3))).unwrap_err().is_full());
@@ -402,7 +402,7 @@ fn what_only_the_journal_has_durably_is_there_after_every_kind_of_end() {
         let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
         put(&store, "a", 1, 1);
         put(&store, "b", 1, 2);
-        // Its old content goes while the catalogue on the disk still names it.
+        // Its old content is removed while the catalogue on the disk still names it.
         let newer = put(&store, "a", 2, 4);
         put(&store, "gone", 1, 5);
         store.forget(&name("gone"), &file("gone", 1, &bytes(5)).version).unwrap();

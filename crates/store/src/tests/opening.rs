@@ -1,4 +1,4 @@
-//! What a start makes of a directory that lacks something, or is older.
+//! Starts with a directory that lacks a part, or that an older version wrote.
 
 use super::*;
 
@@ -149,14 +149,14 @@ fn directories_between_which_files_are_moved_lie_on_one_file_system() {
     let dir = TempDir::new().unwrap();
     let device = |path: &Path| RealDisk.file_system(path).ok();
     if device(other).is_none() || device(other) == device(dir.path()) {
-        // This machine has no second one to write to.
+        // This machine has no second file system to write to.
         return;
     }
     let Ok(elsewhere) = TempDir::new_in(other) else { return };
     std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("blobs")).unwrap();
     let refused = Store::open(dir.path()).unwrap_err();
     assert!(matches!(refused, StoreError::Apart { .. }), "{refused}");
-    // So is a part of it.
+    // A part of it on another file system is refused, too.
     std::fs::remove_file(dir.path().join("blobs")).unwrap();
     std::fs::create_dir(dir.path().join("blobs")).unwrap();
     let shelf = dir.path().join("blobs/ab");
@@ -166,7 +166,7 @@ fn directories_between_which_files_are_moved_lie_on_one_file_system() {
     std::fs::remove_file(&shelf).unwrap();
     std::fs::remove_dir(dir.path().join("blobs")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("blobs")).unwrap();
-    // With both there it works.
+    // With both there, the store opens.
     let (blobs, partial) = (elsewhere.path().join("blobs"), elsewhere.path().join("partial"));
     std::fs::create_dir(&blobs).unwrap();
     std::fs::create_dir(&partial).unwrap();

@@ -1,10 +1,10 @@
-//! Room: the disk's and the quota's.
+//! Room on the disk and in the quota.
 
 use super::*;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Of a disk that is large enough for the whole reserve.
+/// On a disk that is large enough for the whole reserve.
 fn space(free: u64) -> Space {
     Space { free, total: 1024 * 1024 * MIB }
 }

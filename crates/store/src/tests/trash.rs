@@ -1,10 +1,10 @@
-//! What stays for a day although no record names it.
+//! Contents that stay for a day although no record names them.
 
 use super::*;
 
 const DAY_S: u64 = 24 * 60 * 60;
 
-/// Has a newer version replace one that nobody gave up on purpose.
+/// Replaces a version by a newer one whose owner did not know it.
 fn beat(store: &Store, old: &Record, seed: u8) -> Record {
     let record = file(old.name.as_str(), old.version.counter + 1, &bytes(seed));
     take_in(store, &bytes(seed)).unwrap();
@@ -20,7 +20,7 @@ fn read(store: &Store, record: &Record) -> Option<Vec<u8>> {
     Some(read)
 }
 
-/// Whether a content is kept in each of the ways in which that shows.
+/// Whether a content is in the trash, checked in every way.
 fn is_kept(store: &Store, record: &Record) -> bool {
     let all = [
         store.holds(&record.version.root),

@@ -1,6 +1,5 @@
-//! One part by itself: what it makes of false and doubled messages, of a second
-//! parent, of a flood. What whole rings do stands in `engine::search`, which
-//! may know the core.
+//! Tests of one part of a search: false and duplicate messages, a second parent, a flood.
+//! Tests of whole rings are in `engine::overlay::search`, which may use the core.
 
 use proptest::prelude::*;
 
@@ -10,7 +9,7 @@ use crate::record::ContentHash;
 
 const SPACE: fn() -> Space = || Space::new(64).expect("in range");
 
-/// This many nodes in ring order, the first of which is the origin.
+/// This many nodes in ring order, beginning with the origin.
 fn ring(nodes: u16) -> Vec<Peer> {
     let mut ring: Vec<Peer> =
         (0..nodes).map(|n| Peer::new(([127, 0, 0, 1], 2000 + n).into(), 0)).collect();
@@ -46,7 +45,7 @@ fn done(ring: &[Peer], answered: u32, depth: u8) -> SearchMessage {
     SearchMessage::Done { search: id(ring), answered, depth, silent, truncated }
 }
 
-/// The origin's part, with its own files searched, and what it has asked.
+/// The origin's part, after its own files were searched, and the questions that it asked.
 fn origin(ring: &[Peer], known: &[Peer]) -> (Broadcast, Vec<Effect>) {
     let mut out = Vec::new();
     let mut part = Broadcast::begin(SPACE(), id(ring), "file", known, &mut out);
@@ -54,7 +53,7 @@ fn origin(ring: &[Peer], known: &[Peer]) -> (Broadcast, Vec<Effect>) {
     (part, out)
 }
 
-/// Whom these effects ask, and up to which node of the ring.
+/// The receivers of these questions, and the end of each interval as a node's number.
 fn asks(ring: &[Peer], effects: &[Effect]) -> Vec<(Peer, Peer)> {
     let at = |id: Id| *ring.iter().find(|peer| peer.id(SPACE()) == id).expect("a node's place");
     let ask = |effect: &Effect| match effect {
@@ -124,7 +123,7 @@ fn questions_that_could_run_in_circles_are_not_fair() {
         (2, 6, 6, 2, false),
         (5, 0, 4, 2, false),
         (3, 3, 5, 2, false),
-        // Only the origin's own questions are the first.
+        // Only the origin asks the first question.
         (2, 3, 5, 1, false),
         (0, 3, 5, 2, false),
         (0, 3, 5, 0, false),
@@ -150,7 +149,7 @@ fn the_rest_of_a_dead_nodes_interval_goes_to_the_first_behind_it() {
     part.looked_up(key, Some(ring[3]), &mut out);
     assert_eq!(asks(&ring, &out), [(ring[3], ring[5])]);
     assert_eq!(part.progress().silent, [ring[1]]);
-    // Nobody lives there any more: whoever is behind has an interval already.
+    // No node lives there any more, and the node behind it has an interval already.
     out.clear();
     part.lost(ring[3], &mut out);
     let [Effect::LookUp { key }] = out[..] else { panic!("{out:?}") };
@@ -183,7 +182,7 @@ fn what_a_child_says_after_it_was_given_up_still_counts() {
         .flatten()
         .collect();
     assert_eq!(new, [row(ring[1], 1), row(ring[3], 2), row(ring[2], 3)], "each once");
-    // It counts as one; for its interval somebody else answers.
+    // It counts as one answer; another node answers for its interval.
     part.heard(ring[1], done(&ring, 4, 2), &mut out);
     part.heard(ring[2], done(&ring, 3, 2), &mut out);
     part.heard(ring[5], done(&ring, 3, 2), &mut out);
@@ -216,7 +215,7 @@ fn a_second_parent_gets_everything_and_only_new_nodes_are_asked() {
     part.heard(ring[5], found(&ring, vec![row(ring[5], 3)]), &mut out);
     assert_eq!(rows_for(ring[0], &out), [row(ring[5], 3)]);
     assert_eq!(rows_for(ring[1], &out), [], "that is not in the interval of the first");
-    // The same question again changes nothing.
+    // A repeated question changes nothing.
     out.clear();
     part.asked(ring[0], &question(&ring, 7, 1), &ring, &mut out);
     let taken = SearchMessage::Taken { search: id(&ring) };
@@ -269,7 +268,7 @@ fn one_that_floods_is_named_and_leaves_room_for_the_others() {
     let ring = ring(8);
     let (mut part, mut out) = origin(&ring, &[ring[1], ring[2], ring[3]]);
     out.clear();
-    // A hundred thousand files of its own.
+    // It has a hundred thousand files.
     let mut file = 0;
     let liar = ring[1];
     for _ in 0..100_000 / MAX_PAGE {
@@ -285,7 +284,7 @@ fn one_that_floods_is_named_and_leaves_room_for_the_others() {
     assert!(part.rows.len() <= MAX_RESULTS_PER_NODE);
     assert!(part.progress().truncated);
     out.clear();
-    // The last one stands for the rest of the ring, with many nodes.
+    // The last child answers for the rest of the ring, with many nodes.
     for n in 0..20 {
         let node = ring[4 + n % 4];
         let page = (0..40).map(|file| row(node, n * 40 + file)).collect();
@@ -301,7 +300,7 @@ fn one_that_floods_is_named_and_leaves_room_for_the_others() {
 fn half_of_the_room_is_kept_for_those_who_have_not_spoken() {
     let nodes = ring(64);
     let (mut part, mut out) = origin(&nodes, &[nodes[1], nodes[60]]);
-    // The first child speaks for 59 nodes and would fill everything.
+    // The first child answers for 59 nodes and would fill everything.
     for n in 0..MAX_RESULTS / 20 {
         let page = (0..20).map(|file| row(nodes[1 + n % 59], n * 20 + file)).collect();
         part.heard(nodes[1], found(&nodes, page), &mut out);
@@ -358,8 +357,8 @@ fn what_nobody_asked_for_is_ignored() {
 }
 
 proptest! {
-    /// Whatever arrives in whatever order: no panic, no more than the limits,
-    /// and no interval that is given away twice.
+    /// For messages in any order: no panic, no result beyond the limits, and no interval
+    /// that two nodes get.
     #[test]
     fn no_order_of_messages_breaks_a_part(
         steps in prop::collection::vec((0u8..7, 0usize..12, 0usize..12, 0usize..60), 0..60),

@@ -106,7 +106,7 @@ fn a_link_that_brings_too_much_of_many_origins_is_cut_short() {
         }
     }
     assert_eq!(heard, PER_LINK.burst);
-    // What was dropped on one link may come over another one.
+    // A piece that was dropped on one link may come over another one.
     assert!(is_news(&gossip.hear(Time::ZERO, address(2), &say(999, 1_099, "buy this"))));
 }
 
@@ -153,7 +153,7 @@ fn memory_is_bounded_and_what_was_seen_lately_is_not_seen_again() {
     let mut gossip = Gossip::new(address(0));
     let at = |number: u64| Time::from_micros(number * 10_000);
     for number in 0..20_000_u64 {
-        // A hundred a second, over enough links and of enough origins.
+        // A hundred pieces per second, over enough links and of enough origins.
         let link = address(1 + (number % 20) as u16);
         let piece = say(number.into(), 100 + (number % 200) as u16, "hello");
         assert!(is_news(&gossip.hear(at(number), link, &piece)), "{number}");

@@ -16,7 +16,7 @@ use crate::wire::query::LinkKind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two nodes with one link, chosen by the first, that has had its first beats.
+/// Two nodes with one link, chosen by the first, after its first beats.
 fn pair() -> World {
     let mut world = World::new(1, 2);
     world.draws = false;
@@ -59,7 +59,7 @@ fn everyone_draws_four_and_all_are_connected_even_when_a_third_dies() {
 
 #[test]
 fn drawing_prefers_nobody() {
-    // Degrees of a random graph: 8 on the average, and no node far from it.
+    // The degrees of a random graph: 8 on average, and no node far from it.
     let mut world = World::new(7, 200);
     world.run(10 * SECOND);
     let degrees: Vec<usize> = (0..200).map(|number| world.open(number).len()).collect();
@@ -93,8 +93,8 @@ fn a_silent_peer_is_suspected_after_two_beats_and_dead_after_four() {
         let limit = PERIOD * u32::from(DEAD + 1) + SECOND;
         assert!(dead.since(stopped) <= limit, "{silent}: after {:?}", dead.since(stopped));
         assert_eq!(world.dead, [(other, silent)]);
-        // When it goes on, it hears that the link is gone, and who chose it asks for it
-        // again.
+        // When it resumes, it learns that the link is gone, and the node that chose the
+        // link asks for it again.
         world.resume(silent);
         world.run(70 * SECOND);
         assert_eq!((world.open(silent), world.open(other)), (vec![other], vec![silent]));
@@ -170,7 +170,7 @@ fn a_disconnected_peer_is_not_linked_again_by_chance_but_when_asked_for() {
     assert!(!world.disconnect(0, 1), "there is none any more");
     world.run(300 * SECOND);
     assert_eq!((world.open(0), world.open(1)), (vec![], vec![]));
-    // The other one's user may wish for it.
+    // The other side's user may want it.
     world.connect(1, 0);
     world.run(SECOND);
     assert_eq!((world.open(0), world.open(1)), (vec![1], vec![0]));
@@ -225,7 +225,7 @@ fn a_chosen_peer_that_died_is_linked_again_when_it_is_back() {
     world.run(61 * SECOND);
     assert_eq!(world.kind(0, 1), Some(LinkKind::Chosen));
     assert!(world.first(back, 0, 1, Change::Opened).is_some());
-    // Also when it is this side that comes back, with what it has on its disk.
+    // Also when this side comes back, with the contents of its disk.
     world.start(0);
     assert!(world.open(0).is_empty());
     world.wish_again(0, 1);
@@ -243,7 +243,7 @@ fn a_chosen_link_that_either_user_ends_is_not_made_again() {
         world.run(300 * SECOND);
         assert_eq!((world.open(0), world.open(1)), (vec![], vec![]));
     }
-    // Of one that is not there now, the wish is ended.
+    // If the peer is not there now, the wish ends.
     let mut world = pair();
     world.kill(1);
     world.run(10 * SECOND);

@@ -12,7 +12,7 @@ use crate::wire::MeshMessage;
 use crate::wire::mesh::{GossipBody, LinkMessage};
 use crate::wire::query::LinkKind;
 
-/// How often a node looks for links that it lacks.
+/// How often a node looks for links that are missing.
 const DRAW: Duration = Duration::from_millis(900);
 
 pub(super) fn address(number: u16) -> SocketAddr {
@@ -30,7 +30,7 @@ fn number(peer: Peer) -> u16 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Runs,
-    /// Keeps its connections and says nothing.
+    /// Keeps its connections and sends nothing.
     Stopped,
     /// Refuses connections.
     Dead,
@@ -42,9 +42,9 @@ struct Node {
     gossip: Gossip,
     state: State,
     draw_at: Time,
-    /// As it stands among the timers.
+    /// The time with which it is in the list of timers.
     due: Option<Time>,
-    /// What arrived while it was stopped.
+    /// What arrived while it was paused.
     held: Vec<Parcel>,
 }
 
@@ -53,7 +53,7 @@ enum Parcel {
     Gone { at: u16, of: u16 },
 }
 
-/// All nodes and what is between them.
+/// All nodes and the network between them.
 pub(super) struct World {
     pub(super) now: Time,
     pub(super) rng: fastrand::Rng,
@@ -64,19 +64,19 @@ pub(super) struct World {
     connected: BTreeSet<(u16, u16)>,
     /// When the last parcel of a pair arrives: a connection keeps the order.
     last: BTreeMap<(u16, u16), Time>,
-    /// Whose links changed last.
+    /// The nodes whose links changed last.
     touched: u16,
-    /// Of 1 000 messages, so many are lost.
+    /// This many of 1 000 messages are lost.
     pub(super) loss: u16,
     /// Whether links are drawn by chance.
     pub(super) draws: bool,
-    /// What happened: when, at whom, what.
+    /// What happened: when, at which node, what.
     pub(super) events: Vec<(Time, u16, Event)>,
-    /// Who was found dead by whom.
+    /// Which node was found dead by which.
     pub(super) dead: Vec<(u16, u16)>,
     /// Beats that were sent.
     pub(super) beats: usize,
-    /// Who heard which sentence.
+    /// Which node received which message.
     pub(super) heard: Vec<(u16, String)>,
 }
 
@@ -103,7 +103,7 @@ impl World {
         world
     }
 
-    /// A process begins, or begins anew without memory.
+    /// Starts a process, without memory of an earlier one.
     pub(super) fn start(&mut self, number: u16) {
         let node = Node {
             links: Links::new(address(number)),
@@ -120,7 +120,7 @@ impl World {
         self.wind(number);
     }
 
-    /// A process ends; whoever was connected with it sees its connection end.
+    /// Ends a process; its peers see their connections end.
     pub(super) fn kill(&mut self, dead: u16) {
         self.node(dead).state = State::Dead;
         self.wind(dead);
@@ -148,7 +148,7 @@ impl World {
         self.wind(number);
     }
 
-    /// The connection of two ends, and neither of them.
+    /// Breaks the connection of two nodes, which both go on running.
     pub(super) fn disconnect_wire(&mut self, a: u16, b: u16) {
         self.connected.remove(&(a.min(b), a.max(b)));
         self.post(a, b, Parcel::Gone { at: b, of: a });
@@ -159,7 +159,7 @@ impl World {
         self.with_links(a, |links, now, out| links.connect(now, peer(b), out)).is_ok_and(|is| is)
     }
 
-    /// What a node has on its disk after a restart.
+    /// What a node reads from its disk after a restart.
     pub(super) fn wish_again(&mut self, a: u16, b: u16) {
         self.with_links(a, |links, now, _| links.wish_again(now, [peer(b)]));
     }
@@ -172,7 +172,7 @@ impl World {
         self.with_links(number, |links, now, out| links.close(now, out));
     }
 
-    /// Says something to everyone.
+    /// Sends a message to all users.
     pub(super) fn say(&mut self, at: u16, text: &str) {
         let (id, now) = (self.rng.u128(..), self.now);
         let body = GossipBody::Say(text.to_owned());
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// With whom a node has links.
+    /// The peers with which a node has links.
     pub(super) fn open(&self, at: u16) -> Vec<u16> {
         self.nodes[&at].links.open().map(|link| number(link.peer())).collect()
     }
@@ -201,7 +201,7 @@ impl World {
         self.nodes.iter().filter_map(runs).collect()
     }
 
-    /// When something happened at a node with a peer for the first time since.
+    /// When something first happened at a node with a peer since then.
     pub(super) fn first(&self, since: Time, at: u16, with: u16, change: Change) -> Option<Time> {
         let is = |(when, who, event): &&(Time, u16, Event)| {
             *when >= since && *who == at && event.peer == peer(with) && event.change == change
@@ -209,7 +209,7 @@ impl World {
         self.events.iter().find(is).map(|(when, ..)| *when)
     }
 
-    /// Lets time pass, and looks at the promises after every step.
+    /// Lets time pass, and checks the invariants after every step.
     pub(super) fn run(&mut self, span: Duration) {
         let end = self.now + span;
         while self.step(end) {
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    /// Notes when a node has something to do next.
+    /// Plans the next timer of a node.
     fn wind(&mut self, number: u16) {
         let node = &self.nodes[&number];
         let draw = (self.draws && node.links.lacking() > 0).then_some(node.draw_at);
@@ -356,7 +356,7 @@ impl World {
         self.nodes.get_mut(&number).expect("it was started")
     }
 
-    /// What holds at every moment.
+    /// The invariants of every moment.
     fn check(&self, number: u16) {
         let links = &self.nodes[&number].links;
         let count = |kind| links.open().filter(|link| link.kind() == kind).count();
@@ -366,7 +366,7 @@ impl World {
         assert!(!links.is_open(address(number)), "{number} is linked with itself");
     }
 
-    /// Whether both ends of every link of the living know of it.
+    /// Whether both ends of every link of live nodes know it.
     pub(super) fn agree(&self) -> Result<(), String> {
         for at in self.living() {
             for with in self.open(at) {
@@ -379,7 +379,7 @@ impl World {
         Ok(())
     }
 
-    /// How many of the living can be reached from one of them over links.
+    /// How many live nodes can be reached from one of them over links.
     pub(super) fn reached(&self, from: u16) -> usize {
         let living: BTreeSet<u16> = self.living().into_iter().collect();
         let (mut seen, mut open) = (BTreeSet::from([from]), vec![from]);
