@@ -50,7 +50,7 @@ impl Files<'_> {
         let owners = self.state.covers.owners(key);
         let record = held.record;
         let sources =
-            if owned { held.holders.into_iter().collect::<Vec<_>>() } else { owners.clone() };
+            if owned { held.others.holders().collect::<Vec<_>>() } else { owners.clone() };
         let (known, copy) = (sources.clone(), record.clone());
         let absent = Absent { record: copy, sources: known.clone(), damaged: true };
         self.state.absent.insert(name.clone(), absent);
@@ -72,7 +72,7 @@ impl Files<'_> {
     /// offered anew.
     pub(in super::super) fn lost_there(&mut self, from: Peer, name: &FileName, version: Version) {
         let Some(held) = self.state.disk.get_mut(name) else { return };
-        if held.record.version != version || !held.holders.remove(&from) {
+        if held.record.version != version || !held.others.lose(from) {
             return;
         }
         let (record, key) = (held.record.clone(), held.key(self.ring.space));
@@ -176,7 +176,7 @@ impl Replicas {
     pub(in super::super) fn is_elsewhere(&self, ring: &RingView<'_>, name: &FileName) -> bool {
         let Some(held) = self.disk.get(name) else { return false };
         let key = held.key(ring.space);
-        !held.holders.is_empty() || self.covers.has(key)
+        held.others.holders().next().is_some() || self.covers.has(key)
     }
 }
 

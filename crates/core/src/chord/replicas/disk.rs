@@ -53,10 +53,10 @@ impl Disk {
     /// leaves what is here of its name on the disk.
     pub(super) fn insert(&mut self, durable: Durable) {
         let name = durable.record.name.clone();
-        if durable.here {
+        if durable.is_here() {
             self.elsewhere.remove(&name);
         } else {
-            let known = self.names.get(&name).filter(|known| known.here);
+            let known = self.names.get(&name).filter(|known| known.is_here());
             let here = known.map(|known| known.record.clone());
             let older = self.elsewhere.entry(name.clone()).or_default();
             *older = here.or(older.take());
@@ -84,7 +84,7 @@ impl Disk {
     /// The bytes of a record have come.
     pub(super) fn arrived(&mut self, name: &FileName) {
         if let Some(held) = self.names.get_mut(name) {
-            held.here = true;
+            held.obstacle = None;
             self.elsewhere.remove(name);
         }
     }
@@ -191,7 +191,7 @@ impl Disk {
 /// Whether the record is part of a sum: what is here, or what this peer should
 /// hold.
 fn counts(held: &Durable, peer: Option<Peer>) -> bool {
-    peer.map_or(held.here, |peer| !held.unable.contains_key(&peer))
+    peer.map_or(held.is_here(), |peer| !held.others.is_unable(peer))
 }
 
 /// A name's place in the tree: the same on every node, and spread evenly.

@@ -77,7 +77,7 @@ pub(super) struct Placing {
 impl Durable {
     /// A record whose bytes are on other disks.
     fn elsewhere(record: Record, obstacle: Obstacle) -> Durable {
-        Durable { here: false, obstacle, ..Durable::new(record) }
+        Durable { obstacle: Some(obstacle), ..Durable::new(record) }
     }
 }
 
@@ -158,11 +158,11 @@ impl Files<'_> {
             if let Some(held) = self.state.disk.get_mut(name) {
                 let refused = held.passed(&self.ring).count();
                 for peer in holder.chain(others) {
-                    if held.stand_ins.len() < refused {
-                        held.stand_ins.insert(*peer);
+                    if held.others.stand_ins().count() < refused {
+                        held.others.choose(*peer);
                     }
                 }
-                let stand_in = held.stand_ins.first().copied().or(Some(from));
+                let stand_in = held.others.stand_ins().next().or(Some(from));
                 let over = PassedOver { peer: self.ring.me, why: obstacle, stand_in };
                 self.out.push(Effect::Notice(Notice::PassedOver { name: name.clone(), over }));
             }
@@ -216,7 +216,7 @@ impl Files<'_> {
         if known.is_some_and(|known| known.record.version == record.version) {
             return true;
         }
-        if known.is_none_or(|known| known.here)
+        if known.is_none_or(|known| known.is_here())
             && self.state.disk.count_elsewhere() >= MAX_ELSEWHERE
         {
             return false;
@@ -238,7 +238,7 @@ impl Files<'_> {
     pub(super) fn arrived(&mut self, record: Record) {
         let name = record.name.clone();
         self.state.covers.arrived(record.key(self.ring.space), leaf(&name));
-        let known = |held: &Durable| !held.here && held.record.version == record.version;
+        let known = |held: &Durable| !held.is_here() && held.record.version == record.version;
         if !self.state.disk.get(&name).is_some_and(known) {
             return self.state.disk.insert(Durable::new(record));
         }
@@ -255,15 +255,14 @@ impl Files<'_> {
     /// what it said before may be older than this node's consent that it lets go.
     pub(super) fn adopt_stand_in(&mut self, from: Peer, record: &Record) {
         let Some(held) = self.state.disk.get_mut(&record.name) else { return };
-        if held.here || held.record.version != record.version || held.holders.contains(&from) {
+        if held.is_here() || held.record.version != record.version || held.others.has(from) {
             return;
         }
         let behind = self.ring.behind().contains(&from);
-        if behind && held.stand_ins.len() < held.missing(&self.ring) {
-            held.unable.remove(&from);
-            held.stand_ins.insert(from);
+        if behind && held.others.stand_ins().count() < held.missing(&self.ring) {
+            held.others.choose(from);
         }
-        if held.stand_ins.contains(&from) || self.ring.partners().contains(&from) {
+        if held.others.is_stand_in(from) || self.ring.partners().contains(&from) {
             let (record, key) = (held.record.clone(), held.key(self.ring.space));
             self.offer_one(from, key, record);
         }
@@ -292,7 +291,7 @@ impl Files<'_> {
         let lost = |name: &FileName| {
             let held = self.state.disk.get(name)?;
             let free = !self.state.busy.contains_key(name) && !self.state.wishes.contains_key(name);
-            let lost = held.holders.is_empty() && !held.record.is_deleted();
+            let lost = held.others.holders().next().is_none() && !held.record.is_deleted();
             (lost && free && !self.state.is_put(name)).then(|| (name.clone(), held.record.version))
         };
         let now: BTreeSet<(FileName, Version)> =
@@ -313,7 +312,7 @@ impl Files<'_> {
     /// Fetches what this node could not get at all before.
     pub(super) fn bring_unreached_home(&mut self) {
         let unreached = |name: &&FileName| {
-            self.state.disk.get(name).is_some_and(|held| held.obstacle == Obstacle::NoBytes)
+            self.state.disk.get(name).is_some_and(|held| held.obstacle == Some(Obstacle::NoBytes))
         };
         let names = self.state.disk.elsewhere(None).filter(unreached).cloned().collect();
         self.bring_home(names);
@@ -323,7 +322,7 @@ impl Files<'_> {
         for name in names {
             let Some(held) = self.state.disk.get(&name) else { continue };
             let (record, key) = (held.record.clone(), held.key(self.ring.space));
-            let holders: Vec<Peer> = held.holders.iter().copied().collect();
+            let holders: Vec<Peer> = held.others.holders().collect();
             if self.ring.may_own(key) && !holders.is_empty() && !self.state.busy.contains_key(&name)
             {
                 self.state.wish(None, &holders, record, (false, false));
@@ -335,7 +334,7 @@ impl Files<'_> {
     /// Deletes what the disk still has of a name of which enough others hold a
     /// newer version.
     pub(super) fn shed(&mut self, name: &FileName) {
-        let enough = |held: &Durable| !held.here && held.copies() >= held.safe(&self.ring);
+        let enough = |held: &Durable| !held.is_here() && held.copies() >= held.safe(&self.ring);
         if self.state.busy.contains_key(name) || !self.state.disk.get(name).is_some_and(enough) {
             return;
         }

@@ -257,7 +257,7 @@ impl Replicas {
         let leave = self.leaving.take();
         let handed = leave.as_ref().map_or(0, |leave| leave.handed);
         let elsewhere = |name| leave.as_ref().is_some_and(|leave| leave.elsewhere.contains(name));
-        let stay = self.disk.values().filter(|held| held.here && !held.record.is_deleted());
+        let stay = self.disk.values().filter(|held| held.is_here() && !held.record.is_deleted());
         let kept = stay.map(|Durable { record, .. }| Kept {
             name: record.name.clone(),
             size: record.size(),
@@ -272,7 +272,7 @@ impl Replicas {
         self.tried.clear();
         self.lookup = Lookup::Idle;
         for held in self.disk.values_mut() {
-            held.forget_all();
+            held.others.clear();
         }
         (handed, kept)
     }
@@ -281,7 +281,7 @@ impl Replicas {
     pub(super) fn is_stray(&self, ring: &RingView<'_>, held: &Durable) -> bool {
         let key = held.key(ring.space);
         match ring.standing {
-            _ if !held.here => false,
+            _ if !held.is_here() => false,
             Standing::Leaving => ring.heir().is_some() && !self.is_put(&held.record.name),
             Standing::Member => {
                 ring.range().is_some_and(|range| !range.contains(key))

@@ -105,7 +105,7 @@ impl Files<'_> {
             .state
             .disk
             .get_mut(&name)
-            .is_some_and(|held| held.record.version == version && held.awaited.remove(&from));
+            .is_some_and(|held| held.record.version == version && held.others.answered(from));
         if awaited {
             self.count_copy(from, &name);
         }
@@ -165,7 +165,8 @@ impl Files<'_> {
                 self.remember(&record, &tell);
             }
             (Job::Keep { command: None, record, tell, .. }, Err(why)) => {
-                let known = self.state.disk.get(&name).map(|held| (held.here, held.record.version));
+                let known =
+                    self.state.disk.get(&name).map(|held| (held.is_here(), held.record.version));
                 self.not_fetched(&record, &tell, &why);
                 // Of what is on other disks it is known that it cannot be stored.
                 if known != Some((false, record.version)) {
@@ -280,7 +281,7 @@ impl Files<'_> {
         // A consent to its deletion that is on its way is void.
         self.state.may_go.remove(&record.name);
         let probe = record.version.counter == 0;
-        let elsewhere = self.state.disk.get(&record.name).filter(|known| !known.here);
+        let elsewhere = self.state.disk.get(&record.name).filter(|known| !known.is_here());
         let elsewhere = elsewhere.map(|known| &known.record);
         if elsewhere.is_some_and(|known| known.version >= record.version) && !probe {
             // What is newer it will be entrusted with.
@@ -311,7 +312,7 @@ impl Files<'_> {
     pub(super) fn count_offered(&mut self, from: Peer, records: &[Record]) {
         for record in records {
             let refused = self.state.disk.get(&record.name).is_some_and(|held| {
-                held.record.version == record.version && held.unable.contains_key(&from)
+                held.record.version == record.version && held.others.is_unable(from)
             });
             if refused && self.state.partners.contains_key(&from) {
                 self.count_copy(from, &record.name);

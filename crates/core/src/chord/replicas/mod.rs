@@ -8,7 +8,7 @@
 //!
 //! Invariants
 //! - At most one store operation on one name is under way.
-//! - A node appears in [`Durable::holders`] only while it is one of the wanted
+//! - A node appears in [`Copies::holders`] only while it is one of the wanted
 //!   holders or a stand-in for one, and only because it answered a question
 //!   asked since it became one, or said [`crate::wire::Tell::Held`] to an offer
 //!   that was open.
@@ -47,6 +47,7 @@ use super::placement::others;
 use super::{Command, Effect, Effects, Notice, Standing, Ticket};
 
 mod absent;
+mod copies;
 mod covers;
 mod disk;
 mod elsewhere;
@@ -60,6 +61,7 @@ mod standins;
 mod tests;
 
 use absent::Absent;
+use copies::Copies;
 use covers::Covers;
 use disk::{Disk, Sum, leaf};
 use expiry::Expiry;
@@ -233,35 +235,26 @@ pub struct HeldRow {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Durable {
     record: Record,
-    /// On this disk. Otherwise this node owns the name and cannot store it.
-    here: bool,
-    /// Why not, if it is not.
-    obstacle: Obstacle,
+    /// Why this node, which owns the name, cannot store it; `None`: it is on this disk.
+    obstacle: Option<Obstacle>,
     /// The name's hash: its key, before the ring's size is known.
     point: Point,
     /// Its part of a [`Digest`].
     print: u128,
-    /// Partners and stand-ins that hold this version durably.
-    holders: BTreeSet<Peer>,
-    /// Those to which it was offered and that have not said whether they hold
-    /// it.
-    awaited: BTreeSet<Peer>,
-    /// Those that said that they cannot store it, and why.
-    unable: BTreeMap<Peer, Obstacle>,
-    /// Nodes behind the partners that are to hold it in the place of those
-    /// that cannot, partners or the owner; never more than those.
-    stand_ins: BTreeSet<Peer>,
+    /// What is known of the copies on other nodes.
+    others: Copies,
 }
 
 impl Durable {
     fn new(record: Record) -> Durable {
         let point = Point::of(record.name.as_str());
         let print = fingerprint(&record);
-        let (holders, awaited) = (BTreeSet::new(), BTreeSet::new());
-        let (unable, stand_ins) = (BTreeMap::new(), BTreeSet::new());
-        // Of no meaning while it is here.
-        let (here, obstacle) = (true, Obstacle::NoRoom);
-        Durable { record, here, obstacle, point, print, holders, awaited, unable, stand_ins }
+        Durable { record, obstacle: None, point, print, others: Copies::default() }
+    }
+
+    /// Whether it is on this disk.
+    const fn is_here(&self) -> bool {
+        self.obstacle.is_none()
     }
 
     fn key(&self, space: Space) -> Id {
@@ -270,13 +263,13 @@ impl Durable {
 
     /// Copies known, this one included.
     fn copies(&self) -> u8 {
-        u8::from(self.here) + self.holders.len() as u8
+        u8::from(self.is_here()) + self.others.holders().count() as u8
     }
 
     /// Copies without which none is given up: as many as are wanted, or as there
     /// are nodes beside an owner that cannot store it.
     fn safe(&self, ring: &RingView<'_>) -> u8 {
-        if self.here {
+        if self.is_here() {
             return ring.wanted();
         }
         usize::from(ring.replicas).min(ring.others().count()).max(1) as u8
@@ -285,8 +278,8 @@ impl Durable {
     /// Copies without which a put is not acknowledged: as many as are wanted, or
     /// as there are nodes that can store it.
     fn needed(&self, ring: &RingView<'_>) -> u8 {
-        let able = ring.others().filter(|peer| !self.unable.contains_key(peer)).count();
-        usize::from(ring.replicas).min(able + usize::from(self.here)).max(1) as u8
+        let able = ring.others().filter(|peer| !self.others.is_unable(*peer)).count();
+        usize::from(ring.replicas).min(able + usize::from(self.is_here())).max(1) as u8
     }
 }
 
@@ -502,12 +495,12 @@ impl Files<'_> {
             .branch(branch, after)
             .filter(|held| span.contains(held.key(self.ring.space)))
             .filter(|held| why != Why::Handover || self.state.is_stray(&self.ring, held))
-            .filter(|held| held.here || why == Why::Repair)
-            .filter(|held| why != Why::Repair || !held.unable.contains_key(&to))
+            .filter(|held| held.is_here() || why == Why::Repair)
+            .filter(|held| why != Why::Repair || !held.others.is_unable(to))
             .peekable();
         // A page is offered or entrusted: not both.
-        let here = page.peek().is_none_or(|first| first.here);
-        let page = page.take_while(|held| held.here == here).take(MAX_PAGE);
+        let here = page.peek().is_none_or(|first| first.is_here());
+        let page = page.take_while(|held| held.is_here() == here).take(MAX_PAGE);
         let records: Vec<Record> = page.map(|held| held.record.clone()).collect();
         let more = !records.is_empty();
         if more {
@@ -530,23 +523,23 @@ impl Files<'_> {
             // Before the answer: the statement that it is held may overtake it.
             for record in &records {
                 if let Some(held) = self.state.disk.get_mut(&record.name) {
-                    held.awaited.insert(peer);
+                    held.others.ask(peer);
                 }
             }
         }
         let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, branch, records: page });
         let known = |record: &Record| self.state.disk.get(&record.name);
-        let here = records.iter().filter_map(known).all(|held| held.here);
+        let here = records.iter().filter_map(known).all(|held| held.is_here());
         let (clock_s, put) = (self.state.expiry.now_s(), matches!(why, Why::Put | Why::Place));
         let ask = if here {
             Ask::Offer { records, clock_s, put }
         } else {
             let mut holders: Vec<Peer> = Vec::new();
-            let said = records.iter().filter_map(known).flat_map(|held| &held.holders);
+            let said = records.iter().filter_map(known).flat_map(|held| held.others.holders());
             // Of those that have yet to answer some may have it.
-            let asked = records.iter().filter_map(known).flat_map(|held| &held.awaited);
-            for holder in said.chain(asked).filter(|holder| **holder != peer) {
-                holder::add(&mut holders, *holder);
+            let asked = records.iter().filter_map(known).flat_map(|held| held.others.awaited());
+            for holder in said.chain(asked).filter(|holder| *holder != peer) {
+                holder::add(&mut holders, holder);
             }
             Ask::Entrust { records, holders, clock_s, put }
         };
@@ -564,7 +557,7 @@ impl Replicas {
 
     /// Live files here.
     pub(super) fn len(&self) -> usize {
-        self.disk.values().filter(|held| held.here && !held.record.is_deleted()).count()
+        self.disk.values().filter(|held| held.is_here() && !held.record.is_deleted()).count()
     }
 
     /// The files here, in the order of their names, from behind `after`.
@@ -578,7 +571,7 @@ impl Replicas {
             .take(usize::from(ring.replicas))
             .count();
         let owners = ring.wanted();
-        let here = |held: &&Durable| held.here && !held.record.is_deleted();
+        let here = |held: &&Durable| held.is_here() && !held.record.is_deleted();
         self.disk.behind(after).filter(here).map(move |held| {
             let key = held.key(ring.space);
             let owner = owned.is_some_and(|span| span.contains(key));
@@ -605,12 +598,12 @@ impl Replicas {
 
     /// All records whose content is durable here.
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.disk.values().filter(|held| held.here).map(|held| &held.record)
+        self.disk.values().filter(|held| held.is_here()).map(|held| &held.record)
     }
 
     /// The record that is durable here under this name, which may be a tombstone.
     pub(super) fn record(&self, name: &FileName) -> Option<&Record> {
-        self.disk.get(name).filter(|held| held.here).map(|held| &held.record)
+        self.disk.get(name).filter(|held| held.is_here()).map(|held| &held.record)
     }
 
     /// The same; without one, what is known of a name whose bytes are not here:
@@ -627,10 +620,10 @@ impl Replicas {
     pub(super) fn holders(&self, ring: &RingView<'_>, name: &FileName) -> Vec<Peer> {
         match self.disk.get(name) {
             Some(held) => held
-                .here
+                .is_here()
                 .then_some(ring.me)
                 .into_iter()
-                .chain(ring.successors.iter().copied().filter(|peer| held.holders.contains(peer)))
+                .chain(ring.successors.iter().copied().filter(|peer| held.others.has(*peer)))
                 .collect(),
             None => self.sources(name),
         }

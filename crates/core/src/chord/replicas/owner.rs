@@ -272,14 +272,13 @@ impl Files<'_> {
 
     /// A wanted holder has all records of a part of the range.
     fn count_copies(&mut self, from: Peer, span: Span, branch: Branch) {
-        let here =
-            self.state.disk.branch(branch, None).filter(|held| !held.unable.contains_key(&from));
+        let here = self.state.disk.branch(branch, None).filter(|held| !held.others.is_unable(from));
         let here = here.filter(|held| span.contains(held.key(self.ring.space)));
-        let news = |held: &&Durable| !held.holders.contains(&from) || held.awaited.contains(&from);
+        let news = |held: &&Durable| !held.others.has(from) || held.others.is_awaited(from);
         let names: Vec<FileName> = here.filter(news).map(|held| held.record.name.clone()).collect();
         for name in names {
             if let Some(held) = self.state.disk.get_mut(&name) {
-                held.awaited.remove(&from);
+                held.others.answered(from);
             }
             self.count_copy(from, &name);
         }
@@ -299,15 +298,15 @@ impl Files<'_> {
             }
             let lacks = match verdict {
                 Verdict::Held => {
-                    held.awaited.remove(&from);
+                    held.others.answered(from);
                     self.count_copy(from, name);
                     false
                 }
                 // If it is no longer awaited, the statement that it is held
                 // overtook this answer.
-                Verdict::Wanted => held.awaited.contains(&from),
+                Verdict::Wanted => held.others.is_awaited(from),
                 Verdict::Newer(_) | Verdict::Later | Verdict::Known => {
-                    held.awaited.remove(&from);
+                    held.others.answered(from);
                     true
                 }
             };
@@ -322,11 +321,12 @@ impl Files<'_> {
     pub(super) fn count_copy(&mut self, from: Peer, name: &FileName) {
         let Some(held) = self.state.disk.get_mut(name) else { return };
         let partner = self.state.partners.get_mut(&from);
-        if partner.is_none() && !held.stand_ins.contains(&from) || !held.holders.insert(from) {
+        let unable = held.others.is_unable(from);
+        if partner.is_none() && !held.others.is_stand_in(from) || !held.others.hold(from) {
             return;
         }
         let retried = partner.is_some_and(|partner| partner.retried.remove(name));
-        if held.unable.remove(&from).is_some() || retried {
+        if unable || retried {
             self.state.is_able(from);
         }
         self.stand_in(name);
@@ -349,7 +349,7 @@ impl Files<'_> {
     /// A node is no longer known to have the current version.
     fn lose_copy(&mut self, from: Peer, name: &FileName) {
         if let Some(held) = self.state.disk.get_mut(name)
-            && held.holders.remove(&from)
+            && held.others.lose(from)
         {
             self.out.push(copies_notice(None, held, self.ring.wanted()));
         }
@@ -374,7 +374,7 @@ impl Files<'_> {
             self.state.partners.remove(&peer);
             forget(self.asks, |ask| is_owners(ask, peer));
             for held in self.state.disk.values_mut() {
-                if held.forget(&peer) {
+                if held.others.forget(peer) {
                     self.out.push(copies_notice(None, held, self.ring.wanted()));
                 }
             }
@@ -398,7 +398,7 @@ impl Files<'_> {
                 let key = held.key(self.ring.space);
                 if !range.contains(key) && !waiting.contains(&held.record.name) {
                     // Another owner decides about these copies now.
-                    held.forget_all();
+                    held.others.clear();
                 }
             }
             self.prune_absent();
@@ -533,10 +533,9 @@ impl Replicas {
         mine && !partners.contains(&from)
             && partners.iter().all(settled)
             && self.disk.get(name).is_some_and(|held| {
-                let has =
-                    |peer: &Peer| held.holders.contains(peer) || held.unable.contains_key(peer);
+                let has = |peer: &Peer| held.others.has(*peer) || held.others.is_unable(*peer);
                 held.record.version >= version
-                    && !held.stand_ins.contains(&from)
+                    && !held.others.is_stand_in(from)
                     && partners.iter().all(has)
                     // As many copies as wanted, those of stand-ins included.
                     && held.copies() >= held.safe(ring)
@@ -558,12 +557,7 @@ impl Replicas {
 
     /// Whether a partner has yet to say whether it has a copy.
     fn is_counting(&self, held: &Durable) -> bool {
-        self.partners.iter().any(|(peer, partner)| {
-            let said = held.holders.contains(peer)
-                || held.awaited.contains(peer)
-                || held.unable.contains_key(peer);
-            !partner.settled && !said
-        })
+        self.partners.iter().any(|(peer, partner)| !partner.settled && !held.others.knows(*peer))
     }
 }
 

@@ -45,11 +45,10 @@ impl Files<'_> {
         let Some(held) = self.state.disk.get_mut(&name) else { return };
         // Somebody waits for it: whoever had no room before is asked again, but
         // not one to which nothing can be given.
-        held.unable.clear();
+        held.others.forgive(|_, _| true);
         for (peer, partner) in self.state.partners.iter() {
             if let Some(why) = partner.unable.filter(|why| *why != Obstacle::NoRoom) {
-                held.forget(peer);
-                held.unable.insert(*peer, why);
+                held.others.refuse(*peer, why);
             }
         }
         if !matches!(self.ring.standing, Standing::Member | Standing::Leaving) {
@@ -80,14 +79,14 @@ impl Files<'_> {
         let record = held.record.clone();
         let key = held.key(self.ring.space);
         let partners = self.ring.partners();
-        let wanted = partners.iter().filter(|peer| !held.unable.contains_key(peer));
-        let missing = wanted.chain(&held.stand_ins).filter(|peer| !held.holders.contains(peer));
+        let wanted = partners.into_iter().filter(|peer| !held.others.is_unable(*peer));
+        let missing = wanted.chain(held.others.stand_ins()).filter(|peer| !held.others.has(*peer));
         let offered = |ask: &FileAsk| {
             matches!(ask, FileAsk::Offer { why: Why::Put, records, .. }
             if records.iter().any(|(offered, version)| offered == name && *version == record.version))
         };
         let missing: Vec<Peer> =
-            missing.filter(|peer| !is_open(self.asks, **peer, offered)).copied().collect();
+            missing.filter(|peer| !is_open(self.asks, *peer, offered)).collect();
         for peer in missing {
             self.offer_one(peer, key, record.clone());
         }
@@ -135,8 +134,8 @@ impl Files<'_> {
 impl Replicas {
     fn too_few(&self, ring: &RingView<'_>, name: &FileName) -> Failure {
         let (wanted, unable) = self.disk.get(name).map_or((ring.wanted(), Vec::new()), |held| {
-            let me = (!held.here).then_some((ring.me, held.obstacle));
-            let others = held.unable.iter().map(|(peer, why)| (*peer, *why));
+            let me = held.obstacle.map(|why| (ring.me, why));
+            let others = held.others.unable();
             (held.needed(ring), me.into_iter().chain(others).collect())
         });
         Failure::TooFewCopies { holders: self.holders(ring, name), wanted, unable }

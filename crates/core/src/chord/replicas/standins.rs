@@ -29,23 +29,20 @@ pub(super) const FULL_ROUNDS: u32 = 10;
 impl Durable {
     /// Wanted holders that do not have it, the owner included.
     pub(super) fn missing(&self, ring: &RingView<'_>) -> usize {
-        let partners = ring.partners().into_iter().filter(|peer| !self.holders.contains(peer));
-        partners.count() + usize::from(!self.here)
+        let partners = ring.partners().into_iter().filter(|peer| !self.others.has(*peer));
+        partners.count() + usize::from(!self.is_here())
     }
 
     /// Wanted holders that cannot store it, the owner included, and why.
     pub(super) fn passed(&self, ring: &RingView<'_>) -> impl Iterator<Item = (Peer, Obstacle)> {
-        let refused = |peer: Peer| {
-            let why = self.unable.get(&peer).filter(|_| !self.holders.contains(&peer));
-            why.map(|why| (peer, *why))
-        };
+        let refused = |peer: Peer| Some((peer, self.others.obstacle(peer)?));
         let partners = ring.partners().into_iter().filter_map(refused);
-        (!self.here).then_some((ring.me, self.obstacle)).into_iter().chain(partners)
+        self.obstacle.map(|why| (ring.me, why)).into_iter().chain(partners)
     }
 
     /// The same, with those that stand in for them.
     pub(super) fn passed_over(&self, ring: &RingView<'_>) -> Vec<PassedOver> {
-        let keeps = |peer: &&Peer| self.stand_ins.contains(peer) && self.holders.contains(peer);
+        let keeps = |peer: &&Peer| self.others.is_stand_in(**peer) && self.others.has(**peer);
         let mut stand_ins = ring.successors.iter().filter(keeps).copied();
         let passed = self.passed(ring);
         passed.map(|(peer, why)| PassedOver { peer, why, stand_in: stand_ins.next() }).collect()
@@ -59,24 +56,8 @@ impl Durable {
     /// that could make another one.
     pub(super) fn is_stuck(&self, ring: &RingView<'_>) -> bool {
         self.missing(ring) == self.refused(ring)
-            && self.stand_ins.iter().all(|peer| self.holders.contains(peer))
+            && self.others.stand_ins().all(|peer| self.others.has(peer))
             && self.copies() < ring.wanted()
-    }
-
-    /// Forgets everything about a peer; whether it was counted as a holder.
-    pub(super) fn forget(&mut self, peer: &Peer) -> bool {
-        self.awaited.remove(peer);
-        self.unable.remove(peer);
-        self.stand_ins.remove(peer);
-        self.holders.remove(peer)
-    }
-
-    /// Forgets everything about others.
-    pub(super) fn forget_all(&mut self) {
-        self.awaited.clear();
-        self.unable.clear();
-        self.stand_ins.clear();
-        self.holders.clear();
     }
 }
 
@@ -93,14 +74,13 @@ impl Files<'_> {
             return self.not_placed(from, name, Some(why));
         }
         let Some(held) = self.state.disk.get_mut(name) else { return };
-        let counts = self.ring.partners().contains(&from) || held.stand_ins.contains(&from);
+        let counts = self.ring.partners().contains(&from) || held.others.is_stand_in(from);
         if held.record.version != version || !counts {
             return;
         }
-        if held.forget(&from) {
+        if held.others.refuse(from, why) {
             self.out.push(copies_notice(None, held, self.ring.wanted()));
         }
-        held.unable.insert(from, why);
         if let Some(partner) = self.state.partners.get_mut(&from) {
             partner.unable = Some(why);
         }
@@ -118,19 +98,20 @@ impl Files<'_> {
     pub(super) fn stand_in(&mut self, name: &FileName) -> Option<Peer> {
         let held = self.state.disk.get_mut(name)?;
         let (missing, refused) = (held.missing(&self.ring), held.refused(&self.ring));
-        while held.stand_ins.len() > missing {
+        while held.others.stand_ins().count() > missing {
             // One that has it not is released first, then any.
-            let idle = held.stand_ins.iter().find(|peer| !held.holders.contains(peer));
-            let peer = *idle.or(held.stand_ins.first())?;
-            held.forget(&peer);
+            let idle = held.others.stand_ins().find(|peer| !held.others.has(*peer));
+            let peer = idle.or(held.others.stand_ins().next())?;
+            held.others.forget(peer);
             forget(self.asks, |ask| is_offer(ask, peer, name));
         }
         let mut chosen = Vec::new();
         for peer in self.ring.others().skip(self.ring.partners().len()) {
-            if held.stand_ins.len() >= refused {
+            if held.others.stand_ins().count() >= refused {
                 break;
             }
-            if !held.unable.contains_key(&peer) && held.stand_ins.insert(peer) {
+            if !held.others.is_unable(peer) && !held.others.is_stand_in(peer) {
+                held.others.choose(peer);
                 chosen.push(peer);
             }
         }
@@ -157,12 +138,12 @@ impl Files<'_> {
         }
         let mut pages: BTreeMap<(Peer, bool), Vec<Record>> = BTreeMap::new();
         let kept = self.state.disk.behind(self.state.checked.as_ref());
-        let kept = kept.filter(|held| !held.stand_ins.is_empty()).take(MAX_PAGE);
+        let kept = kept.filter(|held| held.others.stand_ins().next().is_some()).take(MAX_PAGE);
         let mut last = None;
         for held in kept {
             last = Some(held.record.name.clone());
-            for peer in &held.stand_ins {
-                pages.entry((*peer, held.here)).or_default().push(held.record.clone());
+            for peer in held.others.stand_ins() {
+                pages.entry((peer, held.is_here())).or_default().push(held.record.clone());
             }
         }
         self.state.checked = last;
@@ -179,12 +160,10 @@ impl Files<'_> {
         let behind = self.ring.behind();
         let mut names = Vec::new();
         for held in self.state.disk.values_mut() {
-            if held.unable.is_empty() || held.stand_ins.len() >= held.refused(&self.ring) {
+            if held.others.stand_ins().count() >= held.refused(&self.ring) {
                 continue;
             }
-            let before = held.unable.len();
-            held.unable.retain(|peer, why| !(behind.contains(peer) && which(*peer, *why)));
-            if held.unable.len() < before {
+            if held.others.forgive(|peer, why| behind.contains(&peer) && which(peer, why)) {
                 names.push(held.record.name.clone());
             }
             if names.len() == MAX_PAGE {
@@ -217,20 +196,20 @@ impl Files<'_> {
         let mut names = Vec::new();
         let (partners, known) = (self.ring.partners(), self.ring.others().collect::<Vec<Peer>>());
         for held in self.state.disk.values_mut() {
-            if held.here && held.unable.is_empty() && held.stand_ins.is_empty() {
+            if held.is_here() && !held.others.is_replaced() {
                 continue;
             }
-            held.stand_ins.retain(|peer| !partners.contains(peer));
-            let others = held.unable.keys().chain(&held.stand_ins);
-            let gone: Vec<Peer> = others.filter(|peer| !known.contains(peer)).copied().collect();
+            held.others.promote(&partners);
+            let others = held.others.unable().map(|(peer, _)| peer).chain(held.others.stand_ins());
+            let gone: Vec<Peer> = others.filter(|peer| !known.contains(peer)).collect();
             for peer in gone {
-                if held.forget(&peer) {
+                if held.others.forget(peer) {
                     self.out.push(copies_notice(None, held, self.ring.wanted()));
                 }
             }
-            for (peer, why) in &held.unable {
-                if let Some(partner) = self.state.partners.get_mut(peer) {
-                    partner.unable = Some(*why);
+            for (peer, why) in held.others.unable() {
+                if let Some(partner) = self.state.partners.get_mut(&peer) {
+                    partner.unable = Some(why);
                 }
             }
             names.push(held.record.name.clone());
@@ -251,7 +230,7 @@ impl Replicas {
         }
         partner.retried.clear();
         for held in self.disk.values_mut() {
-            held.unable.remove(&peer);
+            held.others.forgive(|one, _| one == peer);
         }
     }
 
@@ -260,10 +239,10 @@ impl Replicas {
     fn retry(&mut self, peer: Peer, why: Obstacle) {
         // Another file may fit; of other obstacles one file tells as much as many.
         let most = if why == Obstacle::NoRoom { MAX_PAGE } else { 1 };
-        let refused = self.disk.values_mut().filter(|held| held.unable.contains_key(&peer));
+        let refused = self.disk.values_mut().filter(|held| held.others.is_unable(peer));
         let mut retried = BTreeSet::new();
         for held in refused.take(most) {
-            held.unable.remove(&peer);
+            held.others.forget(peer);
             retried.insert(held.record.name.clone());
         }
         if let Some(partner) = self.partners.get_mut(&peer) {

@@ -761,7 +761,8 @@ impl Cluster {
         for (name, (_, floor)) in &mut self.promised {
             let placed = placement(self.space, name.key(self.space), &members, 1);
             let owner = placed.first().map(|owner| &self.nodes[owner].replicas);
-            let full = owner.and_then(|owner| owner.disk.get(name)).is_some_and(|held| !held.here);
+            let full =
+                owner.and_then(|owner| owner.disk.get(name)).is_some_and(|held| !held.is_here());
             *floor = (*floor).min((members.len() - usize::from(full)).max(1));
         }
     }
