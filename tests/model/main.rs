@@ -7,6 +7,7 @@
 //! - [`shared`]: whole operations, as in Zave's papers.
 //! - [`messages`]: every message travels, and may be late, doubled or lost.
 //! - [`small`]: from one node upwards, and down to one.
+//! - [`hosts`]: a host of two positions, and another one.
 //! - [`controls`]: without a guard, the same checks must fail.
 //!
 //! Each check asserts how many different states it has seen: an empty model, or
@@ -26,6 +27,7 @@
 
 mod controls;
 mod heal;
+mod hosts;
 mod messages;
 mod ring;
 mod shared;

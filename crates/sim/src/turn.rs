@@ -130,7 +130,10 @@ impl World {
         let clock = host.clock(self.now);
         let Some(core) = &mut host.core else { return };
         let mut effects = std::mem::take(&mut self.effects);
-        core.handle(clock, slot, input, &mut effects);
+        match slot {
+            Some(slot) => core.handle_at(clock, slot, input, &mut effects),
+            None => core.handle(clock, input, &mut effects),
+        }
         self.list(number);
         for (slot, effect) in effects.drain(..) {
             let spot = Spot { host: number, slot };

@@ -10,6 +10,7 @@ use crate::wire::Nonce;
 
 use super::census::Census;
 use super::fingers::Fingers;
+use super::host::Host;
 use super::merge::Remembered;
 use super::node::{Node, Purpose};
 use super::providers::Providers;
@@ -42,5 +43,17 @@ impl Node {
     /// Forgets whom the node remembers: what is left is what maintenance knows.
     pub fn forget_remembered(&mut self) {
         self.remembered = Remembered::default();
+    }
+}
+
+impl Host {
+    /// The same for all its positions, of which no question is open beside those among
+    /// them: they forget their past.
+    pub fn forget_history(&mut self) {
+        for node in &mut self.nodes {
+            node.forget_shortcuts();
+            node.forget_remembered();
+            node.renumber();
+        }
     }
 }

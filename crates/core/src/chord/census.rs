@@ -16,10 +16,9 @@ use crate::id::Space;
 use crate::limits::{MAX_CENSUS, MAX_LIST};
 use crate::peer::Peer;
 use crate::time::Time;
-use crate::wire::Ask;
 
 use super::invariant::NodeState;
-use super::node::{Node, Purpose, Tables, Turn};
+use super::node::{NeighbourAsk, Node, Purpose, Tables, Turn};
 use super::vanished::Vanished;
 use super::{CensusState, Standing, Timer};
 
@@ -256,7 +255,10 @@ impl Node {
     /// One question, unless enough are open or everyone has been asked. Whether there
     /// was one.
     fn census_asks(&mut self, turn: &mut Turn) -> bool {
-        let open = self.asks.iter().filter(|(_, _, purpose)| **purpose == Purpose::Census);
+        let open = self
+            .asks
+            .iter()
+            .filter(|(_, _, purpose)| **purpose == Purpose::Neighbours(NeighbourAsk::Census));
         let open = open.count();
         if open >= AT_ONCE || self.tables.successors.is_empty() {
             return false;
@@ -299,7 +301,7 @@ impl Node {
                     }
                     self.census.cursor = at;
                 }
-                self.ask(peer, Ask::Neighbours, Purpose::Census, turn);
+                self.ask_neighbours(peer, NeighbourAsk::Census, turn);
                 true
             }
             None => {

@@ -8,7 +8,7 @@ use crate::record::Record;
 use crate::wire::Ask;
 
 use super::lookup::Why;
-use super::node::{Heard, Node, Purpose, Tables, Turn};
+use super::node::{Heard, NeighbourAsk, Node, Purpose, Tables, Turn};
 use super::{Failure, Notice, Reply, Standing, Ticket, Timer};
 
 /// Attempts at a contact that stays silent: the first messages may be lost,
@@ -155,7 +155,10 @@ impl Node {
     /// [`Timer::Join`] fired.
     pub(super) fn join_again(&mut self, turn: &mut Turn) {
         let looking = self.lookups.any(|why| *why == Why::Join)
-            || self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Place);
+            || self
+                .asks
+                .iter()
+                .any(|(_, _, purpose)| *purpose == Purpose::Neighbours(NeighbourAsk::Place));
         if self.standing == Standing::Joining && !looking {
             self.try_join(turn);
         }
@@ -174,7 +177,7 @@ impl Node {
             return self.try_next_place(found.owner, turn);
         }
         let before = found.predecessor.unwrap_or(found.owner);
-        self.ask(before, Ask::Neighbours, Purpose::Place, turn);
+        self.ask_neighbours(before, NeighbourAsk::Place, turn);
     }
 
     fn try_next_place(&mut self, taken_by: Peer, turn: &mut Turn) {
@@ -217,7 +220,7 @@ impl Node {
                 let from = heard.from.id(space);
                 let before = others().filter(|peer| peer.id(space).between(from, home));
                 return match before.max_by_key(|peer| space.distance(from, peer.id(space))) {
-                    Some(nearer) => self.ask(nearer, Ask::Neighbours, Purpose::Place, turn),
+                    Some(nearer) => self.ask_neighbours(nearer, NeighbourAsk::Place, turn),
                     None => self.attempt_failed(true, turn),
                 };
             }

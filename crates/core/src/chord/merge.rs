@@ -12,10 +12,10 @@
 use std::collections::BTreeSet;
 
 use crate::peer::Peer;
-use crate::wire::{Ask, Tell};
+use crate::wire::Tell;
 
 use super::lookup::Why;
-use super::node::{Heard, Node, Purpose, Turn};
+use super::node::{Heard, NeighbourAsk, Node, Purpose, Turn};
 use super::{Failure, Notice, Reply, Standing, Ticket};
 
 /// Forwardings of a candidate: every one halves the way, or goes along a list
@@ -142,7 +142,7 @@ impl Node {
         if !self.probing()
             && let Some(peer) = self.remembered.next()
         {
-            self.ask(peer, Ask::Neighbours, Purpose::Probe, turn);
+            self.ask_neighbours(peer, NeighbourAsk::Probe, turn);
         }
     }
 
@@ -160,13 +160,13 @@ impl Node {
         if let Some(first) = news.first()
             && !self.probing()
         {
-            self.ask(*first, Ask::Neighbours, Purpose::Probe, turn);
+            self.ask_neighbours(*first, NeighbourAsk::Probe, turn);
         }
     }
 
     /// Whether a look at a remembered peer is under way: one at a time.
     fn probing(&self) -> bool {
-        self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Probe)
+        self.asks.iter().any(|(_, _, purpose)| *purpose == Purpose::Neighbours(NeighbourAsk::Probe))
     }
 
     /// A remembered peer is a member of some ring: of this one?
@@ -193,10 +193,11 @@ impl Node {
         }
         if self.goes_first(candidate) || self.is_taken(candidate) {
             let asked = |(_, to, purpose): (_, Peer, &Purpose)| {
-                to == candidate && matches!(purpose, Purpose::Consider { .. })
+                to == candidate
+                    && matches!(purpose, Purpose::Neighbours(NeighbourAsk::Consider { .. }))
             };
             if !self.asks.iter().any(asked) {
-                self.ask(candidate, Ask::Neighbours, Purpose::Consider { hops }, turn);
+                self.ask_neighbours(candidate, NeighbourAsk::Consider { hops }, turn);
             }
             return;
         }

@@ -27,7 +27,7 @@ use super::join::Join;
 use super::lookup::Lookups;
 use super::merge::Remembered;
 use super::providers::Providers;
-use super::replicas::{FileAsk, Files, Replicas, RingView};
+use super::replicas::{FileAsk, FileCommand, Files, Replicas, RingView};
 use super::ring::Pace;
 use super::successors::SuccessorList;
 use super::{
@@ -107,9 +107,27 @@ impl Tables {
 /// What an open question is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
-    /// Stabilize: the first successor's neighbours.
+    /// Asked for a node's neighbours.
+    Neighbours(NeighbourAsk),
+    /// A step of this lookup.
+    Step(u32),
+    /// Merge: the command's contact, a member of another ring.
+    Contact {
+        /// The command.
+        ticket: Ticket,
+    },
+    /// [`Command::Ping`].
+    Ping(Ticket),
+    /// Asked for the files.
+    Files(FileAsk),
+}
+
+/// Why a node is asked for its neighbours; that it answers says that it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NeighbourAsk {
+    /// Stabilize: the first successor's.
     Successor,
-    /// Stabilize: the node between this one and its first successor.
+    /// Stabilize: those of the node between this one and its first successor.
     Between {
         /// The first successor, which named it.
         successor: Peer,
@@ -126,15 +144,8 @@ pub(super) enum Purpose {
         /// The predecessor of one that leaves.
         instead: Option<Peer>,
     },
-    /// Join: the neighbours of the node found to precede this one.
+    /// Join: those of the node found to precede this one.
     Place,
-    /// A step of this lookup.
-    Step(u32),
-    /// Merge: the command's contact, a member of another ring.
-    Contact {
-        /// The command.
-        ticket: Ticket,
-    },
     /// Merge: a candidate for first successor.
     Consider {
         /// Forwardings left.
@@ -144,10 +155,6 @@ pub(super) enum Purpose {
     Probe,
     /// A step of the census.
     Census,
-    /// [`Command::Ping`].
-    Ping(Ticket),
-    /// Asked for the files.
-    Files(FileAsk),
 }
 
 /// One call of [`Node::handle`]: the time, what it leads to, and the tables
@@ -316,6 +323,11 @@ impl Node {
         self.asks.ask(to, ask, purpose, turn.out);
     }
 
+    /// Asks a peer for its neighbours.
+    pub(super) fn ask_neighbours(&mut self, to: Peer, why: NeighbourAsk, turn: &mut Turn) {
+        self.ask(to, Ask::Neighbours, Purpose::Neighbours(why), turn);
+    }
+
     /// The file half, with what it may use.
     pub(super) fn files<'a>(&'a mut self, turn: &'a mut Turn) -> Files<'a> {
         let ring = self.tables.view(&self.config, self.me, self.standing);
@@ -359,173 +371,156 @@ impl Node {
         if self.standing == Standing::Left && matches!(ask, Ask::Next { enter: true, .. }) {
             self.found_ring(turn);
         }
-        match ask {
-            Ask::Ping => Answer::Pong,
-            Ask::Neighbours if self.standing == Standing::Member => Answer::Neighbours {
+        match (ask, self.standing) {
+            (Ask::Ping, _) => Answer::Pong,
+            (_, Standing::New | Standing::Joining) => Answer::NotMember,
+            (_, Standing::Left) => Answer::Left,
+            (Ask::Neighbours, Standing::Member) => Answer::Neighbours {
                 predecessor: self.tables.predecessor,
                 successors: self.tables.successors.as_slice().to_vec(),
             },
-            Ask::Next { key, .. } if self.standing == Standing::Member => self.next_step(*key),
-            Ask::Inventory { .. }
-            | Ask::Offer { .. }
-            | Ask::Entrust { .. }
-            | Ask::MayDrop { .. }
-                if matches!(self.standing, Standing::Member | Standing::Leaving) =>
-            {
-                self.files(turn).ask(from, ask)
+            (Ask::Next { key, .. }, Standing::Member) => self.next_step(*key),
+            (ask, Standing::Member | Standing::Leaving) => {
+                self.files(turn).ask(from, ask).unwrap_or(Answer::Left)
             }
-            _ if matches!(self.standing, Standing::Leaving | Standing::Left) => Answer::Left,
-            _ => Answer::NotMember,
         }
     }
 
     fn told(&mut self, from: Peer, tell: Tell, turn: &mut Turn) {
         match tell {
-            Tell::Held { name, version } => {
-                return self.files(turn).held(from, name, version);
-            }
+            Tell::Held { name, version } => self.files(turn).held(from, name, version),
             Tell::Unable { name, version, why } => {
-                return self.files(turn).unable_there(from, &name, version, why);
+                self.files(turn).unable_there(from, &name, version, why);
             }
-            Tell::Lost { name, version } => {
-                return self.files(turn).lost_there(from, &name, version);
-            }
-            _ => {}
-        }
-        if self.standing != Standing::Member {
-            if matches!(tell, Tell::Leaving { .. }) {
+            Tell::Lost { name, version } => self.files(turn).lost_there(from, &name, version),
+            Tell::Leaving { .. } if self.standing != Standing::Member => {
                 self.left_behind.remove(&from);
             }
-            return;
-        }
-        match tell {
+            _ if self.standing != Standing::Member => {}
             Tell::Notify => self.notified(from, turn),
             Tell::Changed => self.neighbour_changed(from, turn),
             Tell::Leaving { predecessor, .. } => self.neighbour_leaves(from, predecessor, turn),
             Tell::Consider { candidate, hops } => self.consider(candidate, hops, turn),
             Tell::Provided { providers } => self.providers_heard(from, &providers, turn),
-            Tell::Held { .. } | Tell::Unable { .. } | Tell::Lost { .. } => {}
         }
     }
 
     /// Takes in the end of a question; `None`: no answer, or not from a member.
     fn answered(&mut self, from: Peer, purpose: Purpose, answer: Option<Answer>, turn: &mut Turn) {
-        let purpose = match (purpose, answer) {
-            (Purpose::Files(purpose), answer) => {
-                return self.files(turn).answer(from, purpose, answer);
-            }
+        match (purpose, answer) {
+            (Purpose::Files(purpose), answer) => self.files(turn).answer(from, purpose, answer),
+            (Purpose::Step(lookup), answer) => self.stepped(lookup, from, answer, turn),
+            (Purpose::Ping(ticket), Some(_)) => turn.reply(ticket, Reply::Pong),
+            (Purpose::Ping(ticket), None) => turn.fail(ticket, Failure::NoAnswer),
             (Purpose::Contact { ticket }, Some(Answer::Next { .. })) => {
-                return self.contact_answered(ticket, from, turn);
+                self.contact_answered(ticket, from, turn);
             }
-            (Purpose::Step(lookup), answer) => return self.stepped(lookup, from, answer, turn),
-            (Purpose::Ping(ticket), answer) => {
-                return match answer {
-                    Some(_) => turn.reply(ticket, Reply::Pong),
-                    None => turn.fail(ticket, Failure::NoAnswer),
-                };
-            }
-            (purpose, Some(Answer::Neighbours { predecessor, successors })) => {
-                if purpose == Purpose::Census {
-                    self.census_heard(NodeState { peer: from, predecessor, successors }, turn);
-                    return;
-                }
-                let heard = Heard { from, predecessor, successors };
-                return self.neighbours_answered(purpose, &heard, turn);
-            }
-            // Any other answer to a question about neighbours is nonsense.
-            (purpose, _) => purpose,
-        };
-        if purpose == Purpose::Census {
-            self.census.unheard(from, turn.now);
-            self.census_answered(turn);
-        }
-        self.neighbours_unanswered(from, purpose, turn);
-    }
-
-    fn neighbours_answered(&mut self, purpose: Purpose, heard: &Heard, turn: &mut Turn) {
-        match purpose {
-            Purpose::Successor => self.successor_answered(heard, turn),
-            Purpose::Between { successor } => self.between_answered(successor, heard, turn),
-            Purpose::Revive => self.revived(heard, turn),
-            Purpose::Place => self.place_answered(Some(heard), turn),
-            Purpose::Consider { hops } => self.candidate_answered(heard, hops, turn),
-            Purpose::Probe => self.probe_answered(heard.from, turn),
-            Purpose::Rectify { .. } | Purpose::Check { .. } | Purpose::Census => {}
-            Purpose::Contact { .. } => {}
-            Purpose::Step(_) | Purpose::Ping(_) | Purpose::Files(_) => {}
-        }
-    }
-
-    fn neighbours_unanswered(&mut self, from: Peer, purpose: Purpose, turn: &mut Turn) {
-        match purpose {
-            Purpose::Successor => self.successor_silent(from, turn),
-            Purpose::Between { successor } => self.end_round(successor, turn),
-            Purpose::Rectify { notifier } => self.predecessor_silent(from, Some(notifier), turn),
-            Purpose::Revive => self.predecessor_silent(from, None, turn),
-            Purpose::Check { instead } => self.neighbour_silent(from, instead, turn),
-            Purpose::Place => self.place_answered(None, turn),
-            Purpose::Contact { ticket } => {
+            (Purpose::Contact { ticket }, _) => {
                 turn.fail(ticket, Failure::NoContact(from.address()));
             }
-            Purpose::Consider { .. } | Purpose::Probe | Purpose::Census => {}
-            Purpose::Step(_) | Purpose::Ping(_) | Purpose::Files(_) => {}
+            (Purpose::Neighbours(why), Some(Answer::Neighbours { predecessor, successors })) => {
+                self.neighbours_answered(why, Heard { from, predecessor, successors }, turn);
+            }
+            // Any other answer to a question about neighbours is nonsense.
+            (Purpose::Neighbours(why), _) => self.neighbours_unanswered(from, why, turn),
+        }
+    }
+
+    fn neighbours_answered(&mut self, why: NeighbourAsk, heard: Heard, turn: &mut Turn) {
+        match why {
+            NeighbourAsk::Successor => self.successor_answered(&heard, turn),
+            NeighbourAsk::Between { successor } => self.between_answered(successor, &heard, turn),
+            NeighbourAsk::Revive => self.revived(&heard, turn),
+            NeighbourAsk::Place => self.place_answered(Some(&heard), turn),
+            NeighbourAsk::Consider { hops } => self.candidate_answered(&heard, hops, turn),
+            NeighbourAsk::Probe => self.probe_answered(heard.from, turn),
+            NeighbourAsk::Census => {
+                let Heard { from: peer, predecessor, successors } = heard;
+                self.census_heard(NodeState { peer, predecessor, successors }, turn);
+            }
+            // It lives, which is all that was asked.
+            NeighbourAsk::Rectify { .. } | NeighbourAsk::Check { .. } => {}
+        }
+    }
+
+    fn neighbours_unanswered(&mut self, from: Peer, why: NeighbourAsk, turn: &mut Turn) {
+        match why {
+            NeighbourAsk::Successor => self.successor_silent(from, turn),
+            NeighbourAsk::Between { successor } => self.end_round(successor, turn),
+            NeighbourAsk::Rectify { notifier } => {
+                self.predecessor_silent(from, Some(notifier), turn);
+            }
+            NeighbourAsk::Revive => self.predecessor_silent(from, None, turn),
+            NeighbourAsk::Check { instead } => self.neighbour_silent(from, instead, turn),
+            NeighbourAsk::Place => self.place_answered(None, turn),
+            NeighbourAsk::Census => {
+                self.census.unheard(from, turn.now);
+                self.census_answered(turn);
+            }
+            // The ring goes on without it.
+            NeighbourAsk::Consider { .. } | NeighbourAsk::Probe => {}
         }
     }
 
     fn fired(&mut self, timer: Timer, turn: &mut Turn) {
         match timer {
-            Timer::Copies(ticket) => {
-                return self.files(turn).copies_late(ticket);
-            }
-            Timer::Join => return self.join_again(turn),
-            Timer::Leave => return self.leave_is_over(turn),
-            Timer::Stabilize | Timer::FixFingers | Timer::Repair => {}
-            Timer::Probe | Timer::Census => {}
-        }
-        if !matches!(self.standing, Standing::Member | Standing::Leaving) {
-            return;
-        }
-        self.rearm(timer, turn);
-        match timer {
+            Timer::Copies(ticket) => self.files(turn).copies_late(ticket),
+            Timer::Join => self.join_again(turn),
+            Timer::Leave => self.leave_is_over(turn),
+            _ if !matches!(self.standing, Standing::Member | Standing::Leaving) => {}
             Timer::Stabilize => {
+                self.rearm(timer, turn);
                 let _ = self.pace.take(turn.now, self.config.stabilize);
                 self.stabilize(turn);
                 self.providers_go_on(turn);
             }
             Timer::Repair => {
+                self.rearm(timer, turn);
                 self.providers_prune(turn);
                 self.files(turn).repair();
             }
-            // Whoever leaves needs no more than its neighbours.
-            _ if self.standing == Standing::Leaving => {}
-            Timer::FixFingers => self.fix_finger(turn),
-            Timer::Probe => self.probe(turn),
-            Timer::Census => self.census_step(turn),
-            Timer::Join | Timer::Leave | Timer::Copies(_) => {}
+            // A leaving node needs no more than its neighbours.
+            _ if self.standing == Standing::Leaving => self.rearm(timer, turn),
+            Timer::FixFingers => {
+                self.rearm(timer, turn);
+                self.fix_finger(turn);
+            }
+            Timer::Probe => {
+                self.rearm(timer, turn);
+                self.probe(turn);
+            }
+            Timer::Census => {
+                self.rearm(timer, turn);
+                self.census_step(turn);
+            }
         }
     }
 
     fn command(&mut self, ticket: Ticket, command: Command, turn: &mut Turn) {
-        match command {
-            Command::Join { contact } => self.command_join(ticket, contact, turn),
-            Command::Leave => self.command_leave(ticket, turn),
-            Command::Adopt { params } => self.command_adopt(ticket, params, turn),
-            Command::Ping { peer } if peer == self.me => turn.reply(ticket, Reply::Pong),
-            Command::Ping { peer } => self.ask(peer, Ask::Ping, Purpose::Ping(ticket), turn),
+        match (command, self.busy()) {
+            (Command::Join { contact }, _) => self.command_join(ticket, contact, turn),
+            (Command::Leave, _) => self.command_leave(ticket, turn),
+            (Command::Adopt { params }, _) => self.command_adopt(ticket, params, turn),
+            (Command::Ping { peer }, _) if peer == self.me => turn.reply(ticket, Reply::Pong),
+            (Command::Ping { peer }, _) => self.ask(peer, Ask::Ping, Purpose::Ping(ticket), turn),
             // A node on its way out finds the owners of its own files, too.
-            Command::Lookup { key } if self.standing == Standing::Leaving => {
+            (Command::Lookup { key }, Some(_)) if self.standing == Standing::Leaving => {
                 self.command_lookup(ticket, key, turn);
             }
-            command => {
-                if let Some(why) = self.busy() {
-                    turn.fail(ticket, Failure::Busy(why));
-                } else if let Command::Lookup { key } = command {
-                    self.command_lookup(ticket, key, turn);
-                } else if let Command::Provide { providers } = &command {
-                    self.command_provide(ticket, providers, turn);
-                } else {
-                    self.files(turn).command(ticket, command);
-                }
+            (_, Some(why)) => turn.fail(ticket, Failure::Busy(why)),
+            (Command::Lookup { key }, None) => self.command_lookup(ticket, key, turn),
+            (Command::Provide { providers }, None) => {
+                self.command_provide(ticket, &providers, turn);
+            }
+            (Command::Offer { name, root, overwrite }, None) => {
+                self.files(turn).command(ticket, name, FileCommand::Offer { root, overwrite });
+            }
+            (Command::Commit { name, root, size, overwrite, elsewhere, obstacle }, None) => {
+                let commit = FileCommand::Commit { root, size, overwrite, elsewhere, obstacle };
+                self.files(turn).command(ticket, name, commit);
+            }
+            (Command::Remove { name }, None) => {
+                self.files(turn).command(ticket, name, FileCommand::Remove);
             }
         }
     }

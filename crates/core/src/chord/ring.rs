@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::peer::Peer;
 use crate::time::Time;
-use crate::wire::{Ask, Tell};
+use crate::wire::Tell;
 
-use super::node::{Heard, Node, Purpose, Turn};
+use super::node::{Heard, NeighbourAsk, Node, Purpose, Turn};
 use super::successors::SuccessorList;
 use super::{Notice, Standing, Timer};
 
@@ -58,7 +58,7 @@ impl Node {
         if self.tables.successors.head() == Some(self.me) {
             self.ask_self(turn);
         } else if let Some(successor) = self.tables.successors.head() {
-            self.ask(successor, Ask::Neighbours, Purpose::Successor, turn);
+            self.ask_neighbours(successor, NeighbourAsk::Successor, turn);
         } else if let Some(predecessor) = self.tables.predecessor
             && self.standing == Standing::Member
         {
@@ -72,9 +72,7 @@ impl Node {
 
     /// Whom the round under way has asked.
     fn round(&self) -> impl Iterator<Item = Peer> {
-        let of_round =
-            |purpose: &Purpose| matches!(purpose, Purpose::Successor | Purpose::Between { .. });
-        self.asks.iter().filter(move |(_, _, purpose)| of_round(purpose)).map(|(_, to, _)| to)
+        self.asks.iter().filter(|(_, _, purpose)| is_of_round(purpose)).map(|(_, to, _)| to)
     }
 
     /// The list changes other than by the round under way, whose answer would
@@ -82,8 +80,7 @@ impl Node {
     pub(super) fn adopt(&mut self, list: SuccessorList, turn: &mut Turn) {
         if list != self.tables.successors {
             self.change(turn).successors = list;
-            self.asks
-                .forget(|purpose| matches!(purpose, Purpose::Successor | Purpose::Between { .. }));
+            self.asks.forget(is_of_round);
         }
     }
 
@@ -148,7 +145,7 @@ impl Node {
     }
 
     pub(super) fn ask_between(&mut self, p: Peer, successor: Peer, turn: &mut Turn) {
-        self.ask(p, Ask::Neighbours, Purpose::Between { successor }, turn);
+        self.ask_neighbours(p, NeighbourAsk::Between { successor }, turn);
     }
 
     /// The node between this one and its first successor answered: it is the
@@ -239,10 +236,11 @@ impl Node {
             }
             Some(old) if old != notifier => {
                 let asked = |(_, to, purpose): (_, Peer, &Purpose)| {
-                    to == old && matches!(purpose, Purpose::Rectify { .. })
+                    to == old
+                        && matches!(purpose, Purpose::Neighbours(NeighbourAsk::Rectify { .. }))
                 };
                 if !self.asks.iter().any(asked) {
-                    self.ask(old, Ask::Neighbours, Purpose::Rectify { notifier }, turn);
+                    self.ask_neighbours(old, NeighbourAsk::Rectify { notifier }, turn);
                 }
             }
             Some(_) => {}
@@ -254,10 +252,11 @@ impl Node {
 
     /// Without a successor, asks somebody for a way to one.
     pub(super) fn revive(&mut self, peer: Peer, turn: &mut Turn) {
-        let asked =
-            |(_, to, purpose): (_, Peer, &Purpose)| to == peer && *purpose == Purpose::Revive;
+        let asked = |(_, to, purpose): (_, Peer, &Purpose)| {
+            to == peer && *purpose == Purpose::Neighbours(NeighbourAsk::Revive)
+        };
         if !self.asks.iter().any(asked) {
-            self.ask(peer, Ask::Neighbours, Purpose::Revive, turn);
+            self.ask_neighbours(peer, NeighbourAsk::Revive, turn);
         }
     }
 
@@ -329,7 +328,7 @@ impl Node {
     }
 
     fn check(&mut self, peer: Peer, instead: Option<Peer>, turn: &mut Turn) {
-        self.ask(peer, Ask::Neighbours, Purpose::Check { instead }, turn);
+        self.ask_neighbours(peer, NeighbourAsk::Check { instead }, turn);
     }
 
     /// A neighbour or finger did not answer. An entry deeper in the list stays:
@@ -388,4 +387,10 @@ impl Node {
         };
         mean / 2..mean * 3 / 2
     }
+}
+
+/// Whether a question belongs to a round of stabilization.
+fn is_of_round(purpose: &Purpose) -> bool {
+    use NeighbourAsk::{Between, Successor};
+    matches!(purpose, Purpose::Neighbours(Successor | Between { .. }))
 }

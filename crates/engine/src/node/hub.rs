@@ -275,7 +275,10 @@ impl Hub {
     fn handle(&mut self, to: Option<Slot>, input: chord::Input) {
         let now = self.now();
         let mut effects = std::mem::take(&mut self.effects);
-        self.core.handle(now, to, input, &mut effects);
+        match to {
+            Some(slot) => self.core.handle_at(now, slot, input, &mut effects),
+            None => self.core.handle(now, input, &mut effects),
+        }
         for (slot, effect) in effects.drain(..) {
             self.carry_out(slot, effect);
         }

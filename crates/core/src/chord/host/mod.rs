@@ -58,7 +58,7 @@ const OWN: Ticket = 1 << 63;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Host {
     /// By slot, never empty.
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     disk: Disk,
     /// Inputs for positions that came about here.
     todo: VecDeque<(Slot, Input)>,
@@ -119,27 +119,17 @@ impl Host {
         }
     }
 
-    /// Takes one input at the time `now` and appends what follows from it, each
-    /// effect with the position that wants it.
-    ///
-    /// `to` is the position that the input belongs to: that of the effect to which
-    /// it is the answer, or the one that a message names ([`Host::slot_of`]).
-    /// Without one the input is for the host.
-    pub fn handle(
-        &mut self,
-        now: Time,
-        to: Option<Slot>,
-        input: Input,
-        out: &mut Vec<(Slot, Effect)>,
-    ) {
+    /// Takes one input for the host at the time `now` and appends what follows from it,
+    /// each effect with the position that wants it. A command goes to the position that
+    /// answers for its key, what all must know to all, and the rest to the first one.
+    pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<(Slot, Effect)>) {
         if self.nodes.len() == 1 {
-            return self.alone(now, input, out);
+            return self.handle_at(now, 0, input, out);
         }
-        match (to, input) {
-            (Some(slot), input) => self.todo.push_back((slot, input)),
-            (None, Input::Start { records, remembered }) => self.start(records, remembered),
-            (None, Input::Command { ticket, command }) => self.command(ticket, command, out),
-            (None, Input::Lost { name, version }) => {
+        match input {
+            Input::Start { records, remembered } => self.start(records, remembered),
+            Input::Command { ticket, command } => self.command(ticket, command, out),
+            Input::Lost { name, version } => {
                 self.lost = Some(name.clone());
                 for slot in self.holding(&name) {
                     let input = Input::Lost { name: name.clone(), version };
@@ -147,19 +137,39 @@ impl Host {
                 }
                 self.lost = None;
             }
-            (None, Input::Clock { now_s }) => {
+            Input::Clock { now_s } => {
                 self.now_s = Some(now_s);
-                self.tell_all(&Input::Clock { now_s });
+                self.tell_all(&input);
             }
-            (
-                None,
-                input @ (Input::PeerLost(_)
-                | Input::BytesPass(_)
-                | Input::LeaveOn
-                | Input::LeaveOver),
-            ) => self.tell_all(&input),
-            (None, input) => self.todo.push_back((0, input)),
+            Input::PeerLost(_) | Input::BytesPass(_) | Input::LeaveOn | Input::LeaveOver => {
+                self.tell_all(&input);
+            }
+            input => self.todo.push_back((0, input)),
         }
+        self.finish(now, out);
+    }
+
+    /// Takes one input that belongs to a position: the answer to an effect of its, or a
+    /// message that names it ([`Host::slot_of`]).
+    pub fn handle_at(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        input: Input,
+        out: &mut Vec<(Slot, Effect)>,
+    ) {
+        if let [only] = &mut self.nodes[..] {
+            // Nothing is to be shared.
+            let mut effects = Effects::new();
+            only.handle(now, input, &mut effects);
+            return out.extend(effects.into_iter().map(|effect| (0, effect)));
+        }
+        self.todo.push_back((slot, input));
+        self.finish(now, out);
+    }
+
+    /// Carries out what is to be done, until nothing is.
+    fn finish(&mut self, now: Time, out: &mut Vec<(Slot, Effect)>) {
         self.work(now, out);
         while self.muster(now) {
             self.work(now, out);
@@ -170,13 +180,6 @@ impl Host {
     pub fn slot_of(&self, index: u16) -> Option<Slot> {
         let slot = index % self.count();
         (self.nodes[usize::from(slot)].peer().index() == index).then_some(slot)
-    }
-
-    /// A host of one position: nothing is to be shared.
-    fn alone(&mut self, now: Time, input: Input, out: &mut Vec<(Slot, Effect)>) {
-        let mut effects = Effects::new();
-        self.nodes[0].handle(now, input, &mut effects);
-        out.extend(effects.into_iter().map(|effect| (0, effect)));
     }
 
     fn work(&mut self, now: Time, out: &mut Vec<(Slot, Effect)>) {
@@ -294,7 +297,8 @@ impl Host {
         (0..).zip(&self.nodes).min_by_key(|(_, node)| distance(node)).map_or(0, |(slot, _)| slot)
     }
 
-    /// Has the next position follow the first one onto its ring; whether one does.
+    /// Starts joining the next position to the ring of the first one. Returns true if
+    /// one was started.
     fn muster(&mut self, now: Time) -> bool {
         let idle = |node: &Node| matches!(node.standing(), Standing::New | Standing::Left);
         let Some((slot, node)) = (0..).zip(&self.nodes).find(|(_, node)| idle(node)) else {

@@ -105,16 +105,15 @@ impl Files<'_> {
         let placing = Placing { record, obstacle, command, asked, unable: Vec::new(), there };
         entrust(&self.ring, &placing, self.asks, self.out);
         let ticket = self.state.ticket();
-        self.state.occupy(ticket, Job::Place(placing));
+        self.state.busy.insert(placing.record.name.clone(), ticket);
+        self.state.placings.insert(ticket, placing);
     }
 
     /// The periodic round: those that have not said whether they hold a new record
     /// are asked again, for their word may be lost.
     pub(super) fn ask_placing(&mut self) {
-        for job in self.state.jobs.values() {
-            if let Job::Place(placing) = job {
-                entrust(&self.ring, placing, self.asks, self.out);
-            }
+        for placing in self.state.placings.values() {
+            entrust(&self.ring, placing, self.asks, self.out);
         }
     }
 
@@ -179,8 +178,9 @@ impl Files<'_> {
     /// A node does not take the new record. When nobody is left who may, the put
     /// has failed and the name is as it was.
     pub(super) fn not_placed(&mut self, from: Peer, name: &FileName, why: Option<Obstacle>) {
-        let job = self.state.busy.get(name).and_then(|ticket| self.state.jobs.get_mut(ticket));
-        let Some(Job::Place(placing)) = job else { return };
+        let ticket = self.state.busy.get(name);
+        let placing = ticket.and_then(|ticket| self.state.placings.get_mut(ticket));
+        let Some(placing) = placing else { return };
         placing.asked.remove(&from);
         placing.unable.extend(why.map(|why| (from, why)));
         if placing.asked.is_empty() {
@@ -190,8 +190,8 @@ impl Files<'_> {
 
     /// The time for the copies of this command is over, and there is none.
     pub(super) fn place_late(&mut self, command: Ticket) {
-        let late = |job: &&Job| matches!(job, Job::Place(placing) if placing.command == command);
-        if let Some(Job::Place(placing)) = self.state.jobs.values().find(late) {
+        let late = |placing: &&Placing| placing.command == command;
+        if let Some(placing) = self.state.placings.values().find(late) {
             let name = placing.record.name.clone();
             self.give_up_placing(&name);
         }
@@ -351,10 +351,8 @@ impl Files<'_> {
     pub(super) fn prune_elsewhere(&mut self) {
         let (space, range) = (self.ring.space, self.ring.range());
         let others = |record: &Record| range.is_none_or(|range| !range.contains(record.key(space)));
-        let placing = self.state.jobs.values().filter_map(|job| match job {
-            Job::Place(placing) if others(&placing.record) => Some(placing.record.name.clone()),
-            _ => None,
-        });
+        let placing = self.state.placings.values().map(|placing| &placing.record);
+        let placing = placing.filter(|record| others(record)).map(|record| record.name.clone());
         for name in placing.collect::<Vec<_>>() {
             if let Some(placing) = self.state.end_placing(&name) {
                 refuse(placing.command, Failure::NotOwner, self.out);
@@ -377,18 +375,20 @@ impl Replicas {
     /// Whether this peer may say that it holds this version of a name, of which
     /// nobody has said so yet.
     pub(super) fn is_placing(&self, from: Peer, name: &FileName, version: Version) -> bool {
-        matches!(self.job_of(name), Some(Job::Place(placing))
-            if placing.record.version == version && placing.asked.contains(&from))
+        self.placing(name).is_some_and(|placing| {
+            placing.record.version == version && placing.asked.contains(&from)
+        })
+    }
+
+    /// The new record of this name that nobody is known to hold yet.
+    pub(super) fn placing(&self, name: &FileName) -> Option<&Placing> {
+        self.placings.get(self.busy.get(name)?)
     }
 
     fn end_placing(&mut self, name: &FileName) -> Option<Placing> {
-        if !matches!(self.job_of(name), Some(Job::Place(_))) {
-            return None;
-        }
-        match self.busy.remove(name).and_then(|ticket| self.jobs.remove(&ticket)) {
-            Some(Job::Place(placing)) => Some(placing),
-            _ => None,
-        }
+        let placing = self.placings.remove(self.busy.get(name)?)?;
+        self.busy.remove(name);
+        Some(placing)
     }
 
     /// Forgets a record that is not here: what the disk has of its name counts again.

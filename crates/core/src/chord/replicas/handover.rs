@@ -247,7 +247,7 @@ impl Replicas {
 
     /// Whether nothing is left that others could take.
     pub(in super::super) fn handed_over(&self) -> bool {
-        let busy = self.jobs.values().any(|job| !job.is_fetch());
+        let busy = self.jobs.values().any(|job| !job.is_fetch()) || !self.placings.is_empty();
         let over = |leave: &Leave| !busy && (leave.alone || self.disk.is_empty());
         self.leaving.as_ref().is_some_and(over)
     }

@@ -15,7 +15,6 @@ use crate::wire::message::{Branch, Counted, Verdict};
 use super::super::{Effect, Failure, Notice, Reply, Standing, StoreFailure, StoreOp, Ticket};
 use super::covers::Covers;
 use super::disk::Sum;
-use super::elsewhere::Placing;
 use super::owner::divides;
 use super::{Durable, FileAsk, Files, Replicas, Span, Why, is_open, tell_held};
 
@@ -42,9 +41,6 @@ pub(super) enum Job {
         /// It was seen that the record belongs here, as that of a stand-in never does.
         placed: bool,
     },
-    /// The owner cannot store the record and awaits the first word of another
-    /// node that holds it; nothing is to be done on the disk.
-    Place(Placing),
     /// Delete an older copy of a name that is on other disks.
     Shed {
         /// What the disk has of it.
@@ -68,10 +64,9 @@ pub(super) enum Fate {
 impl Job {
     fn name(&self) -> &FileName {
         match self {
-            Job::Keep { record, .. }
-            | Job::Shed { record }
-            | Job::Drop { record, .. }
-            | Job::Place(Placing { record, .. }) => &record.name,
+            Job::Keep { record, .. } | Job::Shed { record } | Job::Drop { record, .. } => {
+                &record.name
+            }
         }
     }
 
@@ -173,8 +168,7 @@ impl Files<'_> {
                     self.out.push(Effect::Notice(Notice::KeepFailed { name: name.clone(), why }));
                 }
             }
-            // It has no operation that could end.
-            (Job::Place(_), _) | (Job::Shed { .. }, Ok(())) => {}
+            (Job::Shed { .. }, Ok(())) => {}
             (Job::Shed { record }, Err(_)) => {
                 self.state.disk.put_older(&record);
                 shed = false;

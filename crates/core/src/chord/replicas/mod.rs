@@ -36,7 +36,7 @@ use crate::id::{Id, Point, Space};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{CopyCount, Obstacle, Record, Version};
+use crate::record::{ContentHash, CopyCount, Obstacle, Record, Version};
 use crate::wire::message::{Branch, Verdict};
 use crate::wire::{Answer, Ask, Message, Tell};
 
@@ -44,7 +44,7 @@ use super::asks::Asks;
 use super::few::Few;
 use super::node::Purpose;
 use super::placement::others;
-use super::{Command, Effect, Effects, Notice, Standing, Ticket};
+use super::{Effect, Effects, Notice, Standing, Ticket};
 
 mod absent;
 mod copies;
@@ -64,6 +64,7 @@ use absent::Absent;
 use copies::Copies;
 use covers::Covers;
 use disk::{Disk, Sum, leaf};
+use elsewhere::Placing;
 use expiry::Expiry;
 use handover::{Leave, Lookup};
 use holder::{Job, Wish};
@@ -197,6 +198,23 @@ pub(super) enum FileAsk {
     },
 }
 
+/// A command about the file of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum FileCommand {
+    /// [`super::Command::Offer`]
+    Offer { root: ContentHash, overwrite: bool },
+    /// [`super::Command::Commit`]
+    Commit {
+        root: ContentHash,
+        size: u64,
+        overwrite: bool,
+        elsewhere: Vec<Peer>,
+        obstacle: Obstacle,
+    },
+    /// [`super::Command::Remove`]
+    Remove,
+}
+
 /// Why records are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Why {
@@ -291,9 +309,11 @@ pub(super) struct Replicas {
     disk: Disk,
     /// Store operations under way.
     jobs: BTreeMap<Ticket, Job>,
-    /// The names that they work on.
+    /// Puts and removals that this node cannot store, until another node holds them.
+    placings: BTreeMap<Ticket, Placing>,
+    /// The names that one of either is about.
     busy: BTreeMap<FileName, Ticket>,
-    /// The ticket of the next store operation.
+    /// The next ticket of these.
     next: Ticket,
     /// Records to be fetched.
     wishes: BTreeMap<FileName, Wish>,
@@ -305,7 +325,7 @@ pub(super) struct Replicas {
     /// The other wanted holders of this node's range.
     partners: Few<Peer, Partner>,
     /// Commands that wait for their name.
-    queue: BTreeMap<FileName, VecDeque<(Ticket, Command)>>,
+    queue: BTreeMap<FileName, VecDeque<(Ticket, FileCommand)>>,
     /// Names about which partners have been asked, and who has yet to answer.
     probes: BTreeMap<FileName, BTreeSet<Peer>>,
     /// Commands that wait for copies.
@@ -357,9 +377,9 @@ impl Files<'_> {
         }
     }
 
-    /// Answers a question of another node.
-    pub(super) fn ask(&mut self, from: Peer, ask: &Ask) -> Answer {
-        match ask {
+    /// Answers a question of another node; `None`: it is not about files.
+    pub(super) fn ask(&mut self, from: Peer, ask: &Ask) -> Option<Answer> {
+        Some(match ask {
             Ask::Inventory { from: start, to, branch, digest, records, counted } => {
                 let span = Span { from: *start, to: *to };
                 let theirs = Sum { digest: *digest, records: *records };
@@ -381,8 +401,8 @@ impl Files<'_> {
                     .map(|(name, version)| self.state.may_drop(&self.ring, from, name, *version))
                     .collect(),
             },
-            Ask::Ping | Ask::Neighbours | Ask::Next { .. } => Answer::NotMember,
-        }
+            Ask::Ping | Ask::Neighbours | Ask::Next { .. } => return None,
+        })
     }
 
     /// Takes in the answer to a question; `None`: there is none, or the other

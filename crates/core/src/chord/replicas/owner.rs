@@ -10,12 +10,13 @@ use crate::wire::message::{BRANCHES, Below, Branch, Counted, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
 use super::super::node::Purpose;
-use super::super::{Command, Effect, Failure, Reply, Standing, Ticket, Timer, Upload};
+use super::super::{Effect, Failure, Reply, Standing, Ticket, Timer, Upload};
 use super::disk::{Sum, leaf};
 use super::holder::Job;
 use super::puts::copies_wait;
 use super::{
-    Durable, FileAsk, Files, Replicas, RingView, Span, Why, copies_notice, forget, is_open,
+    Durable, FileAsk, FileCommand, Files, Replicas, RingView, Span, Why, copies_notice, forget,
+    is_open,
 };
 
 /// Repair rounds in which every node offers what it holds out of place to the
@@ -71,27 +72,24 @@ pub(super) fn divides(branch: Branch, mine: u32, theirs: u32) -> bool {
 }
 
 impl Files<'_> {
-    /// Takes an offer, a commit or a removal; other commands are not for the
-    /// files and are ignored.
-    pub(in super::super) fn command(&mut self, ticket: Ticket, command: Command) {
-        let (Command::Offer { name, .. }
-        | Command::Commit { name, .. }
-        | Command::Remove { name, .. }) = &command
-        else {
-            return;
-        };
-        let name = name.clone();
-        if matches!(command, Command::Offer { .. }) && !self.state.needs_probe(&self.ring, &name) {
-            return self.run(ticket, command);
-        }
+    /// Takes a command about a name.
+    pub(in super::super) fn command(
+        &mut self,
+        ticket: Ticket,
+        name: FileName,
+        command: FileCommand,
+    ) {
         // What a command replaces is not waited for.
         match &command {
-            Command::Commit { root, overwrite: true, .. } => {
+            FileCommand::Offer { .. } if !self.state.needs_probe(&self.ring, &name) => {
+                return self.run(ticket, name, command);
+            }
+            FileCommand::Commit { root, overwrite: true, .. } => {
                 let other = |record: &Record| record.version.root != *root;
                 self.cease(|_, record, _| record.name == name && other(record));
             }
-            Command::Remove { .. } => self.cease(|_, record, _| record.name == name),
-            _ => {}
+            FileCommand::Remove => self.cease(|_, record, _| record.name == name),
+            FileCommand::Offer { .. } | FileCommand::Commit { .. } => {}
         }
         self.state.queue.entry(name.clone()).or_default().push_back((ticket, command));
         self.advance(&name, false);
@@ -109,7 +107,7 @@ impl Files<'_> {
             }
             let next = self.state.queue.get_mut(name).and_then(|queue| queue.pop_front());
             match next {
-                Some((ticket, command)) => self.run(ticket, command),
+                Some((ticket, command)) => self.run(ticket, name.clone(), command),
                 None => {
                     self.state.queue.remove(name);
                 }
@@ -118,19 +116,19 @@ impl Files<'_> {
     }
 
     /// Does what a command says, on a name that is not busy.
-    fn run(&mut self, ticket: Ticket, command: Command) {
+    fn run(&mut self, ticket: Ticket, name: FileName, command: FileCommand) {
         let failed = |failure| Effect::Reply { ticket, reply: Reply::Failed(failure) };
         match command {
-            Command::Offer { name, root, overwrite } => {
+            FileCommand::Offer { root, overwrite } => {
                 let upload = self.state.judge(&self.ring, &name, root, overwrite);
                 self.out.push(Effect::Reply { ticket, reply: Reply::Upload(upload) });
             }
-            Command::Commit { name, .. } | Command::Remove { name, .. }
+            FileCommand::Commit { .. } | FileCommand::Remove
                 if !self.ring.may_own(name.key(self.ring.space)) =>
             {
                 self.out.push(failed(Failure::NotOwner));
             }
-            Command::Commit { name, root, size, overwrite, elsewhere, obstacle } => {
+            FileCommand::Commit { root, size, overwrite, elsewhere, obstacle } => {
                 let live = self.state.known(&name).filter(|record| !record.is_deleted());
                 if let Some(record) = live.filter(|record| record.version.root == root) {
                     if self.state.record(&name) == Some(record) {
@@ -154,7 +152,7 @@ impl Files<'_> {
                 }
                 self.keep(record, Vec::new(), Vec::new(), Ok(ticket));
             }
-            Command::Remove { name } => {
+            FileCommand::Remove => {
                 if self.state.known(&name).is_none_or(Record::is_deleted) {
                     return self.out.push(failed(Failure::NoSuchFile));
                 }
@@ -164,7 +162,6 @@ impl Files<'_> {
                 let record = Record { name, version, content };
                 self.keep(record, Vec::new(), Vec::new(), Ok(ticket));
             }
-            _ => {}
         }
     }
 
@@ -416,8 +413,10 @@ impl Files<'_> {
         self.state.probes = BTreeMap::new();
         for (ticket, command) in std::mem::take(&mut self.state.queue).into_values().flatten() {
             let reply = match command {
-                Command::Offer { .. } => Reply::Upload(Upload::NotOwner { owner: None }),
-                _ => Reply::Failed(Failure::NotOwner),
+                FileCommand::Offer { .. } => Reply::Upload(Upload::NotOwner { owner: None }),
+                FileCommand::Commit { .. } | FileCommand::Remove => {
+                    Reply::Failed(Failure::NotOwner)
+                }
             };
             self.out.push(Effect::Reply { ticket, reply });
         }
@@ -476,7 +475,8 @@ impl Replicas {
     /// Whether any record of this name is here or on its way.
     pub(super) fn has_heard_of(&self, name: &FileName) -> bool {
         self.known(name).is_some()
-            || matches!(self.job_of(name), Some(Job::Keep { .. } | Job::Place(_)))
+            || self.placing(name).is_some()
+            || matches!(self.job_of(name), Some(Job::Keep { .. }))
     }
 
     fn next_counter(&self, name: &FileName) -> u64 {

@@ -466,7 +466,10 @@ impl Net {
         let process = self.processes.get_mut(&at).expect("there is a process");
         let life = process.life;
         let Some(host) = process.host.as_mut() else { return };
-        host.handle(now, to, input, &mut out);
+        match to {
+            Some(slot) => host.handle_at(now, slot, input, &mut out),
+            None => host.handle(now, input, &mut out),
+        }
         for (slot, effect) in out {
             let host = self.processes[&at].host.as_ref().expect("it runs");
             let me = host.node(slot).expect("one of its positions").peer();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
 use crate::chord::placement::placement;
-use crate::chord::{Found, Reply, StoreFailure, StoreOp, Timer};
+use crate::chord::{Command, Found, Reply, StoreFailure, StoreOp, Timer};
 use crate::limits::TOMBSTONE_S;
 use crate::record::{Content, ContentHash, Version};
 use crate::wire::{Nonce, codec};
@@ -665,21 +665,25 @@ impl Cluster {
     fn command(&mut self, at: Peer, command: Command) -> Ticket {
         let ticket = self.next;
         self.next += 1;
-        let (Command::Offer { name, .. }
-        | Command::Commit { name, .. }
-        | Command::Remove { name, .. }) = &command
-        else {
-            panic!("no command about a file");
+        let (name, command) = match command {
+            Command::Offer { name, root, overwrite } => {
+                (name, FileCommand::Offer { root, overwrite })
+            }
+            Command::Commit { name, root, size, overwrite, elsewhere, obstacle } => {
+                (name, FileCommand::Commit { root, size, overwrite, elsewhere, obstacle })
+            }
+            Command::Remove { name } => (name, FileCommand::Remove),
+            _ => panic!("no command about a file"),
         };
         self.commands.insert(ticket, (name.clone(), None));
         self.node(at).commands.push(ticket);
-        if let Command::Commit { root, elsewhere, .. } = &command
+        if let FileCommand::Commit { root, elsewhere, .. } = &command
             && elsewhere.is_empty()
         {
             self.node(at).unclaimed.insert(*root);
         }
         self.with(at, |files| {
-            files.command(ticket, command);
+            files.command(ticket, name, command);
         });
         ticket
     }

@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, content, name};
 use super::stored;
 use crate::chord::replicas::*;
-use crate::chord::{Failure, Reply, Upload};
+use crate::chord::{Command, Failure, Reply, Upload};
 use crate::peer::Peer;
 use crate::record::ContentHash;
 

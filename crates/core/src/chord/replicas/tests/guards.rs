@@ -41,7 +41,7 @@ fn what_arrives_late_or_makes_no_sense_changes_nothing() {
 /// What a node answers to the question whether this may go.
 fn may_drop(cluster: &mut Cluster, at: Peer, from: Peer, version: Version) -> bool {
     let ask = Ask::MayDrop { records: vec![(name("a"), version)] };
-    let answer = cluster.with(at, |files| files.ask(from, &ask));
+    let answer = cluster.with(at, |files| files.ask(from, &ask).expect("about files"));
     answer == Answer::MayDrop { may: vec![true] }
 }
 
@@ -75,8 +75,8 @@ fn a_leaver_acknowledges_nothing() {
             files.state.disk.sum(files.ring.space, span, Branch::ALL, None);
         let (from, to, branch) = (span.from, span.to, Branch::ALL);
         let inventory = Ask::Inventory { from, to, branch, digest, records, counted: None };
-        let first = files.ask(holders[0], &offer);
-        (first, files.ask(holders[0], &inventory))
+        let first = files.ask(holders[0], &offer).expect("about files");
+        (first, files.ask(holders[0], &inventory).expect("about files"))
     });
     assert_eq!(answers.0, Answer::Offer { verdicts: vec![Verdict::Later], clock_s: 0 });
     assert_eq!(answers.1, Answer::Inventory { same: false, records: 0, branches: Vec::new() });
@@ -213,11 +213,11 @@ fn what_does_not_fit_into_the_queue_is_offered_again() {
     cluster.with(members[0], |files| {
         for i in 0..4096 + 8 {
             let offer = Ask::Offer { records: vec![record(i), record(i)], clock_s: 0, put: true };
-            let answer = files.ask(members[1], &offer);
+            let answer = files.ask(members[1], &offer).expect("about files");
             assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Wanted; 2], clock_s: 0 });
         }
         let offer = Ask::Offer { records: vec![record(9999)], clock_s: 0, put: true };
-        let answer = files.ask(members[1], &offer);
+        let answer = files.ask(members[1], &offer).expect("about files");
         assert_eq!(answer, Answer::Offer { verdicts: vec![Verdict::Later], clock_s: 0 });
         let fetches = files.out.iter().filter(|effect| {
             matches!(effect, Effect::Store { op: StoreOp::Keep { sources, .. }, .. }

@@ -91,7 +91,7 @@ impl Cluster {
                 self.events.push(Event::Silent { at: from, from: to, nonce });
             }
             Message::Ask { nonce, ask } => {
-                let answer = self.with(to, |files| files.ask(from, &ask));
+                let answer = self.with(to, |files| files.ask(from, &ask).expect("about files"));
                 let message = Message::Answer { nonce, answer };
                 self.effect(to, Effect::Send { to: from, message });
             }
