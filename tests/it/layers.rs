@@ -1,6 +1,7 @@
 //! What the compiler cannot hold of the layers: which crate may depend on which (a
-//! manifest could allow more), which files are pure, who prints, who knows bincode, and
-//! how long a file may grow.
+//! manifest could allow more), which room of the engine knows which, how many files may
+//! import each other in a circle, which files are pure, who prints, who knows bincode, and
+//! how long a file may grow. Imports are read in [`super::imports`].
 //!
 //! It reads lines of text, so that it sees what is behind `cfg` as well. It is a checker
 //! for honest mistakes.
@@ -8,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::imports;
 
 /// Lines of code in one file, its tests not counted: a file that grows past
 /// that has two jobs.
@@ -23,6 +26,30 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sim", &["core", "view"]),
     ("tui", &["core", "view"]),
 ];
+
+/// The rooms of the engine, the lowest first: a room knows only those above it in this
+/// list. `registry` stands beside the node, on the net only.
+const ROOMS: &[&str] = &[
+    "clock",
+    "net",
+    "registry",
+    "inputs",
+    "transfers",
+    "sharing",
+    "upkeep",
+    "data",
+    "overlay",
+    "client",
+    "node",
+];
+
+/// Files that may import each other in a circle.
+const MAX_CIRCLE: usize = 4;
+
+/// Crates that have larger circles still: each is the bound that it must not pass. The
+/// half of the core that keeps the ring is one; so are what the dashboard shows and the
+/// keys that change it.
+const LARGER: &[(&str, usize)] = &[("core", 30), ("view", 5), ("tui", 11)];
 
 /// Files that open pure code, which bans clocks, random numbers, I/O and hash-ordered
 /// maps (clippy.toml).
@@ -62,6 +89,53 @@ fn every_crate_uses_only_lower_layers() {
         let manifest = fs::read_to_string(manifest).expect("each crate has a manifest");
         assert_eq!(uses(&manifest), *allowed, "what {name} uses");
     }
+}
+
+#[test]
+fn no_room_of_the_engine_knows_one_above_it() {
+    let files = sources();
+    let found = upward(ROOMS, &imports::graph(&files, "crates/engine/src"));
+    assert!(found.is_empty(), "a room knows one above it:\n{}", found.join("\n"));
+}
+
+#[test]
+fn few_files_import_each_other_in_a_circle() {
+    let files = sources();
+    for (name, _) in LAYERS {
+        let most = LARGER.iter().find(|(crate_, _)| crate_ == name).map_or(MAX_CIRCLE, |(_, n)| *n);
+        let graph = imports::graph(&files, &format!("crates/{name}/src"));
+        let circles = imports::circles(&graph);
+        let largest = circles.iter().map(Vec::len).max().unwrap_or(0);
+        assert!(largest <= most, "{name} has a larger circle: {circles:#?}");
+    }
+    let graph = imports::graph(&files, "src");
+    let circles = imports::circles(&graph);
+    assert!(circles.iter().all(|circle| circle.len() <= MAX_CIRCLE), "{circles:#?}");
+}
+
+/// Imports of a room from one that is not below it, and of a room that has no place in the
+/// order. What stands at the root (the wiring, `lives`) may know all and is known by none.
+fn upward(order: &[&str], graph: &imports::Graph) -> Vec<String> {
+    let room = |file: &str| file.split("::").next().unwrap_or_default().to_owned();
+    let place = |file: &str| order.iter().position(|name| *name == room(file));
+    let mut found = Vec::new();
+    for (file, imported) in graph {
+        let Some(own) = place(file) else {
+            if file.contains("::") {
+                found.push(format!("{file} is in no room of ROOMS"));
+            }
+            continue;
+        };
+        for other in imported.iter().filter(|other| room(other) != room(file)) {
+            if place(other).is_none_or(|theirs| theirs > own) {
+                found.push(format!("{file} imports {other}"));
+            }
+            if room(file) == "registry" && !["net", "clock"].contains(&room(other).as_str()) {
+                found.push(format!("{file} imports {other}: a registry is no node"));
+            }
+        }
+    }
+    found
 }
 
 /// The crates of the workspace that a manifest names, in order.
@@ -150,6 +224,47 @@ mod checker {
     fn a_use_of_another_crate_is_found() {
         let manifest = "[dependencies]\nchordal-view = { path = \"../view\" }\nserde = \"1\"\n";
         assert_eq!(uses(manifest), ["view"]);
+    }
+
+    fn made_up(files: &[(&str, &str)]) -> imports::Graph {
+        let files = files.iter().map(|(file, text)| (format!("src/{file}"), (*text).to_owned()));
+        imports::graph(&files.collect(), "src")
+    }
+
+    #[test]
+    fn a_room_that_knows_one_above_it_is_found() {
+        let graph = made_up(&[
+            ("lib.rs", "mod net;\nmod data;\nuse data::fetch;"),
+            ("net/mod.rs", "pub(crate) mod accept;"),
+            ("net/accept.rs", "use crate::{\n    data::{fetch, other},\n};"),
+            ("data/mod.rs", "pub(crate) mod fetch;\nuse crate::net::accept;"),
+            ("data/fetch.rs", "// use crate::upkeep;\nfn f() { super::super::net::accept::run() }"),
+            ("attic/mod.rs", ""),
+            ("attic/box.rs", ""),
+        ]);
+        assert_eq!(
+            upward(&["net", "data"], &graph),
+            [
+                "attic::box is in no room of ROOMS",
+                "net::accept imports data",
+                "net::accept imports data::fetch"
+            ]
+        );
+        assert_eq!(graph["data::fetch"].iter().collect::<Vec<_>>(), ["net::accept"]);
+    }
+
+    #[test]
+    fn a_circle_is_found_and_an_import_of_a_test_does_not_count() {
+        let graph = made_up(&[
+            ("lib.rs", "mod a;\nuse a::A;"),
+            ("a.rs", "use crate::b::B;"),
+            ("b.rs", "use super::c::{self, C};"),
+            ("c/mod.rs", "mod d;\npub use d::D;"),
+            ("c/d.rs", "use crate::a::A;\nuse super::e;"),
+            ("c/e.rs", "#[cfg(test)]\nmod tests {\n    use super::d;\n}"),
+            ("c/tests.rs", "use super::d;"),
+        ]);
+        assert_eq!(imports::circles(&graph), [vec!["a", "b", "c", "c::d"]]);
     }
 
     #[test]

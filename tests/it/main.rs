@@ -19,6 +19,7 @@ mod durability;
 mod full;
 mod host;
 mod hostile;
+mod imports;
 mod lab_tasks;
 mod layers;
 mod leave;

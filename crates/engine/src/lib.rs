@@ -21,56 +21,66 @@
 //! The engine decides nothing about the ring: whatever it needs decided is an
 //! input of the core.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
 
 use chordal_core::chord;
 use chordal_core::id::Space;
 use chordal_core::wire::handshake::Params;
 use chordal_descriptors as descriptors;
-use chordal_store::{Disk, RealDisk, Recovery, Store};
+use chordal_store::{Disk, RealDisk, Store};
 use chordal_view::outcome::HandedOver;
-use chordal_view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
+use chordal_view::{Level, Snapshot, UiEvent};
 
+use client::leave::Departure;
+use client::user::User;
+use clock::Clock;
+use data::Data;
+use data::disk_health::DiskHealth;
 use data::idle::Idle;
 use data::limits::Limits;
 use data::local_copy::Downloads;
 use data::reach::Reach;
-use data::transfers::Transfers;
-use net::shutdown_handles::Cuts;
-use net::verify::Verification;
-use node::clock::Clock;
-use node::demand::Demand;
-use node::disk_health::DiskHealth;
+use data::reputation::Reputations;
+use data::signs::Signs;
+use inputs::Input;
+use inputs::core::Core;
+use inputs::inbox::Inbox;
+use inputs::notes::Notes;
+use net::handle::{Identity, Net};
 use node::hub::Hub;
-use node::inbox::{Inbox, Slots};
-use node::leave::Departure;
 use node::publish::Publisher;
-use node::shared::{Identity, Input, Shared};
-use node::signs::Signs;
-use node::store_worker::Operations;
-use node::ui_rows::Board;
-use overlay::reputation::Reputations;
-use sharing::shares::Shares;
+use node::store_worker::Keeper;
+use overlay::Overlay;
+use overlay::remembered::PeersFile;
+use sharing::Sharing;
+use sharing::shares::handle::Shares;
+use transfers::Transfers;
+use upkeep::Upkeep;
 use upkeep::suspect_blobs::Doubts;
 use upkeep::uncommitted::Unclaimed;
 
+pub use client::commands::Submission;
+pub use data::limits::TransferLimits;
+pub use net::start_error::StartError;
+
 pub mod client;
+mod clock;
 mod data;
+mod inputs;
 pub mod lives;
 mod net;
 mod node;
 mod overlay;
 pub mod registry;
 mod sharing;
+mod transfers;
 mod upkeep;
 
 /// How a node is set up.
@@ -126,26 +136,6 @@ pub struct Config {
     pub clock_ahead_s: i64,
 }
 
-/// How much transfers of bytes may take. Control traffic is not limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransferLimits {
-    /// Bytes a second sent, over all transfers together; `None`: no limit.
-    pub up: Option<u64>,
-    /// Likewise received.
-    pub down: Option<u64>,
-    /// Transfers of the node's own user (`put`, `get`, files of directories) that
-    /// run at a time; others wait for their turn.
-    pub at_once: usize,
-    /// Sources of one download that work at a time.
-    pub sources: usize,
-}
-
-impl Default for TransferLimits {
-    fn default() -> TransferLimits {
-        TransferLimits { up: None, down: None, at_once: 4, sources: 8 }
-    }
-}
-
 /// How often everything stored is read again unless somebody says otherwise.
 pub const SCRUB: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -180,9 +170,6 @@ impl Config {
     }
 }
 
-/// A command and where its end goes. Its progress shows in the snapshots.
-pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandFailed>>);
-
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
@@ -194,51 +181,8 @@ pub struct Node {
     pub events: mpsc::Receiver<UiEvent>,
     /// What it shall do.
     pub commands: mpsc::Sender<Submission>,
-    shared: Shared,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {}", listen_advice(*address, .why))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        why: std::io::Error,
-    },
-    /// The advertised address is no address.
-    #[error("{0} cannot be advertised; give the address that others reach with --advertise")]
-    Unadvertisable(SocketAddr),
-    /// The data directory cannot be used.
-    #[error("{0}")]
-    Store(String),
-}
-
-/// Why an address cannot be listened on, and what helps.
-fn listen_advice(address: SocketAddr, why: &std::io::Error) -> String {
-    match why.kind() {
-        ErrorKind::AddrInUse => {
-            "another program listens there; choose another address, or stop that program".to_owned()
-        }
-        ErrorKind::AddrNotAvailable => {
-            let any: IpAddr = match address {
-                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            let any = SocketAddr::new(any, address.port());
-            format!(
-                "no network card of this machine has that address; listen on one that it has, or \
-                 on all with {any} (a node then tells others its address with --advertise {})",
-                address.ip()
-            )
-        }
-        ErrorKind::PermissionDenied if address.port() < 1024 => {
-            "ports below 1024 are for the system's programs; choose a higher one".to_owned()
-        }
-        _ => format!("{why}; choose another address"),
-    }
+    hub: mpsc::Sender<Input>,
+    user: User,
 }
 
 impl Node {
@@ -265,7 +209,7 @@ impl Node {
                 .map_err(|error| StartError::Store(error.to_string()))?
         };
         store.set_quota(config.quota);
-        let params = remembered_params(&store, &recovery, &config.params);
+        let params = data::params::remembered(&store, &recovery, &config.params);
         let core = chord::Host::new(
             &chord::Config {
                 params: params.clone(),
@@ -277,60 +221,81 @@ impl Node {
         );
         let me = core.peer();
         let (identity, identities) = watch::channel(Identity { me, params });
-        let (Slots { vital, rest: hub }, inbox) = Inbox::new();
+        let (slots, inbox) = Inbox::new();
         let (snapshot_tx, snapshots) =
             watch::channel(Arc::new(node::publish::first_snapshot(&core)));
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
         let (doubts, doubted) = Doubts::new();
-        let (mesh, mesh_inputs) = mpsc::channel(overlay::mesh::QUEUE);
-        let (search, search_inputs) = mpsc::channel(overlay::search::QUEUE);
+        let (mesh, mesh_inputs) = mpsc::channel(overlay::mesh::input::QUEUE);
+        let (search, search_inputs) = mpsc::channel(overlay::search::input::QUEUE);
         let (dead, dead_peers) = mpsc::channel(overlay::seeds::QUEUE);
         let (provide, provide_orders) = mpsc::channel(sharing::provide::QUEUE);
-        let (keeping, jobs) = mpsc::unbounded_channel();
         let (shares, share_inputs) = Shares::new();
         let clock = Clock { ahead_s: config.clock_ahead_s };
-        let shared = Shared {
-            started,
-            clock,
-            hub,
-            vital,
-            mesh,
-            search,
-            dead,
-            provide,
-            board: Board::default(),
-            shares,
-            reputations: Reputations::default(),
+        let hub = slots.rest.clone();
+        let net = Net::new(started, identities);
+        let (notes, core_handle) =
+            (Notes::new(hub.clone(), clock), Core::new(hub.clone(), started));
+        let transfers = Transfers::new(started, config.transfers.at_once);
+        let upkeep = Upkeep {
+            net: net.clone(),
+            notes: notes.clone(),
+            core: core_handle.clone(),
+            store: store.clone(),
+        };
+        let sharing = Sharing {
+            net: net.clone(),
+            notes: notes.clone(),
+            core: core_handle.clone(),
+            transfers: transfers.clone(),
+            store: store.clone(),
+            dir: data_dir.clone(),
+            shares: shares.clone(),
             reshare: config.reshare,
-            min_copies: config.min_copies,
-            identity: identities,
-            verification: Verification::default(),
+            provide,
+        };
+        let data = Data {
+            net: net.clone(),
+            notes: notes.clone(),
+            core: core_handle.clone(),
+            transfers,
             store,
             disk: DiskHealth::default(),
-            counters: Arc::default(),
+            shares,
+            doubts,
+            unclaimed: Unclaimed::default(),
+            downloads: Downloads::default(),
+            min_copies: config.min_copies,
+            reputations: Reputations::default(),
             signs: Signs::default(),
-            transfers: Transfers::new(started, config.transfers.at_once),
-            cuts: Cuts::default(),
             idle: Idle::default(),
             reach: Reach::default(),
             limits: Limits::new(&config.transfers),
-            demand: Demand::default(),
+        };
+        let overlay = Overlay {
+            net: net.clone(),
+            notes: notes.clone(),
+            core: core_handle.clone(),
+            data: data.clone(),
+            sharing: sharing.clone(),
+            peers: PeersFile::new(data_dir, net.tasks.clone()),
+            mesh: mesh.clone(),
+            search,
+            dead,
+        };
+        let user = User {
+            net: net.clone(),
+            notes: notes.clone(),
+            core: core_handle,
+            data: data.clone(),
+            sharing: sharing.clone(),
+            overlay: overlay.clone(),
+            departure: Departure::new(config.leave_deadline),
             download_dir: config
                 .download_dir
                 .clone()
                 .unwrap_or_else(|| PathBuf::from(format!("peer_{}_downloads", address.port()))),
-            data_dir: data_dir.clone(),
-            remembering: Arc::default(),
-            doubts,
-            unclaimed: Unclaimed::default(),
-            downloads: Downloads::default(),
-            operations: Operations::default(),
-            keeping,
-            departure: Departure::new(config.leave_deadline),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            connections: TaskTracker::new(),
         };
         let mut publisher = Publisher::new(snapshot_tx, event_tx, started, clock);
         let known_as = if bound == address { String::new() } else { format!(" as {address}") };
@@ -339,45 +304,51 @@ impl Node {
             tracing::warn!("{note}");
             publisher.event(Level::Warn, note.clone());
         }
-        if shared.me().params != config.params {
-            let kept = shared.me().params.describe();
+        if net.me().params != config.params {
+            let kept = net.me().params.describe();
             let text = format!("the files here are of ring {kept}: its parameters are kept");
             publisher.event(Level::Warn, text);
         }
-        let told = shared.hub.downgrade();
+        let told = hub.downgrade();
         descriptors::tell(move |text| {
             // A hub that is too busy has more to tell.
             let event = Input::Event(Level::Warn, text.to_owned());
             told.upgrade().map(|hub| drop(hub.try_send(event))).is_some()
         });
-        let remembered = node::remembered::load(&data_dir, me);
+        let remembered = overlay.peers.load(me);
         publisher.unheard(&remembered);
         let start = chord::Input::Start { records: recovery.records, remembered };
-        let hub = Hub::new(core, shared.clone(), identity, inbox, started, publisher);
-        shared.tasks.spawn(hub.run(start));
-        shared.tasks.spawn(node::store_worker::run(shared.clone(), jobs));
-        shared.tasks.spawn(net::accept::run(shared.clone(), listener));
-        shared.tasks.spawn(client::commands::run(shared.clone(), submissions));
-        shared.tasks.spawn(node::disk_health::watch(shared.clone()));
-        shared.tasks.spawn(data::reach::watch(shared.clone()));
-        shared.tasks.spawn(data::relay::tidy(shared.clone()));
-        shared.tasks.spawn(overlay::mesh::run(shared.clone(), mesh_inputs));
-        shared.tasks.spawn(sharing::shares::run(shared.clone(), config.share, share_inputs));
-        shared.tasks.spawn(overlay::search::run(shared.clone(), search_inputs));
-        shared.tasks.spawn(upkeep::suspect_blobs::run(shared.clone(), doubted));
-        shared.tasks.spawn(upkeep::scrub::run(shared.clone(), config.scrub));
-        shared.tasks.spawn(sharing::provide::run(shared.clone(), provide_orders));
-        let seeds = (config.seeds, config.registry_patience);
-        shared.tasks.spawn(overlay::seeds::run(
-            shared.clone(),
-            seeds,
-            dead_peers,
-            snapshots.clone(),
+        let (keeper, jobs) = Keeper::new();
+        let task = Hub::new(core, user.clone(), keeper, slots, identity, inbox, publisher);
+        let (runtime, serving) = (Handle::current(), data.clone());
+        let serve = move |stream, party, crowded: &dyn Fn() -> bool| {
+            data::serve_data::serve(&serving, &runtime, stream, party, crowded);
+        };
+        let tasks = &net.tasks;
+        tasks.spawn(task.run(start));
+        tasks.spawn(node::store_worker::run(data.clone(), hub.clone(), jobs));
+        tasks.spawn(net::accept::run(net.clone(), hub.clone(), listener, serve));
+        tasks.spawn(client::commands::run(user.clone(), submissions));
+        tasks.spawn(data.disk.clone().watch(net.clone(), notes, data.store.clone()));
+        tasks.spawn(data::reach::watch(
+            data.reach.clone(),
+            net.clone(),
+            user.notes.clone(),
+            user.core.clone(),
         ));
+        tasks.spawn(data::relay::tidy(data));
+        tasks.spawn(overlay::mesh::run(overlay.clone(), mesh_inputs));
+        tasks.spawn(sharing::shares::follow::run(sharing.clone(), config.share, share_inputs));
+        tasks.spawn(overlay::search::run(overlay.clone(), search_inputs));
+        tasks.spawn(upkeep::suspect_blobs::run(upkeep.clone(), doubted));
+        tasks.spawn(upkeep::scrub::run(upkeep, config.scrub));
+        tasks.spawn(sharing::provide::run(sharing, mesh, provide_orders));
+        let seeds = (config.seeds, config.registry_patience);
+        tasks.spawn(overlay::seeds::run(overlay, seeds, dead_peers, snapshots.clone()));
         if !config.join.is_empty() {
-            shared.tasks.spawn(join_until_in(shared.clone(), config.join));
+            tasks.spawn(join_until_in(user.clone(), config.join));
         }
-        Ok(Node { address, snapshots, events, commands, shared })
+        Ok(Node { address, snapshots, events, commands, hub, user })
     }
 
     /// Leaves the ring for the time being: hands over the files, as long as that
@@ -385,12 +356,12 @@ impl Node {
     /// has left.
     pub async fn leave(&self) -> HandedOver {
         // On no ring, or stopping: nothing was handed over.
-        node::leave::leave(&self.shared, true).await.unwrap_or_default()
+        client::leave::leave(&self.user, true).await.unwrap_or_default()
     }
 
     /// Has a leave end now, whatever is handed over by then.
     pub fn hurry(&self) {
-        self.shared.departure.hurry();
+        self.user.departure.hurry();
     }
 
     /// Leaves the ring (handing over files, until `deadline`), says goodbye to
@@ -412,19 +383,19 @@ impl Node {
     /// Says goodbye to every peer and ends all tasks: the end of a node that has
     /// left.
     pub async fn close(self) {
-        let shared = self.shared;
-        shared.tasks.close();
-        let _ = shared.hub.send(Input::Close).await;
+        let user = self.user;
+        user.net.tasks.close();
+        let _ = self.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
-        shared.connections.close();
-        let _ = tokio::time::timeout(GOODBYE_LIMIT, shared.connections.wait()).await;
-        stop(&shared).await;
+        user.net.connections.close();
+        let _ = tokio::time::timeout(GOODBYE_LIMIT, user.net.connections.wait()).await;
+        stop(&user).await;
     }
 
     /// Ends all tasks at once and closes all sockets, as a crash would.
     pub async fn kill(self) {
-        self.shared.tasks.close();
-        stop(&self.shared).await;
+        self.user.net.tasks.close();
+        stop(&self.user).await;
     }
 }
 
@@ -445,37 +416,37 @@ const JOIN_PAUSES: [Duration; 4] = [
     Duration::from_secs(15),
 ];
 
-async fn stop(shared: &Shared) {
-    shared.stop.cancel();
-    shared.transfers.stop_all();
-    shared.cuts.cut_all();
-    shared.connections.close();
-    shared.tasks.wait().await;
-    shared.connections.wait().await;
+async fn stop(user: &User) {
+    user.net.stop.cancel();
+    user.data.transfers.stop_all();
+    user.net.cuts.cut_all();
+    user.net.connections.close();
+    user.net.tasks.wait().await;
+    user.net.connections.wait().await;
 }
 
 /// Joins through the first of the addresses that lets this node in; keeps
 /// trying, ever more gently.
-async fn join_until_in(shared: Shared, addresses: Vec<SocketAddr>) {
+async fn join_until_in(user: User, addresses: Vec<SocketAddr>) {
     for attempt in 0.. {
         for address in &addresses {
             let joining = tokio::select! {
-                () = shared.stop.cancelled() => return,
-                joining = client::commands::join_through(&shared, *address) => joining,
+                () = user.net.stop.cancelled() => return,
+                joining = overlay::join::join_through(&user.net, &user.core, *address) => joining,
             };
             let Err(why) = joining else { return };
-            let members = shared.look(|core| core.successors().len()).await;
+            let members = user.core.look(|core| core.successors().len()).await;
             if members.is_some_and(|members| members > 0) {
                 // Somebody remembered let it in already.
                 return;
             }
             if attempt == 0 {
-                shared.event(Level::Warn, format!("not joined yet: {why}")).await;
+                user.notes.event(Level::Warn, format!("not joined yet: {why}")).await;
             }
         }
         let pause = JOIN_PAUSES[attempt.min(JOIN_PAUSES.len() - 1)];
         tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = user.net.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -502,31 +473,6 @@ pub fn default_data_dir(address: SocketAddr) -> Option<PathBuf> {
     let ip = address.ip().to_string().replace(':', ".");
     Some(dirs.data_dir().join(format!("{ip}-{}", address.port())))
 }
-
-/// The ring's parameters: those of the files on disk, if there are any;
-/// otherwise those asked for. Kept for the next start.
-fn remembered_params(store: &Store, recovery: &Recovery, asked: &Params) -> Params {
-    let saved = store.meta(PARAMS_KEY).ok().flatten();
-    let saved = saved.and_then(|bytes| serde_json::from_slice::<Params>(&bytes).ok());
-    let params = match saved {
-        Some(saved) if !recovery.records.is_empty() && saved.is_sane() => saved,
-        _ => asked.clone(),
-    };
-    remember_params(store, &params);
-    params
-}
-
-/// Writes the ring's parameters beside the files that depend on them.
-fn remember_params(store: &Store, params: &Params) {
-    let written = serde_json::to_vec(params)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| store.set_meta(PARAMS_KEY, &bytes).map_err(|error| error.to_string()));
-    if let Err(why) = written {
-        tracing::warn!(%why, "the ring's parameters could not be saved");
-    }
-}
-
-const PARAMS_KEY: &str = "params";
 
 #[cfg(test)]
 mod tests {

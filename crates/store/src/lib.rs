@@ -69,6 +69,7 @@ mod partials;
 mod recovery;
 mod room;
 mod stamp;
+mod text;
 mod trash;
 
 #[cfg(test)]
@@ -97,6 +98,7 @@ use partial::Partial;
 pub use recovery::{Lock, lock};
 pub use room::Room;
 pub use stamp::Stamp;
+pub use text::replace_text;
 use trash::Trash;
 pub use trash::Trashed;
 

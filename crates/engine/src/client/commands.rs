@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use chordal_core::chord::invariant::{Members, NodeState};
-use chordal_core::chord::{self, Failure, Reply};
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
-use chordal_core::wire::handshake::Purpose;
 use chordal_core::wire::query::{Fares, NodeInfo, Stands};
 use chordal_core::wire::{Request, Response};
 use chordal_view as view;
@@ -21,10 +19,7 @@ use chordal_view::picture::{self, Facts};
 use chordal_view::text::quoted;
 use chordal_view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind, target};
 
-use super::access;
-use super::access::{Access, unexpected};
 use super::files;
-use super::files::{CANCELLED, Phases};
 use super::get;
 use super::get::Got;
 use super::missing;
@@ -33,28 +28,32 @@ use super::ring_walk::{Each, Said, members_of};
 use super::scan;
 use super::tree;
 use super::tree::{Source, Tree};
-use crate::Submission;
-use crate::data::transfers::Transfer;
+use super::user::User;
+use crate::client::control;
+use crate::client::leave;
+use crate::data::access::Access;
 use crate::net::address;
-use crate::net::connection;
-use crate::net::verify;
-use crate::node::control;
-use crate::node::leave;
-use crate::node::shared::{Input, Shared};
+use crate::net::requests::unexpected;
+use crate::overlay::join::join_through;
 use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
-use crate::sharing::shares;
+use crate::sharing::shares::handle as shares;
+use crate::transfers::Transfer;
+use crate::transfers::{CANCELLED, Phases};
+
+/// A command and where its end goes. Its progress shows in the snapshots.
+pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandFailed>>);
 
 /// Takes commands until nobody can send any, or the node stops.
-pub(crate) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>) {
+pub(crate) async fn run(user: User, mut commands: mpsc::Receiver<Submission>) {
     loop {
         let next = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = user.net.stop.cancelled() => return,
             next = commands.recv() => next,
         };
         let Some((command, done)) = next else { return };
-        let working = shared.clone();
-        shared.tasks.spawn(async move {
+        let working = user.clone();
+        user.net.tasks.spawn(async move {
             let result = carry_out(&working, command).await;
             if let Err(why) = &result {
                 tracing::info!(%why, "a command failed");
@@ -64,60 +63,67 @@ pub(crate) async fn run(shared: Shared, mut commands: mpsc::Receiver<Submission>
     }
 }
 
-async fn carry_out(shared: &Shared, command: Command) -> Result<Outcome, String> {
-    let access = Access::Inside(shared.clone());
+async fn carry_out(user: &User, command: Command) -> Result<Outcome, String> {
+    let access = Access::Inside(user.data.clone());
     match command {
-        Command::Join { contact } => join(shared, &contact).await,
-        Command::Leave => leave::leave(shared, false).await.map(Outcome::Left),
-        Command::Quit => leave::leave(shared, true).await.map(Outcome::Left),
+        Command::Join { contact } => join(user, &contact).await,
+        Command::Leave => leave::leave(user, false).await.map(Outcome::Left),
+        Command::Quit => leave::leave(user, true).await.map(Outcome::Left),
         Command::QuitNow => {
-            shared.departure.hurry();
-            leave::leave(shared, true).await.map(Outcome::Left)
+            user.departure.hurry();
+            leave::leave(user, true).await.map(Outcome::Left)
         }
         Command::Put { path, name, overwrite, min_copies } => {
-            let least = min_copies.max(shared.min_copies);
+            let least = min_copies.max(user.data.min_copies);
             if let Some(source) = Source::of(&path, name.as_deref())? {
-                let stored = tree(shared, &access).put(source, overwrite, least).await;
-                return changed(shared, stored).await;
+                let stored = tree(user, &access).put(source, overwrite, least).await;
+                return changed(user, stored).await;
             }
             let name = files::name_for(&path, name.as_deref())?;
-            let transfer = shared.transfers.open(TransferKind::Upload, name.as_str(), 0);
+            let transfer = user.data.transfers.open(TransferKind::Upload, name.as_str(), 0);
             let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
             let result = in_turn(&transfer, Box::pin(put)).await;
             let result = files::with_at_least(least, result);
             transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
-            let stored = missing::doubted(&access, changed(shared, result).await?).await;
+            let stored = missing::doubted(&access, changed(user, result).await?).await;
             Ok(stored)
         }
         Command::Get { name, to, no_reshare } => {
             if let Some(directory) = tree::directory(&name)? {
-                let tree = tree(shared, &access);
-                let below = &shared.download_dir;
-                let got = tree.get(directory, to.as_ref(), below, !no_reshare).await;
-                return changed(shared, got).await;
+                let tree = tree(user, &access);
+                let below = &user.download_dir;
+                let got = tree
+                    .get(directory, to.as_ref(), below, !no_reshare && user.sharing.reshare)
+                    .await;
+                return changed(user, got).await;
             }
-            let place = files::place_for(to.as_ref(), &shared.download_dir)?;
-            let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
+            let place = files::place_for(to.as_ref(), &user.download_dir)?;
+            let transfer = user.data.transfers.open(TransferKind::Download, &name, 0);
             let get = get::get(&access, &name, &place, &transfer, &transfer);
             let got = in_turn(&transfer, Box::pin(get)).await;
-            fetched(shared, transfer, got, !no_reshare).await
+            fetched(user, transfer, got, !no_reshare).await
         }
         Command::Request { name, peer, to, no_reshare } => {
-            let place = files::place_for(to.as_ref(), &shared.download_dir)?;
-            let transfer = shared.transfers.open(TransferKind::Download, &name, 0);
+            let place = files::place_for(to.as_ref(), &user.download_dir)?;
+            let transfer = user.data.transfers.open(TransferKind::Download, &name, 0);
             let get = get::request(&access, &name, &peer, &place, &transfer, &transfer);
             let got = in_turn(&transfer, Box::pin(get)).await;
-            fetched(shared, transfer, got, !no_reshare).await
+            fetched(user, transfer, got, !no_reshare).await
         }
         Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
-        Command::Share { paths } => shares::share(shared, paths).await,
-        Command::Unshare { name } => shares::unshare(shared, name).await,
-        Command::Find { pattern } => search::command::find(&access, &pattern, &NoPhases).await,
-        Command::Connect { peer } => link_commands::connect(shared, &peer).await,
-        Command::Disconnect { peer } => link_commands::disconnect(shared, &peer).await,
-        Command::Say { text } => link_commands::say(&access, text).await,
+        Command::Share { paths } => shares::share(&user.data.shares, paths).await,
+        Command::Unshare { name } => shares::unshare(&user.data.shares, name).await,
+        Command::Find { pattern } => {
+            search::command::find(&access, Some(&user.overlay), &pattern, &NoPhases).await
+        }
+        Command::Connect { peer } => link_commands::connect(&user.overlay, &peer).await,
+        Command::Disconnect { peer } => link_commands::disconnect(&user.overlay, &peer).await,
+        Command::Say { text } => {
+            let links = link_commands::say_here(&user.overlay, text).await?;
+            Ok(Outcome::Said { links })
+        }
         Command::Scan { host, ports } => {
-            scan::run(shared, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
+            scan::run(user, host.as_deref(), ports.as_deref()).await.map(Outcome::Scanned)
         }
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
@@ -134,8 +140,8 @@ async fn in_turn<T>(
 }
 
 /// What a directory is put and got with.
-fn tree<'a>(shared: &'a Shared, access: &'a Access) -> Tree<'a> {
-    Tree { access, transfers: &shared.transfers }
+fn tree<'a>(user: &'a User, access: &'a Access) -> Tree<'a> {
+    Tree { access, transfers: &user.data.transfers }
 }
 
 /// The commands that only read or steer transfers, from inside and from outside
@@ -175,51 +181,13 @@ pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, S
     }
 }
 
-async fn join(shared: &Shared, contact: &str) -> Result<Outcome, String> {
-    let me = shared.me();
-    let members = members_of(&Access::Inside(shared.clone())).await?;
+async fn join(user: &User, contact: &str) -> Result<Outcome, String> {
+    let me = user.net.me();
+    let members = members_of(&Access::Inside(user.data.clone())).await?;
     let peer = address::resolve(contact, me.me.address(), me.params.space, &members).await?;
-    let (me, successor, adopted) = join_through(shared, peer.address()).await?;
-    let params = shared.me().params;
+    let (me, successor, adopted) = join_through(&user.net, &user.core, peer.address()).await?;
+    let params = user.net.me().params;
     Ok(Outcome::Joined { me, successor, ring: params.ring, space: params.space, adopted })
-}
-
-/// Enters the ring of the node at an address, taking over its parameters
-/// first where they differ: who this node is then, its successor, and whether
-/// parameters were taken over.
-pub(crate) async fn join_through(
-    shared: &Shared,
-    address: std::net::SocketAddr,
-) -> Result<(Peer, Peer, bool), String> {
-    let me = shared.me();
-    let (contact, params) = access::introduce(address).await?;
-    // Also who seems to be this node itself may be another one with its address.
-    verify::through(shared, address, &params).await.map_err(|why| why.told_of(address))?;
-    if contact.address() == me.me.address() {
-        return Err(format!("{address} is this node itself; join another one"));
-    }
-    let adopted = params != me.params;
-    if adopted {
-        let theirs = params.describe();
-        match shared.core(chord::Command::Adopt { params }).await {
-            Some(Reply::Adopted) => {}
-            Some(Reply::Failed(failure)) => {
-                // So that people at the other side hear of it too: its answer
-                // to this greeting is known already.
-                let _ = connection::dial(address, &me.hello(Purpose::Member)).await;
-                return Err(format!("{address} is on another ring, {theirs}: {failure}"));
-            }
-            _ => return Err(stopping()),
-        }
-    }
-    match shared.core(chord::Command::Join { contact }).await {
-        Some(Reply::Joined { me, successor }) => Ok((me, successor, adopted)),
-        Some(Reply::Failed(Failure::AlreadyMember(_))) if !adopted => {
-            Err(format!("this node and {address} are on the same ring already"))
-        }
-        Some(Reply::Failed(failure)) => Err(failure.to_string()),
-        _ => Err(stopping()),
-    }
 }
 
 async fn info(access: &Access) -> Result<Outcome, String> {
@@ -393,7 +361,7 @@ pub(crate) fn file_name(text: &str) -> Result<FileName, String> {
 
 /// Ends the transfer of a download; what it brought is offered to others.
 async fn fetched(
-    shared: &Shared,
+    user: &User,
     transfer: Transfer,
     got: Result<Got, String>,
     offer: bool,
@@ -401,35 +369,31 @@ async fn fetched(
     match &got {
         Ok(Got { manifest: Some(_), .. }) => transfer.end(Ok(())),
         // The user is asked which; nothing has failed.
-        Ok(Got { manifest: None, .. }) => shared.transfers.forget(transfer),
+        Ok(Got { manifest: None, .. }) => user.data.transfers.forget(transfer),
         Err(why) => transfer.end(Err(why.clone())),
     }
     if let Ok(Got { outcome: Outcome::Fetched { name, path, .. }, manifest: Some(manifest) }) = &got
         && offer
-        && shared.reshare
+        && user.sharing.reshare
     {
-        shared.shares.offer(path, name, manifest);
+        user.data.shares.offer(path, name, manifest);
     }
-    changed(shared, got.map(|got| got.outcome)).await
+    changed(user, got.map(|got| got.outcome)).await
 }
 
-async fn changed(shared: &Shared, result: Result<Outcome, String>) -> Result<Outcome, String> {
+async fn changed(user: &User, result: Result<Outcome, String>) -> Result<Outcome, String> {
     match &result {
         Ok(Outcome::Fetched { name, path, .. }) => {
-            shared.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+            user.notes.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
         }
         Ok(Outcome::FetchedAll { name, path, fetched, .. }) => {
             let text = format!("{fetched} files of {name}/ were saved in {}", path.display());
-            shared.event(Level::Info, text).await;
+            user.notes.event(Level::Info, text).await;
         }
         _ => {}
     }
-    let _ = shared.hub.send(Input::Changed).await;
+    user.notes.changed().await;
     result
-}
-
-fn stopping() -> String {
-    "the node is stopping".to_owned()
 }
 
 /// A node's own transfers are seen in its snapshot.

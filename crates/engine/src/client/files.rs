@@ -25,24 +25,26 @@ use chordal_core::wire::query::HeldFile;
 use chordal_core::wire::{Request, Response};
 use chordal_descriptors as descriptors;
 use chordal_descriptors::{COMMAND_PATIENCE, is_shortage};
-use chordal_store::{Place, hash_file, open_regular};
+use chordal_store::{Place, hash_file};
 use chordal_view::outcome::RingFile;
 use chordal_view::text::quoted;
 use chordal_view::{FileRow, Outcome, Role};
 
-use super::access::{Access, unexpected};
 use super::locate;
 use super::locate::Known;
 use super::ring_walk::{ASKED_AT_ONCE, Each, ask_all, neighbours_of, twice};
+use crate::data::access::Access;
+use crate::data::commit;
+use crate::data::commit::Wanted;
 use crate::data::eager::Small;
 use crate::data::fetch;
 use crate::data::full_owner;
 use crate::data::full_owner::Past;
 use crate::data::plane::{DataConnection, DataError};
-use crate::data::relay::{Handed, hand_manifest};
+use crate::data::relay::{Handed, hand_manifest, open_again};
 use crate::data::serve_data;
-use crate::data::serve_data::Wanted;
-use crate::data::transfers::Transfer;
+use crate::net::requests::unexpected;
+use crate::transfers::{CANCELLED, Phases, Transfer};
 
 /// Attempts of a put to find an owner that takes anything of it while the ring
 /// changes.
@@ -70,19 +72,6 @@ const SEND_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Pause between attempts: about a stabilization of a busy ring.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// Why a transfer ended that nobody wants any more.
-pub(crate) const CANCELLED: &str = "cancelled";
-
-/// Why one ended that was under way when its process was told to end: what came
-/// is kept.
-pub(crate) const INTERRUPTED: &str = "interrupted";
-
-/// What a transfer is at, for whoever shows progress.
-pub(crate) trait Phases: Send + Sync {
-    /// A phase begins: "hashing", "sending"…
-    fn phase(&self, phase: &str);
-}
 
 /// Stores a local file under a name.
 pub(crate) async fn put(
@@ -196,7 +185,7 @@ pub(crate) async fn put(
 pub(crate) fn with_at_least(least: u8, stored: Result<Outcome, String>) -> Result<Outcome, String> {
     match stored? {
         Outcome::Stored { holders, cut_off, .. } if holders.len() < usize::from(least) => {
-            Err(serve_data::too_few(holders.len(), least, cut_off))
+            Err(commit::too_few(holders.len(), least, cut_off))
         }
         enough => Ok(enough),
     }
@@ -238,14 +227,6 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 
 fn changed(path: &Path) -> String {
     format!("{} changed while it was being stored; put it again", path.display())
-}
-
-/// Opens a file that was read before, for whom a connection waits.
-pub(crate) fn open_again(path: &Path) -> Result<File, DataError> {
-    descriptors::holding(|| open_regular(path)).map_err(|error| match error {
-        error if is_shortage(&error) => error.into(),
-        _ => DataError::Changed,
-    })
 }
 
 fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
@@ -321,16 +302,16 @@ impl Put<'_> {
 
     fn hand_to(&self, owner: Peer, runtime: &Handle) -> Result<DataResponse, DataError> {
         match self.access {
-            Access::Inside(shared) if owner.address() == shared.me().me.address() => {
+            Access::Inside(data) if owner.address() == data.net.me().me.address() => {
                 self.phases.phase("storing");
                 let Put { path, manifest, wanted, transfer, .. } = *self;
                 if let Some(small) = self.small {
-                    return small.take_in(shared, runtime, wanted, transfer, |copies, wanted| {
+                    return small.take_in(data, runtime, wanted, transfer, |copies, wanted| {
                         transfer.securing(copies, wanted);
                         Ok(())
                     });
                 }
-                serve_data::take_in(shared, runtime, path, manifest, wanted, transfer)
+                serve_data::take_in(data, runtime, path, manifest, wanted, transfer)
             }
             access => match self.small {
                 Some(small) => {
@@ -380,9 +361,9 @@ impl Put<'_> {
         self.phases.phase("securing copies");
         let elsewhere = (holders, obstacle);
         match self.access {
-            Access::Inside(shared) if owner == shared.me().me => {
+            Access::Inside(data) if owner == data.net.me().me => {
                 let elsewhere = Some(elsewhere);
-                serve_data::commit(shared, runtime, self.wanted, elsewhere, |copies, wanted| {
+                commit::commit(data, runtime, self.wanted, elsewhere, |copies, wanted| {
                     self.secured(copies, wanted);
                     Ok(())
                 })
@@ -527,8 +508,8 @@ pub(crate) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile
 /// sent more than a page at once.
 pub(crate) async fn shared_by(access: &Access) -> Result<Vec<FileRow>, String> {
     let member = access.member();
-    if let Access::Inside(shared) = access {
-        return Ok(shared.shares.rows(access.space(), |_| true));
+    if let Access::Inside(data) = access {
+        return Ok(data.shares.rows(access.space(), |_| true));
     }
     let mut files: Vec<FileRow> = Vec::new();
     loop {

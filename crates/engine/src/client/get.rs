@@ -22,22 +22,21 @@ use chordal_store::{Download, Place};
 use chordal_view::text::{bytes as show_bytes, goes_on};
 use chordal_view::{Level, Outcome};
 
-use super::access;
-use super::access::{Access, unexpected};
 use super::commands::file_name;
-use super::files::{CANCELLED, Phases};
 use super::locate;
 use super::locate::{Known, NamedContent};
 use super::missing;
 use super::ring_walk::{Each, ask_all, members_of, neighbours_of};
+use crate::data::access::Access;
 use crate::data::eager;
 use crate::data::fetch::{
     FIRST_LOOK, FetchError, Fetcher, Finder, LOOK_SOON, NO_SOURCE_LIMIT, Sought,
 };
-use crate::data::transfers::Transfer;
-use crate::net::address;
-use crate::node::shared::Input;
-use crate::overlay::reputation::Conduct;
+use crate::data::reputation::Conduct;
+use crate::net::requests::unexpected;
+use crate::net::{address, client_connections};
+use crate::transfers::Transfer;
+use crate::transfers::{CANCELLED, Phases};
 
 /// How long a peer may say that it has nothing of a name, of which it had a content
 /// a moment ago: one that hashes a changed file anew says so meanwhile.
@@ -370,12 +369,12 @@ async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>,
 
 fn contents_of(access: &Access, name: &FileName, known: &Known) -> Vec<NamedContent> {
     let (mut contents, liars) = known.contents();
-    if let Access::Inside(shared) = access {
+    if let Access::Inside(data) = access {
         // While it becomes a holder this node is named and has not got the bytes.
-        let me = shared.me().me;
+        let me = data.net.me().me;
         for content in &mut contents {
             let root = &content.root;
-            let has_it = shared.store.holds(root) || shared.shares.manifest(root).is_some();
+            let has_it = data.store.holds(root) || data.shares.manifest(root).is_some();
             content.sources.retain(|peer| has_it || *peer != me);
         }
     }
@@ -399,7 +398,7 @@ async fn contents_at(peer: Peer, name: &FileName) -> Result<Vec<NamedContent>, S
     let mut after: Option<FileName> = None;
     for _ in 0..MAX_PAGES {
         let request = Request::Search { pattern: pattern_for(name), after: after.clone() };
-        let (rows, more) = match access::ask(peer.address(), request).await? {
+        let (rows, more) = match client_connections::ask(peer.address(), request).await? {
             Response::Found { rows, more } => (rows, more),
             other => return Err(unexpected(other)),
         };
@@ -505,8 +504,8 @@ impl Job<'_> {
             FetchError::Cancelled => Failed::Stopped(CANCELLED.to_owned()),
             FetchError::Replaced => Failed::Replaced,
         })?;
-        if let Access::Inside(shared) = self.access {
-            shared.downloads.ended(self.content.root, path.clone());
+        if let Access::Inside(data) = self.access {
+            data.downloads.ended(self.content.root, path.clone());
         }
         let millis = began.elapsed().as_millis() as u64;
         let (name, size) = (self.name.clone(), self.content.size);
@@ -604,7 +603,7 @@ impl Job<'_> {
         let download = self.begin(&manifest)?;
         // Should the ring want a copy here, it is not fetched a second time.
         let _listed = match self.access {
-            Access::Inside(shared) => shared.downloads.list(&download, self.transfer),
+            Access::Inside(data) => data.downloads.list(&download, self.transfer),
             Access::Outside(_) => None,
         };
         match self.fetcher.pieces(opened, &sources, &download, self.transfer, Some(find)) {
@@ -643,11 +642,11 @@ impl Job<'_> {
         self.transfer.goes_on(manifest.size(), here);
         self.phases.phase("receiving");
         if here > 0
-            && let Access::Inside(shared) = self.access
+            && let Access::Inside(data) = self.access
         {
             let text = goes_on(self.name.as_str(), here, manifest.size());
             // A hub that is too busy says at the end how much was there.
-            let _ = shared.hub.try_send(Input::Event(Level::Info, text));
+            data.notes.event_now(Level::Info, text);
         }
         Ok(download)
     }

@@ -13,7 +13,7 @@ use chordal_core::record::{ContentHash, Provider, Record, Version};
 use chordal_core::wire::{Request, Response};
 use chordal_view::FoundContent;
 
-use super::access::Access;
+use crate::data::access::Access;
 
 /// Looks for a name before a failing lookup is told.
 const LOCATE_ATTEMPTS: u32 = 5;

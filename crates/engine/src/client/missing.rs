@@ -21,9 +21,9 @@ use chordal_view::command::distance;
 use chordal_view::outcome::Outvoted;
 use chordal_view::text::quoted;
 
-use super::access::Access;
 use super::locate;
 use super::ring_walk::members_of;
+use crate::data::access::Access;
 
 /// How long names are looked for that are like a missing one: a person waits.
 const LOOK: Duration = Duration::from_millis(800);

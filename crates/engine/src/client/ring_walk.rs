@@ -11,7 +11,8 @@ use chordal_core::peer::Peer;
 use chordal_core::wire::query::NodeInfo;
 use chordal_core::wire::{Request, Response};
 
-use super::access::{Access, unexpected};
+use crate::data::access::Access;
+use crate::net::requests::unexpected;
 
 /// Members that are asked at a time.
 pub(crate) const ASKED_AT_ONCE: usize = 16;

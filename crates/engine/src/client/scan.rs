@@ -18,10 +18,10 @@ use chordal_descriptors::{COMMAND_PATIENCE, Wait};
 use chordal_view::target::{self, Host};
 use chordal_view::{Behind, ScanRow, ScannedPort, text};
 
-use super::access::client_hello;
+use super::user::User;
 use crate::net::greeting;
 use crate::net::greeting::Greeted;
-use crate::node::shared::Shared;
+use crate::net::greeting::client_hello;
 
 /// Time for a port to be reached and to greet: what serves people nearby
 /// answers in milliseconds.
@@ -53,16 +53,16 @@ pub(crate) struct Scanner {
 /// `scan` of a running node: its progress is in the snapshots. Of several at a
 /// time, the one that began last is shown.
 pub(crate) async fn run(
-    shared: &Shared,
+    user: &User,
     host: Option<&str>,
     range: Option<&str>,
 ) -> Result<ScanRow, String> {
-    let me = shared.me();
+    let me = user.net.me();
     let scanner = Scanner { home: me.me.address(), node: Some((me.me, me.params)) };
     let mut number = None;
     let progress = |row: &ScanRow| {
         let mut row = row.clone();
-        shared.show(|rows| {
+        user.notes.show(|rows| {
             let last = rows.scan.as_ref().map_or(0, |scan| scan.number);
             row.number = *number.get_or_insert(last + 1);
             if row.number >= last {
@@ -72,7 +72,7 @@ pub(crate) async fn run(
     };
     let result = tokio::select! {
         result = scan(&scanner, host, range, progress) => result,
-        () = shared.stop.cancelled() => Err("the node is stopping".to_owned()),
+        () = user.net.stop.cancelled() => Err("the node is stopping".to_owned()),
     };
     result.map(|row| ScanRow { number: number.unwrap_or_default(), ..row })
 }

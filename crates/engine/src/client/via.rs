@@ -13,29 +13,30 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use chordal_core::wire::handshake::Purpose;
 use chordal_view::{Command, CommandFailed, Outcome, ScanRow, TransferKind, TransferRow};
 
-use super::access;
-use super::access::{Access, Outside, client_hello};
 use super::commands;
 use super::commands::file_name;
 use super::files;
-use super::files::{INTERRUPTED, Phases};
 use super::get;
 use super::missing;
 use super::scan::Scanner;
 use super::tree;
 use super::tree::{Source, Tree};
+use crate::client::leave;
+use crate::data::access::{Access, Outside};
 use crate::data::idle::Idle;
-use crate::data::limits::Limits;
+use crate::data::limits::{Limits, TransferLimits};
 use crate::data::plane::DataPlane;
 use crate::data::reach::Reach;
-use crate::data::transfers::{Shown, Transfers};
+use crate::data::reputation::Reputations;
+use crate::data::signs::Signs;
 use crate::net::client_connections::Lines;
+use crate::net::greeting;
+use crate::net::greeting::client_hello;
 use crate::net::shutdown_handles::Cuts;
-use crate::node::leave;
-use crate::node::signs::Signs;
 use crate::overlay::mesh::link_commands;
-use crate::overlay::reputation::Reputations;
 use crate::overlay::search;
+use crate::transfers::{INTERRUPTED, Phases};
+use crate::transfers::{Shown, Transfers};
 
 /// How often `progress` is called while bytes move, and how often those are
 /// stopped that begin after an interruption.
@@ -63,7 +64,7 @@ pub struct Options {
     /// Where downloads go.
     pub download_dir: PathBuf,
     /// How much its transfers may take.
-    pub transfers: crate::TransferLimits,
+    pub transfers: TransferLimits,
     /// How long a download waits for a source when none is left.
     pub wait: Duration,
     /// Cancelled when the command shall end: it does so soon, and what came is
@@ -173,7 +174,7 @@ impl Client {
 async fn enter(options: &Options) -> Result<Client, String> {
     let via = options.via;
     let introduced = tokio::select! {
-        introduced = access::introduce(via) => introduced,
+        introduced = greeting::introduce(via) => introduced,
         () = options.interrupted.cancelled() => return Err(INTERRUPTED.to_owned()),
     };
     let (member, params) = introduced.map_err(|why| format!("{why} --via names another one"))?;
@@ -287,12 +288,12 @@ impl Phases for Silent {
 /// The commands that move no files.
 async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
     match command {
-        Command::Find { pattern } => search::command::find(access, &pattern, phases).await,
+        Command::Find { pattern } => search::command::find(access, None, &pattern, phases).await,
         Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
         Command::Say { text } => link_commands::say(access, text).await,
         Command::Leave => match access {
             Access::Outside(outside) => leave::leave_outside(access, outside, phases).await,
-            Access::Inside(shared) => leave::leave(shared, false).await.map(Outcome::Left),
+            Access::Inside(_) => Err("a member leaves by itself".to_owned()),
         },
         reading => commands::read(access, reading).await,
     }

@@ -32,18 +32,17 @@ use chordal_core::wire::data::{DataRequest, DataResponse};
 use chordal_store::{Download, IncomingError, StoreError, open_regular};
 use chordal_view::TransferKind;
 
+use super::Data;
+use super::commit::{self, Wanted};
 use super::fetch;
 use super::fetch::{FetchError, Fetcher};
 use super::full_owner;
 use super::plane::{DataConnection, DataError, DataPlane, STALL_LIMIT, has_ended};
 use super::relay;
 use super::relay::{Part, Unwritten};
-use super::serve_data;
-use super::serve_data::Wanted;
-use super::transfers::Transfer;
-use crate::client::access::Access;
-use crate::node::shared::Shared;
-use crate::overlay::reputation::Conduct;
+use crate::data::access::Access;
+use crate::data::reputation::Conduct;
+use crate::transfers::Transfer;
 
 /// How long the one source may be silent before the others are asked as well:
 /// long for a LAN, short for a person.
@@ -81,8 +80,8 @@ pub(crate) fn fetch(
         return Ok(Some((begin()?, None)));
     }
     let (source, bytes) = match access {
-        Access::Inside(shared) if let Some(bytes) = here(shared, &root, size) => {
-            (shared.me().me, bytes)
+        Access::Inside(data) if let Some(bytes) = here(data, &root, size) => {
+            (data.net.me().me, bytes)
         }
         _ => {
             let Some(source) = fetcher.first(sources) else { return Ok(None) };
@@ -107,7 +106,7 @@ pub(crate) fn fetch(
         Ok(()) => {}
         Err(IncomingError::WrongPiece(index)) => {
             match access {
-                Access::Inside(shared) if source == shared.me().me => shared.doubts.met(root),
+                Access::Inside(data) if source == data.net.me().me => data.doubts.met(root),
                 _ if fetcher.still_has(source, manifest) => {
                     fetcher.blame_piece(source, index);
                 }
@@ -123,14 +122,14 @@ pub(crate) fn fetch(
 }
 
 /// The bytes of a content that lies on this node's own disk.
-fn here(shared: &Shared, root: &ContentHash, size: u64) -> Option<Vec<u8>> {
-    if let Some(file) = shared.store.open_blob(root).ok().flatten() {
+fn here(data: &Data, root: &ContentHash, size: u64) -> Option<Vec<u8>> {
+    if let Some(file) = data.store.open_blob(root).ok().flatten() {
         return whole(file, size).ok();
     }
-    let share = shared.shares.open(root).filter(|share| share.manifest.size() == size)?;
+    let share = data.shares.open(root).filter(|share| share.manifest.size() == size)?;
     let mut bytes = Vec::new();
     if !share.read(PieceIndex(0), &mut bytes) {
-        shared.shares.doubt(&share);
+        data.shares.doubt(&share);
         return None;
     }
     Some(bytes)
@@ -237,21 +236,21 @@ impl Small {
     /// wire. Blocks.
     pub(crate) fn take_in(
         &self,
-        shared: &Shared,
+        data: &Data,
         runtime: &Handle,
         wanted: &Wanted,
         transfer: &Transfer,
         mut heard: impl FnMut(u8, u8) -> Result<(), DataError>,
     ) -> Result<DataResponse, DataError> {
-        let chain = match begin(shared, runtime, wanted) {
+        let chain = match begin(data, runtime, wanted) {
             Begun::Proceed(chain) => chain,
             Begun::Refused(answer) => return Ok(answer),
         };
-        let (kept, behind) = self.pass(shared, &wanted.name, &chain);
+        let (kept, behind) = self.pass(data, &wanted.name, &chain);
         let (obstacle, why) = match kept {
             Ok(()) => {
                 transfer.advance(wanted.size);
-                match serve_data::commit(shared, runtime, wanted, None, &mut heard)? {
+                match commit::commit(data, runtime, wanted, None, &mut heard)? {
                     // The bytes were taken, their record is not.
                     DataResponse::Unable { obstacle, why, .. } => (obstacle, why),
                     answer => return Ok(answer),
@@ -261,7 +260,7 @@ impl Small {
             Err((None, why)) => return Ok(DataResponse::Failed { why }),
         };
         let holders = if behind.is_empty() {
-            match self.pass_over(shared, runtime, &wanted.name, obstacle, why)? {
+            match self.pass_over(data, runtime, &wanted.name, obstacle, why)? {
                 Ok(holders) => holders,
                 Err(why) => return Ok(DataResponse::Failed { why }),
             }
@@ -271,55 +270,55 @@ impl Small {
         transfer.restart(wanted.size);
         transfer.advance(wanted.size);
         let elsewhere = Some((holders, obstacle));
-        serve_data::commit(shared, runtime, wanted, elsewhere, heard)
+        commit::commit(data, runtime, wanted, elsewhere, heard)
     }
 
     /// Sends it to the first of the nodes behind this one that takes it; who has
     /// it then.
     fn pass_over(
         &self,
-        shared: &Shared,
+        data: &Data,
         runtime: &Handle,
         name: &FileName,
         obstacle: Obstacle,
         why: String,
     ) -> Result<Result<Vec<Peer>, String>, DataError> {
-        let plane = shared.data_plane();
-        let (instead, copies) = runtime.block_on(full_owner::instead(shared));
+        let plane = data.plane();
+        let (instead, copies) = runtime.block_on(full_owner::instead(data));
         let relay = |next: Peer, rest: Vec<Peer>| {
             let chain: Vec<Peer> = std::iter::once(next).chain(rest).collect();
             Behind::reach(&plane, &chain, name, self)?.answer()
         };
         full_owner::Past { why, obstacle, instead, copies }
-            .send(relay, |_| shared.stop.is_cancelled())
+            .send(relay, |_| data.net.stop.is_cancelled())
     }
 
     /// Sends it to the first of `chain` that takes it, writes it here, not durably
     /// yet, and waits for those behind: whether it is here, and who they are.
     fn pass(
         &self,
-        shared: &Shared,
+        data: &Data,
         name: &FileName,
         chain: &[Peer],
     ) -> (Result<(), Unwritten>, Vec<Peer>) {
-        let plane = shared.data_plane();
+        let plane = data.plane();
         let behind = Behind::send(&plane, chain, name, self);
-        let kept = match shared.disk.why() {
+        let kept = match data.disk.why() {
             Some(why) => {
-                let me = shared.me().me.address();
+                let me = data.net.me().me.address();
                 let why = format!("{me} cannot store {name}: {why}");
                 Err((Some(Obstacle::SickDisk), why))
             }
-            None => self.keep(shared).map_err(|error| relay::unwritten(shared, name, error)),
+            None => self.keep(data).map_err(|error| relay::unwritten(data, name, error)),
         };
         (kept, behind.map_or_else(Vec::new, Behind::finish))
     }
 
     /// Makes it durable here.
-    fn keep(&self, shared: &Shared) -> Result<(), IncomingError> {
+    fn keep(&self, data: &Data) -> Result<(), IncomingError> {
         // What is here under another name already is not written again.
-        if !shared.store.holds(&self.manifest.root()) {
-            let incoming = shared.store.begin(self.manifest.clone())?;
+        if !data.store.holds(&self.manifest.root()) {
+            let incoming = data.store.begin(self.manifest.clone())?;
             if !self.bytes.is_empty() {
                 incoming.write(PieceIndex(0), &self.bytes)?;
             }
@@ -338,16 +337,15 @@ enum Begun {
 }
 
 /// Asks the core whether an upload is wanted, and who else is to hold it.
-fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
-    let (offer, chain) =
-        (serve_data::offer(shared, wanted), serve_data::chain(shared, &wanted.name));
+fn begin(data: &Data, runtime: &Handle, wanted: &Wanted) -> Begun {
+    let (offer, chain) = (commit::offer(data, wanted), relay::holders_of(data, &wanted.name));
     match runtime.block_on(async { tokio::join!(offer, chain) }) {
         (Some(Upload::Proceed), chain) => Begun::Proceed(chain),
         (Some(other), _) => {
-            let refusal = serve_data::refusal(shared, wanted, other);
+            let refusal = commit::refusal(data, wanted, other);
             Begun::Refused(runtime.block_on(refusal))
         }
-        (None, _) => Begun::Refused(serve_data::STOPPING),
+        (None, _) => Begun::Refused(commit::STOPPING),
     }
 }
 
@@ -356,7 +354,7 @@ fn begin(shared: &Shared, runtime: &Handle, wanted: &Wanted) -> Begun {
 /// # Errors
 /// The connection is of no use any more.
 pub(crate) fn take_upload(
-    shared: &Shared,
+    data: &Data,
     runtime: &Handle,
     connection: &mut DataConnection,
     wanted: &Wanted,
@@ -366,15 +364,15 @@ pub(crate) fn take_upload(
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
     let (name, size) = (wanted.name.as_str(), wanted.size);
-    let transfer = connection.opens(shared, TransferKind::Receive, name, size);
-    let answer = small.take_in(shared, runtime, wanted, &transfer, |copies, wanted| {
+    let transfer = connection.opens(&data.transfers, TransferKind::Receive, name, size);
+    let answer = small.take_in(data, runtime, wanted, &transfer, |copies, wanted| {
         transfer.securing(copies, wanted);
         connection.send(&DataResponse::Progress { copies, wanted })
     });
     match &answer {
         // Nothing was received for good: the uploading side hears why.
         Ok(DataResponse::NotOwner { .. } | DataResponse::Stored { already: true, .. }) => {
-            shared.transfers.forget(transfer);
+            data.transfers.forget(transfer);
         }
         Ok(DataResponse::Failed { why }) => transfer.end(Err(why.clone())),
         Ok(_) => transfer.end(Ok(())),
@@ -390,7 +388,7 @@ pub(crate) fn take_upload(
 /// # Errors
 /// The connection is of no use any more.
 pub(crate) fn take_part(
-    shared: &Shared,
+    data: &Data,
     runtime: &Handle,
     connection: &mut DataConnection,
     part: &Part,
@@ -399,16 +397,17 @@ pub(crate) fn take_part(
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
-    let Some(rest) = runtime.block_on(relay::along_the_ring(shared, part.rest.clone())) else {
+    let Some(rest) = runtime.block_on(relay::along_the_ring(data, part.rest.clone())) else {
         return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
     };
-    let transfer = connection.opens(shared, TransferKind::Copy, part.name.as_str(), part.size);
-    match small.pass(shared, &part.name, &rest) {
+    let transfer =
+        connection.opens(&data.transfers, TransferKind::Copy, part.name.as_str(), part.size);
+    match small.pass(data, &part.name, &rest) {
         (Ok(()), behind) => {
             transfer.advance(part.size);
             transfer.end(Ok(()));
-            shared.unclaimed.add(&shared.store, part.root, Instant::now());
-            let holders = std::iter::once(shared.me().me).chain(behind).collect();
+            data.unclaimed.add(&data.store, part.root, Instant::now());
+            let holders = std::iter::once(data.net.me().me).chain(behind).collect();
             Ok(DataResponse::Relayed { holders })
         }
         (Err((_, why)), behind) => {

@@ -20,7 +20,7 @@ use chordal_view::Level;
 
 use super::plane::{DataConnection, DataError, DataPlane};
 use super::relay::{Content, Handed, Passage, hand_manifest};
-use super::transfers::Transfer;
+use crate::transfers::Transfer;
 
 /// A next node that takes nothing for this long, or says nothing when it is its
 /// turn, is left out: a paused process must not hold up a whole upload.
@@ -74,7 +74,7 @@ impl<'a> Forward<'a> {
             passage,
             content,
             way,
-            plane: passage.shared.data_plane(),
+            plane: passage.data.plane(),
             asked: BTreeSet::new(),
             holders: Vec::new(),
             left_out: 0,
@@ -118,15 +118,15 @@ impl<'a> Forward<'a> {
     /// successors as far as they lie behind it, seen from the key. None of those to
     /// which no connection was made a moment ago: they get their copies later.
     fn candidates(&self) -> Vec<Peer> {
-        let Passage { shared, runtime, name, chain, .. } = self.passage;
-        let space = shared.me().params.space;
+        let Passage { data, runtime, name, chain, .. } = self.passage;
+        let space = data.net.me().params.space;
         let key = name.key(space);
         let behind = |peer: &Peer| space.distance(key, peer.id(space));
-        let looked = runtime.block_on(shared.look(move |core| {
+        let looked = runtime.block_on(data.core.look(move |core| {
             let node = core.responsible_node(key);
             (node.peer(), node.successors().to_vec())
         }));
-        let (me, successors) = looked.unwrap_or_else(|| (shared.me().me, Vec::new()));
+        let (me, successors) = looked.unwrap_or_else(|| (data.net.me().me, Vec::new()));
         let further = successors.into_iter().filter(|peer| behind(peer) > behind(&me));
         // Each host once: its positions share a disk.
         let asked = |peer: &Peer| self.asked.iter().any(|one| one.address() == peer.address());
@@ -235,9 +235,9 @@ impl<'a> Forward<'a> {
     fn tell(&self, next: Peer, error: &DataError) {
         tracing::info!(peer = %next, %error, "left out of the chain of an upload");
         if let DataError::Peer(why) = error {
-            let Passage { shared, runtime, name, .. } = self.passage;
+            let Passage { data, runtime, name, .. } = self.passage;
             let text = format!("{name}: another node takes the copy of {}: {why}", next.address());
-            runtime.block_on(shared.event(Level::Warn, text));
+            runtime.block_on(data.notes.event(Level::Warn, text));
         }
     }
 }

@@ -24,13 +24,13 @@ use chordal_core::record::Obstacle;
 use chordal_core::wire::data::DataResponse;
 use chordal_core::wire::{Request, Response};
 
+use super::Data;
+use super::commit::{self, Wanted};
 use super::fetch;
 use super::plane::DataError;
-use super::serve_data;
-use super::serve_data::Wanted;
-use super::transfers::Transfer;
-use crate::client::access::{Access, unexpected};
-use crate::node::shared::Shared;
+use crate::data::access::Access;
+use crate::net::requests::unexpected;
+use crate::transfers::Transfer;
 
 /// How long copies of what others have may not become more: longer than the owner
 /// waits for one.
@@ -52,8 +52,8 @@ const MAX_INSTEAD: usize = 32;
 
 /// The nodes behind this one that may take what it cannot store, the nearest
 /// first, and how many of them are to hold it.
-pub(crate) async fn instead(shared: &Shared) -> (Vec<Peer>, u8) {
-    let looked = shared.look(|core| (core.successors().to_vec(), core.params().replicas)).await;
+pub(crate) async fn instead(data: &Data) -> (Vec<Peer>, u8) {
+    let looked = data.core.look(|core| (core.successors().to_vec(), core.params().replicas)).await;
     let (mut instead, replicas) = looked.unwrap_or_default();
     instead.truncate(MAX_INSTEAD);
     let copies = usize::from(replicas).min(instead.len());
@@ -61,8 +61,8 @@ pub(crate) async fn instead(shared: &Shared) -> (Vec<Peer>, u8) {
 }
 
 /// What an upload is told that this node, its owner, cannot store.
-pub(crate) async fn refusal(shared: &Shared, obstacle: Obstacle, why: String) -> DataResponse {
-    let (instead, copies) = instead(shared).await;
+pub(crate) async fn refusal(data: &Data, obstacle: Obstacle, why: String) -> DataResponse {
+    let (instead, copies) = instead(data).await;
     if instead.is_empty() {
         DataResponse::Failed { why }
     } else {
@@ -216,7 +216,7 @@ pub(crate) async fn commit(
 /// Answers [`Request::Commit`]. `forwards`: for a client it is asked of the owner,
 /// when that is another node.
 pub(crate) async fn answer_commit(
-    shared: Shared,
+    data: Data,
     wanted: Wanted,
     elsewhere: (Vec<Peer>, Obstacle),
     forwards: bool,
@@ -226,22 +226,22 @@ pub(crate) async fn answer_commit(
     }
     let (mut holders, obstacle) = elsewhere;
     holders.truncate(usize::from(MAX_REPLICAS));
-    match serve_data::offer(&shared, &wanted).await {
+    match commit::offer(&data, &wanted).await {
         Some(Upload::Proceed) if holders.is_empty() => {
-            let why = obstacle.said_of(&shared.me().me.to_string(), wanted.name.as_str());
-            Response::Upload(refusal(&shared, obstacle, why).await)
+            let why = obstacle.said_of(&data.net.me().me.to_string(), wanted.name.as_str());
+            Response::Upload(refusal(&data, obstacle, why).await)
         }
         Some(Upload::Proceed) => {
             let runtime = Handle::current();
-            let tasks = shared.tasks.clone();
-            let work = move || commit_within(&shared, &runtime, &wanted, (holders, obstacle));
+            let tasks = data.net.tasks.clone();
+            let work = move || commit_within(&data, &runtime, &wanted, (holders, obstacle));
             match tasks.spawn_blocking(work).await {
                 Ok(answer) => Response::Upload(answer),
-                Err(_) => Response::Upload(serve_data::STOPPING),
+                Err(_) => Response::Upload(commit::STOPPING),
             }
         }
         Some(Upload::NotOwner { .. }) if forwards => {
-            let access = Access::Inside(shared.clone());
+            let access = Access::Inside(data.clone());
             let Wanted { name, root, size, overwrite } = wanted;
             let owner = match access.lookup(name.key(access.space()), None).await {
                 Ok(trace) => trace.owner,
@@ -253,26 +253,26 @@ pub(crate) async fn answer_commit(
                 Err(why) => Response::Failed { why },
             }
         }
-        Some(other) => Response::Upload(serve_data::refusal(&shared, &wanted, other).await),
-        None => Response::Upload(serve_data::STOPPING),
+        Some(other) => Response::Upload(commit::refusal(&data, &wanted, other).await),
+        None => Response::Upload(commit::STOPPING),
     }
 }
 
 /// Commits, and says after a while how many copies there are. Blocks.
 fn commit_within(
-    shared: &Shared,
+    data: &Data,
     runtime: &Handle,
     wanted: &Wanted,
     elsewhere: (Vec<Peer>, Obstacle),
 ) -> DataResponse {
     let (began, mut counted) = (Instant::now(), (0, 0));
     let mut commit = |elsewhere| {
-        serve_data::commit(shared, runtime, wanted, elsewhere, |copies, wanted| {
+        commit::commit(data, runtime, wanted, elsewhere, |copies, wanted| {
             counted = (copies, wanted);
             if began.elapsed() < COMMIT_SILENCE { Ok(()) } else { Err(DataError::Cancelled) }
         })
     };
-    let here = shared.store.holds(&wanted.root).then(|| commit(None));
+    let here = data.store.holds(&wanted.root).then(|| commit(None));
     let committed = match here {
         None | Some(Ok(DataResponse::Unable { .. })) => commit(Some(elsewhere)),
         Some(committed) => committed,

@@ -17,7 +17,25 @@ use parking_lot::Mutex;
 use chordal_core::time::Time;
 use chordal_view::RateLimits;
 
-use crate::TransferLimits;
+/// How much transfers of bytes may take. Control traffic is not limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferLimits {
+    /// Bytes a second sent, over all transfers together; `None`: no limit.
+    pub up: Option<u64>,
+    /// Likewise received.
+    pub down: Option<u64>,
+    /// Transfers of the node's own user (`put`, `get`, files of directories) that
+    /// run at a time; others wait for their turn.
+    pub at_once: usize,
+    /// Sources of one download that work at a time.
+    pub sources: usize,
+}
+
+impl Default for TransferLimits {
+    fn default() -> TransferLimits {
+        TransferLimits { up: None, down: None, at_once: 4, sources: 8 }
+    }
+}
 
 /// What may be moved at once after a silence is what the rate gives in this
 /// time.
@@ -74,10 +92,10 @@ impl Limits {
 
 /// The limit of one direction, or none.
 #[derive(Clone, Debug)]
-pub(crate) struct Limiter(Option<Arc<Shared>>);
+pub(crate) struct Limiter(Option<Arc<Limit>>);
 
 #[derive(Debug)]
-struct Shared {
+struct Limit {
     began: Instant,
     allowance: Mutex<Allowance>,
     rate: u64,
@@ -88,26 +106,26 @@ impl Limiter {
     pub(crate) fn new(rate: Option<u64>) -> Limiter {
         Limiter(rate.filter(|rate| *rate > 0).map(|rate| {
             let allowance = Mutex::new(Allowance::new(rate));
-            Arc::new(Shared { began: Instant::now(), allowance, rate })
+            Arc::new(Limit { began: Instant::now(), allowance, rate })
         }))
     }
 
     fn rate(&self) -> Option<u64> {
-        self.0.as_ref().map(|shared| shared.rate)
+        self.0.as_ref().map(|limit| limit.rate)
     }
 
     /// Bytes to move before paying for them, at most; `None`: no limit.
     pub(crate) fn slice(&self) -> Option<usize> {
-        let Limiter(Some(shared)) = self else { return None };
-        let bytes = (shared.rate as f64 * SLICE.as_secs_f64()) as u64;
+        let Limiter(Some(limit)) = self else { return None };
+        let bytes = (limit.rate as f64 * SLICE.as_secs_f64()) as u64;
         // Fits into any usize.
         Some(bytes.clamp(LEAST_SLICE, MOST_SLICE) as usize)
     }
 
     /// Bytes that the kernel should hold of one connection; `None`: as it likes.
     pub(crate) fn held(&self) -> Option<usize> {
-        let Limiter(Some(shared)) = self else { return None };
-        let bytes = (shared.rate as f64 * HELD.as_secs_f64()) as u64;
+        let Limiter(Some(limit)) = self else { return None };
+        let bytes = (limit.rate as f64 * HELD.as_secs_f64()) as u64;
         Some(bytes.clamp(LEAST_HELD, MOST_HELD) as usize)
     }
 
@@ -116,11 +134,11 @@ impl Limiter {
     /// # Errors
     /// [`io::ErrorKind::ConnectionAborted`] soon after `cut` is set.
     pub(crate) fn pay(&self, bytes: usize, cut: &AtomicBool) -> io::Result<()> {
-        let Limiter(Some(shared)) = self else { return Ok(()) };
+        let Limiter(Some(limit)) = self else { return Ok(()) };
         let due = {
-            let mut allowance = shared.allowance.lock();
-            let now = shared.began.elapsed();
-            shared.began + now + allowance.take(Time::ZERO + now, bytes as u64)
+            let mut allowance = limit.allowance.lock();
+            let now = limit.began.elapsed();
+            limit.began + now + allowance.take(Time::ZERO + now, bytes as u64)
         };
         loop {
             if cut.load(Ordering::Relaxed) {

@@ -18,11 +18,13 @@ use parking_lot::Mutex;
 
 use chordal_core::record::{ContentHash, Record};
 use chordal_core::transfer::manifest::{Manifest, PieceIndex};
-use chordal_store::{Download, Incoming, IncomingError, Pieces, hash_open_file, open_regular};
+use chordal_store::{
+    Download, Incoming, IncomingError, Pieces, Store, hash_open_file, open_regular,
+};
 
 use super::fetch::FetchError;
-use super::transfers::{Progress, Transfer};
-use crate::node::shared::Shared;
+use crate::sharing::shares::handle::Shares;
+use crate::transfers::{Progress, Transfer};
 
 /// A download that has moved nothing for so long (it is paused, or waits for a source)
 /// is not waited for any longer: the ring wants its copy.
@@ -122,25 +124,27 @@ impl Drop for Listed {
 /// # Errors
 /// The disk's, or nobody wants the copy any more.
 pub(crate) fn copy(
-    shared: &Shared,
+    store: &Store,
+    shares: &Shares,
+    downloads: &Downloads,
     record: &Record,
     transfer: &Transfer,
 ) -> Result<Option<Incoming>, FetchError> {
     let root = record.version.root;
-    let begin = |manifest: &Manifest| shared.store.begin(manifest.clone());
-    if let Some(share) = shared.shares.open(&root) {
+    let begin = |manifest: &Manifest| store.begin(manifest.clone());
+    if let Some(share) = shares.open(&root) {
         let incoming = begin(&share.manifest)?;
         let read = |index, piece: &mut Vec<u8>| {
             let is_right = share.read(index, piece);
             if !is_right {
-                shared.shares.doubt(&share);
+                shares.doubt(&share);
             }
             is_right
         };
         take_lacking(&incoming, read, transfer)?;
         return Ok(Some(incoming));
     }
-    for path in shared.downloads.finished(&root) {
+    for path in downloads.finished(&root) {
         // Its user may have changed or removed it.
         let Ok(file) = open_regular(&path) else { continue };
         if file.metadata().map_or(true, |found| found.len() != record.size()) {
@@ -158,16 +162,16 @@ pub(crate) fn copy(
         take_lacking(&incoming, read, transfer)?;
         return Ok(Some(incoming));
     }
-    let Some(download) = shared.downloads.running(&root) else { return Ok(None) };
+    let Some(download) = downloads.running(&root) else { return Ok(None) };
     let incoming = begin(download.pieces.manifest())?;
-    follow(shared, &download, &incoming, transfer)?;
+    follow(downloads, &download, &incoming, transfer)?;
     Ok(Some(incoming))
 }
 
 /// Takes the pieces of a download as they come, until all are here, or it ends, or has
 /// moved nothing for a while.
 fn follow(
-    shared: &Shared,
+    downloads: &Downloads,
     download: &Arc<Running>,
     incoming: &Incoming,
     transfer: &Transfer,
@@ -178,7 +182,7 @@ fn follow(
     let (mut moved, mut since) = (download.progress.bytes(), Instant::now());
     loop {
         // Before its pieces are counted: those that came last count, too.
-        let is_running = shared.downloads.is_running(download);
+        let is_running = downloads.is_running(download);
         let there = pieces.here();
         let fresh: Vec<_> =
             incoming.here().lacking().filter(|index| there.contains(*index)).collect();

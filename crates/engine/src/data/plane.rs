@@ -25,11 +25,11 @@ use super::idle::Idle;
 use super::limits::{Limiter, Limits};
 use super::reach;
 use super::reach::Reach;
-use super::transfers::{Cancelled, Transfer};
-use crate::net::connection::{ByteCounters, CONNECT_LIMIT, HELLO_LIMIT};
+use crate::data::signs::Signs;
+use crate::net::connection::{CONNECT_LIMIT, HELLO_LIMIT};
+use crate::net::handle::ByteCounters;
 use crate::net::shutdown_handles::{Cuts, Cutter, Registered};
-use crate::node::shared::Shared;
-use crate::node::signs::Signs;
+use crate::transfers::{Cancelled, Transfer, Transfers};
 
 /// A side that neither sends nor takes a byte for this long is gone. Long
 /// enough for an fsync of a large file on a slow disk on the other side.
@@ -393,12 +393,12 @@ impl DataConnection {
     /// Opens the transfer of what comes or goes over this connection.
     pub(crate) fn opens(
         &self,
-        shared: &Shared,
+        transfers: &Transfers,
         kind: TransferKind,
         name: &str,
         total: u64,
     ) -> Transfer {
-        let transfer = shared.transfers.open(kind, name, total);
+        let transfer = transfers.open(kind, name, total);
         self.serves(&transfer);
         transfer.with_party(self.party);
         transfer

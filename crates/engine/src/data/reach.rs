@@ -19,10 +19,12 @@ use tokio::sync::Notify;
 use chordal_core::wire::handshake::Purpose;
 use chordal_view::Level;
 
+use crate::inputs::core::Core;
+use crate::inputs::notes::Notes;
 use crate::net::connection::{CONNECT_LIMIT, HELLO_LIMIT};
 use crate::net::greeting;
 use crate::net::greeting::Greeted;
-use crate::node::shared::{Input, Shared};
+use crate::net::handle::Net;
 
 /// Data connections that fail one after the other before a node is called deaf.
 const FAILURES: u32 = 2;
@@ -189,13 +191,12 @@ fn counts(seen: &Doubted) -> bool {
 }
 
 /// Tries the members that are doubted, until the node stops.
-pub(crate) async fn watch(shared: Shared) {
-    let reach = shared.reach.clone();
+pub(crate) async fn watch(reach: Reach, net: Net, notes: Notes, core: Core) {
     let mut told: BTreeMap<SocketAddr, Instant> = BTreeMap::new();
     loop {
         let next = reach.next();
         let address = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = net.stop.cancelled() => return,
             () = reach.0.new.notified() => continue,
             address = async {
                 match next {
@@ -207,14 +208,14 @@ pub(crate) async fn watch(shared: Shared) {
                 }
             } => address,
         };
-        if !is_member(&shared, address).await {
+        if !is_member(&core, address).await {
             reach.forget(address);
             continue;
         }
-        let hello = shared.me().hello(Purpose::Data);
+        let hello = net.me().hello(Purpose::Data);
         let until = tokio::time::Instant::now() + PATIENCE;
         let greeted = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = net.stop.cancelled() => return,
             greeted = greeting::greet(address, &hello, until) => greeted,
         };
         let was_told = reach.was_told_of(address);
@@ -224,24 +225,24 @@ pub(crate) async fn watch(shared: Shared) {
                 let now = Instant::now();
                 told.retain(|_, at| now.saturating_duration_since(*at) < TELL_AGAIN);
                 if told.insert(address, now).is_none() {
-                    let _ = shared.hub.send(Input::BytesPass(address)).await;
+                    core.bytes_pass(address).await;
                 }
                 if was_told {
                     let text = format!("bytes reach {address} again");
                     tracing::info!("{text}");
-                    shared.event(Level::Info, text).await;
+                    notes.event(Level::Info, text).await;
                 }
             }
             Ok(_) => {
                 reach.saw(address, false);
                 // Who died meanwhile is not called deaf.
-                if is_member(&shared, address).await && reach.tells_of(address) {
+                if is_member(&core, address).await && reach.tells_of(address) {
                     let text = format!(
                         "no bytes reach {address}, though it answers messages: other nodes hold \
                          what it should until they do"
                     );
                     tracing::warn!("{text}");
-                    shared.event(Level::Warn, text).await;
+                    notes.event(Level::Warn, text).await;
                 }
             }
             // That is no fault of the other side.
@@ -250,12 +251,12 @@ pub(crate) async fn watch(shared: Shared) {
                 reach.later(address);
             }
         }
-        let _ = shared.hub.send(Input::Changed).await;
+        notes.changed().await;
     }
 }
 
-async fn is_member(shared: &Shared, address: SocketAddr) -> bool {
-    let members = shared.look(|core| core.members().0).await;
+async fn is_member(core: &Core, address: SocketAddr) -> bool {
+    let members = core.look(|core| core.members().0).await;
     members.is_some_and(|members| members.iter().any(|member| member.address() == address))
 }
 

@@ -33,17 +33,18 @@ use chordal_core::record::{ContentHash, Obstacle};
 use chordal_core::transfer::manifest::{Manifest, PieceIndex};
 use chordal_core::transfer::pieces::PieceSet;
 use chordal_core::wire::data::DataResponse;
-use chordal_store::{Incoming, IncomingError, Store, StoreError};
+use chordal_descriptors as descriptors;
+use chordal_descriptors::is_shortage;
+use chordal_store::{Incoming, IncomingError, Store, StoreError, open_regular};
 use chordal_view::TransferKind;
 
+use super::Data;
 use super::eager;
 use super::fetch;
 use super::forward::Forward;
 use super::full_owner;
 use super::plane::{DataConnection, DataError};
-use super::transfers::Transfer;
-use crate::client::files;
-use crate::node::shared::Shared;
+use crate::transfers::Transfer;
 use crate::upkeep::uncommitted;
 
 /// How often it is looked for what unfinished uploads left too long ago: it may
@@ -56,6 +57,20 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// What somebody hears who sends a content to a node that is in no ring.
 pub(crate) const NO_MEMBER: &str = "this node is not a member now";
+
+/// Who is to hold copies of a name of this node; in the place of those to which no
+/// connection was made a moment ago, those behind them.
+pub(crate) async fn holders_of(data: &Data, name: &FileName) -> Vec<Peer> {
+    let (name, reach) = (name.clone(), data.reach.clone());
+    let looked = data.core.look(move |core| {
+        let params = core.params();
+        let node = core.responsible_node(name.key(params.space));
+        let reached = |peer: &&Peer| !reach.doubts(peer.address());
+        let reached: Vec<Peer> = node.successors().iter().filter(reached).copied().collect();
+        chain(params.space, &name, node.peer(), &reached, params.replicas)
+    });
+    looked.await.unwrap_or_default()
+}
 
 /// Who comes behind the owner in the chain of a name that `owner` owns.
 pub(crate) fn chain(
@@ -160,9 +175,9 @@ pub(crate) struct Part {
 /// Leaves of the rest of a chain those that come behind this node: a chain runs
 /// along the ring, and nobody is sent bytes because a stranger says so. `None`:
 /// this node is in no ring.
-pub(crate) async fn along_the_ring(shared: &Shared, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
+pub(crate) async fn along_the_ring(data: &Data, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
     let looked =
-        shared.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood()));
+        data.core.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood()));
     let successors = looked.await??;
     rest.retain(|peer| successors.contains(peer));
     rest.truncate(usize::from(MAX_REPLICAS));
@@ -171,7 +186,7 @@ pub(crate) async fn along_the_ring(shared: &Shared, mut rest: Vec<Peer>) -> Opti
 
 /// Takes in a content from the node before in a chain, and answers. Blocks.
 pub(crate) fn take_part(
-    shared: &Shared,
+    data: &Data,
     runtime: &Handle,
     connection: &mut DataConnection,
     part: Part,
@@ -182,26 +197,26 @@ pub(crate) fn take_part(
     if let Err(error) = fetch::check_size(size) {
         return refuse(connection, error.to_string());
     }
-    let Some(chain) = runtime.block_on(along_the_ring(shared, rest)) else {
+    let Some(chain) = runtime.block_on(along_the_ring(data, rest)) else {
         return refuse(connection, NO_MEMBER.to_owned());
     };
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
-    let transfer = connection.opens(shared, TransferKind::Copy, name.as_str(), size);
+    let transfer = connection.opens(&data.transfers, TransferKind::Copy, name.as_str(), size);
     let (name, manifest) = (&name, &manifest);
-    let passage = Passage { shared, runtime, name, manifest, chain, owned: false };
+    let passage = Passage { data, runtime, name, manifest, chain, owned: false };
     let passed = passage.receive(connection, &transfer);
     let (answer, end) = match passed {
         Ok(behind) => {
-            let holders = std::iter::once(shared.me().me).chain(behind).collect();
-            shared.unclaimed.add(&shared.store, root, Instant::now());
+            let holders = std::iter::once(data.net.me().me).chain(behind).collect();
+            data.unclaimed.add(&data.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
         Err(PassError::Failed(why) | PassError::Unable(_, why)) => {
             (DataResponse::Failed { why: why.clone() }, Err(why))
         }
         Err(PassError::Data(error)) => {
-            transfer.broke(&error);
+            fetch::broke(transfer, &error);
             return Err(error);
         }
     };
@@ -273,7 +288,7 @@ impl From<DataError> for PassError {
 /// A content that comes through this node: kept here, and sent along the chain.
 pub(crate) struct Passage<'a> {
     /// The node.
-    pub(crate) shared: &'a Shared,
+    pub(crate) data: &'a Data,
     /// Where its tasks run.
     pub(crate) runtime: &'a Handle,
     /// What the content is called.
@@ -349,7 +364,7 @@ impl Passage<'_> {
                 io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
                 _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
             };
-            let mut file = files::open_again(path)?;
+            let mut file = open_again(path)?;
             let mut piece = Vec::new();
             for run in here.lacking_runs() {
                 let offset = self.manifest.offset_of(run.start);
@@ -375,14 +390,14 @@ impl Passage<'_> {
         transfer: &Transfer,
         beat: impl Fn() -> Result<(), DataError>,
     ) -> Result<Content, PassError> {
-        if let Some(why) = self.shared.disk.why() {
-            let me = self.shared.me().me.address();
+        if let Some(why) = self.data.disk.why() {
+            let me = self.data.net.me().me.address();
             let why = format!("{me} cannot store {}: {why}", self.name);
             return Err(PassError::Unable(Obstacle::SickDisk, why));
         }
         let mut last = Instant::now();
         let mut cut = None;
-        let content = Content::open(&self.shared.store, self.manifest, |_| {
+        let content = Content::open(&self.data.store, self.manifest, |_| {
             if last.elapsed() > HEARTBEAT {
                 last = Instant::now();
                 cut = beat().err();
@@ -454,7 +469,7 @@ impl Passage<'_> {
     }
 
     fn failed(&self, error: IncomingError) -> PassError {
-        let (obstacle, why) = unwritten(self.shared, self.name, error);
+        let (obstacle, why) = unwritten(self.data, self.name, error);
         match obstacle {
             Some(obstacle) => PassError::Unable(obstacle, why),
             None => PassError::Failed(why),
@@ -465,7 +480,7 @@ impl Passage<'_> {
     pub(crate) fn refusal(&self, error: PassError) -> (String, DataResponse) {
         match error {
             PassError::Unable(obstacle, why) if self.owned => {
-                let answer = full_owner::refusal(self.shared, obstacle, why.clone());
+                let answer = full_owner::refusal(self.data, obstacle, why.clone());
                 (why, self.runtime.block_on(answer))
             }
             PassError::Unable(_, why) | PassError::Failed(why) => {
@@ -484,8 +499,8 @@ impl Passage<'_> {
 pub(crate) type Unwritten = (Option<Obstacle>, String);
 
 /// What somebody is told whose content could not be written here.
-pub(crate) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) -> Unwritten {
-    let me = shared.me().me.address();
+pub(crate) fn unwritten(data: &Data, name: &FileName, error: IncomingError) -> Unwritten {
+    let me = data.net.me().me.address();
     match error {
         IncomingError::WrongPiece(index) => {
             let why = format!(
@@ -495,7 +510,7 @@ pub(crate) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) 
             (None, why)
         }
         IncomingError::Disk(error) => {
-            let obstacle = shared.disk.obstacle(&error);
+            let obstacle = data.disk.obstacle(&error);
             let cannot = match obstacle {
                 Some(Obstacle::NoRoom) => "has no room for",
                 _ => "could not store",
@@ -505,13 +520,21 @@ pub(crate) fn unwritten(shared: &Shared, name: &FileName, error: IncomingError) 
     }
 }
 
+/// Opens a file that was read before, for whom a connection waits.
+pub(crate) fn open_again(path: &Path) -> Result<File, DataError> {
+    descriptors::holding(|| open_regular(path)).map_err(|error| match error {
+        error if is_shortage(&error) => error.into(),
+        _ => DataError::Changed,
+    })
+}
+
 /// Removes what unfinished uploads left, once it is too old, and contents that
 /// no record has come to name.
-pub(crate) async fn tidy(shared: Shared) {
+pub(crate) async fn tidy(data: Data) {
     let mut expired = Instant::now();
     loop {
         tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = data.net.stop.cancelled() => return,
             () = tokio::time::sleep(uncommitted::LOOK_EVERY) => {}
         }
         let now = Instant::now();
@@ -519,13 +542,13 @@ pub(crate) async fn tidy(shared: Shared) {
         if expires {
             expired = now;
         }
-        let (store, unclaimed) = (shared.store.clone(), shared.unclaimed.clone());
+        let (store, unclaimed) = (data.store.clone(), data.unclaimed.clone());
         let work = move || {
             unclaimed.look(&store, now);
             if expires {
                 store.expire();
             }
         };
-        let _ = shared.tasks.spawn_blocking(work).await;
+        let _ = data.net.tasks.spawn_blocking(work).await;
     }
 }

@@ -9,43 +9,29 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::time::timeout;
 
-use chordal_core::chord::{Command, Failure, Reply, Upload};
+use chordal_core::chord::Upload;
 use chordal_core::limits::EAGER_BYTES;
-use chordal_core::name::FileName;
-use chordal_core::peer::{Party, Peer};
-use chordal_core::record::{ContentHash, Obstacle};
+use chordal_core::peer::Party;
+use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::{Manifest, PieceIndex};
 use chordal_core::wire::data::{DataRequest, DataResponse};
 use chordal_descriptors::{FILE_PATIENCE, wait_out};
 use chordal_store::StoreError;
 use chordal_view::TransferKind;
-use chordal_view::text::{bytes as show_bytes, clean, duration, is_cut_off};
+use chordal_view::text::{bytes as show_bytes, clean, duration};
 
+use super::Data;
+use super::commit::{self, Wanted};
 use super::eager;
 use super::fetch;
-use super::full_owner;
 use super::plane::{DataConnection, DataError, STALL_LIMIT};
 use super::relay;
 use super::relay::{Part, PassError, Passage};
-use super::transfers::Transfer;
+use crate::inputs::demand::Want;
 use crate::net::connection::HELLO_LIMIT;
-use crate::node::demand::Want;
-use crate::node::shared::Shared;
-use crate::sharing::shares::OpenShare;
-
-/// Data connections at once: each has a thread. Whoever comes beyond waits in
-/// the listener's queue or tries another holder.
-pub(crate) const MAX_DATA_CONNECTIONS: usize = 128;
-
-/// While copies are made, the uploading side hears at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
-/// What takes no longer than this is told when it has ended; progress comes no
-/// more often either.
-const SILENCE: Duration = Duration::from_millis(50);
+use crate::sharing::shares::file::OpenShare;
+use crate::transfers::Transfer;
 
 /// Between two requests a connection holds its thread no longer than this; the
 /// first one comes within [`HELLO_LIMIT`] or not at all.
@@ -67,25 +53,24 @@ const LARGE: u64 = 8 * 1024 * 1024;
 /// `crowded` says that threads are short, one on which nothing is asked is
 /// closed. Blocks.
 pub(crate) fn serve(
-    shared: &Shared,
+    data: &Data,
     runtime: &Handle,
     stream: TcpStream,
     party: Party,
     crowded: &dyn Fn() -> bool,
 ) {
-    let result = shared.data_plane().accepted(stream, party).map_err(DataError::from).and_then(
-        |connection| {
+    let result =
+        data.plane().accepted(stream, party).map_err(DataError::from).and_then(|connection| {
             let (serving, opened) = (None, None);
-            Server { shared, runtime, connection, serving, opened, crowded }.run()
-        },
-    );
+            Server { data, runtime, connection, serving, opened, crowded }.run()
+        });
     if let Err(error) = result {
         tracing::debug!(%error, "a data connection ended");
     }
 }
 
 struct Server<'a> {
-    shared: &'a Shared,
+    data: &'a Data,
     runtime: &'a Handle,
     connection: DataConnection,
     /// What this connection is being sent.
@@ -133,7 +118,7 @@ impl Server<'_> {
                 format!(", then it broke off: {why}")
             }
             Some(error) if broken => {
-                transfer.broke(error);
+                fetch::broke(transfer, error);
                 ", then hung up".to_owned()
             }
             // The other side hangs up when it has what it wants.
@@ -145,7 +130,7 @@ impl Server<'_> {
         let (want, did) =
             if copy { (Want::Copy, "copied for the ring") } else { (Want::Content, "took") };
         let text = || format!("{party} {did} {part} in {took}{end}");
-        self.shared.wanted(want, party, sent, text);
+        self.data.notes.wanted(want, party, sent, text);
     }
 
     fn requests(&mut self) -> Result<(), DataError> {
@@ -169,11 +154,10 @@ impl Server<'_> {
                     let part = Part { name, root, size, rest };
                     if follows {
                         let connection = &mut self.connection;
-                        let answer =
-                            eager::take_part(self.shared, self.runtime, connection, &part)?;
+                        let answer = eager::take_part(self.data, self.runtime, connection, &part)?;
                         connection.send(&answer)?;
                     } else {
-                        relay::take_part(self.shared, self.runtime, &mut self.connection, part)?;
+                        relay::take_part(self.data, self.runtime, &mut self.connection, part)?;
                     }
                 }
                 DataRequest::Upload { name, root, size, overwrite, follows } => {
@@ -181,7 +165,7 @@ impl Server<'_> {
                     if follows {
                         let connection = &mut self.connection;
                         let answer =
-                            eager::take_upload(self.shared, self.runtime, connection, &wanted)?;
+                            eager::take_upload(self.data, self.runtime, connection, &wanted)?;
                         connection.send(&answer)?;
                     } else {
                         self.upload(&wanted)?;
@@ -206,13 +190,13 @@ impl Server<'_> {
     }
 
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
-        let stored = match self.shared.store.manifest(&root) {
+        let stored = match self.data.store.manifest(&root) {
             Ok(stored) => stored,
             Err(error) => return self.failed(root, &error),
         };
-        match stored.or_else(|| self.shared.shares.manifest(&root)) {
+        match stored.or_else(|| self.data.shares.manifest(&root)) {
             Some(manifest) => {
-                self.opened = match self.shared.store.open_blob(&root) {
+                self.opened = match self.data.store.open_blob(&root) {
                     Ok(file) => file.map(|file| (root, file)),
                     Err(error) => return self.failed(root, &error),
                 };
@@ -233,14 +217,14 @@ impl Server<'_> {
         let opened = self.opened.as_ref().filter(|(opened, _)| *opened == root);
         let stored = match opened {
             Some((_, file)) => Some(wait_out(FILE_PATIENCE, || file.try_clone())?),
-            None => match self.shared.store.open_blob(&root) {
+            None => match self.data.store.open_blob(&root) {
                 Ok(stored) => stored,
                 Err(error) => return self.failed(root, &error),
             },
         };
         let Some(mut file) = stored else {
             // What the user shares is served from where it lies.
-            return match self.shared.shares.open(&root) {
+            return match self.data.shares.open(&root) {
                 Some(share) => self.shared_bytes(&share, offset, length, copy),
                 None => self.connection.send(&DataResponse::NotFound),
             };
@@ -250,7 +234,7 @@ impl Server<'_> {
         if beyond || length == 1 && size > 1 {
             // It was longer once, or somebody was sent a damaged piece; or so he
             // says.
-            self.shared.doubts.heard(root, Instant::now());
+            self.data.doubts.heard(root, Instant::now());
         }
         if beyond {
             return self.connection.send(&beyond_its_end(offset, length, size));
@@ -267,8 +251,8 @@ impl Server<'_> {
             let whole = (length == size).then_some(root);
             match eager::serve(&mut self.connection, &file, length, whole, transfer) {
                 Ok(false) => {
-                    self.shared.doubts.met(root);
-                    self.shared.transfers.forget(serving.transfer);
+                    self.data.doubts.met(root);
+                    self.data.transfers.forget(serving.transfer);
                     return self.connection.send(&DataResponse::NotFound);
                 }
                 sent => sent.map(drop),
@@ -279,7 +263,7 @@ impl Server<'_> {
                 .send(&DataResponse::Bytes { length })
                 .and_then(|()| self.connection.send_file(&file, length, transfer));
             if sent.as_ref().is_err_and(DataError::is_the_files) {
-                self.shared.doubts.met(root);
+                self.data.doubts.met(root);
             }
             sent
         };
@@ -317,14 +301,14 @@ impl Server<'_> {
             // A peer that asks whether it is there takes nothing.
             let within = Transfer::within("");
             let connection = &mut self.connection;
-            let sent = send_verified(self.shared, connection, share, offset..end, &within);
+            let sent = send_verified(self.data, connection, share, offset..end, &within);
             return if sent? { Ok(()) } else { self.connection.send(&DataResponse::NotFound) };
         }
         let serving = self.serving(root, size, copy);
         let (connection, transfer) = (&mut self.connection, &serving.transfer);
-        match send_verified(self.shared, connection, share, offset..end, transfer) {
+        match send_verified(self.data, connection, share, offset..end, transfer) {
             Ok(false) => {
-                self.shared.transfers.forget(serving.transfer);
+                self.data.transfers.forget(serving.transfer);
                 self.connection.send(&DataResponse::NotFound)
             }
             sent => {
@@ -343,10 +327,11 @@ impl Server<'_> {
             }
             self.served(serving, None);
         }
-        let stored = self.shared.store.name_of(&root);
-        let name = stored.or_else(|| self.shared.shares.with_content(&root).map(|file| file.name));
+        let stored = self.data.store.name_of(&root);
+        let name = stored.or_else(|| self.data.shares.with_content(&root).map(|file| file.name));
         let name = name.map_or_else(|| root.short(), String::from);
-        let transfer = self.connection.opens(self.shared, TransferKind::Serve, &name, size);
+        let transfer =
+            self.connection.opens(&self.data.transfers, TransferKind::Serve, &name, size);
         if size > LARGE {
             let party = self.connection.party();
             let (want, does) = if copy {
@@ -355,7 +340,7 @@ impl Server<'_> {
                 (Want::Content, "begins to take")
             };
             let text = || format!("{party} {does} {} ({})", clean(&name), show_bytes(size));
-            self.shared.wanted(want, party, 0, text);
+            self.data.notes.wanted(want, party, 0, text);
         }
         Serving { root, transfer, copy, broken: false }
     }
@@ -364,16 +349,17 @@ impl Server<'_> {
         if let Err(error) = fetch::check_size(wanted.size) {
             return self.connection.send(&DataResponse::Failed { why: error.to_string() });
         }
-        match self.runtime.block_on(offer(self.shared, wanted)) {
+        match self.runtime.block_on(commit::offer(self.data, wanted)) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
             Some(other) => {
-                let answer = self.runtime.block_on(refusal(self.shared, wanted, other));
+                let answer = self.runtime.block_on(commit::refusal(self.data, wanted, other));
                 return self.connection.send(&answer);
             }
-            None => return self.connection.send(&STOPPING),
+            None => return self.connection.send(&commit::STOPPING),
         }
         let (name, size) = (wanted.name.as_str(), wanted.size);
-        let transfer = self.connection.opens(self.shared, TransferKind::Receive, name, size);
+        let transfer =
+            self.connection.opens(&self.data.transfers, TransferKind::Receive, name, size);
         let last = self.receive(wanted, transfer)?;
         self.connection.send(&last)
     }
@@ -382,20 +368,20 @@ impl Server<'_> {
     /// along the chain of those who are to hold copies, and commits. Ends the
     /// transfer.
     fn receive(&mut self, wanted: &Wanted, transfer: Transfer) -> Result<DataResponse, DataError> {
-        let Server { shared, runtime, connection, .. } = self;
+        let Server { data, runtime, connection, .. } = self;
         let manifest = match relay::receive_manifest(connection, wanted.root, wanted.size) {
             Ok(manifest) => manifest,
             Err(error) => {
-                transfer.broke(&error);
+                fetch::broke(transfer, &error);
                 return Err(error);
             }
         };
-        let chain = runtime.block_on(chain(shared, &wanted.name));
+        let chain = runtime.block_on(relay::holders_of(data, &wanted.name));
         let (name, manifest) = (&wanted.name, &manifest);
-        let passage = Passage { shared, runtime, name, manifest, chain, owned: true };
+        let passage = Passage { data, runtime, name, manifest, chain, owned: true };
         let last = match passage.receive(connection, &transfer) {
             Ok(_) => {
-                let committed = commit(shared, runtime, wanted, None, |copies, wanted| {
+                let committed = commit::commit(data, runtime, wanted, None, |copies, wanted| {
                     transfer.securing(copies, wanted);
                     connection.send(&DataResponse::Progress { copies, wanted })
                 });
@@ -409,7 +395,7 @@ impl Server<'_> {
                 }
             }
             Err(PassError::Data(error)) => {
-                transfer.broke(&error);
+                fetch::broke(transfer, &error);
                 return Err(error);
             }
             Err(error) => passage.refusal(error).1,
@@ -425,7 +411,7 @@ impl Server<'_> {
     fn failed(&mut self, root: ContentHash, error: &StoreError) -> Result<(), DataError> {
         tracing::warn!(%error, "a request for content failed");
         if !error.is_shortage() {
-            self.shared.doubts.met(root);
+            self.data.doubts.met(root);
         }
         self.connection.send(&DataResponse::Failed { why: error.to_string() })
     }
@@ -434,7 +420,7 @@ impl Server<'_> {
 /// Sends bytes of a shared content with their header; `false`: nothing was sent, for
 /// they are not what they were. What is found only later breaks the answer off.
 fn send_verified(
-    shared: &Shared,
+    data: &Data,
     connection: &mut DataConnection,
     share: &OpenShare,
     bytes: Range<u64>,
@@ -448,7 +434,7 @@ fn send_verified(
         let begins = manifest.offset_of(index);
         let ends = (bytes.end - begins).min(manifest.len_of(index));
         if !share.read(index, &mut piece) {
-            shared.shares.doubt(share);
+            data.shares.doubt(share);
             return if header.is_some() { Ok(false) } else { Err(DataError::Changed) };
         }
         for step in piece[(at - begins) as usize..ends as usize].chunks(SHARED_STEP_BYTES) {
@@ -474,171 +460,30 @@ fn beyond_its_end(offset: u64, length: u64, size: u64) -> DataResponse {
     DataResponse::Failed { why }
 }
 
-/// A file that somebody wants to store.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    /// Under this name.
-    pub(crate) name: FileName,
-    /// The content.
-    pub(crate) root: ContentHash,
-    /// Its bytes.
-    pub(crate) size: u64,
-    /// Whether other content may be replaced.
-    pub(crate) overwrite: bool,
-}
-
-/// Asks the core whether this upload may begin; `None`: the node is stopping.
-pub(crate) async fn offer(shared: &Shared, wanted: &Wanted) -> Option<Upload> {
-    let Wanted { name, root, overwrite, .. } = wanted.clone();
-    match shared.core(Command::Offer { name, root, overwrite }).await? {
-        Reply::Upload(upload) => Some(upload),
-        _ => None,
-    }
-}
-
-/// What the uploading side hears when the answer is not to proceed.
-pub(crate) async fn refusal(shared: &Shared, wanted: &Wanted, upload: Upload) -> DataResponse {
-    match upload {
-        Upload::Proceed => DataResponse::Proceed,
-        Upload::Already { version, holders, wanted } => {
-            let (passed, cut_off) = (Vec::new(), shared.cut_off().await);
-            let already = true;
-            let stored =
-                DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
-            at_least(shared.min_copies, stored)
-        }
-        Upload::Exists { version, size } => DataResponse::Failed {
-            why: format!(
-                "{} exists with other content ({}, version {version}); --overwrite replaces it",
-                wanted.name,
-                show_bytes(size)
-            ),
-        },
-        Upload::NotOwner { owner } => DataResponse::NotOwner { owner },
-    }
-}
-
-/// The same answer, if there are so many copies; those that were made stay.
-fn at_least(least: u8, stored: DataResponse) -> DataResponse {
-    match stored {
-        DataResponse::Stored { holders, cut_off, .. } if holders.len() < usize::from(least) => {
-            DataResponse::Failed { why: too_few(holders.len(), least, cut_off) }
-        }
-        enough => enough,
-    }
-}
-
-/// Why a put is not acknowledged that has fewer copies than `least`.
-pub(crate) fn too_few(copies: usize, least: u8, cut_off: u32) -> String {
-    let why = is_cut_off(cut_off).map_or(String::new(), |why| format!(": {why}"));
-    let made = if copies == 1 { "copy, which stays" } else { "copies, which stay" };
-    format!(
-        "fewer copies than the {least} of --min-copies{why}; it has {copies} {made}: put it again \
-         when more nodes are there"
-    )
-}
-
-/// Who is to hold copies of a name of this node; in the place of those to which no
-/// connection was made a moment ago, those behind them.
-pub(crate) async fn chain(shared: &Shared, name: &FileName) -> Vec<Peer> {
-    let (name, reach) = (name.clone(), shared.reach.clone());
-    let looked = shared.look(move |core| {
-        let params = core.params();
-        let node = core.responsible_node(name.key(params.space));
-        let reached = |peer: &&Peer| !reach.doubts(peer.address());
-        let reached: Vec<Peer> = node.successors().iter().filter(reached).copied().collect();
-        relay::chain(params.space, &name, node.peer(), &reached, params.replicas)
-    });
-    looked.await.unwrap_or_default()
-}
-
 /// Stores a local file whose name this node owns: as an upload, without the
 /// wire. Blocks.
 pub(crate) fn take_in(
-    shared: &Shared,
+    data: &Data,
     runtime: &Handle,
     path: &Path,
     manifest: &Manifest,
     wanted: &Wanted,
     transfer: &Transfer,
 ) -> Result<DataResponse, DataError> {
-    match runtime.block_on(offer(shared, wanted)) {
+    match runtime.block_on(commit::offer(data, wanted)) {
         Some(Upload::Proceed) => {}
-        Some(other) => return Ok(runtime.block_on(refusal(shared, wanted, other))),
-        None => return Ok(STOPPING),
+        Some(other) => return Ok(runtime.block_on(commit::refusal(data, wanted, other))),
+        None => return Ok(commit::STOPPING),
     }
-    let chain = runtime.block_on(chain(shared, &wanted.name));
-    let passage = Passage { shared, runtime, name: &wanted.name, manifest, chain, owned: true };
+    let chain = runtime.block_on(relay::holders_of(data, &wanted.name));
+    let passage = Passage { data, runtime, name: &wanted.name, manifest, chain, owned: true };
     match passage.copy(path, transfer) {
         Ok(_) => {}
         Err(PassError::Data(error)) => return Err(error),
         Err(error) => return Ok(passage.refusal(error).1),
     }
-    commit(shared, runtime, wanted, None, |copies, wanted| {
+    commit::commit(data, runtime, wanted, None, |copies, wanted| {
         transfer.securing(copies, wanted);
         Ok(())
     })
 }
-
-/// Has the core commit an upload whose bytes are durable here, or, if it says
-/// who has them, elsewhere, and waits for the copies; `progress` hears how many there
-/// are, unless all are there in a moment.
-pub(crate) fn commit(
-    shared: &Shared,
-    runtime: &Handle,
-    wanted: &Wanted,
-    elsewhere: Option<(Vec<Peer>, Obstacle)>,
-    mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
-) -> Result<DataResponse, DataError> {
-    let of = wanted;
-    let Wanted { name, root, size, overwrite } = wanted.clone();
-    let (elsewhere, obstacle) = elsewhere.unwrap_or((Vec::new(), Obstacle::NoRoom));
-    let command = Command::Commit { name, root, size, overwrite, elsewhere, obstacle };
-    let (tell, mut copies) = watch::channel((0, 0));
-    // Once the core has it, it is stored whoever waits for that.
-    let begun = runtime.block_on(shared.begin(command, Some(tell), None));
-    let Some(mut reply) = begun else { return Ok(STOPPING) };
-    let reply = loop {
-        let next = runtime.block_on(async {
-            if let Ok(reply) = timeout(SILENCE, &mut reply).await {
-                return Some(reply);
-            }
-            tokio::select! {
-                biased;
-                reply = &mut reply => Some(reply),
-                Ok(()) = copies.changed() => None,
-                // Copies of a large file take their time: say that they are being made.
-                () = tokio::time::sleep(HEARTBEAT) => None,
-            }
-        });
-        if let Some(reply) = next {
-            break reply.ok();
-        }
-        let (copies, wanted) = *copies.borrow_and_update();
-        progress(copies, wanted)?;
-    };
-    Ok(match reply {
-        Some(Reply::Stored { version, holders, wanted, passed }) => {
-            let (already, cut_off) = (false, runtime.block_on(shared.cut_off()));
-            let stored =
-                DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
-            at_least(shared.min_copies, stored)
-        }
-        Some(Reply::Upload(upload)) => runtime.block_on(refusal(shared, of, upload)),
-        // On its way out it owns nothing: the next owner takes the rest.
-        Some(Reply::Failed(Failure::NotOwner | Failure::Busy(_))) => {
-            DataResponse::NotOwner { owner: None }
-        }
-        Some(Reply::Failed(Failure::Store(why))) => {
-            runtime.block_on(full_owner::refusal(shared, why.obstacle(), why.to_string()))
-        }
-        Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
-        Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },
-        None => STOPPING,
-    })
-}
-
-/// What a node that is stopping says to an upload: it owns nothing any more, and
-/// whoever has the file looks for the next owner. (A put of its own user ends
-/// with the node.)
-pub(crate) const STOPPING: DataResponse = DataResponse::NotOwner { owner: None };

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use chordal_descriptors as descriptors;
 
@@ -17,11 +16,9 @@ use chordal_descriptors::{Spare, Wait};
 
 use super::connection;
 use super::connection::ConnectError;
-use super::connection_slots::Places;
+use super::connection_slots::{Place, Places};
+use super::handle::{Identity, Net};
 use super::verify;
-use crate::data::serve_data;
-use crate::data::serve_data::MAX_DATA_CONNECTIONS;
-use crate::node::shared::{Identity, Input, Shared, Whose};
 
 /// Connections that have not said hello yet: more than a burst of joins needs,
 /// few enough that silent strangers cannot use up the process's files.
@@ -33,6 +30,10 @@ const MAX_CLIENTS: usize = 128;
 /// Control connections that members dialled: every member of a ring that is
 /// walked by its census, and some on their way out.
 const MAX_MEMBERS: usize = 384;
+
+/// Data connections at once: each has a thread. Whoever comes beyond waits in
+/// the listener's queue or tries another holder.
+const MAX_DATA_CONNECTIONS: usize = 128;
 
 /// Data connections, those included that wait for a thread.
 const MAX_DATA: usize = 2 * MAX_DATA_CONNECTIONS;
@@ -86,8 +87,47 @@ impl Spare for Limits {
     }
 }
 
+/// Who made a connection.
+#[derive(Debug)]
+pub(crate) enum Whose {
+    /// This node, to this address: who is reached there is believed to be who
+    /// belongs there, whatever they call themselves.
+    Ours(SocketAddr),
+    /// The other side.
+    Theirs {
+        /// What it said of itself.
+        hello: Hello,
+        /// Its place, until the connection ends or newer ones need it.
+        held: Place,
+    },
+}
+
+/// What comes of a connection that another side made.
+#[expect(clippy::large_enum_variant, reason = "it becomes an input of the hub at once")]
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A control connection whose handshake is done.
+    Connected(TcpStream, Whose),
+    /// A warning about somebody who may cause it again and again.
+    Stranger(String),
+}
+
+/// The listening end of a node. `I` is what `hub` takes; `serve` serves a data connection
+/// of that party, on a thread of its own, and closes it when nothing is asked on it while
+/// threads are short, as the function says that it is given.
+struct Listening<I, S> {
+    net: Net,
+    hub: mpsc::Sender<I>,
+    serve: S,
+    limits: Arc<Limits>,
+}
+
 /// Accepts until the node stops.
-pub(crate) async fn run(shared: Shared, listener: TcpListener) {
+pub(crate) async fn run<I, S>(net: Net, hub: mpsc::Sender<I>, listener: TcpListener, serve: S)
+where
+    I: From<Arrival> + Send + 'static,
+    S: Fn(std::net::TcpStream, Party, &dyn Fn() -> bool) + Send + Sync + 'static,
+{
     let (data, threads) = data_places(descriptors::limit());
     let limits = Arc::new(Limits {
         greeting: Places::new(MAX_GREETING),
@@ -98,31 +138,92 @@ pub(crate) async fn run(shared: Shared, listener: TcpListener) {
         free_threads: FREE_THREADS.min(threads / 4).max(1),
     });
     descriptors::spare(&limits);
+    let listening = Arc::new(Listening { net, hub, serve, limits });
     loop {
         let (stream, from) = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = listening.net.stop.cancelled() => return,
             accepted = accept(&listener) => accepted,
         };
-        let host = from.ip();
-        let mut place = limits.greeting.take(host);
-        let (shared, limits) = (shared.clone(), Arc::clone(&limits));
-        let tasks = shared.tasks.clone();
-        tasks.spawn(async move {
-            let stop = shared.stop.clone();
-            let greeted = tokio::select! {
-                () = stop.cancelled() => return,
-                greeted = greet(&shared, stream) => greeted,
-                () = place.lost() => return,
-            };
-            drop(place);
-            match greeted {
-                Ok((stream, hello)) => dispatch(&shared, stream, host, hello, &limits).await,
-                Err(ConnectError::Handshake(why @ HandshakeError::OtherRing { .. })) => {
-                    let text = format!("a stranger was turned away: {why}");
-                    let _ = shared.hub.send(Input::Stranger(text)).await;
-                }
-                Err(error) => tracing::debug!(%error, "a connection did not get past its greeting"),
+        let place = listening.limits.greeting.take(from.ip());
+        let taking = Arc::clone(&listening).take(stream, from.ip(), place);
+        listening.net.tasks.spawn(taking);
+    }
+}
+
+impl<I, S> Listening<I, S>
+where
+    I: From<Arrival> + Send + 'static,
+    S: Fn(std::net::TcpStream, Party, &dyn Fn() -> bool) + Send + Sync + 'static,
+{
+    /// Greets a connection that was accepted, and hands it over.
+    async fn take(self: Arc<Self>, stream: TcpStream, host: IpAddr, mut place: Place) {
+        let greeted = tokio::select! {
+            () = self.net.stop.cancelled() => return,
+            greeted = greet(&self.net, stream) => greeted,
+            () = place.lost() => return,
+        };
+        drop(place);
+        match greeted {
+            Ok((stream, hello)) => self.dispatch(stream, host, hello).await,
+            Err(ConnectError::Handshake(why @ HandshakeError::OtherRing { .. })) => {
+                self.stranger(format!("a stranger was turned away: {why}")).await;
             }
+            Err(error) => tracing::debug!(%error, "a connection did not get past its greeting"),
+        }
+    }
+
+    async fn stranger(&self, text: String) {
+        let _ = self.hub.send(Arrival::Stranger(text).into()).await;
+    }
+
+    /// Hands a greeted connection over to its purpose, if there is a place for it.
+    async fn dispatch(self: Arc<Self>, stream: TcpStream, host: IpAddr, hello: Hello) {
+        let held = match hello.purpose {
+            Purpose::Member => {
+                let place = self.limits.members.take(host);
+                if let Some(crowd) = place.from {
+                    let text = format!(
+                        "{crowd} keeps more members' connections open than there is room for; the \
+                         oldest are closed"
+                    );
+                    self.stranger(text).await;
+                }
+                place
+            }
+            Purpose::Client => self.limits.clients.take(host),
+            Purpose::Data => {
+                let party = party(&hello, host, self.net.me().me.address());
+                return self.serve_bytes(stream, party).await;
+            }
+            Purpose::Verify(token) => {
+                let mut place = self.limits.clients.take(host);
+                tokio::select! {
+                    () = self.net.stop.cancelled() => {}
+                    () = place.lost() => {}
+                    () = verify::answer(&self.net, stream, &hello, token) => {}
+                }
+                return;
+            }
+            // Answered, and refused, while greeting.
+            Purpose::Present(_) | Purpose::Registry => return,
+        };
+        let arrival = Arrival::Connected(stream, Whose::Theirs { hello, held });
+        let _ = self.hub.send(arrival.into()).await;
+    }
+
+    async fn serve_bytes(self: Arc<Self>, stream: TcpStream, party: Party) {
+        let Ok(place) = Arc::clone(&self.limits.data).try_acquire_owned() else {
+            return tracing::warn!("a data connection was closed: there are too many");
+        };
+        let threads = Arc::clone(&self.limits.data_threads);
+        let Ok(thread) = Arc::clone(&threads).acquire_owned().await else { return };
+        let Ok(stream) = stream.into_std() else { return };
+        let tasks = self.net.tasks.clone();
+        let free = self.limits.free_threads;
+        tasks.spawn_blocking(move || {
+            let crowded = || threads.available_permits() < free || descriptors::are_short();
+            (self.serve)(stream, party, &crowded);
+            drop((thread, place));
         });
     }
 }
@@ -163,9 +264,9 @@ fn data_places(descriptors: Option<u64>) -> (usize, usize) {
 }
 
 /// Hears the greeting, answers it, and checks that both sides fit together.
-async fn greet(shared: &Shared, mut stream: TcpStream) -> Result<(TcpStream, Hello), ConnectError> {
+async fn greet(net: &Net, mut stream: TcpStream) -> Result<(TcpStream, Hello), ConnectError> {
     stream.set_nodelay(true)?;
-    let me = shared.me();
+    let me = net.me();
     let theirs = match connection::receive_hello(&mut stream).await {
         Ok(theirs) => theirs,
         Err(ConnectError::Handshake(why @ HandshakeError::Version { .. })) => {
@@ -179,7 +280,7 @@ async fn greet(shared: &Shared, mut stream: TcpStream) -> Result<(TcpStream, Hel
         Err(error) => return Err(error),
     };
     if let Purpose::Present(token) = theirs.purpose {
-        shared.verification.presented(token);
+        net.verification.presented(token);
     }
     let mismatch = mismatch(&me, &theirs);
     let refusal = mismatch.as_ref().map(|(for_them, _)| for_them.to_string());
@@ -223,41 +324,6 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
     }
 }
 
-/// Hands a greeted connection over to its purpose, if there is a place for it.
-async fn dispatch(shared: &Shared, stream: TcpStream, host: IpAddr, hello: Hello, limits: &Limits) {
-    let held = match hello.purpose {
-        Purpose::Member => {
-            let place = limits.members.take(host);
-            if let Some(crowd) = place.from {
-                let text = format!(
-                    "{crowd} keeps more members' connections open than there is room for; the \
-                     oldest are closed"
-                );
-                let _ = shared.hub.send(Input::Stranger(text)).await;
-            }
-            place
-        }
-        Purpose::Client => limits.clients.take(host),
-        Purpose::Data => {
-            let party = party(&hello, host, shared.me().me.address());
-            return serve_bytes(shared, stream, party, limits).await;
-        }
-        Purpose::Verify(token) => {
-            let mut place = limits.clients.take(host);
-            tokio::select! {
-                () = shared.stop.cancelled() => {}
-                () = place.lost() => {}
-                () = verify::answer(shared, stream, &hello, token) => {}
-            }
-            return;
-        }
-        // Answered, and refused, while greeting.
-        Purpose::Present(_) | Purpose::Registry => return,
-    };
-    let whose = Whose::Theirs { hello, held };
-    let _ = shared.hub.send(Input::Connected { stream, whose }).await;
-}
-
 /// Who is at the other end of a data connection: a node that says where it can be
 /// reached, which counts for as much as when a member says it, or a client.
 fn party(hello: &Hello, host: IpAddr, me: SocketAddr) -> Party {
@@ -269,20 +335,4 @@ fn party(hello: &Hello, host: IpAddr, me: SocketAddr) -> Party {
         }
         _ => Party::Client(host),
     }
-}
-
-async fn serve_bytes(shared: &Shared, stream: TcpStream, party: Party, limits: &Limits) {
-    let Ok(place) = Arc::clone(&limits.data).try_acquire_owned() else {
-        return tracing::warn!("a data connection was closed: there are too many");
-    };
-    let Ok(thread) = Arc::clone(&limits.data_threads).acquire_owned().await else { return };
-    let Ok(stream) = stream.into_std() else { return };
-    let (shared, runtime) = (shared.clone(), Handle::current());
-    let (tasks, threads) = (shared.tasks.clone(), Arc::clone(&limits.data_threads));
-    let free = limits.free_threads;
-    tasks.spawn_blocking(move || {
-        let crowded = || threads.available_permits() < free || descriptors::are_short();
-        serve_data::serve(&shared, &runtime, stream, party, &crowded);
-        drop((thread, place));
-    });
 }

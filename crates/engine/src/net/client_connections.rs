@@ -29,8 +29,8 @@ use chordal_core::wire::{Frame, Request, Response, codec};
 use chordal_descriptors::{COMMAND_PATIENCE, Spare};
 
 use super::connection;
-use crate::client::access::client_hello;
-use crate::node::hub::request_limit;
+use super::greeting::client_hello;
+use super::requests::request_limit;
 
 /// Nodes that a client stays connected to: many times those that one command
 /// asks. Beyond it all are let go, and those made anew that are needed.
@@ -225,4 +225,9 @@ async fn run(frames: Frames, mut asked: mpsc::Receiver<Question>) -> std::io::Re
             }
         }
     }
+}
+
+/// One question to any node, on whatever ring, over a connection of its own.
+pub(crate) async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> {
+    Lines::default().ask(address, request).await
 }

@@ -27,8 +27,8 @@ use chordal_core::wire::{Frame, codec};
 use chordal_descriptors::{DIAL_PATIENCE, Wait, is_shortage};
 
 use super::connection_slots::Place;
-use crate::node::inbox::is_vital;
-use crate::node::shared::Shared;
+use super::handle::{ByteCounters, Net};
+use super::vital::is_vital;
 
 /// Time for a connection to be made: a LAN answers in milliseconds, and a
 /// person waits behind it.
@@ -85,25 +85,6 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
             "no way leads there".to_owned()
         }
         _ => error.to_string(),
-    }
-}
-
-/// Counters of bytes, shared by everything that moves any.
-#[derive(Debug, Default)]
-pub(crate) struct ByteCounters {
-    /// Sent.
-    pub(crate) up: AtomicU64,
-    /// Received.
-    pub(crate) down: AtomicU64,
-}
-
-impl ByteCounters {
-    pub(crate) fn sent(&self, bytes: usize) {
-        self.up.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn received(&self, bytes: usize) {
-        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -256,7 +237,7 @@ pub(crate) fn run<D, F, E>(
     stream: TcpStream,
     number: u64,
     held: Option<Place>,
-    shared: &Shared,
+    net: &Net,
     deliver: D,
     ended: E,
 ) -> Connection
@@ -273,8 +254,8 @@ where
     let (rest, frames) = mpsc::channel(QUEUE_FRAMES);
     let outgoing = Outgoing { vital: vital_frames, rest: frames };
     let (read, write) = stream.into_split();
-    let (counters, tasks) = (Arc::clone(&shared.counters), &shared.connections);
-    let closing = shared.stop.child_token();
+    let (counters, tasks) = (Arc::clone(&net.counters), &net.connections);
+    let closing = net.stop.child_token();
     let last_read = Arc::new(AtomicU64::new(0));
     let (written, mut writing) = tokio::sync::oneshot::channel();
     let started = Instant::now();

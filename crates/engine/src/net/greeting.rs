@@ -8,7 +8,11 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use chordal_core::wire::handshake::{HandshakeError, Hello, PROTOCOL_VERSION};
+use chordal_core::peer::Peer;
+use chordal_core::wire::handshake::{
+    HandshakeError, Hello, PROTOCOL_VERSION, Params, Program, Purpose,
+};
+use chordal_view::text::clean;
 
 use super::connection;
 use super::connection::ConnectError;
@@ -99,5 +103,41 @@ fn absence(error: &io::Error) -> Option<Absence> {
         | ErrorKind::NetworkUnreachable
         | ErrorKind::PermissionDenied => Some(Absence::NoRoute),
         _ => None,
+    }
+}
+
+/// The greeting of a client: it takes the ring as it is.
+pub(crate) fn client_hello(purpose: Purpose) -> Hello {
+    Hello {
+        purpose,
+        program: Program::Client,
+        params: None,
+        address: None,
+        index: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        refusal: None,
+    }
+}
+
+/// What a node says of itself to anybody: who it is and which ring it is on. `Err` is a
+/// sentence that names the address: who is there instead.
+pub(crate) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), String> {
+    let until = Instant::now() + connection::CONNECT_LIMIT + connection::HELLO_LIMIT;
+    let hello = match greet(address, &client_hello(Purpose::Client), until).await {
+        Ok(Greeted::Hello(hello)) => hello,
+        Ok(Greeted::Stranger(what)) => {
+            return Err(format!("{address} is not chordal: it {what}; is the address right?"));
+        }
+        Ok(Greeted::Nobody(absence)) => {
+            return Err(format!("{address} is inactive: {absence}; is a node running there?"));
+        }
+        Err(error) => return Err(format!("{address} cannot be reached: {error}")),
+    };
+    if let Some(why) = hello.refusal {
+        return Err(format!("{address} refuses: {}", clean(&why)));
+    }
+    match (hello.peer(), hello.params) {
+        (Some(peer), Some(params)) if params.is_sane() => Ok((peer, params)),
+        _ => Err(format!("{address} is not chordal: it does not say who it is")),
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Owns the listener, the greeting and handshake of a connection, one control
 //! connection to each peer, the connections of clients, their slots, and the timers
-//! of the hub. It knows addresses, frames and time limits.
+//! of the hub. It knows addresses, frames and time limits. [`handle::Net`] is its handle.
 //!
 //! It never decides who is a member, looks into a request, or moves file bytes.
 //!
-//! Called by the hub, which owns the links, and by everything that asks another
-//! node a question.
+//! Called by every room. It knows none of them: what comes in goes to a queue and a
+//! function that [`accept::run`] is given.
 
 pub(crate) mod accept;
 pub(crate) mod address;
@@ -16,8 +16,12 @@ pub(crate) mod connection;
 pub(crate) mod connection_slots;
 pub(crate) mod frames;
 pub(crate) mod greeting;
+pub(crate) mod handle;
 pub(crate) mod links;
 pub(crate) mod pace;
+pub(crate) mod requests;
 pub(crate) mod shutdown_handles;
+pub(crate) mod start_error;
 pub(crate) mod timers;
 pub(crate) mod verify;
+pub(crate) mod vital;

@@ -37,7 +37,7 @@ use super::connection::ConnectError;
 use super::frames::{Broken, Frames};
 use super::greeting;
 use super::greeting::{Absence, Greeted};
-use crate::node::shared::Shared;
+use super::handle::Net;
 
 /// Time for the asked side to reach the address: as for any connection, on a
 /// machine on which many nodes start at once.
@@ -161,28 +161,28 @@ impl Drop for Expected {
 
 /// Makes sure, unless that was done before, that this node's address leads to it as
 /// seen from the node at `contact`.
-pub(crate) async fn once(shared: &Shared, contact: SocketAddr) -> Result<(), ConnectError> {
-    if shared.verification.0.verified.load(Ordering::Relaxed) {
+pub(crate) async fn once(net: &Net, contact: SocketAddr) -> Result<(), ConnectError> {
+    if net.verification.0.verified.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let params = shared.me().params;
-    through(shared, contact, &params).await.map_err(ConnectError::from)
+    let params = net.me().params;
+    through(net, contact, &params).await.map_err(ConnectError::from)
 }
 
 /// Has the node at `contact`, which is on a ring with these parameters, present a
 /// token at the address that this node advertises.
 pub(crate) async fn through(
-    shared: &Shared,
+    net: &Net,
     contact: SocketAddr,
     params: &Params,
 ) -> Result<(), Unverified> {
-    let me = shared.me();
-    let expected = shared.verification.expect();
+    let me = net.me();
+    let expected = net.verification.expect();
     let purpose = Purpose::Verify(expected.token);
     let hello = Hello { params: Some(params.clone()), ..me.hello(purpose) };
     let answer = timeout(ANSWER_LIMIT, ask_in_turn(contact, &hello)).await;
     if expected.came() {
-        shared.verification.0.verified.store(true, Ordering::Relaxed);
+        net.verification.0.verified.store(true, Ordering::Relaxed);
         return Ok(());
     }
     let reached = answer.unwrap_or(Err(ConnectError::TimedOut)).map_err(Unverified::NotAsked)?;
@@ -196,13 +196,13 @@ pub(crate) async fn through(
 /// Why this node cannot tell anybody its address, if another node is reached there:
 /// one sentence. That nobody is reached says nothing: many a network does not lead its
 /// own machines to the address at which others reach them.
-pub(crate) async fn leads_elsewhere(shared: &Shared) -> Option<String> {
-    if shared.verification.0.verified.load(Ordering::Relaxed) {
+pub(crate) async fn leads_elsewhere(net: &Net) -> Option<String> {
+    if net.verification.0.verified.load(Ordering::Relaxed) {
         return None;
     }
-    let me = shared.me().me.address();
-    let expected = shared.verification.expect();
-    let reached = reach(shared, me, expected.token).await;
+    let me = net.me().me.address();
+    let expected = net.verification.expect();
+    let reached = reach(net, me, expected.token).await;
     let other = matches!(reached, Reached::Node { .. }) && !expected.came();
     other.then(|| sentence(me, "this machine", &reached))
 }
@@ -263,32 +263,27 @@ fn sentence(me: SocketAddr, seen_by: &str, reached: &Reached) -> String {
 
 /// Verifies the address in the hello of another node, and tells it whom one
 /// reaches there.
-pub(crate) async fn answer(
-    shared: &Shared,
-    stream: tokio::net::TcpStream,
-    theirs: &Hello,
-    token: Token,
-) {
+pub(crate) async fn answer(net: &Net, stream: tokio::net::TcpStream, theirs: &Hello, token: Token) {
     let Some(address) = theirs.address else { return };
     let here = connection::is_here(&stream);
     let reached = if address.ip().to_canonical().is_loopback() && !here {
         Reached::Loopback
     } else {
-        reach(shared, address, token).await
+        reach(net, address, token).await
     };
     tracing::debug!(%address, ?reached, "an address was verified");
     let response = Response::Reached(reached);
     let _ = Frames::new(stream).send(&Frame::Response { id: 0, response }).await;
 }
 
-async fn reach(shared: &Shared, address: SocketAddr, token: Token) -> Reached {
-    let verification = &shared.verification;
-    let now = Time::from_micros(shared.uptime().as_micros() as u64);
+async fn reach(net: &Net, address: SocketAddr, token: Token) -> Reached {
+    let verification = &net.verification;
+    let now = Time::from_micros(net.uptime().as_micros() as u64);
     let Ok(_turn) = verification.0.dials.try_acquire() else { return Reached::Busy };
     if !verification.may_dial(now) {
         return Reached::Busy;
     }
-    let hello = shared.me().hello(Purpose::Present(token));
+    let hello = net.me().hello(Purpose::Present(token));
     let until = Instant::now() + REACH_LIMIT;
     match greeting::greet(address, &hello, until).await {
         Ok(Greeted::Hello(theirs)) => match (theirs.program, theirs.peer(), theirs.params) {

@@ -20,21 +20,23 @@ use chordal_core::wire::handshake::Purpose;
 use chordal_core::wire::{Answer, Ask, Frame, MeshMessage, Message, Nonce, Request, Response};
 use chordal_descriptors as descriptors;
 
-use super::inbox;
-use super::inbox::Inbox;
 use super::publish::Publisher;
 use super::questions::{BEAT, LATE, Overdue, Questions};
-use super::remembered;
 use super::serve;
 use super::serve::Asker;
-use super::shared::{Identity, Input, Shared, Whose};
-use super::store_worker;
-use super::store_worker::Done;
+use super::store_worker::Keeper;
+use crate::client::user::User;
+use crate::data::params;
+use crate::inputs::inbox::{Inbox, Slots};
+use crate::inputs::{Done, Input};
+use crate::net::accept::Whose;
 use crate::net::connection;
 use crate::net::connection::{ConnectError, Ending};
+use crate::net::handle::Identity;
 use crate::net::links::{Links, Sent};
 use crate::net::timers::{Alarm, Timers};
 use crate::net::verify;
+use crate::net::vital::is_vital;
 use crate::overlay::{mesh, search};
 use crate::sharing::provide;
 use crate::upkeep::tombstones;
@@ -57,7 +59,10 @@ const MAX_ANSWERING: usize = 256;
 /// The state of the hub.
 pub(crate) struct Hub {
     core: chord::Host,
-    shared: Shared,
+    user: User,
+    keeper: Keeper,
+    /// To itself.
+    slots: Slots,
     identity: watch::Sender<Identity>,
     inbox: Inbox,
     started: Instant,
@@ -92,16 +97,20 @@ struct Waiter {
 impl Hub {
     pub(crate) fn new(
         core: chord::Host,
-        shared: Shared,
+        user: User,
+        keeper: Keeper,
+        slots: Slots,
         identity: watch::Sender<Identity>,
         inbox: Inbox,
-        started: Instant,
         publisher: Publisher,
     ) -> Hub {
-        let tombstones = DayClock::begin(shared.clock, started);
+        let started = user.net.started;
+        let tombstones = DayClock::begin(user.notes.clock, started);
         Hub {
             core,
-            shared,
+            user,
+            keeper,
+            slots,
             identity,
             inbox,
             started,
@@ -128,12 +137,12 @@ impl Hub {
         // Before anybody hears of what the disk kept while this node was away.
         self.collect();
         loop {
-            self.publisher.publish_if_due(Instant::now(), &self.core, &self.links, &self.shared);
-            let due = [self.timers.next(), self.publisher.due(), self.shared.demand.due()];
+            self.publisher.publish_if_due(Instant::now(), &self.core, &self.links, &self.user);
+            let due = [self.timers.next(), self.publisher.due(), self.user.notes.demand.due()];
             let wake = due.into_iter().flatten().min();
             let input = tokio::select! {
                 biased;
-                () = self.shared.stop.cancelled() => return,
+                () = self.user.net.stop.cancelled() => return,
                 input = self.inbox.next() => input,
                 () = sleep_until(wake) => None,
             };
@@ -202,7 +211,7 @@ impl Hub {
             Input::Changed => self.publisher.touch(),
             Input::Close => {
                 self.links.close();
-                self.publisher.publish_now(Instant::now(), &self.core, &self.links, &self.shared);
+                self.publisher.publish_now(Instant::now(), &self.core, &self.links, &self.user);
                 return None;
             }
         }
@@ -229,7 +238,7 @@ impl Hub {
     /// The limit of a question is over.
     fn overdue(&mut self, slot: Slot, nonce: Nonce, now: Instant) {
         let Some(address) = self.questions.address(slot, nonce) else { return };
-        let mut heard = self.links.heard(address).max(self.shared.signs.heard(address));
+        let mut heard = self.links.heard(address).max(self.user.data.signs.heard(address));
         let limit = self.links.limit(address);
         if self.links.awaits(address) && descriptors::are_short() {
             // It was not asked yet: this node has no file descriptor for that.
@@ -292,8 +301,8 @@ impl Hub {
                 self.timers.arm_within(slot, timer, Instant::now(), &after);
             }
             Effect::Disarm(timer) => self.timers.disarm(Alarm::Core(slot, timer)),
-            Effect::Store { ticket, op } => store_worker::start(&self.shared, slot, ticket, op),
-            Effect::Cease { ticket } => self.shared.operations.cease(slot, ticket),
+            Effect::Store { ticket, op } => self.keeper.start(slot, ticket, op),
+            Effect::Cease { ticket } => self.keeper.cease(slot, ticket),
             Effect::Reply { ticket, reply } => {
                 self.publisher.lookup_ends(ticket, &reply);
                 if let Some(waiter) = self.waiters.remove(&ticket) {
@@ -304,7 +313,7 @@ impl Hub {
                     if joined {
                         // Whoever hears of the join may pull the plug: the way back is
                         // durable by then.
-                        remembered::save(&self.shared, &self.core, answer);
+                        self.user.overlay.peers.save(&self.core, answer);
                     } else {
                         answer();
                     }
@@ -323,9 +332,8 @@ impl Hub {
         if let Notice::Renamed { .. } | Notice::Adopted(_) = notice {
             let now = Identity { me: self.core.peer(), params: self.core.params().clone() };
             if let Notice::Adopted(params) = notice {
-                let (shared, params) = (self.shared.clone(), params.clone());
-                let tasks = shared.tasks.clone();
-                tasks.spawn_blocking(move || crate::remember_params(&shared.store, &params));
+                let (store, params) = (self.user.data.store.clone(), params.clone());
+                self.user.net.tasks.spawn_blocking(move || params::remember(&store, &params));
             }
             self.identity.send_replace(now);
         }
@@ -336,13 +344,13 @@ impl Hub {
         }
         if let Notice::Alone | Notice::Left = notice {
             // Nobody vouches any more that the address is still this node's.
-            self.shared.verification.forget();
+            self.user.net.verification.forget();
         }
         if let Notice::Joined { .. } | Notice::Successors(_) = notice {
-            let _ = self.shared.mesh.try_send(mesh::Input::Neighbours);
+            let _ = self.user.overlay.mesh.try_send(mesh::input::Input::Neighbours);
         }
         if provide::moves(notice) {
-            provide::moved(&self.shared);
+            provide::moved(&self.user.sharing);
         }
         if let Notice::PassedOver { over, .. } = notice
             && over.why == Obstacle::NoBytes
@@ -350,13 +358,13 @@ impl Hub {
             // The node that said so could not fetch it from this one, or cannot any more.
             let ours = over.peer.address() == self.core.peer().address();
             if let Some(other) = if ours { over.stand_in } else { Some(over.peer) } {
-                self.shared.reach.doubt(other.address());
+                self.user.data.reach.doubt(other.address());
             }
         }
         if let Notice::Dropped(peer) = notice {
-            let _ = self.shared.dead.try_send(*peer);
+            let _ = self.user.overlay.dead.try_send(*peer);
         }
-        self.publisher.noticed(notice, &self.core, &self.shared);
+        self.publisher.noticed(notice, &self.core, &self.user);
     }
 
     fn send(&mut self, slot: Slot, to: Peer, mut message: Message) {
@@ -387,22 +395,22 @@ impl Hub {
 
     fn dial(&self, to: SocketAddr) {
         let hello = self.identity.borrow().hello(Purpose::Member);
-        let shared = self.shared.clone();
-        self.shared.tasks.spawn(async move {
+        let (net, hub) = (self.user.net.clone(), self.slots.rest.clone());
+        self.user.net.tasks.spawn(async move {
             let dialling = async {
                 // Who is believed to be at an address gets what is meant
                 // for it: this node says so only of its own.
-                verify::once(&shared, to).await?;
+                verify::once(&net, to).await?;
                 connection::dial(to, &hello).await
             };
             let input = tokio::select! {
-                () = shared.stop.cancelled() => return,
+                () = net.stop.cancelled() => return,
                 result = dialling => match result {
                     Ok((stream, _)) => Input::Connected { stream, whose: Whose::Ours(to) },
                     Err(error) => Input::Unreachable { address: to, error },
                 },
             };
-            let _ = shared.hub.send(input).await;
+            let _ = hub.send(input).await;
         });
     }
 
@@ -416,15 +424,15 @@ impl Hub {
         };
         let number = self.next_connection;
         self.next_connection += 1;
-        let (vital, rest) = (self.shared.vital.clone(), self.shared.hub.clone());
-        let end_at = self.shared.hub.clone();
+        let Slots { vital, rest } = self.slots.clone();
+        let end_at = rest.clone();
         let connection = connection::run(
             stream,
             number,
             held,
-            &self.shared,
+            &self.user.net,
             move |frame| {
-                let hub = if inbox::is_vital(&frame) { vital.clone() } else { rest.clone() };
+                let hub = if is_vital(&frame) { vital.clone() } else { rest.clone() };
                 async move {
                     let _ = hub.send(Input::Frame { connection: number, frame }).await;
                 }
@@ -515,7 +523,7 @@ impl Hub {
                 };
                 let from = Peer::new(address, from);
                 if matches!(&message, Message::Ask { ask: Ask::Next { enter: true, .. }, .. })
-                    && self.shared.departure.is_last()
+                    && self.user.departure.is_last()
                 {
                     // Nobody is let in by a node that ends.
                     return;
@@ -525,7 +533,7 @@ impl Hub {
                     let now = Instant::now();
                     if let Some(took) = self.questions.answered(slot, *nonce, from, now) {
                         self.links.answered(address, took, now);
-                        self.shared.reach.answers_within(address, self.links.limit(address));
+                        self.user.data.reach.answers_within(address, self.links.limit(address));
                         self.timers.disarm(Alarm::Answer(slot, *nonce));
                         self.publisher.heard();
                     }
@@ -566,17 +574,19 @@ impl Hub {
         if self.core.slot_of(to).is_none() {
             return;
         }
-        let shared = &self.shared;
+        let user = &self.user;
         let taken = match message {
             MeshMessage::Link(message) => {
-                shared.mesh.try_send(mesh::Input::Link { from, message }).is_ok()
+                user.overlay.mesh.try_send(mesh::input::Input::Link { from, message }).is_ok()
             }
             MeshMessage::Gossip(gossip) => {
-                shared.mesh.try_send(mesh::Input::Gossip { from, gossip }).is_ok()
+                user.overlay.mesh.try_send(mesh::input::Input::Gossip { from, gossip }).is_ok()
             }
-            MeshMessage::Search(message) => {
-                shared.search.try_send(search::Input::Message { from, to, message }).is_ok()
-            }
+            MeshMessage::Search(message) => user
+                .overlay
+                .search
+                .try_send(search::input::Input::Message { from, to, message })
+                .is_ok(),
         };
         if !taken {
             tracing::debug!(%from, "a message of its mesh was dropped: there are too many");
@@ -586,8 +596,8 @@ impl Hub {
     /// Tells everybody beside the core that an address is not connected any
     /// more.
     fn gone(&self, address: SocketAddr) {
-        let _ = self.shared.mesh.try_send(mesh::Input::Gone { address });
-        let _ = self.shared.search.try_send(search::Input::Gone { address });
+        let _ = self.user.overlay.mesh.try_send(mesh::input::Input::Gone { address });
+        let _ = self.user.overlay.search.try_send(search::input::Input::Gone { address });
     }
 
     fn request(&mut self, address: SocketAddr, request: Request, done: oneshot::Sender<Response>) {
@@ -626,9 +636,9 @@ impl Hub {
         Arc::clone(&self.answering).try_acquire_owned()
     }
 
-    /// What the node's tasks share.
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
+    /// The node as its user has it.
+    pub(crate) fn user(&self) -> &User {
+        &self.user
     }
 }
 
@@ -654,38 +664,5 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The longest that the answer to a request may take: what a node answers from
-/// its own state comes at once; a lookup, a removal or a ping behind it may
-/// have to wait for other peers' time limits.
-pub(crate) const fn request_limit(request: &Request) -> Duration {
-    match request {
-        Request::Lookup { .. }
-        | Request::Remove { .. }
-        | Request::Ping { .. }
-        | Request::Commit { .. } => Duration::from_secs(15),
-        Request::FoundSince { .. } => Duration::from_secs(8),
-        Request::Search { .. }
-        | Request::Shares { .. }
-        | Request::Find { .. }
-        | Request::Providers { .. }
-        | Request::Provide { .. }
-        | Request::Peers
-        | Request::Transfers
-        | Request::Absent
-        | Request::Leave
-        | Request::LeaveState
-        | Request::Copied
-        | Request::Trashed { .. }
-        | Request::Steer { .. }
-        | Request::Say { .. }
-        | Request::Info
-        | Request::Position { .. }
-        | Request::Fingers
-        | Request::Files { .. }
-        | Request::Locate { .. }
-        | Request::Members => Duration::from_secs(4),
     }
 }

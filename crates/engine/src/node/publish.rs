@@ -25,11 +25,11 @@ use chordal_view::{
     State, Step, Traffic, UiEvent,
 };
 
-use super::clock::Clock;
-use super::event_coalescer::Notices;
-use super::remembered;
-use super::shared::Shared;
+use crate::client::user::User;
+use crate::clock::Clock;
+use crate::inputs::event_coalescer::Notices;
 use crate::net::links::Links;
+use crate::overlay::remembered;
 
 /// Snapshots come at most this often: a person sees no more, and building one
 /// for every message would cost more than the protocol.
@@ -216,7 +216,7 @@ impl Publisher {
     }
 
     /// Takes in what the core noticed, and tells it.
-    pub(crate) fn noticed(&mut self, notice: &Notice, core: &chord::Host, shared: &Shared) {
+    pub(crate) fn noticed(&mut self, notice: &Notice, core: &chord::Host, user: &User) {
         let now = Instant::now();
         if self.is_news(notice) && self.bursts.shows(notice, now) {
             let (level, step, text) = picture::describe(notice, core.params().space);
@@ -252,9 +252,9 @@ impl Publisher {
                 self.remembers = false;
                 self.ghosts.clear();
                 self.files_changed = true;
-                if !shared.departure.is_last() {
+                if !user.departure.is_last() {
                     self.remember_at = None;
-                    remembered::forget(shared);
+                    user.overlay.peers.forget();
                 }
             }
             _ => {}
@@ -340,17 +340,17 @@ impl Publisher {
         now: Instant,
         core: &chord::Host,
         links: &Links,
-        shared: &Shared,
+        user: &User,
     ) {
         if self.remember_at.is_some_and(|at| at <= now) {
             self.remember_at = None;
-            self.remembers |= remembered::save(shared, core, || {});
+            self.remembers |= user.overlay.peers.save(core, || {});
         }
-        for (level, text) in self.bursts.tell(now).into_iter().chain(shared.demand.tell(now)) {
+        for (level, text) in self.bursts.tell(now).into_iter().chain(user.notes.demand.tell(now)) {
             self.event(level, text);
         }
         if self.due.is_some_and(|at| at <= now) {
-            self.publish_now(now, core, links, shared);
+            self.publish_now(now, core, links, user);
         }
     }
 
@@ -360,14 +360,14 @@ impl Publisher {
         now: Instant,
         core: &chord::Host,
         links: &Links,
-        shared: &Shared,
+        user: &User,
     ) {
         self.due = None;
         self.published = now;
         let before = self.snapshots.borrow().clone();
-        let after = self.snapshot(now, core, links, shared, &before);
+        let after = self.snapshot(now, core, links, user, &before);
         let passes = matches!(after.state, State::Converging { .. } | State::CutOff { .. });
-        if shared.transfers.any_running() {
+        if user.data.transfers.any_running() {
             self.want(now + PROGRESS);
         } else if passes {
             // Time alone changes it.
@@ -389,7 +389,7 @@ impl Publisher {
         now: Instant,
         core: &chord::Host,
         links: &Links,
-        shared: &Shared,
+        user: &User,
         before: &Snapshot,
     ) -> Snapshot {
         let neighbour = |peer: Peer| Neighbour {
@@ -397,13 +397,13 @@ impl Publisher {
             rtt_us: links.round_trip(peer.address()).map(|trip| trip.as_micros() as u64),
             liveness: links.liveness(peer.address()),
         };
-        let board = shared.board.rows();
+        let board = user.notes.board.rows();
         let seen = picture::snapshot(core.first(), neighbour);
         let (known, _) = core.members();
         let health = self.health(core, &known);
         let files = self.files(now, core, &board.shared, before);
         let members = self.members(now, &known, core, links, &before.members);
-        let sick_disk = shared.disk.shown();
+        let sick_disk = user.data.disk.shown();
         let now_seen = Seen {
             members: &members,
             known: &known,
@@ -422,12 +422,12 @@ impl Publisher {
             search: board.search,
             scan: board.scan,
             sharing: board.sharing,
-            transfers: shared.transfers.rows(),
-            limits: shared.limits.rates(),
+            transfers: user.data.transfers.rows(),
+            limits: user.data.limits.rates(),
             health,
             state,
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
-            traffic: self.traffic(now, shared),
+            traffic: self.traffic(now, user),
             handing_over: board.handing_over,
             events_dropped: self.dropped,
             sick_disk,
@@ -548,9 +548,9 @@ impl Publisher {
         Arc::new(rows.into())
     }
 
-    fn traffic(&mut self, now: Instant, shared: &Shared) -> Traffic {
-        let up_total = shared.counters.up.load(Ordering::Relaxed);
-        let down_total = shared.counters.down.load(Ordering::Relaxed);
+    fn traffic(&mut self, now: Instant, user: &User) -> Traffic {
+        let up_total = user.net.counters.up.load(Ordering::Relaxed);
+        let down_total = user.net.counters.down.load(Ordering::Relaxed);
         let (at, last) = self.traffic;
         let span = now.saturating_duration_since(at);
         if span < PROGRESS {

@@ -19,7 +19,7 @@ use chordal_core::chord::Slot;
 use chordal_core::peer::Peer;
 use chordal_core::wire::{Ask, Nonce};
 
-use super::inbox::asks_for_life;
+use crate::net::vital::asks_for_life;
 
 /// The longest that an answer is waited for from a peer that shows that it lives: a
 /// person would call the node stuck by then.

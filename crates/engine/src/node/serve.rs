@@ -3,23 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use chordal_core::chord::{CensusState, Command, Failure, Found, Host, Node, Reply, Standing};
+use chordal_core::chord::{CensusState, Command, Failure, Host, Node, Reply, Standing};
 use chordal_core::limits::MAX_PAGE;
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::peer::{Party, Peer};
 use chordal_core::record::Provider;
 use chordal_core::time::Time;
-use chordal_core::wire::query::{Fares, HeldFile, LookupTrace, NodeInfo, Stands};
+use chordal_core::wire::query::{Fares, HeldFile, NodeInfo, Stands};
 use chordal_core::wire::{Request, Response};
 use chordal_view::text::clean;
 
-use super::control;
-use super::demand::{Want, Way};
 use super::hub::Hub;
-use super::leave;
-use super::shared::Shared;
+use crate::client::user::User;
+use crate::client::{control, leave};
+use crate::data::commit::Wanted;
 use crate::data::full_owner;
-use crate::data::serve_data::Wanted;
+use crate::inputs::core::trace;
+use crate::inputs::demand::{Want, Way};
 use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
 use crate::overlay::search::local_matches;
@@ -51,13 +51,13 @@ pub(crate) fn answer(
 ) {
     let core = hub.core();
     match request {
-        Request::Info => respond(Response::Info(info(hub.shared(), core, core.first()))),
+        Request::Info => respond(Response::Info(info(hub.user(), core, core.first()))),
         Request::Position { index } => {
             let node = core.slot_of(index).and_then(|slot| core.node(slot));
             respond(match node {
                 Some(node) => {
                     let fares = fares(core, node, hub.now());
-                    Response::Position(info(hub.shared(), core, node), fares)
+                    Response::Position(info(hub.user(), core, node), fares)
                 }
                 None => Response::Failed { why: format!("there is no place {index} here") },
             });
@@ -96,54 +96,54 @@ pub(crate) fn answer(
             respond(Response::Providers { providers });
         }
         Request::Provide { providers } => match may_provide(asker.member, &providers) {
-            Ok(()) => later(hub, respond, move |shared| async move {
-                match shared.core(Command::Provide { providers }).await {
+            Ok(()) => later(hub, respond, move |user| async move {
+                match user.core.command(Command::Provide { providers }).await {
                     Some(Reply::Provided { sources }) => Response::Provided { sources },
                     reply => failed(reply),
                 }
             }),
             Err(why) => respond(Response::Failed { why: why.to_owned() }),
         },
-        Request::Search { pattern, after } => later(hub, respond, move |shared| async move {
+        Request::Search { pattern, after } => later(hub, respond, move |user| async move {
             if let Err(why) = local_matches::check(&pattern) {
                 return Response::Failed { why };
             }
             let text = pattern;
             let pattern = Pattern::new(&text);
             let (rows, more) =
-                local_matches::matching(&shared, None, &pattern, after.as_ref(), MAX_PAGE).await;
+                local_matches::matching(&user.data, None, &pattern, after.as_ref(), MAX_PAGE).await;
             // Further pages belong to the same question.
             if let (None, Some(party)) = (&after, asker.party()) {
-                shared.searched(Way::Direct, party, &text, rows.len(), more);
+                user.notes.searched(Way::Direct, party, &text, rows.len(), more);
             }
             Response::Found { rows, more }
         }),
         Request::Shares { after } => {
-            let shares = &hub.shared().shares;
+            let shares = &hub.user().data.shares;
             let mut rows = shares.told(after.as_ref(), MAX_PAGE + 1);
             let more = rows.len() > MAX_PAGE;
             rows.truncate(MAX_PAGE);
             respond(Response::Shares { rows, more });
         }
-        Request::Find { pattern } => later(hub, respond, move |shared| async move {
+        Request::Find { pattern } => later(hub, respond, move |user| async move {
             if let Some(party) = asker.party() {
                 let text = || format!("{party} searches the ring for {}", clean(&pattern));
-                shared.wanted(Want::Search, party, 0, text);
+                user.notes.wanted(Want::Search, party, 0, text);
             }
-            match search::command::begin(&shared, pattern, false).await {
+            match search::command::begin(&user.overlay, pattern, false).await {
                 Ok(number) => Response::Finding { number },
                 Err(why) => Response::Failed { why },
             }
         }),
-        Request::FoundSince { number, after } => later(hub, respond, move |shared| async move {
-            match search::command::since(&shared, number, after).await {
+        Request::FoundSince { number, after } => later(hub, respond, move |user| async move {
+            match search::command::since(&user.overlay, number, after).await {
                 Ok((rows, state)) => Response::FoundSince { rows, state },
                 Err(why) => Response::Failed { why },
             }
         }),
-        Request::Peers => respond(link_commands::answer_peers(hub.shared())),
-        Request::Say { text } => later(hub, respond, |shared| async move {
-            match link_commands::say_here(&shared, text).await {
+        Request::Peers => respond(link_commands::answer_peers(&hub.user().overlay)),
+        Request::Say { text } => later(hub, respond, |user| async move {
+            match link_commands::say_here(&user.overlay, text).await {
                 Ok(links) => Response::Said { links },
                 Err(why) => Response::Failed { why },
             }
@@ -154,33 +154,33 @@ pub(crate) fn answer(
             respond(Response::Failed { why: control::elsewhere(core.peer()) });
         }
         Request::Trashed { name } => {
-            let all = hub.shared().store.trashed(&name).into_iter().take(MAX_PAGE);
+            let all = hub.user().data.store.trashed(&name).into_iter().take(MAX_PAGE);
             let contents = all.map(|one| (one.root, one.size)).collect();
             respond(Response::Trashed { contents });
         }
         Request::Absent => respond(Response::Absent { peers: hub.vanished() }),
         Request::Leave => {
-            leave::begin(hub.shared(), false);
-            respond(leave::told(hub.shared()));
+            leave::begin(hub.user(), false);
+            respond(leave::told(hub.user()));
         }
-        Request::LeaveState => respond(leave::told(hub.shared())),
+        Request::LeaveState => respond(leave::told(hub.user())),
         Request::Copied => {
-            respond(Response::Copied { bytes: hub.shared().transfers.copied() });
+            respond(Response::Copied { bytes: hub.user().data.transfers.copied() });
         }
-        Request::Transfers => respond(control::told(&hub.shared().transfers)),
+        Request::Transfers => respond(control::told(&hub.user().data.transfers)),
         Request::Steer { number, steering } => {
-            respond(control::steer(&hub.shared().transfers, number, steering));
+            respond(control::steer(&hub.user().data.transfers, number, steering));
         }
-        Request::Lookup { key } => later(hub, respond, move |shared| async move {
-            match shared.core(Command::Lookup { key }).await {
+        Request::Lookup { key } => later(hub, respond, move |user| async move {
+            match user.core.command(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),
                 reply => failed(reply),
             }
         }),
-        Request::Remove { name } => later(hub, respond, move |shared| async move {
-            match shared.core(Command::Remove { name }).await {
+        Request::Remove { name } => later(hub, respond, move |user| async move {
+            match user.core.command(Command::Remove { name }).await {
                 Some(Reply::Stored { holders, .. }) => {
-                    let (copies, cut_off) = (holders.len() as u8, shared.cut_off().await);
+                    let (copies, cut_off) = (holders.len() as u8, user.core.cut_off().await);
                     Response::Removed { copies, cut_off }
                 }
                 // The caller looks for the next owner.
@@ -191,17 +191,17 @@ pub(crate) fn answer(
         Request::Commit { name, root, size, overwrite, holders, obstacle } => {
             let wanted = Wanted { name, root, size, overwrite };
             let forwards = asker.member.is_none();
-            later(hub, respond, move |shared| {
-                full_owner::answer_commit(shared, wanted, (holders, obstacle), forwards)
+            later(hub, respond, move |user| {
+                full_owner::answer_commit(user.data, wanted, (holders, obstacle), forwards)
             });
         }
         Request::Ping { peer: None } => respond(Response::Pong { micros: 0 }),
         Request::Ping { peer: Some(peer) } if peer.address() == core.peer().address() => {
             respond(Response::Pong { micros: 0 });
         }
-        Request::Ping { peer: Some(peer) } => later(hub, respond, move |shared| async move {
+        Request::Ping { peer: Some(peer) } => later(hub, respond, move |user| async move {
             let asked = Instant::now();
-            match shared.core(Command::Ping { peer }).await {
+            match user.core.command(Command::Ping { peer }).await {
                 Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
                 Some(Reply::Failed(Failure::NoAnswer)) => {
                     Response::Failed { why: format!("{peer} does not answer") }
@@ -216,7 +216,7 @@ pub(crate) fn answer(
 const NOT_OWNER: Reply = Reply::Failed(Failure::NotOwner);
 
 /// What a host says of one of its places on the ring.
-fn info(shared: &Shared, core: &Host, node: &Node) -> NodeInfo {
+fn info(user: &User, core: &Host, node: &Node) -> NodeInfo {
     NodeInfo {
         peer: node.peer(),
         params: node.params().clone(),
@@ -225,15 +225,15 @@ fn info(shared: &Shared, core: &Host, node: &Node) -> NodeInfo {
         successors: node.successors().to_vec(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         positions: core.positions().iter().map(Peer::index).collect(),
-        sick_disk: shared.disk.shown(),
-        deaf: deaf(shared, core),
+        sick_disk: user.data.disk.shown(),
+        deaf: deaf(user, core),
     }
 }
 
 /// Members that answer and to which no bytes passed of late.
-fn deaf(shared: &Shared, core: &Host) -> Vec<SocketAddr> {
+fn deaf(user: &User, core: &Host) -> Vec<SocketAddr> {
     let (members, _) = core.members();
-    let mut deaf = shared.reach.deaf();
+    let mut deaf = user.data.reach.deaf();
     deaf.retain(|address| members.iter().any(|member| member.address() == *address));
     deaf.truncate(NodeInfo::MAX_DEAF);
     deaf
@@ -270,33 +270,19 @@ fn may_provide(asker: Option<SocketAddr>, providers: &[Provider]) -> Result<(), 
     Ok(())
 }
 
-/// A lookup's result as it travels.
-pub(crate) fn trace(found: Found) -> LookupTrace {
-    LookupTrace {
-        key: found.key,
-        owner: found.owner,
-        successors: found.successors,
-        hops: found
-            .hops
-            .into_iter()
-            .map(|(peer, took)| (peer, took.map(|took| took.as_micros() as u64)))
-            .collect(),
-    }
-}
-
 fn later<F, W>(hub: &Hub, respond: impl FnOnce(Response) + Send + 'static, work: F)
 where
-    F: FnOnce(Shared) -> W + Send + 'static,
+    F: FnOnce(User) -> W + Send + 'static,
     W: Future<Output = Response> + Send,
 {
     let Ok(place) = hub.place_to_answer() else {
         let why = "the node has too many questions to answer at the moment; try again";
         return respond(Response::Failed { why: why.to_owned() });
     };
-    let shared = hub.shared().clone();
-    let tasks = shared.tasks.clone();
+    let user = hub.user().clone();
+    let tasks = user.net.tasks.clone();
     tasks.spawn(async move {
-        respond(work(shared).await);
+        respond(work(user).await);
         drop(place);
     });
 }

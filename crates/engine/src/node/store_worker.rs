@@ -20,11 +20,11 @@ use chordal_core::record::{Obstacle, Record};
 use chordal_store::{Deed, Leftover, StoreError};
 use chordal_view::TransferKind;
 
-use super::shared::{Input, Shared};
+use crate::data::Data;
 use crate::data::fetch::{FetchError, Fetcher};
 use crate::data::local_copy;
-use crate::data::plane::DataPlane;
-use chordal_core::wire::handshake::Purpose;
+use crate::inputs::{Done, Input};
+use crate::net::handle::Net;
 
 /// Operations that are carried out together at most: a bound of what is in
 /// memory at once, as small contents are.
@@ -47,7 +47,7 @@ struct Whose(Slot, Ticket);
 /// The operations that have not ended, each with what stops it if it fetches
 /// something. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Operations {
+struct Operations {
     all: Arc<Mutex<BTreeMap<Whose, CancellationToken>>>,
 }
 
@@ -60,9 +60,7 @@ struct UnderWay {
 }
 
 impl Operations {
-    /// Nobody needs any more what an operation fetches. One that has ended or fetches
-    /// nothing takes no notice.
-    pub(crate) fn cease(&self, slot: Slot, ticket: Ticket) {
+    fn cease(&self, slot: Slot, ticket: Ticket) {
         if let Some(ceased) = self.all.lock().get(&Whose(slot, ticket)) {
             ceased.cancel();
         }
@@ -79,17 +77,6 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.operations.all.lock().remove(&self.whose);
     }
-}
-
-/// How an operation ended.
-#[derive(Debug)]
-pub(crate) struct Done {
-    /// The position that wanted it.
-    pub(crate) slot: Slot,
-    /// The core's ticket.
-    pub(crate) ticket: Ticket,
-    /// How.
-    pub(crate) result: Result<(), StoreFailure>,
 }
 
 /// What became of a batch.
@@ -113,45 +100,70 @@ impl Whose {
     }
 }
 
-/// Starts an operation; its end is an input of the hub.
-pub(crate) fn start(shared: &Shared, slot: Slot, ticket: Ticket, op: StoreOp) {
-    // Only a node that stops takes none, and it asks for no answer.
-    let under_way = shared.operations.begin(Whose(slot, ticket));
-    let _ = shared.keeping.send(Job { under_way, op });
+/// The hub's end: starts and ceases operations.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    operations: Operations,
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+impl Keeper {
+    /// A keeper, and where [`run`] takes its jobs from.
+    pub(crate) fn new() -> (Keeper, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, taken) = mpsc::unbounded_channel();
+        (Keeper { operations: Operations::default(), jobs }, taken)
+    }
+
+    /// Starts an operation; its end is an input of the hub.
+    pub(crate) fn start(&self, slot: Slot, ticket: Ticket, op: StoreOp) {
+        // Only a node that stops takes none, and it asks for no answer.
+        let under_way = self.operations.begin(Whose(slot, ticket));
+        let _ = self.jobs.send(Job { under_way, op });
+    }
+
+    /// Nobody needs any more what an operation fetches. One that has ended or fetches
+    /// nothing takes no notice.
+    pub(crate) fn cease(&self, slot: Slot, ticket: Ticket) {
+        self.operations.cease(slot, ticket);
+    }
 }
 
 /// Carries out operations until the node stops.
-pub(crate) async fn run(shared: Shared, mut jobs: mpsc::UnboundedReceiver<Job>) {
+pub(crate) async fn run(
+    data: Data,
+    hub: mpsc::Sender<Input>,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+) {
     let sweeping = Arc::new(Semaphore::new(SWEEPS_AT_ONCE));
     loop {
         let mut batch = Vec::new();
         let taken = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = data.net.stop.cancelled() => return,
             taken = jobs.recv_many(&mut batch, AT_ONCE) => taken,
         };
         if taken == 0 {
             return;
         }
         let whose: Vec<Whose> = batch.iter().map(|job| job.under_way.whose).collect();
-        let working = shared.clone();
-        let work = shared.tasks.spawn_blocking(move || carry_out(&working, batch));
+        let working = data.clone();
+        let work = data.net.tasks.spawn_blocking(move || carry_out(&working, batch));
         let Batch { done, absent, left } = work.await.unwrap_or_else(|_| Batch {
             done: whose.into_iter().map(Whose::cut_off).collect(),
             ..Batch::default()
         });
         if !done.is_empty() {
-            let _ = shared.hub.send(Input::Stored(done)).await;
+            let _ = hub.send(Input::Stored(done)).await;
         }
         for (under_way, record, sources, spare) in absent {
-            let (working, whose) = (shared.clone(), under_way.whose);
+            let (working, whose) = (data.clone(), under_way.whose);
             let work = move || {
                 let ceased = &under_way.ceased;
                 vec![whose.done(fetch_and_keep(&working, &record, &sources, spare, ceased))]
             };
-            shared.tasks.spawn(aside(shared.clone(), vec![whose], None, work));
+            data.net.tasks.spawn(aside(data.net.clone(), hub.clone(), vec![whose], None, work));
         }
         if !left.is_empty() {
-            let working = shared.clone();
+            let working = data.clone();
             let whose = left.iter().map(|(whose, ..)| *whose).collect();
             let work = move || {
                 let sweep = |(whose, leftover, spared): (Whose, _, Option<FileName>)| {
@@ -163,14 +175,21 @@ pub(crate) async fn run(shared: Shared, mut jobs: mpsc::UnboundedReceiver<Job>) 
                 };
                 left.into_iter().map(sweep).collect()
             };
-            shared.tasks.spawn(aside(shared.clone(), whose, Some(Arc::clone(&sweeping)), work));
+            data.net.tasks.spawn(aside(
+                data.net.clone(),
+                hub.clone(),
+                whose,
+                Some(Arc::clone(&sweeping)),
+                work,
+            ));
         }
     }
 }
 
 /// Has something done on a thread, when it is its turn, and tells the hub.
 async fn aside(
-    shared: Shared,
+    net: Net,
+    hub: mpsc::Sender<Input>,
     whose: Vec<Whose>,
     turns: Option<Arc<Semaphore>>,
     work: impl FnOnce() -> Vec<Done> + Send + 'static,
@@ -179,30 +198,30 @@ async fn aside(
         Some(turns) => turns.acquire_owned().await.ok(),
         None => None,
     };
-    let done = shared.tasks.spawn_blocking(work).await;
+    let done = net.tasks.spawn_blocking(work).await;
     drop(turn);
     let done = done.unwrap_or_else(|_| whose.into_iter().map(Whose::cut_off).collect());
-    let _ = shared.hub.send(Input::Stored(done)).await;
+    let _ = hub.send(Input::Stored(done)).await;
 }
 
 /// Does what takes nothing but the disk.
-fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
+fn carry_out(data: &Data, jobs: Vec<Job>) -> Batch {
     let deed = |job: &Job| match &job.op {
         StoreOp::Keep { record, .. } => Deed::Commit(record.clone()),
         StoreOp::Drop { name, version, .. } => {
             Deed::Forget { name: name.clone(), version: *version }
         }
     };
-    if let Some(why) = shared.disk.why() {
+    if let Some(why) = data.disk.why() {
         let why =
-            StoreFailure::Disk(format!("{} cannot store it: {why}", shared.me().me.address()));
+            StoreFailure::Disk(format!("{} cannot store it: {why}", data.net.me().me.address()));
         let refused = |job: Job| job.under_way.whose.done(Err(why.clone()));
         let done = jobs.into_iter().map(refused).collect();
         return Batch { done, ..Batch::default() };
     }
     let deeds: Vec<Deed> = jobs.iter().map(deed).collect();
     let mut batch = Batch::default();
-    for (Job { under_way, op }, result) in jobs.into_iter().zip(shared.store.change(&deeds)) {
+    for (Job { under_way, op }, result) in jobs.into_iter().zip(data.store.change(&deeds)) {
         let whose = under_way.whose;
         match (result, op) {
             (Ok(leftover), _) if leftover.is_nothing() => batch.done.push(whose.done(Ok(()))),
@@ -210,7 +229,7 @@ fn carry_out(shared: &Shared, jobs: Vec<Job>) -> Batch {
             (Err(StoreError::NoBlob(_)), StoreOp::Keep { record, sources, spare }) => {
                 batch.absent.push((under_way, record, sources, spare));
             }
-            (Err(error), _) => batch.done.push(whose.done(Err(refused(shared, &error)))),
+            (Err(error), _) => batch.done.push(whose.done(Err(refused(data, &error)))),
         }
     }
     batch
@@ -226,7 +245,7 @@ fn spared(op: StoreOp) -> Option<FileName> {
 }
 
 fn fetch_and_keep(
-    shared: &Shared,
+    data: &Data,
     record: &Record,
     sources: &[Peer],
     spare: bool,
@@ -234,28 +253,28 @@ fn fetch_and_keep(
 ) -> Result<(), StoreFailure> {
     let commit = || {
         if !spare {
-            return shared.store.commit(record);
+            return data.store.commit(record);
         }
-        let changed = shared.store.change(&[Deed::Commit(record.clone())]);
+        let changed = data.store.change(&[Deed::Commit(record.clone())]);
         changed
             .into_iter()
-            .try_for_each(|left| left.map(|left| shared.store.spare(left, &record.name)))
+            .try_for_each(|left| left.map(|left| data.store.spare(left, &record.name)))
     };
-    fetch_content(shared, record, sources, ceased)?;
+    fetch_content(data, record, sources, ceased)?;
     match commit() {
         // Another name with this content was given up in between.
         Err(StoreError::NoBlob(_)) => {
-            fetch_content(shared, record, sources, ceased)?;
-            commit().map_err(|error| refused(shared, &error))
+            fetch_content(data, record, sources, ceased)?;
+            commit().map_err(|error| refused(data, &error))
         }
-        result => result.map_err(|error| refused(shared, &error)),
+        result => result.map_err(|error| refused(data, &error)),
     }
 }
 
 /// What the core is told of a disk that refused: another node takes the copy.
-fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
-    let me = shared.me().me.address();
-    match shared.disk.obstacle(error) {
+fn refused(data: &Data, error: &StoreError) -> StoreFailure {
+    let me = data.net.me().me.address();
+    match data.disk.obstacle(error) {
         Some(Obstacle::NoRoom) => StoreFailure::Full(format!("{me} has no room: {error}")),
         // No file descriptor: nothing was asked of the disk.
         Some(Obstacle::NoBytes) => StoreFailure::NoSource,
@@ -266,42 +285,43 @@ fn refused(shared: &Shared, error: &StoreError) -> StoreFailure {
 /// What does not fit is not asked for, and nobody is shown its attempts: on a
 /// full disk they are made again and again. What unfinished uploads left can give
 /// way; then the attempt shows whether there is room.
-fn has_no_room(shared: &Shared, size: u64) -> Option<StoreFailure> {
-    let room = shared.store.room().ok()?;
-    if room.left() >= size || shared.store.unfinished_bytes() > 0 {
+fn has_no_room(data: &Data, size: u64) -> Option<StoreFailure> {
+    let room = data.store.room().ok()?;
+    if room.left() >= size || data.store.unfinished_bytes() > 0 {
         return None;
     }
-    let (me, left) = (shared.me().me.address(), room.left());
+    let (me, left) = (data.net.me().me.address(), room.left());
     Some(StoreFailure::Full(format!("{me} has no room: {size} bytes do not fit into {left}")))
 }
 
 /// Brings a content into the store: from where it lies on this machine, and the rest
 /// from its sources.
 fn fetch_content(
-    shared: &Shared,
+    data: &Data,
     record: &Record,
     sources: &[Peer],
     ceased: &CancellationToken,
 ) -> Result<(), StoreFailure> {
     let size = record.size();
-    if let Some(why) = has_no_room(shared, size) {
+    if let Some(why) = has_no_room(data, size) {
         return Err(why);
     }
     let (kind, name) = (TransferKind::Copy, record.name.as_str());
-    let transfer = shared.transfers.open_until(kind, name, size, ceased);
+    let transfer = data.transfers.open_until(kind, name, size, ceased);
     let result = (|| {
         // Held to the end, so that what was copied stays for the rest.
-        let copied = local_copy::copy(shared, record, &transfer)?;
+        let copied =
+            local_copy::copy(&data.store, &data.shares, &data.downloads, record, &transfer)?;
         if let Some(incoming) = copied.as_ref().filter(|incoming| incoming.missing() == 0) {
             return Ok(incoming.finish()?);
         }
         // A ring's copies matter more than who is trusted: whatever comes is
         // verified.
         // If no bytes pass, another node makes the copy.
-        let (plane, from_anybody) = (shared.data_plane(), true);
-        let fetcher = Fetcher { plane, from_anybody, ..shared.fetcher(record.name.as_str()) };
+        let (plane, from_anybody) = (data.plane(), true);
+        let fetcher = Fetcher { plane, from_anybody, ..data.fetcher(record.name.as_str()) };
         let opened = fetcher.open(sources, record.version.root, size, &transfer)?;
-        let incoming = shared.store.begin(opened.manifest.clone())?;
+        let incoming = data.store.begin(opened.manifest.clone())?;
         let here = incoming.here().iter().map(|index| opened.manifest.len_of(index)).sum();
         transfer.goes_on(size, here);
         fetcher.pieces(opened, sources, &incoming, &transfer, None)?;
@@ -313,35 +333,8 @@ fn fetch_content(
             tracing::debug!(name = %record.name, ?why, "no source delivered");
             StoreFailure::NoSource
         }
-        FetchError::Local(error) => refused(shared, &error),
+        FetchError::Local(error) => refused(data, &error),
         FetchError::Cancelled if ceased.is_cancelled() => StoreFailure::Ceased,
         FetchError::Cancelled | FetchError::Replaced => StoreFailure::NoSource,
     })
-}
-
-impl Shared {
-    /// What this node fetches something of that name with.
-    pub(crate) fn fetcher(&self, name: &str) -> Fetcher {
-        Fetcher {
-            name: name.to_owned(),
-            plane: DataPlane { patient: true, ..self.data_plane() },
-            reputations: self.reputations.clone(),
-            events: Some(self.hub.clone()),
-            from_anybody: false,
-        }
-    }
-
-    /// This node's end of data connections.
-    pub(crate) fn data_plane(&self) -> DataPlane {
-        DataPlane {
-            hello: self.me().hello(Purpose::Data),
-            counters: std::sync::Arc::clone(&self.counters),
-            signs: self.signs.clone(),
-            cuts: self.cuts.clone(),
-            idle: self.idle.clone(),
-            limits: self.limits.clone(),
-            reach: self.reach.clone(),
-            patient: false,
-        }
-    }
 }

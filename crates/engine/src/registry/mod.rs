@@ -29,7 +29,7 @@ use chordal_descriptors as descriptors;
 use chordal_view::registry::RegistrySnapshot;
 use chordal_view::{Level, UiEvent};
 
-use crate::StartError;
+use crate::net::start_error::StartError;
 use server::{Desk, Input, Place};
 
 mod listener;

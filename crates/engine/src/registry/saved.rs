@@ -7,8 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::StartError;
-use crate::node::remembered;
+use crate::net::start_error::StartError;
 use chordal_core::id::Space;
 use chordal_core::registry::list::List;
 use chordal_core::wire::handshake::Params;
@@ -107,7 +106,7 @@ pub(super) fn text(list: &List) -> Result<String, toml::ser::Error> {
 
 /// Replaces the file in one step.
 pub(super) fn write(dir: &Path, text: &str) -> std::io::Result<()> {
-    remembered::replace(&dir.join(FILE), HEAD, text)
+    store::replace_text(&dir.join(FILE), HEAD, text)
 }
 
 #[cfg(test)]

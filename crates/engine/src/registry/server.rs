@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::net::frames;
-use crate::node::clock::Clock;
 use chordal_core::peer::Peer;
 use chordal_core::registry::list::{Change, Check, List, NotListed, State, Why};
 use chordal_core::time::Time;

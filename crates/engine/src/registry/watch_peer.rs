@@ -9,10 +9,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::access::client_hello;
 use crate::net::connection;
 use crate::net::connection::ConnectError;
 use crate::net::frames::{Broken, Frames};
+use crate::net::greeting::client_hello;
 use chordal_core::registry::list::Check;
 use chordal_core::wire::handshake::{Hello, Program, Purpose};
 use chordal_core::wire::registry::Listed;

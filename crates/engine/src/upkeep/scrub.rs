@@ -14,7 +14,7 @@ use chordal_core::transfer::manifest::PieceIndex;
 use chordal_store::{SetAside, Stamp, Verified};
 use chordal_view::{Level, Step};
 
-use crate::node::shared::{Input, Shared};
+use super::Upkeep;
 
 /// Bytes read a second: 345 GB a day, for a few thousandths of a core.
 const RATE: u64 = 4 * 1024 * 1024;
@@ -87,49 +87,49 @@ impl Pass {
 
 /// Reads everything again and again, a pass at most `every` so often; never
 /// without one.
-pub(crate) async fn run(shared: Shared, every: Option<Duration>) {
+pub(crate) async fn run(upkeep: Upkeep, every: Option<Duration>) {
     let Some(every) = every else { return };
-    let mut pass = remembered(&shared).await.unwrap_or(Pass::begin(shared.clock.unix_s()));
-    let mut pause = pass.pause(shared.clock.unix_s(), every).max(every.min(FIRST));
+    let mut pass = remembered(&upkeep).await.unwrap_or(Pass::begin(upkeep.notes.clock.unix_s()));
+    let mut pause = pass.pause(upkeep.notes.clock.unix_s(), every).max(every.min(FIRST));
     loop {
         tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = upkeep.net.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
         if pass.ended {
-            pass = Pass::begin(shared.clock.unix_s());
+            pass = Pass::begin(upkeep.notes.clock.unix_s());
         }
         let begun = Instant::now();
         let mut kept = begun;
         let mut page = pass.last.map(|last| (Vec::new(), last));
-        while let Some(root) = next(&shared, &mut page).await {
-            look(&shared, root, RATE).await;
-            if shared.stop.is_cancelled() {
+        while let Some(root) = next(&upkeep, &mut page).await {
+            look(&upkeep, root, RATE).await;
+            if upkeep.net.stop.is_cancelled() {
                 return;
             }
             pass.last = Some(root);
             if kept.elapsed() >= KEPT_EVERY {
-                remember(&shared, pass).await;
+                remember(&upkeep, pass).await;
                 kept = Instant::now();
             }
         }
         pass = Pass { last: None, ended: true, ..pass };
-        remember(&shared, pass).await;
+        remember(&upkeep, pass).await;
         // Also after an empty pass there is a pause.
         pause = every.saturating_sub(begun.elapsed()).max(NAP);
     }
 }
 
-async fn remembered(shared: &Shared) -> Option<Pass> {
-    let store = shared.store.clone();
-    let kept = shared.tasks.spawn_blocking(move || store.meta(KEY)).await.ok()?;
+async fn remembered(upkeep: &Upkeep) -> Option<Pass> {
+    let store = upkeep.store.clone();
+    let kept = upkeep.net.tasks.spawn_blocking(move || store.meta(KEY)).await.ok()?;
     Pass::from_bytes(&kept.ok()??)
 }
 
 /// Should it fail, more is looked at twice.
-async fn remember(shared: &Shared, pass: Pass) {
-    let store = shared.store.clone();
-    let kept = shared.tasks.spawn_blocking(move || store.set_meta(KEY, &pass.to_bytes())).await;
+async fn remember(upkeep: &Upkeep, pass: Pass) {
+    let store = upkeep.store.clone();
+    let kept = upkeep.net.tasks.spawn_blocking(move || store.set_meta(KEY, &pass.to_bytes())).await;
     if let Ok(Err(error)) = kept {
         tracing::warn!(%error, "how far the look for damage has come cannot be kept");
     }
@@ -140,16 +140,16 @@ async fn remember(shared: &Shared, pass: Pass) {
 type Page = (Vec<ContentHash>, ContentHash);
 
 /// The next content; `None` at the end of the pass.
-async fn next(shared: &Shared, page: &mut Option<Page>) -> Option<ContentHash> {
+async fn next(upkeep: &Upkeep, page: &mut Option<Page>) -> Option<ContentHash> {
     if let Some((left, _)) = page
         && let Some(root) = left.pop()
     {
         return Some(root);
     }
     let after = page.as_ref().map(|(_, last)| *last);
-    let store = shared.store.clone();
+    let store = upkeep.store.clone();
     let listed =
-        shared.tasks.spawn_blocking(move || store.contents(after.as_ref(), PAGE)).await.ok()?;
+        upkeep.net.tasks.spawn_blocking(move || store.contents(after.as_ref(), PAGE)).await.ok()?;
     let mut listed = match listed {
         Ok(listed) => listed,
         Err(error) => {
@@ -166,8 +166,8 @@ async fn next(shared: &Shared, page: &mut Option<Page>) -> Option<ContentHash> {
 
 /// Looks at one content, reading `rate` bytes a second, and has it restored if it
 /// is damaged.
-pub(crate) async fn look(shared: &Shared, root: ContentHash, rate: u64) {
-    let (store, stop) = (shared.store.clone(), shared.stop.clone());
+pub(crate) async fn look(upkeep: &Upkeep, root: ContentHash, rate: u64) {
+    let (store, stop) = (upkeep.store.clone(), upkeep.net.stop.clone());
     let verify = move || {
         let mut read = 0;
         let marks = store.marks(&root).ok().flatten();
@@ -178,20 +178,22 @@ pub(crate) async fn look(shared: &Shared, root: ContentHash, rate: u64) {
         let _ = rest(LEAST.saturating_sub(read), rate, || stop.is_cancelled());
         (verified, marks)
     };
-    let Ok((verified, marks)) = shared.tasks.spawn_blocking(verify).await else { return };
+    let Ok((verified, marks)) = upkeep.net.tasks.spawn_blocking(verify).await else { return };
     match verified {
-        Ok(Verified::Damaged { bad, pieces }) => restore(shared, root, marks, &bad, pieces).await,
+        Ok(Verified::Damaged { bad, pieces }) => restore(upkeep, root, marks, &bad, pieces).await,
         // Given up since it was listed, as a rule: then no record names it.
-        Ok(Verified::Gone) => restore(shared, root, None, &[], 0).await,
+        Ok(Verified::Gone) => restore(upkeep, root, None, &[], 0).await,
         Ok(Verified::Whole | Verified::Stopped) => {}
-        Err(error) => shared.event(Level::Warn, format!("cannot look for damage: {error}")).await,
+        Err(error) => {
+            upkeep.notes.event(Level::Warn, format!("cannot look for damage: {error}")).await;
+        }
     }
 }
 
 /// Puts a damaged content, or what names one that is gone, aside and tells the
 /// core.
 async fn restore(
-    shared: &Shared,
+    upkeep: &Upkeep,
     root: ContentHash,
     seen: Option<Stamp>,
     bad: &[PieceIndex],
@@ -199,20 +201,20 @@ async fn restore(
 ) {
     // What nobody else has is kept: damaged bytes are better than none.
     let alone = {
-        let names = shared.store.name_of(&root);
+        let names = upkeep.store.name_of(&root);
         let look =
             move |core: &chordal_core::chord::Host| names.is_none_or(|n| !core.is_elsewhere(&n));
-        shared.look(look).await.unwrap_or(true)
+        upkeep.core.look(look).await.unwrap_or(true)
     };
-    let store = shared.store.clone();
-    let aside = shared.tasks.spawn_blocking(move || store.set_aside(&root, seen, alone)).await;
+    let store = upkeep.store.clone();
+    let aside = upkeep.net.tasks.spawn_blocking(move || store.set_aside(&root, seen, alone)).await;
     let SetAside { records, kept } = match aside {
         Ok(Ok(aside)) => aside,
         // The node stops.
         Err(_) => return,
         Ok(Err(error)) => {
             let text = format!("a damaged file cannot be put aside: {error}");
-            return shared.event(Level::Error, text).await;
+            return upkeep.notes.event(Level::Error, text).await;
         }
     };
     for record in records {
@@ -220,9 +222,9 @@ async fn restore(
         if let Some(path) = &kept {
             text = format!("{text}; what is left of it is kept as {}", path.display());
         }
-        shared.step(Step::Damaged, Level::Warn, text).await;
+        upkeep.notes.step(Step::Damaged, Level::Warn, text).await;
         let (name, version) = (record.name, record.version);
-        let _ = shared.hub.send(Input::Lost { name, version }).await;
+        upkeep.core.lost(name, version).await;
     }
 }
 

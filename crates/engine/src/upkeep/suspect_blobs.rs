@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use chordal_core::record::ContentHash;
 
+use super::Upkeep;
 use super::scrub;
-use crate::node::shared::Shared;
 
 /// Doubts that wait. What does not fit is met again, or found by the scrub.
 const QUEUE: usize = 64;
@@ -61,14 +61,14 @@ impl Doubts {
 }
 
 /// Reads what is doubted, one content after the other.
-pub(crate) async fn run(shared: Shared, mut doubted: mpsc::Receiver<ContentHash>) {
+pub(crate) async fn run(upkeep: Upkeep, mut doubted: mpsc::Receiver<ContentHash>) {
     loop {
         let next = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = upkeep.net.stop.cancelled() => return,
             next = doubted.recv() => next,
         };
         let Some(root) = next else { return };
-        scrub::look(&shared, root, RATE).await;
+        scrub::look(&upkeep, root, RATE).await;
     }
 }
 

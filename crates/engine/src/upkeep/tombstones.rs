@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::node::clock::Clock;
+use crate::clock::Clock;
 
 /// How often tombstones are looked through. Nobody waits for their end.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);

@@ -23,15 +23,15 @@ use chordal_view::outcome::Outvoted;
 use chordal_view::text::quoted;
 use chordal_view::{Outcome, TransferKind};
 
-use super::access::Access;
 use super::files;
-use super::files::{CANCELLED, Phases};
 use super::get;
 use super::get::Got;
 use super::locate;
 use super::locate::NamedContent;
 use super::missing::Doubts;
-use crate::data::transfers::{HASHING, Transfer, Transfers};
+use crate::data::access::Access;
+use crate::transfers::{CANCELLED, Phases};
+use crate::transfers::{HASHING, Transfer, Transfers};
 use names::{Content, Listed};
 use walk::Entry;
 use workers::{Crew, Ended};
@@ -414,11 +414,10 @@ impl Wanted {
         match got? {
             None => Ok(Ended::Gone),
             Some(Got { outcome: Outcome::Fetched { path, size, .. }, manifest }) => {
-                if let (Access::Inside(shared), Some(manifest)) = (&self.access, &manifest)
+                if let (Access::Inside(data), Some(manifest)) = (&self.access, &manifest)
                     && self.offer
-                    && shared.reshare
                 {
-                    shared.shares.offer(&path, &self.name, manifest);
+                    data.shares.offer(&path, &self.name, manifest);
                 }
                 Ok(Ended::Moved(size))
             }

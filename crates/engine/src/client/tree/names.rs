@@ -13,8 +13,9 @@ use chordal_core::record::ContentHash;
 use chordal_core::wire::mesh::FoundRow;
 use chordal_core::wire::{Request, Response};
 
-use super::super::access::{Access, unexpected};
 use super::super::ring_walk::{Each, Said, ask_all, neighbours_of, twice};
+use crate::data::access::Access;
+use crate::net::requests::unexpected;
 
 /// Files that one `get` of a directory fetches at the most: their names are in
 /// memory, a few hundred bytes each.

@@ -8,8 +8,7 @@ use tokio::task::JoinSet;
 use chordal_core::limits::EAGER_BYTES;
 use chordal_view::FileCount;
 
-use super::super::files::CANCELLED;
-use crate::data::transfers::{Transfer, Transfers};
+use crate::transfers::{CANCELLED, Transfer, Transfers};
 
 /// Small files that take the room of one large file: what they take time for is
 /// waiting for answers and disks, not bytes.

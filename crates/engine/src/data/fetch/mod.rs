@@ -11,7 +11,6 @@ use std::sync::mpsc as channel;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use chordal_core::peer::Peer;
@@ -23,9 +22,9 @@ use chordal_store::{Download, Incoming, IncomingError, StoreError};
 use chordal_view::{Level, Step, Trust};
 
 use super::plane::{DataConnection, DataError, DataPlane};
-use super::transfers::{Cancelled, Transfer};
-use crate::node::shared::Input;
-use crate::overlay::reputation::{Conduct, Reputations};
+use crate::data::reputation::{Conduct, Reputations};
+use crate::inputs::notes::Notes;
+use crate::transfers::{Cancelled, Transfer};
 
 mod receive;
 mod source;
@@ -134,7 +133,7 @@ pub(crate) struct Fetcher {
     /// How far each source is trusted; told how each behaved.
     pub(crate) reputations: Reputations,
     /// Where people hear of a source that cheats.
-    pub(crate) events: Option<mpsc::Sender<Input>>,
+    pub(crate) events: Option<Notes>,
     /// Even a source that is shunned may be used, after all others: what it
     /// sends is verified as everything is.
     pub(crate) from_anybody: bool,
@@ -300,7 +299,7 @@ impl Fetcher {
         tracing::info!("{text}");
         if let Some(events) = &self.events {
             // A hub that is too busy: the transfer's row shows it.
-            let _ = events.try_send(Input::Event(Level::Warn, text));
+            events.event_now(Level::Warn, text);
         }
     }
 
@@ -313,7 +312,7 @@ impl Fetcher {
         tracing::warn!("{text}");
         if let Some(events) = &self.events {
             // A hub that is too busy says at the end who delivered.
-            let _ = events.try_send(Input::Step(Step::Trust, Level::Warn, text));
+            events.step_now(Step::Trust, Level::Warn, text);
         }
     }
 }
@@ -358,6 +357,16 @@ pub(crate) fn unexpected(response: DataResponse) -> DataError {
     }
 }
 
+/// Ends a transfer that another node began and whose connection failed. A node that
+/// hangs up wants no more of it: that is no failure.
+pub(crate) fn broke(transfer: Transfer, error: &DataError) {
+    if error.is_hang_up() {
+        transfer.hung_up();
+    } else {
+        transfer.end(Err(words(error)));
+    }
+}
+
 /// A failure for people, who know nothing of "resource temporarily unavailable".
 pub(crate) fn words(error: &DataError) -> String {
     match error {
@@ -384,4 +393,26 @@ fn reasons(failed: &[(Peer, String)]) -> String {
 /// A time in whole seconds, for people.
 fn whole(span: Duration) -> String {
     humantime::format_duration(Duration::from_secs(span.as_secs().max(1))).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use chordal_view::{TransferKind, TransferState};
+
+    use super::*;
+    use crate::transfers::Transfers;
+
+    #[test]
+    fn who_hangs_up_has_cancelled_and_who_is_silent_has_failed() {
+        let transfers = Transfers::new(std::time::Instant::now(), 2);
+        let ended_by = |kind: io::ErrorKind| {
+            let transfer = transfers.open(TransferKind::Copy, "a", 10);
+            broke(transfer, &DataError::Io(kind.into()));
+            transfers.rows()[0].state.clone()
+        };
+        assert_eq!(ended_by(io::ErrorKind::UnexpectedEof), TransferState::Cancelled);
+        assert_eq!(ended_by(io::ErrorKind::BrokenPipe), TransferState::Cancelled);
+        let silent = TransferState::Failed("does not answer".into());
+        assert_eq!(ended_by(io::ErrorKind::WouldBlock), silent);
+    }
 }

@@ -13,8 +13,8 @@ use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::{Manifest, PIECE_HASH_BYTES, PieceIndex, piece_count};
 
 use super::super::plane::{DataConnection, DataError};
-use super::super::transfers::Transfer;
 use super::BUFFER_BYTES;
+use crate::transfers::Transfer;
 
 /// Pieces received but not yet verified and written, at the most: what memory
 /// a connection takes beyond the one being received and the one being written.

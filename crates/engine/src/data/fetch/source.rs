@@ -19,10 +19,10 @@ use chordal_store::{IncomingError, StoreError};
 use chordal_view::TransferKind;
 
 use super::super::plane::{DataConnection, DataError};
-use super::super::transfers::Transfer;
 use super::{Fetcher, PieceSink, dial, receive_pieces, unexpected};
+use crate::data::reputation::Conduct;
 use crate::net::shutdown_handles::Cutter;
-use crate::overlay::reputation::Conduct;
+use crate::transfers::Transfer;
 
 /// How often a source that has nothing to do looks whether it can relieve
 /// another one.

@@ -21,12 +21,12 @@ use chordal_core::transfer::speed::FIRST_RUN_BYTES;
 use chordal_view::Trust;
 
 use super::super::plane::{DataConnection, DataError};
-use super::super::transfers::Transfer;
 use super::source::{Ending, Work};
 use super::{
     BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, Sought, TICK, dial, words,
 };
-use crate::overlay::reputation::Conduct;
+use crate::data::reputation::Conduct;
+use crate::transfers::Transfer;
 
 /// Pieces that a source has in memory at least: one that is received, one that
 /// waits, one that is written.

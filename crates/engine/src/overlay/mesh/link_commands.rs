@@ -9,28 +9,30 @@ use chordal_core::peer::Peer;
 use chordal_core::wire::{Request, Response};
 use chordal_view::{Outcome, PeerRow};
 
-use super::{Input, rows};
-use crate::client::access;
-use crate::client::access::{Access, unexpected};
+use super::input::Input;
+use super::rows;
+use crate::data::access::Access;
 use crate::net::address;
+use crate::net::greeting;
+use crate::net::requests::unexpected;
 use crate::net::verify;
-use crate::node::shared::Shared;
+use crate::overlay::Overlay;
 
 /// `connect PEER`: answers when there is a link.
-pub(crate) async fn connect(shared: &Shared, text: &str) -> Result<Outcome, String> {
-    let me = shared.me();
-    let linked = linked(shared);
+pub(crate) async fn connect(overlay: &Overlay, text: &str) -> Result<Outcome, String> {
+    let me = overlay.net.me();
+    let linked = linked(overlay);
     let mut known = linked.clone();
-    let members = shared.look(|core| core.members().0).await.ok_or_else(stopping)?;
+    let members = overlay.core.look(|core| core.members().0).await.ok_or_else(stopping)?;
     known.extend(members.into_iter().filter(|member| !linked.contains(member)));
     let wanted = address::resolve(text, me.me.address(), me.params.space, &known).await?;
     let peer = if linked.contains(&wanted) {
         wanted
     } else {
-        introduced(shared, wanted.address()).await?
+        introduced(overlay, wanted.address()).await?
     };
     let (done, connected) = oneshot::channel();
-    shared.mesh.send(Input::Connect { peer, done }).await.map_err(|_| stopping())?;
+    overlay.mesh.send(Input::Connect { peer, done }).await.map_err(|_| stopping())?;
     match connected.await {
         Ok(result) => result.map(|already| Outcome::Connected { peer, already }),
         Err(_) => Err(format!("the link with {peer} was ended before it began")),
@@ -38,13 +40,13 @@ pub(crate) async fn connect(shared: &Shared, text: &str) -> Result<Outcome, Stri
 }
 
 /// `disconnect PEER`.
-pub(crate) async fn disconnect(shared: &Shared, text: &str) -> Result<Outcome, String> {
-    let me = shared.me();
-    let linked = linked(shared);
+pub(crate) async fn disconnect(overlay: &Overlay, text: &str) -> Result<Outcome, String> {
+    let me = overlay.net.me();
+    let linked = linked(overlay);
     let peer = address::resolve(text, me.me.address(), me.params.space, &linked).await?;
     let (done, disconnected) = oneshot::channel();
     let input = Input::Disconnect { address: peer.address(), done };
-    shared.mesh.send(input).await.map_err(|_| stopping())?;
+    overlay.mesh.send(input).await.map_err(|_| stopping())?;
     match disconnected.await.map_err(|_| stopping())? {
         Some(peer) => Ok(Outcome::Disconnected { peer }),
         None => Err(format!("{peer} is not connected; peers lists who is")),
@@ -54,13 +56,13 @@ pub(crate) async fn disconnect(shared: &Shared, text: &str) -> Result<Outcome, S
 /// `peers`.
 pub(crate) async fn peers(access: &Access) -> Result<Outcome, String> {
     let (me, space) = (access.member(), access.space());
-    if let Access::Inside(shared) = access {
-        let board = shared.board.rows();
+    if let Access::Inside(data) = access {
+        let board = data.notes.board.rows();
         return Ok(Outcome::Peers {
             me,
             peers: board.peers.to_vec(),
             registries: board.registries.into_values().collect(),
-            uptime_ms: shared.uptime().as_millis() as u64,
+            uptime_ms: data.net.uptime().as_millis() as u64,
             space,
         });
     }
@@ -74,39 +76,33 @@ pub(crate) async fn peers(access: &Access) -> Result<Outcome, String> {
 }
 
 /// The answer to [`Request::Peers`].
-pub(crate) fn answer_peers(shared: &Shared) -> Response {
-    let (board, uptime) = (shared.board.rows(), shared.uptime());
+pub(crate) fn answer_peers(overlay: &Overlay) -> Response {
+    let (board, uptime) = (overlay.notes.board.rows(), overlay.net.uptime());
     Response::Peers {
         peers: rows::to_wire(&board.peers, uptime),
         registries: rows::registries_to_wire(board.registries.values(), uptime),
     }
 }
 
-/// `say TEXT`.
+/// `say TEXT` through another node.
 pub(crate) async fn say(access: &Access, text: String) -> Result<Outcome, String> {
-    let links = match access {
-        Access::Inside(shared) => say_here(shared, text).await?,
-        Access::Outside(_) => {
-            match access.request(access.member().address(), Request::Say { text }).await? {
-                Response::Said { links } => links,
-                other => return Err(unexpected(other)),
-            }
-        }
-    };
-    Ok(Outcome::Said { links })
+    match access.request(access.member().address(), Request::Say { text }).await? {
+        Response::Said { links } => Ok(Outcome::Said { links }),
+        other => Err(unexpected(other)),
+    }
 }
 
 /// Says something through this node; over how many links it went.
-pub(crate) async fn say_here(shared: &Shared, text: String) -> Result<u32, String> {
+pub(crate) async fn say_here(overlay: &Overlay, text: String) -> Result<u32, String> {
     let (done, said) = oneshot::channel();
-    shared.mesh.send(Input::Say { text, done }).await.map_err(|_| stopping())?;
+    overlay.mesh.send(Input::Say { text, done }).await.map_err(|_| stopping())?;
     said.await.map_err(|_| stopping())?
 }
 
 /// Who is at an address, if this node can be linked with it.
-async fn introduced(shared: &Shared, address: SocketAddr) -> Result<Peer, String> {
-    let (peer, params) = access::introduce(address).await?;
-    let ours = shared.me().params;
+async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, String> {
+    let (peer, params) = greeting::introduce(address).await?;
+    let ours = overlay.net.me().params;
     if params != ours {
         return Err(format!(
             "{address} is on another ring, {}, and this node on {}; join {address} to go there, \
@@ -115,16 +111,16 @@ async fn introduced(shared: &Shared, address: SocketAddr) -> Result<Peer, String
             ours.describe()
         ));
     }
-    verify::through(shared, address, &params).await.map_err(|why| why.told_of(address))?;
-    if peer.address() == shared.me().me.address() {
+    verify::through(&overlay.net, address, &params).await.map_err(|why| why.told_of(address))?;
+    if peer.address() == overlay.net.me().me.address() {
         return Err(format!("{address} is this node itself; connect another one"));
     }
     Ok(peer)
 }
 
-fn linked(shared: &Shared) -> Vec<Peer> {
+fn linked(overlay: &Overlay) -> Vec<Peer> {
     let row = |row: &PeerRow| row.link.map(|_| row.peer);
-    shared.board.rows().peers.iter().filter_map(row).collect()
+    overlay.notes.board.rows().peers.iter().filter_map(row).collect()
 }
 
 fn stopping() -> String {

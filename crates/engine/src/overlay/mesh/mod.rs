@@ -21,24 +21,21 @@ use chordal_core::mesh::links::{self, Change, Effect, Links, RANDOM};
 use chordal_core::peer::Peer;
 use chordal_core::time::Time;
 use chordal_core::wire::MeshMessage;
-use chordal_core::wire::mesh::{Gossip, GossipBody, LinkMessage};
+use chordal_core::wire::mesh::{Gossip, GossipBody};
 use chordal_core::wire::query::LinkKind;
 use chordal_view::PeerRow;
 use chordal_view::text::clean;
 
-use crate::node::remembered;
-use crate::node::shared;
-use crate::node::shared::Shared;
+use crate::overlay::Overlay;
 use crate::sharing::provide;
 
 use event_text::Line;
+use input::{Connecting, Input};
 
 mod event_text;
+pub(crate) mod input;
 pub(crate) mod link_commands;
 mod rows;
-
-/// Inputs waiting for the task: whoever floods it loses messages, nothing else.
-pub(crate) const QUEUE: usize = 1_024;
 
 /// Pause before links that are lacking are drawn, after something changed...
 const DRAW_SOON: Duration = Duration::from_millis(500);
@@ -56,75 +53,15 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 /// again shall not fill the events.
 const LINES: Rate = Rate { burst: 20, every: Duration::from_secs(2) };
 
-/// How a wish for a link ended: whether there was one already.
-pub(crate) type Connecting = Result<bool, String>;
-
-/// What the task reacts to.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// A peer says something about its link.
-    Link {
-        /// Who.
-        from: Peer,
-        /// What.
-        message: LinkMessage,
-    },
-    /// A peer passes gossip on.
-    Gossip {
-        /// Who.
-        from: Peer,
-        /// What.
-        gossip: Gossip,
-    },
-    /// The last connection to an address ended, or none could be made.
-    Gone {
-        /// Whose.
-        address: SocketAddr,
-    },
-    /// This node has news of its own for everyone. Of several in a short time
-    /// the last one counts.
-    Announce(GossipBody),
-    /// This node's place on the ring changed: there may be others to draw.
-    Neighbours,
-    /// Peers to draw random links from, in random order.
-    Candidates(Vec<Peer>),
-    /// The user wants a link.
-    Connect {
-        /// With whom.
-        peer: Peer,
-        /// Told when there is one, or why there is none.
-        done: oneshot::Sender<Connecting>,
-    },
-    /// The user ends a link.
-    Disconnect {
-        /// With whom.
-        address: SocketAddr,
-        /// Told with whom it was; `None`: there was none.
-        done: oneshot::Sender<Option<Peer>>,
-    },
-    /// The user says something to everyone.
-    Say {
-        /// What.
-        text: String,
-        /// Told over how many links it went, or what is wrong.
-        done: oneshot::Sender<Result<u32, String>>,
-    },
-    /// The node leaves: every link is closed.
-    Leave {
-        /// Told when that is said.
-        done: oneshot::Sender<()>,
-    },
-}
-
 /// Runs until the node stops.
-pub(crate) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
-    let mut driver = Driver::new(shared.clone());
+pub(crate) async fn run(overlay: Overlay, mut inputs: mpsc::Receiver<Input>) {
+    let mut driver = Driver::new(overlay.clone());
     loop {
         let due = driver.due();
-        let wake = shared.started + Duration::from_micros(due.as_micros());
+        let wake = overlay.net.started + Duration::from_micros(due.as_micros());
         let input = tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = overlay.net.stop.cancelled() => return,
             input = inputs.recv() => match input {
                 Some(input) => Some(input),
                 None => return,
@@ -145,10 +82,10 @@ pub(crate) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
 }
 
 /// Closes every link: the node leaves.
-pub(crate) async fn leave(shared: &Shared) {
+pub(crate) async fn leave(mesh: &mpsc::Sender<Input>) {
     let (done, said) = oneshot::channel();
     let leaving = async {
-        if shared.mesh.send(Input::Leave { done }).await.is_ok() {
+        if mesh.send(Input::Leave { done }).await.is_ok() {
             let _ = said.await;
         }
     };
@@ -157,7 +94,7 @@ pub(crate) async fn leave(shared: &Shared) {
 
 /// The state of the task.
 struct Driver {
-    shared: Shared,
+    overlay: Overlay,
     links: Links,
     gossip: gossip::Gossip,
     /// Who waits for a link with whom.
@@ -181,13 +118,13 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(shared: Shared) -> Driver {
-        let me = shared.me().me;
+    fn new(overlay: Overlay) -> Driver {
+        let me = overlay.net.me().me;
         let mut links = Links::new(me.address());
-        links.wish_again(Time::ZERO, remembered::load_linked(&shared.data_dir, me));
+        links.wish_again(Time::ZERO, overlay.peers.load_linked(me));
         let (wishes, me) = (links.wishes().collect(), me.address());
         Driver {
-            shared,
+            overlay,
             links,
             wishes,
             answers: Vec::new(),
@@ -206,12 +143,12 @@ impl Driver {
     }
 
     fn now(&self) -> Time {
-        Time::from_micros(self.shared.uptime().as_micros() as u64)
+        Time::from_micros(self.overlay.net.uptime().as_micros() as u64)
     }
 
     /// Files that this node shares.
     fn sharing(&self) -> u32 {
-        self.shared.board.rows().sharing.files
+        self.overlay.notes.board.rows().sharing.files
     }
 
     /// When there is something to do without an input.
@@ -281,10 +218,10 @@ impl Driver {
         self.links.tick(now, sharing, &mut self.effects);
         if self.wants_to_draw() && self.draw_at <= now {
             self.drawing = true;
-            let shared = self.shared.clone();
-            self.shared.tasks.spawn(async move {
-                let candidates = candidates(&shared).await;
-                let _ = shared.mesh.send(Input::Candidates(candidates)).await;
+            let overlay = self.overlay.clone();
+            self.overlay.net.tasks.spawn(async move {
+                let candidates = candidates(&overlay).await;
+                let _ = overlay.mesh.send(Input::Candidates(candidates)).await;
             });
         }
         if self.announce_at <= now
@@ -334,7 +271,7 @@ impl Driver {
         }
         match self.begin(body.clone()) {
             Ok(links) => {
-                self.tell(event_text::news(self.shared.me().me, &body)).await;
+                self.tell(event_text::news(self.overlay.net.me().me, &body)).await;
                 Ok(links)
             }
             Err(gossip::TooMuch) => {
@@ -345,9 +282,14 @@ impl Driver {
 
     /// Begins a piece of gossip; over how many links it went out.
     fn begin(&mut self, body: GossipBody) -> Result<u32, gossip::TooMuch> {
-        let (now, me) = (self.now(), self.shared.me().me);
-        let piece =
-            self.gossip.begin(now, fastrand::u128(..), me, self.shared.clock.unix_ms(), body)?;
+        let (now, me) = (self.now(), self.overlay.net.me().me);
+        let piece = self.gossip.begin(
+            now,
+            fastrand::u128(..),
+            me,
+            self.overlay.notes.clock.unix_ms(),
+            body,
+        )?;
         Ok(self.pass_on(&piece, None))
     }
 
@@ -363,7 +305,7 @@ impl Driver {
                 }
                 self.tell(event_text::news(piece.origin, &piece.body)).await;
                 if !matches!(piece.body, GossipBody::Say(_)) {
-                    provide::others_changed(&self.shared);
+                    provide::others_changed(&self.overlay.sharing);
                 }
             }
             Heard::Known => {}
@@ -384,7 +326,7 @@ impl Driver {
         for link in self.links.open() {
             let peer = link.peer();
             if but.is_none_or(|but| but.address() != peer.address()) {
-                self.shared.tell_mesh(peer, MeshMessage::Gossip(piece.clone()));
+                self.overlay.core.tell_mesh(peer, MeshMessage::Gossip(piece.clone()));
                 count += 1;
             }
         }
@@ -393,14 +335,14 @@ impl Driver {
 
     async fn tell(&self, line: Line) {
         match line.step {
-            Some(step) => self.shared.step(step, line.level, line.text).await,
-            None => self.shared.event(line.level, line.text).await,
+            Some(step) => self.overlay.notes.step(step, line.level, line.text).await,
+            None => self.overlay.notes.event(line.level, line.text).await,
         }
     }
 
     /// A warning about somebody who may cause it again and again.
     async fn stranger(&self, text: String) {
-        let _ = self.shared.hub.send(shared::Input::Stranger(text)).await;
+        self.overlay.notes.stranger(text).await;
     }
 
     /// Carries out what the links want.
@@ -409,11 +351,11 @@ impl Driver {
         for effect in &effects {
             match *effect {
                 Effect::Send { to, message } => {
-                    self.shared.tell_mesh(to, MeshMessage::Link(message));
+                    self.overlay.core.tell_mesh(to, MeshMessage::Link(message));
                 }
                 Effect::Event(event) => self.tell_event(event).await,
                 Effect::Dead(peer) => {
-                    let _ = self.shared.dead.try_send(peer);
+                    let _ = self.overlay.dead.try_send(peer);
                 }
             }
         }
@@ -460,7 +402,7 @@ impl Driver {
             return answer();
         }
         self.wishes = self.links.wishes().collect();
-        remembered::save_linked(&self.shared, &self.wishes, answer);
+        self.overlay.peers.save_linked(&self.wishes, answer);
     }
 
     /// A link came or went: what is lacking is looked for soon.
@@ -479,11 +421,11 @@ impl Driver {
         if !std::mem::take(&mut self.changed) {
             return;
         }
-        let rows = rows::of(&self.links, &self.shared.reputations.doubted());
+        let rows = rows::of(&self.links, &self.overlay.data.reputations.doubted());
         if rows::differ(&self.rows, &rows) {
             self.rows = Arc::new(rows);
             let rows = Arc::clone(&self.rows);
-            self.shared.show(|board| board.peers = rows);
+            self.overlay.notes.show(|board| board.peers = rows);
         }
     }
 }
@@ -491,18 +433,18 @@ impl Driver {
 /// Members of the ring to draw from, in random order. Of a ring too large to be
 /// known, the owners of random keys: each member is as likely as its range is
 /// wide, wherever it is.
-async fn candidates(shared: &Shared) -> Vec<Peer> {
+async fn candidates(overlay: &Overlay) -> Vec<Peer> {
     let look = |core: &chordal_core::chord::Host| {
         (core.standing() == Standing::Member).then(|| (core.members(), core.params().space))
     };
-    let Some(Some(((mut members, census), space))) = shared.look(look).await else {
+    let Some(Some(((mut members, census), space))) = overlay.core.look(look).await else {
         return Vec::new();
     };
     if census != CensusState::Complete {
         let mut owners = Vec::new();
         for _ in 0..RANDOM {
             let key = space.hash(&fastrand::u128(..).to_string());
-            if let Some(Reply::Found(found)) = shared.core(Command::Lookup { key }).await {
+            if let Some(Reply::Found(found)) = overlay.core.command(Command::Lookup { key }).await {
                 owners.push(found.owner);
             }
         }
@@ -510,7 +452,7 @@ async fn candidates(shared: &Shared) -> Vec<Peer> {
     }
     fastrand::shuffle(&mut members);
     // Links are between hosts.
-    others(shared.me().me, members).collect()
+    others(overlay.net.me().me, members).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::Input;
+use super::input::Input;
 use crate::{Config, Node};
 use chordal_core::wire::mesh::GossipBody;
 use chordal_view::{Command, Outcome};
@@ -42,7 +42,7 @@ async fn announcements_wait_for_a_link_and_the_last_of_several_counts() {
     let (mut here, _home) = start().await;
     let (there, _other_home) = start().await;
     let announce = |files, bytes| {
-        let mesh = there.shared.mesh.clone();
+        let mesh = there.user.overlay.mesh.clone();
         async move { mesh.send(Input::Announce(GossipBody::Shares { files, bytes })).await }
     };
     announce(11, 1).await.expect("the node runs");

@@ -13,26 +13,28 @@ use chordal_core::wire::{Request, Response};
 use chordal_view::{Outcome, SearchRow};
 
 use super::find;
-use super::find::Found;
-use super::{Input, local_matches};
-use crate::client::access::{Access, unexpected};
-use crate::client::files::Phases;
-use crate::node::shared::Shared;
+use super::input::{Found, Input};
+use super::local_matches;
+use crate::data::access::Access;
+use crate::net::requests::unexpected;
+use crate::overlay::Overlay;
+use crate::transfers::Phases;
 
 /// How long an answer about a search waits for something new.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// Carries out `find`; `phases` hears how far it is.
+/// Carries out `find`; `phases` hears how far it is. `inside`: for this node's user.
 pub(crate) async fn find(
     access: &Access,
+    inside: Option<&Overlay>,
     pattern: &str,
     phases: &dyn Phases,
 ) -> Result<Outcome, String> {
     local_matches::check(pattern)?;
     phases.phase("searching");
-    let number = match access {
-        Access::Inside(shared) => begin(shared, pattern.to_owned(), true).await?,
-        Access::Outside(_) => {
+    let number = match inside {
+        Some(overlay) => begin(overlay, pattern.to_owned(), true).await?,
+        None => {
             let request = Request::Find { pattern: pattern.to_owned() };
             match access.request(access.member().address(), request).await? {
                 Response::Finding { number } => number,
@@ -67,24 +69,24 @@ fn phase(row: &SearchRow) -> String {
 }
 
 /// Begins a search of this node: its number.
-pub(crate) async fn begin(shared: &Shared, pattern: String, shown: bool) -> Result<u32, String> {
+pub(crate) async fn begin(overlay: &Overlay, pattern: String, shown: bool) -> Result<u32, String> {
     let stopping = || "the node is stopping".to_owned();
     let (begun, number) = oneshot::channel();
     let input = Input::Find { pattern, shown, begun };
-    shared.search.send(input).await.map_err(|_| stopping())?;
+    overlay.search.send(input).await.map_err(|_| stopping())?;
     number.await.map_err(|_| stopping())?
 }
 
 /// What a search has found behind the first `after` rows; waits a moment when
 /// that is nothing new.
 pub(crate) async fn since(
-    shared: &Shared,
+    overlay: &Overlay,
     number: u32,
     after: u32,
 ) -> Result<(Vec<FoundRow>, SearchState), String> {
     let (found, watched) = oneshot::channel();
     let gone = || format!("search {number} is over or was never begun; find it again");
-    shared.search.send(Input::Follow { number, found }).await.map_err(|_| gone())?;
+    overlay.search.send(Input::Follow { number, found }).await.map_err(|_| gone())?;
     let mut watched = watched.await.ok().flatten().ok_or_else(gone)?;
     let after = usize::try_from(after).unwrap_or(usize::MAX);
     let news = |found: &Found| found.state.ended || found.rows.len() > after;

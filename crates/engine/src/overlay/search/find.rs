@@ -23,8 +23,10 @@ use chordal_core::wire::query::SearchState;
 use chordal_core::wire::{Request, Response};
 use chordal_view::{FoundContent, Liveness, SearchRow};
 
-use crate::client::access::Access;
-use crate::node::shared::{Input, Shared};
+use super::input::{Found, Watched};
+use crate::data::Data;
+use crate::data::access::Access;
+use crate::overlay::Overlay;
 
 /// Searches of this node under way at one time: a person's, and those of a few
 /// clients.
@@ -46,21 +48,9 @@ const LINKED_LIMIT: Duration = Duration::from_secs(2);
 /// What follows a search changes at most this often: a person sees no more.
 const SPACING: Duration = Duration::from_millis(100);
 
-/// What a search has found so far.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Found {
-    /// Every row once, in the order in which they came.
-    pub(crate) rows: Vec<FoundRow>,
-    /// How it stands.
-    pub(crate) state: SearchState,
-}
-
-/// A search that somebody follows.
-pub(crate) type Watched = watch::Receiver<Arc<Found>>;
-
 /// The searches that began here.
 pub(super) struct Finds {
-    shared: Shared,
+    overlay: Overlay,
     /// Searches begun so far.
     count: u32,
     /// Added to the numbers that other nodes see: those of an earlier run of
@@ -102,9 +92,9 @@ struct Find {
 }
 
 impl Finds {
-    pub(super) fn new(shared: Shared) -> Finds {
+    pub(super) fn new(overlay: Overlay) -> Finds {
         Finds {
-            shared,
+            overlay,
             count: 0,
             base: fastrand::u32(..),
             running: BTreeMap::new(),
@@ -130,7 +120,7 @@ impl Finds {
         }
         while self.running.len() + self.ended.len() >= KEPT && self.ended.pop_first().is_some() {}
         self.count += 1;
-        let rows = self.shared.board.rows();
+        let rows = self.overlay.notes.board.rows();
         let mut linked: Vec<Peer> = rows
             .peers
             .iter()
@@ -171,7 +161,7 @@ impl Finds {
         let Some(find) = self.running.get_mut(&number) else { return };
         if !find.linked_answered(peer, answer) {
             let text = format!("{peer} answered a search with files that it was not asked for");
-            let _ = self.shared.hub.send(Input::Stranger(text)).await;
+            self.overlay.notes.stranger(text).await;
         }
         self.end_if_over(number);
     }
@@ -195,7 +185,7 @@ impl Finds {
         }
         self.published = Some(now);
         for (number, find) in self.running.iter_mut().filter(|(_, find)| find.changed) {
-            find.publish(*number, &self.shared);
+            find.publish(*number, &self.overlay);
         }
     }
 
@@ -203,7 +193,7 @@ impl Finds {
         let find = self.running.get_mut(&number).filter(|find| find.is_over());
         let Some(find) = find else { return };
         find.found.state.ended = true;
-        find.publish(number, &self.shared);
+        find.publish(number, &self.overlay);
         self.ended.insert(number, find.followers.subscribe());
         self.running.remove(&number);
     }
@@ -334,12 +324,12 @@ impl Find {
         new
     }
 
-    fn publish(&mut self, number: u32, shared: &Shared) {
+    fn publish(&mut self, number: u32, overlay: &Overlay) {
         self.changed = false;
         self.followers.send_replace(Arc::new(self.found.clone()));
         if self.shown {
             let row = Arc::new(row(number, &self.pattern, &self.found));
-            shared.show(|rows| {
+            overlay.notes.show(|rows| {
                 // A later search is not pushed aside by the end of an earlier one.
                 if rows.search.as_ref().is_none_or(|shown| shown.number <= number) {
                     rows.search = Some(row);
@@ -352,12 +342,12 @@ impl Find {
 /// Asks a linked peer for its files that match: the first page, and whether
 /// there are more. `None`: it did not answer.
 pub(super) async fn ask_linked(
-    shared: Shared,
+    data: Data,
     peer: Peer,
     pattern: String,
 ) -> Option<(Vec<FoundRow>, bool)> {
     let request = Request::Search { pattern, after: None };
-    let access = Access::Inside(shared);
+    let access = Access::Inside(data);
     match timeout(LINKED_LIMIT, access.request(peer.address(), request)).await {
         Ok(Ok(Response::Found { rows, more })) => Some((rows, more)),
         _ => None,

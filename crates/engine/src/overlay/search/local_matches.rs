@@ -9,7 +9,7 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::wire::mesh::FoundRow;
 
-use crate::node::shared::Shared;
+use crate::data::Data;
 
 /// Stored files that are looked at in one turn of the hub: about a millisecond.
 const PAGE: usize = 256;
@@ -34,16 +34,16 @@ pub(crate) fn check(pattern: &str) -> Result<(), String> {
 /// both stored and shared are never parted. `at`: only those of this position of
 /// the host; the first one has what is shared.
 pub(crate) async fn matching(
-    shared: &Shared,
+    data: &Data,
     at: Option<Peer>,
     pattern: &Pattern,
     after: Option<&FileName>,
     most: usize,
 ) -> (Vec<FoundRow>, bool) {
-    let first = shared.me().me;
+    let first = data.net.me().me;
     let node = at.unwrap_or(first);
     let offered = if node == first {
-        shared.shares.page(|name| pattern.matches(name), after, most + 1)
+        data.shares.page(|name| pattern.matches(name), after, most + 1)
     } else {
         Vec::new()
     };
@@ -57,27 +57,28 @@ pub(crate) async fn matching(
             stored: false,
         })
         .collect();
-    let more = stored(shared, at, pattern, after, most, &mut rows).await;
+    let more = stored(data, at, pattern, after, most, &mut rows).await;
     let cut = cut(&mut rows, most);
     (rows, more || cut)
 }
 
 /// Adds the stored files that match; whether time ended before they did.
 async fn stored(
-    shared: &Shared,
+    data: &Data,
     at: Option<Peer>,
     pattern: &Pattern,
     after: Option<&FileName>,
     most: usize,
     rows: &mut Vec<FoundRow>,
 ) -> bool {
-    let node = at.unwrap_or_else(|| shared.me().me);
+    let node = at.unwrap_or_else(|| data.net.me().me);
     let began = Instant::now();
     let mut last = after.cloned();
     let mut found = 0;
     loop {
         let behind = last.clone();
-        let page = shared
+        let page = data
+            .core
             .look(move |core| match at {
                 None => core.files_page(behind.as_ref(), PAGE),
                 Some(at) => {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use chordal_core::chord::rtt::RoundTrips;
@@ -26,20 +26,19 @@ use chordal_core::peer::{Party, Peer};
 use chordal_core::wire::MeshMessage;
 use chordal_core::wire::mesh::{FoundRow, SearchId, SearchMessage};
 
-use crate::node::demand::Way;
-use crate::node::shared;
-use crate::node::shared::Shared;
+use crate::data::Data;
+use crate::inputs::demand::Way;
+use crate::overlay::Overlay;
 
-use find::{Finds, Watched};
+use find::Finds;
+use input::Input;
 
 pub(crate) mod command;
 mod find;
+pub(crate) mod input;
 pub(crate) mod local_matches;
 #[cfg(test)]
 mod tests;
-
-/// Inputs waiting for the task: whoever floods it loses messages, nothing else.
-pub(crate) const QUEUE: usize = 1_024;
 
 /// Searches in which this node has a part at one time: a classroom that
 /// searches at once, and a few megabytes of results at the worst.
@@ -78,41 +77,6 @@ const LOOKUP_PAUSE: Duration = Duration::from_millis(400);
 /// Peers whose answering times are remembered.
 const TRIPS: usize = 1_024;
 
-/// What the task reacts to.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// A node says something about a search.
-    Message {
-        /// Who.
-        from: Peer,
-        /// To which position of this host: its index.
-        to: u16,
-        /// What.
-        message: SearchMessage,
-    },
-    /// The last connection to an address ended, or none could be made.
-    Gone {
-        /// Whose.
-        address: SocketAddr,
-    },
-    /// Search linked peers and the ring.
-    Find {
-        /// The pattern.
-        pattern: String,
-        /// For this node's user: its dashboard shows it.
-        shown: bool,
-        /// Where the number of the search goes, or why there is none.
-        begun: oneshot::Sender<Result<u32, String>>,
-    },
-    /// Somebody wants to follow a search.
-    Follow {
-        /// Its number.
-        number: u32,
-        /// Where what it finds goes; `None`: there is no such search (any more).
-        found: oneshot::Sender<Option<Watched>>,
-    },
-}
-
 /// What a task beside the one of searches came to.
 #[derive(Debug)]
 enum Work {
@@ -129,10 +93,10 @@ enum Work {
 type PartId = (SearchId, Peer);
 
 /// Runs until the node stops.
-pub(crate) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
+pub(crate) async fn run(overlay: Overlay, mut inputs: mpsc::Receiver<Input>) {
     let mut searches = Searches {
-        finds: Finds::new(shared.clone()),
-        shared,
+        finds: Finds::new(overlay.clone()),
+        overlay,
         parts: BTreeMap::new(),
         answers: BTreeMap::new(),
         trips: BTreeMap::new(),
@@ -142,7 +106,7 @@ pub(crate) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
         let wake = searches.wake();
         tokio::select! {
             biased;
-            () = searches.shared.stop.cancelled() => return,
+            () = searches.overlay.net.stop.cancelled() => return,
             Some(done) = searches.work.join_next(), if !searches.work.is_empty() => {
                 searches.worked(done).await;
             }
@@ -158,7 +122,7 @@ pub(crate) async fn run(shared: Shared, mut inputs: mpsc::Receiver<Input>) {
 
 /// All searches in which this node has a part.
 struct Searches {
-    shared: Shared,
+    overlay: Overlay,
     parts: BTreeMap<PartId, Part>,
     finds: Finds,
     /// Files here that match a search of another node, and whether there are more:
@@ -199,7 +163,7 @@ impl Searches {
     async fn take(&mut self, input: Input) {
         match input {
             Input::Message { from, to, message } => {
-                let to = Peer::new(self.shared.me().me.address(), to);
+                let to = Peer::new(self.overlay.net.me().me.address(), to);
                 self.message(from, to, message).await;
             }
             Input::Gone { address } => {
@@ -250,7 +214,7 @@ impl Searches {
 
     /// Another node asks a position of this one to take part in a search.
     async fn asked(&mut self, from: Peer, to: Peer, question: Question) {
-        let around = around(&self.shared, Some(to)).await;
+        let around = around(&self.overlay, Some(to)).await;
         let Some(Around { me, space, member, known }) = around else { return };
         if !member || !broadcast::is_fair(space, me, from, &question) {
             return;
@@ -287,8 +251,8 @@ impl Searches {
         local_matches::check(&pattern)?;
         let stopping = || "the node is stopping".to_owned();
         let Around { me, space, known, .. } =
-            around(&self.shared, None).await.ok_or_else(stopping)?;
-        let members = self.shared.look(|core| core.members()).await.ok_or_else(stopping)?;
+            around(&self.overlay, None).await.ok_or_else(stopping)?;
+        let members = self.overlay.core.look(|core| core.members()).await.ok_or_else(stopping)?;
         // Of a ring that is not known as a whole, who is linked counts as on it.
         let on_ring = |address| {
             let known = members.0.iter().any(|peer| peer.address() == address);
@@ -296,7 +260,7 @@ impl Searches {
         };
         let (number, search, linked) = self.finds.begin(me, &pattern, shown, on_ring)?;
         for peer in linked {
-            self.work.spawn(ask_linked(self.shared.clone(), number, peer, pattern.clone()));
+            self.work.spawn(ask_linked(self.overlay.data.clone(), number, peer, pattern.clone()));
         }
         let mut out = Vec::new();
         let broadcast = Broadcast::begin(space, search, &pattern, &known, &mut out);
@@ -342,22 +306,22 @@ impl Searches {
                     if let SearchMessage::Ask { .. } = message {
                         self.wait_for(id, to);
                     }
-                    let (from, message) = (Some(me), MeshMessage::Search(message));
-                    let _ = self.shared.hub.send(shared::Input::Mesh { from, to, message }).await;
+                    let message = MeshMessage::Search(message);
+                    self.overlay.core.search_says(me, to, message).await;
                 }
                 Effect::SearchHere => {
                     if let Some(part) = self.parts.get(&id) {
                         let pattern = part.broadcast.pattern().clone();
-                        self.work.spawn(search_here(self.shared.clone(), id, pattern));
+                        self.work.spawn(search_here(self.overlay.data.clone(), id, pattern));
                     }
                 }
                 Effect::LookUp { key } => {
-                    self.work.spawn(look_up(self.shared.clone(), id, key));
+                    self.work.spawn(look_up(self.overlay.clone(), id, key));
                 }
                 Effect::Found(rows) => self.finds.found(search, rows),
                 Effect::Offence { child, what } => {
                     let text = format!("{child} {what}");
-                    let _ = self.shared.hub.send(shared::Input::Stranger(text)).await;
+                    self.overlay.notes.stranger(text).await;
                 }
                 Effect::Ended => ended = true,
             }
@@ -380,7 +344,7 @@ impl Searches {
         }
         if let Some((found, more)) = self.answers.remove(&search) {
             let origin = Party::Node(search.origin.address());
-            self.shared.searched(Way::Ring, origin, pattern, found, more);
+            self.overlay.notes.searched(Way::Ring, origin, pattern, found, more);
         }
     }
 
@@ -443,7 +407,7 @@ impl Part {
 
 /// Whom this position of this node, or the first one, knows on its ring; `None`
 /// when it stops, or goes by another index by now.
-async fn around(shared: &Shared, position: Option<Peer>) -> Option<Around> {
+async fn around(overlay: &Overlay, position: Option<Peer>) -> Option<Around> {
     let look = move |core: &chord::Host| {
         let index = position.map_or_else(|| core.peer().index(), |peer| peer.index());
         let node = core.node(core.slot_of(index)?)?;
@@ -454,7 +418,7 @@ async fn around(shared: &Shared, position: Option<Peer>) -> Option<Around> {
             known: known(node),
         })
     };
-    shared.look(look).await.flatten()
+    overlay.core.look(look).await.flatten()
 }
 
 /// Everybody whom a node's tables name, itself left out.
@@ -471,19 +435,19 @@ fn known(core: &chord::Node) -> Vec<Peer> {
     known
 }
 
-async fn search_here(shared: Shared, part: PartId, pattern: Pattern) -> Work {
+async fn search_here(data: Data, part: PartId, pattern: Pattern) -> Work {
     let at = Some(part.1);
     let (rows, more) =
-        local_matches::matching(&shared, at, &pattern, None, MAX_RESULTS_PER_NODE).await;
+        local_matches::matching(&data, at, &pattern, None, MAX_RESULTS_PER_NODE).await;
     Work::Here { part, rows, more }
 }
 
-async fn look_up(shared: Shared, part: PartId, key: Id) -> Work {
+async fn look_up(overlay: Overlay, part: PartId, key: Id) -> Work {
     for attempt in 0..LOOKUPS {
         if attempt > 0 {
             tokio::time::sleep(LOOKUP_PAUSE).await;
         }
-        match shared.core(chord::Command::Lookup { key }).await {
+        match overlay.core.command(chord::Command::Lookup { key }).await {
             Some(Reply::Found(found)) => {
                 return Work::LookedUp { part, key, owner: Some(found.owner) };
             }
@@ -494,8 +458,8 @@ async fn look_up(shared: Shared, part: PartId, key: Id) -> Work {
     Work::LookedUp { part, key, owner: None }
 }
 
-async fn ask_linked(shared: Shared, number: u32, peer: Peer, pattern: String) -> Work {
-    let found = find::ask_linked(shared, peer, pattern).await;
+async fn ask_linked(data: Data, number: u32, peer: Peer, pattern: String) -> Work {
+    let found = find::ask_linked(data, peer, pattern).await;
     Work::Asked { number, peer, found }
 }
 

@@ -12,7 +12,7 @@ use crate::net::connection::ConnectError;
 use crate::net::frames::{Broken, Frames};
 use crate::net::pace::Pace;
 use crate::net::verify;
-use crate::node::shared::Shared;
+use crate::overlay::Overlay;
 use chordal_core::registry::MAX_PEERS;
 use chordal_core::wire::Frame;
 use chordal_core::wire::handshake::{HandshakeError, Hello, Program, Purpose};
@@ -50,7 +50,7 @@ const MAX_PAGES: usize = 2 * MAX_PEERS;
 
 /// A node's contact with one registry.
 pub(super) struct Contact {
-    shared: Shared,
+    overlay: Overlay,
     registry: SocketAddr,
     /// So long something that says nothing may turn out to be a registry.
     patience: Duration,
@@ -71,12 +71,12 @@ enum End {
 
 impl Contact {
     pub(super) fn new(
-        shared: Shared,
+        overlay: Overlay,
         registry: SocketAddr,
         patience: Duration,
         heard: mpsc::Sender<(SocketAddr, Heard)>,
     ) -> Contact {
-        Contact { shared, registry, patience, heard }
+        Contact { overlay, registry, patience, heard }
     }
 
     /// Runs until the node ends. `place` is what the registry is to say of this
@@ -86,7 +86,7 @@ impl Contact {
         mut place: watch::Receiver<Option<Report>>,
         mut reports: mpsc::Receiver<Report>,
     ) {
-        let stop = self.shared.stop.clone();
+        let stop = self.overlay.net.stop.clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
@@ -153,12 +153,12 @@ impl Contact {
         was_up: &mut bool,
     ) -> End {
         if place.borrow().is_some()
-            && let Some(why) = verify::leads_elsewhere(&self.shared).await
+            && let Some(why) = verify::leads_elsewhere(&self.overlay.net).await
         {
             // The registry would take this node for the one that has the address.
             return End::Lost(why);
         }
-        let hello = self.shared.me().hello(Purpose::Registry);
+        let hello = self.overlay.net.me().hello(Purpose::Registry);
         let ended = async { while place.changed().await.is_ok() {} };
         let dialled = tokio::select! {
             dialled = connection::dial_anybody(self.registry, &hello) => dialled,
@@ -216,7 +216,7 @@ impl Contact {
                         Ok(_) => return End::Lost("it does not speak as a registry".to_owned()),
                         Err(broken) => return lost(broken),
                     };
-                    let me = self.shared.me().me;
+                    let me = self.overlay.net.me().me;
                     match &news {
                         News::Peers { more, peers } => {
                             listed |= peers.iter().any(|peer| peer.address == me.address());

@@ -21,9 +21,9 @@ use chordal_core::wire::handshake::Params;
 use chordal_core::wire::registry::{Listed, News, Report};
 use chordal_view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing, Step};
 
-use crate::client::access;
-use crate::client::commands;
-use crate::node::shared::{Input, Shared};
+use crate::net::greeting;
+use crate::overlay::Overlay;
+use crate::overlay::join::join_through;
 use backoff::Backoff;
 
 mod backoff;
@@ -95,7 +95,7 @@ struct Contact {
 /// Runs until the node stops. `dead` are peers that did not answer this node;
 /// `snapshots` say what the node is to its ring, and end with its hub.
 pub(crate) async fn run(
-    shared: Shared,
+    overlay: Overlay,
     (seeds, patience): (Vec<SocketAddr>, Duration),
     mut dead: mpsc::Receiver<Peer>,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -103,7 +103,7 @@ pub(crate) async fn run(
     if seeds.is_empty() {
         let nobody_hears = async { while dead.recv().await.is_some() {} };
         tokio::select! {
-            () = shared.stop.cancelled() => {}
+            () = overlay.net.stop.cancelled() => {}
             () = nobody_hears => {}
         }
         return;
@@ -111,21 +111,21 @@ pub(crate) async fn run(
     let (heard_tx, mut heard) = mpsc::channel(HEARD);
     let (tried_tx, mut tried) = mpsc::channel(1);
     let (place_tx, place) = watch::channel(place_of(&snapshots.borrow_and_update()));
-    let mut seeker = Seeking::new(shared.clone(), tried_tx);
+    let mut seeker = Seeking::new(overlay.clone(), tried_tx);
     for address in seeds {
         if seeker.contacts.len() >= MAX_REGISTRIES {
             let text = format!("only {MAX_REGISTRIES} registries are used; {address} is not");
-            shared.event(Level::Warn, text).await;
+            overlay.notes.event(Level::Warn, text).await;
             continue;
         }
         if seeker.contacts.contains_key(&address) {
             continue;
         }
         let (reports, reported) = mpsc::channel(QUEUE);
-        let contact = contact::Contact::new(shared.clone(), address, patience, heard_tx.clone());
+        let contact = contact::Contact::new(overlay.clone(), address, patience, heard_tx.clone());
         // Among the connections: a node that ends waits until they have said
         // goodbye.
-        shared.connections.spawn(contact.run(place.clone(), reported));
+        overlay.net.connections.spawn(contact.run(place.clone(), reported));
         let row = RegistryRow {
             address,
             liveness: Liveness::Suspect,
@@ -144,7 +144,7 @@ pub(crate) async fn run(
         let look_at = seeker.look_at;
         tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = overlay.net.stop.cancelled() => return,
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     // The hub has ended: so do the contacts, when they see that
@@ -207,7 +207,7 @@ enum Look {
 
 /// What the node knows through its registries, and does with it.
 struct Seeking {
-    shared: Shared,
+    overlay: Overlay,
     contacts: BTreeMap<SocketAddr, Contact>,
     lists: Lists,
     backoff: Backoff,
@@ -230,10 +230,10 @@ struct Seeking {
 const NEVER: Duration = Duration::from_secs(3_600);
 
 impl Seeking {
-    fn new(shared: Shared, tried: mpsc::Sender<(Candidate, Look)>) -> Seeking {
+    fn new(overlay: Overlay, tried: mpsc::Sender<(Candidate, Look)>) -> Seeking {
         let now = Instant::now();
         Seeking {
-            shared,
+            overlay,
             contacts: BTreeMap::new(),
             lists: Lists::default(),
             backoff: Backoff::default(),
@@ -325,7 +325,7 @@ impl Seeking {
             }
             Heard::Unlisted => {
                 if contact.row.note.is_none() {
-                    let me = self.shared.me().me.address();
+                    let me = self.overlay.net.me().me.address();
                     let note = format!("does not list this node; can it reach {me}?");
                     say = Some((Level::Warn, format!("registry {registry} {note}")));
                     contact.row.note = Some(note);
@@ -333,7 +333,7 @@ impl Seeking {
             }
         }
         if let Some((level, text)) = say {
-            self.shared.step(Step::Registry, level, text).await;
+            self.overlay.notes.step(Step::Registry, level, text).await;
         }
         self.show();
     }
@@ -382,7 +382,7 @@ impl Seeking {
                 other.params.describe(),
                 params.describe()
             );
-            let _ = self.shared.hub.try_send(Input::Event(Level::Warn, text));
+            self.overlay.notes.event_now(Level::Warn, text);
         }
         let Some((registry, listed)) = next else {
             // Who is backed off now comes up again.
@@ -392,13 +392,13 @@ impl Seeking {
         self.looking = true;
         self.not_before = now + pace;
         self.backoff.tried(listed.address, now);
-        let (shared, tried) = (self.shared.clone(), self.tried.clone());
+        let (overlay, tried) = (self.overlay.clone(), self.tried.clone());
         let candidate = Candidate { registry, listed };
-        self.shared.tasks.spawn(async move {
-            let stop = shared.stop.clone();
+        self.overlay.net.tasks.spawn(async move {
+            let stop = overlay.net.stop.clone();
             let end = tokio::select! {
                 () = stop.cancelled() => return,
-                end = look_at(&shared, &candidate, params, lonely) => end,
+                end = look_at(&overlay, &candidate, params, lonely) => end,
             };
             let _ = tried.send((candidate, end)).await;
         });
@@ -413,22 +413,22 @@ impl Seeking {
             Look::Joined => {
                 self.backoff.forget();
                 let text = format!("found {address} through registry {registry}");
-                self.shared.step(Step::Registry, Level::Info, text).await;
+                self.overlay.notes.step(Step::Registry, Level::Info, text).await;
             }
             Look::Lives(peer) => {
                 // Dropped by a hub that is too busy, it comes up again.
-                let _ = self.shared.hub.try_send(Input::Heard(vec![peer]));
+                self.overlay.core.heard(peer);
             }
             Look::Failed(why) => {
                 tracing::debug!(%address, %registry, why, "a listed peer is no use now");
             }
             Look::NotJoined(why) => {
                 let text = format!("not joined through {address}: {why}");
-                let _ = self.shared.hub.try_send(Input::Stranger(text));
+                self.overlay.notes.stranger_now(text);
             }
             Look::Lie(why) => {
                 let text = format!("registry {registry} lists {address}: {why}");
-                let _ = self.shared.hub.try_send(Input::Stranger(text));
+                self.overlay.notes.stranger_now(text);
             }
         }
         self.look_soon();
@@ -442,7 +442,7 @@ impl Seeking {
             return;
         }
         self.reported.push((now, peer));
-        let unix_ms = self.shared.clock.unix_ms();
+        let unix_ms = self.overlay.notes.clock.unix_ms();
         for contact in self.contacts.values() {
             // A registry that is not there checks for itself when it is back.
             let _ = contact.reports.try_send(Report::Dead { peer, unix_ms });
@@ -451,14 +451,14 @@ impl Seeking {
 
     fn show(&self) {
         let rows = self.contacts.iter().map(|(at, contact)| (*at, contact.row.clone())).collect();
-        self.shared.show(|shown| shown.registries = rows);
+        self.overlay.notes.show(|shown| shown.registries = rows);
     }
 }
 
 /// Reaches a listed peer; a lonely node joins it.
-async fn look_at(shared: &Shared, candidate: &Candidate, ours: Params, lonely: bool) -> Look {
+async fn look_at(overlay: &Overlay, candidate: &Candidate, ours: Params, lonely: bool) -> Look {
     let address = candidate.listed.address;
-    let (peer, params) = match access::introduce(address).await {
+    let (peer, params) = match greeting::introduce(address).await {
         Ok(introduced) => introduced,
         Err(why) => return Look::Failed(why),
     };
@@ -475,7 +475,7 @@ async fn look_at(shared: &Shared, candidate: &Candidate, ours: Params, lonely: b
             Look::Failed(format!("it is on ring {} now", params.describe()))
         };
     }
-    match commands::join_through(shared, address).await {
+    match join_through(&overlay.net, &overlay.core, address).await {
         Ok(_) => Look::Joined,
         Err(why) => Look::NotJoined(why),
     }

@@ -8,7 +8,7 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::{ContentHash, Provider};
 
-use super::super::shares::SharedFile;
+use super::super::shares::file::SharedFile;
 
 /// Attempts to withdraw a record whose owner does not take it: later it has
 /// ended by itself.
@@ -175,7 +175,7 @@ mod tests {
         let news = ledger.news(peer(0), vec![file("b", 2), file("c", 1)], false, 12);
         assert!(news.iter().all(|one| one.serial == 12));
         let expected = [("b", true), ("c", true), ("a", false)];
-        let expected = expected.map(|(name, shared)| (name.to_owned(), 0, shared));
+        let expected = expected.map(|(name, sharing)| (name.to_owned(), 0, sharing));
         assert_eq!(told(&mut ledger, news), expected);
         assert!(ledger.news(peer(0), vec![file("b", 2), file("c", 1)], false, 13).is_empty());
         assert_eq!(ledger.news(peer(0), vec![file("b", 2), file("c", 1)], true, 14).len(), 2);

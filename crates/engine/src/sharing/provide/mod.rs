@@ -27,9 +27,9 @@ use chordal_core::record::Provider;
 use chordal_core::wire::mesh::GossipBody;
 use chordal_core::wire::{Request, Response};
 
-use crate::client::access::{Access, unexpected};
-use crate::node::shared::Shared;
-use crate::overlay::mesh;
+use crate::inputs::core::Core;
+use crate::net::requests::{settled, unexpected};
+use crate::sharing::Sharing;
 use ledger::Ledger;
 
 mod ledger;
@@ -106,25 +106,25 @@ pub(crate) const fn moves(notice: &Notice) -> bool {
 }
 
 /// The owners may be others than before. Never waits.
-pub(crate) fn moved(shared: &Shared) {
-    if shared.provide.try_send(Order::Moved).is_err() {
+pub(crate) fn moved(sharing: &Sharing) {
+    if sharing.provide.try_send(Order::Moved).is_err() {
         tracing::debug!("the announcer of shared files is busy; the next refresh comes anyhow");
     }
 }
 
 /// Others share other files than before: the owners are asked how many share
 /// what this node does. Never waits.
-pub(crate) fn others_changed(shared: &Shared) {
+pub(crate) fn others_changed(sharing: &Sharing) {
     // The next one comes, or the next refresh.
-    let _ = shared.provide.try_send(Order::Count);
+    let _ = sharing.provide.try_send(Order::Count);
 }
 
 /// Takes back everything that this node shares, within `limit`; called before
 /// it leaves. The files stay shared, and are announced on the next ring.
-pub(crate) async fn withdraw(shared: &Shared, limit: Duration) {
+pub(crate) async fn withdraw(sharing: &Sharing, limit: Duration) {
     let withdrawing = async {
         let (done, end) = oneshot::channel();
-        if shared.provide.send(Order::Withdraw(done)).await.is_ok() {
+        if sharing.provide.send(Order::Withdraw(done)).await.is_ok() {
             let _ = end.await;
         }
     };
@@ -134,17 +134,22 @@ pub(crate) async fn withdraw(shared: &Shared, limit: Duration) {
 }
 
 /// Runs until the node stops.
-pub(crate) async fn run(shared: Shared, mut orders: mpsc::Receiver<Order>) {
-    let mut task = Task::new(shared);
+/// `gossip` takes what the peers are told.
+pub(crate) async fn run<I: From<GossipBody>>(
+    sharing: Sharing,
+    gossip: mpsc::Sender<I>,
+    mut orders: mpsc::Receiver<Order>,
+) {
+    let mut task = Task::new(sharing, gossip);
     loop {
         let due = task.due();
         tokio::select! {
-            () = task.shared.stop.cancelled() => return,
+            () = task.sharing.net.stop.cancelled() => return,
             order = orders.recv() => match order {
                 Some(order) => task.take(order),
                 None => return,
             },
-            () = task.shared.shares.changed() => task.changed(),
+            () = task.sharing.shares.changed() => task.changed(),
             ended = progress(&mut task.work) => task.ended(ended),
             () = sleep_until(due) => task.act().await,
         }
@@ -157,8 +162,9 @@ type Said = (Provider, Option<u16>);
 /// Statements on their way to their owners.
 type Work = Pin<Box<dyn Future<Output = Vec<Said>> + Send>>;
 
-struct Task {
-    shared: Shared,
+struct Task<I> {
+    sharing: Sharing,
+    gossip: mpsc::Sender<I>,
     ledger: Ledger,
     work: Option<Work>,
     /// When there is something to be said. Waits for the end of `work`.
@@ -186,11 +192,12 @@ struct Task {
     news_from: Instant,
 }
 
-impl Task {
-    fn new(shared: Shared) -> Task {
+impl<I: From<GossipBody>> Task<I> {
+    fn new(sharing: Sharing, gossip: mpsc::Sender<I>) -> Task<I> {
         let now = Instant::now();
         Task {
-            shared,
+            sharing,
+            gossip,
             ledger: Ledger::default(),
             work: None,
             next: None,
@@ -230,8 +237,9 @@ impl Task {
             }
             Order::Withdraw(done) => {
                 // Whatever was on its way is taken back with the rest.
-                let statements =
-                    self.ledger.withdraw(self.shared.me().me, self.shared.clock.unix_ms());
+                let statements = self
+                    .ledger
+                    .withdraw(self.sharing.net.me().me, self.sharing.notes.clock.unix_ms());
                 (self.silent, self.waiting) = (true, Some(done));
                 self.next = None;
                 self.start(statements);
@@ -269,20 +277,25 @@ impl Task {
         if self.all {
             self.refresh = now + jittered(REFRESH);
         }
-        if self.shared.look(|core| core.standing()).await != Some(Standing::Member) {
+        if self.sharing.core.look(|core| core.standing()).await != Some(Standing::Member) {
             // Coming to a ring is an order of its own.
             return;
         }
         let all = std::mem::take(&mut self.all);
-        let files = self.shared.shares.all();
-        let statements =
-            self.ledger.news(self.shared.me().me, files, all, self.shared.clock.unix_ms());
+        let files = self.sharing.shares.all();
+        let statements = self.ledger.news(
+            self.sharing.net.me().me,
+            files,
+            all,
+            self.sharing.notes.clock.unix_ms(),
+        );
         self.start(statements);
     }
 
     fn start(&mut self, statements: Vec<Provider>) {
+        let space = self.sharing.net.me().params.space;
         self.work = (!statements.is_empty())
-            .then(|| Box::pin(announce(self.shared.clone(), statements)) as Work);
+            .then(|| Box::pin(announce(self.sharing.core.clone(), space, statements)) as Work);
         if self.work.is_none() {
             self.ended(Vec::new());
         }
@@ -303,7 +316,7 @@ impl Task {
             self.ledger.ended(&statement, sources.is_some());
             if let Some(sources) = sources.filter(|_| statement.lifetime_s > 0) {
                 // Without this node, the owner had no room for its record.
-                self.shared.shares.known_sources(&statement.name, sources.max(1));
+                self.sharing.shares.known_sources(&statement.name, sources.max(1));
             }
         }
         if let Some(done) = self.waiting.take() {
@@ -327,13 +340,13 @@ impl Task {
     /// Tells the peers how much is shared here, if they do not know.
     fn tell_news(&mut self, now: Instant) {
         self.news_at = None;
-        let (files, bytes) = self.shared.shares.totals();
+        let (files, bytes) = self.sharing.shares.totals();
         if (files, bytes) == self.news {
             return;
         }
         self.news_from = now + NEWS_EVERY;
         let body = GossipBody::Shares { files, bytes };
-        if self.shared.mesh.try_send(mesh::Input::Announce(body)).is_ok() {
+        if self.gossip.try_send(body.into()).is_ok() {
             self.news = (files, bytes);
         } else {
             self.news_at = Some(self.news_from);
@@ -342,23 +355,21 @@ impl Task {
 }
 
 /// Says these to the owners of their names.
-async fn announce(shared: Shared, mut statements: Vec<Provider>) -> Vec<Said> {
-    let access = Access::Inside(shared);
-    let space = access.space();
+async fn announce(core: Core, space: Space, mut statements: Vec<Provider>) -> Vec<Said> {
     statements.sort_by_cached_key(|one| one.name.key(space));
     let part = statements.len().div_ceil(AT_ONCE).max(1);
-    let parts = statements.chunks(part).map(|part| announce_part(&access, space, part));
+    let parts = statements.chunks(part).map(|part| announce_part(&core, space, part));
     join_all(parts).await.concat()
 }
 
 /// The same for some of them, in the order of their keys.
-async fn announce_part(access: &Access, space: Space, part: &[Provider]) -> Vec<Said> {
+async fn announce_part(core: &Core, space: Space, part: &[Provider]) -> Vec<Said> {
     let key = |one: &Provider| one.name.key(space);
     let mut said: Vec<Said> = Vec::with_capacity(part.len());
     let mut failures = 0;
     while let Some(first) = part.get(said.len()).filter(|_| failures < FAILURES) {
         let rest = &part[said.len()..];
-        let (from, looked_up) = (key(first), access.lookup(key(first), None).await);
+        let (from, looked_up) = (key(first), core.lookup(key(first), None).await);
         let owner = match looked_up {
             Ok(trace) => trace.owner,
             Err(why) => {
@@ -371,7 +382,7 @@ async fn announce_part(access: &Access, space: Space, part: &[Provider]) -> Vec<
         let reach = space.distance(from, owner.id(space));
         let owned = rest.iter().take_while(|one| space.distance(from, key(one)) <= reach).count();
         for page in rest[..owned.max(1)].chunks(MAX_PAGE) {
-            match tell(access, owner, page).await {
+            match tell(core, owner, page).await {
                 Ok(sources) => {
                     said.extend(page.iter().cloned().zip(sources.into_iter().map(Some)));
                 }
@@ -391,9 +402,9 @@ async fn announce_part(access: &Access, space: Space, part: &[Provider]) -> Vec<
 }
 
 /// One page to one owner: how many share each.
-async fn tell(access: &Access, owner: Peer, page: &[Provider]) -> Result<Vec<u16>, String> {
+async fn tell(core: &Core, owner: Peer, page: &[Provider]) -> Result<Vec<u16>, String> {
     let request = Request::Provide { providers: page.to_vec() };
-    match access.request(owner.address(), request).await? {
+    match settled(core.request(owner.address(), request).await?)? {
         Response::Provided { sources } if sources.len() == page.len() => Ok(sources),
         other => Err(unexpected(other)),
     }

@@ -10,14 +10,15 @@ use chordal_view::command::nearest_of;
 use chordal_view::text::quoted;
 use chordal_view::{Level, Outcome, Step};
 
+use super::file::{file_count, shown};
 use super::follow::{Follow, State};
+use super::handle::Shares;
 use super::index::Entry;
 use super::look::{Lies, Look};
 use super::opening::{Answer, Opening};
 use super::roots;
 use super::roots::{MAX_EXCLUDED, Origin, Root, Roots};
 use super::walk::has_hidden_part;
-use super::{Shares, file_count, shown};
 
 impl Follow {
     /// Shares paths; the answer comes when all files are hashed.
@@ -58,33 +59,33 @@ impl Follow {
             && root.path != path
             && !path.strip_prefix(&root.path).is_ok_and(has_hidden_part)
         {
-            self.shared.shares.changes().mark(path);
+            self.sharing.shares.changes().mark(path);
             return;
         }
         let lies = Lies::File(entry.stamp);
         let root = Root { path: path.clone(), name: Some(name.clone()), origin: Origin::Download };
         let mut roots = self.roots.clone();
         if let Err(why) = roots.add(root) {
-            self.shared.event(Level::Warn, why).await;
+            self.sharing.notes.event(Level::Warn, why).await;
             return;
         }
         // Before anybody can hear of it.
-        roots.tell_downloads(&self.shared.shares);
+        roots.tell_downloads(&self.sharing.shares);
         if self.book.offer(entry) {
             self.roots = roots;
             self.states.insert(path, State { lies, ..State::default() });
             self.save().await;
         } else {
-            self.roots.tell_downloads(&self.shared.shares);
+            self.roots.tell_downloads(&self.sharing.shares);
             let text = format!("{name} was downloaded but is not offered: its name is taken here");
-            self.shared.event(Level::Info, text).await;
+            self.sharing.notes.event(Level::Info, text).await;
         }
     }
 
     /// Keeps what a file is known to be, so that it is never read for that.
     async fn keep(&self, entry: &Entry) {
-        let (store, entry) = (self.shared.store.clone(), entry.clone());
-        let kept = self.shared.tasks.spawn_blocking(move || {
+        let (store, entry) = (self.sharing.store.clone(), entry.clone());
+        let kept = self.sharing.net.tasks.spawn_blocking(move || {
             store.keep_hashed(&[(&entry.path, entry.stamp, &entry.manifest)])
         });
         if let Ok(Err(error)) = kept.await {
@@ -94,9 +95,10 @@ impl Follow {
 
     /// Writes what is shared, so that it comes back.
     async fn save(&self) {
-        self.roots.tell_downloads(&self.shared.shares);
-        let (dir, roots) = (self.shared.data_dir.clone(), self.roots.clone());
-        let written = self.shared.tasks.spawn_blocking(move || roots::save(&dir, &roots)).await;
+        self.roots.tell_downloads(&self.sharing.shares);
+        let (dir, roots) = (self.sharing.dir.clone(), self.roots.clone());
+        let written =
+            self.sharing.net.tasks.spawn_blocking(move || roots::save(&dir, &roots)).await;
         let text = match written {
             Ok(Ok(unwritten)) if unwritten.is_empty() => return,
             Ok(Ok(unwritten)) => {
@@ -106,14 +108,14 @@ impl Follow {
             Ok(Err(error)) => format!("what is shared could not be saved: {error}; check the disk"),
             Err(_) => return,
         };
-        self.shared.event(Level::Warn, text).await;
+        self.sharing.notes.event(Level::Warn, text).await;
     }
 
     /// Shares a file, or all below a path, no longer.
     pub(super) async fn unshare(&mut self, what: &str) -> Result<Outcome, String> {
         let absolute = std::path::absolute(what).unwrap_or_default();
         let real = absolute.canonicalize().unwrap_or_else(|_| absolute.clone());
-        let paths = meant(what, &[absolute, real], &self.roots, &self.shared.shares);
+        let paths = meant(what, &[absolute, real], &self.roots, &self.sharing.shares);
         if paths.is_empty() {
             return Err(self.unknown(what));
         }
@@ -127,7 +129,7 @@ impl Follow {
             [only] => format!("{only} is not shared any more"),
             all => format!("{} not shared any more", file_count(all.len())),
         };
-        self.shared.step(Step::Shared, Level::Info, text).await;
+        self.sharing.notes.step(Step::Shared, Level::Info, text).await;
         Ok(Outcome::Unshared { names })
     }
 
@@ -148,7 +150,7 @@ impl Follow {
         if owner == path {
             self.states.remove(path);
             let watching = Arc::clone(&self.watching);
-            self.shared.tasks.spawn_blocking(move || {
+            self.sharing.net.tasks.spawn_blocking(move || {
                 watching.lock().leave(&owner);
             });
         }
@@ -156,7 +158,7 @@ impl Follow {
     }
 
     fn unknown(&self, what: &str) -> String {
-        let shares = &self.shared.shares;
+        let shares = &self.sharing.shares;
         let names: Vec<String> =
             shares.all().into_iter().map(|file| file.name.to_string()).collect();
         let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();

@@ -13,9 +13,12 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use chordal_core::id::Space;
+use chordal_view as view;
 use chordal_view::text::bytes;
-use chordal_view::{Level, Sharing, Step};
+use chordal_view::{Level, Step};
 
+use super::file::{file_count, shown};
+use super::handle::{Input, Inputs};
 use super::hash;
 use super::hash::{Hashed, Wanted};
 use super::look::{Lies, Look, Looked, look};
@@ -26,8 +29,7 @@ use super::roots::{Origin, Root, Roots};
 use super::tell::Teller;
 use super::walk::{Scope, has_hidden_part};
 use super::watch::Watching;
-use super::{Input, Inputs, file_count, shown};
-use crate::node::shared::Shared;
+use crate::sharing::Sharing;
 
 /// Changes within this time are looked at together.
 const GATHER: Duration = Duration::from_millis(100);
@@ -82,7 +84,7 @@ pub(super) struct State {
 }
 
 pub(super) struct Follow {
-    pub(super) shared: Shared,
+    pub(super) sharing: Sharing,
     pub(super) private: PathBuf,
     pub(super) roots: Roots,
     pub(super) states: BTreeMap<PathBuf, State>,
@@ -102,44 +104,44 @@ pub(super) struct Follow {
     prune_at: Option<Instant>,
     show_at: Option<Instant>,
     /// What the screen shows: the index's revision, the space, the counts.
-    screen: (u64, Option<Space>, Sharing),
+    screen: (u64, Option<Space>, view::Sharing),
 }
 
 /// Runs until the node stops. `given` are the paths to share from the start.
-pub(crate) async fn run(shared: Shared, given: Vec<PathBuf>, inputs: Inputs) {
-    let watching = Watching::new(shared.shares.changes().clone());
-    run_with(shared, given, inputs, watching).await;
+pub(crate) async fn run(sharing: Sharing, given: Vec<PathBuf>, inputs: Inputs) {
+    let watching = Watching::new(sharing.shares.changes().clone());
+    run_with(sharing, given, inputs, watching).await;
 }
 
 /// [`run`] as on a system that tells nothing of changes.
 #[cfg(test)]
-pub(super) async fn polled(shared: Shared, given: Vec<PathBuf>, inputs: Inputs) {
-    let watching = Watching::refused(shared.shares.changes().clone());
-    run_with(shared, given, inputs, watching).await;
+pub(super) async fn polled(sharing: Sharing, given: Vec<PathBuf>, inputs: Inputs) {
+    let watching = Watching::refused(sharing.shares.changes().clone());
+    run_with(sharing, given, inputs, watching).await;
 }
 
 async fn run_with(
-    shared: Shared,
+    sharing: Sharing,
     given: Vec<PathBuf>,
     Inputs(mut inputs): Inputs,
     watching: Watching,
 ) {
     let (done, mut ends) = mpsc::channel(READERS + 1);
-    let mut identity = shared.identity.clone();
-    let mut follow = Follow::new(shared.clone(), watching, done);
+    let mut identity = sharing.net.identity.clone();
+    let mut follow = Follow::new(sharing.clone(), watching, done);
     follow.start(given).await;
     loop {
         follow.work();
         follow.tell().await;
         let wake = follow.wake();
         tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = sharing.net.stop.cancelled() => return,
             input = inputs.recv() => match input {
                 Some(input) => follow.input(input).await,
                 None => return,
             },
             Some(end) = ends.recv() => follow.end(end).await,
-            () = shared.shares.changes().come() => {
+            () = sharing.shares.changes().come() => {
                 follow.changes_at.get_or_insert(Instant::now() + GATHER);
             }
             Ok(()) = identity.changed() => {}
@@ -156,12 +158,12 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 impl Follow {
-    fn new(shared: Shared, watching: Watching, done: mpsc::Sender<Done>) -> Follow {
+    fn new(sharing: Sharing, watching: Watching, done: mpsc::Sender<Done>) -> Follow {
         Follow {
-            private: shared.data_dir.clone(),
+            private: sharing.dir.clone(),
             roots: Roots::default(),
             states: BTreeMap::new(),
-            book: Book::new(shared.shares.clone()),
+            book: Book::new(sharing.shares.clone()),
             teller: Teller::default(),
             watching: Arc::new(Mutex::new(watching)),
             done,
@@ -174,15 +176,15 @@ impl Follow {
             second: BTreeSet::new(),
             prune_at: None,
             show_at: None,
-            screen: (0, None, Sharing::default()),
-            shared,
+            screen: (0, None, view::Sharing::default()),
+            sharing,
         }
     }
 
     /// Begins with what was shared before and with what the settings say.
     async fn start(&mut self, given: Vec<PathBuf>) {
-        let (dir, downloads) = (self.shared.data_dir.clone(), self.shared.reshare);
-        let read = self.shared.tasks.spawn_blocking(move || {
+        let (dir, downloads) = (self.sharing.dir.clone(), self.sharing.reshare);
+        let read = self.sharing.net.tasks.spawn_blocking(move || {
             let private = dir.canonicalize();
             (roots::load(&dir, downloads), private)
         });
@@ -190,16 +192,16 @@ impl Follow {
         self.private = private.unwrap_or_else(|_| self.private.clone());
         match loaded {
             Ok(roots) => self.roots = roots,
-            Err(why) => self.shared.event(Level::Warn, why).await,
+            Err(why) => self.sharing.notes.event(Level::Warn, why).await,
         }
         for path in given {
             let path = std::path::absolute(&path).unwrap_or(path);
             let root = Root { path, name: None, origin: Origin::Setting };
             if let Err(why) = self.roots.add(root) {
-                self.shared.event(Level::Warn, why).await;
+                self.sharing.notes.event(Level::Warn, why).await;
             }
         }
-        self.roots.tell_downloads(&self.shared.shares);
+        self.roots.tell_downloads(&self.sharing.shares);
         let paths: Vec<PathBuf> = self.roots.iter().map(|root| root.path.clone()).collect();
         for path in &paths {
             self.book.open(Opening::new(vec![path.clone()], BTreeSet::from([path.clone()]), None));
@@ -279,7 +281,7 @@ impl Follow {
 
     /// Turns changed paths into looks.
     fn take_changes(&mut self) {
-        let Some(paths) = self.shared.shares.changes().take() else {
+        let Some(paths) = self.sharing.shares.changes().take() else {
             self.looks.extend(self.roots.iter().map(|root| Look::all(&root.path)));
             return;
         };
@@ -311,10 +313,10 @@ impl Follow {
             roots: self.roots.iter().map(|root| root.path.clone()).collect(),
             excluded: self.roots.excluded().clone(),
             private: self.private.clone(),
-            stop: self.shared.stop.clone(),
+            stop: self.sharing.net.stop.clone(),
         };
         let (watching, done) = (Arc::clone(&self.watching), self.done.clone());
-        self.shared.tasks.spawn_blocking(move || {
+        self.sharing.net.tasks.spawn_blocking(move || {
             let found = look(looks, &roots, &scope, &watching);
             let _ = done.blocking_send(Done::Looked(found));
         });
@@ -322,9 +324,9 @@ impl Follow {
 
     fn read(&mut self, large: bool, files: Vec<Wanted>) {
         self.reading[usize::from(large)] += 1;
-        let (shared, done) = (self.shared.clone(), self.done.clone());
-        self.shared.tasks.spawn_blocking(move || {
-            let results = hash::hash(&shared, files);
+        let (sharing, done) = (self.sharing.clone(), self.done.clone());
+        self.sharing.net.tasks.spawn_blocking(move || {
+            let results = hash::hash(&sharing, files);
             let _ = done.blocking_send(Done::Hashed { large, results });
         });
     }
@@ -336,8 +338,8 @@ impl Follow {
         let missing = |state: &State| matches!(state.lies, Lies::Missing | Lies::Unknown);
         let away = self.states.iter().filter(|(_, state)| missing(state));
         let away: Vec<PathBuf> = away.map(|(path, _)| path.clone()).collect();
-        let store = self.shared.store.clone();
-        self.shared.tasks.spawn_blocking(move || {
+        let store = self.sharing.store.clone();
+        self.sharing.net.tasks.spawn_blocking(move || {
             let kept = |path: &Path| {
                 paths.contains(path) || away.iter().any(|root| path.starts_with(root))
             };
@@ -360,7 +362,7 @@ impl Follow {
                 for (wanted, result) in results {
                     let path = wanted.path.clone();
                     if self.book.hashed(wanted, result) {
-                        self.shared.shares.changes().mark(path);
+                        self.sharing.shares.changes().mark(path);
                     }
                 }
             }
@@ -392,7 +394,7 @@ impl Follow {
                         format!("{path} is gone: {files} not shared until it is back")
                     }
                 };
-                self.shared.event(Level::Warn, text).await;
+                self.sharing.notes.event(Level::Warn, text).await;
             }
             return;
         }
@@ -446,7 +448,7 @@ impl Follow {
             shown(path),
             shown(real)
         );
-        self.shared.event(Level::Warn, text).await;
+        self.sharing.notes.event(Level::Warn, text).await;
     }
 
     async fn input(&mut self, input: Input) {
@@ -490,17 +492,17 @@ impl Follow {
             opening.end(files, bytes_all);
         }
         for (level, text) in lines {
-            self.shared.step(Step::Shared, level, text).await;
+            self.sharing.notes.step(Step::Shared, level, text).await;
         }
     }
 
     /// Puts on the screen what changed, now or soon.
     fn show(&mut self, now: Instant) {
-        let space = self.shared.identity.borrow().params.space;
-        let shares = &self.shared.shares;
+        let space = self.sharing.net.identity.borrow().params.space;
+        let shares = &self.sharing.shares;
         let (files, bytes) = shares.totals();
         let hashing = u32::try_from(self.book.hashing()).unwrap_or(u32::MAX);
-        let sharing = Sharing { files, bytes, hashing };
+        let sharing = view::Sharing { files, bytes, hashing };
         let now_shown = (shares.index.lock().shown(), Some(space), sharing);
         if now_shown == self.screen {
             self.show_at = None;
@@ -517,8 +519,8 @@ impl Follow {
         }
         let same_rows = (now_shown.0, now_shown.1) == (self.screen.0, self.screen.1);
         self.screen = now_shown;
-        let rows = (!same_rows).then(|| Arc::new(self.shared.shares.rows(space, |_| true)));
-        self.shared.show(|board| {
+        let rows = (!same_rows).then(|| Arc::new(self.sharing.shares.rows(space, |_| true)));
+        self.sharing.notes.show(|board| {
             board.sharing = sharing;
             if let Some(rows) = rows {
                 board.shared = rows;

@@ -12,7 +12,7 @@ use chordal_store::{Stamp, hash_open_file};
 use chordal_view::TransferKind;
 
 use super::walk::open_within;
-use crate::node::shared::Shared;
+use crate::sharing::Sharing;
 
 /// From this size on, in bytes, a file is read alone, and that it is read shows
 /// among the transfers: it takes longer than a glance.
@@ -49,23 +49,23 @@ pub(super) enum Hashed {
 }
 
 /// Reads files, those that are known from earlier only by their marks.
-pub(super) fn hash(shared: &Shared, wanted: Vec<Wanted>) -> Vec<(Wanted, Hashed)> {
+pub(super) fn hash(sharing: &Sharing, wanted: Vec<Wanted>) -> Vec<(Wanted, Hashed)> {
     let mut read = Vec::new();
     let mut results = Vec::new();
     for file in wanted {
         let known =
-            if file.doubted { Ok(None) } else { shared.store.hashed(&file.path, &file.stamp) };
+            if file.doubted { Ok(None) } else { sharing.store.hashed(&file.path, &file.stamp) };
         let known = known.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was hashed earlier cannot be read");
             None
         });
-        let result = one(shared, &file, known, &mut read);
+        let result = one(sharing, &file, known, &mut read);
         results.push((file, result));
     }
     let kept: Vec<(&Path, Stamp, &Manifest)> =
         read.iter().map(|(path, stamp, manifest)| (path.as_path(), *stamp, &**manifest)).collect();
     if !kept.is_empty()
-        && let Err(error) = shared.store.keep_hashed(&kept)
+        && let Err(error) = sharing.store.keep_hashed(&kept)
     {
         tracing::warn!(%error, "shared files will be hashed again at the next start");
     }
@@ -73,7 +73,7 @@ pub(super) fn hash(shared: &Shared, wanted: Vec<Wanted>) -> Vec<(Wanted, Hashed)
 }
 
 fn one(
-    shared: &Shared,
+    sharing: &Sharing,
     file: &Wanted,
     known: Option<Manifest>,
     read: &mut Vec<(PathBuf, Stamp, Arc<Manifest>)>,
@@ -93,13 +93,13 @@ fn one(
         return Hashed::Done(Arc::new(known));
     }
     let transfer = (stamp.size >= LARGE)
-        .then(|| shared.transfers.open(TransferKind::Hash, file.name.as_str(), stamp.size));
+        .then(|| sharing.transfers.open(TransferKind::Hash, file.name.as_str(), stamp.size));
     let cancelled = || transfer.as_ref().is_some_and(|transfer| transfer.is_cancelled());
     let hashed = hash_open_file(&open, |bytes| {
         if let Some(transfer) = &transfer {
             transfer.advance(bytes);
         }
-        let end = shared.stop.is_cancelled() || cancelled();
+        let end = sharing.net.stop.is_cancelled() || cancelled();
         if end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let after = open.metadata().map(|metadata| Stamp::of(&metadata));

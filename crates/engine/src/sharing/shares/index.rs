@@ -11,7 +11,7 @@ use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::Manifest;
 use chordal_store::Stamp;
 
-use super::SharedFile;
+use super::file::SharedFile;
 
 /// A shared file with all that is needed to serve it.
 #[derive(Clone, Debug)]

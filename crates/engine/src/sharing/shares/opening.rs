@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use chordal_view::Outcome;
 
-use super::shown;
+use super::file::shown;
 
 /// Reasons that an answer names: more help nobody.
 const MAX_REASONS: usize = 100;

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant, SystemTime};
 use chordal_core::name::{FileName, in_form_c, spelled};
 use chordal_store::Stamp;
 
+use super::file::{MAX_FILES, shown};
+use super::handle::Shares;
 use super::hash::{BATCH_FILES, Hashed, LARGE, Wanted};
 use super::index::Entry;
 use super::opening::Opening;
 use super::tell::Kind;
 use super::walk::{Found, FoundFile};
-use super::{MAX_FILES, Shares, shown};
 
 /// A file is hashed when it has not changed for this long: whoever writes to it
 /// is done, as far as can be seen.

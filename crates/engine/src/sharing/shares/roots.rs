@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use chordal_core::name::FileName;
-use chordal_descriptors::{FILE_PATIENCE, wait_out};
 
-use super::Shares;
+use super::handle::Shares;
 
 /// Paths shared at once: each is looked at every second.
 pub(super) const MAX_ROOTS: usize = 1_024;
@@ -20,6 +18,9 @@ pub(super) const MAX_ROOTS: usize = 1_024;
 pub(super) const MAX_EXCLUDED: usize = 10_000;
 
 const FILE: &str = "shares.toml";
+
+/// Its first line.
+const HEAD: &str = "# What this node's user shares. Written by chordal.\n";
 
 /// Why a path is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,11 +158,11 @@ struct Remembered {
     #[serde(default)]
     excluded: Vec<String>,
     #[serde(default)]
-    path: Vec<Shared>,
+    path: Vec<SharedPath>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Shared {
+struct SharedPath {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<FileName>,
@@ -219,19 +220,13 @@ pub(super) fn save(dir: &Path, roots: &Roots) -> std::io::Result<Vec<PathBuf>> {
         path: kept
             .filter_map(|root| {
                 let downloaded = root.origin == Origin::Download;
-                Some(Shared { path: text_of(&root.path)?, name: root.name.clone(), downloaded })
+                Some(SharedPath { path: text_of(&root.path)?, name: root.name.clone(), downloaded })
             })
             .collect(),
         excluded: roots.excluded.iter().filter_map(&mut text_of).collect(),
     };
     let text = toml::to_string(&remembered).map_err(std::io::Error::other)?;
-    let path = dir.join(FILE);
-    let draft = path.with_extension("toml.new");
-    let mut file = wait_out(FILE_PATIENCE, || fs::File::create(&draft))?;
-    file.write_all(b"# What this node's user shares. Written by chordal.\n")?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
+    chordal_store::replace_text(&dir.join(FILE), HEAD, &text)?;
     Ok(unwritten)
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use chordal_view::Level;
 
-use crate::node::event_coalescer::Bursts;
+use crate::inputs::event_coalescer::Bursts;
 
 /// What happens to a shared file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ impl Teller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::event_coalescer::{SHOWN, WINDOW};
+    use crate::inputs::event_coalescer::{SHOWN, WINDOW};
 
     #[test]
     fn of_a_burst_the_first_lines_are_shown_and_the_rest_is_counted() {

@@ -8,7 +8,18 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::*;
+use std::fs::File;
+
+use chordal_core::id::Space;
+use chordal_core::name::FileName;
+use chordal_core::transfer::manifest::{Manifest, PieceIndex};
+use chordal_store::Stamp;
+use chordal_view::{Outcome, Role};
+
+use super::file::{OpenShare, SharedFile};
+use super::handle::{Shares, share, unshare};
+use super::{follow, hash};
+use crate::sharing::Sharing;
 use crate::{Config, Node};
 use chordal_core::transfer::manifest::ManifestBuilder;
 
@@ -31,12 +42,12 @@ impl Home {
         Home { node: node(dir.path()).await, dir }
     }
 
-    fn shared(&self) -> &Shared {
-        &self.node.shared
+    fn sharing(&self) -> &Sharing {
+        &self.node.user.sharing
     }
 
     fn shares(&self) -> &Shares {
-        &self.node.shared.shares
+        &self.node.user.sharing.shares
     }
 
     /// A file that was not written to lately, so that nobody waits for it.
@@ -48,7 +59,7 @@ impl Home {
     }
 
     async fn share(&self, path: &Path) -> usize {
-        match share(self.shared(), vec![path.to_owned()]).await {
+        match share(self.shares(), vec![path.to_owned()]).await {
             Ok(Outcome::Shared { files, .. }) => files,
             other => panic!("not shared: {other:?}"),
         }
@@ -122,7 +133,7 @@ async fn a_file_that_is_not_what_its_marks_promise_is_read_again_when_it_is_serv
     let stamp = Stamp::of(&path.metadata().expect("it is there"));
     let kept = path.canonicalize().expect("it is there");
     let lie = manifest_of(b"lies!");
-    home.shared().store.keep_hashed(&[(&kept, stamp, &lie)]).expect("kept");
+    home.sharing().store.keep_hashed(&[(&kept, stamp, &lie)]).expect("kept");
     home.share(&path).await;
     let share = home.shares().open(&lie.root()).expect("it is offered as what it was");
     let mut bytes = Vec::new();
@@ -174,7 +185,7 @@ async fn a_file_that_was_hashed_before_is_not_read_again() {
     let path = home.file("a.txt", b"truth");
     let pretended = manifest_of(b"story");
     let stamp = Stamp::of(&path.metadata().expect("it is there"));
-    home.shared().store.keep_hashed(&[(&path, stamp, &pretended)]).expect("kept");
+    home.sharing().store.keep_hashed(&[(&path, stamp, &pretended)]).expect("kept");
     assert_eq!(home.share(&path).await, 1);
     assert_eq!(home.named("a.txt").map(|file| file.root), Some(pretended.root()));
 
@@ -205,7 +216,7 @@ async fn a_finished_download_is_offered_under_its_name_without_being_read() {
 
     let home = home.restart().await;
     home.until("it is offered again", offered).await;
-    let ended = unshare(home.shared(), "a/b.txt".to_owned()).await;
+    let ended = unshare(home.shares(), "a/b.txt".to_owned()).await;
     assert!(matches!(ended, Ok(Outcome::Unshared { names }) if names == [name.clone()]));
     let home = home.restart().await;
     // Another one is there, so that the first would be as well.
@@ -221,8 +232,8 @@ async fn where_the_system_tells_nothing_changes_are_found_by_looking() {
     let dir = home.dir.path().join("dir");
     fs::create_dir(&dir).expect("a directory");
     let (shares, inputs) = Shares::new();
-    let shared = Shared { shares: shares.clone(), ..home.node.shared.clone() };
-    shared.tasks.spawn(follow::polled(shared.clone(), vec![dir.clone()], inputs));
+    let sharing = Sharing { shares: shares.clone(), ..home.node.user.sharing.clone() };
+    sharing.net.tasks.spawn(follow::polled(sharing.clone(), vec![dir.clone()], inputs));
     let names = |names: &'static [&'static str]| {
         move |shares: &Shares| {
             shares.all().iter().map(|file| file.name.as_str()).eq(names.iter().copied())
@@ -243,22 +254,22 @@ async fn a_large_file_shows_among_the_transfers_while_it_is_hashed_and_can_be_ca
     let path = home.dir.path().join("large.bin");
     File::create(&path).and_then(|file| file.set_len(hash::LARGE)).expect("a file");
     assert_eq!(home.share(&path).await, 1);
-    let rows = home.shared().transfers.rows();
+    let rows = home.sharing().transfers.rows();
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].kind, rows[0].done), (chordal_view::TransferKind::Hash, hash::LARGE));
 
     let huge = home.dir.path().join("huge.bin");
     File::create(&huge).and_then(|file| file.set_len(256 * hash::LARGE)).expect("a file");
-    let shared = home.shared().clone();
-    let sharing = tokio::spawn(async move { share(&shared, vec![huge]).await });
+    let shares = home.shares().clone();
+    let sharing = tokio::spawn(async move { share(&shares, vec![huge]).await });
     let number = loop {
         let running = |row: &chordal_view::TransferRow| row.name == "huge.bin";
-        if let Some(row) = home.shared().transfers.rows().into_iter().find(running) {
+        if let Some(row) = home.sharing().transfers.rows().into_iter().find(running) {
             break row.number;
         }
         sleep(Duration::from_millis(1)).await;
     };
-    home.shared().transfers.cancel(number).expect("it runs");
+    home.sharing().transfers.cancel(number).expect("it runs");
     match timeout(DEADLINE, sharing).await.expect("it ends").expect("no panic") {
         Ok(Outcome::Shared { files: 0, skipped, .. }) => {
             assert!(skipped[0].contains("cancelled"), "{skipped:?}");

@@ -17,7 +17,7 @@ use chordal_core::limits::MAX_FILE_BYTES;
 use chordal_core::name::{FileName, MAX_COMPONENTS};
 use chordal_store::{Stamp, list, open_regular};
 
-use super::MAX_FILES;
+use super::file::MAX_FILES;
 use super::roots::Root;
 
 /// Reasons that are kept of one look: who has more of them reads the first.

@@ -8,40 +8,11 @@ use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 
-use chordal_core::wire::mesh::LinkMessage;
-use chordal_core::wire::{Answer, Ask, Frame, MeshMessage, Message, Tell};
-
-use super::shared::{HUB_QUEUE, Input};
-use super::store_worker::Done;
+use super::{Done, HUB_QUEUE, Input};
 
 /// Signs of life that are taken before the rest has a turn: a peer that sends nothing
 /// else does not bring everything else to a stop.
 const IN_A_ROW: u32 = 64;
-
-/// Whether a frame is about who lives, and costs little.
-pub(crate) const fn is_vital(frame: &Frame) -> bool {
-    match frame {
-        Frame::Core { message, .. } => match message {
-            Message::Ask { ask, .. } => asks_for_life(ask),
-            Message::Answer { answer, .. } => matches!(
-                answer,
-                Answer::Pong | Answer::Neighbours { .. } | Answer::Next { .. } | Answer::NotMember
-            ),
-            Message::Tell(tell) => matches!(tell, Tell::Notify | Tell::Changed),
-        },
-        // What makes or ends a link keeps its place behind what was said before it.
-        Frame::Mesh { message, .. } => matches!(
-            message,
-            MeshMessage::Link(LinkMessage::Beat { .. } | LinkMessage::Echo { .. })
-        ),
-        _ => false,
-    }
-}
-
-/// Whether a question is answered from what every node has at hand.
-pub(crate) const fn asks_for_life(ask: &Ask) -> bool {
-    matches!(ask, Ask::Ping | Ask::Neighbours | Ask::Next { .. })
-}
 
 /// The hub's end.
 pub(crate) struct Inbox {
@@ -113,6 +84,8 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use chordal_core::wire::{Ask, Frame, Message};
+
     use super::*;
 
     fn frame(message: Message) -> Frame {
@@ -140,15 +113,5 @@ mod tests {
         let taken: Vec<Input> = (0..2 * IN_A_ROW).filter_map(|_| inbox.waiting()).collect();
         let rest = taken.iter().filter(|input| matches!(input, Input::Stored(_))).count();
         assert_eq!(rest, 1, "one of the others after each row");
-    }
-
-    #[test]
-    fn questions_about_files_are_not_vital() {
-        let ask = |ask| frame(Message::Ask { nonce: 1, ask });
-        assert!(is_vital(&ask(Ask::Ping)) && is_vital(&ask(Ask::Neighbours)));
-        assert!(!is_vital(&ask(Ask::Offer { records: Vec::new(), clock_s: 0, put: false })));
-        assert!(!is_vital(&ask(Ask::MayDrop { records: Vec::new() })));
-        assert!(is_vital(&frame(Message::Tell(Tell::Notify))));
-        assert!(!is_vital(&Frame::Bye));
     }
 }

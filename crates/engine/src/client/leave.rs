@@ -26,11 +26,12 @@ use chordal_view::outcome::{HandedOver, KeptFiles};
 use chordal_view::text::handing_over;
 use chordal_view::{HandingOver, Outcome};
 
-use super::shared::{Input, Shared};
-use crate::client::access::{Access, Outside, unexpected};
-use crate::client::files::Phases;
+use super::user::User;
+use crate::data::access::{Access, Outside};
+use crate::net::requests::unexpected;
 use crate::overlay::mesh;
 use crate::sharing::provide;
+use crate::transfers::Phases;
 
 /// How often it is looked how far the leave is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -85,15 +86,15 @@ impl Departure {
 }
 
 /// Begins to leave, unless a leave is under way. `last`: the node ends after it.
-pub(crate) fn begin(shared: &Shared, last: bool) {
-    let starts = shared.departure.state.send_if_modified(|state| {
+pub(crate) fn begin(user: &User, last: bool) {
+    let starts = user.departure.state.send_if_modified(|state| {
         let starts = !state.running;
         state.last |= last;
         state.running = true;
         starts
     });
     if starts {
-        shared.tasks.spawn(drain(shared.clone()));
+        user.net.tasks.spawn(drain(user.clone()));
     }
 }
 
@@ -101,11 +102,11 @@ pub(crate) fn begin(shared: &Shared, last: bool) {
 ///
 /// # Errors
 /// A sentence: the node is on no ring, or it stops.
-pub(crate) async fn leave(shared: &Shared, last: bool) -> Result<HandedOver, String> {
-    begin(shared, last);
-    let mut state = shared.departure.state.subscribe();
+pub(crate) async fn leave(user: &User, last: bool) -> Result<HandedOver, String> {
+    begin(user, last);
+    let mut state = user.departure.state.subscribe();
     let ended = tokio::select! {
-        () = shared.stop.cancelled() => None,
+        () = user.net.stop.cancelled() => None,
         ended = state.wait_for(|state| !state.running) => ended.ok().and_then(|s| s.ended.clone()),
     };
     ended.unwrap_or_else(|| Err("the node is stopping".to_owned()))
@@ -137,8 +138,8 @@ pub(crate) async fn leave_outside(
 }
 
 /// How the leave stands, as it travels.
-pub(crate) fn told(shared: &Shared) -> Response {
-    let state = shared.departure.state.borrow();
+pub(crate) fn told(user: &User) -> Response {
+    let state = user.departure.state.borrow();
     match &state.ended {
         _ if state.running => {
             let HandingOver { files, bytes, rate, seconds } = state.row;
@@ -165,10 +166,10 @@ fn heard(end: LeaveEnd) -> HandedOver {
 }
 
 /// The task: one leave from its beginning to its end.
-async fn drain(shared: Shared) {
-    let result = hand_over(&shared).await;
-    shared.show(|rows| rows.handing_over = None);
-    shared.departure.state.send_modify(|state| {
+async fn drain(user: User) {
+    let result = hand_over(&user).await;
+    user.notes.show(|rows| rows.handing_over = None);
+    user.departure.state.send_modify(|state| {
         let before = state.ended.take();
         state.ended = Some(match (result, before) {
             // It has left before, and ends now: what stayed then stays.
@@ -188,21 +189,21 @@ enum Stay {
     Failed(String),
 }
 
-async fn hand_over(shared: &Shared) -> Result<HandedOver, Stay> {
+async fn hand_over(user: &User) -> Result<HandedOver, Stay> {
     let stopping = || Stay::Failed("the node is stopping".to_owned());
-    let Departure { state, limit } = &shared.departure;
+    let Departure { state, limit } = &user.departure;
     let mut over = state.subscribe();
-    let alone = shared.look(chord::Host::is_alone).await.ok_or_else(stopping)?;
+    let alone = user.core.look(chord::Host::is_alone).await.ok_or_else(stopping)?;
     tokio::select! {
-        () = provide::withdraw(shared, provide::WITHDRAW_LIMIT) => {}
+        () = provide::withdraw(&user.sharing, provide::WITHDRAW_LIMIT) => {}
         () = hurried(&mut over) => {}
     }
     let began = Instant::now();
-    let reply = shared.begin(chord::Command::Leave, None, None).await.ok_or_else(stopping)?;
+    let reply = user.core.begin(chord::Command::Leave, None, None).await.ok_or_else(stopping)?;
     let mut reply = std::pin::pin!(reply);
     let moved = Arc::new(AtomicU64::new(0));
     let mut watching = JoinSet::new();
-    watching.spawn(watch_copies(shared.clone(), Arc::clone(&moved)));
+    watching.spawn(watch_copies(user.clone(), Arc::clone(&moved)));
     let mut progress = Progress::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -210,34 +211,34 @@ async fn hand_over(shared: &Shared) -> Result<HandedOver, Stay> {
         tokio::select! {
             reply = &mut reply => break reply.map_err(|_| stopping())?,
             () = hurried(&mut over) => {
-                let _ = shared.hub.send(Input::Leave { over: true }).await;
+                user.core.leave(true).await;
                 break reply.await.map_err(|_| stopping())?;
             }
             _ = look.tick() => {}
         }
-        let here = shared.look(chord::Host::volume).await.ok_or_else(stopping)?;
+        let here = user.core.look(chord::Host::volume).await.ok_or_else(stopping)?;
         let moved = moved.load(Ordering::Relaxed);
-        let goes_on = progress.see(here, moved, shared.me().params.replicas);
+        let goes_on = progress.see(here, moved, user.net.me().params.replicas);
         let over = limit.is_some_and(|limit| began.elapsed() >= limit);
         if over || goes_on || limit.is_some() {
-            let _ = shared.hub.send(Input::Leave { over }).await;
+            user.core.leave(over).await;
         }
         let row = progress.row;
         state.send_modify(|state| state.row = row);
-        shared.show(|rows| rows.handing_over = Some(row));
+        user.notes.show(|rows| rows.handing_over = Some(row));
     };
     match reply {
         Reply::Left { handed, kept, together } => {
-            mesh::leave(shared).await;
-            let kept = stayed(&kept, &shared.data_dir);
+            mesh::leave(&user.overlay.mesh).await;
+            let kept = stayed(&kept, &user.sharing.dir);
             Ok(HandedOver { handed, kept: KeptFiles { alone, together, ..kept } })
         }
         Reply::Failed(failure) => {
-            if shared.departure.state.borrow().last {
+            if user.departure.state.borrow().last {
                 // Links are not of the ring: they end with the node.
-                mesh::leave(shared).await;
+                mesh::leave(&user.overlay.mesh).await;
             }
-            provide::moved(shared);
+            provide::moved(&user.sharing);
             let why = failure.to_string();
             Err(if failure == Failure::NoRing { Stay::NoRing(why) } else { Stay::Failed(why) })
         }
@@ -302,17 +303,17 @@ impl Progress {
 }
 
 /// Adds up what those fetch that take this node's files over.
-async fn watch_copies(shared: Shared, moved: Arc<AtomicU64>) {
+async fn watch_copies(user: User, moved: Arc<AtomicU64>) {
     let mut known: BTreeMap<SocketAddr, u64> = BTreeMap::new();
     let mut heirs: BTreeSet<Peer> = BTreeSet::new();
     loop {
-        let me = shared.me().me.address();
-        let now = shared.look(|core| core.first().successors().to_vec()).await;
+        let me = user.net.me().me.address();
+        let now = user.core.look(|core| core.first().successors().to_vec()).await;
         heirs.extend(now.into_iter().flatten().filter(|peer| peer.address() != me));
         let heirs: Vec<Peer> = heirs.iter().copied().collect();
         let mut asked = JoinSet::new();
         for heir in hosts(&heirs).into_iter().take(WATCHED) {
-            let access = Access::Inside(shared.clone());
+            let access = Access::Inside(user.data.clone());
             asked.spawn(async move {
                 let answer = access.request(heir.address(), Request::Copied);
                 match timeout(ANSWER, answer).await {

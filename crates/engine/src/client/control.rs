@@ -10,8 +10,9 @@ use chordal_core::wire::query::{self, Steering, TransferInfo};
 use chordal_core::wire::{Request, Response};
 use chordal_view::{Command, FileCount, Outcome, TransferKind, TransferRow, TransferState};
 
-use crate::client::access::{Access, unexpected};
-use crate::data::transfers::Transfers;
+use crate::data::access::Access;
+use crate::net::requests::unexpected;
+use crate::transfers::Transfers;
 
 /// What somebody on another machine hears.
 pub(crate) fn elsewhere(me: Peer) -> String {
@@ -60,7 +61,7 @@ pub(crate) async fn carry_out(
         _ => return None,
     };
     let name = match access {
-        Access::Inside(shared) => steered(&shared.transfers, number, steering),
+        Access::Inside(data) => steered(&data.transfers, number, steering),
         Access::Outside(outside) => {
             match access.request(outside.via, Request::Steer { number, steering }).await {
                 Ok(Response::Steered { name }) => Ok(name),
@@ -78,7 +79,7 @@ pub(crate) async fn carry_out(
 
 async fn list(access: &Access) -> Result<Outcome, String> {
     let outside = match access {
-        Access::Inside(shared) => return Ok(Outcome::Transfers(shared.transfers.rows())),
+        Access::Inside(data) => return Ok(Outcome::Transfers(data.transfers.rows())),
         Access::Outside(outside) => outside,
     };
     match access.request(outside.via, Request::Transfers).await? {

@@ -9,8 +9,6 @@ use parking_lot::Mutex;
 
 use chordal_view::{FileRow, HandingOver, PeerRow, RegistryRow, ScanRow, SearchRow, Sharing};
 
-use super::shared::{Input, Shared};
-
 /// The rows. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Board {
@@ -41,13 +39,9 @@ impl Board {
     pub(crate) fn rows(&self) -> Rows {
         self.rows.lock().clone()
     }
-}
 
-impl Shared {
-    /// Changes rows of the board and has them published. Never waits.
-    pub(crate) fn show(&self, change: impl FnOnce(&mut Rows)) {
-        change(&mut self.board.rows.lock());
-        // A hub that is too busy to hear this publishes soon anyhow.
-        let _ = self.hub.try_send(Input::Changed);
+    /// Changes them.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Rows)) {
+        change(&mut self.rows.lock());
     }
 }

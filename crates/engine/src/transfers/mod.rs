@@ -22,9 +22,6 @@ use tokio_util::sync::CancellationToken;
 use chordal_core::peer::Party;
 use chordal_view::{FileCount, TransferKind, TransferRow, TransferState};
 
-use super::fetch;
-use super::plane::DataError;
-use crate::client::files::{CANCELLED, INTERRUPTED};
 use crate::net::shutdown_handles::Cutter;
 use meter::Meter;
 pub(crate) use parts::HASHING;
@@ -36,6 +33,19 @@ mod meter;
 mod parts;
 mod turns;
 mod waits;
+
+/// Why a transfer ended that nobody wants any more.
+pub(crate) const CANCELLED: &str = "cancelled";
+
+/// Why one ended that was under way when its process was told to end: what came
+/// is kept.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
+/// What a transfer is at, for whoever shows progress.
+pub(crate) trait Phases: Send + Sync {
+    /// A phase begins: "hashing", "sending"…
+    fn phase(&self, phase: &str);
+}
 
 /// How long an ended transfer stays in the list.
 const SHOWN_AFTER: Duration = Duration::from_secs(60);
@@ -630,12 +640,8 @@ impl Transfer {
         self.finish();
     }
 
-    /// Ends one that somebody else began and whose connection failed. Who hangs
-    /// up wants no more of it: that is no failure.
-    pub(crate) fn broke(self, error: &DataError) {
-        if !error.is_hang_up() {
-            return self.end(Err(fetch::words(error)));
-        }
+    /// Ends one that another node began and wants no more of.
+    pub(crate) fn hung_up(self) {
         self.entry.changing.lock().state = TransferState::Cancelled;
         self.finish();
     }
@@ -672,8 +678,6 @@ impl Drop for Transfer {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
@@ -690,19 +694,6 @@ mod tests {
         assert_eq!(rows[1].state, TransferState::Done);
         assert_eq!(rows[1].done, 10);
         assert!(matches!(rows[0].state, TransferState::Failed(_)));
-    }
-
-    #[test]
-    fn who_hangs_up_has_cancelled_and_who_is_silent_has_failed() {
-        let transfers = Transfers::new(Instant::now(), 2);
-        let ended_by = |kind: io::ErrorKind| {
-            transfers.open(TransferKind::Copy, "a", 10).broke(&DataError::Io(kind.into()));
-            transfers.rows()[0].state.clone()
-        };
-        assert_eq!(ended_by(io::ErrorKind::UnexpectedEof), TransferState::Cancelled);
-        assert_eq!(ended_by(io::ErrorKind::BrokenPipe), TransferState::Cancelled);
-        let silent = TransferState::Failed("does not answer".into());
-        assert_eq!(ended_by(io::ErrorKind::WouldBlock), silent);
     }
 
     #[test]

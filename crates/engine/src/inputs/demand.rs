@@ -15,7 +15,7 @@ use chordal_view::Level;
 use chordal_view::text::{bytes, clean};
 
 use super::event_coalescer::Bursts;
-use super::shared::{Input, Shared};
+use super::notes::Notes;
 
 /// Others that are told apart at one time; what comes from further ones in the
 /// same second is counted together.
@@ -97,7 +97,7 @@ impl State {
     }
 }
 
-impl Shared {
+impl Notes {
     /// Tells that this node was searched: `found` files match, and perhaps
     /// `more`.
     pub(crate) fn searched(&self, way: Way, who: Party, pattern: &str, found: usize, more: bool) {
@@ -130,7 +130,7 @@ impl Shared {
             return;
         }
         drop(state);
-        if self.hub.try_send(Input::Event(level(want), text())).is_err() {
+        if !self.event_now(level(want), text()) {
             self.demand.0.lock().bursts.add(kind, weight, now);
         }
     }

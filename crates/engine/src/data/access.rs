@@ -1,37 +1,30 @@
 //! How files are reached: from inside, by a member through its own core, or
 //! from outside, by a client through some member. `put`, `get` and the rest of
-//! [`super::files`] are written once, over this.
+//! [`crate::client::files`] are written once, over this.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout};
 
-use chordal_core::chord::{Command, Reply};
 use chordal_core::id::{Id, Space};
 use chordal_core::peer::Peer;
-use chordal_core::wire::handshake::{Hello, Params, Program, Purpose};
+use chordal_core::wire::handshake::Params;
 use chordal_core::wire::query::LookupTrace;
 use chordal_core::wire::{Request, Response};
-use chordal_view::text::clean;
 
-use crate::data::fetch::Fetcher;
-use crate::data::plane::DataPlane;
+use super::Data;
+use super::fetch::Fetcher;
+use super::plane::DataPlane;
+use super::reputation::Reputations;
 use crate::net::client_connections::Lines;
-use crate::net::connection;
-use crate::net::greeting;
-use crate::net::greeting::Greeted;
-use crate::node::hub::request_limit;
-use crate::node::serve;
-use crate::node::shared::{Input, Shared};
-use crate::overlay::reputation::Reputations;
+use crate::net::requests::{settled, unexpected};
 
 /// A way into a ring.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
     /// From a member.
-    Inside(Shared),
+    Inside(Data),
     /// From somebody who has not joined.
     Outside(Outside),
 }
@@ -85,7 +78,7 @@ impl Access {
     /// The ring's parameters.
     pub(crate) fn params(&self) -> Params {
         match self {
-            Access::Inside(shared) => shared.me().params,
+            Access::Inside(data) => data.net.me().params,
             Access::Outside(outside) => outside.params.clone(),
         }
     }
@@ -99,7 +92,7 @@ impl Access {
     /// client acts through.
     pub(crate) fn member(&self) -> Peer {
         match self {
-            Access::Inside(shared) => shared.me().me,
+            Access::Inside(data) => data.net.me().me,
             Access::Outside(outside) => outside.member,
         }
     }
@@ -107,7 +100,7 @@ impl Access {
     /// This side's end of data connections.
     pub(crate) fn plane(&self) -> DataPlane {
         match self {
-            Access::Inside(shared) => shared.data_plane(),
+            Access::Inside(data) => data.plane(),
             Access::Outside(outside) => outside.plane.clone(),
         }
     }
@@ -115,7 +108,7 @@ impl Access {
     /// What this side fetches something of that name with.
     pub(crate) fn fetcher(&self, name: &str) -> Fetcher {
         match self {
-            Access::Inside(shared) => shared.fetcher(name),
+            Access::Inside(data) => data.fetcher(name),
             Access::Outside(outside) => Fetcher {
                 name: name.to_owned(),
                 plane: DataPlane { patient: true, ..outside.plane.clone() },
@@ -133,13 +126,7 @@ impl Access {
         shown: Option<String>,
     ) -> Result<LookupTrace, String> {
         match self {
-            Access::Inside(shared) => {
-                match shared.core_shown(Command::Lookup { key }, shown).await {
-                    Some(Reply::Found(found)) => Ok(serve::trace(found)),
-                    Some(Reply::Failed(failure)) => Err(failure.to_string()),
-                    _ => Err("the node is stopping".to_owned()),
-                }
-            }
+            Access::Inside(data) => data.core.lookup(key, shown).await,
             Access::Outside(outside) => outside.lookup(key).await,
         }
     }
@@ -151,7 +138,7 @@ impl Access {
         request: Request,
     ) -> Result<Response, String> {
         settled(match self {
-            Access::Inside(shared) => inside(shared, address, request).await?,
+            Access::Inside(data) => data.core.request(address, request).await?,
             Access::Outside(outside) => outside.lines.ask(address, request).await?,
         })
     }
@@ -163,9 +150,9 @@ impl Access {
         requests: [Request; 2],
     ) -> [Result<Response, String>; 2] {
         let answers = match self {
-            Access::Inside(shared) => {
+            Access::Inside(data) => {
                 let [one, other] = requests;
-                let both = (inside(shared, address, one), inside(shared, address, other));
+                let both = (data.core.request(address, one), data.core.request(address, other));
                 <[_; 2]>::from(tokio::join!(both.0, both.1))
             }
             Access::Outside(outside) => {
@@ -176,82 +163,5 @@ impl Access {
             }
         };
         answers.map(|answer| answer.and_then(settled))
-    }
-}
-
-/// A node that says why it cannot answer has not answered.
-fn settled(response: Response) -> Result<Response, String> {
-    match response {
-        Response::Failed { why } => Err(why),
-        answer => Ok(answer),
-    }
-}
-
-/// One question over this node's own control connection.
-async fn inside(
-    shared: &Shared,
-    address: SocketAddr,
-    request: Request,
-) -> Result<Response, String> {
-    let (done, response) = tokio::sync::oneshot::channel();
-    let limit = request_limit(&request);
-    let input = Input::Request { address, request, done };
-    if shared.hub.send(input).await.is_err() {
-        return Err("the node is stopping".to_owned());
-    }
-    match timeout(limit, response).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(_)) => Err(format!("{address} cannot be reached")),
-        Err(_) => Err(format!("{address} does not answer")),
-    }
-}
-
-/// The greeting of a client: it takes the ring as it is.
-pub(crate) fn client_hello(purpose: Purpose) -> Hello {
-    Hello {
-        purpose,
-        program: Program::Client,
-        params: None,
-        address: None,
-        index: 0,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        refusal: None,
-    }
-}
-
-/// What a node says of itself to anybody: who it is and which ring it is on. `Err` is a
-/// sentence that names the address: who is there instead.
-pub(crate) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), String> {
-    let until = Instant::now() + connection::CONNECT_LIMIT + connection::HELLO_LIMIT;
-    let hello = match greeting::greet(address, &client_hello(Purpose::Client), until).await {
-        Ok(Greeted::Hello(hello)) => hello,
-        Ok(Greeted::Stranger(what)) => {
-            return Err(format!("{address} is not chordal: it {what}; is the address right?"));
-        }
-        Ok(Greeted::Nobody(absence)) => {
-            return Err(format!("{address} is inactive: {absence}; is a node running there?"));
-        }
-        Err(error) => return Err(format!("{address} cannot be reached: {error}")),
-    };
-    if let Some(why) = hello.refusal {
-        return Err(format!("{address} refuses: {}", clean(&why)));
-    }
-    match (hello.peer(), hello.params) {
-        (Some(peer), Some(params)) if params.is_sane() => Ok((peer, params)),
-        _ => Err(format!("{address} is not chordal: it does not say who it is")),
-    }
-}
-
-/// One question to any node, on whatever ring, over a connection of its own.
-pub(crate) async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> {
-    Lines::default().ask(address, request).await
-}
-
-/// A response that does not fit its request.
-pub(crate) fn unexpected(response: Response) -> String {
-    match response {
-        Response::Failed { why } => why,
-        _ => "the node answered something else than what was asked; do both run the same version?"
-            .to_owned(),
     }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Entry, Transfer};
-use crate::client::files::Phases;
+use super::{Entry, Phases, Transfer};
 
 /// The phase in which bytes are only read here.
 pub(crate) const HASHING: &str = "hashing";
@@ -54,7 +53,11 @@ pub(super) fn moving<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> BTree
 
 #[cfg(test)]
 mod tests {
-    use super::super::*;
+    use std::time::Instant;
+
+    use chordal_view::{FileCount, TransferKind};
+
+    use super::super::Transfers;
     use super::*;
 
     #[test]

@@ -14,10 +14,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use chordal_core::record::Obstacle;
-use chordal_store::StoreError;
+use chordal_store::{Store, StoreError};
 use chordal_view::Level;
 
-use super::shared::{Input, Shared};
+use crate::inputs::notes::Notes;
+use crate::net::handle::Net;
 
 /// Pauses between two trials of a disk that fails: the first ones are short, as a
 /// cable is put back soon or not at all.
@@ -66,52 +67,52 @@ impl DiskHealth {
         let state = self.state.lock();
         state.why.clone().filter(|_| state.told)
     }
-}
 
-/// Tries a disk that has failed, until the node stops.
-pub(crate) async fn watch(shared: Shared) {
-    let mut trials = 0;
-    loop {
-        let pause = async {
-            match trials {
-                0 => shared.disk.failed.notified().await,
-                more => tokio::time::sleep(PAUSES[(more - 1).min(PAUSES.len() - 1)]).await,
+    /// Tries a disk that has failed, until the node stops.
+    pub(crate) async fn watch(self, net: Net, notes: Notes, store: Store) {
+        let mut trials = 0;
+        loop {
+            let pause = async {
+                match trials {
+                    0 => self.failed.notified().await,
+                    more => tokio::time::sleep(PAUSES[(more - 1).min(PAUSES.len() - 1)]).await,
+                }
+            };
+            tokio::select! {
+                () = net.stop.cancelled() => return,
+                () = pause => {}
             }
-        };
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = pause => {}
+            let store = store.clone();
+            let tried = net.tasks.spawn_blocking(move || store.probe()).await;
+            let Ok(tried) = tried else { return };
+            trials = match tried {
+                // That there is no room is no fault of the disk.
+                Err(error) if error.obstacle() == Some(Obstacle::SickDisk) => trials + 1,
+                _ => 0,
+            };
+            let (why, told) = {
+                let mut state = self.state.lock();
+                let told = std::mem::replace(&mut state.told, trials > 0);
+                (if trials > 0 { state.why.clone() } else { state.why.take() }, told)
+            };
+            let why = why.unwrap_or_default();
+            match (trials, told) {
+                (0, false) => tracing::warn!(%why, "the disk failed once and takes files again"),
+                (0, true) => {
+                    let text = "the disk of this node works again: it takes files again".to_owned();
+                    tracing::info!("{text}");
+                    notes.event(Level::Info, text).await;
+                }
+                (_, false) => {
+                    let text = format!(
+                        "the disk of this node fails, so other nodes hold what it should: {why}"
+                    );
+                    tracing::error!("{text}");
+                    notes.event(Level::Error, text).await;
+                }
+                (_, true) => tracing::debug!(%why, "the disk fails still"),
+            }
+            notes.changed().await;
         }
-        let store = shared.store.clone();
-        let tried = shared.tasks.spawn_blocking(move || store.probe()).await;
-        let Ok(tried) = tried else { return };
-        trials = match tried {
-            // That there is no room is no fault of the disk.
-            Err(error) if error.obstacle() == Some(Obstacle::SickDisk) => trials + 1,
-            _ => 0,
-        };
-        let (why, told) = {
-            let mut state = shared.disk.state.lock();
-            let told = std::mem::replace(&mut state.told, trials > 0);
-            (if trials > 0 { state.why.clone() } else { state.why.take() }, told)
-        };
-        let why = why.unwrap_or_default();
-        match (trials, told) {
-            (0, false) => tracing::warn!(%why, "the disk failed once and takes files again"),
-            (0, true) => {
-                let text = "the disk of this node works again: it takes files again".to_owned();
-                tracing::info!("{text}");
-                shared.event(Level::Info, text).await;
-            }
-            (_, false) => {
-                let text = format!(
-                    "the disk of this node fails, so other nodes hold what it should: {why}"
-                );
-                tracing::error!("{text}");
-                shared.event(Level::Error, text).await;
-            }
-            (_, true) => tracing::debug!(%why, "the disk fails still"),
-        }
-        let _ = shared.hub.send(Input::Changed).await;
     }
 }

@@ -1,0 +1,153 @@
+//! What the owner of a name does with an upload, however its bytes came: asks the core
+//! whether it may begin, has it committed, and says what became of it.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use chordal_core::chord::{Command, Failure, Reply, Upload};
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::{ContentHash, Obstacle};
+use chordal_core::wire::data::DataResponse;
+use chordal_view::text::{bytes as show_bytes, is_cut_off};
+
+use super::Data;
+use super::full_owner;
+use super::plane::DataError;
+
+/// While copies are made, the uploading side hears at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What takes no longer than this is told when it has ended; progress comes no
+/// more often either.
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// A file that somebody wants to store.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Under this name.
+    pub(crate) name: FileName,
+    /// The content.
+    pub(crate) root: ContentHash,
+    /// Its bytes.
+    pub(crate) size: u64,
+    /// Whether other content may be replaced.
+    pub(crate) overwrite: bool,
+}
+
+/// Asks the core whether this upload may begin; `None`: the node is stopping.
+pub(crate) async fn offer(data: &Data, wanted: &Wanted) -> Option<Upload> {
+    let Wanted { name, root, overwrite, .. } = wanted.clone();
+    match data.core.command(Command::Offer { name, root, overwrite }).await? {
+        Reply::Upload(upload) => Some(upload),
+        _ => None,
+    }
+}
+
+/// What the uploading side hears when the answer is not to proceed.
+pub(crate) async fn refusal(data: &Data, wanted: &Wanted, upload: Upload) -> DataResponse {
+    match upload {
+        Upload::Proceed => DataResponse::Proceed,
+        Upload::Already { version, holders, wanted } => {
+            let (passed, cut_off) = (Vec::new(), data.core.cut_off().await);
+            let already = true;
+            let stored =
+                DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
+            at_least(data.min_copies, stored)
+        }
+        Upload::Exists { version, size } => DataResponse::Failed {
+            why: format!(
+                "{} exists with other content ({}, version {version}); --overwrite replaces it",
+                wanted.name,
+                show_bytes(size)
+            ),
+        },
+        Upload::NotOwner { owner } => DataResponse::NotOwner { owner },
+    }
+}
+
+/// The same answer, if there are so many copies; those that were made stay.
+fn at_least(least: u8, stored: DataResponse) -> DataResponse {
+    match stored {
+        DataResponse::Stored { holders, cut_off, .. } if holders.len() < usize::from(least) => {
+            DataResponse::Failed { why: too_few(holders.len(), least, cut_off) }
+        }
+        enough => enough,
+    }
+}
+
+/// Why a put is not acknowledged that has fewer copies than `least`.
+pub(crate) fn too_few(copies: usize, least: u8, cut_off: u32) -> String {
+    let why = is_cut_off(cut_off).map_or(String::new(), |why| format!(": {why}"));
+    let made = if copies == 1 { "copy, which stays" } else { "copies, which stay" };
+    format!(
+        "fewer copies than the {least} of --min-copies{why}; it has {copies} {made}: put it again \
+         when more nodes are there"
+    )
+}
+
+/// Has the core commit an upload whose bytes are durable here, or, if it says
+/// who has them, elsewhere, and waits for the copies; `progress` hears how many there
+/// are, unless all are there in a moment.
+pub(crate) fn commit(
+    data: &Data,
+    runtime: &Handle,
+    wanted: &Wanted,
+    elsewhere: Option<(Vec<Peer>, Obstacle)>,
+    mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
+) -> Result<DataResponse, DataError> {
+    let of = wanted;
+    let Wanted { name, root, size, overwrite } = wanted.clone();
+    let (elsewhere, obstacle) = elsewhere.unwrap_or((Vec::new(), Obstacle::NoRoom));
+    let command = Command::Commit { name, root, size, overwrite, elsewhere, obstacle };
+    let (tell, mut copies) = watch::channel((0, 0));
+    // Once the core has it, it is stored whoever waits for that.
+    let begun = runtime.block_on(data.core.begin(command, Some(tell), None));
+    let Some(mut reply) = begun else { return Ok(STOPPING) };
+    let reply = loop {
+        let next = runtime.block_on(async {
+            if let Ok(reply) = timeout(SILENCE, &mut reply).await {
+                return Some(reply);
+            }
+            tokio::select! {
+                biased;
+                reply = &mut reply => Some(reply),
+                Ok(()) = copies.changed() => None,
+                // Copies of a large file take their time: say that they are being made.
+                () = tokio::time::sleep(HEARTBEAT) => None,
+            }
+        });
+        if let Some(reply) = next {
+            break reply.ok();
+        }
+        let (copies, wanted) = *copies.borrow_and_update();
+        progress(copies, wanted)?;
+    };
+    Ok(match reply {
+        Some(Reply::Stored { version, holders, wanted, passed }) => {
+            let (already, cut_off) = (false, runtime.block_on(data.core.cut_off()));
+            let stored =
+                DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
+            at_least(data.min_copies, stored)
+        }
+        Some(Reply::Upload(upload)) => runtime.block_on(refusal(data, of, upload)),
+        // On its way out it owns nothing: the next owner takes the rest.
+        Some(Reply::Failed(Failure::NotOwner | Failure::Busy(_))) => {
+            DataResponse::NotOwner { owner: None }
+        }
+        Some(Reply::Failed(Failure::Store(why))) => {
+            runtime.block_on(full_owner::refusal(data, why.obstacle(), why.to_string()))
+        }
+        Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
+        Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },
+        None => STOPPING,
+    })
+}
+
+/// What a node that is stopping says to an upload: it owns nothing any more, and
+/// whoever has the file looks for the next owner. (A put of its own user ends
+/// with the node.)
+pub(crate) const STOPPING: DataResponse = DataResponse::NotOwner { owner: None };

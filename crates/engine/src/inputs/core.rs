@@ -1,0 +1,157 @@
+//! The core from outside the hub: commands, looks at its state, and what goes over this
+//! node's control connections.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use chordal_core::chord::{self, Command, Found, Reply};
+use chordal_core::id::Id;
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::Version;
+use chordal_core::time::Time;
+use chordal_core::wire::query::LookupTrace;
+use chordal_core::wire::{MeshMessage, Request, Response};
+
+use super::Input;
+use crate::net::requests::request_limit;
+
+/// The way to the hub, which owns the core. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    hub: mpsc::Sender<Input>,
+    /// The zero of the core's time.
+    started: Instant,
+}
+
+impl Core {
+    pub(crate) fn new(hub: mpsc::Sender<Input>, started: Instant) -> Core {
+        Core { hub, started }
+    }
+
+    /// Hands a command to the core and waits for its reply.
+    pub(crate) async fn command(&self, command: Command) -> Option<Reply> {
+        self.begin(command, None, None).await?.await.ok()
+    }
+
+    /// Hands a command to the core; its reply comes once the core has one. `copies`
+    /// is told of copies as they are made; with `shown`, the dashboard draws a lookup's
+    /// hops.
+    pub(crate) async fn begin(
+        &self,
+        command: Command,
+        copies: Option<watch::Sender<(u8, u8)>>,
+        shown: Option<String>,
+    ) -> Option<oneshot::Receiver<Reply>> {
+        let (done, reply) = oneshot::channel();
+        self.hub.send(Input::Core { command, done, copies, shown }).await.ok()?;
+        Some(reply)
+    }
+
+    /// Finds the owner of a key. With `shown`, the dashboard draws the hops.
+    pub(crate) async fn lookup(
+        &self,
+        key: Id,
+        shown: Option<String>,
+    ) -> Result<LookupTrace, String> {
+        let begun = self.begin(Command::Lookup { key }, None, shown).await;
+        let reply = match begun {
+            Some(reply) => reply.await.ok(),
+            None => None,
+        };
+        match reply {
+            Some(Reply::Found(found)) => Ok(trace(found)),
+            Some(Reply::Failed(failure)) => Err(failure.to_string()),
+            _ => Err("the node is stopping".to_owned()),
+        }
+    }
+
+    /// One question over this node's own control connection.
+    pub(crate) async fn request(
+        &self,
+        address: SocketAddr,
+        request: Request,
+    ) -> Result<Response, String> {
+        let (done, response) = oneshot::channel();
+        let limit = request_limit(&request);
+        let input = Input::Request { address, request, done };
+        if self.hub.send(input).await.is_err() {
+            return Err("the node is stopping".to_owned());
+        }
+        match timeout(limit, response).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) => Err(format!("{address} cannot be reached")),
+            Err(_) => Err(format!("{address} does not answer")),
+        }
+    }
+
+    /// Of how many hosts that it knew lately this one seems to be cut off; 0: of none.
+    pub(crate) async fn cut_off(&self) -> u32 {
+        let now = Time::from_micros(self.started.elapsed().as_micros() as u64);
+        let missing = self.look(move |core| core.cut_off(now)).await.flatten();
+        missing.map_or(0, |missing| u32::try_from(missing).unwrap_or(u32::MAX))
+    }
+
+    /// Reads something off the core.
+    pub(crate) async fn look<T, F>(&self, look: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&chord::Host) -> T + Send + 'static,
+    {
+        let (done, result) = oneshot::channel();
+        let look = Box::new(move |host: &chord::Host| {
+            let _ = done.send(look(host));
+        });
+        self.hub.send(Input::Look(look)).await.ok()?;
+        result.await.ok()
+    }
+
+    /// A message for another node's mesh. Never waits: a hub that is too busy
+    /// drops it, and every message of the mesh may be lost.
+    pub(crate) fn tell_mesh(&self, to: Peer, message: MeshMessage) {
+        let _ = self.hub.try_send(Input::Mesh { from: None, to, message });
+    }
+
+    /// The same from one position of this host, and not dropped.
+    pub(crate) async fn search_says(&self, from: Peer, to: Peer, message: MeshMessage) {
+        let _ = self.hub.send(Input::Mesh { from: Some(from), to, message }).await;
+    }
+
+    /// A peer lives and is said to be a member. Dropped by a hub that is too busy: it comes
+    /// up again.
+    pub(crate) fn heard(&self, peer: Peer) {
+        let _ = self.hub.try_send(Input::Heard(vec![peer]));
+    }
+
+    /// The bytes of a record held here were put aside: they are damaged.
+    pub(crate) async fn lost(&self, name: FileName, version: Version) {
+        let _ = self.hub.send(Input::Lost { name, version }).await;
+    }
+
+    /// Data connections to this host are made again.
+    pub(crate) async fn bytes_pass(&self, host: SocketAddr) {
+        let _ = self.hub.send(Input::BytesPass(host)).await;
+    }
+
+    /// The leave goes on, or it is `over`.
+    pub(crate) async fn leave(&self, over: bool) {
+        let _ = self.hub.send(Input::Leave { over }).await;
+    }
+}
+
+/// A lookup's result as it travels.
+pub(crate) fn trace(found: Found) -> LookupTrace {
+    LookupTrace {
+        key: found.key,
+        owner: found.owner,
+        successors: found.successors,
+        hops: found
+            .hops
+            .into_iter()
+            .map(|(peer, took)| (peer, took.map(|took| took.as_micros() as u64)))
+            .collect(),
+    }
+}
