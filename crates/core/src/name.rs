@@ -222,6 +222,15 @@ fn is_device(part: &str) -> bool {
     }
 }
 
+/// The beginning of a text, at most so many bytes of it.
+pub fn first_bytes(text: &str, at_most: usize) -> &str {
+    let mut end = text.len().min(at_most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,7 +24,7 @@ use super::disk::{self, RealDisk};
 use super::error::{IncomingError, StoreError, on};
 use super::open_regular;
 use super::partial::{self, Claim, Partial};
-use chordal_core::name::{FileName, MAX_COMPONENT_BYTES, in_form_c};
+use chordal_core::name::{FileName, MAX_COMPONENT_BYTES, first_bytes, in_form_c};
 use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::{Manifest, PieceIndex};
 use chordal_core::transfer::pieces::PieceSet;
@@ -445,8 +445,7 @@ fn split(path: &Path) -> (String, String) {
 /// `stem` + `tail`, with the stem cut so that both fit into one path component and leave this many bytes of it free.
 fn fit(stem: &str, tail: &str, leave: usize) -> String {
     let room = MAX_COMPONENT_BYTES.saturating_sub(tail.len() + leave);
-    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= room;
-    stem.char_indices().take_while(fits).map(|(_, c)| c).chain(tail.chars()).collect()
+    format!("{}{tail}", first_bytes(stem, room))
 }
 
 /// Renames a file to a path that must be free; an existing file there is an error and stays

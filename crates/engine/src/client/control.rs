@@ -5,6 +5,7 @@
 //! whoever is on its own machine.
 
 use chordal_core::limits::MAX_PAGE;
+use chordal_core::name::first_bytes;
 use chordal_core::peer::Peer;
 use chordal_core::wire::query::{self, Steering, TransferInfo};
 use chordal_core::wire::{Request, Response};
@@ -89,13 +90,8 @@ async fn list(access: &Access) -> Result<Outcome, String> {
 }
 
 /// No more of a text than travels.
-fn cut(mut text: String) -> String {
-    if text.len() <= TransferInfo::MAX_TEXT {
-        return text;
-    }
-    let end = (0..=TransferInfo::MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
-    text.truncate(end.unwrap_or(0));
-    text
+fn cut(text: String) -> String {
+    first_bytes(&text, TransferInfo::MAX_TEXT).to_owned()
 }
 
 fn info(row: TransferRow) -> TransferInfo {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use chordal_descriptors as descriptors;
 
 use chordal_core::limits::MAX_PATTERN_BYTES;
-use chordal_core::name::{FileName, spelled};
+use chordal_core::name::{FileName, first_bytes, spelled};
 use chordal_core::peer::Peer;
 use chordal_core::record::{ContentHash, Version};
 use chordal_core::transfer::manifest::Manifest;
@@ -423,8 +423,7 @@ async fn contents_at(peer: Peer, name: &FileName) -> Result<Vec<NamedContent>, S
 /// A pattern that matches a name, and not many others: as much of it as a
 /// pattern may be long. No name has a `*` or a `?`.
 fn pattern_for(name: &FileName) -> String {
-    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= MAX_PATTERN_BYTES;
-    name.as_str().char_indices().take_while(fits).map(|(_, c)| c).collect()
+    first_bytes(name.as_str(), MAX_PATTERN_BYTES).to_owned()
 }
 
 /// Who has the content now.

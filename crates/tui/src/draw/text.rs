@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_truncate::UnicodeTruncateStr;
+use unicode_width::UnicodeWidthStr;
 
 use chordal_core::peer::Peer;
+pub(crate) use chordal_view::text::wrap;
 
 /// Cells that a text takes.
 pub(crate) fn width(text: &str) -> usize {
@@ -23,8 +25,9 @@ pub(super) fn middle(text: &str, cells: usize) -> Cow<'_, str> {
         1 => Cow::Borrowed("…"),
         _ => {
             let tail = (cells - 1) / 2;
-            let head = cells - 1 - tail;
-            Cow::Owned(format!("{}…{}", start_of(text, head), end_of(text, tail)))
+            let (head, _) = text.unicode_truncate(cells - 1 - tail);
+            let (tail, _) = text.unicode_truncate_start(tail);
+            Cow::Owned(format!("{head}…{tail}"))
         }
     }
 }
@@ -36,23 +39,15 @@ pub(crate) fn end(text: &str, cells: usize) -> Cow<'_, str> {
     }
     match cells {
         0 => Cow::Borrowed(""),
-        _ => Cow::Owned(format!("{}…", start_of(text, cells - 1))),
+        _ => Cow::Owned(format!("{}…", text.unicode_truncate(cells - 1).0)),
     }
 }
 
 /// The part of a text that begins `skip` cells from its start and takes at
 /// most `cells`.
 pub(super) fn window(text: &str, skip: usize, cells: usize) -> &str {
-    let mut at = 0;
-    let mut from = text.len();
-    for (index, c) in text.char_indices() {
-        if at >= skip {
-            from = index;
-            break;
-        }
-        at += c.width().unwrap_or(0);
-    }
-    start_of(&text[from..], cells)
+    let rest = text.unicode_truncate_start(width(text).saturating_sub(skip)).0;
+    rest.unicode_truncate(cells).0
 }
 
 /// `2.4 MB`: decimal units, three figures.
@@ -143,63 +138,6 @@ pub(super) fn short_address(peer: &Peer, me: &Peer) -> String {
     } else {
         format!(":{}#{}", peer.address().port(), peer.index())
     }
-}
-
-/// Breaks a text into lines of at most `cells`, at spaces where there are any.
-/// The spaces that a line begins with stay.
-pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
-    let cells = cells.max(1);
-    let mut lines = Vec::new();
-    for paragraph in text.lines() {
-        let mut line = String::new();
-        // Empty words are the blanks of an indentation, which stays.
-        let mut begun = false;
-        for word in paragraph.split(' ') {
-            let mut word = word;
-            if begun && width(&line) + 1 + width(word) > cells {
-                lines.push(std::mem::take(&mut line));
-                begun = false;
-            }
-            while width(word) > cells {
-                let head = match start_of(word, cells) {
-                    // A character wider than the line: it is left out.
-                    "" => break,
-                    head => head,
-                };
-                lines.push(head.to_owned());
-                word = &word[head.len()..];
-            }
-            if begun {
-                line.push(' ');
-            }
-            line.push_str(word);
-            begun = true;
-        }
-        lines.push(line);
-    }
-    lines
-}
-
-fn start_of(text: &str, cells: usize) -> &str {
-    let mut at = 0;
-    for (index, c) in text.char_indices() {
-        at += c.width().unwrap_or(0);
-        if at > cells {
-            return &text[..index];
-        }
-    }
-    text
-}
-
-fn end_of(text: &str, cells: usize) -> &str {
-    let mut at = 0;
-    for (index, c) in text.char_indices().rev() {
-        at += c.width().unwrap_or(0);
-        if at > cells {
-            return &text[index + c.len_utf8()..];
-        }
-    }
-    text
 }
 
 #[cfg(test)]

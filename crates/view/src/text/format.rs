@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use textwrap::{Options, WordSplitter};
 use unicode_width::UnicodeWidthStr;
 
 use chordal_core::id::Space;
 use chordal_core::peer::Peer;
 
 /// Cells of a paragraph's line: fits the smallest usual terminal in a frame.
-const PARAGRAPH: usize = 74;
+pub(super) const PARAGRAPH: usize = 74;
 
 /// A number of bytes for people: `999 B`, `85.0 kB`, `1.2 GB` (powers of 1 000).
 pub fn bytes(count: u64) -> String {
@@ -146,19 +147,12 @@ pub(super) fn files(number: usize) -> String {
     count(number, "file", "files")
 }
 
-/// A paragraph as lines of at most [`PARAGRAPH`] cells.
-pub(super) fn wrap(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.width() + 1 + word.width() <= PARAGRAPH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
+/// Breaks a text into lines of at most `cells`, at spaces where there are any.
+/// The spaces that a line begins with stay.
+pub fn wrap(text: &str, cells: usize) -> Vec<String> {
+    let options = Options::new(cells.max(1)).word_splitter(WordSplitter::NoHyphenation);
+    let wrapped = text.lines().flat_map(|line| textwrap::wrap(line, &options));
+    wrapped.map(Cow::into_owned).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::command::{self, Spec, TABLE};
 
-use super::format::{clean, table, wrap};
+use super::format::{PARAGRAPH, clean, table, wrap};
 
 /// The help as lines: the whole table, or one command's paragraph.
 pub fn help_lines(word: Option<&str>) -> Vec<String> {
@@ -35,7 +35,7 @@ fn spec_lines(spec: &Spec) -> Vec<String> {
     if !words.is_empty() {
         lines.extend(table(&["", ""], &[], words).split_off(1));
     }
-    lines.extend(wrap(spec.details));
+    lines.extend(wrap(spec.details, PARAGRAPH));
     lines
 }
 

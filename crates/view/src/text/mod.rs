@@ -20,7 +20,7 @@ mod ring;
 mod tree;
 
 pub use files::transfer_kind;
-pub use format::{bytes, clean, duration, quoted};
+pub use format::{bytes, clean, duration, quoted, wrap};
 pub use help::help_lines;
 pub use leave::{handing_over, left_behind};
 pub use tree::failures;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chordal_core::limits::MAX_PATTERN_BYTES;
-use chordal_core::name::FileName;
+use chordal_core::name::{FileName, first_bytes};
 use chordal_core::peer::Peer;
 use chordal_core::record::ContentHash;
 use chordal_core::wire::mesh::FoundRow;
@@ -175,9 +175,7 @@ fn pattern(directory: &FileName) -> String {
     if whole.len() <= MAX_PATTERN_BYTES {
         return whole;
     }
-    let fits = |(at, c): &(usize, char)| at + c.len_utf8() < MAX_PATTERN_BYTES;
-    let beginning = directory.as_str().char_indices().take_while(fits).map(|(_, c)| c);
-    beginning.chain(['*']).collect()
+    format!("{}*", first_bytes(&whole, MAX_PATTERN_BYTES - 1))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chordal_core::mesh::links::{Link, Links, SUSPECT};
+use chordal_core::name::first_bytes;
 use chordal_core::peer::Peer;
 use chordal_core::wire::query::{LinkKind, PeerInfo, RegistryInfo};
 use chordal_view as view;
@@ -165,11 +166,7 @@ fn shown(kind: LinkKind) -> view::LinkKind {
 
 /// A reason of at most [`REASON_AT_MOST`] bytes.
 fn shortened(text: &str) -> String {
-    let mut end = text.len().min(REASON_AT_MOST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    first_bytes(text, REASON_AT_MOST).to_owned()
 }
 
 #[cfg(test)]
