@@ -115,7 +115,7 @@ pub struct Progress {
 }
 
 /// One node's part in one search.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Broadcast {
     search: SearchId,
     text: String,
