@@ -1,40 +1,23 @@
 //! Amounts of bytes as people type them: `500k`, `10M`, `1.5MiB`.
 
+use bytesize::ByteSize;
+
 /// Bytes a second that a limit allows at least: below, whoever waits for a byte
 /// would think that the other side is dead.
 pub(super) const LEAST_RATE: u64 = 5_000;
 
-/// Units and their bytes, in small letters.
-const UNITS: &[(&str, u64)] = &[
-    ("", 1),
-    ("k", 1_000),
-    ("m", 1_000_000),
-    ("g", 1_000_000_000),
-    ("t", 1_000_000_000_000),
-    ("ki", 1 << 10),
-    ("mi", 1 << 20),
-    ("gi", 1 << 30),
-    ("ti", 1 << 40),
-];
-
 /// Reads an amount of bytes: a number, perhaps with a point, and a unit (k, M, G,
 /// T by the thousand, Ki, Mi, Gi, Ti by 1024), with or without a B.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    let wrong =
-        || format!("'{}' is no amount of bytes; write one like 500k, 10M or 1.5GiB", text.trim());
     let text = text.trim();
-    let unit_at = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let unit = unit.trim_start().to_ascii_lowercase();
-    let unit = unit.strip_suffix('b').unwrap_or(&unit);
-    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let bytes = number * *factor as f64;
+    let ByteSize(bytes) = text.parse().map_err(|_| {
+        format!("'{text}' is no amount of bytes; write one like 500k, 10M or 1.5GiB")
+    })?;
     // Beyond that a float counts no single bytes; no disk has as many.
-    if !bytes.is_finite() || bytes > (1_u64 << 53) as f64 {
+    if bytes > 1 << 53 {
         return Err(format!("'{text}' is too much; no disk has as many bytes"));
     }
-    Ok(bytes.round() as u64)
+    Ok(bytes)
 }
 
 /// Reads a limit in bytes a second, with or without `/s`; 0 is none.

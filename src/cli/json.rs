@@ -10,8 +10,8 @@ use chordal_core::id::Space;
 use chordal_core::peer::{Party, Peer};
 use chordal_view::outcome::{Info, RingFile};
 use chordal_view::{
-    Behind, FileRow, Finger, FoundContent, Health, Hop, Liveness, Outcome, PeerRow, RegistryRow,
-    ScanRow, ScannedPort, SearchRow, State, TransferRow, TransferState, text,
+    Behind, FileRow, Finger, FoundContent, Health, Hop, Outcome, PeerRow, RegistryRow, ScanRow,
+    ScannedPort, SearchRow, State, TransferRow, TransferState, text,
 };
 
 /// The JSON of an outcome; `None` for a command that has no such form.
@@ -120,9 +120,7 @@ fn transfer(row: &TransferRow) -> Value {
         "rate": row.rate,
         "seconds_left": left,
         "peers": row.peers.iter().map(side).collect::<Vec<_>>(),
-        "files": row.files.map(|files| {
-            json!({ "done": files.done, "failed": files.failed, "total": files.total })
-        }),
+        "files": row.files,
         "part_of": row.part_of,
         "started_ms": row.started_ms,
         "ended_ms": row.ended_ms,
@@ -283,7 +281,7 @@ fn scanned(space: Space, port: &ScannedPort) -> Value {
 fn linked(space: Space, uptime_ms: u64, row: &PeerRow) -> Value {
     let mut value = node(space, &row.peer);
     value["link"] = json!(row.link);
-    value["state"] = json!(liveness(row.liveness));
+    value["state"] = json!(row.liveness);
     value["rtt_ms"] = json!(row.rtt_us.map(|micros| micros as f64 / 1000.0));
     value["since_s"] = json!(row.link.map(|_| uptime_ms.saturating_sub(row.since_ms) / 1000));
     value["shared"] = json!(row.shared);
@@ -295,19 +293,11 @@ fn linked(space: Space, uptime_ms: u64, row: &PeerRow) -> Value {
 fn registry(uptime_ms: u64, row: &RegistryRow) -> Value {
     json!({
         "address": row.address.to_string(),
-        "state": liveness(row.liveness),
+        "state": row.liveness,
         "peers": row.peers,
         "heard_s": row.heard_ms.map(|then| uptime_ms.saturating_sub(then) / 1000),
         "note": row.note,
     })
-}
-
-const fn liveness(liveness: Liveness) -> &'static str {
-    match liveness {
-        Liveness::Up => "up",
-        Liveness::Suspect => "suspect",
-        Liveness::Dead => "dead",
-    }
 }
 
 #[cfg(test)]
@@ -316,7 +306,7 @@ mod tests {
     use chordal_core::id::Id;
     use chordal_core::name::FileName;
     use chordal_core::record::{ContentHash, CopyCount, Version};
-    use chordal_view::{LinkKind, Role, Trust, Unsettled};
+    use chordal_view::{LinkKind, Liveness, Role, Trust, Unsettled};
 
     fn peer(port: u16) -> Peer {
         Peer::new(([127, 0, 0, 1], port).into(), 0)

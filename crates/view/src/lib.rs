@@ -142,6 +142,7 @@ pub enum Standing {
 
 /// Whether a peer is believed to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Liveness {
     /// It answered lately.
     Up,
