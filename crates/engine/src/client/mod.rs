@@ -1,7 +1,7 @@
 //! What a user asks for: put, get, find, list, remove, scan, leave.
 //!
 //! Owns the commands and their operations, which are the same from inside a member
-//! and from outside through one ([`crate::data::access::Access`]). [`user::User`] is its
+//! and from outside through one (`data::access::Access`). `user::User` is its
 //! handle.
 //!
 //! It never touches the core or a connection: it asks through `Access`, and moves

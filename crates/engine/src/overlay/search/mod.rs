@@ -6,7 +6,7 @@
 //! core. Files are searched and keys looked up by tasks beside it.
 //!
 //! - [`find`]: the searches that begin here, and what they have found.
-//! - [`here`]: which files here match.
+//! - [`local_matches`]: which files here match.
 //! - [`command`]: `find`, from inside and from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
