@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The files of a crate, and which files each imports.
-pub type Graph = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Graph = BTreeMap<String, BTreeSet<String>>;
 
 /// Who imports whom below this directory, of `files` by their paths.
-pub fn graph(files: &BTreeMap<String, String>, below: &str) -> Graph {
+pub(crate) fn graph(files: &BTreeMap<String, String>, below: &str) -> Graph {
     let below = format!("{below}/");
     let texts: BTreeMap<Vec<&str>, &str> = files
         .iter()
@@ -120,7 +120,7 @@ fn resolve<'a>(modules: &BTreeSet<Vec<&'a str>>, own: &[&'a str], path: &'a str)
 }
 
 /// The files that import each other in a circle, each group of them in order.
-pub fn circles(graph: &Graph) -> Vec<Vec<&str>> {
+pub(crate) fn circles(graph: &Graph) -> Vec<Vec<&str>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> =
         graph.keys().map(|file| (file.as_str(), reach(graph, file))).collect();
     let mut found = Vec::new();

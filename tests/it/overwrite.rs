@@ -46,8 +46,8 @@ struct Seen {
 
 /// Whoever carries out commands: a client, or a member of the ring.
 enum Reader {
-    Client(Client),
-    Member(Node),
+    Client(Box<Client>),
+    Member(Box<Node>),
 }
 
 impl Reader {
@@ -115,8 +115,8 @@ async fn race(span: Duration, removes: bool) -> Seen {
     let member =
         Config { join: vec![ring.nodes[1].address], reshare: false, ..config(home.path()) };
     let readers = [
-        Reader::Client(client(ring.nodes[2].address, home.path()).await),
-        Reader::Member(Node::start(member).await.expect("it starts")),
+        Reader::Client(Box::new(client(ring.nodes[2].address, home.path()).await)),
+        Reader::Member(Box::new(Node::start(member).await.expect("it starts"))),
     ];
     let reading = readers.into_iter().enumerate().map(|(at, reader)| {
         let (over, stored, name) = (Arc::clone(&over), Arc::clone(&stored), name.clone());

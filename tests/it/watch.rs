@@ -126,6 +126,8 @@ fn a_large_ring_comes_and_goes_and_a_signal_ends_it() {
     sim.screen.resize((50, 12));
     sim.screen.wait_for("it fits into a small pane", |view| view.shows("pred "));
     sim.screen.resize(NORMAL);
+    // A key that comes together with the new size may wait for the next key (crossterm).
+    sim.screen.wait_for("it is large again", |view| view.shows("7 Events"));
     sim.screen.send("?");
     sim.screen.wait_for("the keys are listed", |view| {
         view.shows("one event of the simulation") && view.shows("cut the network")
