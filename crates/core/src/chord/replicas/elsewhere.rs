@@ -23,9 +23,9 @@
 //! a name that seems free is asked for among them.
 //!
 //! Invariants
-//! - Only the owner of a name has a record that is not here; whoever ceases to
-//!   be the owner forgets it.
-//! - A record that is not here came from somebody who said that it holds it.
+//! - Only the owner of a name keeps a record without the bytes; a node that is no
+//!   longer the owner forgets it.
+//! - A record without the bytes came from a node that said that it holds them.
 //! - The disk's older copy of the name is deleted only when as many others have
 //!   the newer version as are needed.
 //! - A version that nobody holds any more is given up: it would hide the one before it
@@ -168,7 +168,7 @@ impl Files<'_> {
             self.count_copy(from, name);
             self.await_copies(command, name.clone());
         } else {
-            // Whoever owns it now hears of it from those that hold it.
+            // Its owner now hears of it from the holders.
             refuse(command, Failure::NotOwner, self.out);
         }
         self.advance(name, false);
@@ -250,9 +250,10 @@ impl Files<'_> {
         self.finish_puts(&name);
     }
 
-    /// Somebody holds a record that this owner cannot store: it may stand in for a
-    /// wanted holder that cannot. It is asked, and counts once it answers:
-    /// what it said before may be older than this node's consent that it lets go.
+    /// A node holds a record that this owner cannot store: it may stand in for a
+    /// wanted holder that cannot store it either. It is asked, and its copy counts once
+    /// it answers: what it said before may be older than this owner's consent to delete
+    /// that copy.
     pub(super) fn adopt_stand_in(&mut self, from: Peer, record: &Record) {
         let Some(held) = self.state.disk.get_mut(&record.name) else { return };
         if held.is_here() || held.record.version != record.version || held.others.has(from) {
@@ -286,7 +287,7 @@ impl Files<'_> {
     /// full round: its last holder has died, with its disk or for a long time. The
     /// version before it, of which there may be copies, counts again; a holder that
     /// comes back after all brings the newer one, which wins. A removal needs no bytes:
-    /// whoever is able to can still be entrusted with it.
+    /// a node that can store it can still be entrusted with it.
     fn give_up_lost(&mut self) {
         let lost = |name: &FileName| {
             let held = self.state.disk.get(name)?;

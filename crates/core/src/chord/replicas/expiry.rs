@@ -16,9 +16,9 @@
 //! will be, counts as held, and one found elsewhere is not fetched. Only where an
 //! older live copy is still here is it taken once more.
 //!
-//! A name that is stored anew gets a version above every tombstone that this
-//! node let go: a tombstone that somebody else still has must not swallow it. The same
-//! holds for a version that nobody holds any more ([`super::elsewhere`]).
+//! A name that is stored again gets a version above every tombstone that this node
+//! removed: a tombstone that another node still has must not delete it. The same holds
+//! for a version that no node holds any more ([`super::elsewhere`]).
 //! Nothing but tombstones ever ends here.
 
 use std::collections::{BTreeSet, VecDeque};
