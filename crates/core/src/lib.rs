@@ -11,6 +11,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod chord;
+pub mod error;
 pub mod id;
 pub mod limits;
 pub mod mesh;

@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::error::{CommandError, Fault, Reason};
 use crate::id::{Id, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
@@ -416,7 +417,7 @@ pub enum Upload {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
     /// The contact did not answer, or is not a member itself.
-    #[error("{0} does not answer as a member of a ring; check the address, or try another member")]
+    #[error("{0} {fault}", fault = Fault::NotMember)]
     NoContact(SocketAddr),
     /// All attempts to find one's place failed.
     #[error("the ring behind {0} is changing too fast to join; try again")]
@@ -479,6 +480,30 @@ pub enum Failure {
     /// The local disk refused.
     #[error("{0}")]
     Store(StoreFailure),
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> CommandError {
+        let reason = match &failure {
+            Failure::NoContact(address) => return CommandError::peer(*address, Fault::NotMember),
+            Failure::Store(StoreFailure::Disk(why)) => return CommandError::Disk(why.clone()),
+            Failure::JoinFailed(_) | Failure::LookupFailed { .. } | Failure::NoAnswer => {
+                Reason::TryAgain
+            }
+            Failure::NoPlace(_) | Failure::Store(StoreFailure::Full(_)) => Reason::NoRoom,
+            Failure::AlreadyMember(_) | Failure::HasMembers(_) | Failure::HasFiles(_) => {
+                Reason::State
+            }
+            Failure::Busy(_) | Failure::NoRing => Reason::NotMember,
+            Failure::Superseded => Reason::Superseded,
+            Failure::Exists => Reason::Exists,
+            Failure::NotOwner => Reason::NotOwner,
+            Failure::NoSuchFile => Reason::NotFound,
+            Failure::TooFewCopies { .. } => Reason::TooFewCopies,
+            Failure::Store(StoreFailure::NoSource | StoreFailure::Ceased) => Reason::NoSource,
+        };
+        CommandError::refused(reason, failure.to_string())
+    }
 }
 
 fn too_few(copies: usize, wanted: u8, unable: &[(Peer, Obstacle)]) -> String {
