@@ -8,8 +8,8 @@
 //! | 1 | [`wire`] | 0 |
 //! | 2 | [`chord`], [`transfer`], [`mesh`], [`registry`] | 0, 1 |
 //! | 2 | [`descriptors`] | nothing of this crate |
-//! | 3 | [`view`] (0 only), [`store`] (0, [`descriptors`], `transfer::manifest`) | as named |
-//! | 3 | [`picture`] | 0, [`chord`], [`view`] |
+//! | 3 | [`view`] | 0–2 |
+//! | 3 | [`store`] | 0, [`descriptors`], `transfer::manifest` |
 //! | 4 | [`engine`], [`sim`] | 0–3 |
 //! | 5 | [`ui`] | 0, [`view`] |
 //! | 6 | [`cli`] | all |
@@ -26,6 +26,5 @@ pub use chordal_sim as sim;
 pub use chordal_store as store;
 pub use chordal_tui as ui;
 pub use chordal_view as view;
-pub use chordal_view::picture;
 
 pub mod cli;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use chordal_core::id::Space;
 use chordal_core::peer::{Party, Peer};
-use chordal_view::outcome::{Info, RingFile};
+use chordal_core::wire::query::NodeInfo;
+use chordal_view::outcome::RingFile;
 use chordal_view::{
     Behind, FileRow, Finger, FoundContent, Health, Hop, Outcome, PeerRow, RegistryRow, ScanRow,
     ScannedPort, SearchRow, State, TransferRow, TransferState, text,
@@ -131,16 +132,16 @@ fn node(space: Space, peer: &Peer) -> Value {
     json!({ "id": space.show(peer.id(space)), "address": peer.address().to_string() })
 }
 
-fn info(info: &Info) -> Value {
-    let space = info.space;
+fn info(info: &NodeInfo) -> Value {
+    let space = info.params.space;
     let successors: Vec<_> = info.successors.iter().map(|peer| node(space, peer)).collect();
-    let places: Vec<_> = info.positions.iter().map(|peer| space.show(peer.id(space))).collect();
+    let places: Vec<_> = info.places().map(|peer| space.show(peer.id(space))).collect();
     json!({
-        "id": space.show(info.me.id(space)),
-        "address": info.me.address().to_string(),
-        "ring": info.ring,
+        "id": space.show(info.peer.id(space)),
+        "address": info.peer.address().to_string(),
+        "ring": info.params.ring,
         "bits": space.bits(),
-        "replicas": info.replicas,
+        "replicas": info.params.replicas,
         "predecessor": info.predecessor.map(|peer| node(space, &peer)),
         "successors": successors,
         "places": places,
@@ -306,6 +307,7 @@ mod tests {
     use chordal_core::id::Id;
     use chordal_core::name::FileName;
     use chordal_core::record::{ContentHash, CopyCount, Version};
+    use chordal_core::wire::handshake::Params;
     use chordal_view::{LinkKind, Liveness, Role, Trust, Unsettled};
 
     fn peer(port: u16) -> Peer {
@@ -361,15 +363,14 @@ mod tests {
 
     #[test]
     fn info_names_the_node_and_its_neighbours() {
-        let mut info = Info {
-            me: peer(2000),
-            ring: "chordal".into(),
-            space: Space::default(),
-            replicas: 3,
+        let mut info = NodeInfo {
+            peer: peer(2000),
+            params: Params { ring: "chordal".into(), space: Space::default(), replicas: 3 },
+            member: true,
             predecessor: None,
             successors: vec![peer(2002)],
             version: "0.1.0".into(),
-            positions: vec![peer(2000)],
+            positions: vec![0],
             sick_disk: None,
             deaf: vec![peer(2002).address()],
         };

@@ -20,8 +20,8 @@ use chordal::wire::handshake::{Hello, Params, Program, Purpose, Reached, Token};
 use chordal::wire::mesh::{Gossip, GossipBody, MeshMessage, SearchId};
 use chordal::wire::message::{Below, Branch, Counted, Digest, Verdict};
 use chordal::wire::query::{
-    HeldFile, LeaveEnd, LinkKind, LookupTrace, PeerInfo, RegistryInfo, SearchState, SharedFile,
-    Stands, Steering, TransferKind, TransferState,
+    FileCount, HandedOver, HandingOver, HeldFile, Hop, KeptFiles, LinkKind, LookupTrace, PeerInfo,
+    RegistryInfo, SearchState, SharedFile, Stands, Steering, TransferKind, TransferState, Trust,
 };
 use chordal::wire::registry::Listed;
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, codec};
@@ -269,6 +269,7 @@ fn every_type_in_a_message_is_in_the_document() {
     tables.has_enum(&[CopyCount::Known, CopyCount::Counting, CopyCount::NoRoom]);
     tables.has_enum(&[Steering::Cancel, Steering::Pause, Steering::Resume]);
     tables.has_enum(&[Stands::Joining, Stands::Member, Stands::Leaving, Stands::Left]);
+    tables.has_enum(&[Trust::Good, Trust::Last, Trust::Shunned]);
     tables.has_enum(&[LinkKind::Chosen, LinkKind::Random, LinkKind::Incoming]);
     let address = peer.address();
     tables.has_enum(&[Party::Node(address), Party::Client(address.ip())]);
@@ -300,6 +301,7 @@ fn every_type_in_a_message_is_in_the_document() {
     tables.has_struct(&wire::node_info());
     tables.has_struct(&wire::fares());
     tables.has_struct(&wire::transfer());
+    tables.has_struct(&FileCount::default());
     tables.has_struct(&wire::found());
     tables.has_struct(&Branch::ALL);
     tables.has_struct(&Counted::default());
@@ -312,10 +314,17 @@ fn every_type_in_a_message_is_in_the_document() {
     tables.has_struct(&SearchState::default());
     for response in wire::responses() {
         match response {
-            Response::Lookup(trace) => tables.has_struct::<LookupTrace>(&trace),
+            Response::Lookup(trace) => {
+                tables.has_struct::<Hop>(&trace.hops[0]);
+                tables.has_struct::<LookupTrace>(&trace);
+            }
             Response::Files { rows, .. } => tables.has_struct::<HeldFile>(&rows[0]),
             Response::Shares { rows, .. } => tables.has_struct::<SharedFile>(&rows[0]),
-            Response::HandedOver(end) => tables.has_struct::<LeaveEnd>(&end),
+            Response::HandedOver(end) => {
+                tables.has_struct::<HandedOver>(&end);
+                tables.has_struct::<KeptFiles>(&end.kept);
+            }
+            Response::HandingOver(row) => tables.has_struct::<HandingOver>(&row),
             Response::Peers { peers, registries } => {
                 tables.has_struct::<PeerInfo>(&peers[0]);
                 tables.has_struct::<RegistryInfo>(&registries[0]);
@@ -439,7 +448,7 @@ fn examples() -> BTreeMap<String, Vec<u8>> {
         key: Id::new(189),
         owner: node,
         successors: vec![peer(2002, 0)],
-        hops: vec![(peer(2001, 0), Some(420))],
+        hops: vec![Hop { peer: peer(2001, 0), micros: Some(420) }],
     });
     add("lookup answered", framed(&Frame::Response { id: 9, response }));
 

@@ -25,8 +25,9 @@ use chordal::wire::mesh::{
 };
 use chordal::wire::message::{BRANCHES, Below, Branch, Counted, Digest, Verdict};
 use chordal::wire::query::{
-    Fares, HeldFile, LeaveEnd, LinkKind, LookupTrace, NodeInfo, PeerInfo, RegistryInfo,
-    SearchState, SharedFile, Stands, Steering, TransferInfo, TransferKind, TransferState,
+    Fares, FileCount, HandedOver, HandingOver, HeldFile, Hop, KeptFiles, LinkKind, LookupTrace,
+    NodeInfo, PeerInfo, RegistryInfo, SearchState, SharedFile, Stands, Steering, TransferKind,
+    TransferRow, TransferState, Trust,
 };
 use chordal::wire::registry::{Listed, News, Report};
 use chordal::wire::{Answer, Ask, Frame, Message, Request, Response, Tell, codec};
@@ -217,8 +218,8 @@ pub(super) fn fares() -> Fares {
     Fares { stands, settled, files_below: 3, missed: 1, cut_off }
 }
 
-pub(super) fn transfer() -> TransferInfo {
-    TransferInfo {
+pub(super) fn transfer() -> TransferRow {
+    TransferRow {
         number: 3,
         name: "SkyShip.jpg".into(),
         kind: TransferKind::Serve,
@@ -229,7 +230,7 @@ pub(super) fn transfer() -> TransferInfo {
         peers: vec![(Party::Node(peer(2001, 0).address()), 4)],
         started_ms: 60_000,
         ended_ms: None,
-        files: Some((1, 2, 3)),
+        files: Some(FileCount { done: 1, failed: 2, total: 3 }),
         part_of: Some(2),
     }
 }
@@ -243,7 +244,10 @@ pub(super) fn responses() -> Vec<Response> {
             key: Id::new(189),
             owner: peer(2000, 0),
             successors: vec![peer(2002, 0)],
-            hops: vec![(peer(2001, 0), Some(420)), (peer(2002, 0), None)],
+            hops: vec![
+                Hop { peer: peer(2001, 0), micros: Some(420) },
+                Hop { peer: peer(2002, 0), micros: None },
+            ],
         }),
         Response::Files {
             rows: vec![HeldFile {
@@ -292,7 +296,7 @@ pub(super) fn responses() -> Vec<Response> {
                 rtt_us: Some(420),
                 since_s: 60,
                 shared: Some(12),
-                distrust: 1,
+                trust: Trust::Last,
                 why: Some("slow".into()),
             }],
             registries: vec![RegistryInfo {
@@ -310,16 +314,23 @@ pub(super) fn responses() -> Vec<Response> {
         Response::Trashed { contents: vec![(ContentHash([0xAB; 32]), 85_021)] },
         Response::Reached(Reached::Node { peer: peer(2001, 0), params: params() }),
         Response::Upload(DataResponse::Proceed),
-        Response::HandingOver { files: 3, bytes: 40_000_000, rate: 1_000_000, seconds: Some(40) },
-        Response::HandedOver(LeaveEnd {
+        Response::HandingOver(HandingOver {
+            files: 3,
+            bytes: 40_000_000,
+            rate: 1_000_000,
+            seconds: Some(40),
+        }),
+        Response::HandedOver(HandedOver {
             handed: 3,
-            files: 2,
-            bytes: 9,
-            sole: 1,
-            named: vec!["SkyShip.jpg".into()],
-            directory: "/srv/chordal".into(),
-            alone: false,
-            together: true,
+            kept: KeptFiles {
+                files: 2,
+                bytes: 9,
+                sole: 1,
+                named: vec!["SkyShip.jpg".into()],
+                directory: "/srv/chordal".into(),
+                alone: false,
+                together: true,
+            },
         }),
         Response::Copied { bytes: 85_021 },
         Response::Failed { why: "no".into() },

@@ -35,8 +35,7 @@ use chordal_core::id::Space;
 use chordal_core::wire::handshake::Params;
 use chordal_descriptors as descriptors;
 use chordal_store::{Disk, RealDisk, Store};
-use chordal_view::outcome::HandedOver;
-use chordal_view::{Level, Snapshot, UiEvent};
+use chordal_view::{HandedOver, Level, Snapshot, UiEvent};
 
 use client::leave::Departure;
 use client::user::User;

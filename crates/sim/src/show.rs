@@ -13,10 +13,11 @@ use chordal_core::chord::{self, Notice};
 use chordal_core::id::Id;
 use chordal_core::peer::Peer;
 use chordal_view as view;
-use chordal_view::picture::{self, Facts};
+use chordal_view::notices::describe;
+use chordal_view::state::Facts;
 use chordal_view::{
-    Census, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, SimulationRow,
-    Snapshot, Standing, UiEvent,
+    CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour,
+    SimulationRow, Snapshot, Standing, UiEvent,
 };
 
 use super::host::{Host, HostId, State, host_at};
@@ -88,7 +89,7 @@ impl Show {
             ghosts: BTreeMap::new(),
             lookup: None,
             lookups: 0,
-            health: picture::UNSEEN,
+            health: Health::UNSEEN,
             state: view::State::Joining,
             pictures: 0,
         };
@@ -191,12 +192,7 @@ impl Show {
             self.lookup_begins(operation, name.unwrap_or_default(), ended.key);
         }
         if let Some(trail) = &mut self.lookup {
-            let micros = |took: Duration| took.as_micros() as u64;
-            let hop = |(peer, took): &(Peer, Option<Duration>)| Hop {
-                peer: *peer,
-                micros: took.map(micros),
-            };
-            trail.row.hops = ended.hops.iter().map(hop).collect();
+            trail.row.hops = ended.hops.iter().copied().map(Hop::from).collect();
             trail.row.owner = ended.hops.iter().rev().find(|(_, took)| took.is_some()).map(|h| h.0);
             if let super::Outcome::Found(owner) = ended.outcome {
                 trail.row.owner = Some(owner);
@@ -218,7 +214,7 @@ impl Show {
             if peer == me {
                 self.noticed(&notice);
             }
-            let (level, step, mut text) = picture::describe(&notice, space);
+            let (level, step, mut text) = describe(&notice, space);
             let Some(left) = quota[usize::from(level > Level::Detail)].checked_sub(1) else {
                 more += 1;
                 continue;
@@ -253,7 +249,7 @@ impl Show {
         self.pictures += 1;
         let size = world.size();
         if self.due(size, JUDGED_AT_ONCE) {
-            self.health = picture::health(&world.ring());
+            self.health = Health::of(&world.ring());
             self.state = self.state(world);
         }
         if let Some(trail) = &mut self.lookup {
@@ -261,8 +257,8 @@ impl Show {
         }
         let members = self.members(world, size);
         let census = match size {
-            0..=MAX_MEMBERS => Census::Complete,
-            _ => Census::Estimate(size as u64),
+            0..=MAX_MEMBERS => CensusState::Complete,
+            _ => CensusState::Estimate(size as u64),
         };
         let own = self.own(world);
         let files = self.files(world);
@@ -288,7 +284,7 @@ impl Show {
         let cut = cut.filter(|host| !self.reaches(world, host.number())).count() as u64;
         let paused = world.all_hosts().iter().filter(|host| host.state() == State::Paused);
         let size = world.size();
-        picture::state(&Facts {
+        view::State::of(&Facts {
             standing: match size {
                 0 => Standing::Down,
                 1 => Standing::Alone,
@@ -301,7 +297,7 @@ impl Show {
             silent: paused.count() as u64,
             settled: world.is_settled(),
             shrinking: world.all_hosts().iter().any(|host| host.state() == State::Crashed),
-            health: picture::health(&world.ring()),
+            health: Health::of(&world.ring()),
             successors_max: world.setup().config().successors,
             files: world.nodes().map(|node| node.files_below() as u64).sum(),
         })
@@ -320,7 +316,7 @@ impl Show {
             liveness: self.liveness(world, peer),
         };
         if let Some(node) = self.node(world) {
-            return picture::snapshot(node, neighbour);
+            return Snapshot::of(node, neighbour);
         }
         let standing = match world.host(self.host).map(Host::state) {
             Some(State::Left) => Standing::Left,
@@ -328,7 +324,7 @@ impl Show {
         };
         let mut seen = self.last.clone().unwrap_or_else(|| {
             let nobody = chord::Node::new(world.setup().config(), world.address(self.host));
-            Snapshot { me: self.peer(world), ..picture::snapshot(&nobody, neighbour) }
+            Snapshot { me: self.peer(world), ..Snapshot::of(&nobody, neighbour) }
         });
         let now = |near: &mut Neighbour| near.liveness = self.liveness(world, near.peer);
         seen.successors.iter_mut().for_each(now);
@@ -347,7 +343,7 @@ impl Show {
         match self.node(world) {
             None if left => Arc::default(),
             Some(node) if self.due(before.len(), LISTED_AT_ONCE) => {
-                let rows = picture::files(node.files_held(), node.params().space);
+                let rows = FileRow::all(&node.files_held(), node.params().space);
                 if **before == rows { before } else { Arc::new(rows.into()) }
             }
             _ => before,

@@ -13,10 +13,12 @@ use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::Record;
-use chordal_view::outcome::{HandedOver, Info, KeptFiles, RingFile};
-use chordal_view::picture;
+use chordal_core::wire::query::NodeInfo;
+use chordal_view::outcome::RingFile;
 use chordal_view::text::quoted;
-use chordal_view::{Command, CommandFailed, FileRow, Hop, Outcome, Role, target};
+use chordal_view::{
+    Command, CommandFailed, FileRow, HandedOver, Health, Hop, KeptFiles, Outcome, Role, target,
+};
 
 use super::host::{Host, HostId, State, host_at};
 use super::{Action, Ended, OpId, Show, World};
@@ -228,7 +230,7 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
             members: world.nodes().map(chordal_core::chord::Node::peer).collect(),
             silent: Vec::new(),
             troubled: Vec::new(),
-            health: picture::health(&world.ring()),
+            health: Health::of(&world.ring()),
             state: show.state(world),
             space,
         });
@@ -239,20 +241,19 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
     let node = show.node(world).ok_or("this node does not run; join or R brings it back")?;
     match command {
         Command::Ls { pattern, .. } => {
-            let mut files = picture::files(node.files_held(), node.params().space);
+            let mut files = FileRow::all(&node.files_held(), node.params().space);
             let all = files.len();
             if let Some(named) = pattern.as_deref().map(Pattern::new) {
                 files.retain(|file| named.matches(file.name.as_str()));
             }
             Ok(Outcome::Files { files, of: pattern.map(|pattern| (pattern, all)), space })
         }
-        Command::Fingers => Ok(Outcome::Fingers { fingers: picture::fingers(node), space }),
-        _ => Ok(Outcome::Info(Box::new(Info {
-            me: node.peer(),
-            positions: vec![node.peer()],
-            ring: node.params().ring.clone(),
-            space,
-            replicas: node.params().replicas,
+        Command::Fingers => Ok(Outcome::Fingers { fingers: node.fingers(), space }),
+        _ => Ok(Outcome::Info(Box::new(NodeInfo {
+            peer: node.peer(),
+            positions: vec![node.peer().index()],
+            params: node.params().clone(),
+            member: true,
             predecessor: node.predecessor(),
             successors: node.successors().to_vec(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -293,7 +294,7 @@ fn ring_files(world: &World, pattern: Option<String>) -> Outcome {
     let mut others = BTreeSet::new();
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
     for node in world.nodes() {
-        for file in picture::files(node.files_held(), node.params().space) {
+        for file in FileRow::all(&node.files_held(), node.params().space) {
             if !named.matches(file.name.as_str()) {
                 others.insert(file.name);
                 continue;

@@ -10,7 +10,7 @@ use chordal_core::name::FileName;
 use chordal_core::peer::{Party, Peer};
 use chordal_core::record::{ContentHash, CopyCount, Version};
 use chordal_view::{
-    Behind, Census, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
+    Behind, CensusState, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
     LookupRow, Member, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort, SearchRow,
     Sharing, SimulationRow, Snapshot, Speed, Standing, State, Step, Traffic, TransferKind,
     TransferRow, TransferState, Trust, UiEvent, Unsettled,
@@ -183,7 +183,7 @@ pub fn dead_successor() -> App {
 pub fn huge() -> App {
     let space = Space::new(128).unwrap_or_default();
     let mut snapshot = ring(space, 200);
-    snapshot.census = Census::Estimate(1_200);
+    snapshot.census = CensusState::Estimate(1_200);
     "a ring with quite a long name".clone_into(&mut snapshot.ring);
     app(snapshot)
 }
@@ -225,7 +225,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
             })
             .collect(),
         members: peers.iter().map(|peer| Member { peer: *peer, liveness: Liveness::Up }).collect(),
-        census: Census::Complete,
+        census: CensusState::Complete,
         files: Arc::default(),
         peers: Arc::default(),
         registries: Vec::new(),

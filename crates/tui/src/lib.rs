@@ -26,7 +26,7 @@ pub mod action;
 pub mod complete;
 pub mod draw;
 pub mod explain;
-#[doc(hidden)]
+#[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod history;
 mod inbox;

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use chordal_view::text::clean;
-use chordal_view::{Census, Level, Standing};
+use chordal_view::{CensusState, Level, Standing};
 
 use super::inbox::{Inbox, LAB_SILENT, News};
 use super::reducer::Do;
@@ -456,8 +456,8 @@ fn window_title(app: &App) -> String {
     let snapshot = &app.nodes[app.shown].snapshot;
     let id = snapshot.space.show(snapshot.me.id(snapshot.space));
     let members = match snapshot.census {
-        Census::Estimate(members) => format!("~{members}"),
-        Census::Complete | Census::Partial => snapshot.living().to_string(),
+        CensusState::Estimate(members) => format!("~{members}"),
+        CensusState::Complete | CensusState::Partial => snapshot.living().to_string(),
     };
     let dot = app.glyphs.up;
     clean(&format!("chordal {id} :{} {dot}{members}", snapshot.me.address().port())).into_owned()

@@ -1,4 +1,4 @@
-//! What a dashboard shows and what it can ask for: data only.
+//! What a dashboard shows and what it can ask for: data only, and what a core has of it.
 //!
 //! The engine publishes a [`Snapshot`] of its node whenever something changed;
 //! a lab, a remote node or a simulation can publish the same. The dashboard
@@ -6,21 +6,26 @@
 //! are the lines of the events panel. A [`Command`] is one word of the command
 //! language (see [`command`]); its end is an [`Outcome`] or a [`CommandFailed`].
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use chordal_core::chord;
+use chordal_core::chord::invariant::Report;
 use chordal_core::id::{Id, Space};
 use chordal_core::name::FileName;
-use chordal_core::peer::{Party, Peer};
+use chordal_core::peer::Peer;
 use chordal_core::record::{ContentHash, CopyCount, Version};
+use chordal_core::wire::query::{HeldFile, SharedFile};
 
 pub mod command;
 pub mod event;
 mod files;
+pub mod notices;
 pub mod outcome;
-pub mod picture;
 pub mod registry;
 pub mod simulation;
 pub mod state;
@@ -35,8 +40,14 @@ pub use outcome::{CommandFailed, Outcome};
 pub use simulation::{SimulationRow, Speed};
 pub use state::{State, Unsettled};
 
+pub use chordal_core::chord::{CensusState, Finger};
+pub use chordal_core::wire::query::{
+    FileCount, HandedOver, HandingOver, Hop, KeptFiles, LinkKind, TransferKind, TransferRow,
+    TransferState, Trust,
+};
+
 /// The whole visible state of one node at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Milliseconds since the node's start, at the moment of the snapshot.
     pub uptime_ms: u64,
@@ -67,7 +78,7 @@ pub struct Snapshot {
     /// Every member known, in ring order from place 0, this node included.
     pub members: Vec<Member>,
     /// How much of the ring `members` is.
-    pub census: Census,
+    pub census: CensusState,
     /// The files held here and those shared from here, by name, tombstones
     /// left out.
     pub files: Arc<Files>,
@@ -110,19 +121,6 @@ pub struct Snapshot {
     pub simulation: Option<SimulationRow>,
 }
 
-/// What a node that leaves has yet to hand over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandingOver {
-    /// Files.
-    pub files: usize,
-    /// Their bytes that have yet to move.
-    pub bytes: u64,
-    /// Bytes a second, lately.
-    pub rate: u64,
-    /// Seconds that the rest takes at this rate.
-    pub seconds: Option<u64>,
-}
-
 /// What a node is to its ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
@@ -138,6 +136,19 @@ pub enum Standing {
     Left,
     /// Not running (a killed node of a lab).
     Down,
+}
+
+impl Standing {
+    /// What a node is to its ring. One that has not started is on its way in.
+    pub fn of(core: &chord::Node) -> Standing {
+        match core.standing() {
+            chord::Standing::New | chord::Standing::Joining => Standing::Joining,
+            chord::Standing::Member if core.successors().is_empty() => Standing::Alone,
+            chord::Standing::Member => Standing::Member,
+            chord::Standing::Leaving => Standing::Leaving,
+            chord::Standing::Left => Standing::Left,
+        }
+    }
 }
 
 /// Whether a peer is believed to live.
@@ -163,17 +174,6 @@ pub struct Neighbour {
     pub liveness: Liveness,
 }
 
-/// A row of the finger table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finger {
-    /// 0 to m−1.
-    pub index: u8,
-    /// `id + 2^index mod 2^m`.
-    pub start: Id,
-    /// The first node at or after `start`, as far as known.
-    pub node: Option<Peer>,
-}
-
 /// A member of the ring, as the census saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -181,18 +181,6 @@ pub struct Member {
     pub peer: Peer,
     /// Whether it lives.
     pub liveness: Liveness,
-}
-
-/// How much of the ring the known members are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Census {
-    /// All of it.
-    Complete,
-    /// A walk is under way for the first time.
-    Partial,
-    /// The ring is too large to walk; about this many nodes, from the density
-    /// of the successor list.
-    Estimate(u64),
 }
 
 /// What a node is to a file that it holds.
@@ -264,6 +252,39 @@ impl CopyHealth {
 }
 
 impl FileRow {
+    /// The files that a node or a host holds for its ring, in the order given.
+    pub fn all(held: &[HeldFile], space: Space) -> Vec<FileRow> {
+        held.iter().map(|held| FileRow::held(held, space)).collect()
+    }
+
+    /// A file that a node holds for its ring.
+    pub fn held(held: &HeldFile, space: Space) -> FileRow {
+        FileRow {
+            name: held.record.name.clone(),
+            key: held.record.key(space),
+            size: held.record.size(),
+            version: held.record.version,
+            role: if held.owner { Role::Owner } else { Role::Replica },
+            copies: held.copies,
+            wanted: held.wanted,
+            count: held.count,
+        }
+    }
+
+    /// A file that a node's user shares.
+    pub fn shared(file: SharedFile, space: Space) -> FileRow {
+        FileRow {
+            key: file.name.key(space),
+            name: file.name,
+            size: file.size,
+            version: Version { counter: 0, root: file.root },
+            role: Role::Shared,
+            copies: u8::try_from(file.sources).unwrap_or(u8::MAX),
+            wanted: 0,
+            count: CopyCount::Known,
+        }
+    }
+
     /// How safe it is; `None`: a shared file, of which nobody makes copies.
     pub const fn health(&self) -> Option<CopyHealth> {
         Some(match (self.role, self.count) {
@@ -296,30 +317,6 @@ pub struct PeerRow {
     pub trust: Trust,
     /// Why not fully.
     pub why: Option<String>,
-}
-
-/// Why there is a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LinkKind {
-    /// The user asked for it.
-    Chosen,
-    /// Drawn at random.
-    Random,
-    /// The peer asked for it.
-    Incoming,
-}
-
-/// How far a peer is trusted with downloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Trust {
-    /// Nothing speaks against it.
-    Good,
-    /// Used when nobody else can deliver.
-    Last,
-    /// Not used for a while.
-    Shunned,
 }
 
 /// A registry of this node.
@@ -452,114 +449,6 @@ pub struct RateLimits {
     pub down: Option<u64>,
 }
 
-/// A transfer of bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TransferRow {
-    /// The number that `cancel N` takes.
-    pub number: u64,
-    /// What moves.
-    pub name: String,
-    /// Why it moves.
-    pub kind: TransferKind,
-    /// How it stands.
-    pub state: TransferState,
-    /// Bytes moved and verified.
-    pub done: u64,
-    /// Bytes in all.
-    pub total: u64,
-    /// Bytes a second, lately.
-    pub rate: u64,
-    /// The other sides, with the bytes that each has delivered or taken.
-    pub peers: Vec<(Party, u64)>,
-    /// Milliseconds since the node's start, when it began.
-    pub started_ms: u64,
-    /// Likewise, when it ended.
-    pub ended_ms: Option<u64>,
-    /// Of a whole directory: how many of its files are done. Its own bytes are
-    /// those of all its files.
-    pub files: Option<FileCount>,
-    /// The number of the directory's transfer that this one belongs to.
-    pub part_of: Option<u64>,
-}
-
-/// How far the files of a directory are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileCount {
-    /// Ended well.
-    pub done: u32,
-    /// Ended badly.
-    pub failed: u32,
-    /// In all.
-    pub total: u32,
-}
-
-/// Why bytes move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TransferKind {
-    /// A `get` of this node's user.
-    Download,
-    /// A `put` of this node's user.
-    Upload,
-    /// A copy that this node makes for the ring.
-    Copy,
-    /// Bytes that this node serves to another.
-    Serve,
-    /// A put of somebody else that this node, as the owner, takes in.
-    Receive,
-    /// A file of this node's user is read and hashed before it is shared.
-    Hash,
-}
-
-impl TransferKind {
-    /// Whether the node's own user began it.
-    pub const fn is_the_users(self) -> bool {
-        match self {
-            TransferKind::Download | TransferKind::Upload | TransferKind::Hash => true,
-            TransferKind::Copy | TransferKind::Serve | TransferKind::Receive => false,
-        }
-    }
-}
-
-/// How a transfer stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TransferState {
-    /// It waits for its turn: as many run as may.
-    Queued,
-    /// Bytes move.
-    Running,
-    /// Its user has it wait.
-    Paused,
-    /// None of its sources delivers any more: it goes on when one comes back.
-    Waiting,
-    /// All bytes moved; waiting for durable copies (`copies` of `wanted`).
-    Securing {
-        /// So far.
-        copies: u8,
-        /// At the end.
-        wanted: u8,
-    },
-    /// Ended well.
-    Done,
-    /// Ended badly: one sentence.
-    Failed(String),
-    /// Ended by its user.
-    Cancelled,
-}
-
-impl TransferState {
-    /// Whether it has not ended: it moves, waits, or is being made safe.
-    pub const fn is_under_way(&self) -> bool {
-        matches!(
-            self,
-            TransferState::Queued
-                | TransferState::Running
-                | TransferState::Paused
-                | TransferState::Waiting
-                | TransferState::Securing { .. }
-        )
-    }
-}
-
 /// Zave's ring properties as this node's census sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -578,6 +467,52 @@ pub struct Health {
 }
 
 impl Snapshot {
+    /// The snapshot of a core, as far as the core alone tells: `neighbour` adds how
+    /// a peer of its tables fares, and the driver how the ring does. The members are
+    /// those that the core knows, all regarded as living; files, transfers and what
+    /// lies around a node are left to the driver.
+    pub fn of(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Snapshot {
+        let params = core.params();
+        let (known, census) = core.members();
+        Snapshot {
+            uptime_ms: 0,
+            me: core.peer(),
+            positions: vec![core.peer()],
+            ring: params.ring.clone(),
+            space: params.space,
+            replicas: params.replicas,
+            successors_max: core.config().successors,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            secret: false,
+            standing: Standing::of(core),
+            predecessor: core.predecessor().map(&neighbour),
+            successors: core.successors().iter().copied().map(&neighbour).collect(),
+            fingers: core.fingers(),
+            members: known
+                .into_iter()
+                .map(|peer| Member { peer, liveness: Liveness::Up })
+                .collect(),
+            census,
+            files: Arc::default(),
+            peers: Arc::default(),
+            registries: Vec::new(),
+            search: None,
+            scan: None,
+            sharing: Sharing::default(),
+            transfers: Vec::new(),
+            limits: RateLimits::default(),
+            health: Health::UNSEEN,
+            state: State::Joining,
+            lookup: None,
+            traffic: Traffic::default(),
+            handing_over: None,
+            events_dropped: 0,
+            sick_disk: None,
+            fault: None,
+            simulation: None,
+        }
+    }
+
     /// The known members that live.
     pub fn living(&self) -> usize {
         self.members.len() - self.gone()
@@ -590,6 +525,23 @@ impl Snapshot {
 }
 
 impl Health {
+    /// The health of a ring of which nothing was seen yet that speaks against it.
+    pub const UNSEEN: Health =
+        Health { one_ring: true, ordered: true, lists_valid: true, in_place: true, margin: None };
+
+    /// What a check of the ring's properties says.
+    pub fn of(report: &Report) -> Health {
+        Health {
+            one_ring: report.at_least_one_ring
+                && report.at_most_one_ring
+                && report.connected_appendages,
+            ordered: report.ordered_ring,
+            lists_valid: report.valid_lists,
+            in_place: report.in_place,
+            margin: report.margin,
+        }
+    }
+
     /// Whether every property holds.
     pub const fn is_good(&self) -> bool {
         self.one_ring && self.ordered && self.lists_valid && self.in_place
@@ -620,15 +572,6 @@ pub struct LookupRow {
     pub hops: Vec<Hop>,
     /// The owner, once found.
     pub owner: Option<Peer>,
-}
-
-/// One step of a lookup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hop {
-    /// The node asked.
-    pub peer: Peer,
-    /// Microseconds until it answered; `None`: it has not (yet).
-    pub micros: Option<u64>,
 }
 
 /// Bytes that moved.

@@ -1,7 +1,6 @@
 //! How a command ended, as data: the dashboard, the command line's text and
 //! its JSON are three pictures of the same value.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use chordal_core::id::{Id, Space};
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::{PassedOver, Version};
+use chordal_core::wire::query::{HandedOver, NodeInfo};
 
 use super::{
     FileRow, Finger, FoundContent, Health, Hop, PeerRow, RegistryRow, ScanRow, SearchRow, State,
@@ -110,7 +110,7 @@ pub enum Outcome {
         space: Space,
     },
     /// `info`.
-    Info(Box<Info>),
+    Info(Box<NodeInfo>),
     /// `fingers`.
     Fingers {
         /// All `m` rows.
@@ -286,67 +286,6 @@ pub enum Outcome {
     },
     /// `help` is answered by whoever shows it.
     Help(Option<String>),
-}
-
-/// What became of the files of a node that left.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandedOver {
-    /// Files that others hold now.
-    pub handed: usize,
-    /// Those that stayed.
-    pub kept: KeptFiles,
-}
-
-/// The files that stayed on the disk of a node that left.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptFiles {
-    /// How many.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Those of which no other copy is known.
-    pub sole: usize,
-    /// Names of some of these.
-    pub named: Vec<String>,
-    /// Where they are.
-    pub directory: String,
-    /// Nobody else was on the ring when the leave began.
-    pub alone: bool,
-    /// Every other node left it meanwhile, too.
-    pub together: bool,
-}
-
-impl KeptFiles {
-    /// Whether the node has not done what it was to do: a node was there to which it
-    /// could have given files, or there is no other copy of some of those that stay.
-    pub const fn is_failure(&self) -> bool {
-        self.files > 0 && !self.alone && (self.sole > 0 || !self.together)
-    }
-}
-
-/// A node's identity and neighbours.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Info {
-    /// The node.
-    pub me: Peer,
-    /// Its ring.
-    pub ring: String,
-    /// Its ring's space.
-    pub space: Space,
-    /// Copies of each file.
-    pub replicas: u8,
-    /// The predecessor.
-    pub predecessor: Option<Peer>,
-    /// The successor list.
-    pub successors: Vec<Peer>,
-    /// The program's version.
-    pub version: String,
-    /// All places that the node's host holds on the ring.
-    pub positions: Vec<Peer>,
-    /// What is wrong with its disk, which takes nothing.
-    pub sick_disk: Option<String>,
-    /// Members that answer messages and to which no bytes pass.
-    pub deaf: Vec<SocketAddr>,
 }
 
 /// A file of the whole ring.

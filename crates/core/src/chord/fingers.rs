@@ -8,7 +8,7 @@
 use crate::id::{Id, Space};
 use crate::peer::Peer;
 
-use super::FingerRow;
+use super::Finger;
 use super::few::Few;
 use super::node::Tables;
 
@@ -105,7 +105,7 @@ impl Fingers {
 }
 
 /// All rows by their definition.
-pub(super) fn rows(space: Space, me: Peer, r: usize, tables: &Tables) -> Vec<FingerRow> {
+pub(super) fn rows(space: Space, me: Peer, r: usize, tables: &Tables) -> Vec<Finger> {
     let home = me.id(space);
     let list = tables.successors.as_slice();
     let first = first_beyond(space, me, tables.successors.last());
@@ -122,7 +122,7 @@ pub(super) fn rows(space: Space, me: Peer, r: usize, tables: &Tables) -> Vec<Fin
                 let own = (list.len() < r).then_some(me);
                 tables.fingers.beyond.get(&index).copied().or(own)
             };
-            FingerRow { index, start, node }
+            Finger { index, start, node }
         })
         .collect()
 }

@@ -5,10 +5,11 @@ use crate::peer::Peer;
 use crate::record::{Provider, Record};
 use crate::time::Time;
 use crate::wire::handshake::Params;
+use crate::wire::query::HeldFile;
 
 use super::invariant::NodeState;
 use super::node::Node;
-use super::{Config, FingerRow, HeldRow, Standing, fingers};
+use super::{Config, Finger, Standing, fingers};
 
 impl Node {
     /// The node itself.
@@ -59,7 +60,7 @@ impl Node {
     }
 
     /// The whole finger table.
-    pub fn fingers(&self) -> Vec<FingerRow> {
+    pub fn fingers(&self) -> Vec<Finger> {
         fingers::rows(self.space(), self.me, self.config.successors, &self.tables)
     }
 
@@ -73,12 +74,12 @@ impl Node {
     }
 
     /// The files held here, in the order of their names.
-    pub fn files_held(&self) -> Vec<HeldRow> {
+    pub fn files_held(&self) -> Vec<HeldFile> {
         self.replicas.rows(&self.ring_view(), None).collect()
     }
 
     /// At most `most` of [`Node::files_held`], from behind a name.
-    pub fn files_page(&self, after: Option<&FileName>, most: usize) -> Vec<HeldRow> {
+    pub fn files_page(&self, after: Option<&FileName>, most: usize) -> Vec<HeldFile> {
         self.replicas.rows(&self.ring_view(), after).take(most).collect()
     }
 

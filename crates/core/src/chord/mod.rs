@@ -26,6 +26,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{CommandError, Fault, Reason};
 use crate::id::{Id, Space};
 use crate::name::FileName;
@@ -64,8 +66,6 @@ mod vanished;
 pub use guards::Guards;
 pub use host::{Host, Slot};
 pub use node::Node;
-
-pub use replicas::HeldRow;
 
 /// What the core calls back with when work for a caller ends. Chosen by the
 /// driver for commands; chosen by the core for store operations.
@@ -713,8 +713,8 @@ pub enum Standing {
 }
 
 /// A place of a finger table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FingerRow {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Finger {
     /// 0 to m−1.
     pub index: u8,
     /// `id + 2^index mod 2^m`.
@@ -725,7 +725,7 @@ pub struct FingerRow {
 }
 
 /// How much of the ring [`Node::members`] knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CensusState {
     /// All of it.
     Complete,

@@ -2,6 +2,7 @@
 //! joined (`chordal get NAME --via ADDR`).
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -252,7 +253,7 @@ pub enum Response {
     /// To [`Request::Transfers`].
     Transfers {
         /// Newest first, at most [`crate::limits::MAX_PAGE`].
-        rows: Vec<TransferInfo>,
+        rows: Vec<TransferRow>,
     },
     /// To [`Request::Steer`].
     Steered {
@@ -260,18 +261,9 @@ pub enum Response {
         name: String,
     },
     /// To [`Request::Leave`] and [`Request::LeaveState`]: the leave is running.
-    HandingOver {
-        /// Files that have not been handed over yet.
-        files: u64,
-        /// Bytes of these that have not been copied yet.
-        bytes: u64,
-        /// Present speed in bytes per second.
-        rate: u64,
-        /// Estimated seconds until the end.
-        seconds: Option<u64>,
-    },
+    HandingOver(HandingOver),
     /// To the same: the leave has ended.
-    HandedOver(LeaveEnd),
+    HandedOver(HandedOver),
     /// To [`Request::Copied`].
     Copied {
         /// Bytes.
@@ -300,17 +292,37 @@ pub enum Response {
     },
 }
 
+/// What a leaving node has not handed over yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandingOver {
+    /// Files.
+    pub files: usize,
+    /// Bytes of these that have not been copied yet.
+    pub bytes: u64,
+    /// Present speed in bytes per second.
+    pub rate: u64,
+    /// Estimated seconds until the end.
+    pub seconds: Option<u64>,
+}
+
 /// The result of a leave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaveEnd {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOver {
     /// Files that other nodes hold now.
-    pub handed: u64,
+    pub handed: usize,
     /// Files that stayed on the disk.
-    pub files: u64,
+    pub kept: KeptFiles,
+}
+
+/// The files that stayed on the disk of a node that left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFiles {
+    /// How many.
+    pub files: usize,
     /// Their bytes.
     pub bytes: u64,
     /// Files of these without another known copy.
-    pub sole: u64,
+    pub sole: usize,
     /// The names of some of these.
     pub named: Vec<String>,
     /// The directory that has them.
@@ -319,6 +331,14 @@ pub struct LeaveEnd {
     pub alone: bool,
     /// Every other node left the ring as well.
     pub together: bool,
+}
+
+impl KeptFiles {
+    /// Whether the node has not done what it was to do: a node was there to which it
+    /// could have given files, or there is no other copy of some of those that stay.
+    pub const fn is_failure(&self) -> bool {
+        self.files > 0 && !self.alone && (self.sole > 0 || !self.together)
+    }
 }
 
 /// A node's identity and neighbours.
@@ -349,6 +369,11 @@ impl NodeInfo {
     /// Number of members that are named as such: if there are more, the node that names
     /// them has the fault.
     pub const MAX_DEAF: usize = 16;
+
+    /// All places that its host holds on the ring.
+    pub fn places(&self) -> impl Iterator<Item = Peer> {
+        self.positions.iter().map(|index| Peer::new(self.peer.address(), *index))
+    }
 }
 
 /// The health of a node on its ring, as the node sees it.
@@ -379,14 +404,15 @@ pub enum Stands {
     Left,
 }
 
-/// One file that a node holds.
+/// One file that a node holds, as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldFile {
     /// The record (never a tombstone).
     pub record: Record,
     /// Whether the node owns the key.
     pub owner: bool,
-    /// Number of known copies, including this one.
+    /// Durable copies known, this one included. On a node that is not the
+    /// owner: as that one last said.
     pub copies: u8,
     /// Number of copies wanted: k, or the number of nodes if that is smaller.
     pub wanted: u8,
@@ -429,6 +455,7 @@ pub struct SearchState {
 
 /// Why a link to a peer exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LinkKind {
     /// The user asked for it.
     Chosen,
@@ -436,6 +463,18 @@ pub enum LinkKind {
     Random,
     /// The peer asked for it.
     Incoming,
+}
+
+/// The reputation of a peer as a source of downloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Nothing speaks against it.
+    Good,
+    /// Used when nobody else can deliver.
+    Last,
+    /// Not used for a while.
+    Shunned,
 }
 
 /// A peer as a node sees it.
@@ -453,8 +492,8 @@ pub struct PeerInfo {
     pub since_s: u64,
     /// Files that it claims to share.
     pub shared: Option<u32>,
-    /// Its reputation: 0 good, 1 used last, 2 not used for a while.
-    pub distrust: u8,
+    /// Its reputation.
+    pub trust: Trust,
     /// Why it is not trusted fully.
     pub why: Option<String>,
 }
@@ -476,8 +515,8 @@ pub struct RegistryInfo {
 
 /// One of a node's transfers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TransferInfo {
-    /// The number for [`Request::Steer`].
+pub struct TransferRow {
+    /// The number for [`Request::Steer`] and `cancel N`.
     pub number: u64,
     /// The name of the file.
     pub name: String,
@@ -491,67 +530,104 @@ pub struct TransferInfo {
     pub total: u64,
     /// Present speed in bytes per second.
     pub rate: u64,
-    /// The other sides with their bytes, at most [`TransferInfo::MAX_PEERS`].
+    /// The other sides with their bytes; on the wire at most [`TransferRow::MAX_PEERS`].
     pub peers: Vec<(Party, u64)>,
     /// When it began, in milliseconds since the node's start.
     pub started_ms: u64,
     /// When it ended, likewise.
     pub ended_ms: Option<u64>,
-    /// For a directory: files that succeeded, files that failed, all files.
-    pub files: Option<(u32, u32, u32)>,
-    /// The number of the directory's transfer to which it belongs.
+    /// Of a whole directory: how many of its files are done. Its own bytes are
+    /// those of all its files.
+    pub files: Option<FileCount>,
+    /// The number of the directory's transfer that this one belongs to.
     pub part_of: Option<u64>,
 }
 
-impl TransferInfo {
-    /// Number of other sides that are named, so that a page of transfers fits into a frame.
+impl TransferRow {
+    /// Number of other sides that are named on the wire, so that a page of transfers fits
+    /// into a frame.
     pub const MAX_PEERS: usize = 12;
 
-    /// Maximum bytes of a name, and of the reason of a failure.
+    /// Maximum bytes of a name, and of the reason of a failure, on the wire.
     pub const MAX_TEXT: usize = 384;
+}
+
+/// Progress of the files of a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileCount {
+    /// Ended well.
+    pub done: u32,
+    /// Ended badly.
+    pub failed: u32,
+    /// In all.
+    pub total: u32,
 }
 
 /// The kind of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferKind {
-    /// A get of the node's user.
+    /// A `get` of this node's user.
     Download,
-    /// A put of the node's user.
+    /// A `put` of this node's user.
     Upload,
-    /// A copy that the node makes for the ring.
+    /// A copy that this node makes for the ring.
     Copy,
-    /// Bytes that another node or a client asked for.
+    /// Bytes that this node serves to another.
     Serve,
-    /// A put of another node or a client.
+    /// A put of another node or a client that this node receives as the owner.
     Receive,
-    /// A file is being read and hashed.
+    /// A file of this node's user is read and hashed before it is shared.
     Hash,
+}
+
+impl TransferKind {
+    /// Whether the node's own user began it.
+    pub const fn is_the_users(self) -> bool {
+        match self {
+            TransferKind::Download | TransferKind::Upload | TransferKind::Hash => true,
+            TransferKind::Copy | TransferKind::Serve | TransferKind::Receive => false,
+        }
+    }
 }
 
 /// The state of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferState {
-    /// It waits for its turn.
+    /// It waits for its turn: as many run as may.
     Queued,
     /// Bytes are being transferred.
     Running,
     /// Paused by its user.
     Paused,
-    /// None of its sources delivers any more.
+    /// None of its sources delivers any more: it goes on when one comes back.
     Waiting,
-    /// All bytes were transferred; copies are being made.
+    /// All bytes were transferred; waiting for durable copies (`copies` of `wanted`).
     Securing {
         /// Number of copies so far.
         copies: u8,
         /// Number of copies wanted.
         wanted: u8,
     },
-    /// It succeeded.
+    /// Ended well.
     Done,
-    /// It failed, for this reason: one sentence.
+    /// Ended badly: one sentence.
     Failed(String),
-    /// Cancelled by its user.
+    /// Ended by its user.
     Cancelled,
+}
+
+impl TransferState {
+    /// Whether it has not ended.
+    pub const fn is_under_way(&self) -> bool {
+        matches!(
+            self,
+            TransferState::Queued
+                | TransferState::Running
+                | TransferState::Paused
+                | TransferState::Waiting
+                | TransferState::Securing { .. }
+        )
+    }
 }
 
 /// The course of a lookup.
@@ -563,7 +639,21 @@ pub struct LookupTrace {
     pub owner: Peer,
     /// The owner's successor list, where copies are.
     pub successors: Vec<Peer>,
-    /// Every node that was asked, in order, with the microseconds until its answer (`None`
-    /// if it did not answer).
-    pub hops: Vec<(Peer, Option<u64>)>,
+    /// Every node that was asked, in order.
+    pub hops: Vec<Hop>,
+}
+
+/// One step of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The node asked.
+    pub peer: Peer,
+    /// Microseconds until it answered; `None`: it has not (yet).
+    pub micros: Option<u64>,
+}
+
+impl From<(Peer, Option<Duration>)> for Hop {
+    fn from((peer, took): (Peer, Option<Duration>)) -> Hop {
+        Hop { peer, micros: took.map(|took| took.as_micros() as u64) }
+    }
 }

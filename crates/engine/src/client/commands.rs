@@ -11,13 +11,12 @@ use chordal_core::chord::invariant::{Members, NodeState};
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
-use chordal_core::wire::query::{Fares, NodeInfo, Stands};
+use chordal_core::wire::query::{Fares, LookupTrace, NodeInfo, Stands};
 use chordal_core::wire::{Request, Response};
 use chordal_view as view;
-use chordal_view::outcome::Info;
-use chordal_view::picture::{self, Facts};
+use chordal_view::state::{Facts, State};
 use chordal_view::text::quoted;
-use chordal_view::{Command, CommandFailed, FileRow, Hop, Level, Outcome, TransferKind, target};
+use chordal_view::{Command, CommandFailed, FileRow, Health, Level, Outcome, TransferKind, target};
 
 use super::files;
 use super::get;
@@ -155,7 +154,7 @@ pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Ls { pattern, ring: false } => {
             let held = files::files_of(access, access.member()).await?;
             let mut files: Vec<FileRow> =
-                held.iter().map(|held| files::row(access, held)).collect();
+                held.iter().map(|held| FileRow::held(held, space)).collect();
             files.extend(files::shared_by(access).await?);
             files.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
             let all = files.len();
@@ -171,8 +170,8 @@ pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Lookup { target } => {
             let key = target::key(&target, space);
             let trace = access.lookup(key, Some(target.clone())).await?;
-            let hops = trace.hops.into_iter().map(|(peer, micros)| Hop { peer, micros }).collect();
-            Ok(Outcome::Lookup { text: target, key, owner: trace.owner, hops, space })
+            let LookupTrace { owner, hops, .. } = trace;
+            Ok(Outcome::Lookup { text: target, key, owner, hops, space })
         }
         Command::Peers => link_commands::peers(access).await,
         Command::Ping { peer } => ping(access, &peer).await,
@@ -192,22 +191,7 @@ async fn join(user: &User, contact: &str) -> Result<Outcome, String> {
 
 async fn info(access: &Access) -> Result<Outcome, String> {
     match access.request(access.member().address(), Request::Info).await? {
-        Response::Info(node) => Ok(Outcome::Info(Box::new(Info {
-            me: node.peer,
-            ring: node.params.ring,
-            space: node.params.space,
-            replicas: node.params.replicas,
-            predecessor: node.predecessor,
-            successors: node.successors,
-            version: node.version,
-            positions: node
-                .positions
-                .iter()
-                .map(|index| Peer::new(node.peer.address(), *index))
-                .collect(),
-            sick_disk: node.sick_disk,
-            deaf: node.deaf,
-        }))),
+        Response::Info(node) => Ok(Outcome::Info(Box::new(node))),
         other => Err(unexpected(other)),
     }
 }
@@ -264,8 +248,8 @@ async fn ring(access: &Access) -> Result<Outcome, String> {
     };
     let silent = ring_walk::ask_all(access, Each::Position, position, hear).await?;
     states.sort_by_key(|state| (state.peer.id(space), state.peer));
-    let health = picture::health(&Members::new(space, &states).report());
-    let state = picture::state(&Facts {
+    let health = Health::of(&Members::new(space, &states).report());
+    let state = State::of(&Facts {
         standing: match own.stands {
             Stands::Joining => view::Standing::Joining,
             Stands::Member if states.len() <= 1 => view::Standing::Alone,

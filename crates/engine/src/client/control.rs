@@ -7,9 +7,9 @@
 use chordal_core::limits::MAX_PAGE;
 use chordal_core::name::first_bytes;
 use chordal_core::peer::Peer;
-use chordal_core::wire::query::{self, Steering, TransferInfo};
+use chordal_core::wire::query::{Steering, TransferRow, TransferState};
 use chordal_core::wire::{Request, Response};
-use chordal_view::{Command, FileCount, Outcome, TransferKind, TransferRow, TransferState};
+use chordal_view::{Command, Outcome};
 
 use crate::data::access::Access;
 use crate::net::requests::unexpected;
@@ -29,7 +29,7 @@ pub(crate) fn told(transfers: &Transfers) -> Response {
     let mut rows = transfers.rows();
     rows.sort_by_key(|row| row.ended_ms.is_some());
     rows.truncate(MAX_PAGE);
-    Response::Transfers { rows: rows.into_iter().map(info).collect() }
+    Response::Transfers { rows: rows.into_iter().map(shortened).collect() }
 }
 
 /// Has a transfer stop, wait or go on.
@@ -84,87 +84,25 @@ async fn list(access: &Access) -> Result<Outcome, String> {
         Access::Outside(outside) => outside,
     };
     match access.request(outside.via, Request::Transfers).await? {
-        Response::Transfers { rows } => Ok(Outcome::Transfers(rows.into_iter().map(row).collect())),
+        Response::Transfers { rows } => Ok(Outcome::Transfers(rows)),
         other => Err(unexpected(other)),
     }
 }
 
 /// No more of a text than travels.
 fn cut(text: String) -> String {
-    first_bytes(&text, TransferInfo::MAX_TEXT).to_owned()
+    first_bytes(&text, TransferRow::MAX_TEXT).to_owned()
 }
 
-fn info(row: TransferRow) -> TransferInfo {
-    let mut peers = row.peers;
-    peers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    peers.truncate(TransferInfo::MAX_PEERS);
-    TransferInfo {
-        number: row.number,
-        name: cut(row.name),
-        kind: match row.kind {
-            TransferKind::Download => query::TransferKind::Download,
-            TransferKind::Upload => query::TransferKind::Upload,
-            TransferKind::Copy => query::TransferKind::Copy,
-            TransferKind::Serve => query::TransferKind::Serve,
-            TransferKind::Receive => query::TransferKind::Receive,
-            TransferKind::Hash => query::TransferKind::Hash,
-        },
-        state: match row.state {
-            TransferState::Queued => query::TransferState::Queued,
-            TransferState::Running => query::TransferState::Running,
-            TransferState::Paused => query::TransferState::Paused,
-            TransferState::Waiting => query::TransferState::Waiting,
-            TransferState::Securing { copies, wanted } => {
-                query::TransferState::Securing { copies, wanted }
-            }
-            TransferState::Done => query::TransferState::Done,
-            TransferState::Failed(why) => query::TransferState::Failed(cut(why)),
-            TransferState::Cancelled => query::TransferState::Cancelled,
-        },
-        done: row.done,
-        total: row.total,
-        rate: row.rate,
-        peers,
-        started_ms: row.started_ms,
-        ended_ms: row.ended_ms,
-        files: row.files.map(|files| (files.done, files.failed, files.total)),
-        part_of: row.part_of,
+/// A transfer, as much of it as travels.
+fn shortened(mut row: TransferRow) -> TransferRow {
+    row.peers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    row.peers.truncate(TransferRow::MAX_PEERS);
+    row.name = cut(row.name);
+    if let TransferState::Failed(why) = row.state {
+        row.state = TransferState::Failed(cut(why));
     }
-}
-
-fn row(info: TransferInfo) -> TransferRow {
-    TransferRow {
-        number: info.number,
-        name: info.name,
-        kind: match info.kind {
-            query::TransferKind::Download => TransferKind::Download,
-            query::TransferKind::Upload => TransferKind::Upload,
-            query::TransferKind::Copy => TransferKind::Copy,
-            query::TransferKind::Serve => TransferKind::Serve,
-            query::TransferKind::Receive => TransferKind::Receive,
-            query::TransferKind::Hash => TransferKind::Hash,
-        },
-        state: match info.state {
-            query::TransferState::Queued => TransferState::Queued,
-            query::TransferState::Running => TransferState::Running,
-            query::TransferState::Paused => TransferState::Paused,
-            query::TransferState::Waiting => TransferState::Waiting,
-            query::TransferState::Securing { copies, wanted } => {
-                TransferState::Securing { copies, wanted }
-            }
-            query::TransferState::Done => TransferState::Done,
-            query::TransferState::Failed(why) => TransferState::Failed(why),
-            query::TransferState::Cancelled => TransferState::Cancelled,
-        },
-        done: info.done,
-        total: info.total,
-        rate: info.rate,
-        peers: info.peers,
-        started_ms: info.started_ms,
-        ended_ms: info.ended_ms,
-        files: info.files.map(|(done, failed, total)| FileCount { done, failed, total }),
-        part_of: info.part_of,
-    }
+    row
 }
 
 #[cfg(test)]
@@ -173,6 +111,7 @@ mod tests {
 
     use super::*;
     use chordal_core::limits::MAX_FRAME_BYTES;
+    use chordal_core::wire::query::{FileCount, TransferKind};
     use chordal_core::wire::{Frame, codec};
 
     #[test]
@@ -190,7 +129,7 @@ mod tests {
         };
         match told(&transfers) {
             Response::Transfers { rows: told } => {
-                assert_eq!(steady(told.into_iter().map(row).collect()), steady(rows));
+                assert_eq!(steady(told), steady(rows));
             }
             other => panic!("{other:?}"),
         }

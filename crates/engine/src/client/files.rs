@@ -17,7 +17,7 @@ use chordal_core::limits::EAGER_BYTES;
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
-use chordal_core::record::{CopyCount, Version};
+use chordal_core::record::Version;
 use chordal_core::transfer::manifest::Manifest;
 use chordal_core::transfer::pieces::PieceSet;
 use chordal_core::wire::data::{DataRequest, DataResponse};
@@ -519,33 +519,10 @@ pub(crate) async fn shared_by(access: &Access) -> Result<Vec<FileRow>, String> {
             Response::Shares { rows, more } => (rows, more),
             other => return Err(unexpected(other)),
         };
-        files.extend(rows.into_iter().map(|row| FileRow {
-            key: row.name.key(access.space()),
-            name: row.name,
-            size: row.size,
-            version: Version { counter: 0, root: row.root },
-            role: Role::Shared,
-            copies: u8::try_from(row.sources).unwrap_or(u8::MAX),
-            wanted: 0,
-            count: CopyCount::Known,
-        }));
+        files.extend(rows.into_iter().map(|row| FileRow::shared(row, access.space())));
         if !more || files.last().map(|row| &row.name) <= after.as_ref() {
             return Ok(files);
         }
-    }
-}
-
-/// A row as `ls` shows it.
-pub(crate) fn row(access: &Access, held: &HeldFile) -> FileRow {
-    FileRow {
-        name: held.record.name.clone(),
-        key: held.record.key(access.space()),
-        size: held.record.size(),
-        version: held.record.version,
-        role: if held.owner { Role::Owner } else { Role::Replica },
-        copies: held.copies,
-        wanted: held.wanted,
-        count: held.count,
     }
 }
 
@@ -575,7 +552,7 @@ pub(crate) async fn ring_files(access: &Access, pattern: Option<&str>) -> Result
                 }
                 continue;
             }
-            let file = row(access, held);
+            let file = FileRow::held(held, access.space());
             match newest.get_mut(&file.name) {
                 Some(known) if known.file.version == file.version => {
                     known.holders.push(member);

@@ -20,11 +20,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use chordal_core::chord::placement::hosts;
 use chordal_core::chord::{self, Failure, Reply};
 use chordal_core::peer::Peer;
-use chordal_core::wire::query::LeaveEnd;
 use chordal_core::wire::{Request, Response};
-use chordal_view::outcome::{HandedOver, KeptFiles};
 use chordal_view::text::handing_over;
-use chordal_view::{HandingOver, Outcome};
+use chordal_view::{HandedOver, HandingOver, KeptFiles, Outcome};
 
 use super::user::User;
 use crate::data::access::{Access, Outside};
@@ -124,12 +122,10 @@ pub(crate) async fn leave_outside(
     let mut request = Request::Leave;
     loop {
         match access.request(outside.via, request).await? {
-            Response::HandingOver { files, bytes, rate, seconds } => {
-                let files = usize::try_from(files).unwrap_or(usize::MAX);
-                let row = HandingOver { files, bytes, rate, seconds };
+            Response::HandingOver(row) => {
                 phases.phase(&format!("handing over {}", handing_over(&row)));
             }
-            Response::HandedOver(end) => return Ok(Outcome::Left(heard(end))),
+            Response::HandedOver(end) => return Ok(Outcome::Left(end)),
             other => return Err(unexpected(other)),
         }
         tokio::time::sleep(LOOK).await;
@@ -141,28 +137,11 @@ pub(crate) async fn leave_outside(
 pub(crate) fn told(user: &User) -> Response {
     let state = user.departure.state.borrow();
     match &state.ended {
-        _ if state.running => {
-            let HandingOver { files, bytes, rate, seconds } = state.row;
-            Response::HandingOver { files: files as u64, bytes, rate, seconds }
-        }
-        Some(Ok(end)) => Response::HandedOver(said(end.clone())),
+        _ if state.running => Response::HandingOver(state.row),
+        Some(Ok(end)) => Response::HandedOver(end.clone()),
         Some(Err(why)) => Response::Failed { why: why.clone() },
         None => Response::Failed { why: "this node is not leaving".to_owned() },
     }
-}
-
-fn said(HandedOver { handed, kept }: HandedOver) -> LeaveEnd {
-    let KeptFiles { files, bytes, sole, named, directory, alone, together } = kept;
-    let (handed, files, sole) = (handed as u64, files as u64, sole as u64);
-    LeaveEnd { handed, files, bytes, sole, named, directory, alone, together }
-}
-
-fn heard(end: LeaveEnd) -> HandedOver {
-    let LeaveEnd { handed, files, bytes, sole, named, directory, alone, together } = end;
-    let [handed, files, sole] =
-        [handed, files, sole].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
-    let kept = KeptFiles { files, bytes, sole, named, directory, alone, together };
-    HandedOver { handed, kept }
 }
 
 /// The task: one leave from its beginning to its end.

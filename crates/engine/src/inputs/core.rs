@@ -13,7 +13,7 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::Version;
 use chordal_core::time::Time;
-use chordal_core::wire::query::LookupTrace;
+use chordal_core::wire::query::{Hop, LookupTrace};
 use chordal_core::wire::{MeshMessage, Request, Response};
 
 use super::Input;
@@ -148,10 +148,6 @@ pub(crate) fn trace(found: Found) -> LookupTrace {
         key: found.key,
         owner: found.owner,
         successors: found.successors,
-        hops: found
-            .hops
-            .into_iter()
-            .map(|(peer, took)| (peer, took.map(|took| took.as_micros() as u64)))
-            .collect(),
+        hops: found.hops.into_iter().map(Hop::from).collect(),
     }
 }

@@ -5,6 +5,7 @@
 //! one before, and an event that does not fit into the channel is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,10 +20,11 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::PassedOver;
 use chordal_core::time::Time;
-use chordal_view::picture::{self, Facts};
+use chordal_view::notices::describe;
+use chordal_view::state::Facts;
 use chordal_view::{
-    Census, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour, Snapshot,
-    State, Step, Traffic, UiEvent,
+    CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour,
+    Snapshot, Standing, State, Step, Traffic, UiEvent,
 };
 
 use crate::client::user::User;
@@ -135,7 +137,7 @@ impl Publisher {
             bursts: Notices::default(),
             warned: Vec::new(),
             stuck: BTreeSet::new(),
-            health: picture::UNSEEN,
+            health: Health::UNSEEN,
         }
     }
 
@@ -219,7 +221,7 @@ impl Publisher {
     pub(crate) fn noticed(&mut self, notice: &Notice, core: &chord::Host, user: &User) {
         let now = Instant::now();
         if self.is_news(notice) && self.bursts.shows(notice, now) {
-            let (level, step, text) = picture::describe(notice, core.params().space);
+            let (level, step, text) = describe(notice, core.params().space);
             self.line(level, Some(step), text);
         }
         match notice {
@@ -274,7 +276,7 @@ impl Publisher {
             self.line(Level::Info, Some(Step::Joined), text);
         }
         if let Notice::Renamed { .. } = notice {
-            let (level, step, text) = picture::describe(notice, space);
+            let (level, step, text) = describe(notice, space);
             self.line(level, Some(step), text);
         }
         self.files_changed = true;
@@ -324,12 +326,7 @@ impl Publisher {
             && *watched == ticket
         {
             row.owner = Some(found.owner);
-            let micros = |took: Duration| took.as_micros() as u64;
-            row.hops = found
-                .hops
-                .iter()
-                .map(|(peer, took)| Hop { peer: *peer, micros: took.map(micros) })
-                .collect();
+            row.hops = found.hops.iter().copied().map(Hop::from).collect();
             self.touch();
         }
     }
@@ -365,7 +362,7 @@ impl Publisher {
         self.due = None;
         self.published = now;
         let before = self.snapshots.borrow().clone();
-        let after = self.snapshot(now, core, links, user, &before);
+        let mut after = self.snapshot(now, core, links, user, &before);
         let passes = matches!(after.state, State::Converging { .. } | State::CutOff { .. });
         if user.data.transfers.any_running() {
             self.want(now + PROGRESS);
@@ -375,7 +372,7 @@ impl Publisher {
         } else if !self.ghosts.is_empty() || !after.transfers.is_empty() {
             self.want(now + CALM);
         }
-        if differs(&before, &after) {
+        if differs(&before, &mut after) {
             self.snapshots.send_replace(Arc::new(after));
         }
     }
@@ -398,7 +395,7 @@ impl Publisher {
             liveness: links.liveness(peer.address()),
         };
         let board = user.notes.board.rows();
-        let seen = picture::snapshot(core.first(), neighbour);
+        let seen = Snapshot::of(core.first(), neighbour);
         let (known, _) = core.members();
         let health = self.health(core, &known);
         let files = self.files(now, core, &board.shared, before);
@@ -484,13 +481,19 @@ impl Publisher {
         let states = core.observed();
         let seen = |peer: &Peer| states.iter().any(|state| state.peer == *peer);
         if known.iter().all(seen) {
-            self.health = picture::health(&Members::new(core.params().space, &states).report());
+            self.health = Health::of(&Members::new(core.params().space, &states).report());
         }
         self.health
     }
 
     /// How this node and its ring fare.
-    fn state(&self, now: Instant, core: &chord::Host, census: Census, seen: &Seen<'_>) -> State {
+    fn state(
+        &self,
+        now: Instant,
+        core: &chord::Host,
+        census: CensusState,
+        seen: &Seen<'_>,
+    ) -> State {
         let micros = now.saturating_duration_since(self.started).as_micros();
         let time = Time::from_micros(micros as u64);
         let states = core.observed();
@@ -499,21 +502,21 @@ impl Publisher {
             .members
             .iter()
             .filter(|member| member.liveness != Liveness::Up && seen.known.contains(&member.peer));
-        picture::state(&Facts {
-            standing: picture::standing(core.first()),
+        State::of(&Facts {
+            standing: Standing::of(core.first()),
             sick_disk: seen.sick_disk,
             missing: core.cut_off(time).map(|missing| missing as u64),
             seen: match census {
-                Census::Estimate(nodes) => nodes,
-                Census::Complete | Census::Partial => seen.known.len() as u64,
+                CensusState::Estimate(nodes) => nodes,
+                CensusState::Complete | CensusState::Partial => seen.known.len() as u64,
             },
             unheard: match census {
                 // Of a ring that is too large to walk only a part is known.
-                Census::Estimate(_) => 0,
+                CensusState::Estimate(_) => 0,
                 _ => seen.known.iter().filter(|peer| !heard(peer)).count() as u64,
             },
             silent: silent.count() as u64,
-            settled: core.is_settled(time) && census != Census::Partial,
+            settled: core.is_settled(time) && census != CensusState::Partial,
             shrinking: core.missed(time) > 0,
             health: seen.health,
             successors_max: core.config().successors,
@@ -540,7 +543,7 @@ impl Publisher {
         self.files_changed = false;
         self.files_built = now;
         self.shared_files = Arc::clone(shared);
-        let mut rows = picture::files(core.files_held(), core.params().space);
+        let mut rows = FileRow::all(&core.files_held(), core.params().space);
         if !shared.is_empty() {
             rows.extend(shared.iter().cloned());
             rows.sort_by(|a, b| (&a.name, a.role).cmp(&(&b.name, b.role)));
@@ -584,40 +587,32 @@ pub(crate) fn first_snapshot(core: &chord::Host) -> Snapshot {
     let only_me = vec![Member { peer: core.peer(), liveness: Liveness::Up }];
     Snapshot {
         members: only_me,
-        census: Census::Partial,
-        ..picture::snapshot(core.first(), unknown)
+        census: CensusState::Partial,
+        ..Snapshot::of(core.first(), unknown)
     }
 }
 
-/// Whether a person would see a difference between two snapshots.
-fn differs(before: &Snapshot, after: &Snapshot) -> bool {
-    let same_files = Arc::ptr_eq(&before.files, &after.files) || before.files == after.files;
-    !(same_files
-        && before.me == after.me
-        && before.positions == after.positions
-        && before.ring == after.ring
-        && before.space == after.space
-        && before.replicas == after.replicas
-        && before.standing == after.standing
-        && same_neighbours(before.predecessor.as_slice(), after.predecessor.as_slice())
-        && same_neighbours(&before.successors, &after.successors)
-        && before.fingers == after.fingers
-        && before.members == after.members
-        && before.census == after.census
-        && before.transfers == after.transfers
-        && (Arc::ptr_eq(&before.peers, &after.peers) || before.peers == after.peers)
-        && before.registries == after.registries
-        && before.search == after.search
-        && before.scan == after.scan
-        && before.sharing == after.sharing
-        && before.health == after.health
-        && before.state == after.state
-        && before.lookup == after.lookup
-        && before.handing_over == after.handing_over
-        && before.traffic.rates() == after.traffic.rates()
-        && before.events_dropped == after.events_dropped
-        && before.sick_disk == after.sick_disk
-        && before.fault == after.fault)
+/// Whether a person would see a difference between two snapshots. What is measured
+/// all the time counts only where it moved visibly; all else is compared.
+fn differs(before: &Snapshot, after: &mut Snapshot) -> bool {
+    if !same_neighbours(before.predecessor.as_slice(), after.predecessor.as_slice())
+        || !same_neighbours(&before.successors, &after.successors)
+        || before.traffic.rates() != after.traffic.rates()
+    {
+        return true;
+    }
+    let mut measured =
+        (before.uptime_ms, before.predecessor, before.successors.clone(), before.traffic);
+    let mut swap = |snapshot: &mut Snapshot| {
+        mem::swap(&mut snapshot.uptime_ms, &mut measured.0);
+        mem::swap(&mut snapshot.predecessor, &mut measured.1);
+        mem::swap(&mut snapshot.successors, &mut measured.2);
+        mem::swap(&mut snapshot.traffic, &mut measured.3);
+    };
+    swap(after);
+    let same = before == after;
+    swap(after);
+    !same
 }
 
 fn same_neighbours(before: &[Neighbour], after: &[Neighbour]) -> bool {

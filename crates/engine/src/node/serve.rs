@@ -9,7 +9,7 @@ use chordal_core::mesh::pattern::Pattern;
 use chordal_core::peer::{Party, Peer};
 use chordal_core::record::Provider;
 use chordal_core::time::Time;
-use chordal_core::wire::query::{Fares, HeldFile, NodeInfo, Stands};
+use chordal_core::wire::query::{Fares, NodeInfo, Stands};
 use chordal_core::wire::{Request, Response};
 use chordal_view::text::clean;
 
@@ -70,17 +70,7 @@ pub(crate) fn answer(
             respond(Response::Members { members, complete: complete == CensusState::Complete });
         }
         Request::Files { after } => {
-            let mut rows: Vec<HeldFile> = core
-                .files_page(after.as_ref(), MAX_PAGE + 1)
-                .into_iter()
-                .map(|row| HeldFile {
-                    record: row.record,
-                    owner: row.owner,
-                    copies: row.copies,
-                    wanted: row.wanted,
-                    count: row.count,
-                })
-                .collect();
+            let mut rows = core.files_page(after.as_ref(), MAX_PAGE + 1);
             let more = rows.len() > MAX_PAGE;
             rows.truncate(MAX_PAGE);
             respond(Response::Files { rows, more });

@@ -6,7 +6,6 @@ use super::*;
 use crate::{End, Show, Words};
 use chordal_view as view;
 use chordal_view::command::parse_line;
-use chordal_view::picture;
 use chordal_view::{Level, Liveness, Snapshot, Standing};
 
 /// A world with a viewer.
@@ -69,7 +68,7 @@ fn a_simulated_node_shows_itself_as_a_real_one_does_among_those_who_really_live(
     let seen = seat.look();
     let node = seat.show.node(&seat.world).expect("it runs");
     assert_eq!((seen.me, seen.standing), (node.peer(), Standing::Member));
-    assert_eq!(seen.fingers, picture::fingers(node));
+    assert_eq!(seen.fingers, node.fingers());
     assert_eq!(seen.members.len(), 30);
     assert!(seen.members.iter().all(|member| member.liveness == Liveness::Up));
     assert!(seen.health.is_good());

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Scene, files, put, put_right, text};
-use chordal_view::{Census, Health, SimulationRow, Snapshot, Standing, State};
+use chordal_view::{CensusState, Health, SimulationRow, Snapshot, Standing, State};
 
 /// One thing that the row says, in forms of falling length; the last to go is
 /// the one with the lowest rank.
@@ -53,8 +53,8 @@ pub(crate) fn draw_segments(buf: &mut Buffer, area: Rect, mut segments: Vec<Segm
 /// Nodes of the ring, as far as known.
 pub(super) fn nodes(snapshot: &Snapshot) -> u64 {
     match snapshot.census {
-        Census::Estimate(n) => n,
-        Census::Complete | Census::Partial => snapshot.living().max(1) as u64,
+        CensusState::Estimate(n) => n,
+        CensusState::Complete | CensusState::Partial => snapshot.living().max(1) as u64,
     }
 }
 
@@ -62,9 +62,9 @@ pub(super) fn nodes(snapshot: &Snapshot) -> u64 {
 pub(super) fn node_count(snapshot: &Snapshot) -> String {
     let n = nodes(snapshot);
     match snapshot.census {
-        Census::Complete => text::count(n, "node"),
-        Census::Partial => format!("{n}+ nodes"),
-        Census::Estimate(_) => format!("≈{n} nodes"),
+        CensusState::Complete => text::count(n, "node"),
+        CensusState::Partial => format!("{n}+ nodes"),
+        CensusState::Estimate(_) => format!("≈{n} nodes"),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::super::fixture;
 use super::*;
-use chordal_view::outcome::HandedOver;
+use chordal_view::HandedOver;
 use chordal_view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
 
 /// What a screen was asked for, shared with the test.

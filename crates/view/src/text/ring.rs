@@ -4,24 +4,26 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::outcome::Info;
 use crate::{Finger, Health, Hop, State};
 use chordal_core::id::Space;
 use chordal_core::peer::Peer;
+use chordal_core::wire::handshake::Params;
+use chordal_core::wire::query::NodeInfo;
 
 use super::format::{clean, count, duration, peers, show, table};
 
-pub(super) fn info_lines(info: &Info) -> Vec<String> {
-    let space = info.space;
+pub(super) fn info_lines(info: &NodeInfo) -> Vec<String> {
+    let Params { ring, space, replicas } = &info.params;
+    let space = *space;
     let predecessor = info.predecessor.as_ref().map_or("none".to_owned(), |peer| show(space, peer));
     let mut lines = vec![
-        format!("node         {}", show(space, &info.me)),
-        format!("ring         {}, {space} places, {}", clean(&info.ring), copies(info.replicas)),
+        format!("node         {}", show(space, &info.peer)),
+        format!("ring         {}, {space} places, {}", clean(ring), copies(*replicas)),
         format!("predecessor  {predecessor}"),
     ];
     let mut title = "places";
-    for peer in info.positions.iter().filter(|_| info.positions.len() > 1) {
-        lines.push(format!("{title:<11}  {}", show(space, peer)));
+    for peer in info.places().filter(|_| info.positions.len() > 1) {
+        lines.push(format!("{title:<11}  {}", show(space, &peer)));
         title = "";
     }
     let mut title = "successors";

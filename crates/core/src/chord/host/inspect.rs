@@ -12,9 +12,10 @@ use crate::peer::Peer;
 use crate::record::{Provider, Record};
 use crate::time::Time;
 use crate::wire::handshake::Params;
+use crate::wire::query::HeldFile;
 
 use super::super::invariant::NodeState;
-use super::super::{CensusState, Config, FingerRow, HeldRow, Node, Standing};
+use super::super::{CensusState, Config, Finger, Node, Standing};
 use super::{Host, Slot};
 
 impl Host {
@@ -87,7 +88,7 @@ impl Host {
     }
 
     /// The finger table of the first position.
-    pub fn fingers(&self) -> Vec<FingerRow> {
+    pub fn fingers(&self) -> Vec<Finger> {
         self.first().fingers()
     }
 
@@ -195,19 +196,19 @@ impl Host {
     }
 
     /// The files held here, in the order of their names, each once.
-    pub fn files_held(&self) -> Vec<HeldRow> {
+    pub fn files_held(&self) -> Vec<HeldFile> {
         self.files_page(None, usize::MAX)
     }
 
     /// At most `most` of [`Host::files_held`], from behind a name.
-    pub fn files_page(&self, after: Option<&FileName>, most: usize) -> Vec<HeldRow> {
+    pub fn files_page(&self, after: Option<&FileName>, most: usize) -> Vec<HeldFile> {
         if let [only] = &self.nodes[..] {
             return only.files_page(after, most);
         }
-        let mut rows: BTreeMap<FileName, HeldRow> = BTreeMap::new();
+        let mut rows: BTreeMap<FileName, HeldFile> = BTreeMap::new();
         for row in self.nodes.iter().flat_map(|node| node.files_page(after, most)) {
             // Between two positions a record may be at both for a while.
-            let rank = |row: &HeldRow| (row.record.version, row.owner, row.copies);
+            let rank = |row: &HeldFile| (row.record.version, row.owner, row.copies);
             if rows.get(&row.record.name).is_none_or(|known| rank(known) < rank(&row)) {
                 rows.insert(row.record.name.clone(), row);
             }

@@ -38,6 +38,7 @@ use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, CopyCount, Obstacle, Record, Version};
 use crate::wire::message::{Branch, Verdict};
+use crate::wire::query::HeldFile;
 use crate::wire::{Answer, Ask, Message, Tell};
 
 use super::asks::Asks;
@@ -230,22 +231,6 @@ pub(super) enum Why {
     /// The copies are out of place here; the owner must have them before
     /// these are deleted.
     Handover,
-}
-
-/// A file that this node holds, as people see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldRow {
-    /// Its record; never a tombstone.
-    pub record: Record,
-    /// Whether this node owns its key.
-    pub owner: bool,
-    /// Durable copies known, this one included. On a node that is not the
-    /// owner: as that one last said.
-    pub copies: u8,
-    /// Copies wanted.
-    pub wanted: u8,
-    /// How sure the copies are.
-    pub count: CopyCount,
 }
 
 /// A record that is durable: on this node's disk, or, at the owner of its name,
@@ -585,7 +570,7 @@ impl Replicas {
         &'a self,
         ring: &'a RingView<'a>,
         after: Option<&FileName>,
-    ) -> impl Iterator<Item = HeldRow> + use<'a> {
+    ) -> impl Iterator<Item = HeldFile> + use<'a> {
         let owned = ring.range();
         let known = 1 + others(ring.me, ring.successors.iter().copied().chain(ring.predecessor))
             .take(usize::from(ring.replicas))
@@ -602,7 +587,7 @@ impl Replicas {
                 let told = self.covers.copies(key, leaf(&held.record.name));
                 told.unwrap_or((1, wanted, CopyCount::Counting))
             };
-            HeldRow { record: held.record.clone(), owner, copies, wanted, count }
+            HeldFile { record: held.record.clone(), owner, copies, wanted, count }
         })
     }
 

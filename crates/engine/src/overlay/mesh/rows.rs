@@ -7,9 +7,8 @@ use std::time::Duration;
 use chordal_core::mesh::links::{Link, Links, SUSPECT};
 use chordal_core::name::first_bytes;
 use chordal_core::peer::Peer;
-use chordal_core::wire::query::{LinkKind, PeerInfo, RegistryInfo};
-use chordal_view as view;
-use chordal_view::{Liveness, PeerRow, RegistryRow, Trust};
+use chordal_core::wire::query::{PeerInfo, RegistryInfo, Trust};
+use chordal_view::{Liveness, PeerRow, RegistryRow};
 
 /// Peers without a link of whom something is said: the worst.
 const DOUBTED_AT_MOST: usize = 64;
@@ -52,7 +51,7 @@ pub(super) fn of(links: &Links, doubted: &[Doubted]) -> Vec<PeerRow> {
 fn linked(link: &Link, doubt: Option<(Trust, &str)>) -> PeerRow {
     PeerRow {
         peer: link.peer(),
-        link: Some(shown(link.kind())),
+        link: Some(link.kind()),
         liveness: if link.missed() >= SUSPECT { Liveness::Suspect } else { Liveness::Up },
         rtt_us: link.round_trip().map(|trip| trip.as_micros() as u64),
         since_ms: link.since().as_micros() / 1_000,
@@ -80,20 +79,12 @@ pub(super) fn to_wire(rows: &[PeerRow], uptime: Duration) -> Vec<PeerInfo> {
     rows.iter()
         .map(|row| PeerInfo {
             peer: row.peer,
-            link: row.link.map(|kind| match kind {
-                view::LinkKind::Chosen => LinkKind::Chosen,
-                view::LinkKind::Random => LinkKind::Random,
-                view::LinkKind::Incoming => LinkKind::Incoming,
-            }),
+            link: row.link,
             missed: if row.liveness == Liveness::Up { 0 } else { SUSPECT },
             rtt_us: row.rtt_us,
             since_s: uptime.saturating_sub(Duration::from_millis(row.since_ms)).as_secs(),
             shared: row.shared,
-            distrust: match row.trust {
-                Trust::Good => 0,
-                Trust::Last => 1,
-                Trust::Shunned => 2,
-            },
+            trust: row.trust,
             why: row.why.as_deref().map(shortened),
         })
         .collect()
@@ -130,16 +121,12 @@ pub(super) fn from_wire(
         .iter()
         .map(|info| PeerRow {
             peer: info.peer,
-            link: info.link.map(shown),
+            link: info.link,
             liveness: if info.missed >= SUSPECT { Liveness::Suspect } else { Liveness::Up },
             rtt_us: info.rtt_us,
             since_ms: uptime - age(info),
             shared: info.shared,
-            trust: match info.distrust {
-                0 => Trust::Good,
-                1 => Trust::Last,
-                _ => Trust::Shunned,
-            },
+            trust: info.trust,
             why: info.why.clone(),
         })
         .collect();
@@ -156,14 +143,6 @@ pub(super) fn from_wire(
     (rows, registries, uptime)
 }
 
-fn shown(kind: LinkKind) -> view::LinkKind {
-    match kind {
-        LinkKind::Chosen => view::LinkKind::Chosen,
-        LinkKind::Random => view::LinkKind::Random,
-        LinkKind::Incoming => view::LinkKind::Incoming,
-    }
-}
-
 /// A reason of at most [`REASON_AT_MOST`] bytes.
 fn shortened(text: &str) -> String {
     first_bytes(text, REASON_AT_MOST).to_owned()
@@ -176,6 +155,7 @@ mod tests {
     use chordal_core::mesh::links::{MAX_CHOSEN, MAX_INCOMING, RANDOM};
     use chordal_core::time::Time;
     use chordal_core::wire::mesh::LinkMessage;
+    use chordal_core::wire::query::LinkKind;
     use chordal_core::wire::{Frame, Response, codec};
 
     fn at(number: u16) -> SocketAddr {
@@ -185,7 +165,7 @@ mod tests {
     fn row(number: u16, rtt_us: Option<u64>) -> PeerRow {
         PeerRow {
             peer: Peer::new(at(number), u16::MAX),
-            link: Some(view::LinkKind::Random),
+            link: Some(LinkKind::Random),
             liveness: Liveness::Up,
             rtt_us,
             since_ms: 1_000,

@@ -19,7 +19,7 @@ use chordal_core::peer::Peer;
 use chordal_core::registry::lists::{Lists, Seeker};
 use chordal_core::wire::handshake::Params;
 use chordal_core::wire::registry::{Listed, News, Report};
-use chordal_view::{Census, Level, Liveness, RegistryRow, Role, Snapshot, Standing, Step};
+use chordal_view::{CensusState, Level, Liveness, RegistryRow, Role, Snapshot, Standing, Step};
 
 use crate::net::greeting;
 use crate::overlay::Overlay;
@@ -358,8 +358,8 @@ impl Seeking {
         }
         let pace = match snapshot.census {
             _ if lonely => LONELY_PACE,
-            Census::Estimate(_) => LARGE_PACE,
-            Census::Complete | Census::Partial => MEMBER_PACE,
+            CensusState::Estimate(_) => LARGE_PACE,
+            CensusState::Complete | CensusState::Partial => MEMBER_PACE,
         };
         let params = params_of(snapshot);
         // What is shared from where it lies belongs to no ring.

@@ -9,11 +9,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use chordal_core::id::Space;
 use chordal_core::name::FileName;
-use chordal_core::record::{ContentHash, CopyCount, Version};
+use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::Manifest;
 use chordal_core::wire::query;
 use chordal_store::{Stamp, is_unfinished};
-use chordal_view::{FileRow, Outcome, Role};
+use chordal_view::{FileRow, Outcome};
 
 use super::file::{OpenShare, SharedFile, shown};
 use super::index::{Entry, Index};
@@ -191,32 +191,14 @@ impl Shares {
     pub(crate) fn told(&self, after: Option<&FileName>, most: usize) -> Vec<query::SharedFile> {
         let index = self.index.lock();
         let entries = index.behind(after).take(most);
-        entries
-            .map(|entry| query::SharedFile {
-                name: entry.name.clone(),
-                root: entry.manifest.root(),
-                size: entry.manifest.size(),
-                sources: index.sources(&entry.name),
-            })
-            .collect()
+        entries.map(|entry| index.told(entry)).collect()
     }
 
     /// The files whose name passes as the screen and `ls` show them.
     pub(crate) fn rows(&self, space: Space, passes: impl Fn(&str) -> bool) -> Vec<FileRow> {
         let index = self.index.lock();
         let entries = index.behind(None).filter(|entry| passes(entry.name.as_str()));
-        entries
-            .map(|entry| FileRow {
-                name: entry.name.clone(),
-                key: entry.name.key(space),
-                size: entry.manifest.size(),
-                version: Version { counter: 0, root: entry.manifest.root() },
-                role: Role::Shared,
-                copies: u8::try_from(index.sources(&entry.name)).unwrap_or(u8::MAX),
-                wanted: 0,
-                count: CopyCount::Known,
-            })
-            .collect()
+        entries.map(|entry| FileRow::shared(index.told(entry), space)).collect()
     }
 
     /// Changes the index and tells whoever follows what is offered.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chordal_core::name::FileName;
 use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::Manifest;
+use chordal_core::wire::query;
 use chordal_store::Stamp;
 
 use super::file::SharedFile;
@@ -57,6 +58,16 @@ impl Index {
             root: entry.manifest.root(),
             size: entry.manifest.size(),
             downloaded: self.downloads.contains(&entry.below),
+        }
+    }
+
+    /// An entry as other nodes' users hear of it.
+    pub(super) fn told(&self, entry: &Entry) -> query::SharedFile {
+        query::SharedFile {
+            name: entry.name.clone(),
+            root: entry.manifest.root(),
+            size: entry.manifest.size(),
+            sources: self.sources(&entry.name),
         }
     }
 

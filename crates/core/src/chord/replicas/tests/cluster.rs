@@ -574,12 +574,12 @@ impl Cluster {
         node.replicas.start(records.to_vec());
     }
 
-    pub(super) fn rows(&self, at: Peer) -> Vec<HeldRow> {
+    pub(super) fn rows(&self, at: Peer) -> Vec<HeldFile> {
         let node = &self.nodes[&at];
         node.replicas.rows(&view(self.space, self.replicas, at, node), None).collect()
     }
 
-    pub(super) fn row(&self, at: Peer, file: &str) -> HeldRow {
+    pub(super) fn row(&self, at: Peer, file: &str) -> HeldFile {
         let node = &self.nodes[&at];
         let ring = view(self.space, self.replicas, at, node);
         node.replicas.rows(&ring, None).find(|row| row.record.name == name(file)).expect("a row")

@@ -30,7 +30,7 @@ fn a_hundred_thousand_files_in_sync_are_checked_with_less_than_a_kilobyte() {
     cluster.with(first, |files| files.inspect(|_| true));
     cluster.run();
     assert!(cluster.sent_bytes > 0 && cluster.sent_bytes <= 1_024, "{}", cluster.sent_bytes);
-    let owned = |row: &HeldRow| row.owner;
+    let owned = |row: &HeldFile| row.owner;
     let mut rows = cluster.rows(first).into_iter().filter(owned).peekable();
     assert!(rows.peek().is_some());
     assert!(rows.all(|row| row.copies == 2), "every copy is counted");
