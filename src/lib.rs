@@ -18,7 +18,7 @@
 //! So is [`sim`], but for random numbers of its own.
 
 pub use chordal_core::{
-    chord, id, limits, mesh, name, peer, record, registry, time, transfer, wire,
+    chord, error, id, limits, mesh, name, peer, record, registry, time, transfer, wire,
 };
 pub use chordal_descriptors as descriptors;
 pub use chordal_engine as engine;

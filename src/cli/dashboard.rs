@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use chordal_tui as ui;
 use chordal_tui::theme::ThemeChoice;
-use chordal_view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+use chordal_view::{Command, CommandError, Outcome, Snapshot, UiEvent};
 
 use super::args::{LookArgs, ScreenArgs};
 use super::{Failure, log, places};
@@ -17,7 +17,7 @@ use super::{Failure, log, places};
 const EVENTS: usize = 256;
 
 /// A command and where its end goes.
-pub(super) type Submission = (Command, oneshot::Sender<Result<Outcome, CommandFailed>>);
+pub(super) type Submission = (Command, oneshot::Sender<Result<Outcome, CommandError>>);
 
 /// The engine's end of a dashboard's feed.
 #[derive(Debug)]

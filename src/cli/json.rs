@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use chordal_core::error::CommandError;
 use chordal_core::id::Space;
 use chordal_core::peer::{Party, Peer};
 use chordal_core::wire::query::NodeInfo;
@@ -87,6 +88,11 @@ pub(super) fn value(outcome: &Outcome) -> Option<Value> {
         }
         _ => return None,
     })
+}
+
+/// Why a command failed: `kind` is one of a few words, `error` the sentence for people.
+pub(super) fn error(error: &CommandError) -> Value {
+    json!({ "kind": error.kind(), "error": error.to_string() })
 }
 
 fn transfer(row: &TransferRow) -> Value {

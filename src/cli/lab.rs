@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use chordal_engine::registry::{DEFAULT_CHECK, Registry};
 use chordal_engine::{Config, Node};
 use chordal_tui as ui;
-use chordal_view::{CommandFailed, Level, Snapshot, Standing, State, UiEvent};
+use chordal_view::{CommandError, Level, Reason, Snapshot, Standing, State, UiEvent};
 
 use super::args::{LabArgs, MAX_LAB};
 use super::dashboard::{self, Submission, Tab};
@@ -186,7 +186,9 @@ impl Lab {
                 ui::LabRequest::Restart(at) => (at, Order::Restart { join: self.living(Some(at)) }),
                 ui::LabRequest::Add(reply) => {
                     let _ = reply.send(self.add().await.map_err(|failure| match failure {
-                        Failure::Usage(why) | Failure::Failed(why) => CommandFailed(why),
+                        Failure::Usage(why) => CommandError::Usage(why),
+                        Failure::Failed(why) => CommandError::refused(Reason::State, why),
+                        Failure::Command { error, .. } => error,
                     }));
                     continue;
                 }
@@ -265,9 +267,7 @@ impl Tended {
                 Some((command, reply)) = self.submitted.recv() => {
                     if let Err(refused) = node.commands.try_send((command, reply)) {
                         let (_, reply) = refused.into_inner();
-                        let _ = reply.send(Err(CommandFailed(
-                            "this node is busy with other commands; try again".to_owned(),
-                        )));
+                        let _ = reply.send(Err(CommandError::refused(Reason::TryAgain, "this node is busy with other commands; try again")));
                     }
                 }
             }
@@ -301,9 +301,7 @@ impl Tended {
                     }
                 },
                 Some((_, reply)) = self.submitted.recv() => {
-                    let _ = reply.send(Err(CommandFailed(
-                        "this node is down; restart it first".to_owned(),
-                    )));
+                    let _ = reply.send(Err(CommandError::refused(Reason::TryAgain, "this node is down; restart it first")));
                 }
             }
         }

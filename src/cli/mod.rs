@@ -14,6 +14,7 @@ use std::io::{self, ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use chordal_core::error::CommandError;
 use chordal_core::id::Space;
 use chordal_engine::Config;
 use chordal_view::{Outcome, text};
@@ -52,6 +53,37 @@ enum Failure {
     Usage(String),
     /// The words are right, the deed failed: exit code 1.
     Failed(String),
+    /// A command failed: exit code 2 for its words, otherwise 1.
+    Command {
+        /// Why.
+        error: CommandError,
+        /// As JSON, for scripts.
+        json: bool,
+    },
+}
+
+impl Failure {
+    /// Says what failed on standard error: the exit code.
+    fn tell(self) -> u8 {
+        match self {
+            Failure::Usage(problem) => {
+                say_error(&problem);
+                WRONG_USAGE
+            }
+            Failure::Failed(problem) => {
+                say_error(&problem);
+                FAILED
+            }
+            Failure::Command { error, json } => {
+                if json {
+                    let _ = writeln!(io::stderr().lock(), "{}", json::error(&error));
+                } else {
+                    say_error(&error.to_string());
+                }
+                if matches!(error, CommandError::Usage(_)) { WRONG_USAGE } else { FAILED }
+            }
+        }
+    }
 }
 
 /// Runs the program with the words of the process.
@@ -107,14 +139,7 @@ fn run(words: Vec<OsString>, adjust: fn(&mut Config)) -> ExitCode {
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(problem)) => {
-            say_error(&problem);
-            ExitCode::from(WRONG_USAGE)
-        }
-        Err(Failure::Failed(problem)) => {
-            say_error(&problem);
-            ExitCode::from(FAILED)
-        }
+        Err(failure) => ExitCode::from(failure.tell()),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use chordal_descriptors as descriptors;
 use chordal_engine::client::{self, Progress};
-use chordal_view::{Outcome, text};
+use chordal_view::{CommandError, Outcome, Reason, text};
 
 use super::args::RemoteArgs;
 use super::progress::Bars;
@@ -43,7 +43,7 @@ pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {
         Ok(client::run(&options, args.command, progress).await)
     })?;
     lines().clear();
-    let mut outcome = end.map_err(|failed| Failure::Failed(failed.to_string()))?;
+    let mut outcome = end.map_err(|error| Failure::Command { error, json: args.json })?;
     if let Some(missing) = missing(&mut outcome) {
         say_error(&missing);
     }
@@ -65,13 +65,15 @@ fn missing(outcome: &mut Outcome) -> Option<String> {
 /// Prints how a command ended. A question back to the user is a failure: what
 /// was asked for has not been done. So is a directory of which files failed.
 fn finish(mut outcome: Outcome, json: bool) -> Result<(), Failure> {
+    let failure =
+        |reason, why: String| Failure::Command { error: CommandError::refused(reason, why), json };
     let failed = match &mut outcome {
         Outcome::Ambiguous { .. } => {
-            return Err(Failure::Failed(text::lines(&outcome).join("\n")));
+            return Err(failure(Reason::Ambiguous, text::lines(&outcome).join("\n")));
         }
         Outcome::Left(end) if end.kept.is_failure() => {
             let why = text::left_behind(&end.kept, false);
-            return Err(Failure::Failed(why.unwrap_or_default()));
+            return Err(failure(Reason::Partial, why.unwrap_or_default()));
         }
         Outcome::StoredAll { failed, .. } | Outcome::FetchedAll { failed, .. } => {
             std::mem::take(failed)
@@ -88,7 +90,7 @@ fn finish(mut outcome: Outcome, json: bool) -> Result<(), Failure> {
     }
     match failed.as_slice() {
         [] => Ok(()),
-        failed => Err(Failure::Failed(text::failures(failed).join("\n"))),
+        failed => Err(failure(Reason::Partial, text::failures(failed).join("\n"))),
     }
 }
 
@@ -102,7 +104,10 @@ mod tests {
         let name = FileName::new("SkyShip.jpg").expect("a name");
         let outcome = Outcome::Ambiguous { name, contents: Vec::new() };
         match finish(outcome, false) {
-            Err(Failure::Failed(text)) => assert!(text.starts_with("SkyShip.jpg stands for")),
+            Err(Failure::Command { error, .. }) => {
+                assert_eq!(error.kind(), "ambiguous");
+                assert!(error.to_string().starts_with("SkyShip.jpg stands for"));
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -123,8 +128,8 @@ mod tests {
         };
         assert!(finish(outcome(Vec::new()), false).is_ok());
         match finish(outcome(vec![("holiday/x".into(), "it is gone".into())]), false) {
-            Err(Failure::Failed(text)) => {
-                assert_eq!(text, "1 file failed:\n  holiday/x: it is gone");
+            Err(Failure::Command { error, .. }) => {
+                assert_eq!(error.to_string(), "1 file failed:\n  holiday/x: it is gone");
             }
             other => panic!("{other:?}"),
         }

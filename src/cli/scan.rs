@@ -30,7 +30,7 @@ pub(super) fn run(args: &ScanArgs) -> Result<(), Failure> {
         Ok(client::scan(address::DEFAULT, host, ports, &interrupted, progress).await)
     })?;
     bar.finish_and_clear();
-    let outcome = end.map_err(|failed| Failure::Failed(failed.to_string()))?;
+    let outcome = end.map_err(|error| Failure::Command { error, json: args.json })?;
     show(&outcome, args.json)
 }
 

@@ -87,7 +87,7 @@ fn a_node_with_the_address_of_another_is_kept_out_by_every_command() {
         runtime.block_on(async {
             let (done, outcome) = tokio::sync::oneshot::channel();
             node.commands.send((command, done)).await.expect("the node runs");
-            outcome.await.expect("an answer").map_err(|failed| failed.0)
+            outcome.await.expect("an answer").map_err(|failed| failed.to_string())
         })
     };
     // Through others, through the very member, and as a link.

@@ -17,7 +17,7 @@ use chordal::name::FileName;
 use chordal::record::ContentHash;
 use chordal::transfer::manifest::{BadManifest, Manifest, ManifestBuilder, piece_count};
 use chordal::view::{
-    Command, CommandFailed, Outcome, Snapshot, Standing, TransferKind, TransferRow, TransferState,
+    Command, CommandError, Outcome, Snapshot, Standing, TransferKind, TransferRow, TransferState,
 };
 use chordal::wire::codec;
 use chordal::wire::data::{DataRequest, DataResponse};
@@ -207,7 +207,7 @@ fn an_upload_of_a_claimed_size_takes_no_memory_for_it() {
     let mut raw = Raw::data(node.address);
     raw.say(&upload("huge", root, 1 << 60));
     match raw.hear().expect("an answer") {
-        DataResponse::Failed { why } => assert!(why.contains("too many"), "{why}"),
+        DataResponse::Failed { why } => assert!(why.to_string().contains("too many"), "{why}"),
         other => panic!("2^60 bytes were not refused: {other:?}"),
     }
     // The largest that is allowed: the manifest is taken, the bytes never come.
@@ -234,7 +234,7 @@ fn an_upload_of_wrong_bytes_is_refused_with_the_reason() {
     assert_eq!(missing, DataResponse::Missing { have: vec![0] });
     raw.0.write_all(&vec![1; size as usize]).expect("all of it is taken");
     match raw.hear().expect("an answer") {
-        DataResponse::Failed { why } => assert!(why.contains("damaged"), "{why}"),
+        DataResponse::Failed { why } => assert!(why.to_string().contains("damaged"), "{why}"),
         other => panic!("wrong bytes were taken: {other:?}"),
     }
     nothing_half_written(&node);
@@ -341,7 +341,7 @@ async fn stalled_get(
     source: &NodeProcess,
     name: &str,
     last: u64,
-) -> (u64, tokio::sync::oneshot::Receiver<Result<Outcome, CommandFailed>>) {
+) -> (u64, tokio::sync::oneshot::Receiver<Result<Outcome, CommandError>>) {
     let mut snapshots = node.snapshots.clone();
     let (done, mut outcome) = tokio::sync::oneshot::channel();
     let get = Command::Get { name: name.to_owned(), to: None, no_reshare: true };
@@ -426,7 +426,7 @@ async fn a_get_that_stalls_ends_when_it_is_cancelled_and_when_the_node_stops() {
     cancelled.await.expect("an answer").expect("it runs");
     let outcome = tokio::time::timeout(Duration::from_secs(5), outcome).await;
     let why = outcome.expect("it ends soon").expect("an answer").expect_err("it was cancelled");
-    assert_eq!(why.0, "cancelled");
+    assert_eq!(why, CommandError::CANCELLED);
     assert!(half_written(&downloads).is_empty(), "{:?}", half_written(&downloads));
 
     source.signal(rustix::process::Signal::CONT);

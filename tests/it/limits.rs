@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chordal::engine::{Config, Node, TransferLimits};
 use chordal::view::{
-    Command, CommandFailed, Outcome, Snapshot, TransferKind, TransferRow, TransferState,
+    Command, CommandError, Outcome, Snapshot, TransferKind, TransferRow, TransferState,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -55,16 +55,13 @@ impl Here {
     pub(crate) async fn begin(
         &self,
         command: Command,
-    ) -> oneshot::Receiver<Result<Outcome, CommandFailed>> {
+    ) -> oneshot::Receiver<Result<Outcome, CommandError>> {
         let (done, end) = oneshot::channel();
         self.node.commands.send((command, done)).await.expect("the node runs");
         end
     }
 
-    pub(crate) async fn get(
-        &self,
-        name: &str,
-    ) -> oneshot::Receiver<Result<Outcome, CommandFailed>> {
+    pub(crate) async fn get(&self, name: &str) -> oneshot::Receiver<Result<Outcome, CommandError>> {
         self.begin(Command::Get { name: name.to_owned(), to: None, no_reshare: true }).await
     }
 
@@ -73,7 +70,7 @@ impl Here {
     pub(crate) async fn fetches(
         &self,
         name: &str,
-    ) -> (TransferRow, oneshot::Receiver<Result<Outcome, CommandFailed>>) {
+    ) -> (TransferRow, oneshot::Receiver<Result<Outcome, CommandError>>) {
         let moving = |row: &TransferRow| row.state == TransferState::Running && row.done > 0;
         let trying = async {
             loop {
@@ -83,7 +80,7 @@ impl Here {
                         return (row, end);
                     }
                     early = &mut end => match early.expect("an answer") {
-                        Err(why) if why.0.contains("no file named") => {}
+                        Err(why) if why.to_string().contains("no file named") => {}
                         other => panic!("it ended before it was seen: {other:?}"),
                     },
                 }
@@ -127,10 +124,10 @@ impl Here {
 
 /// How the command ends.
 pub(crate) async fn ended(
-    end: oneshot::Receiver<Result<Outcome, CommandFailed>>,
+    end: oneshot::Receiver<Result<Outcome, CommandError>>,
 ) -> Result<Outcome, String> {
     let end = tokio::time::timeout(2 * DEADLINE, end).await.expect("in time");
-    end.expect("an answer").map_err(|failed| failed.0)
+    end.expect("an answer").map_err(|failed| failed.to_string())
 }
 
 /// What another process says of its transfers of this kind that are under way.

@@ -79,7 +79,7 @@ impl Here {
         let (done, outcome) = tokio::sync::oneshot::channel();
         self.node.commands.send((command, done)).await.expect("the node runs");
         let outcome = tokio::time::timeout(DEADLINE, outcome).await.expect("in time");
-        outcome.expect("an answer").map_err(|failed| failed.0)
+        outcome.expect("an answer").map_err(|failed| failed.to_string())
     }
 
     async fn connect(&self, peer: &str) -> Result<(Peer, bool), String> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chordal::engine::TransferLimits;
 use chordal::id::Space;
 use chordal::peer::Peer;
-use chordal::view::{Command, CommandFailed, Outcome, TransferKind, TransferRow, TransferState};
+use chordal::view::{Command, CommandError, Outcome, TransferKind, TransferRow, TransferState};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -173,7 +173,7 @@ async fn slow_download(dir: &Path) -> (PathBuf, String, NodeProcess, Here, Downl
 
 struct Download {
     number: u64,
-    end: oneshot::Receiver<Result<Outcome, CommandFailed>>,
+    end: oneshot::Receiver<Result<Outcome, CommandError>>,
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chordal::engine::client::{Client, Options};
 use chordal::engine::{Config, Node, TransferLimits};
-use chordal::view::{Command, CommandFailed, Outcome};
+use chordal::view::{Command, CommandError, Outcome};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,7 @@ enum Reader {
 }
 
 impl Reader {
-    async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
+    async fn run(&self, command: Command) -> Result<Outcome, CommandError> {
         match self {
             Reader::Client(client) => client.run(command).await,
             Reader::Member(node) => {

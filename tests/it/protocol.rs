@@ -9,6 +9,7 @@ use std::fmt::{Debug, Write as _};
 use std::path::{Path, PathBuf};
 
 use chordal::chord::Failure;
+use chordal::error::{Absence, CommandError, Fault, PathFault, StoppedBy};
 use chordal::id::{Id, Space};
 use chordal::limits;
 use chordal::name::{self, FileName};
@@ -266,6 +267,31 @@ fn every_type_in_a_message_is_in_the_document() {
     ]);
     tables.has_enum(&[Content::File { size: 1 }, Content::Deleted { at_s: 1 }]);
     tables.has_enum(&[Obstacle::NoRoom, Obstacle::SickDisk, Obstacle::NoBytes]);
+    tables.has_enum(&wire::command_errors());
+    tables.has_enum(&[StoppedBy::User, StoppedBy::Process]);
+    tables.has_enum(&wire::reasons());
+    let text = || "no".to_owned();
+    tables.has_enum(&[
+        Fault::Absent(Absence::Refused),
+        Fault::Unreachable(text()),
+        Fault::NoAnswer,
+        Fault::Closed,
+        Fault::NotChordal(text()),
+        Fault::NotMember,
+        Fault::Refuses(text()),
+        Fault::Unfit,
+        Fault::NotOwner,
+        Fault::Broken(text()),
+        Fault::Endless,
+        Fault::Other(text()),
+    ]);
+    tables.has_enum(&[Absence::Refused, Absence::Silent, Absence::NoRoute]);
+    tables.has_enum(&[
+        PathFault::Unreadable(text()),
+        PathFault::Unshareable(text()),
+        PathFault::Changed,
+        PathFault::Other(text()),
+    ]);
     tables.has_enum(&[CopyCount::Known, CopyCount::Counting, CopyCount::NoRoom]);
     tables.has_enum(&[Steering::Cancel, Steering::Pause, Steering::Resume]);
     tables.has_enum(&[Stands::Joining, Stands::Member, Stands::Leaving, Stands::Left]);
@@ -339,8 +365,9 @@ fn every_type_in_a_message_is_in_the_document() {
 fn limits_and_sentences_are_those_of_the_program() {
     let text = document();
     let prose = text.replace('\n', " ");
-    for failure in [Failure::NotOwner, Failure::NoSuchFile] {
-        assert!(prose.contains(&format!("\"{failure}\"")), "a program may compare: {failure}");
+    for reason in [Failure::NotOwner, Failure::NoSuchFile].map(CommandError::from) {
+        let reason = format!("`{:?}`", reason.reason().expect("it is refused"));
+        assert!(prose.contains(&reason), "a program decides by {reason}");
     }
     let spaced = |number: usize| {
         let digits = number.to_string();

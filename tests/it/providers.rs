@@ -76,7 +76,7 @@ impl Raw {
     fn provide(&mut self, providers: Vec<Provider>) -> Result<Vec<u16>, String> {
         match self.ask(Request::Provide { providers }) {
             Response::Provided { sources } => Ok(sources),
-            Response::Failed { why } => Err(why),
+            Response::Failed { why } => Err(why.to_string()),
             other => panic!("{other:?}"),
         }
     }

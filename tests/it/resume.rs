@@ -425,7 +425,9 @@ fn serve_owner(
                     successors: Vec::new(),
                     hops: Vec::new(),
                 }),
-                _ => Response::Failed { why: "this is not what a put asks".to_owned() },
+                _ => Response::Failed {
+                    why: chordal::error::CommandError::Usage("this is not what a put asks".into()),
+                },
             };
             say(&mut stream, &Frame::Response { id, response })?;
         }

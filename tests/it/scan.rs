@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chordal::engine::{Config, Node, client};
-use chordal::view::{Behind, Command, CommandFailed, Outcome, ScanRow};
+use chordal::view::{Behind, Command, CommandError, Outcome, ScanRow};
 use chordal::wire::handshake::{Hello, MAGIC, PROTOCOL_VERSION, Program, Purpose};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -265,10 +265,10 @@ async fn a_running_node_scans_its_own_decade_and_shows_what_it_found() {
     }
     let wrong = Command::Scan { host: None, ports: Some("9-1".into()) };
     let failed = submit(&node, wrong).await.expect_err("it goes down");
-    assert!(failed.0.contains("1-9"), "{failed}");
+    assert!(failed.to_string().contains("1-9"), "{failed}");
 }
 
-async fn submit(node: &Node, command: Command) -> Result<Outcome, CommandFailed> {
+async fn submit(node: &Node, command: Command) -> Result<Outcome, CommandError> {
     let (done, end) = oneshot::channel();
     node.commands.send((command, done)).await.expect("the node runs");
     end.await.expect("it answers")

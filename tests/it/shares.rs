@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chordal::engine::{Config, Node};
 use chordal::name::spelled;
-use chordal::view::{Command, CommandFailed, FileRow, Outcome, Role, Snapshot, UiEvent};
+use chordal::view::{Command, CommandError, FileRow, Outcome, Role, Snapshot, UiEvent};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -60,7 +60,7 @@ impl Home {
         path
     }
 
-    async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
+    async fn run(&self, command: Command) -> Result<Outcome, CommandError> {
         let (done, end) = oneshot::channel();
         self.node.commands.send((command, done)).await.expect("the node runs");
         end.await.expect("it answers")

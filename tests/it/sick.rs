@@ -110,7 +110,11 @@ impl Five {
     async fn run(&self, at: usize, command: Command) -> Result<Outcome, String> {
         let (done, end) = oneshot::channel();
         self.nodes[at].commands.send((command, done)).await.expect("the node runs");
-        timeout(DEADLINE, end).await.expect("in time").expect("it answers").map_err(|why| why.0)
+        timeout(DEADLINE, end)
+            .await
+            .expect("in time")
+            .expect("it answers")
+            .map_err(|why| why.to_string())
     }
 
     async fn put(&self, at: usize, name: &str, bytes: usize) -> Outcome {

@@ -97,7 +97,7 @@ fn a_small_put_is_refused_as_any_other_and_its_connection_goes_on() {
     let again = answer(&upload("a", hash_of(first), 5), first);
     assert!(matches!(again, DataResponse::Stored { already: true, .. }), "{again:?}");
     let failed = |answer: DataResponse, word: &str| match answer {
-        DataResponse::Failed { why } => assert!(why.contains(word), "{why}"),
+        DataResponse::Failed { why } => assert!(why.to_string().contains(word), "{why}"),
         other => panic!("{other:?}"),
     };
     failed(answer(&upload("a", hash_of(second), 5), second), "--overwrite");
@@ -120,7 +120,9 @@ fn whoever_sends_much_unasked_is_told_and_not_listened_to() {
             let mut raw = Raw::greet(node.address, &stranger(Purpose::Data)).0;
             raw.say(&request);
             match raw.hear().expect("an answer") {
-                DataResponse::Failed { why } => assert!(why.contains("unasked"), "{why}"),
+                DataResponse::Failed { why } => {
+                    assert!(why.to_string().contains("unasked"), "{why}");
+                }
                 other => panic!("{other:?}"),
             }
             raw.closed();

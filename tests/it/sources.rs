@@ -241,7 +241,9 @@ impl Source {
             }
             Request::Providers { .. } => Response::Providers { providers: known.providers.clone() },
             Request::Members => Response::Members { members: vec![self.peer()], complete: true },
-            _ => Response::Failed { why: "this is not what a get asks".to_owned() },
+            _ => Response::Failed {
+                why: chordal::error::CommandError::Usage("this is not what a get asks".into()),
+            },
         }
     }
 

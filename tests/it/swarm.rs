@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chordal::engine::{Config, Node};
 use chordal::name::FileName;
 use chordal::record::{Content, ContentHash, Record, Version};
-use chordal::view::{Command, CommandFailed, Outcome, Trust, UiEvent};
+use chordal::view::{Command, CommandError, Outcome, Trust, UiEvent};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -316,7 +316,7 @@ async fn alone(dir: &Path) -> Node {
     Node::start(config(dir)).await.expect("it starts")
 }
 
-async fn run(node: &Node, command: Command) -> Result<Outcome, CommandFailed> {
+async fn run(node: &Node, command: Command) -> Result<Outcome, CommandError> {
     let (done, end) = oneshot::channel();
     node.commands.send((command, done)).await.expect("the node runs");
     end.await.expect("it answers")

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use chordal::error::{CommandError, Fault, PathFault, Reason};
 use chordal::id::{Id, Space};
 use chordal::limits::MAX_FRAME_BYTES;
 use chordal::name::FileName;
@@ -235,6 +236,39 @@ pub(super) fn transfer() -> TransferRow {
     }
 }
 
+pub(super) fn reasons() -> Vec<Reason> {
+    vec![
+        Reason::NotFound,
+        Reason::Exists,
+        Reason::Ambiguous,
+        Reason::NotOwner,
+        Reason::Superseded,
+        Reason::NoSource,
+        Reason::TooFewCopies,
+        Reason::NoRoom,
+        Reason::Partial,
+        Reason::NotMember,
+        Reason::State,
+        Reason::NotAllowed,
+        Reason::Limit,
+        Reason::TryAgain,
+    ]
+}
+
+pub(super) fn command_errors() -> Vec<CommandError> {
+    let fault = PathFault::Unreadable("permission denied".into());
+    vec![
+        CommandError::CANCELLED,
+        CommandError::Stopping,
+        CommandError::Usage("no".into()),
+        CommandError::refused(Reason::Exists, "no"),
+        CommandError::peer(peer(2001, 0).address(), Fault::Unfit),
+        CommandError::Disk("no".into()),
+        CommandError::Local { path: "a.iso".into(), fault },
+        CommandError::Bug("no".into()),
+    ]
+}
+
 pub(super) fn responses() -> Vec<Response> {
     vec![
         Response::Info(node_info()),
@@ -333,7 +367,7 @@ pub(super) fn responses() -> Vec<Response> {
             },
         }),
         Response::Copied { bytes: 85_021 },
-        Response::Failed { why: "no".into() },
+        Response::Failed { why: CommandError::refused(Reason::Exists, "no") },
     ]
 }
 
@@ -448,7 +482,7 @@ pub(super) fn data_responses() -> Vec<DataResponse> {
         DataResponse::Relayed { holders: vec![peer(2001, 0)] },
         DataResponse::NotOwner { owner: Some(peer(2001, 0)) },
         DataResponse::NotFound,
-        DataResponse::Failed { why: "no".into() },
+        DataResponse::Failed { why: CommandError::peer(peer(2001, 0).address(), Fault::Unfit) },
         DataResponse::Unable {
             why: "no room".into(),
             obstacle: Obstacle::NoRoom,

@@ -5,6 +5,7 @@
 //! reasons; its sentences are for people, and no function reads one.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,8 @@ pub enum Reason {
     TooFewCopies,
     /// No node that should store the content can.
     NoRoom,
+    /// Some of its files failed; those that did not are done.
+    Partial,
     /// The node is on no ring, or joining or leaving one.
     NotMember,
     /// What is asked for is so already, or not possible in the present state.
@@ -128,6 +131,15 @@ pub enum Fault {
     /// Its answer does not fit the question.
     #[error("answered something else than what was asked; do both run the same version?")]
     Unfit,
+    /// It is the owner of a name no more.
+    #[error("no longer owns the name")]
+    NotOwner,
+    /// A connection to it broke, or it broke the rules on one.
+    #[error("failed: {0}")]
+    Broken(String),
+    /// It pages through a list that does not end.
+    #[error("lists its files without end")]
+    Endless,
     /// What else it did, as the end of a sentence that begins with its address.
     #[error("{0}")]
     Other(String),
@@ -152,6 +164,8 @@ pub enum Absence {
 pub enum PathFault {
     /// It cannot be read: the system's words.
     Unreadable(String),
+    /// It is not shared, for this reason.
+    Unshareable(String),
     /// It changed while it was being stored.
     Changed,
     /// What else, as the end of a sentence that begins with the path.
@@ -162,6 +176,7 @@ impl PathFault {
     fn said_of(&self, path: &str) -> String {
         match self {
             PathFault::Unreadable(error) => format!("cannot read {path}: {error}"),
+            PathFault::Unshareable(why) => format!("cannot share {path}: {why}"),
             PathFault::Changed => {
                 format!("{path} changed while it was being stored; put it again")
             }
@@ -186,6 +201,11 @@ impl CommandError {
     /// An error of another program.
     pub const fn peer(address: SocketAddr, fault: Fault) -> CommandError {
         CommandError::Peer { address, fault }
+    }
+
+    /// An error of a file or directory of the user.
+    pub fn local(path: &Path, fault: PathFault) -> CommandError {
+        CommandError::Local { path: path.display().to_string(), fault }
     }
 
     /// The reason of a refusal.
@@ -224,6 +244,7 @@ impl Reason {
             Reason::NoSource => "no-source",
             Reason::TooFewCopies => "too-few-copies",
             Reason::NoRoom => "no-room",
+            Reason::Partial => "partial",
             Reason::NotMember => "not-member",
             Reason::State => "state",
             Reason::NotAllowed => "not-allowed",

@@ -17,7 +17,8 @@ use chordal_core::wire::query::NodeInfo;
 use chordal_view::outcome::RingFile;
 use chordal_view::text::quoted;
 use chordal_view::{
-    Command, CommandFailed, FileRow, HandedOver, Health, Hop, KeptFiles, Outcome, Role, target,
+    Command, CommandError, FileRow, HandedOver, Health, Hop, KeptFiles, Outcome, Reason, Role,
+    target,
 };
 
 use super::host::{Host, HostId, State, host_at};
@@ -30,7 +31,7 @@ const MADE_UP: u64 = 1_000_000;
 const MAX_WAITING: usize = 64;
 
 /// The result of a command.
-pub type End = Result<Outcome, CommandFailed>;
+pub type End = Result<Outcome, CommandError>;
 
 /// The running commands, each with the number that the caller chose.
 #[derive(Debug, Default)]
@@ -159,7 +160,7 @@ enum Began {
 }
 
 fn failed(why: String) -> End {
-    Err(CommandFailed(why))
+    Err(CommandError::refused(Reason::State, why))
 }
 
 /// Enters the ring again with a node that has left, or was restarted.
@@ -339,7 +340,7 @@ fn cut_off(world: &World, host: HostId) -> u32 {
 /// The result of an operation as a command's result.
 fn outcome(world: &World, text: String, size: u64, ended: &Ended) -> End {
     let space = world.space();
-    let name = || file_name(&text).map_err(CommandFailed);
+    let name = || file_name(&text).map_err(CommandError::Usage);
     match &ended.outcome {
         super::Outcome::Found(owner) => {
             let micros = |took: Duration| took.as_micros() as u64;

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use chordal_view::{Command, CommandFailed, Level, Outcome, Snapshot, UiEvent};
+use chordal_view::{Command, CommandError, Level, Outcome, Reason, Snapshot, UiEvent};
 
 use super::Feed;
 
@@ -27,7 +27,7 @@ pub(super) enum News {
     /// A node told an event.
     Event(usize, UiEvent),
     /// A command ended.
-    Reply(u64, Result<Outcome, CommandFailed>),
+    Reply(u64, Result<Outcome, CommandError>),
     /// A node has left, or cannot.
     Left,
     /// A job of our own ended: its message.
@@ -37,7 +37,7 @@ pub(super) enum News {
 }
 
 type Snapshots = watch::Receiver<Arc<Snapshot>>;
-type Commands = mpsc::Sender<(Command, oneshot::Sender<Result<Outcome, CommandFailed>>)>;
+type Commands = mpsc::Sender<(Command, oneshot::Sender<Result<Outcome, CommandError>>)>;
 
 /// The receiving ends of all feeds and of the commands under way.
 pub(super) struct Inbox {
@@ -112,11 +112,11 @@ impl Inbox {
     }
 
     /// Waits for a lab's new node, a [`News::Added`].
-    pub(super) fn expect(&mut self, added: oneshot::Receiver<Result<Feed, CommandFailed>>) {
+    pub(super) fn expect(&mut self, added: oneshot::Receiver<Result<Feed, CommandError>>) {
         let job = async move {
             match added.await {
                 Ok(Ok(feed)) => News::Added(Box::new(feed)),
-                Ok(Err(CommandFailed(why))) => News::Told(Level::Error, why),
+                Ok(Err(error)) => News::Told(Level::Error, error.to_string()),
                 Err(_) => News::Told(Level::Error, LAB_SILENT.to_owned()),
             }
         };
@@ -171,8 +171,9 @@ fn change(node: usize, mut snapshots: Snapshots) -> BoxFuture<'static, (usize, O
     .boxed()
 }
 
-async fn ask(commands: &Commands, command: Command) -> Result<Outcome, CommandFailed> {
-    let ended = || CommandFailed("the node has ended; quit and start it again".to_owned());
+async fn ask(commands: &Commands, command: Command) -> Result<Outcome, CommandError> {
+    let ended =
+        || CommandError::refused(Reason::State, "the node has ended; quit and start it again");
     let (reply, result) = oneshot::channel();
     commands.send((command, reply)).await.map_err(|_| ended())?;
     result.await.map_err(|_| ended())?

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chordal_view::text::{self, clean};
-use chordal_view::{CommandFailed, Level, Outcome, Snapshot, TransferState, UiEvent};
+use chordal_view::{CommandError, Level, Outcome, Snapshot, TransferState, UiEvent};
 
 use super::results;
 use super::state::{App, MAX_EVENTS, Message, NodeTab, Overlay, Panel, Trail};
@@ -80,7 +80,7 @@ impl App {
     }
 
     /// A command ended.
-    pub fn reply(&mut self, ticket: u64, result: Result<Outcome, CommandFailed>) {
+    pub fn reply(&mut self, ticket: u64, result: Result<Outcome, CommandError>) {
         let running = &mut self.control.running;
         let Some(at) = running.iter().position(|running| running.ticket == ticket) else {
             return;
@@ -95,11 +95,14 @@ impl App {
             _ => String::new(),
         };
         match result {
-            Err(CommandFailed(why)) => {
+            Err(error) => {
                 // Of an older command it is said which one failed.
                 let older = ticket + 1 != self.control.next_ticket;
                 let which = if older { format!("{}: ", ended.line) } else { String::new() };
-                self.tell(Level::Error, format!("{whose}{which}{}", clean_lines(&why)));
+                self.tell(
+                    Level::Error,
+                    format!("{whose}{which}{}", clean_lines(&error.to_string())),
+                );
             }
             Ok(outcome) => {
                 let Some(outcome) = self.results_ended(ended.node, &ended.line, outcome) else {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use chordal_core::peer::Peer;
-use chordal_view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+use chordal_view::{Command, CommandError, Outcome, Snapshot, UiEvent};
 
 pub mod action;
 pub mod complete;
@@ -59,7 +59,7 @@ pub struct Feed {
     /// What happens.
     pub events: mpsc::Receiver<UiEvent>,
     /// What it shall do, each with the place for its end.
-    pub commands: mpsc::Sender<(Command, oneshot::Sender<Result<Outcome, CommandFailed>>)>,
+    pub commands: mpsc::Sender<(Command, oneshot::Sender<Result<Outcome, CommandError>>)>,
 }
 
 /// What the dashboard asks of a lab; nodes are counted as their feeds are.
@@ -70,7 +70,7 @@ pub enum LabRequest {
     /// Start this node again. Its feed goes on.
     Restart(usize),
     /// Start one more node, which becomes the last; its feed comes back.
-    Add(oneshot::Sender<Result<Feed, CommandFailed>>),
+    Add(oneshot::Sender<Result<Feed, CommandError>>),
 }
 
 /// What the dashboard asks of a simulation. Its one feed shows one simulated node

@@ -4,7 +4,7 @@
 //! a lab, a remote node or a simulation can publish the same. The dashboard
 //! draws the latest one and never asks anything in order to draw. [`UiEvent`]s
 //! are the lines of the events panel. A [`Command`] is one word of the command
-//! language (see [`command`]); its end is an [`Outcome`] or a [`CommandFailed`].
+//! language (see [`command`]); its end is an [`Outcome`] or a [`CommandError`].
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -33,10 +33,11 @@ pub mod target;
 pub mod text;
 pub mod transfers;
 
+pub use chordal_core::error::{CommandError, Reason};
 pub use command::Command;
 pub use event::{Level, Step, UiEvent};
 pub use files::{Files, Unwell};
-pub use outcome::{CommandFailed, Outcome};
+pub use outcome::Outcome;
 pub use simulation::{SimulationRow, Speed};
 pub use state::{State, Unsettled};
 

@@ -297,11 +297,6 @@ pub struct RingFile {
     pub holders: Vec<Peer>,
 }
 
-/// A command that failed: one sentence on what failed, on what, what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{0}")]
-pub struct CommandFailed(pub String);
-
 /// A name that was new to its owner while most of the nodes that may hold an older
 /// version of it do not answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chordal::engine::TransferLimits;
 use chordal::engine::client::{Client, Options};
 use chordal::record::ContentHash;
-use chordal::view::{Command, Outcome};
+use chordal::view::{Command, CommandError, Outcome, Reason};
 use tokio::sync::RwLock;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -122,9 +122,10 @@ impl User {
     }
 
     /// Runs a command to its end or until time is up.
-    async fn run(&mut self, command: Command) -> Result<Outcome, String> {
-        let via = self.via().ok_or("no member is in")?;
-        run(via, &self.dir, command).await.map_err(|why| format!("via {via}: {why}"))
+    async fn run(&mut self, command: Command) -> Result<Outcome, CommandError> {
+        let none = || CommandError::refused(Reason::TryAgain, "no member is in");
+        let via = self.via().ok_or_else(none)?;
+        run(via, &self.dir, command).await
     }
 
     /// New content, mostly small.
@@ -160,7 +161,7 @@ impl User {
                 self.world.history.acknowledged(&begun, Some(version));
             }
             Ok(other) => self.world.history.wrong(format!("put ended as {other:?}")),
-            Err(why) => self.world.history.failed(&begun, &why),
+            Err(why) => self.world.history.failed(&begun, &why.to_string()),
         }
     }
 
@@ -169,7 +170,7 @@ impl User {
         match self.run(Command::Rm { name: name.to_owned() }).await {
             Ok(Outcome::Removed { .. }) => self.world.history.acknowledged(&begun, None),
             Ok(other) => self.world.history.wrong(format!("rm ended as {other:?}")),
-            Err(why) => self.world.history.failed(&begun, &why),
+            Err(why) => self.world.history.failed(&begun, &why.to_string()),
         }
     }
 
@@ -214,10 +215,10 @@ impl User {
             Ok(other) => Look::Failed(format!("get ended as {other:?}")),
             Err(why) if path.exists() => {
                 self.world.history.wrong(format!("get {name} failed and left a file: {why}"));
-                Look::Failed(why)
+                Look::Failed(why.to_string())
             }
             Err(why) if is_nothing(&why) => Look::Saw(Value::Nothing),
-            Err(why) => Look::Failed(why),
+            Err(why) => Look::Failed(why.to_string()),
         }
     }
 
@@ -247,7 +248,7 @@ impl User {
                     history.failed(begun, &format!("{failed:?}"));
                 }
                 Ok(other) => history.wrong(format!("put ended as {other:?}")),
-                Err(why) => history.failed(begun, why),
+                Err(why) => history.failed(begun, &why.to_string()),
             }
         }
     }
@@ -289,7 +290,11 @@ impl User {
 }
 
 /// Runs one command through a member.
-pub(crate) async fn run(via: SocketAddr, dir: &Path, command: Command) -> Result<Outcome, String> {
+pub(crate) async fn run(
+    via: SocketAddr,
+    dir: &Path,
+    command: Command,
+) -> Result<Outcome, CommandError> {
     let options = Options {
         via,
         download_dir: dir.to_owned(),
@@ -299,8 +304,8 @@ pub(crate) async fn run(via: SocketAddr, dir: &Path, command: Command) -> Result
     };
     let interrupted = options.interrupted.clone();
     let mut work = std::pin::pin!(async {
-        let client = Client::connect(&options).await.map_err(|failed| failed.0)?;
-        client.run(command).await.map_err(|failed| failed.0)
+        let client = Client::connect(&options).await?;
+        client.run(command).await
     });
     match timeout(COMMAND, &mut work).await {
         Ok(ended) => ended,
@@ -322,6 +327,6 @@ pub(crate) fn read(path: &Path) -> Value {
 }
 
 /// Whether a `get` failed by saying that there is nothing under the name.
-pub(crate) fn is_nothing(why: &str) -> bool {
-    why.contains("was removed") || why.contains("no file named")
+pub(crate) fn is_nothing(why: &CommandError) -> bool {
+    why.reason() == Some(Reason::NotFound)
 }

@@ -114,6 +114,18 @@ pub enum NotListed {
     /// The list has too many peers of that host.
     #[error("{MAX_PEERS_PER_HOST} peers of host {0} are listed already; start another registry")]
     HostFull(std::net::IpAddr),
+    /// Its report has no address.
+    #[error("it does not say where it can be reached")]
+    NoAddress,
+    /// The address is the registry's own.
+    #[error("that is this registry itself")]
+    Itself,
+    /// A node on another machine gives a loopback address.
+    #[error("others cannot reach that; it should --advertise another")]
+    Loopback,
+    /// Too many addresses are waiting to be checked.
+    #[error("too many wait to be looked at; it may try again")]
+    Busy,
 }
 
 impl List {

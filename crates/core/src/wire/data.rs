@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::CommandError;
 use crate::name::FileName;
 use crate::peer::Peer;
 use crate::record::{ContentHash, Obstacle, PassedOver, Version};
@@ -129,11 +130,10 @@ pub enum DataResponse {
     },
     /// The content is not here.
     NotFound,
-    /// The request failed: one sentence for the user. May come while bytes are being sent:
-    /// the sender must stop then.
+    /// The request failed. May come while bytes are being sent: the sender must stop then.
     Failed {
-        /// What failed, on what, what to do.
-        why: String,
+        /// Why.
+        why: CommandError,
     },
     /// To an upload: the owner cannot store it. Send the content to the nodes named here,
     /// as [`DataRequest::Relay`], and then [`crate::wire::Request::Commit`] to the owner.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::CommandError;
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::{Party, Peer};
@@ -285,10 +286,10 @@ pub enum Response {
     /// To [`Request::Commit`]: the same answers as to an upload. After
     /// [`DataResponse::Progress`] the client must ask again: copies are still being made.
     Upload(DataResponse),
-    /// The question could not be answered: one sentence for the user.
+    /// The question could not be answered.
     Failed {
-        /// What failed, on what, what to do.
-        why: String,
+        /// Why.
+        why: CommandError,
     },
 }
 

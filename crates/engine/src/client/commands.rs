@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use chordal_core::chord::invariant::{Members, NodeState};
+use chordal_core::error::CommandError;
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
@@ -16,7 +17,7 @@ use chordal_core::wire::{Request, Response};
 use chordal_view as view;
 use chordal_view::state::{Facts, State};
 use chordal_view::text::quoted;
-use chordal_view::{Command, CommandFailed, FileRow, Health, Level, Outcome, TransferKind, target};
+use chordal_view::{Command, FileRow, Health, Level, Outcome, TransferKind, target};
 
 use super::files;
 use super::get;
@@ -37,11 +38,11 @@ use crate::overlay::join::join_through;
 use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
 use crate::sharing::shares::handle as shares;
+use crate::transfers::Phases;
 use crate::transfers::Transfer;
-use crate::transfers::{CANCELLED, Phases};
 
 /// A command and where its end goes. Its progress shows in the snapshots.
-pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandFailed>>);
+pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandError>>);
 
 /// Takes commands until nobody can send any, or the node stops.
 pub(crate) async fn run(user: User, mut commands: mpsc::Receiver<Submission>) {
@@ -57,12 +58,12 @@ pub(crate) async fn run(user: User, mut commands: mpsc::Receiver<Submission>) {
             if let Err(why) = &result {
                 tracing::info!(%why, "a command failed");
             }
-            let _ = done.send(result.map_err(CommandFailed));
+            let _ = done.send(result);
         });
     }
 }
 
-async fn carry_out(user: &User, command: Command) -> Result<Outcome, String> {
+async fn carry_out(user: &User, command: Command) -> Result<Outcome, CommandError> {
     let access = Access::Inside(user.data.clone());
     match command {
         Command::Join { contact } => join(user, &contact).await,
@@ -132,9 +133,9 @@ async fn carry_out(user: &User, command: Command) -> Result<Outcome, String> {
 /// Some work, once it is the turn of its transfer.
 async fn in_turn<T>(
     transfer: &Transfer,
-    work: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    transfer.turn().await.map_err(|_| CANCELLED.to_owned())?;
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    transfer.turn().await.map_err(|_| CommandError::CANCELLED)?;
     work.await
 }
 
@@ -145,7 +146,7 @@ fn tree<'a>(user: &'a User, access: &'a Access) -> Tree<'a> {
 
 /// The commands that only read or steer transfers, from inside and from outside
 /// alike.
-pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, String> {
+pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, CommandError> {
     let space = access.space();
     if let Some(outcome) = control::carry_out(access, &command).await {
         return outcome;
@@ -176,11 +177,11 @@ pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, S
         Command::Peers => link_commands::peers(access).await,
         Command::Ping { peer } => ping(access, &peer).await,
         Command::Id { text } => Ok(Outcome::IdOf { id: space.hash(&text), text, space }),
-        other => Err(format!("{other:?} is not a reading command")),
+        other => Err(CommandError::Bug(format!("{other:?} is not a reading command"))),
     }
 }
 
-async fn join(user: &User, contact: &str) -> Result<Outcome, String> {
+async fn join(user: &User, contact: &str) -> Result<Outcome, CommandError> {
     let me = user.net.me();
     let members = members_of(&Access::Inside(user.data.clone())).await?;
     let peer = address::resolve(contact, me.me.address(), me.params.space, &members).await?;
@@ -189,14 +190,14 @@ async fn join(user: &User, contact: &str) -> Result<Outcome, String> {
     Ok(Outcome::Joined { me, successor, ring: params.ring, space: params.space, adopted })
 }
 
-async fn info(access: &Access) -> Result<Outcome, String> {
+async fn info(access: &Access) -> Result<Outcome, CommandError> {
     match access.request(access.member().address(), Request::Info).await? {
         Response::Info(node) => Ok(Outcome::Info(Box::new(node))),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(access.member().address(), other)),
     }
 }
 
-async fn fingers(access: &Access) -> Result<Outcome, String> {
+async fn fingers(access: &Access) -> Result<Outcome, CommandError> {
     let (member, space) = (access.member(), access.space());
     match access.request(member.address(), Request::Fingers).await? {
         Response::Fingers(nodes) => {
@@ -211,11 +212,11 @@ async fn fingers(access: &Access) -> Result<Outcome, String> {
                 .collect();
             Ok(Outcome::Fingers { fingers, space })
         }
-        other => Err(unexpected(other)),
+        other => Err(unexpected(access.member().address(), other)),
     }
 }
 
-async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
+async fn ping(access: &Access, text: &str) -> Result<Outcome, CommandError> {
     let members = members_of(access).await?;
     let member = access.member();
     let peer = address::resolve(text, member.address(), access.space(), &members).await?;
@@ -226,13 +227,13 @@ async fn ping(access: &Access, text: &str) -> Result<Outcome, String> {
     }
     match access.request(member.address(), Request::Ping { peer: Some(peer) }).await? {
         Response::Pong { micros } => Ok(Outcome::Pong { peer, micros }),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(access.member().address(), other)),
     }
 }
 
 /// Asks every member for its neighbours and how it fares: the members that answered,
 /// in ring order, those that did not, and what follows from it.
-async fn ring(access: &Access) -> Result<Outcome, String> {
+async fn ring(access: &Access) -> Result<Outcome, CommandError> {
     let (space, member) = (access.space(), access.member());
     let (_, own) = fares(access, member).await?;
     let (mut states, mut settled) = (Vec::new(), own.settled);
@@ -318,7 +319,7 @@ impl Troubles {
 /// A place's neighbours, how it fares, and what its host says of its disk and of others.
 type Place = (NodeState, Fares, Option<String>, Vec<SocketAddr>);
 
-async fn position(access: Access, peer: Peer) -> Result<Said<Place>, String> {
+async fn position(access: Access, peer: Peer) -> Result<Said<Place>, CommandError> {
     let (node, fares) = fares(&access, peer).await?;
     if !ring_walk::is_member(&access, &node) || node.peer != peer {
         return Ok(None);
@@ -330,26 +331,28 @@ async fn position(access: Access, peer: Peer) -> Result<Said<Place>, String> {
 }
 
 /// What a place on the ring says of itself.
-async fn fares(access: &Access, peer: Peer) -> Result<(NodeInfo, Fares), String> {
+async fn fares(access: &Access, peer: Peer) -> Result<(NodeInfo, Fares), CommandError> {
     let request = Request::Position { index: peer.index() };
     match access.request(peer.address(), request).await? {
         Response::Position(node, fares) => Ok((node, fares)),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(access.member().address(), other)),
     }
 }
 
 /// A name that a person typed.
-pub(crate) fn file_name(text: &str) -> Result<FileName, String> {
-    FileName::new(text).map_err(|error| format!("{} is no name on the ring: {error}", quoted(text)))
+pub(crate) fn file_name(text: &str) -> Result<FileName, CommandError> {
+    FileName::new(text).map_err(|error| {
+        CommandError::Usage(format!("{} is no name on the ring: {error}", quoted(text)))
+    })
 }
 
 /// Ends the transfer of a download; what it brought is offered to others.
 async fn fetched(
     user: &User,
     transfer: Transfer,
-    got: Result<Got, String>,
+    got: Result<Got, CommandError>,
     offer: bool,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, CommandError> {
     match &got {
         Ok(Got { manifest: Some(_), .. }) => transfer.end(Ok(())),
         // The user is asked which; nothing has failed.
@@ -365,7 +368,10 @@ async fn fetched(
     changed(user, got.map(|got| got.outcome)).await
 }
 
-async fn changed(user: &User, result: Result<Outcome, String>) -> Result<Outcome, String> {
+async fn changed(
+    user: &User,
+    result: Result<Outcome, CommandError>,
+) -> Result<Outcome, CommandError> {
     match &result {
         Ok(Outcome::Fetched { name, path, .. }) => {
             user.notes.event(Level::Info, format!("{name} was saved as {}", path.display())).await;

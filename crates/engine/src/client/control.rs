@@ -4,6 +4,7 @@
 //! A stranger must not stop what somebody else's node does, so a node obeys only
 //! whoever is on its own machine.
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_PAGE;
 use chordal_core::name::first_bytes;
 use chordal_core::peer::Peer;
@@ -16,11 +17,12 @@ use crate::net::requests::unexpected;
 use crate::transfers::Transfers;
 
 /// What somebody on another machine hears.
-pub(crate) fn elsewhere(me: Peer) -> String {
-    format!(
+pub(crate) fn elsewhere(me: Peer) -> CommandError {
+    let why = format!(
         "transfers are listed and steered, and a node leaves, only from its own machine, {}",
         me.address()
-    )
+    );
+    CommandError::refused(Reason::NotAllowed, why)
 }
 
 /// The transfers, as they travel: the newest first, those under way before those
@@ -40,7 +42,7 @@ pub(crate) fn steer(transfers: &Transfers, number: u64, steering: Steering) -> R
     }
 }
 
-fn steered(transfers: &Transfers, number: u64, steering: Steering) -> Result<String, String> {
+fn steered(transfers: &Transfers, number: u64, steering: Steering) -> Result<String, CommandError> {
     match steering {
         Steering::Cancel => transfers.cancel(number),
         Steering::Pause => transfers.pause(number),
@@ -53,7 +55,7 @@ fn steered(transfers: &Transfers, number: u64, steering: Steering) -> Result<Str
 pub(crate) async fn carry_out(
     access: &Access,
     command: &Command,
-) -> Option<Result<Outcome, String>> {
+) -> Option<Result<Outcome, CommandError>> {
     let (number, steering) = match *command {
         Command::Transfers => return Some(list(access).await),
         Command::Cancel { number } => (number, Steering::Cancel),
@@ -66,7 +68,7 @@ pub(crate) async fn carry_out(
         Access::Outside(outside) => {
             match access.request(outside.via, Request::Steer { number, steering }).await {
                 Ok(Response::Steered { name }) => Ok(name),
-                Ok(other) => Err(unexpected(other)),
+                Ok(other) => Err(unexpected(outside.via, other)),
                 Err(why) => Err(why),
             }
         }
@@ -78,14 +80,14 @@ pub(crate) async fn carry_out(
     }))
 }
 
-async fn list(access: &Access) -> Result<Outcome, String> {
+async fn list(access: &Access) -> Result<Outcome, CommandError> {
     let outside = match access {
         Access::Inside(data) => return Ok(Outcome::Transfers(data.transfers.rows())),
         Access::Outside(outside) => outside,
     };
     match access.request(outside.via, Request::Transfers).await? {
         Response::Transfers { rows } => Ok(Outcome::Transfers(rows)),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(outside.via, other)),
     }
 }
 
@@ -121,7 +123,7 @@ mod tests {
         whole.count_files(FileCount { done: 1, failed: 2, total: 3 }, 4, 10);
         let part = transfers.open_part(&whole, "dir/a", 4);
         part.advance_with("127.0.0.1:2001".parse().expect("an address"), 3);
-        transfers.open(TransferKind::Serve, "b", 1).end(Err("gone".to_owned()));
+        transfers.open(TransferKind::Serve, "b", 1).end(Err(CommandError::Stopping));
         let mut rows = transfers.rows();
         rows.sort_by_key(|row| row.ended_ms.is_some());
         let steady = |rows: Vec<TransferRow>| -> Vec<TransferRow> {
@@ -144,7 +146,7 @@ mod tests {
             for port in 1..=200 {
                 transfer.advance_with(([255; 16], port).into(), 1 << 50);
             }
-            transfer.end(Err(long.clone()));
+            transfer.end(Err(CommandError::Usage(long.clone())));
         }
         let response = told(&transfers);
         let Response::Transfers { rows } = &response else { panic!("{response:?}") };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use chordal_core::chord::Failure;
+use chordal_core::error::{CommandError, Fault, PathFault, Reason};
 use chordal_core::limits::EAGER_BYTES;
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
@@ -44,7 +44,7 @@ use crate::data::plane::{DataConnection, DataError};
 use crate::data::relay::{Handed, hand_manifest, open_again};
 use crate::data::serve_data;
 use crate::net::requests::unexpected;
-use crate::transfers::{CANCELLED, Phases, Transfer};
+use crate::transfers::{Phases, Transfer};
 
 /// Attempts of a put to find an owner that takes anything of it while the ring
 /// changes.
@@ -81,7 +81,7 @@ pub(crate) async fn put(
     overwrite: bool,
     transfer: &Transfer,
     phases: &dyn Phases,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, CommandError> {
     let size = plain_file_size(path)?;
     phases.phase("hashing");
     transfer.restart(size);
@@ -93,7 +93,7 @@ pub(crate) async fn put(
     let wanted = Wanted { name, root: manifest.root(), size: manifest.size(), overwrite };
     let space = access.space();
     let key = wanted.name.key(space);
-    let mut last = String::new();
+    let mut last = CommandError::Stopping;
     let mut moved = None;
     let began = Instant::now();
     // Held by one at a time that found no file descriptor.
@@ -111,11 +111,11 @@ pub(crate) async fn put(
         }
         if transfer.is_held() {
             // Its user has it wait, which cut the connection.
-            transfer.released().await.map_err(|_| CANCELLED.to_owned())?;
+            transfer.released().await.map_err(|_| CommandError::CANCELLED)?;
             moved = Some(Instant::now());
         }
         if transfer.is_cancelled() {
-            return Err(CANCELLED.to_owned());
+            return Err(CommandError::CANCELLED);
         }
         let owner = match access.lookup(key, Some(wanted.name.to_string())).await {
             Ok(trace) => trace.owner,
@@ -156,12 +156,14 @@ pub(crate) async fn put(
                 });
             }
             Ok(DataResponse::Failed { why }) => return Err(why),
-            Ok(_) => last = format!("{} no longer owns the name", owner.address()),
-            Err(DataError::Cancelled) => return Err(CANCELLED.to_owned()),
-            Err(DataError::Io(_)) if transfer.is_cancelled() => return Err(CANCELLED.to_owned()),
-            Err(DataError::Changed) => return Err(changed(path)),
+            Ok(_) => last = CommandError::peer(owner.address(), Fault::NotOwner),
+            Err(DataError::Cancelled) => return Err(CommandError::CANCELLED),
+            Err(DataError::Io(_)) if transfer.is_cancelled() => {
+                return Err(CommandError::CANCELLED);
+            }
+            Err(DataError::Changed) => return Err(CommandError::local(path, PathFault::Changed)),
             Err(error) if error.is_shortage() => {
-                last = error.to_string();
+                last = CommandError::Disk(error.to_string());
                 turn = match turn {
                     None => descriptors::turn(began).await,
                     turn => turn.filter(|_| began.elapsed() < COMMAND_PATIENCE),
@@ -172,17 +174,23 @@ pub(crate) async fn put(
                 // Waiting is no attempt.
                 moved = Some(Instant::now());
             }
-            Err(error) => last = format!("{}: {error}", owner.address()),
+            Err(error) => {
+                last = CommandError::peer(owner.address(), Fault::Broken(error.to_string()));
+            }
         }
     }
-    Err(format!("{} could not be stored: {last}; try again", wanted.name))
+    let why = format!("{} could not be stored: {last}; try again", wanted.name);
+    Err(CommandError::refused(Reason::TryAgain, why))
 }
 
 /// The end of a put, if it has at least so many copies.
 ///
 /// # Errors
 /// A sentence: it has fewer. Those stay.
-pub(crate) fn with_at_least(least: u8, stored: Result<Outcome, String>) -> Result<Outcome, String> {
+pub(crate) fn with_at_least(
+    least: u8,
+    stored: Result<Outcome, CommandError>,
+) -> Result<Outcome, CommandError> {
     match stored? {
         Outcome::Stored { holders, cut_off, .. } if holders.len() < usize::from(least) => {
             Err(commit::too_few(holders.len(), least, cut_off))
@@ -191,25 +199,24 @@ pub(crate) fn with_at_least(least: u8, stored: Result<Outcome, String>) -> Resul
     }
 }
 
-fn plain_file_size(path: &Path) -> Result<u64, String> {
-    match std::fs::metadata(path) {
+fn plain_file_size(path: &Path) -> Result<u64, CommandError> {
+    let fault = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => match fetch::check_size(metadata.len()) {
-            Ok(()) => Ok(metadata.len()),
-            Err(error) => Err(format!("{} cannot be stored: {error}", path.display())),
+            Ok(()) => return Ok(metadata.len()),
+            Err(error) => PathFault::Other(format!("cannot be stored: {error}")),
         },
         // It was none when it was found.
         Ok(metadata) if metadata.is_dir() => {
-            Err(format!("{} is a directory by now; put it again", path.display()))
+            PathFault::Other("is a directory by now; put it again".to_owned())
         }
-        Ok(_) => {
-            Err(format!("{} is neither a file nor a directory; put takes those", path.display()))
-        }
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-    }
+        Ok(_) => PathFault::Other("is neither a file nor a directory; put takes those".to_owned()),
+        Err(error) => PathFault::Unreadable(error.to_string()),
+    };
+    Err(CommandError::local(path, fault))
 }
 
 /// Reads a file that is small enough to be sent at once; `None`: it is not.
-fn read_small(path: &Path, size: u64) -> Result<Option<Small>, String> {
+fn read_small(path: &Path, size: u64) -> Result<Option<Small>, CommandError> {
     if size > EAGER_BYTES {
         return Ok(None);
     }
@@ -218,18 +225,15 @@ fn read_small(path: &Path, size: u64) -> Result<Option<Small>, String> {
 }
 
 /// Why a file is not put that was to be read.
-fn unreadable(path: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => changed(path),
-        _ => format!("cannot read {}: {error}", path.display()),
-    }
+fn unreadable(path: &Path, error: &io::Error) -> CommandError {
+    let fault = match error.kind() {
+        io::ErrorKind::UnexpectedEof => PathFault::Changed,
+        _ => PathFault::Unreadable(error.to_string()),
+    };
+    CommandError::local(path, fault)
 }
 
-fn changed(path: &Path) -> String {
-    format!("{} changed while it was being stored; put it again", path.display())
-}
-
-fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
+fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, CommandError> {
     let progress = |bytes| {
         transfer.advance(bytes);
         match transfer.wait_while_held() {
@@ -238,7 +242,7 @@ fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, String> {
         }
     };
     tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
-        if transfer.is_cancelled() { CANCELLED.to_owned() } else { unreadable(path, &error) }
+        if transfer.is_cancelled() { CommandError::CANCELLED } else { unreadable(path, &error) }
     })
 }
 
@@ -454,28 +458,34 @@ impl Put<'_> {
 }
 
 /// Removes a name.
-pub(crate) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, String> {
-    let mut last = String::new();
+pub(crate) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, CommandError> {
+    let failed = |error: CommandError| {
+        let reason = error.reason().unwrap_or(Reason::TryAgain);
+        CommandError::refused(reason, format!("{name} could not be removed: {error}"))
+    };
+    let mut last = CommandError::Stopping;
     for attempt in 0..REMOVE_ATTEMPTS {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        let trace = access.lookup(name.key(access.space()), None).await?;
-        match access.request(trace.owner.address(), Request::Remove { name: name.clone() }).await {
+        let owner = access.lookup(name.key(access.space()), None).await?.owner.address();
+        match access.request(owner, Request::Remove { name: name.clone() }).await {
             Ok(Response::Removed { copies, cut_off }) => {
                 return Ok(Outcome::Removed { name: name.clone(), copies, cut_off });
             }
-            Ok(other) => return Err(unexpected(other)),
-            Err(why) if why == Failure::NotOwner.to_string() => last = why,
-            Err(why) if why == Failure::NoSuchFile.to_string() => {
-                return Err(format!(
-                    "no file named {name} is on the ring; ls --ring lists what is"
-                ));
-            }
-            Err(why) => return Err(format!("{name} could not be removed: {why}")),
+            Ok(other) => return Err(unexpected(owner, other)),
+            Err(error) => match error.reason() {
+                Some(Reason::NotOwner) => last = error,
+                Some(Reason::NotFound) => {
+                    let why =
+                        format!("no file named {name} is on the ring; ls --ring lists what is");
+                    return Err(CommandError::refused(Reason::NotFound, why));
+                }
+                _ => return Err(failed(error)),
+            },
         }
     }
-    Err(format!("{name} could not be removed: {last}"))
+    Err(failed(last))
 }
 
 /// The files of one node.
@@ -483,14 +493,14 @@ pub(crate) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, 
 /// # Errors
 /// A sentence: it does not answer, or not in the order of the names, or without
 /// end.
-pub(crate) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile>, String> {
+pub(crate) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile>, CommandError> {
     let mut files: Vec<HeldFile> = Vec::new();
     loop {
         let after = files.last().map(|file| file.record.name.clone());
         let request = Request::Files { after: after.clone() };
         let (rows, more) = match access.request(node.address(), request).await? {
             Response::Files { rows, more } => (rows, more),
-            other => return Err(unexpected(other)),
+            other => return Err(unexpected(node.address(), other)),
         };
         let done = !more || rows.is_empty();
         files.extend(rows);
@@ -499,14 +509,14 @@ pub(crate) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile
         }
         if files.last().map(|file| &file.record.name) <= after.as_ref() || files.len() > MAX_LISTED
         {
-            return Err(format!("{} lists its files without end", node.address()));
+            return Err(CommandError::peer(node.address(), Fault::Endless));
         }
     }
 }
 
 /// The files that the member's user shares, as `ls` shows them. A client may not be
 /// sent more than a page at once.
-pub(crate) async fn shared_by(access: &Access) -> Result<Vec<FileRow>, String> {
+pub(crate) async fn shared_by(access: &Access) -> Result<Vec<FileRow>, CommandError> {
     let member = access.member();
     if let Access::Inside(data) = access {
         return Ok(data.shares.rows(access.space(), |_| true));
@@ -517,7 +527,7 @@ pub(crate) async fn shared_by(access: &Access) -> Result<Vec<FileRow>, String> {
         let request = Request::Shares { after: after.clone() };
         let (rows, more) = match access.request(member.address(), request).await? {
             Response::Shares { rows, more } => (rows, more),
-            other => return Err(unexpected(other)),
+            other => return Err(unexpected(member.address(), other)),
         };
         files.extend(rows.into_iter().map(|row| FileRow::shared(row, access.space())));
         if !more || files.last().map(|row| &row.name) <= after.as_ref() {
@@ -531,7 +541,10 @@ pub(crate) async fn shared_by(access: &Access) -> Result<Vec<FileRow>, String> {
 ///
 /// # Errors
 /// A sentence: the ring cannot be asked, or there are too many files.
-pub(crate) async fn ring_files(access: &Access, pattern: Option<&str>) -> Result<Outcome, String> {
+pub(crate) async fn ring_files(
+    access: &Access,
+    pattern: Option<&str>,
+) -> Result<Outcome, CommandError> {
     let named = Pattern::new(pattern.unwrap_or_default());
     let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
     let mut others: BTreeSet<FileName> = BTreeSet::new();
@@ -567,10 +580,11 @@ pub(crate) async fn ring_files(access: &Access, pattern: Option<&str>) -> Result
             }
         }
         if newest.len() > MAX_LISTED {
-            return Err(format!(
+            let why = format!(
                 "there are more than {MAX_LISTED} files on the ring; ls --ring with a pattern \
                  lists some of them"
-            ));
+            );
+            return Err(CommandError::refused(Reason::Limit, why));
         }
         Ok(())
     });
@@ -618,26 +632,35 @@ async fn is_removed(access: &Access, name: &FileName, version: Version) -> bool 
 }
 
 /// The name that a put gives to a local file.
-pub(crate) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, String> {
+pub(crate) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, CommandError> {
     let text = match name {
         Some(name) => name.to_owned(),
         None => match path.file_name() {
             Some(last) => text_of(last)?.to_owned(),
             None => {
                 let path = quoted(&path.to_string_lossy());
-                return Err(format!("{path} has no file name; give one with --as"));
+                let why = format!("{path} has no file name; give one with --as");
+                return Err(CommandError::Usage(why));
             }
         },
     };
-    FileName::new(&text)
-        .map_err(|error| format!("{} cannot be a name on the ring: {error}", quoted(&text)))
+    ring_name(&text)
+}
+
+/// A text as a name on the ring.
+pub(crate) fn ring_name(text: &str) -> Result<FileName, CommandError> {
+    FileName::new(text).map_err(|error| {
+        CommandError::Usage(format!("{} cannot be a name on the ring: {error}", quoted(text)))
+    })
 }
 
 /// The text of a local name: only names on the ring need be one.
-pub(crate) fn text_of(name: &OsStr) -> Result<&str, String> {
+pub(crate) fn text_of(name: &OsStr) -> Result<&str, CommandError> {
     name.to_str().ok_or_else(|| {
         let shown = quoted(&name.to_string_lossy());
-        format!("the name of {shown} is no Unicode text; give it one on the ring with --as NAME")
+        CommandError::Usage(format!(
+            "the name of {shown} is no Unicode text; give it one on the ring with --as NAME"
+        ))
     })
 }
 
@@ -645,11 +668,12 @@ pub(crate) fn text_of(name: &OsStr) -> Result<&str, String> {
 ///
 /// A device or a pipe is refused: a download arrives out of order in a file of
 /// its own, which would appear beside it as `null (1)`.
-pub(crate) fn place_for(to: Option<&PathBuf>, download_dir: &Path) -> Result<Place, String> {
+pub(crate) fn place_for(to: Option<&PathBuf>, download_dir: &Path) -> Result<Place, CommandError> {
     let Some(path) = to else { return Ok(Place::Below(download_dir.to_owned())) };
     match path.metadata() {
         Ok(there) if !there.is_file() && !there.is_dir() => {
-            Err(format!("{} is neither a file nor a directory; --to takes those", path.display()))
+            let fault = "is neither a file nor a directory; --to takes those".to_owned();
+            Err(CommandError::local(path, PathFault::Other(fault)))
         }
         _ => Ok(Place::of(path)),
     }
@@ -664,13 +688,13 @@ mod tests {
         let path = Path::new("some/where/SkyShip.jpg");
         assert_eq!(name_for(path, None).expect("a name").as_str(), "SkyShip.jpg");
         assert_eq!(name_for(path, Some("a/b")).expect("a name").as_str(), "a/b");
-        assert!(name_for(path, Some("../b")).expect_err("refused").contains(".."));
-        let nameless = name_for(Path::new(""), None).expect_err("refused");
+        assert!(name_for(path, Some("../b")).expect_err("refused").to_string().contains(".."));
+        let nameless = name_for(Path::new(""), None).expect_err("refused").to_string();
         assert!(nameless.starts_with("'' has no file name"), "{nameless}");
         assert!(name_for(Path::new("/"), None).is_err());
         let bytes: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"dir/x\xFF");
         let bytes = Path::new(bytes);
-        let refused = name_for(bytes, None).expect_err("no text");
+        let refused = name_for(bytes, None).expect_err("no text").to_string();
         assert!(
             refused.contains("no Unicode text; give it one on the ring with --as"),
             "{refused}"
@@ -685,7 +709,7 @@ mod tests {
         assert_eq!(place("no/such/file"), Ok(Place::At("no/such/file".into())));
         assert_eq!(place("/"), Ok(Place::Below("/".into())));
         assert_eq!(place_for(None, below), Ok(Place::Below(below.to_owned())));
-        let refused = place("/dev/null").expect_err("a device");
+        let refused = place("/dev/null").expect_err("a device").to_string();
         assert!(refused.starts_with("/dev/null is neither"), "{refused}");
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use chordal_descriptors as descriptors;
 
+use chordal_core::error::{CommandError, PathFault, Reason};
 use chordal_core::limits::MAX_PATTERN_BYTES;
 use chordal_core::name::{FileName, first_bytes, spelled};
 use chordal_core::peer::Peer;
@@ -35,8 +36,8 @@ use crate::data::fetch::{
 use crate::data::reputation::Conduct;
 use crate::net::requests::unexpected;
 use crate::net::{address, client_connections};
+use crate::transfers::Phases;
 use crate::transfers::Transfer;
-use crate::transfers::{CANCELLED, Phases};
 
 /// How long a peer may say that it has nothing of a name, of which it had a content
 /// a moment ago: one that hashes a changed file anew says so meanwhile.
@@ -69,12 +70,12 @@ pub(crate) async fn get(
     place: &Place,
     transfer: &Transfer,
     phases: &dyn Phases,
-) -> Result<Got, String> {
+) -> Result<Got, CommandError> {
     let began = Instant::now();
     loop {
         phases.phase("looking up");
         let chosen = tokio::select! {
-            () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+            () = transfer.cancelled() => return Err(CommandError::CANCELLED),
             chosen = find(access, text) => chosen,
         };
         let (name, content, known) = match chosen {
@@ -103,11 +104,13 @@ pub(crate) async fn get(
 }
 
 /// Whether it is worth to look up once more what was replaced while it was fetched.
-fn patient(began: Instant, name: &FileName) -> Result<(), String> {
+fn patient(began: Instant, name: &FileName) -> Result<(), CommandError> {
     if began.elapsed() < NO_SOURCE_LIMIT {
         return Ok(());
     }
-    Err(format!("{name} is replaced again and again before it can be fetched; get it again later"))
+    let why =
+        format!("{name} is replaced again and again before it can be fetched; get it again later");
+    Err(CommandError::refused(Reason::TryAgain, why))
 }
 
 /// Fetches a content of which the sources are known, and whoever else has it by
@@ -119,7 +122,7 @@ pub(crate) async fn fetch(
     place: &Place,
     transfer: &Transfer,
     phases: &dyn Phases,
-) -> Result<Option<Got>, String> {
+) -> Result<Option<Got>, CommandError> {
     let fetcher = access.fetcher(name.as_str());
     let patience = NO_SOURCE_LIMIT;
     let job =
@@ -128,15 +131,21 @@ pub(crate) async fn fetch(
     match ended {
         Ok(got) => Ok(Some(got)),
         Err(Failed::Replaced) => Ok(None),
-        Err(Failed::Stopped(why) | Failed::Here(why)) => Err(why),
+        Err(Failed::Ended(why)) => Err(why),
         Err(Failed::NoSource(why)) if content.stored => {
             Err(missing::undelivered(access, name, &content.sources, &why).await)
         }
         Err(Failed::NoSource(why)) => {
-            Err(format!("{name} is shared but nobody could deliver it: {why}"))
+            Err(undelivered(format!("{name} is shared but nobody could deliver it: {why}")))
         }
-        Err(Failed::Half(why)) => Err(format!("nobody could deliver the rest of {name}: {why}")),
+        Err(Failed::Half(why)) => {
+            Err(undelivered(format!("nobody could deliver the rest of {name}: {why}")))
+        }
     }
+}
+
+fn undelivered(why: String) -> CommandError {
+    CommandError::refused(Reason::NoSource, why)
 }
 
 /// Looks for sources from a thread that blocks.
@@ -164,7 +173,7 @@ pub(crate) async fn request(
     place: &Place,
     transfer: &Transfer,
     phases: &dyn Phases,
-) -> Result<Got, String> {
+) -> Result<Got, CommandError> {
     let began = Instant::now();
     phases.phase("looking up");
     let looking = async {
@@ -173,12 +182,12 @@ pub(crate) async fn request(
         address::resolve(peer, host, access.space(), &members).await
     };
     let peer = tokio::select! {
-        () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+        () = transfer.cancelled() => return Err(CommandError::CANCELLED),
         looked = looking => looked?,
     };
     loop {
         let chosen = tokio::select! {
-            () = transfer.cancelled() => return Err(CANCELLED.to_owned()),
+            () = transfer.cancelled() => return Err(CommandError::CANCELLED),
             chosen = ask_one(peer, text) => chosen?,
         };
         let (name, content) = match chosen {
@@ -201,10 +210,11 @@ pub(crate) async fn request(
         match job.run(&mut find) {
             Ok(got) => return Ok(got),
             Err(Failed::Replaced) => patient(began, name)?,
-            Err(Failed::Stopped(why) | Failed::Here(why)) => return Err(why),
+            Err(Failed::Ended(why)) => return Err(why),
             Err(Failed::NoSource(why) | Failed::Half(why)) => {
                 let address = peer.address();
-                return Err(format!("{name} could not be fetched from {address}: {why}"));
+                let why = format!("{name} could not be fetched from {address}: {why}");
+                return Err(undelivered(why));
             }
         }
     }
@@ -214,7 +224,7 @@ pub(crate) async fn request(
 /// `nothing_since`: since when it has had none.
 fn still_at(
     peer: Peer,
-    found: Result<Vec<NamedContent>, String>,
+    found: Result<Vec<NamedContent>, CommandError>,
     content: &NamedContent,
     nothing_since: &Mutex<Option<Instant>>,
 ) -> Sought {
@@ -282,10 +292,10 @@ async fn meant<F, M>(
     text: &str,
     contents: impl Fn(FileName) -> F,
     missing: impl FnOnce(String) -> M,
-) -> Result<Chosen, String>
+) -> Result<Chosen, CommandError>
 where
-    F: Future<Output = Result<Vec<NamedContent>, String>>,
-    M: Future<Output = String>,
+    F: Future<Output = Result<Vec<NamedContent>, CommandError>>,
+    M: Future<Output = CommandError>,
 {
     let mut others = None;
     if let Some((name, prefix)) = parts(text) {
@@ -309,16 +319,17 @@ where
                 format!("{} ({})", content.root.short(), show_bytes(content.size))
             };
             let rows: Vec<_> = found.iter().take(NAMED_AT_MOST).map(row).collect();
-            Err(format!(
+            let why = format!(
                 "no content of {name} has a hash that begins with {prefix}; there is {}",
                 rows.join(", ")
-            ))
+            );
+            Err(CommandError::refused(Reason::NotFound, why))
         }
     }
 }
 
 /// Finds what a text means on the ring.
-async fn find(access: &Access, text: &str) -> Result<Chosen, String> {
+async fn find(access: &Access, text: &str) -> Result<Chosen, CommandError> {
     let contents = async |name: FileName| contents(access, &name).await;
     match meant(text, contents, async |name| missing::why(access, &name).await).await {
         Err(why) => {
@@ -339,7 +350,7 @@ async fn trashed(access: &Access, name: &FileName) -> Vec<NamedContent> {
             let Some(neighbours) = neighbours_of(&access, member).await? else { return Ok(None) };
             match access.request(member.address(), request).await? {
                 Response::Trashed { contents } => Ok(Some((neighbours, contents))),
-                other => Err(unexpected(other)),
+                other => Err(unexpected(member.address(), other)),
             }
         }
     };
@@ -362,7 +373,7 @@ async fn trashed(access: &Access, name: &FileName) -> Vec<NamedContent> {
 }
 
 /// The contents of a name. Who lies about them is noted.
-async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>, String> {
+async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>, CommandError> {
     let known = locate::locate(access, name).await?;
     Ok(contents_of(access, name, &known))
 }
@@ -386,21 +397,24 @@ fn contents_of(access: &Access, name: &FileName, known: &Known) -> Vec<NamedCont
 }
 
 /// Finds what a text means among the files of one peer.
-async fn ask_one(peer: Peer, text: &str) -> Result<Chosen, String> {
+async fn ask_one(peer: Peer, text: &str) -> Result<Chosen, CommandError> {
     let contents = async |name: FileName| contents_at(peer, &name).await;
-    let missing = async |name| format!("{name} not found on {}", peer.address());
+    let missing = async |name| {
+        let why = format!("{name} not found on {}", peer.address());
+        CommandError::refused(Reason::NotFound, why)
+    };
     meant(text, contents, missing).await
 }
 
 /// The contents that one peer has under a name.
-async fn contents_at(peer: Peer, name: &FileName) -> Result<Vec<NamedContent>, String> {
+async fn contents_at(peer: Peer, name: &FileName) -> Result<Vec<NamedContent>, CommandError> {
     let mut contents: Vec<NamedContent> = Vec::new();
     let mut after: Option<FileName> = None;
     for _ in 0..MAX_PAGES {
         let request = Request::Search { pattern: pattern_for(name), after: after.clone() };
         let (rows, more) = match client_connections::ask(peer.address(), request).await? {
             Response::Found { rows, more } => (rows, more),
-            other => return Err(unexpected(other)),
+            other => return Err(unexpected(peer.address(), other)),
         };
         let last = rows.last().map(|row| row.name.clone());
         for row in rows.into_iter().filter(|row| row.name == *name) {
@@ -465,9 +479,8 @@ struct Job<'a> {
 enum Failed {
     /// Its name stands for something else by now, or for nothing.
     Replaced,
-    /// It was cancelled, or ended with its process: a sentence.
-    Stopped(String),
-    Here(String),
+    /// It was cancelled or interrupted, or something here is in the way.
+    Ended(CommandError),
     NoSource(String),
     /// Some of it came, and is kept.
     Half(String),
@@ -478,29 +491,31 @@ impl Job<'_> {
     fn run(self, find: &mut Finder<'_>) -> Result<Got, Failed> {
         let began = Instant::now();
         if let Some(file) = in_the_way(&self.place.target(self.name)) {
-            let (name, file) = (self.name, file.display());
-            return Err(Failed::Here(format!(
-                "{name} cannot be saved below {file}, which is a file; save it to another place"
-            )));
+            let fault = format!(
+                "is a file; {} cannot be saved below it: save it to another place",
+                self.name
+            );
+            return Err(Failed::Ended(CommandError::local(file, PathFault::Other(fault))));
         }
         if let Some(twin) = self.place.twin(self.name) {
             let (own, twin) = (spelled(self.name.as_str()), spelled(&twin.to_string_lossy()));
-            return Err(Failed::Here(format!(
+            let why = format!(
                 "{} is spelled {own} and would lie beside {twin}, which is the same name in another \
                  Unicode form; rename that, or save to another place with --to",
                 self.name
-            )));
+            );
+            return Err(Failed::Ended(CommandError::refused(Reason::Exists, why)));
         }
         self.transfer.restart(self.content.size);
         self.phases.phase("receiving");
         let mut kept = None;
         let fetched = tokio::task::block_in_place(|| self.fetch_in_turn(began, find, &mut kept));
         let (path, sources, manifest) = fetched.map_err(|error| match error {
-            _ if self.transfer.is_cancelled() => Failed::Stopped(self.stopped(kept)),
+            _ if self.transfer.is_cancelled() => Failed::Ended(self.stopped(kept)),
             FetchError::NoSource(_) | FetchError::Shunned(_) => Failed::NoSource(error.to_string()),
             FetchError::Interrupted(_) => Failed::Half(error.to_string()),
-            FetchError::Local(_) => Failed::Here(error.to_string()),
-            FetchError::Cancelled => Failed::Stopped(CANCELLED.to_owned()),
+            FetchError::Local(error) => Failed::Ended(CommandError::Disk(error.to_string())),
+            FetchError::Cancelled => Failed::Ended(CommandError::CANCELLED),
             FetchError::Replaced => Failed::Replaced,
         })?;
         if let Access::Inside(data) = self.access {
@@ -514,17 +529,11 @@ impl Job<'_> {
     }
 
     /// How it was stopped, and how much of it is kept.
-    fn stopped(&self, kept: Option<u64>) -> String {
-        let (stopped, word) = (self.transfer.stopped(), self.word);
-        match kept {
-            Some(bytes) => {
-                let (here, size) = (show_bytes(bytes), show_bytes(self.content.size));
-                format!(
-                    "{stopped}: {here} of {size} are here; the same {word} goes on where it was"
-                )
-            }
-            None => stopped.to_owned(),
-        }
+    fn stopped(&self, kept: Option<u64>) -> CommandError {
+        self.transfer.stopped(kept.map(|bytes| {
+            let (here, size) = (show_bytes(bytes), show_bytes(self.content.size));
+            format!("{here} of {size} are here; the same {} goes on where it was", self.word)
+        }))
     }
 
     /// Fetches it, again where no file descriptor was left for that: nothing is held
@@ -668,14 +677,17 @@ mod tests {
 
     /// What a text means where `names` exist, each with these contents: the
     /// name and the first bytes of the hashes, or the error.
-    async fn meaning(text: &str, names: &[(&str, &[u8])]) -> Result<(String, Vec<u8>), String> {
+    async fn meaning(
+        text: &str,
+        names: &[(&str, &[u8])],
+    ) -> Result<(String, Vec<u8>), CommandError> {
         let contents = async |name: FileName| {
             let known = names.iter().find(|(known, _)| *known == name.as_str());
             Ok(known
                 .map_or_else(Vec::new, |(_, bytes)| bytes.iter().map(|b| content(*b)).collect()))
         };
         let first = |contents: &[NamedContent]| contents.iter().map(|c| c.root.0[0]).collect();
-        match meant(text, contents, async |name| format!("no {name}")).await? {
+        match meant(text, contents, async |name| CommandError::Usage(format!("no {name}"))).await? {
             Chosen::One(name, content, _) => Ok((name.to_string(), first(&[content]))),
             Chosen::Several(name, contents) => Ok((name.to_string(), first(&contents))),
         }
@@ -703,11 +715,15 @@ mod tests {
             ("one@xyz", "no one@xyz"),
             ("one@", "no one@"),
         ] {
-            assert_eq!(meaning(text, names).await, Err(why.to_owned()), "{text}");
+            assert_eq!(
+                meaning(text, names).await,
+                Err(CommandError::Usage(why.to_owned())),
+                "{text}"
+            );
         }
         let why = meaning("one@cd", names).await.expect_err("it begins otherwise");
         assert_eq!(
-            why,
+            why.to_string(),
             "no content of one has a hash that begins with cd; there is abababab (5 B)"
         );
         assert!(meaning("../x", names).await.is_err());

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use chordal_core::chord::placement::hosts;
 use chordal_core::chord::{self, Failure, Reply};
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Peer;
 use chordal_core::wire::{Request, Response};
 use chordal_view::text::handing_over;
@@ -64,7 +65,7 @@ struct State {
     over: bool,
     row: HandingOver,
     /// How the latest one ended.
-    ended: Option<Result<HandedOver, String>>,
+    ended: Option<Result<HandedOver, CommandError>>,
 }
 
 impl Departure {
@@ -100,14 +101,14 @@ pub(crate) fn begin(user: &User, last: bool) {
 ///
 /// # Errors
 /// A sentence: the node is on no ring, or it stops.
-pub(crate) async fn leave(user: &User, last: bool) -> Result<HandedOver, String> {
+pub(crate) async fn leave(user: &User, last: bool) -> Result<HandedOver, CommandError> {
     begin(user, last);
     let mut state = user.departure.state.subscribe();
     let ended = tokio::select! {
         () = user.net.stop.cancelled() => None,
         ended = state.wait_for(|state| !state.running) => ended.ok().and_then(|s| s.ended.clone()),
     };
-    ended.unwrap_or_else(|| Err("the node is stopping".to_owned()))
+    ended.unwrap_or(Err(CommandError::Stopping))
 }
 
 /// `leave` through a node that is on this machine: has it leave, and waits.
@@ -118,7 +119,7 @@ pub(crate) async fn leave_outside(
     access: &Access,
     outside: &Outside,
     phases: &dyn Phases,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, CommandError> {
     let mut request = Request::Leave;
     loop {
         match access.request(outside.via, request).await? {
@@ -126,7 +127,7 @@ pub(crate) async fn leave_outside(
                 phases.phase(&format!("handing over {}", handing_over(&row)));
             }
             Response::HandedOver(end) => return Ok(Outcome::Left(end)),
-            other => return Err(unexpected(other)),
+            other => return Err(unexpected(outside.via, other)),
         }
         tokio::time::sleep(LOOK).await;
         request = Request::LeaveState;
@@ -140,7 +141,10 @@ pub(crate) fn told(user: &User) -> Response {
         _ if state.running => Response::HandingOver(state.row),
         Some(Ok(end)) => Response::HandedOver(end.clone()),
         Some(Err(why)) => Response::Failed { why: why.clone() },
-        None => Response::Failed { why: "this node is not leaving".to_owned() },
+        None => {
+            let why = CommandError::refused(Reason::State, "this node is not leaving");
+            Response::Failed { why }
+        }
     }
 }
 
@@ -152,33 +156,27 @@ async fn drain(user: User) {
         let before = state.ended.take();
         state.ended = Some(match (result, before) {
             // It has left before, and ends now: what stayed then stays.
-            (Err(Stay::NoRing(_)), Some(Ok(before))) if state.last => Ok(before),
-            (Err(Stay::NoRing(why) | Stay::Failed(why)), _) => Err(why),
-            (Ok(end), _) => Ok(end),
+            (Err(why), Some(Ok(before))) if state.last && why == Failure::NoRing.into() => {
+                Ok(before)
+            }
+            (result, _) => result,
         });
         (state.running, state.over) = (false, false);
         state.row = HandingOver::default();
     });
 }
 
-/// Why a node did not leave.
-enum Stay {
-    /// It is on no ring.
-    NoRing(String),
-    Failed(String),
-}
-
-async fn hand_over(user: &User) -> Result<HandedOver, Stay> {
-    let stopping = || Stay::Failed("the node is stopping".to_owned());
+async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
     let Departure { state, limit } = &user.departure;
     let mut over = state.subscribe();
-    let alone = user.core.look(chord::Host::is_alone).await.ok_or_else(stopping)?;
+    let alone = user.core.look(chord::Host::is_alone).await.ok_or(CommandError::Stopping)?;
     tokio::select! {
         () = provide::withdraw(&user.sharing, provide::WITHDRAW_LIMIT) => {}
         () = hurried(&mut over) => {}
     }
     let began = Instant::now();
-    let reply = user.core.begin(chord::Command::Leave, None, None).await.ok_or_else(stopping)?;
+    let reply =
+        user.core.begin(chord::Command::Leave, None, None).await.ok_or(CommandError::Stopping)?;
     let mut reply = std::pin::pin!(reply);
     let moved = Arc::new(AtomicU64::new(0));
     let mut watching = JoinSet::new();
@@ -188,14 +186,14 @@ async fn hand_over(user: &User) -> Result<HandedOver, Stay> {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let reply = loop {
         tokio::select! {
-            reply = &mut reply => break reply.map_err(|_| stopping())?,
+            reply = &mut reply => break reply.map_err(|_| CommandError::Stopping)?,
             () = hurried(&mut over) => {
                 user.core.leave(true).await;
-                break reply.await.map_err(|_| stopping())?;
+                break reply.await.map_err(|_| CommandError::Stopping)?;
             }
             _ = look.tick() => {}
         }
-        let here = user.core.look(chord::Host::volume).await.ok_or_else(stopping)?;
+        let here = user.core.look(chord::Host::volume).await.ok_or(CommandError::Stopping)?;
         let moved = moved.load(Ordering::Relaxed);
         let goes_on = progress.see(here, moved, user.net.me().params.replicas);
         let over = limit.is_some_and(|limit| began.elapsed() >= limit);
@@ -218,10 +216,9 @@ async fn hand_over(user: &User) -> Result<HandedOver, Stay> {
                 mesh::leave(&user.overlay.mesh).await;
             }
             provide::moved(&user.sharing);
-            let why = failure.to_string();
-            Err(if failure == Failure::NoRing { Stay::NoRing(why) } else { Stay::Failed(why) })
+            Err(failure.into())
         }
-        other => Err(Stay::Failed(format!("an unexpected reply: {other:?}"))),
+        other => Err(CommandError::Bug(format!("an unexpected reply: {other:?}"))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use chordal_core::chord::placement::{others, placement};
+use chordal_core::error::CommandError;
 use chordal_core::name::FileName;
 use chordal_core::peer::{Peer, is_reachable};
 use chordal_core::record::{ContentHash, Provider, Record, Version};
@@ -170,7 +171,7 @@ impl Known {
 /// Finds what is known of a name. While the ring changes, a question may fall
 /// between two owners: nobody knowing the name is believed only when it is said
 /// twice, and a lookup that fails is repeated.
-pub(crate) async fn locate(access: &Access, name: &FileName) -> Result<Known, String> {
+pub(crate) async fn locate(access: &Access, name: &FileName) -> Result<Known, CommandError> {
     let mut unknown = false;
     for _ in 1..LOCATE_ATTEMPTS {
         match look_for(access, name, Some(name.to_string())).await {
@@ -198,7 +199,7 @@ pub(crate) async fn look_for(
     access: &Access,
     name: &FileName,
     shown: Option<String>,
-) -> Result<Known, String> {
+) -> Result<Known, CommandError> {
     let trace = access.lookup(name.key(access.space()), shown).await?;
     // Of each host the position that would hold it; any answers for all.
     let nodes = std::iter::once(trace.owner).chain(others(trace.owner, trace.successors));

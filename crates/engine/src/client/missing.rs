@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use chordal_core::chord::placement::{hosts, placement};
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_PATTERN_BYTES;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
@@ -45,9 +46,10 @@ const NAMED_GONE: usize = 5;
 const ALIVE: Duration = Duration::from_secs(1);
 
 /// Why there is nothing under a name: one sentence.
-pub(crate) async fn why(access: &Access, text: &str) -> String {
+pub(crate) async fn why(access: &Access, text: &str) -> CommandError {
     let Ok(name) = FileName::new(text) else {
-        return format!("no file named {} is on the ring", quoted(text));
+        let why = format!("no file named {} is on the ring", quoted(text));
+        return CommandError::refused(Reason::NotFound, why);
     };
     if locate::is_removed(access, &name).await {
         return removed(&name);
@@ -57,17 +59,19 @@ pub(crate) async fn why(access: &Access, text: &str) -> String {
     let (names, absent) = tokio::join!(names(access, &hosts, &name), absent(access, &members));
     let below = format!("{name}/");
     if names.iter().any(|other| other.as_str().starts_with(&below)) {
-        return format!(
+        let why = format!(
             "no file named {name} is on the ring, but there are files below {below}; get {below} \
              fetches them"
         );
+        return CommandError::refused(Reason::NotFound, why);
     }
     let gone = missed(access, &name, &members, &absent);
-    unknown(&name, &gone, &like(&name, &names))
+    CommandError::refused(Reason::NotFound, unknown(&name, &gone, &like(&name, &names)))
 }
 
-fn removed(name: &FileName) -> String {
-    format!("{name} was removed from the ring; whoever still has it can put it again")
+fn removed(name: &FileName) -> CommandError {
+    let why = format!("{name} was removed from the ring; whoever still has it can put it again");
+    CommandError::refused(Reason::NotFound, why)
 }
 
 /// Nobody knows a name: names that are like it first, since most names are missed
@@ -99,7 +103,7 @@ pub(crate) async fn undelivered(
     name: &FileName,
     sources: &[Peer],
     why: &str,
-) -> String {
+) -> CommandError {
     if locate::is_removed(access, name).await {
         return removed(name);
     }
@@ -122,7 +126,7 @@ pub(crate) async fn undelivered(
         silent.truncate(NAMED_GONE);
     }
     silent.sort_by_key(|peer| (peer.address(), peer.index()));
-    match silent.len() {
+    let why = match silent.len() {
         0 => format!("{name} is recorded on the ring but nobody could deliver it: {why}"),
         some if some == sources.len() && sources.iter().all(|peer| silent.contains(peer)) => {
             format!(
@@ -136,7 +140,8 @@ pub(crate) async fn undelivered(
              which may have it",
             listed(&silent)
         ),
-    }
+    };
+    CommandError::refused(Reason::NoSource, why)
 }
 
 fn listed(peers: &[Peer]) -> String {

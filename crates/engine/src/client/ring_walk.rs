@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use tokio::task::JoinSet;
 
+use chordal_core::error::CommandError;
 use chordal_core::peer::Peer;
 use chordal_core::wire::query::NodeInfo;
 use chordal_core::wire::{Request, Response};
@@ -42,11 +43,11 @@ pub(crate) async fn ask_all<T, F>(
     access: &Access,
     each: Each,
     ask: impl Fn(Access, Peer) -> F + Send,
-    mut heard: impl FnMut(Peer, T) -> Result<(), String> + Send,
-) -> Result<Vec<Peer>, String>
+    mut heard: impl FnMut(Peer, T) -> Result<(), CommandError> + Send,
+) -> Result<Vec<Peer>, CommandError>
 where
     T: Send + 'static,
-    F: Future<Output = Result<Said<T>, String>> + Send + 'static,
+    F: Future<Output = Result<Said<T>, CommandError>> + Send + 'static,
 {
     let same = |peer: &Peer| match each {
         Each::Host => Peer::new(peer.address(), 0),
@@ -80,7 +81,9 @@ where
                 tracing::debug!(%member, %why, "a member does not answer");
                 silent.push(member);
             }
-            Some(Err(error)) => return Err(format!("the ring could not be asked: {error}")),
+            Some(Err(error)) => {
+                return Err(CommandError::Bug(format!("the ring could not be asked: {error}")));
+            }
         }
     }
     silent.sort_by_key(|peer| (peer.address(), peer.index()));
@@ -92,9 +95,9 @@ where
 ///
 /// # Errors
 /// A sentence: there is none again.
-pub(crate) async fn twice<T, F>(ask: impl Fn() -> F) -> Result<T, String>
+pub(crate) async fn twice<T, F>(ask: impl Fn() -> F) -> Result<T, CommandError>
 where
-    F: Future<Output = Result<T, String>>,
+    F: Future<Output = Result<T, CommandError>>,
 {
     match ask().await {
         Err(_) => ask().await,
@@ -106,10 +109,10 @@ where
 ///
 /// # Errors
 /// A sentence: it does not answer.
-pub(crate) async fn members_of(access: &Access) -> Result<Vec<Peer>, String> {
+pub(crate) async fn members_of(access: &Access) -> Result<Vec<Peer>, CommandError> {
     match access.request(access.member().address(), Request::Members).await? {
         Response::Members { members, .. } => Ok(members),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(access.member().address(), other)),
     }
 }
 
@@ -128,7 +131,7 @@ pub(crate) fn is_member(access: &Access, node: &NodeInfo) -> bool {
 pub(crate) async fn neighbours_of(
     access: &Access,
     member: Peer,
-) -> Result<Option<Vec<Peer>>, String> {
+) -> Result<Option<Vec<Peer>>, CommandError> {
     match access.request(member.address(), Request::Info).await? {
         Response::Info(node)
             if is_member(access, &node) && node.positions.contains(&member.index()) =>
@@ -136,6 +139,6 @@ pub(crate) async fn neighbours_of(
             Ok(Some(node.successors.into_iter().chain(node.predecessor).collect()))
         }
         Response::Info(_) => Ok(None),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(member.address(), other)),
     }
 }

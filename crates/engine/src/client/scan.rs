@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use chordal_core::error::{CommandError, Fault, Reason};
 use chordal_core::peer::{Peer, is_reachable};
 use chordal_core::wire::handshake::{Hello, Params, Program, Purpose};
 use chordal_descriptors::{COMMAND_PATIENCE, Wait};
@@ -56,7 +57,7 @@ pub(crate) async fn run(
     user: &User,
     host: Option<&str>,
     range: Option<&str>,
-) -> Result<ScanRow, String> {
+) -> Result<ScanRow, CommandError> {
     let me = user.net.me();
     let scanner = Scanner { home: me.me.address(), node: Some((me.me, me.params)) };
     let mut number = None;
@@ -72,7 +73,7 @@ pub(crate) async fn run(
     };
     let result = tokio::select! {
         result = scan(&scanner, host, range, progress) => result,
-        () = user.net.stop.cancelled() => Err("the node is stopping".to_owned()),
+        () = user.net.stop.cancelled() => Err(CommandError::Stopping),
     };
     result.map(|row| ScanRow { number: number.unwrap_or_default(), ..row })
 }
@@ -87,9 +88,9 @@ pub(crate) async fn scan(
     host: Option<&str>,
     range: Option<&str>,
     mut progress: impl FnMut(&ScanRow),
-) -> Result<ScanRow, String> {
+) -> Result<ScanRow, CommandError> {
     let wanted = match range {
-        Some(range) => target::ports(range)?.collect(),
+        Some(range) => target::ports(range).map_err(CommandError::Usage)?.collect(),
         None => target::usual_ports(scanner.home.port()),
     };
     let ip = match host {
@@ -138,7 +139,7 @@ async fn probe(
     scanner: &Scanner,
     address: SocketAddr,
     hello: &Hello,
-) -> Result<ScannedPort, String> {
+) -> Result<ScannedPort, CommandError> {
     if scanner.node.as_ref().is_some_and(|(me, _)| me.address() == address) {
         return Ok(ScannedPort { address, found: Behind::Me });
     }
@@ -153,7 +154,8 @@ async fn probe(
         }
     };
     let found = found.map_err(|error| {
-        format!("{address} cannot be tried: {error}; close other programs, or scan fewer ports")
+        let fault = format!("cannot be tried: {error}; close other programs, or scan fewer ports");
+        CommandError::peer(address, Fault::Other(fault))
     })?;
     let found = match found {
         Greeted::Nobody(_) => Behind::Inactive,
@@ -183,14 +185,16 @@ fn judge(scanner: &Scanner, theirs: &Hello) -> Behind {
 }
 
 /// The address of a host, of the same family as one's own if it has one.
-async fn resolve(host: &str, home: IpAddr) -> Result<IpAddr, String> {
-    let name = match target::host(host)? {
+async fn resolve(host: &str, home: IpAddr) -> Result<IpAddr, CommandError> {
+    let name = match target::host(host).map_err(CommandError::Usage)? {
         Host::Ip(ip) => return Ok(ip),
         Host::Name(name) => name,
     };
     let shown = text::clean(&name);
     let unknown = |why: &str| {
-        format!("cannot find the host '{shown}': {why}; check its name or give its IP address")
+        let why =
+            format!("cannot find the host '{shown}': {why}; check its name or give its IP address");
+        CommandError::refused(Reason::NotFound, why)
     };
     let found = match timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), 0))).await {
         Ok(Ok(found)) => found,

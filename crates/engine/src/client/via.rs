@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use chordal_core::error::{CommandError, StoppedBy};
 use chordal_core::wire::handshake::Purpose;
-use chordal_view::{Command, CommandFailed, Outcome, ScanRow, TransferKind, TransferRow};
+use chordal_view::{Command, Outcome, ScanRow, TransferKind, TransferRow};
 
 use super::commands;
 use super::commands::file_name;
@@ -35,7 +36,7 @@ use crate::net::greeting::client_hello;
 use crate::net::shutdown_handles::Cuts;
 use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
-use crate::transfers::{INTERRUPTED, Phases};
+use crate::transfers::Phases;
 use crate::transfers::{Shown, Transfers};
 
 /// How often `progress` is called while bytes move, and how often those are
@@ -80,8 +81,8 @@ pub async fn run(
     options: &Options,
     command: Command,
     progress: impl Fn(Progress) + Send + Sync,
-) -> Result<Outcome, CommandFailed> {
-    act(options, command, &progress).await.map_err(CommandFailed)
+) -> Result<Outcome, CommandError> {
+    act(options, command, &progress).await
 }
 
 /// Looks which ports of a host have nodes behind them; needs no ring. `home`
@@ -93,13 +94,13 @@ pub async fn scan(
     ports: Option<&str>,
     interrupted: &CancellationToken,
     progress: impl FnMut(&ScanRow) + Send,
-) -> Result<Outcome, CommandFailed> {
+) -> Result<Outcome, CommandError> {
     let scanner = Scanner { home, node: None };
     let result = tokio::select! {
         result = super::scan::scan(&scanner, host, ports, progress) => result,
-        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+        () = interrupted.cancelled() => Err(CommandError::INTERRUPTED),
     };
-    result.map(Outcome::Scanned).map_err(CommandFailed)
+    result.map(Outcome::Scanned)
 }
 
 /// A client that carries out many commands through one member: the connections
@@ -122,16 +123,20 @@ impl Client {
     ///
     /// # Errors
     /// It cannot be reached, or `options.interrupted` was cancelled.
-    pub async fn connect(options: &Options) -> Result<Client, CommandFailed> {
-        enter(options).await.map_err(CommandFailed)
+    pub async fn connect(options: &Options) -> Result<Client, CommandError> {
+        enter(options).await
     }
 
     /// Carries out one command, without telling of its progress.
-    pub async fn run(&self, command: Command) -> Result<Outcome, CommandFailed> {
-        Box::pin(self.carry_out(command, &Silent)).await.map_err(CommandFailed)
+    pub async fn run(&self, command: Command) -> Result<Outcome, CommandError> {
+        Box::pin(self.carry_out(command, &Silent)).await
     }
 
-    async fn carry_out(&self, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+    async fn carry_out(
+        &self,
+        command: Command,
+        phases: &dyn Phases,
+    ) -> Result<Outcome, CommandError> {
         let Client { access, transfers, download_dir, interrupted, .. } = self;
         let tree = Tree { access, transfers };
         match command {
@@ -171,13 +176,13 @@ impl Client {
     }
 }
 
-async fn enter(options: &Options) -> Result<Client, String> {
+async fn enter(options: &Options) -> Result<Client, CommandError> {
     let via = options.via;
     let introduced = tokio::select! {
         introduced = greeting::introduce(via) => introduced,
-        () = options.interrupted.cancelled() => return Err(INTERRUPTED.to_owned()),
+        () = options.interrupted.cancelled() => return Err(CommandError::INTERRUPTED),
     };
-    let (member, params) = introduced.map_err(|why| format!("{why} --via names another one"))?;
+    let (member, params) = introduced?;
     let cuts = Cuts::default();
     let transfers =
         Transfers::new(Instant::now(), options.transfers.at_once).with_patience(options.wait);
@@ -234,7 +239,7 @@ async fn act(
     options: &Options,
     command: Command,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Outcome, String> {
+) -> Result<Outcome, CommandError> {
     let client = enter(options).await?;
     let phases = Current::default();
     let work = client.carry_out(command, &phases);
@@ -274,8 +279,11 @@ async fn act(
 
 /// How an interrupted command ended. It may have said how far it was; what broke
 /// by that is of no interest.
-fn interrupted(why: String) -> String {
-    if why.starts_with(INTERRUPTED) { why } else { INTERRUPTED.to_owned() }
+fn interrupted(error: CommandError) -> CommandError {
+    match error {
+        CommandError::Stopped { by: StoppedBy::Process, .. } => error,
+        _ => CommandError::INTERRUPTED,
+    }
 }
 
 /// Nobody watches.
@@ -286,14 +294,18 @@ impl Phases for Silent {
 }
 
 /// The commands that move no files.
-async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<Outcome, String> {
+async fn rest(
+    access: &Access,
+    command: Command,
+    phases: &dyn Phases,
+) -> Result<Outcome, CommandError> {
     match command {
         Command::Find { pattern } => search::command::find(access, None, &pattern, phases).await,
         Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
         Command::Say { text } => link_commands::say(access, text).await,
         Command::Leave => match access {
             Access::Outside(outside) => leave::leave_outside(access, outside, phases).await,
-            Access::Inside(_) => Err("a member leaves by itself".to_owned()),
+            Access::Inside(_) => Err(CommandError::Bug("a member leaves by itself".to_owned())),
         },
         reading => commands::read(access, reading).await,
     }
@@ -303,11 +315,11 @@ async fn rest(access: &Access, command: Command, phases: &dyn Phases) -> Result<
 /// are waited for instead: several threads move their bytes.)
 async fn unless<T>(
     interrupted: &CancellationToken,
-    work: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     tokio::select! {
         result = work => result,
-        () = interrupted.cancelled() => Err(INTERRUPTED.to_owned()),
+        () = interrupted.cancelled() => Err(CommandError::INTERRUPTED),
     }
 }
 
@@ -330,12 +342,16 @@ impl Phases for Current {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chordal_core::error::Fault;
 
     #[test]
     fn who_interrupts_is_told_how_far_it_was_and_nothing_of_what_broke_by_that() {
-        let halted = "interrupted: 3 of 9 files are stored; the same put goes on where it was";
-        assert_eq!(interrupted(halted.to_owned()), halted);
-        assert_eq!(interrupted("cancelled".to_owned()), INTERRUPTED);
-        assert_eq!(interrupted("127.0.0.1:2000: broken pipe".to_owned()), INTERRUPTED);
+        let kept = "3 of 9 files are stored; the same put goes on where it was".to_owned();
+        let halted = CommandError::Stopped { by: StoppedBy::Process, kept: Some(kept) };
+        assert_eq!(interrupted(halted.clone()), halted);
+        assert_eq!(interrupted(CommandError::CANCELLED), CommandError::INTERRUPTED);
+        let broken = Fault::Other("broken pipe".to_owned());
+        let broken = CommandError::peer(([127, 0, 0, 1], 2000).into(), broken);
+        assert_eq!(interrupted(broken), CommandError::INTERRUPTED);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use chordal_core::error::CommandError;
 use chordal_core::id::{Id, Space};
 use chordal_core::peer::Peer;
 use chordal_core::wire::handshake::Params;
@@ -51,7 +52,7 @@ pub(crate) struct Outside {
 impl Outside {
     /// Has `via` look a key up, or, when it does not answer any more, a member of
     /// which an earlier lookup told.
-    async fn lookup(&self, key: Id) -> Result<LookupTrace, String> {
+    async fn lookup(&self, key: Id) -> Result<LookupTrace, CommandError> {
         let known = self.others.lock().clone();
         let others = known.iter().map(Peer::address).filter(|address| *address != self.via);
         let mut first = None;
@@ -63,11 +64,11 @@ impl Outside {
                     *self.others.lock() = named;
                     return Ok(trace);
                 }
-                Ok(other) => first.get_or_insert(unexpected(other)),
+                Ok(other) => first.get_or_insert(unexpected(address, other)),
                 Err(why) => first.get_or_insert(why),
             };
         }
-        Err(first.unwrap_or_default())
+        Err(first.unwrap_or(CommandError::Stopping))
     }
 }
 
@@ -124,7 +125,7 @@ impl Access {
         &self,
         key: Id,
         shown: Option<String>,
-    ) -> Result<LookupTrace, String> {
+    ) -> Result<LookupTrace, CommandError> {
         match self {
             Access::Inside(data) => data.core.lookup(key, shown).await,
             Access::Outside(outside) => outside.lookup(key).await,
@@ -136,7 +137,7 @@ impl Access {
         &self,
         address: SocketAddr,
         request: Request,
-    ) -> Result<Response, String> {
+    ) -> Result<Response, CommandError> {
         settled(match self {
             Access::Inside(data) => data.core.request(address, request).await?,
             Access::Outside(outside) => outside.lines.ask(address, request).await?,
@@ -148,7 +149,7 @@ impl Access {
         &self,
         address: SocketAddr,
         requests: [Request; 2],
-    ) -> [Result<Response, String>; 2] {
+    ) -> [Result<Response, CommandError>; 2] {
         let answers = match self {
             Access::Inside(data) => {
                 let [one, other] = requests;

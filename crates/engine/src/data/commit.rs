@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use chordal_core::chord::{Command, Failure, Reply, Upload};
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::{ContentHash, Obstacle};
@@ -58,13 +59,14 @@ pub(crate) async fn refusal(data: &Data, wanted: &Wanted, upload: Upload) -> Dat
                 DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
             at_least(data.min_copies, stored)
         }
-        Upload::Exists { version, size } => DataResponse::Failed {
-            why: format!(
+        Upload::Exists { version, size } => {
+            let why = format!(
                 "{} exists with other content ({}, version {version}); --overwrite replaces it",
                 wanted.name,
                 show_bytes(size)
-            ),
-        },
+            );
+            DataResponse::Failed { why: CommandError::refused(Reason::Exists, why) }
+        }
         Upload::NotOwner { owner } => DataResponse::NotOwner { owner },
     }
 }
@@ -80,13 +82,14 @@ fn at_least(least: u8, stored: DataResponse) -> DataResponse {
 }
 
 /// Why a put is not acknowledged that has fewer copies than `least`.
-pub(crate) fn too_few(copies: usize, least: u8, cut_off: u32) -> String {
+pub(crate) fn too_few(copies: usize, least: u8, cut_off: u32) -> CommandError {
     let why = is_cut_off(cut_off).map_or(String::new(), |why| format!(": {why}"));
     let made = if copies == 1 { "copy, which stays" } else { "copies, which stay" };
-    format!(
+    let why = format!(
         "fewer copies than the {least} of --min-copies{why}; it has {copies} {made}: put it again \
          when more nodes are there"
-    )
+    );
+    CommandError::refused(Reason::TooFewCopies, why)
 }
 
 /// Has the core commit an upload whose bytes are durable here, or, if it says
@@ -141,8 +144,11 @@ pub(crate) fn commit(
         Some(Reply::Failed(Failure::Store(why))) => {
             runtime.block_on(full_owner::refusal(data, why.obstacle(), why.to_string()))
         }
-        Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.to_string() },
-        Some(other) => DataResponse::Failed { why: format!("an unexpected reply: {other:?}") },
+        Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.into() },
+        Some(other) => {
+            let why = CommandError::Bug(format!("an unexpected reply: {other:?}"));
+            DataResponse::Failed { why }
+        }
         None => STOPPING,
     })
 }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use chordal_core::chord::Upload;
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::{EAGER_BYTES, MAX_REPLICAS};
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
@@ -256,7 +257,7 @@ impl Small {
                     answer => return Ok(answer),
                 }
             }
-            Err((Some(obstacle), why)) => (obstacle, why),
+            Err((Some(obstacle), why)) => (obstacle, why.to_string()),
             Err((None, why)) => return Ok(DataResponse::Failed { why }),
         };
         let holders = if behind.is_empty() {
@@ -282,7 +283,7 @@ impl Small {
         name: &FileName,
         obstacle: Obstacle,
         why: String,
-    ) -> Result<Result<Vec<Peer>, String>, DataError> {
+    ) -> Result<Result<Vec<Peer>, CommandError>, DataError> {
         let plane = data.plane();
         let (instead, copies) = runtime.block_on(full_owner::instead(data));
         let relay = |next: Peer, rest: Vec<Peer>| {
@@ -307,7 +308,7 @@ impl Small {
             Some(why) => {
                 let me = data.net.me().me.address();
                 let why = format!("{me} cannot store {name}: {why}");
-                Err((Some(Obstacle::SickDisk), why))
+                Err((Some(Obstacle::SickDisk), CommandError::Disk(why)))
             }
             None => self.keep(data).map_err(|error| relay::unwritten(data, name, error)),
         };
@@ -398,7 +399,7 @@ pub(crate) fn take_part(
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
     let Some(rest) = runtime.block_on(relay::along_the_ring(data, part.rest.clone())) else {
-        return Ok(DataResponse::Failed { why: relay::NO_MEMBER.to_owned() });
+        return Ok(DataResponse::Failed { why: relay::not_member() });
     };
     let transfer =
         connection.opens(&data.transfers, TransferKind::Copy, part.name.as_str(), part.size);
@@ -431,20 +432,23 @@ fn receive(
     connection: &mut DataConnection,
     root: ContentHash,
     size: u64,
-) -> Result<Result<Small, String>, DataError> {
+) -> Result<Result<Small, CommandError>, DataError> {
     if size > EAGER_BYTES {
         let why =
             format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES} are");
-        connection.send(&DataResponse::Failed { why: why.clone() })?;
+        let refused = CommandError::refused(Reason::Limit, why.clone());
+        connection.send(&DataResponse::Failed { why: refused })?;
         return Err(DataError::Lied(why));
     }
     let mut bytes = vec![0; size as usize];
     connection.receive_raw(&mut bytes)?;
     Ok(match manifest(root, size).filter(|manifest| is_it(manifest, &bytes)) {
         Some(manifest) => Ok(Small { manifest, bytes }),
-        None => Err("it arrived damaged: the file changed while it was sent, or the network is \
-                     faulty; put it again"
-            .to_owned()),
+        None => {
+            let why = "it arrived damaged: the file changed while it was sent, or the network is \
+                       faulty; put it again";
+            Err(CommandError::refused(Reason::TryAgain, why))
+        }
     })
 }
 

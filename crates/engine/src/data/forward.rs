@@ -234,9 +234,10 @@ impl<'a> Forward<'a> {
     /// Says who is left out, and why.
     fn tell(&self, next: Peer, error: &DataError) {
         tracing::info!(peer = %next, %error, "left out of the chain of an upload");
-        if let DataError::Peer(why) = error {
+        if let DataError::Peer(_) | DataError::Failed(_) = error {
             let Passage { data, runtime, name, .. } = self.passage;
-            let text = format!("{name}: another node takes the copy of {}: {why}", next.address());
+            let text =
+                format!("{name}: another node takes the copy of {}: {error}", next.address());
             runtime.block_on(data.notes.event(Level::Warn, text));
         }
     }
@@ -244,7 +245,7 @@ impl<'a> Forward<'a> {
 
 fn refused(response: DataResponse) -> DataError {
     match response {
-        DataResponse::Failed { why } => DataError::Peer(why),
+        DataResponse::Failed { why } => DataError::Failed(why),
         other => DataError::Peer(format!("it answered out of turn: {other:?}")),
     }
 }

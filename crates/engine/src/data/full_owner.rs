@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use chordal_core::chord::Upload;
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_REPLICAS;
 use chordal_core::peer::Peer;
 use chordal_core::record::Obstacle;
@@ -64,7 +65,7 @@ pub(crate) async fn instead(data: &Data) -> (Vec<Peer>, u8) {
 pub(crate) async fn refusal(data: &Data, obstacle: Obstacle, why: String) -> DataResponse {
     let (instead, copies) = instead(data).await;
     if instead.is_empty() {
-        DataResponse::Failed { why }
+        DataResponse::Failed { why: CommandError::refused(Reason::NoRoom, why) }
     } else {
         DataResponse::Unable { why, obstacle, instead, copies }
     }
@@ -94,7 +95,7 @@ impl Past {
         mut self,
         mut relay: impl FnMut(Peer, Vec<Peer>) -> Result<DataResponse, DataError>,
         ends: impl Fn(&DataError) -> bool,
-    ) -> Result<Result<Vec<Peer>, String>, DataError> {
+    ) -> Result<Result<Vec<Peer>, CommandError>, DataError> {
         self.instead.truncate(MAX_INSTEAD);
         let others = usize::from(self.copies.min(MAX_REPLICAS)).saturating_sub(1);
         let mut refused = Vec::new();
@@ -105,7 +106,7 @@ impl Past {
                     holders.truncate(usize::from(MAX_REPLICAS));
                     return Ok(Ok(holders));
                 }
-                Ok(DataResponse::Failed { why }) => why,
+                Ok(DataResponse::Failed { why }) => why.to_string(),
                 Ok(other) => format!("it answered out of turn: {other:?}"),
                 Err(error) if ends(&error) => return Err(error),
                 Err(error) => error.to_string(),
@@ -118,14 +119,17 @@ impl Past {
 }
 
 /// What is said when no node takes a content that its owner cannot store.
-pub(crate) fn nobody(why: &str, others: &[(Peer, String)]) -> String {
-    let Some((last, reason)) = others.last() else { return why.to_owned() };
+pub(crate) fn nobody(why: &str, others: &[(Peer, String)]) -> CommandError {
+    let Some((last, reason)) = others.last() else {
+        return CommandError::refused(Reason::NoRoom, why);
+    };
     let mut names: Vec<String> =
         others.iter().map(|(peer, _)| peer.address().to_string()).collect();
     names.truncate(others.len() - 1);
     let before =
         if names.is_empty() { String::new() } else { format!("{} and ", names.join(", ")) };
-    format!("{why}; nor do {before}{} take it: {reason}", last.address())
+    let why = format!("{why}; nor do {before}{} take it: {reason}", last.address());
+    CommandError::refused(Reason::NoRoom, why)
 }
 
 /// Asks an owner that takes no bytes who takes a content in its place. `None`: it does
@@ -170,7 +174,7 @@ async fn ask_for(
     owner: Peer,
     obstacle: Obstacle,
     request: &Request,
-) -> Result<Response, String> {
+) -> Result<Response, CommandError> {
     let mut ways = [owner.address(), access.member().address()];
     if obstacle == Obstacle::NoBytes {
         ways.reverse();
@@ -198,7 +202,7 @@ pub(crate) async fn commit(
     let (mut last, mut copies) = (Instant::now(), 0);
     while last.elapsed() < patience {
         let answer = ask_for(access, owner, obstacle, &request).await;
-        match answer.map_err(DataError::Peer)? {
+        match answer.map_err(DataError::Failed)? {
             Response::Upload(DataResponse::Progress { copies: now, wanted }) => {
                 if now > copies {
                     (last, copies) = (Instant::now(), now);
@@ -206,11 +210,11 @@ pub(crate) async fn commit(
                 heard(now, wanted);
             }
             Response::Upload(answer) => return Ok(answer),
-            other => return Err(DataError::Peer(unexpected(other))),
+            other => return Err(DataError::Failed(unexpected(owner.address(), other))),
         }
     }
     let why = format!("only {copies} copies were durable in time; the ring keeps making the rest");
-    Ok(DataResponse::Failed { why })
+    Ok(DataResponse::Failed { why: CommandError::refused(Reason::TooFewCopies, why) })
 }
 
 /// Answers [`Request::Commit`]. `forwards`: for a client it is asked of the owner,
@@ -222,7 +226,7 @@ pub(crate) async fn answer_commit(
     forwards: bool,
 ) -> Response {
     if let Err(error) = fetch::check_size(wanted.size) {
-        return Response::Failed { why: error.to_string() };
+        return Response::Failed { why: error };
     }
     let (mut holders, obstacle) = elsewhere;
     holders.truncate(usize::from(MAX_REPLICAS));
@@ -289,6 +293,10 @@ mod tests {
         Peer::new(([127, 0, 0, 1], port).into(), 0)
     }
 
+    fn failed(why: &str) -> DataResponse {
+        DataResponse::Failed { why: CommandError::refused(Reason::NoRoom, why) }
+    }
+
     fn past(copies: u8) -> Past {
         let instead = (1..=5).map(peer).collect();
         let why = "127.0.0.1:9 has no room for it".to_owned();
@@ -302,7 +310,7 @@ mod tests {
             |next, rest| {
                 asked.push((next, rest));
                 match next.address().port() {
-                    1 => Ok(DataResponse::Failed { why: "no room".to_owned() }),
+                    1 => Ok(failed("no room")),
                     2 => Err(DataError::Peer("not today".to_owned())),
                     _ => Ok(DataResponse::Relayed { holders: vec![next, peer(4)] }),
                 }
@@ -316,14 +324,16 @@ mod tests {
 
     #[test]
     fn when_nobody_takes_it_all_are_named_in_one_sentence() {
-        let full = |_, _| Ok(DataResponse::Failed { why: "no room either".to_owned() });
+        let full = |_, _| Ok(failed("no room either"));
         let mut two = past(3);
         two.instead.truncate(2);
         assert_eq!(
             two.send(full, |_| false).expect("nothing ends it"),
-            Err("127.0.0.1:9 has no room for it; nor do 127.0.0.1:1 and 127.0.0.1:2 take it: no \
+            Err(CommandError::refused(
+                Reason::NoRoom,
+                "127.0.0.1:9 has no room for it; nor do 127.0.0.1:1 and 127.0.0.1:2 take it: no \
                  room either"
-                .to_owned())
+            ))
         );
     }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Party;
 use chordal_core::wire::codec;
 use chordal_core::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
@@ -73,6 +74,9 @@ pub(crate) enum DataError {
     /// The other side does not speak with us, or cannot do what was asked.
     #[error("{0}")]
     Peer(String),
+    /// The other side says why it cannot do what was asked.
+    #[error("{0}")]
+    Failed(CommandError),
     /// The other side said one thing and did another, or nothing that fits.
     #[error("{0}")]
     Lied(String),
@@ -82,6 +86,16 @@ pub(crate) enum DataError {
     /// The user wants no more.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<DataError> for CommandError {
+    fn from(error: DataError) -> CommandError {
+        match error {
+            DataError::Failed(why) => why,
+            DataError::Cancelled => CommandError::CANCELLED,
+            other => CommandError::refused(Reason::TryAgain, other.to_string()),
+        }
+    }
 }
 
 impl From<Cancelled> for DataError {

@@ -25,6 +25,7 @@ use tokio::runtime::Handle;
 
 use chordal_core::chord::Standing;
 use chordal_core::chord::placement::placement;
+use chordal_core::error::{CommandError, PathFault, Reason};
 use chordal_core::id::Space;
 use chordal_core::limits::MAX_REPLICAS;
 use chordal_core::name::FileName;
@@ -56,7 +57,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// What somebody hears who sends a content to a node that is in no ring.
-pub(crate) const NO_MEMBER: &str = "this node is not a member now";
+pub(crate) fn not_member() -> CommandError {
+    CommandError::refused(Reason::NotMember, "this node is not a member now")
+}
 
 /// Who is to hold copies of a name of this node; in the place of those to which no
 /// connection was made a moment ago, those behind them.
@@ -192,13 +195,12 @@ pub(crate) fn take_part(
     part: Part,
 ) -> Result<(), DataError> {
     let Part { name, root, size, rest } = part;
-    let refuse =
-        |connection: &DataConnection, why: String| connection.send(&DataResponse::Failed { why });
+    let refuse = |connection: &DataConnection, why| connection.send(&DataResponse::Failed { why });
     if let Err(error) = fetch::check_size(size) {
-        return refuse(connection, error.to_string());
+        return refuse(connection, error);
     }
     let Some(chain) = runtime.block_on(along_the_ring(data, rest)) else {
-        return refuse(connection, NO_MEMBER.to_owned());
+        return refuse(connection, not_member());
     };
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
@@ -212,12 +214,14 @@ pub(crate) fn take_part(
             data.unclaimed.add(&data.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
-        Err(PassError::Failed(why) | PassError::Unable(_, why)) => {
-            (DataResponse::Failed { why: why.clone() }, Err(why))
-        }
         Err(PassError::Data(error)) => {
             fetch::broke(transfer, &error);
             return Err(error);
+        }
+        Err(PassError::Failed(why)) => (DataResponse::Failed { why: why.clone() }, Err(why)),
+        Err(PassError::Unable(_, why)) => {
+            let why = CommandError::Disk(why);
+            (DataResponse::Failed { why: why.clone() }, Err(why))
         }
     };
     transfer.end(end);
@@ -269,20 +273,17 @@ pub(crate) enum Handed {
 }
 
 /// Why a content did not come through.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum PassError {
     /// The connection is of no use any more.
-    Data(DataError),
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// It failed here; the other side can be told.
-    Failed(String),
+    #[error(transparent)]
+    Failed(CommandError),
     /// It cannot be stored here; the other side can be told.
+    #[error("{1}")]
     Unable(Obstacle, String),
-}
-
-impl From<DataError> for PassError {
-    fn from(error: DataError) -> PassError {
-        PassError::Data(error)
-    }
 }
 
 /// A content that comes through this node: kept here, and sent along the chain.
@@ -335,11 +336,11 @@ impl Passage<'_> {
                         if failed.is_none()
                             && let Err(error) = content.write(index, bytes)
                         {
-                            let (why, answer) = self.refusal(self.failed(error));
+                            let error = self.failed(error);
+                            failed = Some(error.to_string());
                             // Whoever sends looks for this from time to time, and
                             // sends no more; until then the bytes are let go.
-                            connection.send(&answer)?;
-                            failed = Some(why);
+                            connection.send(&self.refusal(error))?;
                         }
                         Ok::<(), DataError>(())
                     },
@@ -362,7 +363,10 @@ impl Passage<'_> {
         self.through(&content, beat, || {
             let unreadable = |error: io::Error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => PassError::Data(DataError::Changed),
-                _ => PassError::Failed(format!("cannot read {}: {error}", path.display())),
+                _ => {
+                    let fault = PathFault::Unreadable(error.to_string());
+                    PassError::Failed(CommandError::local(path, fault))
+                }
             };
             let mut file = open_again(path)?;
             let mut piece = Vec::new();
@@ -456,7 +460,9 @@ impl Passage<'_> {
                 }
                 match sealing.or_else(thread::ScopedJoinHandle::join) {
                     Ok(sealed) => sealed.map_err(|error| self.failed(error.into())),
-                    Err(_) => Err(PassError::Failed("the node failed at its end".to_owned())),
+                    Err(_) => Err(PassError::Failed(CommandError::Bug(
+                        "the node failed at its end".to_owned(),
+                    ))),
                 }
             });
             if taken.is_err() {
@@ -471,32 +477,28 @@ impl Passage<'_> {
     fn failed(&self, error: IncomingError) -> PassError {
         let (obstacle, why) = unwritten(self.data, self.name, error);
         match obstacle {
-            Some(obstacle) => PassError::Unable(obstacle, why),
+            Some(obstacle) => PassError::Unable(obstacle, why.to_string()),
             None => PassError::Failed(why),
         }
     }
 
-    /// What went wrong, and what the sending side is told of it.
-    pub(crate) fn refusal(&self, error: PassError) -> (String, DataResponse) {
-        match error {
+    /// What the sending side is told of it.
+    pub(crate) fn refusal(&self, error: PassError) -> DataResponse {
+        let why = match error {
             PassError::Unable(obstacle, why) if self.owned => {
-                let answer = full_owner::refusal(self.data, obstacle, why.clone());
-                (why, self.runtime.block_on(answer))
+                return self.runtime.block_on(full_owner::refusal(self.data, obstacle, why));
             }
-            PassError::Unable(_, why) | PassError::Failed(why) => {
-                (why.clone(), DataResponse::Failed { why })
-            }
-            PassError::Data(error) => {
-                let why = error.to_string();
-                (why.clone(), DataResponse::Failed { why })
-            }
-        }
+            PassError::Unable(_, why) => CommandError::Disk(why),
+            PassError::Failed(why) => why,
+            PassError::Data(error) => error.into(),
+        };
+        DataResponse::Failed { why }
     }
 }
 
 /// What keeps this node from storing a content, if it is that, and a sentence about
 /// it.
-pub(crate) type Unwritten = (Option<Obstacle>, String);
+pub(crate) type Unwritten = (Option<Obstacle>, CommandError);
 
 /// What somebody is told whose content could not be written here.
 pub(crate) fn unwritten(data: &Data, name: &FileName, error: IncomingError) -> Unwritten {
@@ -507,7 +509,7 @@ pub(crate) fn unwritten(data: &Data, name: &FileName, error: IncomingError) -> U
                 "piece {index} arrived damaged: the file changed while it was sent, or the \
                  network is faulty; put it again"
             );
-            (None, why)
+            (None, CommandError::refused(Reason::TryAgain, why))
         }
         IncomingError::Disk(error) => {
             let obstacle = data.disk.obstacle(&error);
@@ -515,7 +517,7 @@ pub(crate) fn unwritten(data: &Data, name: &FileName, error: IncomingError) -> U
                 Some(Obstacle::NoRoom) => "has no room for",
                 _ => "could not store",
             };
-            (obstacle, format!("{me} {cannot} {name}: {error}"))
+            (obstacle, CommandError::Disk(format!("{me} {cannot} {name}: {error}")))
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use chordal_core::chord::Upload;
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::EAGER_BYTES;
 use chordal_core::peer::Party;
 use chordal_core::record::ContentHash;
@@ -114,7 +115,7 @@ impl Server<'_> {
         let end = match error {
             Some(error) if !error.is_hang_up() => {
                 let why = fetch::words(error);
-                transfer.end(Err(why.clone()));
+                transfer.end(Err(CommandError::refused(Reason::TryAgain, why.clone())));
                 format!(", then it broke off: {why}")
             }
             Some(error) if broken => {
@@ -347,7 +348,7 @@ impl Server<'_> {
 
     fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {
         if let Err(error) = fetch::check_size(wanted.size) {
-            return self.connection.send(&DataResponse::Failed { why: error.to_string() });
+            return self.connection.send(&DataResponse::Failed { why: error });
         }
         match self.runtime.block_on(commit::offer(self.data, wanted)) {
             Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
@@ -398,10 +399,11 @@ impl Server<'_> {
                 fetch::broke(transfer, &error);
                 return Err(error);
             }
-            Err(error) => passage.refusal(error).1,
+            Err(error) => passage.refusal(error),
         };
         transfer.end(match &last {
-            DataResponse::Failed { why } | DataResponse::Unable { why, .. } => Err(why.clone()),
+            DataResponse::Failed { why } => Err(why.clone()),
+            DataResponse::Unable { why, .. } => Err(CommandError::Disk(why.clone())),
             _ => Ok(()),
         });
         Ok(last)
@@ -413,7 +415,7 @@ impl Server<'_> {
         if !error.is_shortage() {
             self.data.doubts.met(root);
         }
-        self.connection.send(&DataResponse::Failed { why: error.to_string() })
+        self.connection.send(&DataResponse::Failed { why: CommandError::Disk(error.to_string()) })
     }
 }
 
@@ -457,7 +459,7 @@ fn send_verified(
 
 fn beyond_its_end(offset: u64, length: u64, size: u64) -> DataResponse {
     let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
-    DataResponse::Failed { why }
+    DataResponse::Failed { why: CommandError::Usage(why) }
 }
 
 /// Stores a local file whose name this node owns: as an upload, without the
@@ -480,7 +482,7 @@ pub(crate) fn take_in(
     match passage.copy(path, transfer) {
         Ok(_) => {}
         Err(PassError::Data(error)) => return Err(error),
-        Err(error) => return Ok(passage.refusal(error).1),
+        Err(error) => return Ok(passage.refusal(error)),
     }
     commit::commit(data, runtime, wanted, None, |copies, wanted| {
         transfer.securing(copies, wanted);

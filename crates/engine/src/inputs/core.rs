@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use chordal_core::chord::{self, Command, Found, Reply};
+use chordal_core::error::{CommandError, Fault};
 use chordal_core::id::Id;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
@@ -56,7 +57,7 @@ impl Core {
         &self,
         key: Id,
         shown: Option<String>,
-    ) -> Result<LookupTrace, String> {
+    ) -> Result<LookupTrace, CommandError> {
         let begun = self.begin(Command::Lookup { key }, None, shown).await;
         let reply = match begun {
             Some(reply) => reply.await.ok(),
@@ -64,8 +65,8 @@ impl Core {
         };
         match reply {
             Some(Reply::Found(found)) => Ok(trace(found)),
-            Some(Reply::Failed(failure)) => Err(failure.to_string()),
-            _ => Err("the node is stopping".to_owned()),
+            Some(Reply::Failed(failure)) => Err(failure.into()),
+            _ => Err(CommandError::Stopping),
         }
     }
 
@@ -74,17 +75,17 @@ impl Core {
         &self,
         address: SocketAddr,
         request: Request,
-    ) -> Result<Response, String> {
+    ) -> Result<Response, CommandError> {
         let (done, response) = oneshot::channel();
         let limit = request_limit(&request);
         let input = Input::Request { address, request, done };
         if self.hub.send(input).await.is_err() {
-            return Err("the node is stopping".to_owned());
+            return Err(CommandError::Stopping);
         }
         match timeout(limit, response).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(_)) => Err(format!("{address} cannot be reached")),
-            Err(_) => Err(format!("{address} does not answer")),
+            Ok(Err(_)) => Err(CommandError::peer(address, Fault::Closed)),
+            Err(_) => Err(CommandError::peer(address, Fault::NoAnswer)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::id::Space;
 use chordal_core::peer::Peer;
 use chordal_view::target::{self, Host};
@@ -19,13 +20,15 @@ pub(crate) async fn resolve(
     host: SocketAddr,
     space: Space,
     members: &[Peer],
-) -> Result<Peer, String> {
-    if let Some(peer) = target::member(text, space, members)? {
+) -> Result<Peer, CommandError> {
+    if let Some(peer) = target::member(text, space, members).map_err(CommandError::Usage)? {
         return Ok(peer);
     }
     let (place, port) = match target::place(text) {
         Ok((place, Some(port))) => (place, port),
-        Err(why) if text.contains(':') || target::is_like_ipv4(text) => return Err(why),
+        Err(why) if text.contains(':') || target::is_like_ipv4(text) => {
+            return Err(CommandError::Usage(why));
+        }
         _ => return Err(no_peer(text)),
     };
     let name = match place {
@@ -34,18 +37,20 @@ pub(crate) async fn resolve(
         Some(Host::Name(name)) => name,
     };
     let found = lookup_host((name.as_str(), port)).await;
-    let found = found.map_err(|error| format!("{}: {error}", quoted(text)))?;
+    let found = found.map_err(|error| {
+        CommandError::refused(Reason::NotFound, format!("{}: {error}", quoted(text)))
+    })?;
     let mut addresses: Vec<SocketAddr> = found.collect();
     addresses.sort_by_key(|address| address.is_ipv4() != host.is_ipv4());
     let first = addresses.first().ok_or_else(|| no_peer(text))?;
     Ok(at(*first, members))
 }
 
-fn no_peer(text: &str) -> String {
-    format!(
+fn no_peer(text: &str) -> CommandError {
+    CommandError::Usage(format!(
         "{} is no peer: give an address (127.0.0.1:2000), a port, or the start of a node's id",
         quoted(text)
-    )
+    ))
 }
 
 /// The member at an address, or the address's first identity.
@@ -77,9 +82,15 @@ mod tests {
         ] {
             assert_eq!(resolve(text, host, space, &members).await, Ok(expected), "{text}");
         }
-        assert!(resolve("4", host, space, &members).await.expect_err("ambiguous").contains("466"));
+        assert!(
+            resolve("4", host, space, &members)
+                .await
+                .expect_err("ambiguous")
+                .to_string()
+                .contains("466")
+        );
         for text in ["10.1:2000", "0x7f.1:2000", "127.0.0.01:2000", "10.1"] {
-            let refused = resolve(text, host, space, &members).await.expect_err(text);
+            let refused = resolve(text, host, space, &members).await.expect_err(text).to_string();
             assert!(refused.contains("four decimal numbers"), "{refused}");
         }
         assert!(resolve("nobody", host, space, &members).await.is_err());

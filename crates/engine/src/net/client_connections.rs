@@ -7,7 +7,6 @@
 //! such an end is asked once more, over a new connection.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use chordal_descriptors as descriptors;
 
+use chordal_core::error::{CommandError, Fault};
 use chordal_core::limits::MAX_FRAME_BYTES;
 use chordal_core::wire::handshake::Purpose;
 use chordal_core::wire::{Frame, Request, Response, codec};
@@ -89,21 +89,13 @@ struct Line {
     made: Arc<OnceCell<mpsc::Sender<Question>>>,
 }
 
-/// Why there is no answer.
-enum Silence {
-    /// There is no connection.
-    Unreachable(String),
-    /// It ended.
-    Ended,
-}
-
 impl Lines {
-    /// Asks a node something. `Err` is a sentence that names it.
+    /// Asks a node something.
     pub(crate) async fn ask(
         &self,
         address: SocketAddr,
         request: Request,
-    ) -> Result<Response, String> {
+    ) -> Result<Response, CommandError> {
         let began = Instant::now();
         loop {
             match Box::pin(self.ask_once(address, &request)).await {
@@ -116,7 +108,11 @@ impl Lines {
         }
     }
 
-    async fn ask_once(&self, address: SocketAddr, request: &Request) -> Result<Response, String> {
+    async fn ask_once(
+        &self,
+        address: SocketAddr,
+        request: &Request,
+    ) -> Result<Response, CommandError> {
         let asking = async {
             let (line, kept) = self.line(address);
             match line.ask(address, request.clone()).await {
@@ -128,19 +124,15 @@ impl Lines {
                 answer => (answer, line),
             }
         };
-        let why: &dyn Display = match timeout(request_limit(request), asking).await {
+        let fault = match timeout(request_limit(request), asking).await {
             Ok((Ok(response), _)) => return Ok(response),
-            Ok((Err(Silence::Unreachable(why)), line)) => {
+            Ok((Err(fault), line)) => {
                 self.hang_up(address, &line);
-                return Err(format!("{address} cannot be reached: {why}"));
+                fault
             }
-            Ok((Err(Silence::Ended), line)) => {
-                self.hang_up(address, &line);
-                &": it closed the connection"
-            }
-            Err(_) => &"",
+            Err(_) => Fault::NoAnswer,
         };
-        Err(format!("{address} does not answer{why}"))
+        Err(CommandError::peer(address, fault))
     }
 
     /// The connection to a node, and whether it was there before.
@@ -165,18 +157,18 @@ impl Lines {
 }
 
 impl Line {
-    async fn ask(&self, address: SocketAddr, request: Request) -> Result<Response, Silence> {
+    async fn ask(&self, address: SocketAddr, request: Request) -> Result<Response, Fault> {
         let made = self.made.get_or_try_init(|| connect(address)).await?;
         let (done, answer) = oneshot::channel();
-        made.send((request, done)).await.map_err(|_| Silence::Ended)?;
-        answer.await.map_err(|_| Silence::Ended)
+        made.send((request, done)).await.map_err(|_| Fault::Closed)?;
+        answer.await.map_err(|_| Fault::Closed)
     }
 }
 
 /// Connects, and starts the task of the connection.
-async fn connect(address: SocketAddr) -> Result<mpsc::Sender<Question>, Silence> {
+async fn connect(address: SocketAddr) -> Result<mpsc::Sender<Question>, Fault> {
     let greeted = connection::dial(address, &client_hello(Purpose::Client)).await;
-    let (stream, _) = greeted.map_err(|error| Silence::Unreachable(error.to_string()))?;
+    let (stream, _) = greeted.map_err(|error| Fault::Unreachable(error.to_string()))?;
     let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME_BYTES).new_codec();
     let (questions, asked) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
@@ -228,6 +220,6 @@ async fn run(frames: Frames, mut asked: mpsc::Receiver<Question>) -> std::io::Re
 }
 
 /// One question to any node, on whatever ring, over a connection of its own.
-pub(crate) async fn ask(address: SocketAddr, request: Request) -> Result<Response, String> {
+pub(crate) async fn ask(address: SocketAddr, request: Request) -> Result<Response, CommandError> {
     Lines::default().ask(address, request).await
 }

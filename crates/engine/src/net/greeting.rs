@@ -1,13 +1,13 @@
 //! Greeting whoever is at an address, to find out who that is: a node, a registry,
 //! another program, or nobody.
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use chordal_core::error::{Absence, CommandError, Fault};
 use chordal_core::peer::Peer;
 use chordal_core::wire::handshake::{
     HandshakeError, Hello, PROTOCOL_VERSION, Params, Program, Purpose,
@@ -26,27 +26,6 @@ pub(crate) enum Greeted {
     Stranger(String),
     /// A greeting came back. A refusal in it is not looked at.
     Hello(Box<Hello>),
-}
-
-/// Why nobody is at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absence {
-    /// The connection was refused.
-    Refused,
-    /// No answer came in time.
-    Silent,
-    /// No way leads there.
-    NoRoute,
-}
-
-impl fmt::Display for Absence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Absence::Refused => "nobody listens there",
-            Absence::Silent => "no answer in time",
-            Absence::NoRoute => "no way leads there",
-        })
-    }
 }
 
 /// Connects, within [`connection::CONNECT_LIMIT`], and exchanges greetings. Fails when this
@@ -121,23 +100,27 @@ pub(crate) fn client_hello(purpose: Purpose) -> Hello {
 
 /// What a node says of itself to anybody: who it is and which ring it is on. `Err` is a
 /// sentence that names the address: who is there instead.
-pub(crate) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), String> {
+pub(crate) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), CommandError> {
     let until = Instant::now() + connection::CONNECT_LIMIT + connection::HELLO_LIMIT;
     let hello = match greet(address, &client_hello(Purpose::Client), until).await {
         Ok(Greeted::Hello(hello)) => hello,
         Ok(Greeted::Stranger(what)) => {
-            return Err(format!("{address} is not chordal: it {what}; is the address right?"));
+            return Err(CommandError::peer(address, Fault::NotChordal(what)));
         }
         Ok(Greeted::Nobody(absence)) => {
-            return Err(format!("{address} is inactive: {absence}; is a node running there?"));
+            return Err(CommandError::peer(address, Fault::Absent(absence)));
         }
-        Err(error) => return Err(format!("{address} cannot be reached: {error}")),
+        Err(error) => {
+            return Err(CommandError::peer(address, Fault::Unreachable(error.to_string())));
+        }
     };
     if let Some(why) = hello.refusal {
-        return Err(format!("{address} refuses: {}", clean(&why)));
+        return Err(CommandError::peer(address, Fault::Refuses(clean(&why).into_owned())));
     }
     match (hello.peer(), hello.params) {
         (Some(peer), Some(params)) if params.is_sane() => Ok((peer, params)),
-        _ => Err(format!("{address} is not chordal: it does not say who it is")),
+        _ => {
+            Err(CommandError::peer(address, Fault::NotChordal("does not say who it is".to_owned())))
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Requests to other nodes: how long an answer may take, and answers that do not fit.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use chordal_core::error::{CommandError, Fault};
 use chordal_core::wire::{Request, Response};
 
 /// The longest that the answer to a request may take: what a node answers from
@@ -38,7 +40,7 @@ pub(crate) const fn request_limit(request: &Request) -> Duration {
 }
 
 /// A node that says why it cannot answer has not answered.
-pub(crate) fn settled(response: Response) -> Result<Response, String> {
+pub(crate) fn settled(response: Response) -> Result<Response, CommandError> {
     match response {
         Response::Failed { why } => Err(why),
         answer => Ok(answer),
@@ -46,10 +48,9 @@ pub(crate) fn settled(response: Response) -> Result<Response, String> {
 }
 
 /// A response that does not fit its request.
-pub(crate) fn unexpected(response: Response) -> String {
+pub(crate) fn unexpected(from: SocketAddr, response: Response) -> CommandError {
     match response {
         Response::Failed { why } => why,
-        _ => "the node answered something else than what was asked; do both run the same version?"
-            .to_owned(),
+        _ => CommandError::peer(from, Fault::Unfit),
     }
 }

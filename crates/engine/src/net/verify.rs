@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use chordal_core::error::{Absence, CommandError, Fault, Reason};
 use chordal_core::mesh::bucket::{Bucket, Rate};
 use chordal_core::peer::is_reachable;
 use chordal_core::time::Time;
@@ -36,7 +37,7 @@ use super::connection;
 use super::connection::ConnectError;
 use super::frames::{Broken, Frames};
 use super::greeting;
-use super::greeting::{Absence, Greeted};
+use super::greeting::Greeted;
 use super::handle::Net;
 
 /// Time for the asked side to reach the address: as for any connection, on a
@@ -95,12 +96,13 @@ pub(crate) enum Unverified {
 
 impl Unverified {
     /// In a sentence, of the node that was to be asked.
-    pub(crate) fn told_of(self, contact: SocketAddr) -> String {
+    pub(crate) fn told_of(self, contact: SocketAddr) -> CommandError {
         match self {
             Unverified::NotAsked(error) => {
-                format!("{contact} cannot be asked for this node's address: {error}; try again")
+                let fault = format!("cannot be asked for this node's address: {error}; try again");
+                CommandError::peer(contact, Fault::Other(fault))
             }
-            Unverified::Misplaced(why) => why,
+            Unverified::Misplaced(why) => CommandError::refused(Reason::NotAllowed, why),
         }
     }
 }

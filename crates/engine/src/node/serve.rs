@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use chordal_core::chord::{CensusState, Command, Failure, Host, Node, Reply, Standing};
+use chordal_core::error::{CommandError, Fault, Reason};
 use chordal_core::limits::MAX_PAGE;
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::peer::{Party, Peer};
@@ -59,7 +60,7 @@ pub(crate) fn answer(
                     let fares = fares(core, node, hub.now());
                     Response::Position(info(hub.user(), core, node), fares)
                 }
-                None => Response::Failed { why: format!("there is no place {index} here") },
+                None => refused(Reason::NotFound, format!("there is no place {index} here")),
             });
         }
         Request::Fingers => {
@@ -92,7 +93,7 @@ pub(crate) fn answer(
                     reply => failed(reply),
                 }
             }),
-            Err(why) => respond(Response::Failed { why: why.to_owned() }),
+            Err(why) => respond(refused(Reason::NotAllowed, why)),
         },
         Request::Search { pattern, after } => later(hub, respond, move |user| async move {
             if let Err(why) = local_matches::check(&pattern) {
@@ -194,7 +195,8 @@ pub(crate) fn answer(
             match user.core.command(Command::Ping { peer }).await {
                 Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
                 Some(Reply::Failed(Failure::NoAnswer)) => {
-                    Response::Failed { why: format!("{peer} does not answer") }
+                    let why = CommandError::peer(peer.address(), Fault::NoAnswer);
+                    Response::Failed { why }
                 }
                 reply => failed(reply),
             }
@@ -267,7 +269,7 @@ where
 {
     let Ok(place) = hub.place_to_answer() else {
         let why = "the node has too many questions to answer at the moment; try again";
-        return respond(Response::Failed { why: why.to_owned() });
+        return respond(refused(Reason::TryAgain, why));
     };
     let user = hub.user().clone();
     let tasks = user.net.tasks.clone();
@@ -279,9 +281,13 @@ where
 
 fn failed(reply: Option<Reply>) -> Response {
     let why = match reply {
-        Some(Reply::Failed(failure)) => failure.to_string(),
-        Some(other) => format!("an unexpected reply: {other:?}"),
-        None => "the node is stopping".to_owned(),
+        Some(Reply::Failed(failure)) => failure.into(),
+        Some(other) => CommandError::Bug(format!("an unexpected reply: {other:?}")),
+        None => CommandError::Stopping,
     };
     Response::Failed { why }
+}
+
+fn refused(reason: Reason, why: impl Into<String>) -> Response {
+    Response::Failed { why: CommandError::refused(reason, why) }
 }

@@ -327,7 +327,7 @@ fn fetch_content(
         fetcher.pieces(opened, sources, &incoming, &transfer, None)?;
         Ok(incoming.finish()?)
     })();
-    transfer.end(result.as_ref().map(|&()| ()).map_err(|error: &FetchError| error.to_string()));
+    transfer.end(result.as_ref().map(|&()| ()).map_err(|error: &FetchError| error.into()));
     result.map_err(|error| match error {
         FetchError::NoSource(why) | FetchError::Interrupted(why) | FetchError::Shunned(why) => {
             tracing::debug!(name = %record.name, ?why, "no source delivered");

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use chordal_core::chord::{self, Failure, Reply};
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Peer;
 use chordal_core::wire::handshake::Purpose;
 
@@ -17,13 +18,14 @@ pub(crate) async fn join_through(
     net: &Net,
     core: &Core,
     address: SocketAddr,
-) -> Result<(Peer, Peer, bool), String> {
+) -> Result<(Peer, Peer, bool), CommandError> {
     let me = net.me();
     let (contact, params) = greeting::introduce(address).await?;
     // Also who seems to be this node itself may be another one with its address.
     verify::through(net, address, &params).await.map_err(|why| why.told_of(address))?;
     if contact.address() == me.me.address() {
-        return Err(format!("{address} is this node itself; join another one"));
+        let why = format!("{address} is this node itself; join another one");
+        return Err(CommandError::refused(Reason::State, why));
     }
     let adopted = params != me.params;
     if adopted {
@@ -34,17 +36,19 @@ pub(crate) async fn join_through(
                 // So that people at the other side hear of it too: its answer
                 // to this greeting is known already.
                 let _ = connection::dial(address, &me.hello(Purpose::Member)).await;
-                return Err(format!("{address} is on another ring, {theirs}: {failure}"));
+                let why = format!("{address} is on another ring, {theirs}: {failure}");
+                return Err(CommandError::refused(Reason::State, why));
             }
-            _ => return Err("the node is stopping".to_owned()),
+            _ => return Err(CommandError::Stopping),
         }
     }
     match core.command(chord::Command::Join { contact }).await {
         Some(Reply::Joined { me, successor }) => Ok((me, successor, adopted)),
         Some(Reply::Failed(Failure::AlreadyMember(_))) if !adopted => {
-            Err(format!("this node and {address} are on the same ring already"))
+            let why = format!("this node and {address} are on the same ring already");
+            Err(CommandError::refused(Reason::State, why))
         }
-        Some(Reply::Failed(failure)) => Err(failure.to_string()),
-        _ => Err("the node is stopping".to_owned()),
+        Some(Reply::Failed(failure)) => Err(failure.into()),
+        _ => Err(CommandError::Stopping),
     }
 }

@@ -270,14 +270,14 @@ impl Desk {
         }
     }
 
-    fn look_at(&mut self, from: IpAddr, address: Option<SocketAddr>) -> Result<(), String> {
-        let address = address.ok_or("it does not say where it can be reached")?;
-        self.list.admits(address).map_err(|why: NotListed| why.to_string())?;
+    fn look_at(&mut self, from: IpAddr, address: Option<SocketAddr>) -> Result<(), NotListed> {
+        let address = address.ok_or(NotListed::NoAddress)?;
+        self.list.admits(address)?;
         if address == self.shared.address {
-            return Err("that is this registry itself".to_owned());
+            return Err(NotListed::Itself);
         }
         if address.ip().is_loopback() && !from.is_loopback() {
-            return Err("others cannot reach that; it should --advertise another".to_owned());
+            return Err(NotListed::Loopback);
         }
         if let Some((_, watcher)) = self.watchers.get(&address) {
             watcher.nudge();
@@ -285,7 +285,7 @@ impl Desk {
         }
         let claims = self.watchers.len().saturating_sub(self.list.entries().count());
         if claims >= MAX_CLAIMS {
-            return Err("too many wait to be looked at; it may try again".to_owned());
+            return Err(NotListed::Busy);
         }
         self.watch(address, true);
         Ok(())

@@ -19,6 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use chordal_core::error::{CommandError, Reason, StoppedBy};
 use chordal_core::peer::Party;
 use chordal_view::{FileCount, TransferKind, TransferRow, TransferState};
 
@@ -33,13 +34,6 @@ mod meter;
 mod parts;
 mod turns;
 mod waits;
-
-/// Why a transfer ended that nobody wants any more.
-pub(crate) const CANCELLED: &str = "cancelled";
-
-/// Why one ended that was under way when its process was told to end: what came
-/// is kept.
-pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// What a transfer is at, for whoever shows progress.
 pub(crate) trait Phases: Send + Sync {
@@ -242,7 +236,7 @@ impl Transfers {
     ///
     /// # Errors
     /// A sentence: no such transfer is under way.
-    pub(crate) fn cancel(&self, number: u64) -> Result<String, String> {
+    pub(crate) fn cancel(&self, number: u64) -> Result<String, CommandError> {
         let list = self.all.list.lock();
         let entry = list.under_way(number).ok_or_else(|| missing(number))?;
         entry.cancelled.cancel();
@@ -257,7 +251,7 @@ impl Transfers {
     ///
     /// # Errors
     /// A sentence: there is none, or what it does is not for its user to stop.
-    pub(crate) fn pause(&self, number: u64) -> Result<String, String> {
+    pub(crate) fn pause(&self, number: u64) -> Result<String, CommandError> {
         let mut list = self.all.list.lock();
         let entry = Arc::clone(list.under_way(number).ok_or_else(|| missing(number))?);
         let why = match entry.kind {
@@ -268,22 +262,24 @@ impl Transfers {
             TransferKind::Hash => Some("only reads a file on this machine"),
         };
         if let Some(why) = why {
-            return Err(format!(
+            return Err(unfit(format!(
                 "transfer {number} {why}: it cannot be paused; cancel {number} stops it"
-            ));
+            )));
         }
         let (state, paused) = {
             let changing = entry.changing.lock();
             (changing.state.clone(), changing.paused)
         };
         if paused {
-            return Err(format!("transfer {number} is paused already; resume {number} goes on"));
+            return Err(unfit(format!(
+                "transfer {number} is paused already; resume {number} goes on"
+            )));
         }
         if matches!(state, TransferState::Securing { .. }) {
-            return Err(format!(
+            return Err(unfit(format!(
                 "all bytes of {} are sent and its copies are being made: there is nothing to pause",
                 entry.name
-            ));
+            )));
         }
         let all: Vec<Arc<Entry>> = list.with_parts(number).cloned().collect();
         for entry in all {
@@ -300,11 +296,13 @@ impl Transfers {
     ///
     /// # Errors
     /// A sentence: there is none, or it is not paused.
-    pub(crate) fn resume(&self, number: u64) -> Result<String, String> {
+    pub(crate) fn resume(&self, number: u64) -> Result<String, CommandError> {
         let mut list = self.all.list.lock();
         let entry = Arc::clone(list.under_way(number).ok_or_else(|| missing(number))?);
         if !entry.changing.lock().paused {
-            return Err(format!("transfer {number} is not paused; pause {number} has it wait"));
+            return Err(unfit(format!(
+                "transfer {number} is not paused; pause {number} has it wait"
+            )));
         }
         let all: Vec<Arc<Entry>> = list.with_parts(number).cloned().collect();
         for entry in all {
@@ -379,8 +377,13 @@ impl Transfers {
     }
 }
 
-fn missing(number: u64) -> String {
-    format!("no transfer {number} is running; transfers lists them")
+fn missing(number: u64) -> CommandError {
+    let why = format!("no transfer {number} is running; transfers lists them");
+    CommandError::refused(Reason::NotFound, why)
+}
+
+fn unfit(why: String) -> CommandError {
+    CommandError::refused(Reason::State, why)
 }
 
 impl All {
@@ -609,9 +612,10 @@ impl Transfer {
         self.is_cancelled() && !self.entry.is_kept()
     }
 
-    /// How a transfer ends that was stopped: by its user, or with its process.
-    pub(crate) fn stopped(&self) -> &'static str {
-        if self.is_unwanted() { CANCELLED } else { INTERRUPTED }
+    /// How a transfer ends that was stopped; `kept`: what was done, and how to go on.
+    pub(crate) fn stopped(&self, kept: Option<String>) -> CommandError {
+        let by = if self.is_unwanted() { StoppedBy::User } else { StoppedBy::Process };
+        CommandError::Stopped { by, kept }
     }
 
     /// Waits until its user wants it to stop.
@@ -630,11 +634,11 @@ impl Transfer {
     }
 
     /// Ends it.
-    pub(crate) fn end(self, result: Result<(), String>) {
+    pub(crate) fn end(self, result: Result<(), CommandError>) {
         let state = match result {
             Ok(()) => TransferState::Done,
             Err(_) if self.is_cancelled() => TransferState::Cancelled,
-            Err(why) => TransferState::Failed(why),
+            Err(why) => TransferState::Failed(why.to_string()),
         };
         self.entry.changing.lock().state = state;
         self.finish();
@@ -728,7 +732,7 @@ mod tests {
         let transfer = transfers.open(TransferKind::Download, "a", 10);
         assert_eq!(transfers.cancel(1).as_deref(), Ok("a"));
         assert!(transfer.is_cancelled());
-        transfer.end(Err("stopped".into()));
+        transfer.end(Err(CommandError::Stopping));
         assert_eq!(transfers.rows()[0].state, TransferState::Cancelled);
         assert!(transfers.cancel(1).is_err());
         assert!(transfers.cancel(7).is_err());
@@ -764,7 +768,7 @@ mod tests {
         let second = transfers.open(TransferKind::Download, "b", 10);
         first.turn().await.expect("nobody else is there");
         assert_eq!(transfers.pause(1), Ok("a".to_owned()));
-        assert!(transfers.pause(1).expect_err("it is").contains("resume 1"));
+        assert!(transfers.pause(1).expect_err("it is").to_string().contains("resume 1"));
         assert!(first.is_held());
         second.turn().await.expect("the first one waits");
         assert_eq!(transfers.resume(1), Ok("a".to_owned()));
@@ -773,7 +777,7 @@ mod tests {
         second.end(Ok(()));
         let (result, _first) = waiting.join().expect("it goes on");
         assert_eq!(result, Ok(()));
-        assert!(transfers.resume(1).expect_err("it runs").contains("not paused"));
+        assert!(transfers.resume(1).expect_err("it runs").to_string().contains("not paused"));
         assert!(transfers.resume(7).is_err() && transfers.pause(7).is_err());
     }
 
@@ -795,13 +799,15 @@ mod tests {
         {
             let transfer = transfers.open(kind, "a", 10);
             let number = transfers.rows()[0].number;
-            let why = transfers.pause(number).expect_err("refused");
+            let why = transfers.pause(number).expect_err("refused").to_string();
             assert!(why.contains("cannot be paused"), "{why}");
             assert!(!transfer.is_held());
         }
         let put = transfers.open(TransferKind::Upload, "b", 10);
         put.securing(1, 3);
-        assert!(transfers.pause(5).expect_err("too late").contains("copies are being made"));
+        assert!(
+            transfers.pause(5).expect_err("too late").to_string().contains("copies are being made")
+        );
     }
 
     #[test]

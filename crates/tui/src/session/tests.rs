@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::super::fixture;
 use super::*;
 use chordal_view::HandedOver;
-use chordal_view::{Command, CommandFailed, Outcome, Snapshot, UiEvent};
+use chordal_view::{Command, CommandError, Outcome, Snapshot, UiEvent};
 
 /// What a screen was asked for, shared with the test.
 #[derive(Clone, Default)]
@@ -88,7 +88,7 @@ impl Screen for Seen {
     }
 }
 
-type Submission = (Command, tokio::sync::oneshot::Sender<Result<Outcome, CommandFailed>>);
+type Submission = (Command, tokio::sync::oneshot::Sender<Result<Outcome, CommandError>>);
 
 /// The far ends of a session's channels.
 struct Outside {

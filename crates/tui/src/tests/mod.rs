@@ -10,8 +10,8 @@ use ratatui::layout::Rect;
 
 use chordal_core::id::{Id, Space};
 use chordal_view::{
-    Command, CommandFailed, Finger, Level, LookupRow, Outcome, Snapshot, Standing, TransferState,
-    UiEvent,
+    Command, CommandError, Finger, Level, LookupRow, Outcome, Reason, Snapshot, Standing,
+    TransferState, UiEvent,
 };
 
 use super::fixture;
@@ -22,6 +22,10 @@ mod panels;
 mod prompt;
 mod results;
 mod simulation;
+
+fn refused(why: &str) -> CommandError {
+    CommandError::refused(Reason::State, why)
+}
 
 fn app() -> App {
     of(fixture::member())

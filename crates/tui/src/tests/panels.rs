@@ -251,7 +251,7 @@ fn a_lab_goes_round_its_nodes_and_commands_go_to_the_shown_one() {
     assert_eq!(submitted(&run(&mut app, "info")), [(2, Command::Info)]);
     app.focus = Focus::Panels;
     text(&mut app, "n");
-    app.reply(0, Err(CommandFailed("no".into())));
+    app.reply(0, Err(refused("no")));
     assert_eq!(told(&app), "495: no");
 }
 
@@ -351,8 +351,8 @@ fn a_failure_of_an_older_command_names_it() {
     let mut app = app();
     run(&mut app, "get SkyShip.jpg");
     run(&mut app, "cancel 4");
-    app.reply(0, Err(CommandFailed("cancelled".into())));
+    app.reply(0, Err(refused("cancelled")));
     assert_eq!(told(&app), "get SkyShip.jpg: cancelled");
-    app.reply(1, Err(CommandFailed("there is no transfer 4".into())));
+    app.reply(1, Err(refused("there is no transfer 4")));
     assert_eq!(told(&app), "there is no transfer 4");
 }

@@ -134,7 +134,7 @@ fn commands_run_side_by_side_and_the_prompt_stays_free() {
     assert_eq!(told(&app), "127.0.0.1:2001 answered in 840 µs");
     assert_eq!(app.prompt.running.as_deref(), Some("ping :2002"));
     assert_eq!(line(&app), "inf");
-    app.reply(99, Err(CommandFailed("nobody asked".into())));
+    app.reply(99, Err(refused("nobody asked")));
     assert!(told(&app).contains("840"));
 }
 
@@ -142,7 +142,7 @@ fn commands_run_side_by_side_and_the_prompt_stays_free() {
 fn a_failed_command_says_so_in_one_line() {
     let mut app = app();
     run(&mut app, "get x");
-    app.reply(0, Err(CommandFailed("get x: no such file\u{1b}[31m".into())));
+    app.reply(0, Err(refused("get x: no such file\u{1b}[31m")));
     let message = app.prompt.message.as_ref().expect("a message");
     assert_eq!((message.level, told(&app)), (Level::Error, "get x: no such file?[31m"));
 }

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use chordal_core::error::{CommandError, PathFault, Reason};
 use chordal_core::name::FileName;
 use chordal_store::{Place, hash_file, list};
 use chordal_view::outcome::Outvoted;
@@ -30,7 +31,7 @@ use super::locate;
 use super::locate::NamedContent;
 use super::missing::Doubts;
 use crate::data::access::Access;
-use crate::transfers::{CANCELLED, Phases};
+use crate::transfers::Phases;
 use crate::transfers::{HASHING, Transfer, Transfers};
 use names::{Content, Listed};
 use walk::Entry;
@@ -68,12 +69,12 @@ impl Source {
     ///
     /// # Errors
     /// A sentence: it cannot be read, or it gives no name.
-    pub(crate) fn of(path: &Path, name: Option<&str>) -> Result<Option<Source>, String> {
+    pub(crate) fn of(path: &Path, name: Option<&str>) -> Result<Option<Source>, CommandError> {
         if !path.is_dir() {
             return Ok(None);
         }
-        let shown = path.display();
-        list(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        let unreadable = |error: std::io::Error| PathFault::Unreadable(error.to_string());
+        list(path).map_err(|error| CommandError::local(path, unreadable(error)))?;
         let text = match name {
             Some(name) => name.trim_end_matches('/').to_owned(),
             // Of `.` and `..` the real name.
@@ -82,11 +83,13 @@ impl Source {
                 real.file_name().map(PathBuf::from)
             }) {
                 Some(last) => files::text_of(last.as_os_str())?.to_owned(),
-                None => return Err(format!("{shown} has no name of its own; give one with --as")),
+                None => {
+                    let fault = "has no name of its own; give one with --as".to_owned();
+                    return Err(CommandError::local(path, PathFault::Other(fault)));
+                }
             },
         };
-        let base = FileName::new(&text)
-            .map_err(|error| format!("{} cannot be a name on the ring: {error}", quoted(&text)))?;
+        let base = files::ring_name(&text)?;
         Ok(Some(Source { path: path.to_owned(), base }))
     }
 }
@@ -95,12 +98,13 @@ impl Source {
 ///
 /// # Errors
 /// A sentence: it cannot be one.
-pub(crate) fn directory(text: &str) -> Result<Option<FileName>, String> {
+pub(crate) fn directory(text: &str) -> Result<Option<FileName>, CommandError> {
     let Some(name) = text.strip_suffix('/') else { return Ok(None) };
     let name = name.trim_end_matches('/');
-    FileName::new(name)
-        .map(Some)
-        .map_err(|error| format!("{} is no directory of names on the ring: {error}", quoted(text)))
+    FileName::new(name).map(Some).map_err(|error| {
+        let text = quoted(text);
+        CommandError::Usage(format!("{text} is no directory of names on the ring: {error}"))
+    })
 }
 
 impl Tree<'_> {
@@ -114,7 +118,7 @@ impl Tree<'_> {
         source: Source,
         overwrite: bool,
         min_copies: u8,
-    ) -> Result<Outcome, String> {
+    ) -> Result<Outcome, CommandError> {
         let began = Instant::now();
         let label = format!("{}/", source.base);
         let whole = Arc::new(self.transfers.open(TransferKind::Upload, &label, 0));
@@ -128,7 +132,7 @@ impl Tree<'_> {
         (overwrite, min_copies): (bool, u8),
         whole: &Arc<Transfer>,
         began: Instant,
-    ) -> Result<Outcome, String> {
+    ) -> Result<Outcome, CommandError> {
         whole.phase("sending");
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
@@ -190,7 +194,7 @@ impl Tree<'_> {
         let rest = more || next.is_some();
         let (counts, failed) = crew.finish(rest).await;
         if whole.is_cancelled() {
-            return Err(counts.halted(whole.stopped(), "stored", "put"));
+            return Err(whole.stopped(Some(counts.halted("stored", "put"))));
         }
         Ok(Outcome::StoredAll {
             name: source.base,
@@ -218,12 +222,12 @@ impl Tree<'_> {
         to: Option<&PathBuf>,
         download_dir: &Path,
         offer: bool,
-    ) -> Result<Outcome, String> {
+    ) -> Result<Outcome, CommandError> {
         let began = Instant::now();
         let below = to.map_or(download_dir, PathBuf::as_path);
         if to.is_some() && below.exists() && !below.is_dir() {
-            let path = below.display();
-            return Err(format!("{path} is a file; give a directory to save {directory}/ below"));
+            let fault = format!("is a file; give a directory to save {directory}/ below");
+            return Err(CommandError::local(below, PathFault::Other(fault)));
         }
         let whole =
             Arc::new(self.transfers.open(TransferKind::Download, &format!("{directory}/"), 0));
@@ -238,13 +242,13 @@ impl Tree<'_> {
         offer: bool,
         whole: &Arc<Transfer>,
         began: Instant,
-    ) -> Result<Outcome, String> {
+    ) -> Result<Outcome, CommandError> {
         whole.phase("listing");
         let heard = |files, members| {
             whole.phase(&format!("listing: {files} files on {members} nodes"));
         };
         let listing = tokio::select! {
-            () = whole.cancelled() => return Err(CANCELLED.to_owned()),
+            () = whole.cancelled() => return Err(CommandError::CANCELLED),
             listing = names::below(self.access, &directory, &heard) => listing?,
         };
         if listing.files.is_empty() {
@@ -285,7 +289,7 @@ impl Tree<'_> {
         let rest = files.peek().is_some();
         let (counts, failed) = crew.finish(rest).await;
         if whole.is_cancelled() {
-            return Err(counts.halted(whole.stopped(), "here", "get"));
+            return Err(whole.stopped(Some(counts.halted("here", "get"))));
         }
         Ok(Outcome::FetchedAll {
             path: below.join(directory.to_path()),
@@ -301,14 +305,18 @@ impl Tree<'_> {
 }
 
 /// Ends the transfer of a directory as its files did.
-fn end(whole: Arc<Transfer>, result: Result<Outcome, String>) -> Result<Outcome, String> {
+fn end(
+    whole: Arc<Transfer>,
+    result: Result<Outcome, CommandError>,
+) -> Result<Outcome, CommandError> {
     let Some(whole) = Arc::into_inner(whole) else { return result };
     match &result {
         Ok(Outcome::StoredAll { failed, .. } | Outcome::FetchedAll { failed, .. })
             if !failed.is_empty() =>
         {
             let files = if failed.len() == 1 { "file" } else { "files" };
-            whole.end(Err(format!("{} {files} failed", failed.len())));
+            let why = format!("{} {files} failed", failed.len());
+            whole.end(Err(CommandError::refused(Reason::TryAgain, why)));
         }
         Ok(_) => whole.end(Ok(())),
         Err(why) => whole.end(Err(why.clone())),
@@ -363,9 +371,9 @@ impl Told {
         }
     }
 
-    async fn put_ended(&self, put: Outcome) -> Result<Ended, String> {
+    async fn put_ended(&self, put: Outcome) -> Result<Ended, CommandError> {
         let Outcome::Stored { name, version, size, already, cut_off, .. } = put else {
-            return Err(format!("an unexpected end: {put:?}"));
+            return Err(CommandError::Bug(format!("an unexpected end: {put:?}")));
         };
         self.cut_off.fetch_max(cut_off, Ordering::Relaxed);
         if let Some(doubt) = self.doubts.of(&name, version, already).await {
@@ -394,7 +402,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    async fn get(&self, listed: &Listed, part: &Transfer) -> Result<Ended, String> {
+    async fn get(&self, listed: &Listed, part: &Transfer) -> Result<Ended, CommandError> {
         if let Some(content) = listed.only()
             && self.is_there(content, part)
         {
@@ -421,12 +429,13 @@ impl Wanted {
                 }
                 Ok(Ended::Moved(size))
             }
-            Some(Got { outcome: Outcome::Ambiguous { contents, .. }, .. }) => Err(format!(
-                "it stands for {} different contents; get {} lists them",
-                contents.len(),
-                self.name
-            )),
-            Some(other) => Err(format!("an unexpected end: {other:?}")),
+            Some(Got { outcome: Outcome::Ambiguous { contents, .. }, .. }) => {
+                let (count, name) = (contents.len(), &self.name);
+                let why =
+                    format!("it stands for {count} different contents; get {name} lists them");
+                Err(CommandError::refused(Reason::Ambiguous, why))
+            }
+            Some(other) => Err(CommandError::Bug(format!("an unexpected end: {other:?}"))),
         }
     }
 
@@ -451,7 +460,7 @@ impl Wanted {
 
     /// Fetches what all members agree on, without asking its owner; `None`: it was
     /// replaced or removed since.
-    async fn fetch(&self, content: &Content, part: &Transfer) -> Result<Option<Got>, String> {
+    async fn fetch(&self, content: &Content, part: &Transfer) -> Result<Option<Got>, CommandError> {
         let sharers = content.sharers.iter().filter(|peer| !content.holders.contains(peer));
         let mut sources = content.holders.clone();
         if !sources.is_empty() {
@@ -471,7 +480,7 @@ impl Wanted {
         &self,
         listed: Option<&Content>,
         part: &Transfer,
-    ) -> Result<Option<Got>, String> {
+    ) -> Result<Option<Got>, CommandError> {
         // Without a hash behind it, an @ in a name would begin one.
         let text = match listed {
             Some(content) if self.name.as_str().contains('@') => {
@@ -490,7 +499,7 @@ impl Wanted {
     }
 }
 
-fn nothing_below(directory: &FileName, silent: &[chordal_core::peer::Peer]) -> String {
+fn nothing_below(directory: &FileName, silent: &[chordal_core::peer::Peer]) -> CommandError {
     let mut why = format!("no file on the ring has a name that begins with {directory}/");
     if silent.is_empty() {
         why.push_str("; ls --ring lists those that there are");
@@ -498,5 +507,5 @@ fn nothing_below(directory: &FileName, silent: &[chordal_core::peer::Peer]) -> S
         let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
         why = format!("{why}, as far as is known: {} did not answer", silent.join(", "));
     }
-    why
+    CommandError::refused(Reason::NotFound, why)
 }

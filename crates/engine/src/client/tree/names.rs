@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use chordal_core::error::{CommandError, Fault, Reason};
 use chordal_core::limits::MAX_PATTERN_BYTES;
 use chordal_core::name::{FileName, first_bytes};
 use chordal_core::peer::Peer;
@@ -98,7 +99,7 @@ pub(super) async fn below(
     access: &Access,
     directory: &FileName,
     heard: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Listing, String> {
+) -> Result<Listing, CommandError> {
     let (mut files, mut members) = (BTreeMap::<FileName, Listed>::new(), 0);
     let asked = |access: Access, member| {
         let directory = directory.clone();
@@ -112,10 +113,11 @@ pub(super) async fn below(
             rows.iter().for_each(|row| listed.hear(row));
         }
         if files.len() > MAX_FILES {
-            return Err(format!(
+            let why = format!(
                 "there are more than {MAX_FILES} files below {directory}/; get the directories \
                  in it one by one"
-            ));
+            );
+            return Err(CommandError::refused(Reason::Limit, why));
         }
         heard(files.len(), members);
         Ok(())
@@ -127,7 +129,11 @@ pub(super) async fn below(
 /// What one member has below a directory.
 type Names = BTreeMap<FileName, Vec<FoundRow>>;
 
-async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Said<Names>, String> {
+async fn ask(
+    access: &Access,
+    member: Peer,
+    directory: &FileName,
+) -> Result<Said<Names>, CommandError> {
     let Some(neighbours) = neighbours_of(access, member).await? else { return Ok(None) };
     let mut files = Names::new();
     // All names below it come behind its own.
@@ -136,7 +142,7 @@ async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Said
         let request = Request::Search { pattern: pattern(directory), after: Some(after.clone()) };
         let (rows, more) = match access.request(member.address(), request).await? {
             Response::Found { rows, more } => (rows, more),
-            other => return Err(unexpected(other)),
+            other => return Err(unexpected(member.address(), other)),
         };
         let last = rows.last().map(|row| row.name.clone());
         for row in rows {
@@ -154,7 +160,7 @@ async fn ask(access: &Access, member: Peer, directory: &FileName) -> Result<Said
         match last.filter(|last| more && *last > after) {
             Some(last) => after = last,
             None if more => {
-                return Err("it says that there are more files, but not which".to_owned());
+                return Err(CommandError::peer(member.address(), Fault::Endless));
             }
             None => break,
         }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use chordal_core::error::CommandError;
 use chordal_core::limits::EAGER_BYTES;
 use chordal_view::FileCount;
 
-use crate::transfers::{CANCELLED, Transfer, Transfers};
+use crate::transfers::{Transfer, Transfers};
 
 /// Small files that take the room of one large file: what they take time for is
 /// waiting for answers and disks, not bytes.
@@ -43,7 +44,7 @@ struct Task {
 pub(super) struct Crew {
     transfers: Transfers,
     whole: Arc<Transfer>,
-    tasks: JoinSet<(Task, Result<Ended, String>)>,
+    tasks: JoinSet<(Task, Result<Ended, CommandError>)>,
     room: usize,
     begun: usize,
     counts: Counts,
@@ -110,7 +111,7 @@ impl Crew {
         size: u64,
         work: impl FnOnce(Arc<Transfer>) -> F,
     ) where
-        F: Future<Output = Result<Ended, String>> + Send + 'static,
+        F: Future<Output = Result<Ended, CommandError>> + Send + 'static,
     {
         let room = room(size).min(self.room);
         self.room -= room;
@@ -123,13 +124,13 @@ impl Crew {
                 // Small ones go between the large ones, whoever else has a turn.
                 let large = size > EAGER_BYTES;
                 let turn = if large { part.turn().await } else { part.released().await };
-                turn.map_err(|_| CANCELLED.to_owned())?;
+                turn.map_err(|_| CommandError::CANCELLED)?;
                 work.await
             };
             let result = tokio::select! {
                 result = work => result,
                 // Where it blocks, its connection is cut instead.
-                () = part.cancelled() => Err(CANCELLED.to_owned()),
+                () = part.cancelled() => Err(CommandError::CANCELLED),
             };
             if let Some(part) = Arc::into_inner(part) {
                 match &result {
@@ -166,7 +167,7 @@ impl Crew {
         Some(())
     }
 
-    fn settle(&mut self, task: Task, result: Result<Ended, String>) {
+    fn settle(&mut self, task: Task, result: Result<Ended, CommandError>) {
         let counts = &mut self.counts;
         match result {
             Ok(Ended::Moved(bytes)) => {
@@ -184,7 +185,7 @@ impl Crew {
             Err(why) => {
                 // What was broken off with all the rest has not failed.
                 counts.failed += u32::from(!self.whole.is_cancelled());
-                self.failed.push((task.number, task.label, why));
+                self.failed.push((task.number, task.label, why.to_string()));
             }
         }
     }
@@ -218,15 +219,15 @@ impl Crew {
 }
 
 impl Counts {
-    /// What is said of a directory that was `stopped`: how many of its files are
+    /// What is said of a directory that was stopped: how many of its files are
     /// `done`, and that the same `word` goes on.
-    pub(super) fn halted(&self, stopped: &str, done: &str, word: &str) -> String {
+    pub(super) fn halted(&self, done: &str, word: &str) -> String {
         let Counts { moved, already, failed, total, .. } = *self;
         let ended = moved + already;
         let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
         let total = total.max(ended + failed);
         format!(
-            "{stopped}: {ended} of {total} files are {done}{failures}; the same {word} goes on \
+            "{ended} of {total} files are {done}{failures}; the same {word} goes on \
              where it was"
         )
     }
@@ -255,7 +256,7 @@ mod tests {
     #[tokio::test]
     async fn large_files_run_as_many_as_may_and_small_ones_a_few_more() {
         let (_transfers, _whole, mut crew) = crew(2);
-        let forever = |_| std::future::pending::<Result<Ended, String>>();
+        let forever = |_| std::future::pending::<Result<Ended, CommandError>>();
         let mut begun = 0;
         while crew.has_room(LARGE) {
             crew.begin("large".into(), "large", LARGE, forever);
@@ -279,7 +280,7 @@ mod tests {
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
         crew.begin("slow".into(), "slow", 10, |_| async move {
             let _ = gone.await;
-            Err("it is slow".to_owned())
+            Err(CommandError::Usage("it is slow".to_owned()))
         });
         crew.failed("bad".into(), "it is bad".into());
         crew.begin("fine".into(), "fine", 10, |_| async { Ok(Ended::Moved(10)) });
@@ -304,11 +305,11 @@ mod tests {
     fn a_directory_that_is_stopped_says_how_far_it_was() {
         let counts = Counts { moved: 3, already: 4, failed: 1, total: 40, ..Counts::default() };
         assert_eq!(
-            counts.halted(CANCELLED, "stored", "put"),
-            "cancelled: 7 of 40 files are stored, 1 failed; the same put goes on where it was"
+            counts.halted("stored", "put"),
+            "7 of 40 files are stored, 1 failed; the same put goes on where it was"
         );
         let counted = Counts { moved: 3, ..Counts::default() };
-        assert!(counted.halted(CANCELLED, "here", "get").contains(": 3 of 3 files are here;"));
+        assert!(counted.halted("here", "get").starts_with("3 of 3 files are here;"));
     }
 
     #[tokio::test]
@@ -319,8 +320,8 @@ mod tests {
         assert!(!crew.goes_on());
         crew.expect(3, 30);
         let (counts, failed) = crew.finish(true).await;
-        assert_eq!(failed, [("one".to_owned(), CANCELLED.to_owned())]);
-        let said = counts.halted(whole.stopped(), "here", "get");
+        assert_eq!(failed, [("one".to_owned(), "cancelled".to_owned())]);
+        let said = whole.stopped(Some(counts.halted("here", "get"))).to_string();
         assert!(said.starts_with("cancelled: 0 of 3 files are here; the same"), "{said}");
         assert_eq!(transfers.rows()[0].state, TransferState::Cancelled);
         drop(whole);

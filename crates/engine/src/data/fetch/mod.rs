@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Peer;
 use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::{Manifest, PieceIndex};
@@ -73,6 +74,20 @@ pub(crate) enum FetchError {
     /// The user wants no more.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<&FetchError> for CommandError {
+    fn from(error: &FetchError) -> CommandError {
+        let why = error.to_string();
+        match error {
+            FetchError::Local(_) => CommandError::Disk(why),
+            FetchError::Cancelled => CommandError::CANCELLED,
+            FetchError::Replaced => CommandError::refused(Reason::Superseded, why),
+            FetchError::NoSource(_) | FetchError::Interrupted(_) | FetchError::Shunned(_) => {
+                CommandError::refused(Reason::NoSource, why)
+            }
+        }
+    }
 }
 
 impl From<Cancelled> for FetchError {
@@ -280,7 +295,10 @@ impl Fetcher {
                 self.reputations.saw(source.address(), &Conduct::Lied(why.clone()));
                 self.tell(source, why);
             }
-            DataError::Peer(_) | DataError::Changed | DataError::Cancelled => {}
+            DataError::Peer(_)
+            | DataError::Failed(_)
+            | DataError::Changed
+            | DataError::Cancelled => {}
         }
     }
 
@@ -349,7 +367,7 @@ fn dial(plane: &DataPlane, source: Peer) -> Result<DataConnection, DataError> {
 pub(crate) fn unexpected(response: DataResponse) -> DataError {
     match response {
         DataResponse::NotFound => DataError::Peer("does not have the content".to_owned()),
-        DataResponse::Failed { why } => DataError::Peer(why),
+        DataResponse::Failed { why } => DataError::Failed(why),
         DataResponse::Bytes { .. } | DataResponse::Manifest { .. } => {
             DataError::Lied("sent something else than what was asked for".to_owned())
         }
@@ -363,7 +381,7 @@ pub(crate) fn broke(transfer: Transfer, error: &DataError) {
     if error.is_hang_up() {
         transfer.hung_up();
     } else {
-        transfer.end(Err(words(error)));
+        transfer.end(Err(CommandError::refused(Reason::TryAgain, words(error))));
     }
 }
 

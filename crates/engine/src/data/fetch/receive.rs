@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::Duration;
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_FILE_BYTES;
 use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::{Manifest, PIECE_HASH_BYTES, PieceIndex, piece_count};
@@ -33,7 +34,7 @@ pub(crate) fn receive_manifest(
     root: ContentHash,
     size: u64,
 ) -> Result<Manifest, DataError> {
-    check_size(size)?;
+    check_size(size).map_err(DataError::Failed)?;
     // The count follows from the size, which bounds what is allocated here.
     let mut bytes = vec![0; piece_count(size) as usize * PIECE_HASH_BYTES];
     connection.receive_raw(&mut bytes)?;
@@ -41,13 +42,13 @@ pub(crate) fn receive_manifest(
 }
 
 /// Refuses a content that is larger than anybody may store.
-pub(crate) fn check_size(size: u64) -> Result<(), DataError> {
+pub(crate) fn check_size(size: u64) -> Result<(), CommandError> {
     if size <= MAX_FILE_BYTES {
         return Ok(());
     }
-    Err(DataError::Peer(format!(
-        "{size} bytes are too many for one file; at most {MAX_FILE_BYTES} are stored"
-    )))
+    let why =
+        format!("{size} bytes are too many for one file; at most {MAX_FILE_BYTES} are stored");
+    Err(CommandError::refused(Reason::Limit, why))
 }
 
 /// Receives the raw bytes of a run of pieces; `take` gets each piece in order

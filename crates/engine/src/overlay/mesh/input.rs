@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::sync::oneshot;
 
+use chordal_core::error::CommandError;
 use chordal_core::peer::Peer;
 use chordal_core::wire::mesh::{Gossip, GossipBody, LinkMessage};
 
@@ -11,7 +12,7 @@ use chordal_core::wire::mesh::{Gossip, GossipBody, LinkMessage};
 pub(crate) const QUEUE: usize = 1_024;
 
 /// How a wish for a link ended: whether there was one already.
-pub(crate) type Connecting = Result<bool, String>;
+pub(crate) type Connecting = Result<bool, CommandError>;
 
 /// What the task reacts to.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub(crate) enum Input {
         /// What.
         text: String,
         /// Told over how many links it went, or what is wrong.
-        done: oneshot::Sender<Result<u32, String>>,
+        done: oneshot::Sender<Result<u32, CommandError>>,
     },
     /// The node leaves: every link is closed.
     Leave {

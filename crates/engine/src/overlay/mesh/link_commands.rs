@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::sync::oneshot;
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Peer;
 use chordal_core::wire::{Request, Response};
 use chordal_view::{Outcome, PeerRow};
@@ -19,11 +20,11 @@ use crate::net::verify;
 use crate::overlay::Overlay;
 
 /// `connect PEER`: answers when there is a link.
-pub(crate) async fn connect(overlay: &Overlay, text: &str) -> Result<Outcome, String> {
+pub(crate) async fn connect(overlay: &Overlay, text: &str) -> Result<Outcome, CommandError> {
     let me = overlay.net.me();
     let linked = linked(overlay);
     let mut known = linked.clone();
-    let members = overlay.core.look(|core| core.members().0).await.ok_or_else(stopping)?;
+    let members = overlay.core.look(|core| core.members().0).await.ok_or(CommandError::Stopping)?;
     known.extend(members.into_iter().filter(|member| !linked.contains(member)));
     let wanted = address::resolve(text, me.me.address(), me.params.space, &known).await?;
     let peer = if linked.contains(&wanted) {
@@ -32,29 +33,35 @@ pub(crate) async fn connect(overlay: &Overlay, text: &str) -> Result<Outcome, St
         introduced(overlay, wanted.address()).await?
     };
     let (done, connected) = oneshot::channel();
-    overlay.mesh.send(Input::Connect { peer, done }).await.map_err(|_| stopping())?;
+    overlay.mesh.send(Input::Connect { peer, done }).await.map_err(|_| CommandError::Stopping)?;
     match connected.await {
         Ok(result) => result.map(|already| Outcome::Connected { peer, already }),
-        Err(_) => Err(format!("the link with {peer} was ended before it began")),
+        Err(_) => {
+            let why = format!("the link with {peer} was ended before it began");
+            Err(CommandError::refused(Reason::State, why))
+        }
     }
 }
 
 /// `disconnect PEER`.
-pub(crate) async fn disconnect(overlay: &Overlay, text: &str) -> Result<Outcome, String> {
+pub(crate) async fn disconnect(overlay: &Overlay, text: &str) -> Result<Outcome, CommandError> {
     let me = overlay.net.me();
     let linked = linked(overlay);
     let peer = address::resolve(text, me.me.address(), me.params.space, &linked).await?;
     let (done, disconnected) = oneshot::channel();
     let input = Input::Disconnect { address: peer.address(), done };
-    overlay.mesh.send(input).await.map_err(|_| stopping())?;
-    match disconnected.await.map_err(|_| stopping())? {
+    overlay.mesh.send(input).await.map_err(|_| CommandError::Stopping)?;
+    match disconnected.await.map_err(|_| CommandError::Stopping)? {
         Some(peer) => Ok(Outcome::Disconnected { peer }),
-        None => Err(format!("{peer} is not connected; peers lists who is")),
+        None => {
+            let why = format!("{peer} is not connected; peers lists who is");
+            Err(CommandError::refused(Reason::NotFound, why))
+        }
     }
 }
 
 /// `peers`.
-pub(crate) async fn peers(access: &Access) -> Result<Outcome, String> {
+pub(crate) async fn peers(access: &Access) -> Result<Outcome, CommandError> {
     let (me, space) = (access.member(), access.space());
     if let Access::Inside(data) = access {
         let board = data.notes.board.rows();
@@ -71,7 +78,7 @@ pub(crate) async fn peers(access: &Access) -> Result<Outcome, String> {
             let (peers, registries, uptime_ms) = rows::from_wire(&peers, registries);
             Ok(Outcome::Peers { me, peers, registries, uptime_ms, space })
         }
-        other => Err(unexpected(other)),
+        other => Err(unexpected(me.address(), other)),
     }
 }
 
@@ -85,35 +92,37 @@ pub(crate) fn answer_peers(overlay: &Overlay) -> Response {
 }
 
 /// `say TEXT` through another node.
-pub(crate) async fn say(access: &Access, text: String) -> Result<Outcome, String> {
+pub(crate) async fn say(access: &Access, text: String) -> Result<Outcome, CommandError> {
     match access.request(access.member().address(), Request::Say { text }).await? {
         Response::Said { links } => Ok(Outcome::Said { links }),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(access.member().address(), other)),
     }
 }
 
 /// Says something through this node; over how many links it went.
-pub(crate) async fn say_here(overlay: &Overlay, text: String) -> Result<u32, String> {
+pub(crate) async fn say_here(overlay: &Overlay, text: String) -> Result<u32, CommandError> {
     let (done, said) = oneshot::channel();
-    overlay.mesh.send(Input::Say { text, done }).await.map_err(|_| stopping())?;
-    said.await.map_err(|_| stopping())?
+    overlay.mesh.send(Input::Say { text, done }).await.map_err(|_| CommandError::Stopping)?;
+    said.await.map_err(|_| CommandError::Stopping)?
 }
 
 /// Who is at an address, if this node can be linked with it.
-async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, String> {
+async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, CommandError> {
     let (peer, params) = greeting::introduce(address).await?;
     let ours = overlay.net.me().params;
     if params != ours {
-        return Err(format!(
+        let why = format!(
             "{address} is on another ring, {}, and this node on {}; join {address} to go there, \
              or start both with the same --ring, --bits and --replicas",
             params.describe(),
             ours.describe()
-        ));
+        );
+        return Err(CommandError::refused(Reason::State, why));
     }
     verify::through(&overlay.net, address, &params).await.map_err(|why| why.told_of(address))?;
     if peer.address() == overlay.net.me().me.address() {
-        return Err(format!("{address} is this node itself; connect another one"));
+        let why = format!("{address} is this node itself; connect another one");
+        return Err(CommandError::refused(Reason::State, why));
     }
     Ok(peer)
 }
@@ -121,8 +130,4 @@ async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, Stri
 fn linked(overlay: &Overlay) -> Vec<Peer> {
     let row = |row: &PeerRow| row.link.map(|_| row.peer);
     overlay.notes.board.rows().peers.iter().filter_map(row).collect()
-}
-
-fn stopping() -> String {
-    "the node is stopping".to_owned()
 }

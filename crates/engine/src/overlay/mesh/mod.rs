@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use chordal_core::chord::placement::others;
 use chordal_core::chord::{CensusState, Command, Reply, Standing};
+use chordal_core::error::{Absence, CommandError, Fault, Reason};
 use chordal_core::limits::MAX_SAY_BYTES;
 use chordal_core::mesh::bucket::{Bucket, Rate};
 use chordal_core::mesh::gossip::{self, Heard};
@@ -247,27 +248,27 @@ impl Driver {
             }
             Err(links::Full) => {
                 let most = links::MAX_CHOSEN;
-                let _ = done.send(Err(format!(
+                let why = format!(
                     "there are {most} connected peers, and no more are allowed; disconnect one"
-                )));
+                );
+                let _ = done.send(Err(CommandError::refused(Reason::Limit, why)));
             }
         }
     }
 
-    async fn say(&mut self, text: String) -> Result<u32, String> {
+    async fn say(&mut self, text: String) -> Result<u32, CommandError> {
         let body = GossipBody::Say(clean(text.trim()).into_owned());
         if !gossip::may_be_said(&body) {
-            return Err(match text.trim().len() {
+            return Err(CommandError::Usage(match text.trim().len() {
                 0 => "there is nothing to say; usage: say TEXT".to_owned(),
                 long => format!(
                     "a sentence has at most {MAX_SAY_BYTES} bytes, this one has {long}; say less"
                 ),
-            });
+            }));
         }
         if self.links.open().next().is_none() {
-            return Err("nobody would hear it: this node has no links; join a ring, or connect \
-                        PEER"
-                .to_owned());
+            let why = "nobody would hear it: this node has no links; join a ring, or connect PEER";
+            return Err(CommandError::refused(Reason::State, why));
         }
         match self.begin(body.clone()) {
             Ok(links) => {
@@ -275,7 +276,8 @@ impl Driver {
                 Ok(links)
             }
             Err(gossip::TooMuch) => {
-                Err("that is more than others listen to; wait a few seconds".to_owned())
+                let why = "that is more than others listen to; wait a few seconds";
+                Err(CommandError::refused(Reason::Limit, why))
             }
         }
     }
@@ -369,11 +371,12 @@ impl Driver {
         let outcome = match event.change {
             Change::Opened => Some(Ok(false)),
             Change::Refused => {
-                Some(Err(format!("{peer} has as many links as it takes; try another peer")))
+                let why = format!("{peer} has as many links as it takes; try another peer");
+                Some(Err(CommandError::refused(Reason::Limit, why)))
             }
-            Change::Failed => Some(Err(format!(
-                "{peer} is inactive: it does not answer; is a node running there?"
-            ))),
+            Change::Failed => {
+                Some(Err(CommandError::peer(peer.address(), Fault::Absent(Absence::Silent))))
+            }
             _ => None,
         };
         if let Some(outcome) = outcome {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_PAGE;
 use chordal_core::wire::mesh::FoundRow;
 use chordal_core::wire::query::SearchState;
@@ -29,7 +30,7 @@ pub(crate) async fn find(
     inside: Option<&Overlay>,
     pattern: &str,
     phases: &dyn Phases,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, CommandError> {
     local_matches::check(pattern)?;
     phases.phase("searching");
     let number = match inside {
@@ -38,7 +39,7 @@ pub(crate) async fn find(
             let request = Request::Find { pattern: pattern.to_owned() };
             match access.request(access.member().address(), request).await? {
                 Response::Finding { number } => number,
-                other => return Err(unexpected(other)),
+                other => return Err(unexpected(access.member().address(), other)),
             }
         }
     };
@@ -57,7 +58,7 @@ pub(crate) async fn find(
                     return Ok(Outcome::Found(row));
                 }
             }
-            other => return Err(unexpected(other)),
+            other => return Err(unexpected(access.member().address(), other)),
         }
     }
 }
@@ -69,12 +70,15 @@ fn phase(row: &SearchRow) -> String {
 }
 
 /// Begins a search of this node: its number.
-pub(crate) async fn begin(overlay: &Overlay, pattern: String, shown: bool) -> Result<u32, String> {
-    let stopping = || "the node is stopping".to_owned();
+pub(crate) async fn begin(
+    overlay: &Overlay,
+    pattern: String,
+    shown: bool,
+) -> Result<u32, CommandError> {
     let (begun, number) = oneshot::channel();
     let input = Input::Find { pattern, shown, begun };
-    overlay.search.send(input).await.map_err(|_| stopping())?;
-    number.await.map_err(|_| stopping())?
+    overlay.search.send(input).await.map_err(|_| CommandError::Stopping)?;
+    number.await.map_err(|_| CommandError::Stopping)?
 }
 
 /// What a search has found behind the first `after` rows; waits a moment when
@@ -83,9 +87,12 @@ pub(crate) async fn since(
     overlay: &Overlay,
     number: u32,
     after: u32,
-) -> Result<(Vec<FoundRow>, SearchState), String> {
+) -> Result<(Vec<FoundRow>, SearchState), CommandError> {
     let (found, watched) = oneshot::channel();
-    let gone = || format!("search {number} is over or was never begun; find it again");
+    let gone = || {
+        let why = format!("search {number} is over or was never begun; find it again");
+        CommandError::refused(Reason::NotFound, why)
+    };
     overlay.search.send(Input::Follow { number, found }).await.map_err(|_| gone())?;
     let mut watched = watched.await.ok().flatten().ok_or_else(gone)?;
     let after = usize::try_from(after).unwrap_or(usize::MAX);

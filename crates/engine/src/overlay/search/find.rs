@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::{MAX_PAGE, MAX_RESULTS};
 use chordal_core::mesh::broadcast::Progress;
 use chordal_core::mesh::pattern::Pattern;
@@ -111,12 +112,13 @@ impl Finds {
         pattern: &str,
         shown: bool,
         on_ring: impl Fn(SocketAddr) -> bool,
-    ) -> Result<(u32, SearchId, Vec<Peer>), String> {
+    ) -> Result<(u32, SearchId, Vec<Peer>), CommandError> {
         if self.running.len() >= RUNNING {
-            return Err(format!(
+            let why = format!(
                 "{RUNNING} searches of {} are under way already; try again in a moment",
                 me.address()
-            ));
+            );
+            return Err(CommandError::refused(Reason::Limit, why));
         }
         while self.running.len() + self.ended.len() >= KEPT && self.ended.pop_first().is_some() {}
         self.count += 1;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
+use chordal_core::error::CommandError;
 use chordal_core::peer::Peer;
 use chordal_core::wire::mesh::{FoundRow, SearchMessage};
 use chordal_core::wire::query::SearchState;
@@ -48,7 +49,7 @@ pub(crate) enum Input {
         /// For this node's user: its dashboard shows it.
         shown: bool,
         /// Where the number of the search goes, or why there is none.
-        begun: oneshot::Sender<Result<u32, String>>,
+        begun: oneshot::Sender<Result<u32, CommandError>>,
     },
     /// Somebody wants to follow a search.
     Follow {

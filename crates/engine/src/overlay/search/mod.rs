@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use chordal_core::chord::rtt::RoundTrips;
 use chordal_core::chord::{self, Reply, Standing};
+use chordal_core::error::CommandError;
 use chordal_core::id::{Id, Space};
 use chordal_core::limits::MAX_RESULTS_PER_NODE;
 use chordal_core::mesh::broadcast::{self, Broadcast, Effect, Question};
@@ -247,12 +248,12 @@ impl Searches {
     }
 
     /// Begins a search of this node's own.
-    async fn find(&mut self, pattern: String, shown: bool) -> Result<u32, String> {
+    async fn find(&mut self, pattern: String, shown: bool) -> Result<u32, CommandError> {
         local_matches::check(&pattern)?;
-        let stopping = || "the node is stopping".to_owned();
         let Around { me, space, known, .. } =
-            around(&self.overlay, None).await.ok_or_else(stopping)?;
-        let members = self.overlay.core.look(|core| core.members()).await.ok_or_else(stopping)?;
+            around(&self.overlay, None).await.ok_or(CommandError::Stopping)?;
+        let members =
+            self.overlay.core.look(|core| core.members()).await.ok_or(CommandError::Stopping)?;
         // Of a ring that is not known as a whole, who is linked counts as on it.
         let on_ring = |address| {
             let known = members.0.iter().any(|peer| peer.address() == address);

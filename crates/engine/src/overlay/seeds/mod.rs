@@ -460,7 +460,7 @@ async fn look_at(overlay: &Overlay, candidate: &Candidate, ours: Params, lonely:
     let address = candidate.listed.address;
     let (peer, params) = match greeting::introduce(address).await {
         Ok(introduced) => introduced,
-        Err(why) => return Look::Failed(why),
+        Err(why) => return Look::Failed(why.to_string()),
     };
     if peer.address() != address {
         return Look::Lie(format!("the node there goes by {}", peer.address()));
@@ -477,6 +477,6 @@ async fn look_at(overlay: &Overlay, candidate: &Candidate, ours: Params, lonely:
     }
     match join_through(&overlay.net, &overlay.core, address).await {
         Ok(_) => Look::Joined,
-        Err(why) => Look::NotJoined(why),
+        Err(why) => Look::NotJoined(why.to_string()),
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use chordal_core::chord::{Notice, Standing};
+use chordal_core::error::CommandError;
 use chordal_core::id::Space;
 use chordal_core::limits::MAX_PAGE;
 use chordal_core::peer::Peer;
@@ -402,11 +403,11 @@ async fn announce_part(core: &Core, space: Space, part: &[Provider]) -> Vec<Said
 }
 
 /// One page to one owner: how many share each.
-async fn tell(core: &Core, owner: Peer, page: &[Provider]) -> Result<Vec<u16>, String> {
+async fn tell(core: &Core, owner: Peer, page: &[Provider]) -> Result<Vec<u16>, CommandError> {
     let request = Request::Provide { providers: page.to_vec() };
     match settled(core.request(owner.address(), request).await?)? {
         Response::Provided { sources } if sources.len() == page.len() => Ok(sources),
-        other => Err(unexpected(other)),
+        other => Err(unexpected(owner.address(), other)),
     }
 }
 

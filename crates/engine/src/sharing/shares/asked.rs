@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chordal_core::error::{CommandError, PathFault, Reason};
 use chordal_core::name::FileName;
 use chordal_view::command::nearest_of;
 use chordal_view::text::quoted;
@@ -27,8 +28,8 @@ impl Follow {
         let mut given: Vec<PathBuf> = Vec::new();
         for root in paths {
             if root.path.starts_with(&self.private) {
-                let why = "it belongs to the node's own files";
-                let _ = answer.send(Err(format!("cannot share {}: {why}", shown(&root.path))));
+                let fault = PathFault::Unshareable("it belongs to the node's own files".to_owned());
+                let _ = answer.send(Err(CommandError::Local { path: shown(&root.path), fault }));
                 return;
             }
             given.push(root.path.clone());
@@ -66,7 +67,7 @@ impl Follow {
         let root = Root { path: path.clone(), name: Some(name.clone()), origin: Origin::Download };
         let mut roots = self.roots.clone();
         if let Err(why) = roots.add(root) {
-            self.sharing.notes.event(Level::Warn, why).await;
+            self.sharing.notes.event(Level::Warn, why.to_string()).await;
             return;
         }
         // Before anybody can hear of it.
@@ -112,7 +113,7 @@ impl Follow {
     }
 
     /// Shares a file, or all below a path, no longer.
-    pub(super) async fn unshare(&mut self, what: &str) -> Result<Outcome, String> {
+    pub(super) async fn unshare(&mut self, what: &str) -> Result<Outcome, CommandError> {
         let absolute = std::path::absolute(what).unwrap_or_default();
         let real = absolute.canonicalize().unwrap_or_else(|_| absolute.clone());
         let paths = meant(what, &[absolute, real], &self.roots, &self.sharing.shares);
@@ -133,7 +134,7 @@ impl Follow {
         Ok(Outcome::Unshared { names })
     }
 
-    fn end_path(&mut self, path: &Path) -> Result<Vec<FileName>, String> {
+    fn end_path(&mut self, path: &Path) -> Result<Vec<FileName>, CommandError> {
         let Some(owner) = self.roots.nearest(path).map(|root| root.path.clone()) else {
             return Ok(Vec::new());
         };
@@ -141,9 +142,10 @@ impl Follow {
         roots.remove(path);
         // What belongs to a directory further up as well goes from there too.
         if roots.nearest(path).is_some() && !roots.exclude(path.to_owned()) {
-            return Err(format!(
+            let why = format!(
                 "{MAX_EXCLUDED} paths are excluded from sharing already; unshare a directory above them"
-            ));
+            );
+            return Err(CommandError::refused(Reason::Limit, why));
         }
         self.roots = roots;
         let names = self.book.withdraw(&owner, path);
@@ -157,7 +159,7 @@ impl Follow {
         Ok(names)
     }
 
-    fn unknown(&self, what: &str) -> String {
+    fn unknown(&self, what: &str) -> CommandError {
         let shares = &self.sharing.shares;
         let names: Vec<String> =
             shares.all().into_iter().map(|file| file.name.to_string()).collect();
@@ -169,7 +171,8 @@ impl Follow {
             None if names.is_empty() => "nothing is shared".to_owned(),
             None => "ls lists what is shared".to_owned(),
         };
-        format!("{} is not shared from here; {advice}", quoted(what))
+        let why = format!("{} is not shared from here; {advice}", quoted(what));
+        CommandError::refused(Reason::NotFound, why)
     }
 }
 

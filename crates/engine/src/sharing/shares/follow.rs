@@ -192,13 +192,13 @@ impl Follow {
         self.private = private.unwrap_or_else(|_| self.private.clone());
         match loaded {
             Ok(roots) => self.roots = roots,
-            Err(why) => self.sharing.notes.event(Level::Warn, why).await,
+            Err(why) => self.sharing.notes.event(Level::Warn, why.to_string()).await,
         }
         for path in given {
             let path = std::path::absolute(&path).unwrap_or(path);
             let root = Root { path, name: None, origin: Origin::Setting };
             if let Err(why) = self.roots.add(root) {
-                self.sharing.notes.event(Level::Warn, why).await;
+                self.sharing.notes.event(Level::Warn, why.to_string()).await;
             }
         }
         self.roots.tell_downloads(&self.sharing.shares);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use chordal_core::error::{CommandError, PathFault};
 use chordal_core::id::Space;
 use chordal_core::name::FileName;
 use chordal_core::record::ContentHash;
@@ -219,29 +220,34 @@ impl Shares {
 }
 
 /// The command `share`: answers when the files are hashed and offered.
-pub(crate) async fn share(shares: &Shares, paths: Vec<PathBuf>) -> Result<Outcome, String> {
+pub(crate) async fn share(shares: &Shares, paths: Vec<PathBuf>) -> Result<Outcome, CommandError> {
     let paths = tokio::task::block_in_place(|| {
-        paths.iter().map(|path| root_at(path)).collect::<Result<Vec<Root>, String>>()
+        paths.iter().map(|path| root_at(path)).collect::<Result<Vec<Root>, CommandError>>()
     })?;
     ask(shares, |answer| Input::Share { paths, answer }).await
 }
 
 /// The command `unshare`.
-pub(crate) async fn unshare(shares: &Shares, what: String) -> Result<Outcome, String> {
+pub(crate) async fn unshare(shares: &Shares, what: String) -> Result<Outcome, CommandError> {
     ask(shares, |answer| Input::Unshare { what, answer }).await
 }
 
-async fn ask(shares: &Shares, input: impl FnOnce(Answer) -> Input) -> Result<Outcome, String> {
-    let stopping = || "the node is stopping".to_owned();
+async fn ask(
+    shares: &Shares,
+    input: impl FnOnce(Answer) -> Input,
+) -> Result<Outcome, CommandError> {
     let (answer, end) = oneshot::channel();
-    shares.inputs.send(input(answer)).await.map_err(|_| stopping())?;
-    end.await.unwrap_or_else(|_| Err(stopping()))
+    shares.inputs.send(input(answer)).await.map_err(|_| CommandError::Stopping)?;
+    end.await.unwrap_or(Err(CommandError::Stopping))
 }
 
 /// What a path that a person typed stands for. A file keeps the name by which
 /// it was called, whatever a link leads to.
-fn root_at(path: &Path) -> Result<Root, String> {
-    let cannot = |why: &dyn std::fmt::Display| format!("cannot share {}: {why}", shown(path));
+fn root_at(path: &Path) -> Result<Root, CommandError> {
+    let cannot = |why: &dyn std::fmt::Display| CommandError::Local {
+        path: shown(path),
+        fault: PathFault::Unshareable(why.to_string()),
+    };
     let unreadable = |error: std::io::Error| cannot(&format!("{error}; check the path"));
     let real = path.canonicalize().map_err(unreadable)?;
     let metadata = real.metadata().map_err(unreadable)?;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chordal_core::error::CommandError;
 use chordal_core::name::FileName;
 use chordal_core::transfer::manifest::Manifest;
 use chordal_descriptors::is_shortage;
@@ -117,8 +118,8 @@ fn one(
     if let Some(transfer) = transfer {
         transfer.end(match &result {
             Hashed::Done(_) => Ok(()),
-            Hashed::Changed => Err("it changed meanwhile".to_owned()),
-            Hashed::Failed(why) => Err(why.clone()),
+            Hashed::Changed => Err(CommandError::Disk("it changed meanwhile".to_owned())),
+            Hashed::Failed(why) => Err(CommandError::Disk(why.clone())),
         });
     }
     result

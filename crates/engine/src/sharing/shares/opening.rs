@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
+use chordal_core::error::CommandError;
 use chordal_view::Outcome;
 
 use super::file::shown;
@@ -16,7 +17,7 @@ const MAX_REASONS: usize = 100;
 const PATIENCE: usize = 5;
 
 /// Where the answer goes.
-pub(super) type Answer = oneshot::Sender<Result<Outcome, String>>;
+pub(super) type Answer = oneshot::Sender<Result<Outcome, CommandError>>;
 
 /// Paths that begin to be shared.
 #[derive(Debug)]

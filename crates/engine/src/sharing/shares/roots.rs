@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use chordal_core::error::{CommandError, PathFault, Reason};
 use chordal_core::name::FileName;
 
 use super::handle::Shares;
@@ -89,7 +90,7 @@ impl Roots {
     /// Shares a path, and whatever was excluded at it and below it. Whether
     /// there is a new root; not when it is shared already, as a part of a
     /// directory that comes back after a restart as surely as it would.
-    pub(super) fn add(&mut self, root: Root) -> Result<bool, String> {
+    pub(super) fn add(&mut self, root: Root) -> Result<bool, CommandError> {
         let Root { path, origin, .. } = &root;
         let was_excluded = self.is_excluded(path);
         let below = |excluded: &PathBuf| excluded.starts_with(path);
@@ -114,10 +115,11 @@ impl Roots {
             return Ok(false);
         }
         if self.roots.len() >= MAX_ROOTS {
-            return Err(format!(
+            let why = format!(
                 "{} cannot be shared: {MAX_ROOTS} paths are shared already; share a directory above them",
                 path.display()
-            ));
+            );
+            return Err(CommandError::refused(Reason::Limit, why));
         }
         self.roots.insert(path.clone(), root);
         Ok(true)
@@ -175,12 +177,14 @@ struct SharedPath {
 /// # Errors
 /// A sentence when it is there and cannot be used: nothing is shared that the
 /// user may not want to be.
-pub(super) fn load(dir: &Path, downloads: bool) -> Result<Roots, String> {
+pub(super) fn load(dir: &Path, downloads: bool) -> Result<Roots, CommandError> {
     let path = dir.join(FILE);
     let unusable = |why: &dyn std::fmt::Display| {
-        format!(
-            "{} cannot be used: {why}; what it names is not shared until it is shared again",
-            path.display()
+        CommandError::local(
+            &path,
+            PathFault::Other(format!(
+                "cannot be used: {why}; what it names is not shared until it is shared again"
+            )),
         )
     };
     let text = match fs::read_to_string(&path) {
@@ -295,7 +299,7 @@ mod tests {
         assert_eq!(load(dir.path(), false), Ok(roots));
 
         fs::write(dir.path().join(FILE), "path = 7").expect("written");
-        let why = load(dir.path(), true).expect_err("damaged");
+        let why = load(dir.path(), true).expect_err("damaged").to_string();
         assert!(why.contains(FILE) && why.contains("share"), "{why}");
     }
 }
