@@ -41,11 +41,16 @@ fn module(file: &str) -> Option<Vec<&str>> {
     Some(parts)
 }
 
-/// A file's text without its tests and comments.
+/// A file's text without its tests and comments, and without the paths of `pub(in …)`, which
+/// say who may see an item.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     let lines = text.lines().filter(|line| !line.starts_with("#[cfg(test)]"));
-    lines.map(|line| line.split("//").next().unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    let code = lines.map(|line| line.split("//").next().unwrap_or(line)).collect::<Vec<_>>();
+    let code = code.join("\n");
+    let mut parts = code.split("pub(in ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |code, part| code + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 /// Every path in the code of a file, those of `use` with braces opened.

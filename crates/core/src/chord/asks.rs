@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::peer::Peer;
 use crate::wire::{Ask, Message, Nonce};
 
-use super::few::Few;
-use super::{Effect, Effects};
+use super::effect::{Effect, Effects};
+use super::vec_map::VecMap;
 
 /// Open questions: to whom each went and what its answer is for.
 ///
@@ -14,13 +14,13 @@ use super::{Effect, Effects};
 /// question are stale and dropped by [`Asks::close`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asks<P> {
-    open: Few<Nonce, (Peer, P)>,
+    open: VecMap<Nonce, (Peer, P)>,
     next: Nonce,
 }
 
 impl<P> Default for Asks<P> {
     fn default() -> Asks<P> {
-        Asks { open: Few::default(), next: 0 }
+        Asks { open: VecMap::default(), next: 0 }
     }
 }
 

@@ -11,9 +11,10 @@ use crate::wire::Nonce;
 use super::census::Census;
 use super::fingers::Fingers;
 use super::host::Host;
-use super::merge::Remembered;
-use super::node::{Node, Purpose};
+use super::node::Node;
 use super::providers::Providers;
+use super::purpose::Purpose;
+use super::remembered::Remembered;
 use super::replicas::Replicas;
 
 impl Node {

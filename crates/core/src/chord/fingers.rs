@@ -8,15 +8,13 @@
 use crate::id::{Id, Space};
 use crate::peer::Peer;
 
-use super::Finger;
-use super::few::Few;
-use super::node::Tables;
+use super::vec_map::VecMap;
 
 /// The rows that start beyond the successor list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Fingers {
     /// By index. The node itself where the interval wraps to it.
-    beyond: Few<u8, Peer>,
+    beyond: VecMap<u8, Peer>,
     /// The row to look up next.
     next: u8,
     /// Whether every row has had its turn since the node joined.
@@ -93,6 +91,11 @@ impl Fingers {
         nodes
     }
 
+    /// The node of a row that was looked up.
+    pub(super) fn row(&self, index: u8) -> Option<Peer> {
+        self.beyond.get(&index).copied()
+    }
+
     /// Whether a row names `peer`.
     pub(super) fn contains(&self, peer: Peer) -> bool {
         self.beyond.values().any(|node| *node == peer)
@@ -104,31 +107,8 @@ impl Fingers {
     }
 }
 
-/// All rows by their definition.
-pub(super) fn rows(space: Space, me: Peer, r: usize, tables: &Tables) -> Vec<Finger> {
-    let home = me.id(space);
-    let list = tables.successors.as_slice();
-    let first = first_beyond(space, me, tables.successors.last());
-    (0..space.bits())
-        .map(|index| {
-            let start = space.finger_start(home, index);
-            let node = if index < first {
-                list.iter().copied().find(|node| start.within(home, node.id(space)))
-            } else if tables.knows_everyone() {
-                Some(me)
-            } else {
-                // A list that is not full has run into its own end: nobody
-                // else is known to stand between its last entry and this node.
-                let own = (list.len() < r).then_some(me);
-                tables.fingers.beyond.get(&index).copied().or(own)
-            };
-            Finger { index, start, node }
-        })
-        .collect()
-}
-
 /// The first row that starts beyond `last`, the end of the successor list.
-fn first_beyond(space: Space, me: Peer, last: Option<Peer>) -> u8 {
+pub(super) fn first_beyond(space: Space, me: Peer, last: Option<Peer>) -> u8 {
     let reach = last.map_or(0, |last| space.distance(me.id(space), last.id(space)));
     // Row i starts 2^i away: the first i with 2^i > reach.
     u8::try_from(u128::BITS - reach.leading_zeros()).unwrap_or(u8::MAX).min(space.bits())

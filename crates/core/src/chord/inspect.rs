@@ -7,9 +7,11 @@ use crate::time::Time;
 use crate::wire::handshake::Params;
 use crate::wire::query::HeldFile;
 
+use super::input::Config;
 use super::invariant::NodeState;
 use super::node::Node;
-use super::{Config, Finger, Standing, fingers};
+use super::tables::Finger;
+use super::view::Standing;
 
 impl Node {
     /// The node itself.
@@ -61,7 +63,7 @@ impl Node {
 
     /// The whole finger table.
     pub fn fingers(&self) -> Vec<Finger> {
-        fingers::rows(self.space(), self.me, self.config.successors, &self.tables)
+        self.tables.rows(self.space(), self.me, self.config.successors)
     }
 
     /// Its tables, for [`super::invariant`].

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use crate::id::{Id, Space};
 use crate::peer::Peer;
 
-use super::Config;
+use super::input::Config;
 use super::successors::Reach;
 
 /// One live member's tables.

@@ -7,9 +7,13 @@ use crate::peer::Peer;
 use crate::record::Record;
 use crate::wire::Ask;
 
-use super::lookup::Why;
-use super::node::{Heard, NeighbourAsk, Node, Purpose, Tables, Turn};
-use super::{Failure, Notice, Reply, Standing, Ticket, Timer};
+use super::effect::{Failure, Notice, Reply};
+use super::input::{Ticket, Timer};
+use super::lookups::Why;
+use super::node::{Heard, Join, Node, Turn};
+use super::purpose::{NeighbourAsk, Purpose};
+use super::tables::Tables;
+use super::view::Standing;
 
 /// Attempts at a contact that stays silent: the first messages may be lost,
 /// and a person who mistyped an address wants to know soon.
@@ -21,27 +25,6 @@ const ATTEMPTS: u8 = 20;
 
 /// Places tried before the ring counts as full.
 const PLACES: u16 = 256;
-
-/// A join under way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Join {
-    /// Who wants to know; `None`: the node does it by itself.
-    ticket: Option<Ticket>,
-    contact: Peer,
-    /// Further contacts, the next one last.
-    others: Vec<Peer>,
-    /// What the node goes back to when it fails.
-    before: Standing,
-    /// Attempts with this contact.
-    attempts: u8,
-}
-
-impl Join {
-    /// Who waits for it.
-    pub(super) const fn ticket(&self) -> Option<Ticket> {
-        self.ticket
-    }
-}
 
 impl Node {
     /// [`super::Input::Start`]

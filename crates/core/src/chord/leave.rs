@@ -1,22 +1,19 @@
 //! Going in order, and taking over another ring's parameters.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::peer::Peer;
 use crate::time::Time;
 use crate::wire::Tell;
 use crate::wire::handshake::Params;
 
+use super::effect::{Effect, Failure, Notice, Reply};
+use super::input::{Ticket, Timer};
 use super::node::{Node, Turn};
 use super::providers::Providers;
-use super::{Effect, Failure, Notice, Reply, Standing, Ticket, Timer};
-
-/// A leave without any progress ends after this: long enough for a dead heir to
-/// be noticed and for its successor to begin, short enough for a person who waits.
-pub(super) const PATIENCE: Range<Duration> = Duration::from_secs(30)..Duration::from_secs(31);
+use super::replicas::handover::PATIENCE;
+use super::view::Standing;
 
 /// Peers that hear of a leave besides the neighbours: a bound on what a node of
 /// a large ring says at its end. A node that does not hear of it asks the leaver.

@@ -9,104 +9,23 @@
 //! the work, since the one ring then hangs on the other like a node that has
 //! just joined.
 
-use std::collections::BTreeSet;
-
 use crate::peer::Peer;
 use crate::wire::Tell;
 
-use super::lookup::Why;
-use super::node::{Heard, NeighbourAsk, Node, Purpose, Turn};
-use super::{Failure, Notice, Reply, Standing, Ticket};
+use super::effect::{Failure, Notice, Reply};
+use super::input::Ticket;
+use super::lookups::Why;
+use super::node::{Heard, Node, Turn};
+use super::purpose::{NeighbourAsk, Purpose};
+use super::view::Standing;
 
 /// Forwardings of a candidate: every one halves the way, or goes along a list
 /// where fingers are not there yet.
 const MAX_FORWARDS: u8 = 64;
 
-/// Peers kept for probing.
-const MAX_REMEMBERED: usize = 32;
-
-/// Peers that left in order and are known to have.
-const MAX_DEPARTED: usize = 64;
-
 /// Peers taken from one [`super::Input::Heard`]: what others say must not push
 /// out everybody whom this node remembers by itself.
 const MAX_HEARD: usize = 4;
-
-/// Peers once seen on the ring, or named by a person, that are not neighbours
-/// now: dead, left, further away, or cut off.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Remembered {
-    peers: BTreeSet<Peer>,
-    /// The one probed last.
-    last: Option<Peer>,
-    /// Peers that left in order, until they come back: none of them is remembered.
-    departed: BTreeSet<Peer>,
-}
-
-impl Remembered {
-    /// Remembers a peer. When there is no room, the one probed last goes.
-    pub(super) fn insert(&mut self, peer: Peer, me: Peer) {
-        if peer == me || self.peers.contains(&peer) || self.departed.contains(&peer) {
-            return;
-        }
-        if self.peers.len() >= MAX_REMEMBERED {
-            let last = self.last.filter(|last| self.peers.contains(last));
-            if let Some(gone) = last.or_else(|| self.peers.first().copied()) {
-                self.peers.remove(&gone);
-            }
-        }
-        self.peers.insert(peer);
-    }
-
-    /// A peer left in order; `false`: that was known.
-    pub(super) fn depart(&mut self, peer: Peer) -> bool {
-        self.peers.remove(&peer);
-        if self.departed.contains(&peer) {
-            return false;
-        }
-        if self.departed.len() >= MAX_DEPARTED {
-            self.departed.pop_first();
-        }
-        self.departed.insert(peer)
-    }
-
-    /// Peers that left in order have come back, or their ring is not this node's.
-    pub(super) fn returned(&mut self, back: impl Fn(Peer) -> bool) {
-        self.departed.retain(|peer| !back(*peer));
-    }
-
-    /// All that left in order.
-    pub(super) fn departed(&self) -> impl Iterator<Item = Peer> {
-        self.departed.iter().copied()
-    }
-
-    /// Whether a peer is known to have left in order.
-    pub(super) fn has_departed(&self, peer: Peer) -> bool {
-        self.departed.contains(&peer)
-    }
-
-    /// Whether anything is known of a peer.
-    pub(super) fn contains(&self, peer: Peer) -> bool {
-        self.peers.contains(&peer)
-    }
-
-    /// All of them.
-    pub(super) fn peers(&self) -> impl Iterator<Item = Peer> {
-        self.peers.iter().copied()
-    }
-
-    /// Forgets all of which `gone` holds.
-    pub(super) fn forget(&mut self, gone: impl Fn(Peer) -> bool) {
-        self.peers.retain(|peer| !gone(*peer));
-    }
-
-    /// The next to be probed, all in turn.
-    fn next(&mut self) -> Option<Peer> {
-        let next = self.peers.iter().find(|peer| self.last.is_none_or(|last| **peer > last));
-        self.last = next.or_else(|| self.peers.first()).copied();
-        self.last
-    }
-}
 
 impl Node {
     /// [`super::Command::Join`] on a node with members: the contact answered.

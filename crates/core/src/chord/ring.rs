@@ -10,44 +10,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::peer::Peer;
-use crate::time::Time;
 use crate::wire::Tell;
 
-use super::node::{Heard, NeighbourAsk, Node, Purpose, Turn};
+use super::effect::Notice;
+use super::input::Timer;
+use super::node::{Heard, Node, Turn};
+use super::purpose::{NeighbourAsk, Purpose};
 use super::successors::SuccessorList;
-use super::{Notice, Standing, Timer};
-
-/// Hints start at most this many stabilizations in one period: few enough that
-/// an endless row of them makes no storm.
-const HINTED_PER_PERIOD: u32 = 20;
-
-/// After quiet periods so many may follow each other as fast as answers come: as
-/// many as a change, or a crowd that comes in at once, leads to.
-const HINTED_AT_ONCE: u32 = 100;
-
-/// When the node stabilizes besides its timer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Pace {
-    /// A hint came while a round was under way: one more after it.
-    again: bool,
-    /// When the rounds so far would end if each took its share of a period: one that
-    /// lies too far ahead has to wait.
-    next: Time,
-}
-
-impl Pace {
-    /// How long a round that a hint asks for has to wait; if not at all, it counts
-    /// as one of those that may follow each other.
-    pub(super) fn take(&mut self, now: Time, period: Duration) -> Duration {
-        let share = period / HINTED_PER_PERIOD;
-        let next = self.next.max(now) + share;
-        let wait = next - (now + share * HINTED_AT_ONCE);
-        if wait.is_zero() {
-            self.next = next;
-        }
-        wait
-    }
-}
+use super::view::Standing;
 
 impl Node {
     /// Starts a round of stabilize, unless one is under way.

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::name::FileName;
 
-use super::super::{StoreOp, Ticket};
+use super::super::effect::StoreOp;
+use super::super::input::Ticket;
 use super::Slot;
 
 /// An operation that a position wants done.

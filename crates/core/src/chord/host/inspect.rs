@@ -14,8 +14,12 @@ use crate::time::Time;
 use crate::wire::handshake::Params;
 use crate::wire::query::HeldFile;
 
+use super::super::census::CensusState;
+use super::super::input::Config;
 use super::super::invariant::NodeState;
-use super::super::{CensusState, Config, Finger, Node, Standing};
+use super::super::node::Node;
+use super::super::tables::Finger;
+use super::super::view::Standing;
 use super::{Host, Slot};
 
 impl Host {

@@ -36,11 +36,11 @@ use crate::time::Time;
 use crate::wire::handshake::Params;
 use crate::wire::{Message, Nonce};
 
+use super::effect::{Effect, Effects, Failure, Kept, Notice, Reply, StoreOp};
+use super::input::{Command, Config, Input, Ticket};
+use super::node::Node;
 use super::placement::others;
-use super::{
-    Command, Config, Effect, Effects, Failure, Input, Kept, Node, Notice, Reply, Standing, StoreOp,
-    Ticket,
-};
+use super::view::Standing;
 
 use disk::{Disk, Order};
 

@@ -27,10 +27,10 @@ use crate::record::Provider;
 use crate::time::Time;
 use crate::wire::{Message, Tell};
 
-use super::few::Few;
-use super::node::{Node, Turn};
-use super::replicas::{RingView, Span};
-use super::{Effect, Effects, Failure, Reply, Standing, Ticket};
+use super::effect::{Effect, Effects, Failure, Reply};
+use super::input::Ticket;
+use super::vec_map::VecMap;
+use super::view::{RingView, Span, Standing};
 
 mod table;
 #[cfg(test)]
@@ -40,7 +40,7 @@ use table::{Place, Table};
 
 /// Pages told in one turn: about 3 000 records, some hundred kilobytes, far
 /// below what a connection queues.
-const PAGES_AT_ONCE: usize = 64;
+pub(super) const PAGES_AT_ONCE: usize = 64;
 
 /// Pages that a leaver tells, which has no later turn: what a connection that
 /// is still being made keeps waiting.
@@ -58,7 +58,7 @@ pub(super) struct Providers {
     range: Option<Span>,
     /// The partners, and of which keys each has been told everything, or is
     /// being told by a telling under way.
-    told: Few<Peer, Span>,
+    told: VecMap<Peer, Span>,
     /// Under way, the first one first.
     tellings: VecDeque<Telling>,
 }
@@ -90,7 +90,7 @@ impl Providers {
     }
 
     /// [`super::Command::Provide`]
-    fn provide(
+    pub(super) fn provide(
         &mut self,
         ring: &RingView<'_>,
         ticket: Ticket,
@@ -111,7 +111,7 @@ impl Providers {
     }
 
     /// [`Tell::Provided`]
-    fn heard(
+    pub(super) fn heard(
         &mut self,
         ring: &RingView<'_>,
         from: Peer,
@@ -164,7 +164,13 @@ impl Providers {
 
     /// The predecessor or the successor list changed, or the standing. `met`: none
     /// was known before.
-    fn ring_changed(&mut self, ring: &RingView<'_>, met: bool, now: Time, out: &mut Effects) {
+    pub(super) fn ring_changed(
+        &mut self,
+        ring: &RingView<'_>,
+        met: bool,
+        now: Time,
+        out: &mut Effects,
+    ) {
         match ring.standing {
             Standing::Member => self.regroup(ring, met),
             // The records stay: the node is on the same ring again soon.
@@ -225,8 +231,19 @@ impl Providers {
         self.tellings.push_back(Telling { to, partner: false, keys, except, after: None });
     }
 
+    /// Forgets what has ended.
+    pub(super) fn prune(&mut self, now: Time) {
+        self.table.prune(now);
+    }
+
     /// Tells the next pages.
-    fn go_on(&mut self, ring: &RingView<'_>, mut pages: usize, now: Time, out: &mut Effects) {
+    pub(super) fn go_on(
+        &mut self,
+        ring: &RingView<'_>,
+        mut pages: usize,
+        now: Time,
+        out: &mut Effects,
+    ) {
         while pages > 0
             && let Some(telling) = self.tellings.front_mut()
         {
@@ -244,7 +261,7 @@ impl Providers {
 
     /// The node is on its way out: its successor, the next owner, hears what it
     /// has not been told yet.
-    fn leave(&mut self, ring: &RingView<'_>, now: Time, out: &mut Effects) {
+    pub(super) fn leave(&mut self, ring: &RingView<'_>, now: Time, out: &mut Effects) {
         if let (Some(to), Some(range)) = (ring.heir(), self.range)
             && !self.told.contains_key(&to)
         {
@@ -258,53 +275,5 @@ impl Providers {
 fn send(to: Peer, providers: Vec<Provider>, out: &mut Effects) {
     if !providers.is_empty() {
         out.push(Effect::Send { to, message: Message::Tell(Tell::Provided { providers }) });
-    }
-}
-
-impl Node {
-    /// [`super::Command::Provide`]
-    pub(super) fn command_provide(&mut self, ticket: Ticket, said: &[Provider], turn: &mut Turn) {
-        self.sharers(turn, |sharers, ring, now, out| sharers.provide(ring, ticket, said, now, out));
-    }
-
-    /// [`Tell::Provided`]
-    pub(super) fn providers_heard(&mut self, from: Peer, said: &[Provider], turn: &mut Turn) {
-        self.sharers(turn, |sharers, ring, now, out| sharers.heard(ring, from, said, now, out));
-    }
-
-    /// The predecessor or the successor list changed, or the standing. `met`: none
-    /// was known before.
-    pub(super) fn providers_regroup(&mut self, met: bool, turn: &mut Turn) {
-        if self.standing == Standing::Left {
-            // What it knew was of the ring that it left.
-            self.providers = Providers::default();
-        }
-        self.sharers(turn, |sharers, ring, now, out| sharers.ring_changed(ring, met, now, out));
-    }
-
-    /// [`super::Timer::Stabilize`]: what is being told goes on.
-    pub(super) fn providers_go_on(&mut self, turn: &mut Turn) {
-        self.sharers(turn, |sharers, ring, now, out| {
-            sharers.go_on(ring, PAGES_AT_ONCE, now, out);
-        });
-    }
-
-    /// [`super::Timer::Repair`]: what has ended is forgotten.
-    pub(super) fn providers_prune(&mut self, turn: &mut Turn) {
-        self.sharers(turn, |sharers, _, now, _| sharers.table.prune(now));
-    }
-
-    /// The node is on its way out.
-    pub(super) fn providers_leave(&mut self, turn: &mut Turn) {
-        self.sharers(turn, Providers::leave);
-    }
-
-    fn sharers(
-        &mut self,
-        turn: &mut Turn,
-        call: impl FnOnce(&mut Providers, &RingView<'_>, Time, &mut Effects),
-    ) {
-        let ring = self.tables.view(&self.config, self.me, self.standing);
-        call(&mut self.providers, &ring, turn.now, turn.out);
     }
 }

@@ -10,24 +10,16 @@ use crate::peer::Peer;
 use crate::record::{Obstacle, Record, Version};
 use crate::wire::{Message, Tell};
 
-use super::super::node::Purpose;
-use super::super::{Effect, Notice, StoreFailure};
-use super::{FileAsk, Files, Replicas, RingView, copies_notice};
+use super::super::effect::{Effect, Notice};
+use super::super::input::StoreFailure;
+use super::super::purpose::Purpose;
+use super::super::view::RingView;
+use super::ask::FileAsk;
+use super::state::{Absent, Files, Replicas, copies_notice};
 
 /// Records known without their bytes: a bound on memory, as for wishes.
 /// Beyond it, repair finds them again round by round.
 const MAX_ABSENT: usize = 4096;
-
-/// A record whose bytes are not here.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Absent {
-    pub(super) record: Record,
-    /// Who has or had them.
-    pub(super) sources: Vec<Peer>,
-    /// They were here and were damaged: whoever reads the events wants to hear
-    /// that they are back.
-    damaged: bool,
-}
 
 impl Absent {
     /// Whether one who has or had them is still on the ring.

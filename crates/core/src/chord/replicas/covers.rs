@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::record::CopyCount;
 use crate::wire::message::{Below, Counted};
 
-use super::Span;
+use super::super::view::Span;
 
 /// Repair rounds after which a claim of ownership that was not renewed no
 /// longer covers a copy: one lost question must not make a copy look misplaced.

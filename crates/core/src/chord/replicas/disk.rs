@@ -12,13 +12,67 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::id::Space;
+use crate::id::{Id, Point, Space};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::Record;
+use crate::record::{Obstacle, Record};
 use crate::wire::message::{BRANCHES, Branch, Digest};
 
-use super::{Durable, Span};
+use super::super::view::{RingView, Span};
+use super::copies::Copies;
+
+/// A record that is durable: on this node's disk, or, at the owner of its name,
+/// on those of others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Durable {
+    pub(super) record: Record,
+    /// Why this node, which owns the name, cannot store it; `None`: it is on this disk.
+    pub(super) obstacle: Option<Obstacle>,
+    /// The name's hash: its key, before the ring's size is known.
+    pub(super) point: Point,
+    /// Its part of a [`Digest`].
+    pub(super) print: u128,
+    /// What is known of the copies on other nodes.
+    pub(super) others: Copies,
+}
+
+impl Durable {
+    pub(super) fn new(record: Record) -> Durable {
+        let point = Point::of(record.name.as_str());
+        let print = fingerprint(&record);
+        Durable { record, obstacle: None, point, print, others: Copies::default() }
+    }
+
+    /// Whether it is on this disk.
+    pub(super) const fn is_here(&self) -> bool {
+        self.obstacle.is_none()
+    }
+
+    pub(super) fn key(&self, space: Space) -> Id {
+        space.at(self.point)
+    }
+
+    /// Copies known, this one included.
+    pub(super) fn copies(&self) -> u8 {
+        u8::from(self.is_here()) + self.others.holders().count() as u8
+    }
+
+    /// Copies without which none is given up: as many as are wanted, or as there
+    /// are nodes beside an owner that cannot store it.
+    pub(super) fn safe(&self, ring: &RingView<'_>) -> u8 {
+        if self.is_here() {
+            return ring.wanted();
+        }
+        usize::from(ring.replicas).min(ring.others().count()).max(1) as u8
+    }
+
+    /// Copies without which a put is not acknowledged: as many as are wanted, or
+    /// as there are nodes that can store it.
+    pub(super) fn needed(&self, ring: &RingView<'_>) -> u8 {
+        let able = ring.others().filter(|peer| !self.others.is_unable(*peer)).count();
+        usize::from(ring.replicas).min(able + usize::from(self.is_here())).max(1) as u8
+    }
+}
 
 /// What the disk holds, or what others do in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -199,4 +253,16 @@ pub(super) fn leaf(name: &FileName) -> u64 {
     let mut first = [0u8; 8];
     first.copy_from_slice(&blake3::hash(name.as_str().as_bytes()).as_bytes()[..8]);
     u64::from_be_bytes(first)
+}
+
+/// A record's part of a digest: half a BLAKE3 hash over name and version.
+/// Sums of these agree by accident once in 2^128.
+fn fingerprint(record: &Record) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(record.name.as_str().as_bytes());
+    hasher.update(&record.version.counter.to_le_bytes());
+    hasher.update(&record.version.root.0);
+    let mut half = [0u8; 16];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    u128::from_le_bytes(half)
 }

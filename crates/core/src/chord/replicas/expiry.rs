@@ -18,22 +18,15 @@
 //!
 //! A name that is stored again gets a version above every tombstone that this node
 //! removed: a tombstone that another node still has must not delete it. The same holds
-//! for a version that no node holds any more ([`super::elsewhere`]).
+//! for a version that no node holds any more ([`super::full_owner`]).
 //! Nothing but tombstones ever ends here.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::limits::TOMBSTONE_S;
-use crate::name::FileName;
 use crate::record::{Content, Record};
 
-use super::super::Ticket;
-use super::holder::{Fate, Job};
-use super::{Durable, Files, Replicas};
-
-/// Tombstones that the disk deletes at once: they are many after a large
-/// directory was removed, and nobody waits for them.
-const MAX_DROPS: usize = 32;
+use super::super::input::Ticket;
 
 /// The highest counter of a record that is remembered beyond its end: far
 /// above what people reach, and whoever lies about a counter cannot use all of
@@ -42,18 +35,18 @@ const MAX_FLOOR: u64 = u32::MAX as u64;
 
 /// Tombstones of others that end within this are not worth taking, in seconds: they
 /// would go between nodes that end them one after the other.
-const SOON_S: u64 = 10 * 60;
+pub(super) const SOON_S: u64 = 10 * 60;
 
 /// What is known of tombstones' ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Expiry {
     /// The time by this node's own clock, in seconds; 0: not told yet.
-    now_s: u64,
+    pub(super) now_s: u64,
     /// The highest counter of a record that went.
-    floor: u64,
+    pub(super) floor: u64,
     /// Tombstones out of the index that the disk has yet to delete. Their
     /// names are busy under these tickets.
-    queue: VecDeque<(Ticket, Record)>,
+    pub(super) queue: VecDeque<(Ticket, Record)>,
 }
 
 impl Expiry {
@@ -68,7 +61,7 @@ impl Expiry {
     }
 
     /// Whether the record is a tombstone whose time is over in so many seconds.
-    fn ends_within(&self, record: &Record, soon_s: u64) -> bool {
+    pub(super) fn ends_within(&self, record: &Record, soon_s: u64) -> bool {
         let before_s = self.now_s.saturating_add(soon_s).saturating_sub(TOMBSTONE_S);
         matches!(record.content, Content::Deleted { at_s } if at_s < before_s)
             && record.version.counter > 0
@@ -76,7 +69,7 @@ impl Expiry {
 
     /// A tombstone without a date, or from the future by this clock as it was at
     /// another time, is one from now: it must end as well.
-    fn date(&self, record: &mut Record) {
+    pub(super) fn date(&self, record: &mut Record) {
         if let Content::Deleted { at_s } = &mut record.content
             && self.now_s > 0
             && (*at_s == 0 || *at_s > self.now_s.saturating_add(TOMBSTONE_S))
@@ -95,70 +88,5 @@ impl Expiry {
     /// A record is known no more, and somebody may still have it.
     pub(super) fn went(&mut self, record: &Record) {
         self.floor = self.floor.max(record.version.counter.min(MAX_FLOOR));
-    }
-}
-
-impl Files<'_> {
-    /// Lets go of all tombstones whose day is over by now.
-    pub(in super::super) fn tell_time(&mut self, now_s: u64) {
-        // Not the highest ever: a clock that was ahead is set right again.
-        self.state.expiry.now_s = now_s;
-        let awaited = self.state.put_names();
-        let mut past = BTreeSet::new();
-        for held in self.state.disk.values_mut() {
-            self.state.expiry.date(&mut held.record);
-            let name = &held.record.name;
-            let free = !self.state.busy.contains_key(name) && !awaited.contains(name);
-            if free && self.state.expiry.ends_within(&held.record, 0) {
-                past.insert(name.clone());
-            }
-        }
-        for name in past {
-            self.state.expire(&name);
-        }
-        self.drop_expired();
-    }
-
-    /// Has the disk delete as many expired tombstones as it may at once.
-    pub(super) fn drop_expired(&mut self) {
-        let expired = |job: &&Job| matches!(job, Job::Drop { fate: Fate::Expired, .. });
-        let running = self.state.jobs.values().filter(expired).count();
-        for _ in running..MAX_DROPS {
-            let Some((ticket, record)) = self.state.expiry.queue.pop_front() else { return };
-            self.drop_record(ticket, record, Fate::Expired);
-        }
-    }
-}
-
-impl Replicas {
-    /// Takes a tombstone out of the index; the disk follows.
-    fn expire(&mut self, name: &FileName) {
-        let Some(Durable { record, .. }) = self.disk.remove(name) else { return };
-        self.expiry.went(&record);
-        let ticket = self.ticket();
-        self.busy.insert(name.clone(), ticket);
-        self.expiry.queue.push_back((ticket, record));
-    }
-
-    /// Whether an offered record is a tombstone that is past, and of which
-    /// nothing is here that it would end.
-    pub(super) fn is_past(&mut self, record: &Record) -> bool {
-        let past = self.expiry.ends_within(record, SOON_S) && !self.has_heard_of(&record.name);
-        if past {
-            self.expiry.went(record);
-        }
-        past
-    }
-
-    /// The record as it is taken in: a tombstone that ends a copy has its whole day
-    /// before it.
-    pub(super) fn dated(&self, mut record: Record) -> Record {
-        let ends_a_copy = self.known(&record.name).is_some_and(|known| !known.is_deleted());
-        if let Content::Deleted { at_s } = &mut record.content
-            && ends_a_copy
-        {
-            *at_s = self.expiry.now_s;
-        }
-        record
     }
 }

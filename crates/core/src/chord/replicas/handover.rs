@@ -5,7 +5,7 @@
 //! owner holds may go, delete, next page. What could not be deleted yet is
 //! tried again in the next round.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,12 +16,19 @@ use crate::record::{Record, Version};
 use crate::wire::Ask;
 use crate::wire::message::{Branch, Verdict};
 
-use super::super::leave::PATIENCE;
-use super::super::node::Purpose;
+use super::super::effect::{Effect, Effects, Found, Kept, Notice};
+use super::super::input::Timer;
 use super::super::placement::placement;
-use super::super::{Effect, Effects, Found, Kept, Notice, Standing, Timer};
-use super::holder::Fate;
-use super::{Durable, FileAsk, Files, Replicas, RingView, Span, Why, is_open};
+use super::super::purpose::Purpose;
+use super::super::view::{RingView, Span, Standing};
+use super::ask::{FileAsk, Why};
+use super::disk::Durable;
+use super::state::{Fate, Files, Leave, Lookup, Replicas, forget, is_open};
+
+/// A leave without any progress ends after this: long enough for a dead heir to
+/// be noticed and for its successor to begin, short enough for a person who waits.
+pub(in super::super) const PATIENCE: Range<Duration> =
+    Duration::from_secs(30)..Duration::from_secs(31);
 
 /// The pause between two rounds of a leaving node: the new owners are fetching
 /// meanwhile, and somebody waits for the leave to end.
@@ -29,29 +36,6 @@ const LEAVE_RETRY: Range<Duration> = Duration::from_millis(100)..Duration::from_
 
 /// Repair rounds after which a lookup that never ended is given up.
 const LOOKUP_ROUNDS: u8 = 3;
-
-/// The lookup for the owner of a copy out of place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) enum Lookup {
-    /// None.
-    #[default]
-    Idle,
-    /// To be started.
-    Wanted(Id),
-    /// Under way for so many repair rounds.
-    Running(Id, u8),
-}
-
-/// How far a leave has come.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Leave {
-    /// Files given up to others.
-    handed: usize,
-    /// Nobody is there to take the rest.
-    alone: bool,
-    /// Names that another node is known to hold.
-    elsewhere: BTreeSet<FileName>,
-}
 
 impl Files<'_> {
     /// A lookup ended.
@@ -105,9 +89,7 @@ impl Files<'_> {
         self.cease(|_, _, _| true);
         self.refuse_queue();
         self.prune_elsewhere();
-        super::forget(self.asks, |ask| {
-            matches!(ask, FileAsk::Inventory { .. } | FileAsk::Probe { .. })
-        });
+        forget(self.asks, |ask| matches!(ask, FileAsk::Inventory { .. } | FileAsk::Probe { .. }));
         self.hand_over();
     }
 

@@ -12,11 +12,14 @@ use crate::record::{Record, Version};
 use crate::wire::Answer;
 use crate::wire::message::{Branch, Counted, Verdict};
 
-use super::super::{Effect, Failure, Notice, Reply, Standing, StoreFailure, StoreOp, Ticket};
+use super::super::effect::{Effect, Failure, Notice, Reply, StoreOp};
+use super::super::input::{StoreFailure, Ticket};
+use super::super::view::{Span, Standing};
+use super::ask::{FileAsk, Why};
 use super::covers::Covers;
-use super::disk::Sum;
+use super::disk::{Durable, Sum};
 use super::owner::divides;
-use super::{Durable, FileAsk, Files, Replicas, Span, Why, is_open, tell_held};
+use super::state::{Fate, Files, Job, Replicas, Wish, is_open, tell_held};
 
 /// Fetches under way at once: enough to keep a link and a disk busy, few
 /// enough that each gets on.
@@ -25,70 +28,6 @@ const MAX_FETCHES: usize = 8;
 /// Records waiting to be fetched: a bound on memory (about 1 MiB of records
 /// with ordinary names). What is refused is offered again at the next repair.
 const MAX_WISHES: usize = 4096;
-
-/// A store operation under way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Job {
-    /// Make the record durable.
-    Keep {
-        record: Record,
-        /// Who wants to hear of it.
-        tell: Vec<Peer>,
-        /// The command whose bytes these are; without one it is a fetch.
-        command: Option<Ticket>,
-        /// The file here that gives way and was not replaced on purpose.
-        beaten: Option<Record>,
-        /// It was seen that the record belongs here, as that of a stand-in never does.
-        placed: bool,
-    },
-    /// Delete an older copy of a name that is on other disks.
-    Shed {
-        /// What the disk has of it.
-        record: Record,
-    },
-    /// Delete the copy.
-    Drop { record: Record, fate: Fate },
-}
-
-/// Why a copy is deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Fate {
-    /// Others hold it where it belongs.
-    Given,
-    /// Its owner has this newer record.
-    Beaten(Record),
-    /// It is a tombstone whose time is over: nobody else takes it.
-    Expired,
-}
-
-impl Job {
-    fn name(&self) -> &FileName {
-        match self {
-            Job::Keep { record, .. } | Job::Shed { record } | Job::Drop { record, .. } => {
-                &record.name
-            }
-        }
-    }
-
-    /// Work for nobody but the ring.
-    pub(super) fn is_fetch(&self) -> bool {
-        matches!(self, Job::Keep { command: None, .. })
-    }
-}
-
-/// A record to be fetched.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Wish {
-    pub(super) record: Record,
-    /// Who has it.
-    pub(super) sources: Vec<Peer>,
-    /// Who offered or entrusted it; they hear of it.
-    pub(super) tell: Vec<Peer>,
-    /// Offered alone: a put waits for it, so it goes before pages of repairs.
-    urgent: bool,
-    /// Its owner has just made it.
-    put: bool,
-}
 
 impl Files<'_> {
     /// Another node holds this version durably now.

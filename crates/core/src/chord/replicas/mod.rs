@@ -8,11 +8,11 @@
 //!
 //! Invariants
 //! - At most one store operation on one name is under way.
-//! - A node appears in [`Copies::holders`] only while it is one of the wanted
+//! - A node appears in [`copies::Copies::holders`] only while it is one of the wanted
 //!   holders or a stand-in for one, and only because it answered a question
 //!   asked since it became one, or said [`crate::wire::Tell::Held`] to an offer
 //!   that was open.
-//! - A record that is not on this disk is in [`Disk`] only at the owner of its
+//! - A record that is not on this disk is in [`disk::Disk`] only at the owner of its
 //!   name, and only because another node said that it holds it durably.
 //! - A copy is given up only with the consent of the key's owner, which gives
 //!   it only when every wanted holder, or a stand-in for each that cannot store it,
@@ -23,331 +23,48 @@
 //!
 //! The parts: [`owner`] (commands, acknowledgements, repair) with [`puts`]
 //! (commands that wait for copies) and [`standins`] (who keeps what another
-//! cannot store) and [`elsewhere`] (names whose owner cannot), [`holder`]
+//! cannot store) and [`full_owner`] (names whose owner cannot), [`holder`]
 //! (what others offer, store operations) with [`covers`] (what owners say of
 //! it), [`handover`]
 //! (copies that are out of place, leaving), [`absent`] (records whose bytes are
 //! not here), [`expiry`] (the end of tombstones). [`disk`] is the list of what
 //! is durable here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use crate::id::{Id, Point, Space};
 use crate::limits::MAX_PAGE;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{ContentHash, CopyCount, Obstacle, Record, Version};
+use crate::record::{CopyCount, Record};
 use crate::wire::message::{Branch, Verdict};
 use crate::wire::query::HeldFile;
-use crate::wire::{Answer, Ask, Message, Tell};
+use crate::wire::{Answer, Ask};
 
-use super::asks::Asks;
-use super::few::Few;
-use super::node::Purpose;
 use super::placement::others;
-use super::{Effect, Effects, Notice, Standing, Ticket};
+use super::purpose::Purpose;
+use super::view::{RingView, Span, Standing};
 
 mod absent;
+pub(super) mod ask;
 mod copies;
 mod covers;
 mod disk;
-mod elsewhere;
 mod expiry;
-mod handover;
+mod full_owner;
+pub(super) mod handover;
 mod holder;
 mod owner;
 mod puts;
 mod standins;
+mod state;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 
-use absent::Absent;
-use copies::Copies;
-use covers::Covers;
-use disk::{Disk, Sum, leaf};
-use elsewhere::Placing;
-use expiry::Expiry;
-use handover::{Leave, Lookup};
-use holder::{Job, Wish};
-use owner::{Compared, Partner};
-use puts::Put;
+use ask::{FileAsk, Why};
+use disk::{Durable, Sum, leaf};
+use owner::Compared;
+use state::Partner;
 
-/// What the files need to know of the ring.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RingView<'a> {
-    /// The identifiers' space.
-    pub(super) space: Space,
-    /// This node.
-    pub(super) me: Peer,
-    /// Its predecessor, where known.
-    pub(super) predecessor: Option<Peer>,
-    /// Its successor list: in ring order, without itself and duplicates.
-    pub(super) successors: &'a [Peer],
-    /// Copies wanted of each record, k.
-    pub(super) replicas: u8,
-    /// What this node is to the ring.
-    pub(super) standing: Standing,
-}
-
-impl RingView<'_> {
-    /// The keys up to this node, whether or not it still answers for them.
-    /// `None` while nobody is known before it although it is not alone.
-    fn span(&self) -> Option<Span> {
-        let to = self.me.id(self.space);
-        if self.successors.is_empty() {
-            Some(Span { from: to, to })
-        } else {
-            self.predecessor.map(|before| Span { from: before.id(self.space), to })
-        }
-    }
-
-    /// The keys that this node surely owns.
-    pub(super) fn range(&self) -> Option<Span> {
-        if self.standing == Standing::Member { self.span() } else { None }
-    }
-
-    /// Whether the key may be this node's. Without a known predecessor it
-    /// cannot tell, and whoever asked was led here by a lookup.
-    pub(super) fn may_own(&self, key: Id) -> bool {
-        self.standing == Standing::Member && self.span().is_none_or(|span| span.contains(key))
-    }
-
-    /// The next hosts, each by its first position behind this node.
-    pub(super) fn others(&self) -> impl Iterator<Item = Peer> + use<'_> {
-        others(self.me, self.successors.iter().copied())
-    }
-
-    /// The others that hold copies of what this node owns: by
-    /// [`super::placement::placement`], the next k−1 hosts.
-    pub(super) fn partners(&self) -> Vec<Peer> {
-        self.others().take(usize::from(self.replicas.saturating_sub(1))).collect()
-    }
-
-    /// The hosts behind those, each by its first position.
-    pub(super) fn behind(&self) -> Vec<Peer> {
-        self.others().skip(usize::from(self.replicas.saturating_sub(1))).collect()
-    }
-
-    /// The next node that does not leave with this one: of another host.
-    pub(super) fn heir(&self) -> Option<Peer> {
-        self.others().next()
-    }
-
-    /// Copies wanted of a record that this node owns.
-    fn wanted(&self) -> u8 {
-        1 + self.partners().len() as u8
-    }
-}
-
-/// The keys in (`from`, `to`]; all of them when both are the same place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Span {
-    /// Exclusive.
-    pub(super) from: Id,
-    /// Inclusive.
-    pub(super) to: Id,
-}
-
-impl Span {
-    /// Whether a key is one of them.
-    pub(super) fn contains(self, key: Id) -> bool {
-        key.within(self.from, self.to)
-    }
-}
-
-/// What a question about files was asked for; comes back with its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum FileAsk {
-    /// As the owner: does this holder hold what I hold?
-    Inventory {
-        /// The holder.
-        peer: Peer,
-        /// Of these keys.
-        span: Span,
-        /// Which part of them.
-        branch: Branch,
-        /// What was held here when the question was asked.
-        sum: Sum,
-    },
-    /// A page of an offer, or of records that are entrusted.
-    Offer {
-        /// Why it was made.
-        why: Why,
-        /// To whom.
-        peer: Peer,
-        /// The keys gone through; the next page begins behind the last name.
-        span: Span,
-        /// Which part of them.
-        branch: Branch,
-        /// The page.
-        records: Vec<(FileName, Version)>,
-    },
-    /// May these copies be deleted here?
-    MayDrop {
-        /// The keys gone through.
-        span: Span,
-        /// The last name of the page offered before.
-        after: FileName,
-        /// The copies.
-        records: Vec<(FileName, Version)>,
-    },
-    /// Is anything known under this name? Asked by a new owner that may not
-    /// have heard of all its names yet, before it accepts one.
-    Probe {
-        /// The name.
-        name: FileName,
-    },
-}
-
-/// A command about the file of a name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum FileCommand {
-    /// [`super::Command::Offer`]
-    Offer { root: ContentHash, overwrite: bool },
-    /// [`super::Command::Commit`]
-    Commit {
-        root: ContentHash,
-        size: u64,
-        overwrite: bool,
-        elsewhere: Vec<Peer>,
-        obstacle: Obstacle,
-    },
-    /// [`super::Command::Remove`]
-    Remove,
-}
-
-/// Why records are offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Why {
-    /// A put waits for copies of this one record.
-    Put,
-    /// A put waits for the first copy of this one record, which the owner
-    /// cannot store.
-    Place,
-    /// The owner found that a holder of its keys holds something else.
-    Repair,
-    /// A holder found that the owner of these keys holds something else.
-    Return,
-    /// The copies are out of place here; the owner must have them before
-    /// these are deleted.
-    Handover,
-}
-
-/// A record that is durable: on this node's disk, or, at the owner of its name,
-/// on those of others.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Durable {
-    record: Record,
-    /// Why this node, which owns the name, cannot store it; `None`: it is on this disk.
-    obstacle: Option<Obstacle>,
-    /// The name's hash: its key, before the ring's size is known.
-    point: Point,
-    /// Its part of a [`Digest`].
-    print: u128,
-    /// What is known of the copies on other nodes.
-    others: Copies,
-}
-
-impl Durable {
-    fn new(record: Record) -> Durable {
-        let point = Point::of(record.name.as_str());
-        let print = fingerprint(&record);
-        Durable { record, obstacle: None, point, print, others: Copies::default() }
-    }
-
-    /// Whether it is on this disk.
-    const fn is_here(&self) -> bool {
-        self.obstacle.is_none()
-    }
-
-    fn key(&self, space: Space) -> Id {
-        space.at(self.point)
-    }
-
-    /// Copies known, this one included.
-    fn copies(&self) -> u8 {
-        u8::from(self.is_here()) + self.others.holders().count() as u8
-    }
-
-    /// Copies without which none is given up: as many as are wanted, or as there
-    /// are nodes beside an owner that cannot store it.
-    fn safe(&self, ring: &RingView<'_>) -> u8 {
-        if self.is_here() {
-            return ring.wanted();
-        }
-        usize::from(ring.replicas).min(ring.others().count()).max(1) as u8
-    }
-
-    /// Copies without which a put is not acknowledged: as many as are wanted, or
-    /// as there are nodes that can store it.
-    fn needed(&self, ring: &RingView<'_>) -> u8 {
-        let able = ring.others().filter(|peer| !self.others.is_unable(*peer)).count();
-        usize::from(ring.replicas).min(able + usize::from(self.is_here())).max(1) as u8
-    }
-}
-
-/// The file half of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct Replicas {
-    /// What the disk holds, or others in its place. A copy that is being deleted
-    /// is no longer here.
-    disk: Disk,
-    /// Store operations under way.
-    jobs: BTreeMap<Ticket, Job>,
-    /// Puts and removals that this node cannot store, until another node holds them.
-    placings: BTreeMap<Ticket, Placing>,
-    /// The names that one of either is about.
-    busy: BTreeMap<FileName, Ticket>,
-    /// The next ticket of these.
-    next: Ticket,
-    /// Records to be fetched.
-    wishes: BTreeMap<FileName, Wish>,
-    /// Owners for which this node keeps copies.
-    covers: Covers,
-
-    /// The range that the partners' state below is about.
-    range: Option<Span>,
-    /// The other wanted holders of this node's range.
-    partners: Few<Peer, Partner>,
-    /// Commands that wait for their name.
-    queue: BTreeMap<FileName, VecDeque<(Ticket, FileCommand)>>,
-    /// Names about which partners have been asked, and who has yet to answer.
-    probes: BTreeMap<FileName, BTreeSet<Peer>>,
-    /// Commands that wait for copies.
-    puts: BTreeMap<Ticket, Put>,
-    /// Records known whose bytes are not here.
-    absent: BTreeMap<FileName, Absent>,
-    /// Of tombstones.
-    expiry: Expiry,
-    /// Repair rounds so far.
-    round: u32,
-    /// The last record about whose stand-ins was asked.
-    checked: Option<FileName>,
-    /// The last record that was tried to be brought here from other disks.
-    homed: Option<FileName>,
-    /// What nobody held in the last full round of what is on other disks.
-    bare: BTreeSet<(FileName, Version)>,
-    /// Repair rounds in which stand-ins for this node may still be unknown to it.
-    settling: u8,
-
-    /// The owner being looked up for a copy out of place.
-    lookup: Lookup,
-    /// The keys gone through in this round of handing over.
-    tried: Vec<Span>,
-    /// The copies about which an owner was asked whether they may go, and that
-    /// nobody has offered since; with the newer record that the owner has.
-    may_go: BTreeMap<FileName, Option<Record>>,
-    /// Set while the node is on its way out.
-    leaving: Option<Leave>,
-}
-
-/// The file half for one turn of its node, with all that it may use.
-pub(super) struct Files<'a> {
-    pub(super) state: &'a mut Replicas,
-    pub(super) ring: RingView<'a>,
-    pub(super) asks: &'a mut Asks<Purpose>,
-    pub(super) out: &'a mut Effects,
-}
+pub(super) use state::{FileCommand, Files, Replicas};
 
 impl Files<'_> {
     /// The node was built as a member of a settled ring ([`super::Node::stabilized`]):
@@ -640,49 +357,4 @@ impl Replicas {
         records.iter_mut().for_each(|record| self.expiry.translate(record, clock_s));
         records
     }
-}
-
-/// Whether a question for which `which` holds is open to this peer.
-fn is_open(asks: &Asks<Purpose>, peer: Peer, which: impl Fn(&FileAsk) -> bool) -> bool {
-    asks.iter().any(|(_, to, purpose)| match purpose {
-        Purpose::Files(ask) => to == peer && which(ask),
-        _ => false,
-    })
-}
-
-/// Forgets the open questions for which `which` holds.
-fn forget(asks: &mut Asks<Purpose>, which: impl Fn(&FileAsk) -> bool) {
-    asks.forget(|purpose| match purpose {
-        Purpose::Files(ask) => which(ask),
-        _ => false,
-    });
-}
-
-/// A record's part of a digest: half a BLAKE3 hash over name and version.
-/// Sums of these agree by accident once in 2^128.
-fn fingerprint(record: &Record) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(record.name.as_str().as_bytes());
-    hasher.update(&record.version.counter.to_le_bytes());
-    hasher.update(&record.version.root.0);
-    let mut half = [0u8; 16];
-    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    u128::from_le_bytes(half)
-}
-
-/// Says that this version is durable here.
-fn tell_held(to: Peer, record: &Record, out: &mut Effects) {
-    let tell = Tell::Held { name: record.name.clone(), version: record.version };
-    out.push(Effect::Send { to, message: Message::Tell(tell) });
-}
-
-/// Tells people of a name's copies.
-fn copies_notice(ticket: Option<Ticket>, held: &Durable, wanted: u8) -> Effect {
-    Effect::Notice(Notice::Copies {
-        ticket,
-        name: held.record.name.clone(),
-        copies: held.copies(),
-        wanted,
-        removed: held.record.is_deleted(),
-    })
 }

@@ -5,48 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::{MAX_BELOW, MAX_PAGE};
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Content, ContentHash, CopyCount, Obstacle, Record, Version};
+use crate::record::{Content, ContentHash, CopyCount, Record, Version};
 use crate::wire::message::{BRANCHES, Below, Branch, Counted, Digest, Verdict};
 use crate::wire::{Answer, Ask};
 
-use super::super::node::Purpose;
-use super::super::{Effect, Failure, Reply, Standing, Ticket, Timer, Upload};
-use super::disk::{Sum, leaf};
-use super::holder::Job;
+use super::super::effect::{Effect, Failure, Reply, Upload};
+use super::super::input::{Ticket, Timer};
+use super::super::purpose::Purpose;
+use super::super::view::{RingView, Span, Standing};
+use super::ask::{FileAsk, Why};
+use super::disk::{Durable, Sum, leaf};
 use super::puts::copies_wait;
-use super::{
-    Durable, FileAsk, FileCommand, Files, Replicas, RingView, Span, Why, copies_notice, forget,
-    is_open,
-};
+use super::state::{FileCommand, Files, Job, Partner, Replicas, copies_notice, forget, is_open};
 
 /// Repair rounds in which every node offers what it holds out of place to the
 /// owner: until then a new one may not know of all stand-ins.
 const SETTLING_ROUNDS: u8 = 2;
-
-/// Another wanted holder of this node's range, since it became one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct Partner {
-    /// Every record here was compared with what it holds.
-    pub(super) settled: bool,
-    /// Parts of the range that this comparison has yet to ask about.
-    to_compare: Vec<Branch>,
-    /// Since it began, records came or went here.
-    moved: bool,
-    /// It has held the same as this node at least once: nothing of the range
-    /// is known there that is unknown here.
-    same: bool,
-    /// It could not store some record and has taken none of those since.
-    pub(super) unable: Option<Obstacle>,
-    /// What it could not store and is offered once more.
-    pub(super) retried: BTreeSet<FileName>,
-}
-
-impl Partner {
-    /// One that has been compared with and held the same.
-    pub(super) fn settled() -> Partner {
-        Partner { settled: true, same: true, ..Partner::default() }
-    }
-}
 
 /// A holder's answer to a comparison.
 #[derive(Debug)]

@@ -11,8 +11,11 @@ use crate::peer::Peer;
 use crate::record::{Obstacle, Record, Version};
 use crate::wire::message::Branch;
 
-use super::super::{Effect, Failure, Reply, Standing, Ticket, Timer};
-use super::{FileAsk, Files, Replicas, RingView, Span, Why, copies_notice, is_open};
+use super::super::effect::{Effect, Failure, Reply};
+use super::super::input::{Ticket, Timer};
+use super::super::view::{RingView, Span, Standing};
+use super::ask::{FileAsk, Why};
+use super::state::{Files, Put, Replicas, copies_notice, is_open};
 
 /// How long a put waits for its next copy, besides the time that the bytes
 /// need: several repair rounds, so that one dead holder is noticed and replaced.
@@ -21,13 +24,6 @@ const COPIES_WAIT: Duration = Duration::from_secs(30);
 /// Bytes a second at which a copy is surely made (16 Mbit/s): a put of a large
 /// file over a slow link waits accordingly longer.
 const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
-
-/// A command whose record is durable here and that waits for copies.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Put {
-    name: FileName,
-    version: Version,
-}
 
 impl Files<'_> {
     /// The time for the copies of this command is over.

@@ -1,6 +1,6 @@
 //! Stand-ins: when a wanted holder cannot store a record, the next node
 //! behind the wanted holders keeps the copy in its place; also when it is the
-//! owner itself ([`super::elsewhere`]).
+//! owner itself ([`super::full_owner`]).
 //!
 //! The owner decides it, for each record by itself, and notes it in
 //! [`Durable`]: [`super::super::placement`] stays as it is. A stand-in's durable
@@ -18,8 +18,11 @@ use crate::peer::Peer;
 use crate::record::{Obstacle, PassedOver, Record, Version};
 use crate::wire::message::Branch;
 
-use super::super::{Effect, Notice};
-use super::{Durable, FileAsk, Files, Replicas, RingView, Why, copies_notice, forget};
+use super::super::effect::{Effect, Notice};
+use super::super::view::RingView;
+use super::ask::{FileAsk, Why};
+use super::disk::Durable;
+use super::state::{Files, Replicas, copies_notice, forget};
 
 /// Repair rounds after which a holder that is unable to store is offered some of
 /// its records again: a question about a page costs little, but not every round's

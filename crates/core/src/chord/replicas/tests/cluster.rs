@@ -4,12 +4,17 @@ mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::*;
+use crate::chord::asks::Asks;
+use crate::chord::effect::{Effect, Effects, Notice};
+use crate::chord::input::Ticket;
 use crate::chord::placement::placement;
 use crate::chord::{Command, Found, Reply, StoreFailure, StoreOp, Timer};
+use crate::id::{Id, Space};
 use crate::limits::TOMBSTONE_S;
-use crate::record::{Content, ContentHash, Version};
-use crate::wire::{Nonce, codec};
+use crate::record::{Content, ContentHash, Obstacle, Version};
+use crate::wire::{Message, Nonce, Tell, codec};
+
+use super::super::*;
 
 use network::Event;
 

@@ -1,12 +1,15 @@
 //! Single calls at the moments when belief and truth differ: what is late,
 //! out of order, from the wrong node, or too much.
 
+use crate::chord::replicas::disk::Disk;
+use crate::chord::replicas::*;
+use crate::chord::{Effect, Failure, Found, Reply, StoreOp};
+use crate::id::Id;
+use crate::record::{Content, Version};
+use crate::wire::message::Verdict;
+
 use super::cluster::{Cluster, content, name};
 use super::stored;
-use crate::chord::replicas::*;
-use crate::chord::{Failure, Found, Reply, StoreOp};
-use crate::record::Content;
-use crate::wire::message::Verdict;
 
 #[test]
 fn what_arrives_late_or_makes_no_sense_changes_nothing() {

@@ -4,16 +4,18 @@
 mod ceased;
 mod cluster;
 mod counts;
-mod elsewhere;
+mod full_owner;
 mod guards;
 mod losses;
 mod rooms;
 mod tombstones;
 mod tree;
 
+use crate::chord::{Failure, Reply, Ticket, Upload};
+use crate::record::{Obstacle, PassedOver, Version};
+
 use super::*;
-use crate::chord::{Failure, Reply, Upload};
-use crate::record::PassedOver;
+
 use cluster::{Cluster, content, name};
 
 /// The end of a put that everybody expects to work.

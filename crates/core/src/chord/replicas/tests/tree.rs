@@ -1,8 +1,9 @@
 //! What it costs to find out in what two nodes differ.
 
-use super::*;
-use crate::record::Content;
+use crate::record::{Content, Version};
 use crate::wire::message::BRANCHES;
+
+use super::*;
 
 fn records(numbers: impl Iterator<Item = u32>) -> Vec<Record> {
     let one = |number| Record {

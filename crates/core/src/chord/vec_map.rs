@@ -8,15 +8,15 @@ const FEW: usize = 32;
 /// Ordered by key, each key once. Insertion takes time that grows with the
 /// number of entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Few<K, V>(Vec<(K, V)>);
+pub(super) struct VecMap<K, V>(Vec<(K, V)>);
 
-impl<K, V> Default for Few<K, V> {
-    fn default() -> Few<K, V> {
-        Few(Vec::new())
+impl<K, V> Default for VecMap<K, V> {
+    fn default() -> VecMap<K, V> {
+        VecMap(Vec::new())
     }
 }
 
-impl<K: Ord, V> Few<K, V> {
+impl<K: Ord, V> VecMap<K, V> {
     fn find(&self, key: &K) -> Result<usize, usize> {
         self.0.binary_search_by(|(own, _)| own.cmp(key))
     }
@@ -121,9 +121,9 @@ impl<K: Ord, V> Few<K, V> {
     }
 }
 
-impl<K: Ord, V> FromIterator<(K, V)> for Few<K, V> {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Few<K, V> {
-        let mut few = Few::default();
+impl<K: Ord, V> FromIterator<(K, V)> for VecMap<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> VecMap<K, V> {
+        let mut few = VecMap::default();
         for (key, value) in entries {
             few.insert(key, value);
         }
@@ -142,7 +142,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_map(steps in prop::collection::vec((0u8..3, 0u8..20, 0u8..9), 0..100)) {
-            let (mut few, mut map) = (Few::default(), BTreeMap::new());
+            let (mut few, mut map) = (VecMap::default(), BTreeMap::new());
             for (step, key, value) in steps {
                 match step {
                     0 => prop_assert_eq!(few.insert(key, value), map.insert(key, value)),

@@ -1,11 +1,11 @@
 //! Owners without room: others hold their files, and they answer for them.
 
-use super::cluster::{Cluster, content, name};
-use super::stored;
-use crate::chord::replicas::*;
 use crate::chord::{Command, Failure, Reply, Upload};
 use crate::peer::Peer;
-use crate::record::ContentHash;
+use crate::record::{ContentHash, Obstacle};
+
+use super::cluster::{Cluster, content, name};
+use super::stored;
 
 /// The members from the owner of "a" on, in the order of the ring.
 fn from_the_owner(cluster: &Cluster) -> Vec<Peer> {

@@ -44,35 +44,20 @@ use crate::wire::Ask;
 use crate::wire::message::{Branch, Verdict};
 
 use super::super::asks::Asks;
-use super::super::node::Purpose;
-use super::super::{Effect, Effects, Failure, Notice, Reply, Standing, StoreOp, Ticket, Timer};
-use super::disk::leaf;
-use super::holder::{Job, Wish};
+use super::super::effect::{Effect, Effects, Failure, Notice, Reply, StoreOp};
+use super::super::input::{Ticket, Timer};
+use super::super::purpose::Purpose;
+use super::super::view::{RingView, Span, Standing};
+use super::ask::{FileAsk, Why};
+use super::disk::{Durable, leaf};
 use super::puts::copies_wait;
 use super::standins::FULL_ROUNDS;
-use super::{Durable, FileAsk, Files, Replicas, RingView, Span, Why, copies_notice, is_open};
+use super::state::{Files, Job, Placing, Replicas, Wish, copies_notice, is_open};
 
 /// Names that an owner answers for without storing them: a bound on memory (about 32 MiB
 /// with ordinary names). Beyond it puts are refused, and repair finds the names
 /// again round by round.
 const MAX_ELSEWHERE: usize = 65_536;
-
-/// A put or a removal that the owner cannot store, until another node holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Placing {
-    /// The version that it gets.
-    pub(super) record: Record,
-    /// What keeps the owner from storing it.
-    obstacle: Obstacle,
-    /// The command.
-    command: Ticket,
-    /// Who was entrusted with it and may still say that it holds it.
-    asked: BTreeSet<Peer>,
-    /// Who was and cannot store it.
-    unable: Vec<(Peer, Obstacle)>,
-    /// Who is said to have the bytes.
-    there: Vec<Peer>,
-}
 
 impl Durable {
     /// A record whose bytes are on other disks.
