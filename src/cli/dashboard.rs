@@ -123,15 +123,10 @@ fn options(look: LookArgs) -> ui::Options {
 
 /// Shows the dashboard of registries, likewise.
 pub(super) async fn run_registries(
-    feeds: Vec<ui::registry::Feed>,
+    feeds: Vec<ui::Feed>,
     screen: ScreenArgs,
 ) -> Result<ui::Ended, Failure> {
-    let options = ui::registry::Options {
-        ascii: screen.look.ascii.then_some(true),
-        theme: theme(screen.look.theme),
-        log_dir: log::directory().map(ToOwned::to_owned),
-    };
-    ui::registry::run(feeds, options).await.map_err(blamed)
+    ui::run(feeds, options(screen.look)).await.map_err(blamed)
 }
 
 /// Events of a registry, logged on their way to its dashboard.

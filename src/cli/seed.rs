@@ -121,7 +121,8 @@ async fn show(registries: Vec<Registry>, screen: ScreenArgs) -> Result<(), Failu
     let mut running = Vec::new();
     for mut registry in registries {
         let events = dashboard::logged(events_of(&mut registry));
-        feeds.push(ui::registry::Feed { snapshots: registry.snapshots.clone(), events });
+        let (commands, _) = mpsc::channel(1);
+        feeds.push(ui::Feed { snapshots: registry.snapshots.clone(), events, commands });
         running.push(registry);
     }
     let end = dashboard::run_registries(feeds, screen).await;

@@ -1,7 +1,5 @@
 //! The keys of the panels: one table behind the keys themselves, the help and
 //! the hints of the bottom row.
-//!
-//! Each entry has a name of its own, by which settings can speak of it.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -96,8 +94,12 @@ pub enum Action {
 /// Where a key works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// While the panels have the focus.
+    /// While the panels have the focus, in every dashboard.
     Panels,
+    /// While the panels of a node have the focus.
+    Node,
+    /// In the dashboard of registries.
+    Registry,
     /// The same, but not in a simulation.
     RealPanels,
     /// While the panels of a lab or a simulation have the focus.
@@ -114,8 +116,6 @@ pub enum Scope {
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    /// Its name in settings.
-    pub name: &'static str,
     /// What it does.
     pub action: Action,
     /// The keys, the one to show first.
@@ -173,312 +173,116 @@ const fn control(c: char) -> Key {
     Key { code: KeyCode::Char(c), control: true }
 }
 
-const fn binding(
-    name: &'static str,
+const fn row(
     action: Action,
     keys: &'static [Key],
     scope: Scope,
     hint: &'static str,
     help: &'static str,
 ) -> Binding {
-    Binding { name, action, keys, scope, hint, help }
+    Binding { action, keys, scope, hint, help }
 }
 
 /// Every key of the panels. The bottom row shows hints in this order, after those
 /// of a simulation.
 pub const BINDINGS: &[Binding] = &[
-    binding(
-        "run",
-        Action::Run,
-        &[char(' ')],
-        Scope::Clock,
-        "run",
-        "simulated time passes, or stops",
-    ),
-    binding(
-        "step",
-        Action::Step,
-        &[char('.')],
-        Scope::Clock,
-        "step",
-        "one event of the simulation",
-    ),
-    binding(
-        "faster",
-        Action::Faster,
-        &[char('>')],
-        Scope::Clock,
-        "speed",
-        "simulated time passes faster",
-    ),
-    binding(
-        "slower",
-        Action::Slower,
-        &[char('<')],
-        Scope::Clock,
-        "",
-        "simulated time passes slower",
-    ),
-    binding(
-        "prompt",
+    row(Action::Run, &[char(' ')], Scope::Clock, "run", "simulated time passes, or stops"),
+    row(Action::Step, &[char('.')], Scope::Clock, "step", "one event of the simulation"),
+    row(Action::Faster, &[char('>')], Scope::Clock, "speed", "simulated time passes faster"),
+    row(Action::Slower, &[char('<')], Scope::Clock, "", "simulated time passes slower"),
+    row(
         Action::Prompt,
         &[char(':'), plain(KeyCode::Enter)],
-        Scope::Panels,
+        Scope::Node,
         "command",
         "go to the command line",
     ),
-    binding(
-        "next-panel",
+    row(
         Action::NextPanel,
         &[plain(KeyCode::Tab), plain(KeyCode::Right)],
-        Scope::Panels,
+        Scope::Node,
         "next",
         "focus the next panel",
     ),
-    binding(
-        "previous-panel",
+    row(
         Action::PreviousPanel,
         &[plain(KeyCode::BackTab), plain(KeyCode::Left)],
-        Scope::Panels,
+        Scope::Node,
         "",
         "focus the panel before",
     ),
-    binding(
-        "zoom",
-        Action::Zoom,
-        &[char('z')],
-        Scope::Panels,
-        "zoom",
-        "the panel fills the screen",
-    ),
-    binding(
-        "next-node",
+    row(
         Action::NextNode,
-        &[char('n')],
-        Scope::Lab,
-        "next node",
-        "show the next node",
+        &[plain(KeyCode::Tab)],
+        Scope::Registry,
+        "registry",
+        "show the next registry",
     ),
-    binding(
-        "previous-node",
+    row(
         Action::PreviousNode,
-        &[char('N')],
-        Scope::Lab,
+        &[plain(KeyCode::BackTab)],
+        Scope::Registry,
         "",
-        "show the node before",
+        "show the registry before",
     ),
-    binding("kill", Action::Kill, &[char('K')], Scope::Lab, "kill", "kill the shown node"),
-    binding(
-        "restart",
-        Action::Restart,
-        &[char('R')],
-        Scope::Lab,
-        "restart",
-        "start the shown node again",
+    row(
+        Action::NextPanel,
+        &[plain(KeyCode::Right), plain(KeyCode::Left)],
+        Scope::Registry,
+        "panel",
+        "focus the other panel: peers, events",
     ),
-    binding("add", Action::Add, &[char('A')], Scope::Lab, "add", "add one more node"),
-    binding(
-        "part",
-        Action::Part,
-        &[char('P')],
-        Scope::Simulation,
-        "part",
-        "cut the network into two halves",
-    ),
-    binding(
-        "heal",
-        Action::Heal,
-        &[char('H')],
-        Scope::Simulation,
-        "heal",
-        "make the network whole again",
-    ),
-    binding(
-        "visit",
+    row(Action::Zoom, &[char('z')], Scope::Panels, "zoom", "the panel fills the screen"),
+    row(Action::NextNode, &[char('n')], Scope::Lab, "next node", "show the next node"),
+    row(Action::PreviousNode, &[char('N')], Scope::Lab, "", "show the node before"),
+    row(Action::Kill, &[char('K')], Scope::Lab, "kill", "kill the shown node"),
+    row(Action::Restart, &[char('R')], Scope::Lab, "restart", "start the shown node again"),
+    row(Action::Add, &[char('A')], Scope::Lab, "add", "add one more node"),
+    row(Action::Part, &[char('P')], Scope::Simulation, "part", "cut the network into two halves"),
+    row(Action::Heal, &[char('H')], Scope::Simulation, "heal", "make the network whole again"),
+    row(
         Action::Visit,
         &[char('v')],
         Scope::Simulation,
         "visit",
         "show the node of the selected row",
     ),
-    binding(
-        "freeze",
-        Action::Freeze,
-        &[char(' ')],
-        Scope::RealPanels,
-        "freeze",
-        "freeze the picture",
-    ),
-    binding(
-        "explain",
-        Action::Explain,
-        &[char('x')],
-        Scope::Panels,
-        "explain",
-        "explain why things happen",
-    ),
-    binding("search", Action::Search, &[char('/')], Scope::Panels, "search", "search the events"),
-    binding(
-        "level",
-        Action::Level,
-        &[char('l')],
-        Scope::Panels,
-        "level",
-        "filter the events by level",
-    ),
-    binding(
-        "follow",
-        Action::Follow,
-        &[char('f')],
-        Scope::Panels,
-        "follow",
-        "follow the newest event",
-    ),
-    binding("copy", Action::Copy, &[char('y')], Scope::Panels, "copy", "copy the selected row"),
-    binding(
-        "cancel",
-        Action::Cancel,
-        &[char('c')],
-        Scope::Panels,
-        "cancel",
-        "stop the selected transfer",
-    ),
-    binding(
-        "pause",
-        Action::Pause,
-        &[char('p')],
-        Scope::Panels,
-        "pause",
-        "pause the transfer, or resume it",
-    ),
-    binding(
-        "disconnect",
-        Action::Disconnect,
-        &[char('d')],
-        Scope::Panels,
-        "disconnect",
-        "end the link with the peer",
-    ),
-    binding(
-        "results",
-        Action::Results,
-        &[char('r')],
-        Scope::Panels,
-        "results",
-        "the last results once more",
-    ),
-    binding(
-        "export",
-        Action::Export,
-        &[char('e')],
-        Scope::Panels,
-        "",
-        "export the picture as JSON",
-    ),
-    binding("mouse", Action::Mouse, &[char('m')], Scope::Panels, "", "mouse on or off"),
-    binding("up", Action::Up, &[plain(KeyCode::Up), char('k')], Scope::Panels, "", "one row up"),
-    binding(
-        "down",
-        Action::Down,
-        &[plain(KeyCode::Down), char('j')],
-        Scope::Panels,
-        "",
-        "one row down",
-    ),
-    binding("page-up", Action::PageUp, &[plain(KeyCode::PageUp)], Scope::Panels, "", "ten rows up"),
-    binding(
-        "page-down",
-        Action::PageDown,
-        &[plain(KeyCode::PageDown)],
-        Scope::Panels,
-        "",
-        "ten rows down",
-    ),
-    binding(
-        "first",
-        Action::First,
-        &[plain(KeyCode::Home), char('g')],
-        Scope::Panels,
-        "",
-        "the first row",
-    ),
-    binding(
-        "last",
-        Action::Last,
-        &[plain(KeyCode::End), char('G')],
-        Scope::Panels,
-        "",
-        "the last row",
-    ),
-    binding("ring", Action::Panel(Panel::Ring), &[char('1')], Scope::Panels, "", "the ring"),
-    binding(
-        "fingers",
-        Action::Panel(Panel::Fingers),
-        &[char('2')],
-        Scope::Panels,
-        "",
-        "the finger table",
-    ),
-    binding(
-        "neighbours",
+    row(Action::Freeze, &[char(' ')], Scope::RealPanels, "freeze", "freeze the picture"),
+    row(Action::Explain, &[char('x')], Scope::Node, "explain", "explain why things happen"),
+    row(Action::Search, &[char('/')], Scope::Node, "search", "search the events"),
+    row(Action::Level, &[char('l')], Scope::Node, "level", "filter the events by level"),
+    row(Action::Follow, &[char('f')], Scope::Panels, "follow", "follow the newest event"),
+    row(Action::Copy, &[char('y')], Scope::Panels, "copy", "copy the selected row"),
+    row(Action::Cancel, &[char('c')], Scope::Node, "cancel", "stop the selected transfer"),
+    row(Action::Pause, &[char('p')], Scope::Node, "pause", "pause the transfer, or resume it"),
+    row(Action::Disconnect, &[char('d')], Scope::Node, "disconnect", "end the link with the peer"),
+    row(Action::Results, &[char('r')], Scope::Node, "results", "the last results once more"),
+    row(Action::Export, &[char('e')], Scope::Node, "", "export the picture as JSON"),
+    row(Action::Mouse, &[char('m')], Scope::Node, "", "mouse on or off"),
+    row(Action::Up, &[plain(KeyCode::Up), char('k')], Scope::Panels, "", "one row up"),
+    row(Action::Down, &[plain(KeyCode::Down), char('j')], Scope::Panels, "", "one row down"),
+    row(Action::PageUp, &[plain(KeyCode::PageUp)], Scope::Panels, "", "ten rows up"),
+    row(Action::PageDown, &[plain(KeyCode::PageDown)], Scope::Panels, "", "ten rows down"),
+    row(Action::First, &[plain(KeyCode::Home), char('g')], Scope::Panels, "", "the first row"),
+    row(Action::Last, &[plain(KeyCode::End), char('G')], Scope::Panels, "", "the last row"),
+    row(Action::Panel(Panel::Ring), &[char('1')], Scope::Node, "", "the ring"),
+    row(Action::Panel(Panel::Fingers), &[char('2')], Scope::Node, "", "the finger table"),
+    row(
         Action::Panel(Panel::Neighbours),
         &[char('3')],
-        Scope::Panels,
+        Scope::Node,
         "",
         "predecessor and successors",
     ),
-    binding(
-        "files",
-        Action::Panel(Panel::Files),
-        &[char('4')],
-        Scope::Panels,
-        "",
-        "the files held here",
-    ),
-    binding(
-        "transfers",
-        Action::Panel(Panel::Transfers),
-        &[char('5')],
-        Scope::Panels,
-        "",
-        "transfers",
-    ),
-    binding(
-        "peers",
-        Action::Panel(Panel::Peers),
-        &[char('6')],
-        Scope::Panels,
-        "",
-        "linked peers and registries",
-    ),
-    binding("events", Action::Panel(Panel::Events), &[char('7')], Scope::Panels, "", "events"),
-    binding("close", Action::Close, &[char('q')], Scope::Panels, "quit", "close, or leave and end"),
-    binding(
-        "leave",
-        Action::Leave,
-        &[control('c')],
-        Scope::Everywhere,
-        "",
-        "leave and end; again: now",
-    ),
-    binding(
-        "suspend",
-        Action::Suspend,
-        &[control('z')],
-        Scope::Everywhere,
-        "",
-        "stop: back to the shell",
-    ),
-    binding(
-        "repaint",
-        Action::Repaint,
-        &[control('l')],
-        Scope::Everywhere,
-        "",
-        "draw everything anew",
-    ),
-    binding(
-        "help",
+    row(Action::Panel(Panel::Files), &[char('4')], Scope::Node, "", "the files held here"),
+    row(Action::Panel(Panel::Transfers), &[char('5')], Scope::Node, "", "transfers"),
+    row(Action::Panel(Panel::Peers), &[char('6')], Scope::Node, "", "linked peers and registries"),
+    row(Action::Panel(Panel::Events), &[char('7')], Scope::Node, "", "events"),
+    row(Action::Close, &[char('q')], Scope::Panels, "quit", "close, or leave and end"),
+    row(Action::Leave, &[control('c')], Scope::Everywhere, "", "leave and end; again: now"),
+    row(Action::Suspend, &[control('z')], Scope::Everywhere, "", "stop: back to the shell"),
+    row(Action::Repaint, &[control('l')], Scope::Everywhere, "", "draw everything anew"),
+    row(
         Action::Help,
         &[char('?'), plain(KeyCode::F(1))],
         Scope::Panels,
@@ -500,6 +304,9 @@ pub const PROMPT_KEYS: &[(&str, &str)] = &[
     ("Left, Right", "in results: what Enter does"),
 ];
 
+/// The digits in the dashboard of registries.
+pub const REGISTRY_DIGITS: (&str, &str) = ("1-9", "show a registry");
+
 /// What a key means outside the prompt, or everywhere.
 pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
     let bound = |binding: &&Binding| binding.keys.iter().any(|key| key.matches(event));
@@ -510,6 +317,8 @@ fn is_live(app: &App, binding: &Binding) -> bool {
     let panels = app.focus == Focus::Panels;
     match binding.scope {
         Scope::Panels => panels,
+        Scope::Node => panels && !app.is_registry(),
+        Scope::Registry => app.is_registry(),
         Scope::RealPanels => panels && app.simulation().is_none(),
         Scope::Lab => panels && app.lab,
         Scope::Simulation => panels && app.simulation().is_some(),
@@ -573,6 +382,9 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
         Action::Visit => app.selected_node().is_some(),
         _ => true,
     };
+    if app.is_registry() {
+        return registry_hints(app);
+    }
     let shown = |binding: &&Binding| {
         !binding.hint.is_empty() && is_live(app, binding) && now(binding.action)
     };
@@ -583,6 +395,25 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     let first = live().filter(|binding| is_simulated(app, binding)).map(hint);
     let own = others().filter(own).chain(others().filter(anywhere)).map(hint);
     first.chain([key("1-7", "panel")]).chain(own).collect()
+}
+
+/// Hints in the dashboard of registries: its own keys first, then how it ends.
+fn registry_hints(app: &App) -> Vec<(String, &'static str)> {
+    let alone = app.nodes.len() == 1;
+    let elsewhere = |action| action == Action::NextNode && alone;
+    let shown = |binding: &&Binding| {
+        !binding.hint.is_empty()
+            && is_live(app, binding)
+            && !elsewhere(binding.action)
+            && home(binding.action).is_none_or(|home| home == app.panel)
+    };
+    let mut bindings: Vec<&Binding> = BINDINGS.iter().filter(shown).collect();
+    bindings.sort_by_key(|binding| match (binding.scope, binding.action) {
+        (Scope::Registry, _) => 0,
+        (_, Action::Close) => 1,
+        _ => 2,
+    });
+    bindings.into_iter().map(|binding| hint(app, binding)).collect()
 }
 
 /// Whether a key's first use is to govern the simulation that is shown.
@@ -644,12 +475,25 @@ const fn home(action: Action) -> Option<Panel> {
     }
 }
 
+/// What a key does, in the words of the dashboard of registries.
+pub fn registry_help(binding: &Binding) -> &'static str {
+    match binding.action {
+        Action::Close => "close, or end the registries",
+        Action::Leave => "end the registries",
+        Action::Help => "list all keys",
+        _ => binding.help,
+    }
+}
+
 /// Every live key with its help, for the help screen: those of the panels,
 /// then those of the prompt.
 pub fn list(app: &App) -> Vec<(String, &'static str)> {
     let simulated = app.simulation().is_some();
+    let registry = app.is_registry();
     let here = |scope| match scope {
         Scope::Panels | Scope::Everywhere => true,
+        Scope::Node => !registry,
+        Scope::Registry => registry,
         Scope::Lab => app.lab,
         Scope::RealPanels => !simulated,
         Scope::Simulation | Scope::Clock => simulated,
@@ -658,11 +502,12 @@ pub fn list(app: &App) -> Vec<(String, &'static str)> {
         |binding: &&Binding| here(binding.scope) && !matches!(binding.action, Action::Panel(_));
     let shown = |binding: &Binding| {
         let keys: Vec<_> = binding.keys.iter().map(|key| key.show()).collect();
-        (keys.join(", "), binding.help)
+        (keys.join(", "), if registry { registry_help(binding) } else { binding.help })
     };
-    let prompt = PROMPT_KEYS.iter().map(|&(keys, help)| (keys.to_owned(), help));
-    // Seven digits, one line.
-    let panels = ("1-7".to_owned(), "go to a panel");
+    let prompt = if registry { &[] } else { PROMPT_KEYS };
+    let prompt = prompt.iter().map(|&(keys, help)| (keys.to_owned(), help));
+    let panels = if registry { REGISTRY_DIGITS } else { ("1-7", "go to a panel") };
+    let panels = (panels.0.to_owned(), panels.1);
     let bound = BINDINGS.iter().filter(live).map(shown);
     std::iter::once(panels).chain(bound).chain(prompt).collect()
 }
@@ -675,22 +520,33 @@ mod tests {
     use chordal_view::{Snapshot, Standing};
 
     #[test]
-    fn no_key_means_two_things_and_no_name_is_used_twice() {
-        let simulated = [Scope::Simulation, Scope::Clock];
-        for elsewhere in [&simulated[..], &[Scope::RealPanels]] {
+    fn no_key_means_two_things() {
+        use Scope::{Clock, Lab, Node, RealPanels, Registry, Simulation};
+        for elsewhere in [
+            &[Simulation, Clock, Registry][..],
+            &[RealPanels, Registry],
+            &[Node, Lab, Simulation, Clock],
+        ] {
             let mut keys: Vec<Key> = Vec::new();
             for binding in BINDINGS.iter().filter(|b| !elsewhere.contains(&b.scope)) {
                 for key in binding.keys {
                     assert!(!keys.contains(key), "{} is bound twice", key.show());
                     keys.push(*key);
+                    let digit = matches!(key.code, KeyCode::Char('0'..='9'));
+                    assert!(!digit || !elsewhere.contains(&Node), "digits are registries");
                 }
             }
         }
-        let mut names = Vec::new();
-        for binding in BINDINGS {
-            assert!(!names.contains(&binding.name), "{}", binding.name);
-            names.push(binding.name);
-        }
+    }
+
+    #[test]
+    fn one_registry_alone_has_no_next_one() {
+        use crate::tests::registry::snapshot;
+        let offers = |registries: u16| {
+            let snapshots = (0..registries).map(|at| snapshot(5000 + at, Vec::new())).collect();
+            hints(&crate::fixture::started(snapshots)).iter().any(|hint| hint.1 == "registry")
+        };
+        assert!(offers(2) && !offers(1));
     }
 
     #[test]

@@ -208,14 +208,11 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
         others.iter().take(SUCCESSORS).enumerate().map(neighbour).collect();
     Snapshot {
         uptime_ms: 60_000,
-        me,
-        positions: vec![me],
         ring: "chordal".to_owned(),
         space,
         replicas: COPIES,
         successors_max: SUCCESSORS,
         version: "0.1.0".to_owned(),
-        secret: false,
         standing: if alone { Standing::Alone } else { Standing::Member },
         predecessor: others.last().map(|peer| neighbour((0, peer))),
         fingers: (0..space.bits())
@@ -226,30 +223,10 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
             .collect(),
         members: peers.iter().map(|peer| Member { peer: *peer, liveness: Liveness::Up }).collect(),
         census: CensusState::Complete,
-        files: Arc::default(),
-        peers: Arc::default(),
-        registries: Vec::new(),
-        search: None,
-        scan: None,
-        sharing: Sharing::default(),
-        transfers: Vec::new(),
-        health: Health {
-            one_ring: true,
-            ordered: true,
-            lists_valid: true,
-            in_place: true,
-            margin: (!alone).then_some(successors.len()),
-        },
+        health: Health { margin: (!alone).then_some(successors.len()), ..Health::UNSEEN },
         state: if alone { State::Alone } else { State::Healthy },
         successors,
-        lookup: None,
-        traffic: Traffic::default(),
-        handing_over: None,
-        events_dropped: 0,
-        limits: chordal_view::RateLimits::default(),
-        sick_disk: None,
-        fault: None,
-        simulation: None,
+        ..Snapshot::empty(me)
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) enum News {
     Snapshot(usize, Arc<Snapshot>),
     /// A node told an event.
     Event(usize, UiEvent),
+    /// A node is gone for good.
+    Ended(usize),
     /// A command ended.
     Reply(u64, Result<Outcome, CommandError>),
     /// A node has left, or cannot.
@@ -138,13 +140,11 @@ impl Inbox {
         if let Poll::Ready(Some(news)) = self.jobs.poll_next_unpin(context) {
             return Poll::Ready(news);
         }
-        while let Poll::Ready(Some((node, snapshots))) = self.changes.poll_next_unpin(context) {
-            // `None`: the node is gone for good; its last picture stays.
-            if let Some(mut snapshots) = snapshots {
-                let snapshot = snapshots.borrow_and_update().clone();
-                self.changes.push(change(node, snapshots));
-                return Poll::Ready(News::Snapshot(node, snapshot));
-            }
+        if let Poll::Ready(Some((node, snapshots))) = self.changes.poll_next_unpin(context) {
+            let Some(mut snapshots) = snapshots else { return Poll::Ready(News::Ended(node)) };
+            let snapshot = snapshots.borrow_and_update().clone();
+            self.changes.push(change(node, snapshots));
+            return Poll::Ready(News::Snapshot(node, snapshot));
         }
         let nodes = self.events.len();
         for step in 0..nodes {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chordal_view::text::{self, clean};
-use chordal_view::{CommandError, Level, Outcome, Snapshot, TransferState, UiEvent};
+use chordal_view::{CommandError, Level, Outcome, Snapshot, Standing, TransferState, UiEvent};
 
 use super::results;
 use super::state::{App, MAX_EVENTS, Message, NodeTab, Overlay, Panel, Trail};
@@ -20,6 +20,7 @@ const MAX_MESSAGE_LINES: usize = 6;
 impl App {
     /// A node published a new snapshot.
     pub fn snapshot_changed(&mut self, node: usize, snapshot: Arc<Snapshot>) {
+        let row = self.registered_row(node, &snapshot);
         let Some(tab) = self.nodes.get_mut(node) else { return };
         let old = std::mem::replace(&mut tab.snapshot, cleaned(snapshot));
         tab.at = self.now;
@@ -36,7 +37,31 @@ impl App {
             None => self.trail = None,
             Some(_) => {}
         }
+        if let Some(row) = row {
+            self.tables[Panel::Peers.index()].selected = row;
+        }
         keep_selections(self);
+    }
+
+    /// Where the selected peer of a registry stands in the registry's new list. A first
+    /// row is not followed: it is selected where the user has selected nothing.
+    fn registered_row(&self, node: usize, after: &Snapshot) -> Option<usize> {
+        let at = self.tables[Panel::Peers.index()].selected;
+        let before = self.nodes.get(node).filter(|_| node == self.shown && at > 0)?;
+        let peer = before.snapshot.registry.as_ref()?.peers.get(at)?.peer;
+        after.registry.as_ref()?.peers.iter().position(|row| row.peer == peer)
+    }
+
+    /// A node or registry is gone for good. A registry shows its last list as such, and
+    /// its age stands still.
+    pub(super) fn ended(&mut self, node: usize) {
+        let Some(tab) = self.nodes.get_mut(node).filter(|tab| tab.snapshot.registry.is_some())
+        else {
+            return;
+        };
+        let snapshot = Arc::make_mut(&mut tab.snapshot);
+        snapshot.uptime_ms += self.now.saturating_sub(tab.at).as_millis() as u64;
+        snapshot.standing = Standing::Down;
     }
 
     /// One more node came into the lab.

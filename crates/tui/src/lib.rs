@@ -1,4 +1,5 @@
-//! The dashboard: draws [`Snapshot`]s, takes keys, hands [`Command`]s to nodes.
+//! The dashboard: draws [`Snapshot`]s, takes keys, hands [`Command`]s to nodes. Over
+//! registries (`chordal seed`) it is the same one, with other panels and no prompt.
 //!
 //! It owns the terminal from [`run()`]'s start to its end and nothing else: it
 //! never asks a node anything in order to draw, and never touches a ring, a
@@ -34,7 +35,6 @@ mod ingest;
 mod prompt;
 mod reader;
 pub mod reducer;
-pub mod registry;
 pub mod results;
 mod run;
 mod screen;
@@ -58,7 +58,7 @@ pub struct Feed {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What happens.
     pub events: mpsc::Receiver<UiEvent>,
-    /// What it shall do, each with the place for its end.
+    /// What it shall do, each with the place for its end. A registry takes nothing.
     pub commands: mpsc::Sender<(Command, oneshot::Sender<Result<Outcome, CommandError>>)>,
 }
 
@@ -114,9 +114,9 @@ pub struct Options {
     pub history: Option<PathBuf>,
     /// Where the log is, to be named after a crash.
     pub log_dir: Option<PathBuf>,
-    /// A lab's ear: without it nodes cannot be killed from here.
+    /// Takes what is asked of a lab: without it nodes cannot be killed from here.
     pub lab: Option<mpsc::Sender<LabRequest>>,
-    /// A simulation's ear, when its nodes are shown.
+    /// Takes what is asked of a simulation, when its nodes are shown.
     pub simulation: Option<mpsc::Sender<SimulationRequest>>,
     /// A line below the prompt at the start.
     pub first_message: Option<String>,

@@ -8,7 +8,7 @@ use chordal_view::{Level, Standing, text};
 
 use super::action;
 use super::complete::{complete, expand_home};
-use super::reducer::Do;
+use super::reducer::UiEffect;
 use super::state::{
     App, Completion, Confirmed, Cycle, Focus, Found, Message, Overlay, Recall, Running,
 };
@@ -22,7 +22,7 @@ const MAX_RUNNING: usize = 32;
 
 impl App {
     /// A key while the prompt has the focus.
-    pub(super) fn prompt_key(&mut self, key: KeyEvent) -> Vec<Do> {
+    pub(super) fn prompt_key(&mut self, key: KeyEvent) -> Vec<UiEffect> {
         let by_q = std::mem::take(&mut self.control.closed_by_q);
         if self.prompt.search.is_some() {
             return self.search_history_key(key);
@@ -78,7 +78,7 @@ impl App {
     }
 
     /// Carries out a line whose consequence was accepted.
-    pub(super) fn run_confirmed(&mut self, line: &str) -> Vec<Do> {
+    pub(super) fn run_confirmed(&mut self, line: &str) -> Vec<UiEffect> {
         match parse_line(line) {
             Ok(command) => self.submit(command, line),
             Err(why) => {
@@ -293,7 +293,7 @@ impl App {
             .clone_into(&mut self.prompt.description);
     }
 
-    fn search_history_key(&mut self, key: KeyEvent) -> Vec<Do> {
+    fn search_history_key(&mut self, key: KeyEvent) -> Vec<UiEffect> {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let from = self.prompt.found.as_ref().and_then(|found| found.at);
         let length = self.prompt.history.len();
@@ -348,7 +348,7 @@ impl App {
         self.edited();
     }
 
-    fn enter(&mut self) -> Vec<Do> {
+    fn enter(&mut self) -> Vec<UiEffect> {
         let line = text::clean(self.prompt.input.value().trim()).into_owned();
         if line.trim_start_matches(':').trim().is_empty() {
             self.prompt.input.reset();
@@ -370,12 +370,12 @@ impl App {
         if matches!(self.overlay, Some(Overlay::Output { .. } | Overlay::Results)) {
             self.overlay = None;
         }
-        let mut done = vec![Do::Remember(line.clone())];
+        let mut done = vec![UiEffect::Remember(line.clone())];
         done.extend(self.carry_out(command, &line));
         done
     }
 
-    fn carry_out(&mut self, command: Command, line: &str) -> Vec<Do> {
+    fn carry_out(&mut self, command: Command, line: &str) -> Vec<UiEffect> {
         let question = match &command {
             Command::Help { command: None } => {
                 self.open_help();
@@ -387,7 +387,7 @@ impl App {
                 return Vec::new();
             }
             Command::Quit => return self.quit(),
-            Command::QuitNow => return vec![Do::EndNow],
+            Command::QuitNow => return vec![UiEffect::EndNow],
             Command::Leave => self.leave_question(),
             Command::Rm { name } => {
                 Some(format!("rm {name}: every node of the ring drops its copy"))
@@ -404,7 +404,7 @@ impl App {
         }
     }
 
-    fn submit(&mut self, command: Command, line: &str) -> Vec<Do> {
+    fn submit(&mut self, command: Command, line: &str) -> Vec<UiEffect> {
         if self.nodes[self.shown].snapshot.standing == Standing::Down {
             let remedy =
                 if self.lab { "Esc, then R starts it again" } else { "quit and start it again" };
@@ -439,7 +439,7 @@ impl App {
         self.control.next_ticket += 1;
         self.control.running.push(Running { ticket, node, line: line.to_owned() });
         self.show_running();
-        vec![Do::Submit { node, ticket, command }]
+        vec![UiEffect::Submit { node, ticket, command }]
     }
 
     fn complain(&mut self, text: String) {

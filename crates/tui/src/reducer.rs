@@ -1,9 +1,10 @@
 //! How keys change the dashboard: pure transitions of [`App`].
 //!
 //! A transition changes the state and returns what is to be done outside of it
-//! ([`Do`]); the event loop does it. Nothing here knows a terminal or a clock.
+//! ([`UiEffect`]); the event loop does it. Nothing here knows a terminal or a clock.
 //! Keys of the command line are in `prompt`, what nodes report in `ingest`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{
@@ -21,7 +22,7 @@ use super::SimulationRequest;
 use super::action::{self, Action};
 use super::explain;
 use super::ingest;
-use super::state::{App, Confirmed, Focus, Frozen, Message, Overlay, Panel};
+use super::state::{App, Confirmed, Focus, Frozen, Message, NodeTab, Overlay, Panel};
 
 /// Rows of a page, whatever the panel's height.
 pub(super) const PAGE: isize = 10;
@@ -31,7 +32,7 @@ const NOTCH: isize = 3;
 
 /// What the event loop shall do for the reducer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Do {
+pub enum UiEffect {
     /// Hand a command to a node; its end comes back with the ticket.
     Submit {
         /// Which node.
@@ -78,7 +79,7 @@ pub const SAME_WISH: Duration = Duration::from_secs(1);
 
 impl App {
     /// A key was pressed.
-    pub fn key(&mut self, key: KeyEvent) -> Vec<Do> {
+    pub fn key(&mut self, key: KeyEvent) -> Vec<UiEffect> {
         if key.kind == KeyEventKind::Release {
             return Vec::new();
         }
@@ -106,6 +107,7 @@ impl App {
     /// Text was pasted: it is typed, never carried out.
     pub fn paste(&mut self, text: &str) {
         let text = chordal_view::text::clean(text.trim_end_matches(['\r', '\n']));
+        let registry = self.is_registry();
         match (&mut self.overlay, self.focus) {
             (Some(Overlay::Help { filter, scroll }), _) => {
                 filter.push_str(&text);
@@ -115,6 +117,7 @@ impl App {
             (_, Focus::Panels) if self.control.searching_log => {
                 self.log.search.get_or_insert_default().push_str(&text);
             }
+            _ if registry => {}
             _ => {
                 self.focus = Focus::Prompt;
                 self.insert(&text);
@@ -141,19 +144,19 @@ impl App {
     }
 
     /// A signal asked the program to end: never a question.
-    pub fn terminate(&mut self) -> Vec<Do> {
+    pub fn terminate(&mut self) -> Vec<UiEffect> {
         if let Some(Overlay::Leaving { since }) = self.overlay {
             let again = self.now.saturating_sub(since) > SAME_WISH;
-            return if again { vec![Do::EndNow] } else { Vec::new() };
+            return if again { vec![UiEffect::EndNow] } else { Vec::new() };
         }
         self.overlay = Some(Overlay::Leaving { since: self.now });
-        vec![Do::Leave]
+        vec![UiEffect::Leave]
     }
 
     /// `quit`: asks first when files are held.
-    pub(super) fn quit(&mut self) -> Vec<Do> {
-        // A simulation holds nothing that could be lost, and can be had again.
-        if self.simulation().is_some() {
+    pub(super) fn quit(&mut self) -> Vec<UiEffect> {
+        // A simulation or a registry holds no files that could be lost.
+        if self.simulation().is_some() || self.is_registry() {
             return self.terminate();
         }
         let question =
@@ -192,7 +195,7 @@ impl App {
     }
 
     /// Keys that work in every state.
-    fn everywhere(&mut self, key: KeyEvent) -> Option<Vec<Do>> {
+    fn everywhere(&mut self, key: KeyEvent) -> Option<Vec<UiEffect>> {
         let searching = self.focus == Focus::Prompt && self.prompt.search.is_some();
         if !key.modifiers.contains(KeyModifiers::CONTROL)
             || (searching && key.code == KeyCode::Char('c'))
@@ -201,13 +204,13 @@ impl App {
         }
         match action::action(self, key)? {
             Action::Leave => Some(self.terminate()),
-            Action::Repaint => Some(vec![Do::Repaint]),
-            Action::Suspend => Some(vec![Do::Suspend]),
+            Action::Repaint => Some(vec![UiEffect::Repaint]),
+            Action::Suspend => Some(vec![UiEffect::Suspend]),
             _ => None,
         }
     }
 
-    fn confirm_key(&mut self, key: KeyEvent) -> Vec<Do> {
+    fn confirm_key(&mut self, key: KeyEvent) -> Vec<UiEffect> {
         match key.code {
             KeyCode::Char('y' | 'Y') => {
                 let Some(Overlay::Confirm { action, .. }) = self.overlay.take() else {
@@ -216,7 +219,7 @@ impl App {
                 match action {
                     Confirmed::Run(line) => self.run_confirmed(&line),
                     Confirmed::Quit => self.terminate(),
-                    Confirmed::Kill => vec![Do::Kill(self.shown)],
+                    Confirmed::Kill => vec![UiEffect::Kill(self.shown)],
                 }
             }
             KeyCode::Char('n' | 'N' | 'q') | KeyCode::Esc | KeyCode::Enter => {
@@ -247,7 +250,7 @@ impl App {
 
     /// A key while an answer lies over the panels; `None`: the key is meant
     /// for what is below it. At the prompt typing goes on meanwhile.
-    fn output_key(&mut self, key: KeyEvent) -> Option<Vec<Do>> {
+    fn output_key(&mut self, key: KeyEvent) -> Option<Vec<UiEffect>> {
         let Some(Overlay::Output { lines, scroll, .. }) = &mut self.overlay else {
             return None;
         };
@@ -268,7 +271,7 @@ impl App {
             KeyCode::Char('y') if !typing || empty => {
                 let text = lines.join("\n");
                 self.tell(Level::Info, "copied the answer".to_owned());
-                return Some(vec![Do::Copy(text)]);
+                return Some(vec![UiEffect::Copy(text)]);
             }
             _ => return None,
         };
@@ -280,13 +283,19 @@ impl App {
         Some(Vec::new())
     }
 
-    fn panel_key(&mut self, key: KeyEvent) -> Vec<Do> {
+    fn panel_key(&mut self, key: KeyEvent) -> Vec<UiEffect> {
         if self.control.searching_log {
             self.search_key(key);
             return Vec::new();
         }
         if key.code == KeyCode::Esc {
             self.escape();
+            return Vec::new();
+        }
+        if let KeyCode::Char(digit @ '1'..='9') = key.code
+            && self.is_registry()
+        {
+            self.show(digit as usize - '1' as usize);
             return Vec::new();
         }
         match action::action(self, key) {
@@ -303,11 +312,19 @@ impl App {
     fn escape(&mut self) {
         if self.log.search.is_some() {
             self.log.search = None;
-        } else if self.zoom {
-            self.zoom = false;
-        } else {
+        } else if !self.close_panel() && !self.is_registry() {
             self.focus = Focus::Prompt;
         }
+    }
+
+    /// Undoes the zoom, or in the dashboard of registries first the freeze. Returns true
+    /// if there was one.
+    fn close_panel(&mut self) -> bool {
+        if self.is_registry() && self.frozen.is_some() {
+            self.freeze();
+            return true;
+        }
+        std::mem::take(&mut self.zoom)
     }
 
     fn search_key(&mut self, key: KeyEvent) {
@@ -333,7 +350,7 @@ impl App {
     }
 
     /// Carries out an action.
-    pub(super) fn act(&mut self, action: Action) -> Vec<Do> {
+    pub(super) fn act(&mut self, action: Action) -> Vec<UiEffect> {
         if let Some(line) = explain::command(action).filter(|_| self.explain) {
             self.tell(Level::Info, format!("the same as the command: {line}"));
         }
@@ -344,7 +361,7 @@ impl App {
             Action::Zoom => self.zoom = !self.zoom,
             Action::Freeze => self.freeze(),
             Action::NextPanel => self.cycle_panel(1),
-            Action::PreviousPanel => self.cycle_panel(Panel::ALL.len() - 1),
+            Action::PreviousPanel => self.cycle_panel(self.panels().len() - 1),
             Action::Panel(panel) => self.panel = panel,
             Action::Up => self.select(self.panel, -1),
             Action::Down => self.select(self.panel, 1),
@@ -383,7 +400,7 @@ impl App {
                 self.mouse = !self.mouse;
                 let state = if self.mouse { "on: click and wheel" } else { "off" };
                 self.tell(Level::Info, format!("mouse {state}"));
-                return vec![Do::Mouse(self.mouse)];
+                return vec![UiEffect::Mouse(self.mouse)];
             }
             Action::NextNode
             | Action::PreviousNode
@@ -397,24 +414,26 @@ impl App {
             | Action::Part
             | Action::Heal
             | Action::Visit => return self.govern(action),
-            Action::Repaint => return vec![Do::Repaint],
-            Action::Suspend => return vec![Do::Suspend],
+            Action::Repaint => return vec![UiEffect::Repaint],
+            Action::Suspend => return vec![UiEffect::Suspend],
             Action::Leave => return self.terminate(),
         }
         Vec::new()
     }
 
     /// Actions on nodes, and on the time of simulated ones.
-    fn govern(&mut self, action: Action) -> Vec<Do> {
+    fn govern(&mut self, action: Action) -> Vec<UiEffect> {
         if let Some(simulation) = self.simulation().cloned() {
             return self.simulate(action, &simulation);
         }
         match action {
-            Action::NextNode => self.show_node(1),
-            Action::PreviousNode => self.show_node(self.nodes.len() - 1),
+            Action::NextNode => self.show((self.shown + 1) % self.nodes.len()),
+            Action::PreviousNode => {
+                self.show(self.shown.checked_sub(1).unwrap_or(self.nodes.len() - 1));
+            }
             Action::Kill => self.ask_kill(),
             Action::Restart => return self.restart(),
-            Action::Add => return vec![Do::Add],
+            Action::Add => return vec![UiEffect::Add],
             _ => {}
         }
         Vec::new()
@@ -430,28 +449,24 @@ impl App {
         self.prompt.complaint = false;
     }
 
-    fn close(&mut self) -> Vec<Do> {
-        if self.overlay.is_some() {
-            self.overlay = None;
-        } else if self.zoom {
-            self.zoom = false;
-        } else {
-            return self.quit();
-        }
-        Vec::new()
+    fn close(&mut self) -> Vec<UiEffect> {
+        if self.overlay.take().is_some() || self.close_panel() { Vec::new() } else { self.quit() }
     }
 
     fn freeze(&mut self) {
         if self.frozen.take().is_some() {
             self.release_held();
         } else {
-            let snapshot = self.nodes[self.shown].snapshot.clone();
-            self.frozen = Some(Frozen { since: self.now, events: 0, snapshot });
+            let NodeTab { snapshot, at, .. } = &self.nodes[self.shown];
+            let (snapshot, at) = (Arc::clone(snapshot), *at);
+            self.frozen = Some(Frozen { since: self.now, events: 0, snapshot, at });
         }
     }
 
     fn cycle_panel(&mut self, step: usize) {
-        self.panel = Panel::ALL[(self.panel.index() + step) % Panel::ALL.len()];
+        let panels = self.panels();
+        let at = panels.iter().position(|panel| *panel == self.panel).unwrap_or(0);
+        self.panel = panels[(at + step) % panels.len()];
     }
 
     fn next_level(&mut self) {
@@ -507,7 +522,10 @@ impl App {
             }
             Panel::Files => snapshot.files.len(),
             Panel::Transfers => transfers::listed(&snapshot.transfers).len(),
-            Panel::Peers => snapshot.peers.len() + snapshot.registries.len(),
+            Panel::Peers => match &snapshot.registry {
+                Some(registry) => registry.peers.len(),
+                None => snapshot.peers.len() + snapshot.registries.len(),
+            },
             Panel::Events => self.visible_events().count(),
         }
     }
@@ -517,11 +535,11 @@ impl App {
         self.nodes[self.shown].events.iter().filter(|event| self.log.shows(event))
     }
 
-    fn copy(&mut self) -> Vec<Do> {
+    fn copy(&mut self) -> Vec<UiEffect> {
         match self.selected_text() {
             Some(text) => {
                 self.tell(Level::Info, format!("copied {text}"));
-                vec![Do::Copy(text)]
+                vec![UiEffect::Copy(text)]
             }
             None => {
                 self.tell(Level::Warn, "there is no row to copy in this panel".to_owned());
@@ -555,9 +573,10 @@ impl App {
             }
             Panel::Files => snapshot.files.get(at).map(|file| quote(file.name.as_str())),
             Panel::Transfers => self.selected_transfer().map(|row| quote(&row.name)),
-            Panel::Peers => match at.checked_sub(snapshot.peers.len()) {
-                None => snapshot.peers.get(at).map(|row| address(&row.peer)),
-                Some(at) => snapshot.registries.get(at).map(|row| row.address.to_string()),
+            Panel::Peers => match (&snapshot.registry, at.checked_sub(snapshot.peers.len())) {
+                (Some(registry), _) => registry.peers.get(at).map(|row| address(&row.peer)),
+                (None, None) => snapshot.peers.get(at).map(|row| address(&row.peer)),
+                (None, Some(at)) => snapshot.registries.get(at).map(|row| row.address.to_string()),
             },
             Panel::Events => {
                 self.visible_events().rev().nth(self.log.scrolled).map(|event| event.text.clone())
@@ -573,7 +592,7 @@ impl App {
     }
 
     /// Carries out a command on the selected transfer.
-    fn steer(&mut self, command: impl Fn(&TransferRow) -> &'static str) -> Vec<Do> {
+    fn steer(&mut self, command: impl Fn(&TransferRow) -> &'static str) -> Vec<UiEffect> {
         let line = self.selected_transfer().map(|row| format!("{} {}", command(row), row.number));
         match line {
             Some(line) => self.run_confirmed(&line),
@@ -584,7 +603,7 @@ impl App {
         }
     }
 
-    fn disconnect(&mut self) -> Vec<Do> {
+    fn disconnect(&mut self) -> Vec<UiEffect> {
         let at = self.tables[Panel::Peers.index()].selected;
         let selected = self.snapshot().peers.get(at).filter(|_| self.panel == Panel::Peers);
         match selected.map(|row| (row.peer.address(), row.link)) {
@@ -603,11 +622,11 @@ impl App {
         }
     }
 
-    fn export(&mut self) -> Vec<Do> {
+    fn export(&mut self) -> Vec<UiEffect> {
         let snapshot = self.snapshot();
         let name = format!("chordal-{}.json", snapshot.space.show(snapshot.me.id(snapshot.space)));
         match serde_json::to_string_pretty(snapshot) {
-            Ok(json) => vec![Do::Export { name, json }],
+            Ok(json) => vec![UiEffect::Export { name, json }],
             Err(why) => {
                 self.tell(Level::Error, format!("the snapshot cannot be written as JSON: {why}"));
                 Vec::new()
@@ -615,11 +634,15 @@ impl App {
         }
     }
 
-    fn show_node(&mut self, step: usize) {
+    /// Shows another node or registry, if there is one with this number.
+    fn show(&mut self, at: usize) {
+        if at == self.shown || at >= self.nodes.len() {
+            return;
+        }
         if self.frozen.take().is_some() {
             self.release_held();
         }
-        self.shown = (self.shown + step) % self.nodes.len();
+        self.shown = at;
         self.log = super::state::LogView { level: self.log.level, ..Default::default() };
         self.trail = None;
         ingest::keep_selections(self);
@@ -636,12 +659,12 @@ impl App {
         self.overlay = Some(Overlay::Confirm { question, action: Confirmed::Kill });
     }
 
-    fn restart(&mut self) -> Vec<Do> {
+    fn restart(&mut self) -> Vec<UiEffect> {
         if self.is_up() {
             self.tell(Level::Warn, "this node runs; K kills it first".to_owned());
             return Vec::new();
         }
-        vec![Do::Restart(self.shown)]
+        vec![UiEffect::Restart(self.shown)]
     }
 }
 

@@ -19,7 +19,7 @@ use chordal_view::{
     Behind, FoundContent, Level, Outcome, ScanRow, ScannedPort, SearchRow, Snapshot,
 };
 
-use super::reducer::{Do, PAGE, moved};
+use super::reducer::{PAGE, UiEffect, moved};
 use super::state::{App, Focus, Overlay, TableState};
 
 /// Ports up to which a scan lists the silent ones too.
@@ -387,7 +387,7 @@ impl App {
 
     /// A key while results lie over the panels; `None`: the key is meant for
     /// what is below them. At the prompt typing goes on meanwhile.
-    pub(super) fn results_key(&mut self, key: KeyEvent) -> Option<Vec<Do>> {
+    pub(super) fn results_key(&mut self, key: KeyEvent) -> Option<Vec<UiEffect>> {
         self.open_results()?;
         let typing = self.focus == Focus::Prompt;
         let free = !typing || self.prompt.input.value().is_empty();
@@ -462,7 +462,7 @@ impl App {
     }
 
     /// Carries out what is shown for the selected row.
-    fn take_result(&mut self) -> Vec<Do> {
+    fn take_result(&mut self) -> Vec<UiEffect> {
         let tab = &self.nodes[self.shown];
         let Some(results) = &tab.results else { return Vec::new() };
         let Some(line) = results.command(&tab.snapshot) else {
@@ -479,12 +479,12 @@ impl App {
         self.overlay = None;
         self.prompt.message = None;
         self.prompt.history.push(&line);
-        let mut done = vec![Do::Remember(line.clone())];
+        let mut done = vec![UiEffect::Remember(line.clone())];
         done.extend(self.run_confirmed(&line));
         done
     }
 
-    fn copy_result(&mut self) -> Vec<Do> {
+    fn copy_result(&mut self) -> Vec<UiEffect> {
         let Some(results) = &self.nodes[self.shown].results else { return Vec::new() };
         let at = results.table.selected;
         let text = match results.content(at) {
@@ -493,7 +493,7 @@ impl App {
         };
         let Some(text) = text else { return Vec::new() };
         self.tell(Level::Info, format!("copied {text}"));
-        vec![Do::Copy(text)]
+        vec![UiEffect::Copy(text)]
     }
 }
 

@@ -10,9 +10,10 @@ use super::terminal::{self, PanicWatch};
 use super::theme::{Glyphs, Theme};
 use super::{Ended, Feed, Options, UiError, ingest};
 
-/// Shows a dashboard over these nodes until the user, a signal or the
+/// Shows a dashboard over these nodes or registries until the user, a signal or the
 /// terminal's end ends it. Owns the terminal meanwhile and gives it back as it
-/// was, whatever happens. The nodes are asked to leave their rings, not ended.
+/// was, whatever happens. Nodes are asked to leave their rings, not ended;
+/// registries go on.
 pub async fn run(feeds: Vec<Feed>, options: Options) -> Result<Ended, UiError> {
     let theme = ready(feeds.is_empty(), &options.theme)?;
     // On the heap: the whole dashboard lives in this future.
@@ -37,7 +38,7 @@ async fn show(feeds: Vec<Feed>, theme: Theme, options: Options) -> Result<Ended,
 
 /// Whether a dashboard can be shown at all, and in which colours: a theme's
 /// name, or `default`.
-pub(super) fn ready(nothing_to_show: bool, theme: &str) -> Result<Theme, UiError> {
+fn ready(nothing_to_show: bool, theme: &str) -> Result<Theme, UiError> {
     if nothing_to_show {
         return Err(UiError::NoNode);
     }
@@ -51,7 +52,7 @@ pub(super) fn ready(nothing_to_show: bool, theme: &str) -> Result<Theme, UiError
 }
 
 /// The glyphs asked for; those of the locale when none were.
-pub(super) fn glyphs(ascii: Option<bool>) -> Glyphs {
+fn glyphs(ascii: Option<bool>) -> Glyphs {
     let ascii = ascii.unwrap_or_else(|| !locale_is_utf8());
     if ascii { Glyphs::ascii() } else { Glyphs::unicode() }
 }

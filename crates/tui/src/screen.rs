@@ -4,9 +4,9 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
-use ratatui::{Frame, Terminal};
 use rustix::process::{Signal, getpgrp, getpid, getsid, kill_current_process_group, kill_process};
 
 use super::draw;
@@ -16,22 +16,10 @@ use super::terminal::{self, Mode, RestoreOnDrop, TerminalGuard, Tty};
 /// Bytes of a frame: a full one at 250×80 with colours is written at once.
 const FRAME_BYTES: usize = 128 * 1024;
 
-/// What a session shows.
-pub(super) trait Picture {
-    /// Paints one frame.
-    fn paint(&mut self, frame: &mut Frame);
-}
-
-impl Picture for App {
-    fn paint(&mut self, frame: &mut Frame) {
-        draw::draw(frame, self);
-    }
-}
-
 /// What a session needs of a terminal.
-pub(super) trait Screen<P = App> {
+pub(super) trait Screen {
     /// Draws one frame, all of it at once.
-    fn draw(&mut self, picture: &mut P) -> io::Result<()>;
+    fn draw(&mut self, app: &mut App) -> io::Result<()>;
     /// Makes the next frame draw every cell.
     fn repaint(&mut self) -> io::Result<()>;
     /// Writes an escape sequence that moves nothing: a title, the clipboard.
@@ -81,11 +69,11 @@ impl TerminalScreen {
     }
 }
 
-impl<P: Picture> Screen<P> for TerminalScreen {
-    fn draw(&mut self, picture: &mut P) -> io::Result<()> {
+impl Screen for TerminalScreen {
+    fn draw(&mut self, app: &mut App) -> io::Result<()> {
         // Synchronized update: the terminal shows the frame when it is whole.
         self.terminal.backend_mut().write_all(b"\x1b[?2026h")?;
-        self.terminal.draw(|frame| picture.paint(frame))?;
+        self.terminal.draw(|frame| draw::draw(frame, app))?;
         self.terminal.backend_mut().write_all(b"\x1b[?2026l")?;
         Write::flush(self.terminal.backend_mut())
     }
@@ -142,7 +130,7 @@ impl<P: Picture> Screen<P> for TerminalScreen {
         } else {
             self.guard.0.switch_on(&modes)?;
         }
-        Screen::<P>::repaint(self)
+        self.repaint()
     }
 
     fn is_gone(&self) -> bool {

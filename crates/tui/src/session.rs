@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossterm::event::Event;
 use futures_util::future::FutureExt;
@@ -21,23 +21,23 @@ use chordal_view::text::clean;
 use chordal_view::{CensusState, Level, Standing};
 
 use super::inbox::{Inbox, LAB_SILENT, News};
-use super::reducer::Do;
+use super::reducer::UiEffect;
 use super::screen::Screen;
 use super::state::{App, Overlay};
 use super::{Ended, Feed, LabRequest, SimulationRequest, UiError, draw, history, terminal};
 
 /// Time between two frames that no key asked for: 15 a second.
-pub(super) const FRAMES: Duration = Duration::from_millis(66);
+const FRAMES: Duration = Duration::from_millis(66);
 
 /// Time between two frames when only a clock on the screen moves.
-pub(super) const CLOCK: Duration = Duration::from_secs(1);
+const CLOCK: Duration = Duration::from_secs(1);
 
 /// Time between two looks whether the terminal is still there.
-pub(super) const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// News taken in before the next look at the keys: a flood of events must not
 /// hold a key up.
-pub(super) const BATCH: usize = 256;
+const BATCH: usize = 256;
 
 /// What is said when a simulation does not take requests.
 const SIMULATION_SILENT: &str = "the simulation is busy; press the key again, or quit";
@@ -209,6 +209,8 @@ impl<S: Screen> Session<S> {
 
     fn tell_time(&mut self, now: Instant) {
         self.app.now = now - self.start;
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.app.unix_s = unix.as_ref().map_or(0, Duration::as_secs);
     }
 
     /// When to wake up although nothing arrives; usually never.
@@ -287,6 +289,7 @@ impl<S: Screen> Session<S> {
         match news {
             News::Snapshot(node, snapshot) => self.app.snapshot_changed(node, snapshot),
             News::Event(node, event) => self.app.event(node, event),
+            News::Ended(node) => self.app.ended(node),
             News::Reply(ticket, result) => self.app.reply(ticket, result),
             News::Told(level, text) => self.app.tell(level, text),
             News::Added(feed) => {
@@ -304,40 +307,45 @@ impl<S: Screen> Session<S> {
         }
     }
 
-    /// Whether news change the picture. Those of a lab's other nodes do not.
+    /// Whether news change the picture. Those of a lab's other nodes do not; of other
+    /// registries it shows how many peers they have.
     fn is_seen(&self, news: &News) -> bool {
         let (shown, frozen) = (self.app.shown, self.app.frozen.is_some());
+        let registry = self.app.is_registry();
         match news {
-            News::Snapshot(node, _) => *node == shown && !frozen,
+            News::Snapshot(node, _) => (*node == shown || registry) && !frozen,
+            News::Ended(_) => registry,
             // A frozen picture counts what it does not show.
             News::Event(node, event) => *node == shown && (frozen || self.app.log.shows(event)),
             News::Reply(..) | News::Told(..) | News::Added(_) | News::Left => true,
         }
     }
 
-    fn carry_out(&mut self, done: Vec<Do>) -> Result<(), Broken> {
+    fn carry_out(&mut self, done: Vec<UiEffect>) -> Result<(), Broken> {
         for one in done {
             match one {
-                Do::Submit { node, ticket, command } => self.inbox.submit(node, ticket, command),
-                Do::Remember(line) => self.remember(line),
-                Do::Leave => self.leave(),
-                Do::EndNow => self.ended = Some(Ended::Interrupted),
-                Do::Suspend => self.stopping = Some(Stop::Key),
-                Do::Repaint => self.screen.repaint().map_err(Broken::Failed)?,
-                Do::Mouse(on) => self.screen.mouse(on).map_err(Broken::Failed)?,
-                Do::Copy(text) => {
+                UiEffect::Submit { node, ticket, command } => {
+                    self.inbox.submit(node, ticket, command);
+                }
+                UiEffect::Remember(line) => self.remember(line),
+                UiEffect::Leave => self.leave(),
+                UiEffect::EndNow => self.ended = Some(Ended::Interrupted),
+                UiEffect::Suspend => self.stopping = Some(Stop::Key),
+                UiEffect::Repaint => self.screen.repaint().map_err(Broken::Failed)?,
+                UiEffect::Mouse(on) => self.screen.mouse(on).map_err(Broken::Failed)?,
+                UiEffect::Copy(text) => {
                     let text = terminal::clipboard(&text);
                     self.screen.write(&text).map_err(Broken::Failed)?;
                 }
-                Do::Export { name, json } => self.inbox.aside(move || export(&name, &json)),
-                Do::Kill(node) => self.ask_lab(LabRequest::Kill(node)),
-                Do::Restart(node) => self.ask_lab(LabRequest::Restart(node)),
-                Do::Add => {
+                UiEffect::Export { name, json } => self.inbox.aside(move || export(&name, &json)),
+                UiEffect::Kill(node) => self.ask_lab(LabRequest::Kill(node)),
+                UiEffect::Restart(node) => self.ask_lab(LabRequest::Restart(node)),
+                UiEffect::Add => {
                     let (reply, added) = oneshot::channel();
                     self.ask_lab(LabRequest::Add(reply));
                     self.inbox.expect(added);
                 }
-                Do::Simulate(request) => self.ask_simulation(request),
+                UiEffect::Simulate(request) => self.ask_simulation(request),
             }
         }
         Ok(())
@@ -356,8 +364,8 @@ impl<S: Screen> Session<S> {
 
     fn leave(&mut self) {
         // Simulated nodes end with their world, and those of a lab all together:
-        // nobody would take their files.
-        if self.simulation.is_some() || self.lab.is_some() {
+        // nobody would take their files. A registry is on no ring.
+        if self.simulation.is_some() || self.lab.is_some() || self.app.is_registry() {
             self.ended = Some(Ended::Quit);
             return;
         }
@@ -380,8 +388,7 @@ impl<S: Screen> Session<S> {
     }
 
     fn ask_simulation(&mut self, request: SimulationRequest) {
-        let ear = self.simulation.as_ref();
-        let sent = ear.is_some_and(|simulation| simulation.try_send(request).is_ok());
+        let sent = self.simulation.as_ref().is_some_and(|asked| asked.try_send(request).is_ok());
         if !sent {
             self.app.tell(Level::Error, SIMULATION_SILENT.to_owned());
         }
@@ -400,24 +407,25 @@ impl<S: Screen> Session<S> {
             return Ok(());
         }
         self.screen.stop(stop == Stop::Key).map_err(Broken::Failed)?;
-        // We stop some instants after asking for it, and other signals may
-        // come first when we go on.
-        let mut kept = Vec::new();
-        loop {
+        // The process stops some instants after asking for it, and other signals may
+        // come first when it goes on.
+        let mut kept = None;
+        while kept.is_none() {
             match signals.next().await.unwrap_or(Signalled::Hangup) {
                 Signalled::Continue => break,
                 Signalled::Stop => {}
-                other => {
-                    kept.push(other);
-                    break;
-                }
+                other => kept = Some(other),
             }
         }
         self.resume()?;
-        let text = "stopped for a while: peers drop a node that does not answer, \
-                    so the ring may have closed without this one";
+        let text = if self.app.is_registry() {
+            "stopped for a while: nobody was checked, and nodes may have gone"
+        } else {
+            "stopped for a while: peers drop a node that does not answer, \
+             so the ring may have closed without this one"
+        };
         self.app.tell(Level::Warn, text.to_owned());
-        kept.into_iter().try_for_each(|signal| self.signal(signal))
+        kept.map_or(Ok(()), |signal| self.signal(signal))
     }
 
     fn resume(&mut self) -> Result<(), Broken> {
@@ -441,7 +449,7 @@ impl<S: Screen> Session<S> {
 /// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
 /// this task's own waker behind: crossterm keeps the first waker that it was
 /// given since the last key, and would wake nobody at the next one.
-pub(super) async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
+async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
     std::future::poll_fn(|context| {
         Poll::Ready(match stream.poll_next_unpin(context) {
             Poll::Ready(item) => Some(item),
@@ -454,13 +462,16 @@ pub(super) async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S:
 /// `chordal 466 :2000 ●8`: for the list of windows or panes.
 fn window_title(app: &App) -> String {
     let snapshot = &app.nodes[app.shown].snapshot;
+    let (port, dot) = (snapshot.me.address().port(), app.glyphs.up);
+    if let Some(registry) = &snapshot.registry {
+        return format!("chordal registry :{port} {dot}{}", registry.peers.len());
+    }
     let id = snapshot.space.show(snapshot.me.id(snapshot.space));
     let members = match snapshot.census {
         CensusState::Estimate(members) => format!("~{members}"),
         CensusState::Complete | CensusState::Partial => snapshot.living().to_string(),
     };
-    let dot = app.glyphs.up;
-    clean(&format!("chordal {id} :{} {dot}{members}", snapshot.me.address().port())).into_owned()
+    clean(&format!("chordal {id} :{port} {dot}{members}")).into_owned()
 }
 
 /// Writes a snapshot into the working directory, never over another file.

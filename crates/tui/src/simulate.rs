@@ -5,12 +5,12 @@ use chordal_view::{Level, SimulationRow, Standing};
 
 use super::SimulationRequest;
 use super::action::Action;
-use super::reducer::Do;
+use super::reducer::UiEffect;
 use super::state::App;
 
 impl App {
     /// Carries out an action on a simulation, or says why not.
-    pub(super) fn simulate(&mut self, action: Action, simulation: &SimulationRow) -> Vec<Do> {
+    pub(super) fn simulate(&mut self, action: Action, simulation: &SimulationRow) -> Vec<UiEffect> {
         let down = self.nodes[self.shown].snapshot.standing == Standing::Down;
         let refused = match action {
             Action::Step if simulation.running => "time passes; Space stops it, then . goes by one",
@@ -45,6 +45,6 @@ impl App {
             },
             _ => return Vec::new(),
         };
-        vec![Do::Simulate(request)]
+        vec![UiEffect::Simulate(request)]
     }
 }

@@ -54,6 +54,8 @@ pub struct App {
     pub trail: Option<Trail>,
     /// Time since the dashboard started, set before each frame.
     pub now: Duration,
+    /// Seconds since the Unix epoch, set before each frame.
+    pub unix_s: u64,
     /// Colours.
     pub theme: Theme,
     /// Line-drawing and state glyphs: unicode or ASCII.
@@ -342,6 +344,8 @@ pub struct Frozen {
     pub events: usize,
     /// The snapshot that is shown instead of the latest.
     pub snapshot: Arc<Snapshot>,
+    /// When it came, on the clock of [`App::now`].
+    pub at: Duration,
 }
 
 /// A lookup on the ring diagram: drawn hop by hop, then fading.
@@ -368,24 +372,32 @@ impl LogView {
 }
 
 impl App {
-    /// A dashboard over these nodes (at least one), the prompt focused.
+    /// A dashboard over these nodes (at least one), the prompt focused; or over these
+    /// registries, which have none.
     pub fn new(snapshots: Vec<Arc<Snapshot>>, theme: Theme, glyphs: Glyphs) -> App {
+        let registry = snapshots.iter().any(|snapshot| snapshot.registry.is_some());
+        let (focus, panel, level) = if registry {
+            (Focus::Panels, Panel::Peers, Level::Detail)
+        } else {
+            (Focus::Prompt, Panel::Ring, Level::Traffic)
+        };
         App {
             nodes: snapshots.into_iter().map(NodeTab::new).collect(),
             shown: 0,
             lab: false,
-            focus: Focus::Prompt,
-            panel: Panel::Ring,
+            focus,
+            panel,
             zoom: false,
             tables: [TableState::default(); Panel::ALL.len()],
             prompt: Prompt::default(),
             overlay: None,
-            log: LogView::default(),
+            log: LogView { level, ..LogView::default() },
             frozen: None,
             explain: false,
             mouse: false,
             trail: None,
             now: Duration::ZERO,
+            unix_s: 0,
             theme,
             glyphs,
             banner: None,
@@ -398,6 +410,16 @@ impl App {
     /// Whether the shown node runs.
     pub fn is_up(&self) -> bool {
         self.nodes[self.shown].snapshot.standing != Standing::Down
+    }
+
+    /// Whether registries are shown instead of nodes.
+    pub fn is_registry(&self) -> bool {
+        self.nodes[self.shown].snapshot.registry.is_some()
+    }
+
+    /// The panels that the keys go through.
+    pub fn panels(&self) -> &'static [Panel] {
+        if self.is_registry() { &[Panel::Peers, Panel::Events] } else { &Panel::ALL }
     }
 
     /// The simulation that is shown, if one is.

@@ -26,7 +26,7 @@ pub mod event;
 mod files;
 pub mod notices;
 pub mod outcome;
-pub mod registry;
+mod registry;
 pub mod simulation;
 pub mod state;
 pub mod target;
@@ -38,6 +38,7 @@ pub use command::Command;
 pub use event::{Level, Step, UiEvent};
 pub use files::{Files, Unwell};
 pub use outcome::Outcome;
+pub use registry::{RegisteredPeer, RegistryState};
 pub use simulation::{SimulationRow, Speed};
 pub use state::{State, Unsettled};
 
@@ -120,6 +121,10 @@ pub struct Snapshot {
     /// The simulation that the node is part of, if it is.
     #[serde(default)]
     pub simulation: Option<SimulationRow>,
+    /// Set if this is not a node but a registry, of which only this, its address, age,
+    /// version and lost events are shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryState>,
 }
 
 /// What a node is to its ring.
@@ -468,32 +473,24 @@ pub struct Health {
 }
 
 impl Snapshot {
-    /// The snapshot of a core, as far as the core alone tells: `neighbour` adds how
-    /// a peer of its tables fares, and the driver how the ring does. The members are
-    /// those that the core knows, all regarded as living; files, transfers and what
-    /// lies around a node are left to the driver.
-    pub fn of(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Snapshot {
-        let params = core.params();
-        let (known, census) = core.members();
+    /// A snapshot that shows nothing but this position.
+    pub fn empty(me: Peer) -> Snapshot {
         Snapshot {
             uptime_ms: 0,
-            me: core.peer(),
-            positions: vec![core.peer()],
-            ring: params.ring.clone(),
-            space: params.space,
-            replicas: params.replicas,
-            successors_max: core.config().successors,
+            me,
+            positions: vec![me],
+            ring: String::new(),
+            space: Space::default(),
+            replicas: 1,
+            successors_max: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             secret: false,
-            standing: Standing::of(core),
-            predecessor: core.predecessor().map(&neighbour),
-            successors: core.successors().iter().copied().map(&neighbour).collect(),
-            fingers: core.fingers(),
-            members: known
-                .into_iter()
-                .map(|peer| Member { peer, liveness: Liveness::Up })
-                .collect(),
-            census,
+            standing: Standing::Joining,
+            predecessor: None,
+            successors: Vec::new(),
+            fingers: Vec::new(),
+            members: Vec::new(),
+            census: CensusState::Partial,
             files: Arc::default(),
             peers: Arc::default(),
             registries: Vec::new(),
@@ -511,6 +508,30 @@ impl Snapshot {
             sick_disk: None,
             fault: None,
             simulation: None,
+            registry: None,
+        }
+    }
+
+    /// The snapshot of a core, as far as the core alone tells: `neighbour` adds how
+    /// a peer of its tables fares, and the driver how the ring does. The members are
+    /// those that the core knows, all regarded as living; files, transfers and what
+    /// lies around a node are left to the driver.
+    pub fn of(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Snapshot {
+        let params = core.params();
+        let (known, census) = core.members();
+        let living = |peer| Member { peer, liveness: Liveness::Up };
+        Snapshot {
+            ring: params.ring.clone(),
+            space: params.space,
+            replicas: params.replicas,
+            successors_max: core.config().successors,
+            standing: Standing::of(core),
+            predecessor: core.predecessor().map(&neighbour),
+            successors: core.successors().iter().copied().map(&neighbour).collect(),
+            fingers: core.fingers(),
+            members: known.into_iter().map(living).collect(),
+            census,
+            ..Snapshot::empty(core.peer())
         }
     }
 

@@ -1,6 +1,4 @@
-//! What a registry shows: data only, as [`super::Snapshot`] is for a node.
-
-use std::net::SocketAddr;
+//! What a registry shows, as part of a [`super::Snapshot`].
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +6,9 @@ use chordal_core::peer::Peer;
 
 use super::Liveness;
 
-/// The whole visible state of one registry at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegistrySnapshot {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// The program's version.
-    pub version: String,
-    /// Milliseconds since its start, at the moment of the snapshot.
-    pub uptime_ms: u64,
+/// The list of a registry and how it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryState {
     /// Time between two checks of a peer, in milliseconds.
     pub check_ms: u64,
     /// The list, by address.
@@ -26,8 +18,6 @@ pub struct RegistrySnapshot {
     /// Nodes that did not get onto the list, ever: the claimed address did not
     /// answer, or the list was full.
     pub refused: u64,
-    /// Events that did not fit into the channel to the dashboard, ever.
-    pub events_dropped: u64,
 }
 
 /// A peer on a registry's list.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use chordal::engine::SCRUB;
 use chordal::mesh::{links, reputation};
 use chordal::sim::{Expect, Scenario, Setup};
-use chordal::ui::action::{Action, BINDINGS, Key, PROMPT_KEYS, Scope};
-use chordal::ui::{registry as registry_dashboard, state};
+use chordal::ui::action::{
+    Action, BINDINGS, Key, PROMPT_KEYS, REGISTRY_DIGITS, Scope, registry_help,
+};
+use chordal::ui::state;
 use chordal::view::command::{Spec, TABLE};
 use chordal::{cli, limits, name, registry, transfer};
 use clap::builder::StyledStr;
@@ -304,7 +306,11 @@ fn keys() -> String {
         panels.map(|binding| format!("`{}` {}", names(binding.keys), binding.help)).collect();
     let prompt = PROMPT_KEYS.iter().map(|&(keys, help)| (keys.to_owned(), help)).collect();
     let mut everyday = vec![("1-7".to_owned(), "go to a panel")];
-    everyday.extend(bound(&[Scope::Panels, Scope::RealPanels]));
+    everyday.extend(bound(&[Scope::Panels, Scope::Node, Scope::RealPanels]));
+    let seed = [Scope::Registry, Scope::Panels, Scope::RealPanels, Scope::Everywhere];
+    let seed = BINDINGS.iter().filter(|binding| seed.contains(&binding.scope));
+    let seed = seed.map(|binding| (names(binding.keys), registry_help(binding)));
+    let digits = (REGISTRY_DIGITS.0.to_owned(), REGISTRY_DIGITS.1);
     let sections = [
         ("At the command line, which has the keys when the dashboard starts:", prompt),
         ("In the panels:", everyday),
@@ -318,7 +324,7 @@ fn keys() -> String {
         ),
         ("In the panels of a simulation:", bound(&[Scope::Simulation])),
         ("Anywhere:", bound(&[Scope::Everywhere])),
-        ("In the dashboard of `chordal seed`:", registry_dashboard::keys()),
+        ("In the dashboard of `chordal seed`:", std::iter::once(digits).chain(seed).collect()),
     ];
     let sections = sections.map(|(title, rows)| format!("{title}\n\n{}\n\n", key_table(rows)));
     format!("{}The panels are {}.", sections.concat(), panels.join(", "))

@@ -26,8 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use chordal_core::registry::list::List;
 use chordal_descriptors as descriptors;
-use chordal_view::registry::RegistrySnapshot;
-use chordal_view::{Level, UiEvent};
+use chordal_view::{Level, Snapshot, UiEvent};
 
 use crate::net::start_error::StartError;
 use server::{Desk, Input, Place};
@@ -78,7 +77,7 @@ pub struct Registry {
     /// Where it listens.
     pub address: SocketAddr,
     /// Its state; changes whenever something changed, and every second.
-    pub snapshots: watch::Receiver<Arc<RegistrySnapshot>>,
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What happens; bounded, overflow is counted in the snapshot.
     pub events: mpsc::Receiver<UiEvent>,
     shared: Shared,

@@ -22,8 +22,7 @@ use chordal_core::time::Time;
 use chordal_core::wire::Frame;
 use chordal_core::wire::handshake::Params;
 use chordal_core::wire::registry::{News, Report};
-use chordal_view::registry::{RegisteredPeer, RegistrySnapshot};
-use chordal_view::{Level, Liveness, UiEvent};
+use chordal_view::{Level, Liveness, RegisteredPeer, RegistryState, Snapshot, UiEvent};
 
 use super::watch_peer::Watcher;
 use super::{Shared, saved};
@@ -170,7 +169,7 @@ impl Desk {
     pub(super) async fn run(
         mut self,
         mut inputs: mpsc::Receiver<Input>,
-        snapshots: watch::Sender<Arc<RegistrySnapshot>>,
+        snapshots: watch::Sender<Arc<Snapshot>>,
         note: Option<String>,
     ) {
         self.event(Level::Info, format!("listening on {}", self.shared.address));
@@ -453,7 +452,7 @@ impl Desk {
     }
 
     /// What can be seen now.
-    pub(super) fn snapshot(&self) -> RegistrySnapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let peers = self.list.entries().map(|entry| RegisteredPeer {
             peer: entry.peer(),
             ring: entry.listed.params.ring.clone(),
@@ -465,15 +464,17 @@ impl Desk {
                 State::Suspect => Liveness::Suspect,
             },
         });
-        RegistrySnapshot {
-            address: self.shared.address,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_ms: self.started.elapsed().as_millis() as u64,
+        let registry = RegistryState {
             check_ms: self.shared.check.as_millis() as u64,
             peers: peers.collect(),
             subscribers: self.nodes.len(),
             refused: self.refused,
+        };
+        Snapshot {
+            uptime_ms: self.started.elapsed().as_millis() as u64,
             events_dropped: self.dropped,
+            registry: Some(registry),
+            ..Snapshot::empty(Peer::new(self.shared.address, 0))
         }
     }
 }
@@ -571,7 +572,8 @@ mod tests {
         let (mut desk, mut told, _dir) = desk();
         let address = listed(2000).address;
         desk.take(Input::Checked { address, number: 7, check: Check::Alive(listed(2000)) });
-        assert_eq!(desk.snapshot().peers, [], "nobody watches it");
+        let list = |desk: &Desk| desk.snapshot().registry.expect("it is a registry");
+        assert_eq!(list(&desk).peers, [], "nobody watches it");
         let (_queue, _cut) = arrives(&mut desk, 1, 256);
         for n in 0..100 {
             // No such connection says anything, and one without an address is nowhere.
@@ -582,7 +584,7 @@ mod tests {
             desk.take(Input::Report { number: 1, report: Report::Dead { peer, unix_ms: 0 } });
         }
         desk.take(Input::Report { number: 1, report: Report::Leave });
-        let snapshot = desk.snapshot();
+        let snapshot = list(&desk);
         assert_eq!((snapshot.peers.len(), snapshot.refused, snapshot.subscribers), (0, 100, 1));
         assert!(told.try_recv().is_ok_and(|event| event.text.contains("does not say where")));
         assert!(told.try_recv().is_err(), "the same is told once");

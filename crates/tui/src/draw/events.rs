@@ -21,6 +21,8 @@ pub(super) fn summary(scene: Scene) -> Line<'static> {
         parts.push(Span::styled(format!("/{search}"), theme.accent));
     }
     match log.level {
+        // A registry shows all of its events, always.
+        Level::Detail if scene.snapshot.registry.is_some() => {}
         Level::Detail => parts.push(Span::styled("with details", theme.dim)),
         Level::Traffic => {}
         Level::Info => parts.push(Span::styled("without traffic", theme.dim)),
@@ -64,6 +66,9 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) -> Option<Shown> 
             Level::Error => Some("errors only"),
         };
         let (what, next) = match (&log.search, filter) {
+            _ if node.events.is_empty() && scene.snapshot.registry.is_some() => {
+                ("Nothing has happened yet".to_owned(), "who comes and goes shows here")
+            }
             _ if node.events.is_empty() => {
                 ("Nothing has happened yet".to_owned(), "join, put, say or lookup will show here")
             }

@@ -208,7 +208,7 @@ fn percent(whole: u16, part: u16) -> u16 {
     (u32::from(whole) * u32::from(part) / 100) as u16
 }
 
-fn take_top(rest: &mut Rect, height: u16) -> Rect {
+pub(super) fn take_top(rest: &mut Rect, height: u16) -> Rect {
     let height = height.min(rest.height);
     let taken = Rect { height, ..*rest };
     rest.y += height;
@@ -216,7 +216,7 @@ fn take_top(rest: &mut Rect, height: u16) -> Rect {
     taken
 }
 
-fn take_bottom(rest: &mut Rect, height: u16) -> Rect {
+pub(super) fn take_bottom(rest: &mut Rect, height: u16) -> Rect {
     let height = height.min(rest.height);
     rest.height -= height;
     Rect { y: rest.y + rest.height, height, ..*rest }

@@ -25,14 +25,15 @@ mod fingers;
 pub mod hints;
 mod layout;
 mod neighbours;
-pub(super) mod overlays;
+mod overlays;
 mod peers;
 mod prompt;
+mod registry;
 mod results;
 mod ring;
-pub(super) mod status;
-pub(super) mod table;
-pub(super) mod text;
+mod status;
+mod table;
+mod text;
 mod tiny;
 mod trail;
 mod transfers;
@@ -98,8 +99,9 @@ pub fn wants_tick(app: &App) -> Option<Duration> {
     let trail = trail::until_next_frame(app, snapshot);
     // A frozen picture counts its seconds.
     let second = || Duration::from_millis(1_000 - u64::from(app.now.subsec_millis()).min(999));
-    // The ages of links are looked at.
-    let ages = app.panel == Panel::Peers && !snapshot.peers.is_empty();
+    // The ages of links, or of what a registry lists, are looked at.
+    let links = app.panel == Panel::Peers && !snapshot.peers.is_empty();
+    let ages = links || app.is_registry();
     match (moving, trail, app.frozen.is_some() || ages) {
         (true, ..) => Some(TICK),
         (false, Some(wait), _) => Some(wait.max(TICK)),
@@ -133,12 +135,24 @@ impl<'a> Scene<'a> {
         &self.app.glyphs
     }
 
-    /// The node's age now: a node at rest sends no snapshots. A frozen picture
-    /// stays as old as it was.
+    /// The node's age now: a node at rest sends no snapshots. A frozen picture and an
+    /// ended registry stay as old as they were.
     fn uptime_ms(self) -> u64 {
-        let now = self.app.frozen.as_ref().map_or(self.app.now, |frozen| frozen.since);
-        let came = self.app.nodes.get(self.app.shown).map_or(now, |tab| tab.at);
+        if self.snapshot.registry.is_some() && self.snapshot.standing == Standing::Down {
+            return self.snapshot.uptime_ms;
+        }
+        let (now, came) = match &self.app.frozen {
+            Some(frozen) => (frozen.since, frozen.at),
+            None => (self.app.now, self.app.nodes[self.app.shown].at),
+        };
         self.snapshot.uptime_ms.saturating_add(now.saturating_sub(came).as_millis() as u64)
+    }
+
+    /// Seconds since the Unix epoch, at the moment that is shown.
+    fn unix_s(self) -> u64 {
+        let frozen =
+            self.app.frozen.as_ref().map(|frozen| self.app.now.saturating_sub(frozen.since));
+        self.app.unix_s.saturating_sub(frozen.unwrap_or_default().as_secs())
     }
 
     /// Whether keys go to this panel.
@@ -174,6 +188,34 @@ fn paint(
     };
     let scene = Scene { app, snapshot };
     buf.set_style(area, app.theme.text);
+    let (areas, mut cursor) = if snapshot.registry.is_some() {
+        (registry::draw(scene, buf, area, class, tables), None)
+    } else {
+        draw_node(scene, buf, area, &mut memory, tables)
+    };
+    let (mut scroll, mut rows) = (None, None);
+    if let Some(overlay) = &app.overlay {
+        let room = Rect { height: area.height.saturating_sub(1).max(1), ..area };
+        buf.set_style(room, Style::new().add_modifier(Modifier::DIM));
+        overlays::Drawn { scroll, cursor, rows } = overlays::draw(scene, buf, room, overlay);
+    }
+    if app.glyphs.ascii {
+        force_ascii(buf, area);
+    }
+    memory.rows = rows;
+    Painted { areas, memory, scroll, cursor }
+}
+
+/// Draws a node's status, panels and prompt; returns where panels and the cursor stand.
+fn draw_node(
+    scene: Scene,
+    buf: &mut Buffer,
+    area: Rect,
+    memory: &mut Memory,
+    tables: &mut [TableState; Panel::ALL.len()],
+) -> (Vec<(Panel, Rect)>, Option<Position>) {
+    let Scene { app, snapshot } = scene;
+    let class = memory.class.unwrap_or(Class::Tiny);
     let plan = layout::plan(
         area,
         Wishes {
@@ -200,7 +242,8 @@ fn paint(
     let areas = if class == Class::Tiny {
         tiny::draw(scene, buf, plan.body, tables)
     } else {
-        draw_panels(scene, buf, &plan, tables)
+        draw_panels(scene, buf, &plan.panels, &plan.tabs, plan.joined, tables);
+        plan.panels.clone()
     };
     if snapshot.standing == Standing::Down {
         dim_last_known(scene, buf, &plan, &areas);
@@ -208,18 +251,8 @@ fn paint(
     if let Some(hints) = plan.hints {
         hints::draw(scene, buf, hints);
     }
-    let mut cursor = prompt::draw(scene, buf, plan.prompt, plan.body);
-    let (mut scroll, mut rows) = (None, None);
-    if let Some(overlay) = &app.overlay {
-        let room = Rect { height: area.height.saturating_sub(1).max(1), ..area };
-        buf.set_style(room, Style::new().add_modifier(Modifier::DIM));
-        overlays::Drawn { scroll, cursor, rows } = overlays::draw(scene, buf, room, overlay);
-    }
-    if app.glyphs.ascii {
-        force_ascii(buf, area);
-    }
-    memory.rows = rows;
-    Painted { areas, memory, scroll, cursor }
+    let cursor = prompt::draw(scene, buf, plan.prompt, plan.body);
+    (areas, cursor)
 }
 
 /// A node that is down shows what it knew last, dimly; its events are news.
@@ -235,26 +268,29 @@ fn dim_last_known(scene: Scene, buf: &mut Buffer, plan: &Plan, areas: &[(Panel, 
     }
 }
 
+/// Draws panels. `tabs` are those that share the place of one of them; neighbours share
+/// their borders if they are `joined`.
 fn draw_panels(
     scene: Scene,
     buf: &mut Buffer,
-    plan: &Plan,
+    panels: &[(Panel, Rect)],
+    tabs: &[Panel],
+    joined: bool,
     tables: &mut [TableState; Panel::ALL.len()],
-) -> Vec<(Panel, Rect)> {
+) {
     // The focused panel's thick frame comes on top where frames are shared, and
     // all titles on top of the frames.
-    let mut panels = plan.panels.clone();
+    let mut panels = panels.to_vec();
     panels.sort_by_key(|(panel, _)| scene.has_focus(*panel));
     for (panel, area) in &panels {
-        draw_frame(scene, buf, *area, *panel, plan.joined);
+        draw_frame(scene, buf, *area, *panel, joined);
     }
     for (panel, area) in &panels {
-        let tabs = if plan.tabs.contains(panel) { plan.tabs.as_slice() } else { &[] };
+        let tabs = if tabs.contains(panel) { tabs } else { &[] };
         let inner = Block::bordered().inner(*area);
         let shown = draw_content(scene, buf, inner, *panel, &mut tables[panel.index()]);
-        draw_titles(scene, buf, *area, *panel, tabs, shown, plan.joined);
+        draw_titles(scene, buf, *area, *panel, tabs, shown, joined);
     }
-    panels
 }
 
 /// Draws what stands inside a panel's frame.
@@ -277,6 +313,9 @@ fn draw_content(
         Panel::Neighbours => neighbours::draw(scene, buf, inner, state),
         Panel::Files => files::draw(scene, buf, inner, state),
         Panel::Transfers => transfers::draw(scene, buf, inner, state),
+        Panel::Peers if scene.snapshot.registry.is_some() => {
+            registry::draw_list(scene, buf, inner, state)
+        }
         Panel::Peers => peers::draw(scene, buf, inner, state),
         Panel::Events => events::draw(scene, buf, inner),
     }
@@ -325,7 +364,7 @@ fn draw_titles(
     };
     // A shared lower border has the title of the panel below.
     let (right, below) = match position {
-        Some(position) if joined => (position, None),
+        Some(position) if joined || scene.snapshot.registry.is_some() => (position, None),
         position => {
             let left = room.saturating_sub(title.width() + 4);
             (summary(scene, panel, left), position)
@@ -393,8 +432,12 @@ fn tabs_line(
         if is_shown && focused {
             spans.push(Span::styled(format!("{} ", scene.glyphs().focus), theme.focus));
         }
-        let digit = (tab.index() + 1).to_string();
-        spans.push(Span::styled(digit, if is_shown { theme.accent } else { theme.dim }));
+        // In the dashboard of registries digits are registries.
+        let numbered = scene.snapshot.registry.is_none();
+        if numbered {
+            let digit = (tab.index() + 1).to_string();
+            spans.push(Span::styled(digit, if is_shown { theme.accent } else { theme.dim }));
+        }
         let name = form.names[usize::from(is_shown)](*tab);
         if !name.is_empty() {
             let style = match (is_shown, tabs.len()) {
@@ -404,7 +447,7 @@ fn tabs_line(
                 (true, _) => theme.title.add_modifier(Modifier::UNDERLINED),
                 (false, _) => theme.dim,
             };
-            spans.push(Span::raw(" "));
+            spans.extend(numbered.then(|| Span::raw(" ")));
             spans.push(Span::styled(name, style));
         }
         match number(scene, *tab) {

@@ -9,7 +9,6 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::{Scene, put, put_right, results, text};
 use crate::action;
 use crate::state::Overlay;
-use crate::theme::{Glyphs, Theme};
 use chordal_view::command;
 use chordal_view::text::handing_over;
 
@@ -46,13 +45,16 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay
 
 fn draw_help(scene: Scene, buf: &mut Buffer, room: Rect, filter: &str, scroll: usize) -> Drawn {
     let (theme, glyphs) = (scene.theme(), scene.glyphs());
-    let width = room.width.saturating_sub(4).min(144);
+    // At the prompt of a node the words that it takes stand beside the keys.
+    let prompt = !scene.app.is_registry();
+    let width = room.width.saturating_sub(4).min(if prompt { 144 } else { 64 });
     let two = width >= 104;
     let needle = filter.to_lowercase();
     let keys_width = if two { 44 } else { width.saturating_sub(4) };
     let words_width = if two { width.saturating_sub(keys_width + 6) } else { keys_width };
     let keys = keys(scene, &needle, usize::from(keys_width));
-    let words = commands(scene, &needle, usize::from(words_width));
+    let words =
+        if prompt { commands(scene, &needle, usize::from(words_width)) } else { Vec::new() };
     let mut left = keys;
     let mut right = Vec::new();
     if two {
@@ -70,7 +72,11 @@ fn draw_help(scene: Scene, buf: &mut Buffer, room: Rect, filter: &str, scroll: u
     let place = centred(room, width.max(room.width.min(20)), height);
     let inner = window(scene, buf, place, "Help", "type to search · ↑ ↓ scroll · Esc closes");
     let search = Rect { height: 1, ..inner };
-    let shown = if filter.is_empty() { "search keys and commands" } else { filter };
+    let shown = match filter {
+        "" if prompt => "search keys and commands",
+        "" => "search keys",
+        filter => filter,
+    };
     let style = if filter.is_empty() { theme.dim } else { theme.text };
     let lead = format!("{} ", glyphs.prompt);
     put(
@@ -231,18 +237,7 @@ fn draw_leaving(scene: Scene, buf: &mut Buffer, room: Rect, overlay: &Overlay) {
 /// A framed window over what is there; returns what is inside the frame. In a
 /// very small place there is no frame.
 pub(super) fn window(scene: Scene, buf: &mut Buffer, place: Rect, title: &str, hint: &str) -> Rect {
-    framed(scene.theme(), scene.glyphs(), buf, place, title, hint)
-}
-
-/// [`window`] for any picture.
-pub(crate) fn framed(
-    theme: &Theme,
-    glyphs: &Glyphs,
-    buf: &mut Buffer,
-    place: Rect,
-    title: &str,
-    hint: &str,
-) -> Rect {
+    let (theme, glyphs) = (scene.theme(), scene.glyphs());
     Clear.render(place, buf);
     buf.set_style(place, theme.text.remove_modifier(Modifier::DIM));
     if place.height < 4 || place.width < 12 {
@@ -288,7 +283,7 @@ fn draw_lines(buf: &mut Buffer, area: Rect, lines: &[Line], scroll: usize) {
     }
 }
 
-pub(crate) fn centred(room: Rect, width: u16, height: u16) -> Rect {
+pub(super) fn centred(room: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(room.width), height.min(room.height));
     Rect {
         x: room.x + (room.width - width) / 2,

@@ -12,10 +12,10 @@ use chordal_view::{CensusState, Health, SimulationRow, Snapshot, Standing, State
 
 /// One thing that the row says, in forms of falling length; the last to go is
 /// the one with the lowest rank.
-pub(crate) struct Segment {
-    pub(crate) forms: Vec<(String, Style)>,
-    pub(crate) rank: u8,
-    pub(crate) right: bool,
+pub(super) struct Segment {
+    pub(super) forms: Vec<(String, Style)>,
+    pub(super) rank: u8,
+    pub(super) right: bool,
 }
 
 /// Columns below which everything is said in its shortest form.
@@ -28,7 +28,7 @@ pub(super) fn draw(scene: Scene, buf: &mut Buffer, area: Rect) {
 
 /// Draws a row of segments; what does not fit becomes shorter, then goes, by
 /// rank.
-pub(crate) fn draw_segments(buf: &mut Buffer, area: Rect, mut segments: Vec<Segment>) {
+pub(super) fn draw_segments(buf: &mut Buffer, area: Rect, mut segments: Vec<Segment>) {
     if area.width < NARROW {
         for segment in &mut segments {
             segment.forms.drain(..segment.forms.len() - 1);
@@ -142,18 +142,8 @@ fn segments(scene: Scene) -> Vec<Segment> {
         let n = format!("{}/{}", app.shown + 1, app.nodes.len());
         add(4, false, vec![(format!("node {n}"), theme.accent), (n, theme.accent)]);
     }
-    if let Some(frozen) = &app.frozen {
-        let since = text::span(app.now.saturating_sub(frozen.since));
-        let more = text::count(frozen.events as u64, "event");
-        add(
-            2,
-            true,
-            vec![
-                (format!(" FROZEN {since} · +{more} "), theme.chip),
-                (format!(" FROZEN {since} "), theme.chip),
-                (" FROZEN ".to_owned(), theme.chip),
-            ],
-        );
+    if let Some(forms) = frozen(scene) {
+        add(2, true, forms);
     }
     let word = standing(snapshot.standing);
     let style = match snapshot.standing {
@@ -200,16 +190,8 @@ fn segments(scene: Scene) -> Vec<Segment> {
     if shared > 0 {
         add(12, false, vec![(format!("{shared} shared"), theme.text)]);
     }
-    if snapshot.events_dropped > 0 {
-        let n = snapshot.events_dropped;
-        add(
-            8,
-            true,
-            vec![
-                (format!("{} dropped", text::count(n, "event")), theme.warn),
-                (format!("{} {n}", glyphs.alert), theme.warn),
-            ],
-        );
+    if let Some(forms) = dropped(scene) {
+        add(8, true, forms);
     }
     let (glyph, word, style) = light(scene);
     let mut forms = vec![(format!("{glyph} {word}"), style), (glyph.to_owned(), style)];
@@ -227,6 +209,24 @@ fn segments(scene: Scene) -> Vec<Segment> {
         add(9, true, vec![(long, theme.text), (short, theme.text)]);
     }
     all
+}
+
+/// Since when the picture stands still, and how many events wait.
+pub(super) fn frozen(scene: Scene) -> Option<Vec<(String, Style)>> {
+    let (frozen, chip) = (scene.app.frozen.as_ref()?, scene.theme().chip);
+    let since = text::span(scene.app.now.saturating_sub(frozen.since));
+    let more = text::count(frozen.events as u64, "event");
+    let forms =
+        [format!(" FROZEN {since} · +{more} "), format!(" FROZEN {since} "), " FROZEN ".to_owned()];
+    Some(forms.map(|form| (form, chip)).to_vec())
+}
+
+/// How many events did not fit into the channel to the dashboard.
+pub(super) fn dropped(scene: Scene) -> Option<Vec<(String, Style)>> {
+    let (lost, warn) = (scene.snapshot.events_dropped, scene.theme().warn);
+    let long = format!("{} dropped", text::count(lost, "event"));
+    let short = format!("{} {lost}", scene.glyphs().alert);
+    (lost > 0).then(|| vec![(long, warn), (short, warn)])
 }
 
 /// What a simulation says instead of a ring's name and how open it is: its time

@@ -7,7 +7,6 @@ use ratatui::text::{Line, Span};
 
 use super::{Scene, put, text};
 use crate::state::TableState;
-use crate::theme::{Glyphs, Theme};
 
 /// Cells between two columns.
 const GAP: u16 = 2;
@@ -17,7 +16,7 @@ pub(super) const TITLED: u16 = 3;
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
+pub(super) struct Column {
     title: &'static str,
     min: u16,
     ideal: u16,
@@ -30,17 +29,17 @@ pub(crate) struct Column {
 
 impl Column {
     /// A column of `min` to `ideal` cells; rank 0 stays as long as anything.
-    pub(crate) const fn new(title: &'static str, min: u16, ideal: u16, rank: u8) -> Column {
+    pub(super) const fn new(title: &'static str, min: u16, ideal: u16, rank: u8) -> Column {
         Column { title, min, ideal, grows: false, right: false, rank }
     }
 
     /// Numbers stand at the right.
-    pub(crate) const fn right(self) -> Column {
+    pub(super) const fn right(self) -> Column {
         Column { right: true, ..self }
     }
 
     /// Takes what is left over.
-    pub(crate) const fn grows(self) -> Column {
+    pub(super) const fn grows(self) -> Column {
         Column { grows: true, ..self }
     }
 }
@@ -54,35 +53,26 @@ pub(super) struct Table<'a> {
     pub(super) rows: usize,
 }
 
-/// How a table looks that is not one of the panels.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look<'a> {
-    pub(crate) theme: &'a Theme,
-    pub(crate) glyphs: &'a Glyphs,
-    /// Keys go to it.
-    pub(crate) focused: bool,
-}
-
 /// Which rows are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shown {
-    pub(crate) from: usize,
-    pub(crate) to: usize,
-    pub(crate) of: usize,
+pub(super) struct Shown {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) of: usize,
 }
 
 impl Shown {
     /// Whether there are rows that are not seen.
-    pub(crate) fn is_part(&self) -> bool {
+    pub(super) fn is_part(&self) -> bool {
         self.from > 0 || self.to < self.of
     }
 }
 
 /// A row: one cell for each column, whether it is drawn or not.
-pub(crate) struct Row {
-    pub(crate) cells: Vec<Line<'static>>,
+pub(super) struct Row {
+    pub(super) cells: Vec<Line<'static>>,
     /// Drawn dim as a whole.
-    pub(crate) dim: bool,
+    pub(super) dim: bool,
 }
 
 /// Draws the rows that fit, with the selected one among them. `row` is called
@@ -95,20 +85,7 @@ pub(super) fn draw(
     state: &mut TableState,
     row: impl Fn(usize, &[u16]) -> Row,
 ) -> Shown {
-    let look = Look { theme: scene.theme(), glyphs: scene.glyphs(), focused: focus };
-    draw_rows(look, buf, area, columns, rows, state, row)
-}
-
-/// [`draw`] for anything that has columns and rows.
-pub(crate) fn draw_rows(
-    Look { theme, glyphs, focused }: Look,
-    buf: &mut Buffer,
-    area: Rect,
-    columns: &[Column],
-    rows: usize,
-    state: &mut TableState,
-    row: impl Fn(usize, &[u16]) -> Row,
-) -> Shown {
+    let (theme, glyphs) = (scene.theme(), scene.glyphs());
     let widths = widths(columns, area.width.saturating_sub(2));
     let mut rest = area;
     if area.height >= TITLED {
@@ -123,7 +100,7 @@ pub(crate) fn draw_rows(
     for (line, index) in (state.offset..to).enumerate() {
         let place = Rect { y: rest.y + line as u16, height: 1, ..rest };
         let Row { cells, dim } = row(index, &widths);
-        let selected = focused && index == state.selected;
+        let selected = focus && index == state.selected;
         let over = match (selected, dim) {
             (true, _) => Some(theme.selected),
             (false, true) => Some(theme.dim),

@@ -276,7 +276,8 @@ fn frozen_with_a_fault_in_a_lab() {
     let mut snapshot = (*app.nodes[0].snapshot).clone();
     snapshot.fault = Some("the census task ended: see the log; restart the node".to_owned());
     let snapshot = Arc::new(snapshot);
-    app.frozen = Some(Frozen { since: Duration::from_secs(48), events: 37, snapshot });
+    app.frozen =
+        Some(Frozen { since: Duration::from_secs(48), events: 37, snapshot, at: Duration::ZERO });
     assert_pictures("frozen", app);
 }
 
@@ -658,7 +659,8 @@ fn a_links_age_goes_on_while_its_node_is_at_rest_and_stands_still_in_a_frozen_pi
     assert!(picture(&mut app, 100, 30).contains("55s"));
     assert!(wants_tick(&app).is_some(), "the age is to be seen growing");
     let snapshot = Arc::clone(&app.nodes[0].snapshot);
-    app.frozen = Some(Frozen { since: Duration::from_secs(25), events: 0, snapshot });
+    app.frozen =
+        Some(Frozen { since: Duration::from_secs(25), events: 0, snapshot, at: app.nodes[0].at });
     app.now = Duration::from_secs(90);
     assert!(picture(&mut app, 100, 30).contains("55s"));
     app.frozen = None;

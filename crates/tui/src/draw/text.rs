@@ -7,10 +7,10 @@ use unicode_truncate::UnicodeTruncateStr;
 use unicode_width::UnicodeWidthStr;
 
 use chordal_core::peer::Peer;
-pub(crate) use chordal_view::text::wrap;
+pub(super) use chordal_view::text::wrap;
 
 /// Cells that a text takes.
-pub(crate) fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
@@ -33,7 +33,7 @@ pub(super) fn middle(text: &str, cells: usize) -> Cow<'_, str> {
 }
 
 /// Shortens a text to `cells` by cutting off its end.
-pub(crate) fn end(text: &str, cells: usize) -> Cow<'_, str> {
+pub(super) fn end(text: &str, cells: usize) -> Cow<'_, str> {
     if width(text) <= cells {
         return Cow::Borrowed(text);
     }
@@ -85,7 +85,7 @@ pub(super) fn short_size(bytes: u64) -> String {
 }
 
 /// `4s`, `2m 10s`, `3h 05m`.
-pub(crate) fn span(duration: Duration) -> String {
+pub(super) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -113,19 +113,19 @@ pub(super) fn trip(micros: u64) -> String {
 }
 
 /// `12:03:45`, in UTC: the standard library knows no time zones.
-pub(crate) fn clock(unix_ms: u64) -> String {
+pub(super) fn clock(unix_ms: u64) -> String {
     let seconds = unix_ms / 1_000 % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// `0:12.413`, `75:03.001`: minutes of simulated time, as exact as single events
 /// need it.
-pub(crate) fn stopwatch(millis: u64) -> String {
+pub(super) fn stopwatch(millis: u64) -> String {
     format!("{}:{:02}.{:03}", millis / 60_000, millis / 1_000 % 60, millis % 1_000)
 }
 
 /// `1 node`, `8 nodes`.
-pub(crate) fn count(n: u64, one: &str) -> String {
+pub(super) fn count(n: u64, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 

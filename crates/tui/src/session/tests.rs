@@ -15,6 +15,8 @@ use super::*;
 use chordal_view::HandedOver;
 use chordal_view::{Command, CommandError, Outcome, Snapshot, UiEvent};
 
+mod registry;
+
 /// What a screen was asked for, shared with the test.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Record>>);
@@ -159,13 +161,17 @@ type Keys = mpsc::UnboundedReceiver<io::Result<Event>>;
 type Caught = mpsc::UnboundedReceiver<Signalled>;
 
 fn session() -> (Session<Seen>, Keys, Caught, Outside) {
+    session_over(fixture::member())
+}
+
+fn session_over(snapshot: Snapshot) -> (Session<Seen>, Keys, Caught, Outside) {
     let seen = Seen::default();
-    let (snapshots, latest) = watch::channel(Arc::new(fixture::member()));
+    let (snapshots, latest) = watch::channel(Arc::new(snapshot.clone()));
     let (events, shown) = mpsc::channel(8_192);
     let (submit, commands) = mpsc::channel(8);
     let (keys, pressed) = mpsc::unbounded_channel();
     let (signals, caught) = mpsc::unbounded_channel();
-    let app = fixture::started(vec![fixture::member()]);
+    let app = fixture::started(vec![snapshot]);
     let feed = Feed { snapshots: latest, events: shown, commands: submit };
     let session = Session::new(app, seen.clone(), vec![feed], None);
     let outside = Outside { seen, snapshots, events, commands, keys, signals };
@@ -177,10 +183,18 @@ fn play<F: Future<Output = ()>>(
     prepare: impl FnOnce(&mut Session<Seen>),
     story: impl FnOnce(Outside) -> F,
 ) -> Result<Ended, UiError> {
+    play_over(fixture::member(), prepare, story)
+}
+
+fn play_over<F: Future<Output = ()>>(
+    snapshot: Snapshot,
+    prepare: impl FnOnce(&mut Session<Seen>),
+    story: impl FnOnce(Outside) -> F,
+) -> Result<Ended, UiError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
-        let (mut session, mut keys, mut signals, outside) = session();
+        let (mut session, mut keys, mut signals, outside) = session_over(snapshot);
         prepare(&mut session);
         let keys = stream::poll_fn(move |context| keys.poll_recv(context));
         let signals = stream::poll_fn(move |context| signals.poll_recv(context));

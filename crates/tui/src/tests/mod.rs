@@ -15,11 +15,12 @@ use chordal_view::{
 };
 
 use super::fixture;
-use super::reducer::Do;
+use super::reducer::UiEffect;
 use super::state::{App, Confirmed, Focus, Overlay, Panel, Trail};
 
 mod panels;
 mod prompt;
+pub(crate) mod registry;
 mod results;
 mod simulation;
 
@@ -51,20 +52,20 @@ fn panels() -> App {
     app
 }
 
-fn key(app: &mut App, code: KeyCode) -> Vec<Do> {
+fn key(app: &mut App, code: KeyCode) -> Vec<UiEffect> {
     app.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-fn control(app: &mut App, c: char) -> Vec<Do> {
+fn control(app: &mut App, c: char) -> Vec<UiEffect> {
     app.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL))
 }
 
 /// Types text; what the keys asked for, all together.
-fn text(app: &mut App, text: &str) -> Vec<Do> {
+fn text(app: &mut App, text: &str) -> Vec<UiEffect> {
     text.chars().flat_map(|c| key(app, KeyCode::Char(c))).collect()
 }
 
-fn run(app: &mut App, line: &str) -> Vec<Do> {
+fn run(app: &mut App, line: &str) -> Vec<UiEffect> {
     let mut done = text(app, line);
     done.extend(key(app, KeyCode::Enter));
     done
@@ -82,10 +83,10 @@ fn event(text: &str) -> UiEvent {
     UiEvent { unix_ms: 0, level: Level::Info, step: None, text: text.to_owned() }
 }
 
-fn submitted(done: &[Do]) -> Vec<(usize, Command)> {
+fn submitted(done: &[UiEffect]) -> Vec<(usize, Command)> {
     done.iter()
         .filter_map(|one| match one {
-            Do::Submit { node, command, .. } => Some((*node, command.clone())),
+            UiEffect::Submit { node, command, .. } => Some((*node, command.clone())),
             _ => None,
         })
         .collect()
@@ -121,7 +122,7 @@ proptest::proptest! {
                 _ => KeyModifiers::NONE,
             };
             for one in app.key(KeyEvent::new(code, modifiers)) {
-                if let Do::Submit { .. } = one {
+                if let UiEffect::Submit { .. } = one {
                     app.reply(ticket, Ok(Outcome::Said { links: 0 }));
                     ticket += 1;
                 }

@@ -42,10 +42,10 @@ fn a_selection_stays_inside_its_table_even_when_the_table_shrinks() {
 #[test]
 fn the_selected_row_is_copied_as_the_prompt_would_take_it() {
     let mut app = panels();
-    assert_eq!(text(&mut app, "4y"), [Do::Copy("SkyShip.jpg".into())]);
+    assert_eq!(text(&mut app, "4y"), [UiEffect::Copy("SkyShip.jpg".into())]);
     assert_eq!(told(&app), "copied SkyShip.jpg");
-    assert_eq!(text(&mut app, "3jy"), [Do::Copy("127.0.0.1:2002".into())]);
-    assert_eq!(text(&mut app, "1y"), [Do::Copy("127.0.0.1:2001".into())]);
+    assert_eq!(text(&mut app, "3jy"), [UiEffect::Copy("127.0.0.1:2002".into())]);
+    assert_eq!(text(&mut app, "1y"), [UiEffect::Copy("127.0.0.1:2001".into())]);
     assert_eq!(text(&mut app, "7y"), []);
     assert!(told(&app).contains("no row"));
 }
@@ -100,11 +100,11 @@ fn d_ends_the_link_with_the_selected_peer_and_tells_when_there_is_none() {
     app.focus = Focus::Panels;
     let disconnect = Command::Disconnect { peer: "127.0.0.1:2003".into() };
     assert_eq!(submitted(&text(&mut app, "6jd")), [(0, disconnect)]);
-    assert_eq!(text(&mut app, "y"), [Do::Copy("127.0.0.1:2003".into())]);
+    assert_eq!(text(&mut app, "y"), [UiEffect::Copy("127.0.0.1:2003".into())]);
     assert_eq!(submitted(&text(&mut app, "jjjd")), [], "the shunned one");
     assert_eq!(told(&app), "127.0.0.1:2006 is not linked; connect 127.0.0.1:2006 links it");
     assert_eq!(submitted(&text(&mut app, "Gd")), [], "a registry");
-    assert_eq!(text(&mut app, "y"), [Do::Copy("127.0.0.1:5002".into())]);
+    assert_eq!(text(&mut app, "y"), [UiEffect::Copy("127.0.0.1:5002".into())]);
     assert_eq!(submitted(&text(&mut app, "1d")), []);
     assert!(told(&app).contains("6 shows them"));
 }
@@ -124,7 +124,7 @@ fn shared_files_stay_with_their_user_when_a_node_leaves() {
 #[test]
 fn the_snapshot_is_exported_as_json_that_reads_back() {
     let done = text(&mut panels(), "e");
-    let [Do::Export { name, json }] = done.as_slice() else { panic!("{done:?}") };
+    let [UiEffect::Export { name, json }] = done.as_slice() else { panic!("{done:?}") };
     assert_eq!(name, "chordal-466.json");
     let read: Snapshot = serde_json::from_str(json).expect("a snapshot");
     assert_eq!(read.me, fixture::peer(2000));
@@ -138,7 +138,7 @@ fn the_mouse_is_off_until_m_and_then_clicks_and_scrolls() {
         vec![(Panel::Files, Rect::new(10, 0, 10, 5)), (Panel::Events, Rect::new(0, 5, 20, 5))];
     let at = |kind, column, row| MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
     key(&mut app, KeyCode::Esc);
-    assert_eq!(text(&mut app, "m"), [Do::Mouse(true)]);
+    assert_eq!(text(&mut app, "m"), [UiEffect::Mouse(true)]);
     app.mouse(at(MouseEventKind::Down(MouseButton::Left), 12, 1));
     assert_eq!(app.panel, Panel::Files);
     for number in 0..10 {
@@ -146,7 +146,7 @@ fn the_mouse_is_off_until_m_and_then_clicks_and_scrolls() {
     }
     app.mouse(at(MouseEventKind::ScrollUp, 3, 7));
     assert_eq!((app.panel, app.log.scrolled), (Panel::Files, 3));
-    assert_eq!(text(&mut app, "m"), [Do::Mouse(false)]);
+    assert_eq!(text(&mut app, "m"), [UiEffect::Mouse(false)]);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn following_stops_on_scroll_and_counts_what_is_new() {
         app.event(0, event(&number.to_string()));
     }
     assert_eq!((app.log.scrolled, app.log.unseen), (6, 4));
-    assert_eq!(text(&mut app, "y"), [Do::Copy("7".into())], "the same line as before");
+    assert_eq!(text(&mut app, "y"), [UiEffect::Copy("7".into())], "the same line as before");
     text(&mut app, "f");
     assert_eq!((app.log.scrolled, app.log.unseen), (0, 0));
 }
@@ -263,7 +263,7 @@ fn a_node_is_killed_after_a_yes_and_restarted_only_when_down() {
     text(&mut app, "K");
     let question = "kill node 466 127.0.0.1:2000, as a crash would".to_owned();
     assert_eq!(app.overlay, Some(Overlay::Confirm { question, action: Confirmed::Kill }));
-    assert_eq!(text(&mut app, "y"), [Do::Kill(0)]);
+    assert_eq!(text(&mut app, "y"), [UiEffect::Kill(0)]);
     let down = Snapshot { standing: Standing::Down, ..fixture::member() };
     app.snapshot_changed(0, Arc::new(down));
     assert_eq!(text(&mut app, "K"), []);
@@ -272,7 +272,7 @@ fn a_node_is_killed_after_a_yes_and_restarted_only_when_down() {
     assert_eq!(submitted(&run(&mut app, "info")), []);
     assert_eq!(told(&app), "info: this node is down; Esc, then R starts it again");
     app.focus = Focus::Panels;
-    assert_eq!(text(&mut app, "R"), [Do::Restart(0)]);
+    assert_eq!(text(&mut app, "R"), [UiEffect::Restart(0)]);
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn quitting_a_lab_names_everything_that_ends() {
 #[test]
 fn a_node_that_is_added_becomes_the_last() {
     let mut app = lab();
-    assert_eq!(text(&mut app, "A"), [Do::Add]);
+    assert_eq!(text(&mut app, "A"), [UiEffect::Add]);
     app.node_added(Arc::new(Snapshot { me: fixture::peer(2003), ..fixture::member() }));
     assert!(told(&app).starts_with("node 4, "), "{}", told(&app));
     text(&mut app, "N");

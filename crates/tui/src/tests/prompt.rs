@@ -9,7 +9,7 @@ fn what_is_typed_at_the_start_is_a_command() {
     let done = run(&mut app, "join 127.0.0.1:2000");
     let join = Command::Join { contact: "127.0.0.1:2000".into() };
     assert_eq!(submitted(&done), [(0, join)]);
-    assert!(done.contains(&Do::Remember("join 127.0.0.1:2000".into())));
+    assert!(done.contains(&UiEffect::Remember("join 127.0.0.1:2000".into())));
     assert_eq!(line(&app), "");
     assert_eq!(app.prompt.running.as_deref(), Some("join 127.0.0.1:2000"));
 }
@@ -127,7 +127,7 @@ fn commands_run_side_by_side_and_the_prompt_stays_free() {
     run(&mut app, "ping :2002");
     assert_eq!(app.prompt.running.as_deref(), Some("ping :2002 (and 1 more)"));
     text(&mut app, "inf");
-    let [Do::Remember(_), Do::Submit { ticket, .. }] = first.as_slice() else {
+    let [UiEffect::Remember(_), UiEffect::Submit { ticket, .. }] = first.as_slice() else {
         panic!("{first:?}");
     };
     app.reply(*ticket, Ok(Outcome::Pong { peer: fixture::peer(2001), micros: 840 }));
@@ -198,7 +198,7 @@ fn y_copies_an_answer() {
     run(&mut app, "help quit");
     let done = text(&mut app, "y");
     assert!(
-        matches!(done.as_slice(), [Do::Copy(text)] if text.starts_with("quit: leave the ring")),
+        matches!(done.as_slice(), [UiEffect::Copy(text)] if text.starts_with("quit: leave the ring")),
         "{done:?}"
     );
 }
@@ -383,34 +383,34 @@ fn quit_with_files_says_where_they_go_and_waits_for_a_yes() {
     assert_eq!(text(&mut app, "n"), []);
     assert_eq!(app.overlay, None);
     run(&mut app, "quit");
-    assert_eq!(text(&mut app, "y"), [Do::Leave]);
+    assert_eq!(text(&mut app, "y"), [UiEffect::Leave]);
     assert!(matches!(app.overlay, Some(Overlay::Leaving { .. })));
 }
 
 #[test]
 fn quit_without_files_or_without_a_ring_asks_nothing() {
     let mut empty = of(Snapshot { files: Arc::default(), ..fixture::member() });
-    assert!(run(&mut empty, "quit").contains(&Do::Leave));
+    assert!(run(&mut empty, "quit").contains(&UiEffect::Leave));
     let mut alone =
         of(Snapshot { standing: Standing::Alone, successors: Vec::new(), ..fixture::member() });
-    assert!(run(&mut alone, "exit").contains(&Do::Leave));
+    assert!(run(&mut alone, "exit").contains(&UiEffect::Leave));
 }
 
 #[test]
 fn ctrl_c_and_signals_never_ask_and_the_second_one_ends_now() {
     let mut app = app();
     app.now = Duration::from_secs(5);
-    assert_eq!(control(&mut app, 'c'), [Do::Leave]);
+    assert_eq!(control(&mut app, 'c'), [UiEffect::Leave]);
     let since = Duration::from_secs(5);
     assert_eq!(app.overlay, Some(Overlay::Leaving { since }));
     assert_eq!(text(&mut app, "qy:x"), []);
     app.now = since + SAME_WISH;
     assert_eq!(app.terminate(), [], "a signal to the group comes twice");
     app.now += Duration::from_millis(1);
-    assert_eq!(control(&mut app, 'c'), [Do::EndNow]);
-    assert_eq!(app.terminate(), [Do::EndNow]);
-    assert_eq!(self::app().terminate(), [Do::Leave]);
-    assert!(run(&mut self::app(), "quit!").contains(&Do::EndNow), "nobody waits for files");
+    assert_eq!(control(&mut app, 'c'), [UiEffect::EndNow]);
+    assert_eq!(app.terminate(), [UiEffect::EndNow]);
+    assert_eq!(self::app().terminate(), [UiEffect::Leave]);
+    assert!(run(&mut self::app(), "quit!").contains(&UiEffect::EndNow), "nobody waits for files");
 }
 
 #[test]
@@ -456,9 +456,9 @@ fn ctrl_z_and_ctrl_l_work_everywhere() {
     for focus in [Focus::Prompt, Focus::Panels] {
         let mut app = app();
         app.focus = focus;
-        assert_eq!(control(&mut app, 'z'), [Do::Suspend]);
-        assert_eq!(control(&mut app, 'l'), [Do::Repaint]);
+        assert_eq!(control(&mut app, 'z'), [UiEffect::Suspend]);
+        assert_eq!(control(&mut app, 'l'), [UiEffect::Repaint]);
         app.open_help();
-        assert_eq!(control(&mut app, 'l'), [Do::Repaint]);
+        assert_eq!(control(&mut app, 'l'), [UiEffect::Repaint]);
     }
 }

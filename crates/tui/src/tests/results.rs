@@ -113,7 +113,7 @@ fn enter_fetches_the_selected_content_by_a_name_that_means_it_only() {
     let mut app = searched();
     let done = key(&mut app, KeyCode::Enter);
     assert_eq!(submitted(&done), [(0, get("SkyShip.jpg@a1a1a1a1"))]);
-    assert!(done.contains(&Do::Remember("get SkyShip.jpg@a1a1a1a1".into())));
+    assert!(done.contains(&UiEffect::Remember("get SkyShip.jpg@a1a1a1a1".into())));
     assert!(!is_open(&app));
     let mut app = searched();
     key(&mut app, KeyCode::Down);
@@ -216,9 +216,9 @@ fn q_closes_results_and_qu_goes_on_to_quit() {
 #[test]
 fn y_copies_the_word_that_the_prompt_would_take() {
     let mut app = searched();
-    assert_eq!(text(&mut app, "y"), [Do::Copy("SkyShip.jpg@a1a1a1a1".into())]);
+    assert_eq!(text(&mut app, "y"), [UiEffect::Copy("SkyShip.jpg@a1a1a1a1".into())]);
     let mut app = scanned();
-    assert_eq!(text(&mut app, "y"), [Do::Copy("127.0.0.1:5003".into())]);
+    assert_eq!(text(&mut app, "y"), [UiEffect::Copy("127.0.0.1:5003".into())]);
 }
 
 #[test]

@@ -31,10 +31,10 @@ fn now(mut app: App, change: impl FnOnce(&mut SimulationRow)) -> App {
     app
 }
 
-fn asked(done: &[Do]) -> Vec<SimulationRequest> {
+fn asked(done: &[UiEffect]) -> Vec<SimulationRequest> {
     done.iter()
         .filter_map(|one| match one {
-            Do::Simulate(request) => Some(*request),
+            UiEffect::Simulate(request) => Some(*request),
             _ => None,
         })
         .collect()
@@ -109,5 +109,5 @@ fn a_simulation_ends_without_a_question() {
     let mut app = running();
     app.focus = Focus::Prompt;
     let done = run(&mut app, "quit");
-    assert!(done.contains(&Do::Leave), "{done:?}");
+    assert!(done.contains(&UiEffect::Leave), "{done:?}");
 }
