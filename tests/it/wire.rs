@@ -366,7 +366,7 @@ pub(super) fn responses() -> Vec<Response> {
                 together: true,
             },
         }),
-        Response::Copied { bytes: 85_021 },
+        Response::Copied { files: vec![(FileName::new("SkyShip.jpg").expect("a name"), 85_021)] },
         Response::Failed { why: CommandError::refused(Reason::Exists, "no") },
     ]
 }

@@ -111,8 +111,8 @@ pub enum Request {
     Leave,
     /// The progress of the leave, or its end.
     LeaveState,
-    /// Bytes of copies that the node has fetched for the ring since its start. A leaving
-    /// node sees in it that its files are being taken over.
+    /// The copies that the node is making for the ring, or has made just now. A leaving
+    /// node sees in them that its files are being taken over.
     Copied,
     /// Remembered members that are not neighbours now.
     Absent,
@@ -267,8 +267,9 @@ pub enum Response {
     HandedOver(HandedOver),
     /// To [`Request::Copied`].
     Copied {
-        /// Bytes.
-        bytes: u64,
+        /// Names, and how many bytes of each have come; at most
+        /// [`crate::limits::MAX_PAGE`], the latest.
+        files: Vec<(FileName, u64)>,
     },
     /// To [`Request::Trashed`]: hashes and bytes, at most
     /// [`crate::limits::MAX_PAGE`].

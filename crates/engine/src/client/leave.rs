@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -20,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use chordal_core::chord::placement::hosts;
 use chordal_core::chord::{self, Failure, Reply};
 use chordal_core::error::{CommandError, Reason};
+use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::wire::{Request, Response};
 use chordal_view::text::handing_over;
@@ -178,9 +178,9 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
     let reply =
         user.core.begin(chord::Command::Leave, None, None).await.ok_or(CommandError::Stopping)?;
     let mut reply = std::pin::pin!(reply);
-    let moved = Arc::new(AtomicU64::new(0));
+    let (told, copies) = watch::channel(Vec::new());
     let mut watching = JoinSet::new();
-    watching.spawn(watch_copies(user.clone(), Arc::clone(&moved)));
+    watching.spawn(watch_copies(user.clone(), told));
     let mut progress = Progress::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,9 +193,14 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
             }
             _ = look.tick() => {}
         }
-        let here = user.core.look(chord::Host::volume).await.ok_or(CommandError::Stopping)?;
-        let moved = moved.load(Ordering::Relaxed);
-        let goes_on = progress.see(here, moved, user.net.me().params.replicas);
+        let copies = copies.borrow().clone();
+        let seen = user.core.look(move |host| {
+            let is_here = |name: &FileName| host.record(name).is_some_and(|r| !r.is_deleted());
+            let goes_on = progress.see(host.volume(), is_here, &copies);
+            (progress, goes_on)
+        });
+        let goes_on;
+        (progress, goes_on) = seen.await.ok_or(CommandError::Stopping)?;
         let over = limit.is_some_and(|limit| began.elapsed() >= limit);
         if over || goes_on || limit.is_some() {
             user.core.leave(over).await;
@@ -239,48 +244,57 @@ fn stayed(kept: &[chord::Kept], directory: &Path) -> KeptFiles {
     }
 }
 
+/// A copy that another node makes: at this address, of this name, so many bytes.
+type Copied = (SocketAddr, FileName, u64);
+
 /// How far a leave is, look by look.
 #[derive(Default)]
 struct Progress {
     row: HandingOver,
-    /// Bytes moved at the last looks, and when.
+    /// When it was looked, and the bytes that were left then.
     looks: VecDeque<(Instant, u64)>,
-    /// Bytes on this disk at the last look.
-    here: u64,
-    /// Bytes moved since they became less.
-    since: u64,
-    moved: u64,
+    /// The bytes of each copy, the most that there ever were: what is fetched again
+    /// after it failed is no progress.
+    came: BTreeMap<(SocketAddr, FileName), u64>,
 }
 
 impl Progress {
-    /// Takes in what is still here and what has moved in all; whether it moved on.
-    ///
-    /// On a ring in use bytes always move. Once as many have moved as all copies of what
-    /// is here could need, and nothing could be given up for them, they are those of others.
-    fn see(&mut self, (files, here): (usize, u64), moved: u64, replicas: u8) -> bool {
-        let more = moved.saturating_sub(self.moved);
-        self.since = if here == self.here { self.since + more } else { 0 };
-        let goes_on = more > 0 && self.since <= here.saturating_mul(u64::from(replicas));
-        (self.here, self.moved) = (here, moved);
+    /// Takes in what is here and what others copy; returns whether the copies of what
+    /// is here have grown. Others copy more than that on a ring in use.
+    fn see(
+        &mut self,
+        (files, bytes): (usize, u64),
+        is_here: impl Fn(&FileName) -> bool,
+        copies: &[Copied],
+    ) -> bool {
+        self.came.retain(|(_, name), _| is_here(name));
+        let mut goes_on = false;
+        for (heir, name, came) in copies.iter().filter(|(_, name, _)| is_here(name)) {
+            let most = self.came.entry((*heir, name.clone())).or_default();
+            goes_on |= came > most;
+            *most = (*most).max(*came);
+        }
+        let mut most: BTreeMap<&FileName, u64> = BTreeMap::new();
+        for ((_, name), bytes) in &self.came {
+            let one = most.entry(name).or_default();
+            *one = (*one).max(*bytes);
+        }
+        let left = bytes.saturating_sub(most.into_values().sum());
         let now = Instant::now();
-        self.looks.push_back((now, moved));
+        self.looks.push_back((now, left));
         if self.looks.len() > RATE_LOOKS {
             self.looks.pop_front();
         }
-        let (first, before) = self.looks.front().copied().unwrap_or((now, moved));
+        let (first, before) = self.looks.front().copied().unwrap_or((now, left));
         let span = now.saturating_duration_since(first).as_secs_f64();
-        let rate = if span > 0.0 { ((moved - before) as f64 / span) as u64 } else { 0 };
-        // What moved towards a copy that is not whole yet is not to be moved again.
-        let bytes = here.saturating_sub(self.since);
-        let seconds = bytes.checked_div(rate);
-        self.row = HandingOver { files, bytes, rate, seconds };
+        let rate = if span > 0.0 { (before.saturating_sub(left) as f64 / span) as u64 } else { 0 };
+        self.row = HandingOver { files, bytes: left, rate, seconds: left.checked_div(rate) };
         goes_on
     }
 }
 
-/// Adds up what those fetch that take this node's files over.
-async fn watch_copies(user: User, moved: Arc<AtomicU64>) {
-    let mut known: BTreeMap<SocketAddr, u64> = BTreeMap::new();
+/// Asks those that take this node's files over how far they are, look by look.
+async fn watch_copies(user: User, told: watch::Sender<Vec<Copied>>) {
     let mut heirs: BTreeSet<Peer> = BTreeSet::new();
     loop {
         let me = user.net.me().me.address();
@@ -293,15 +307,15 @@ async fn watch_copies(user: User, moved: Arc<AtomicU64>) {
             asked.spawn(async move {
                 let answer = access.request(heir.address(), Request::Copied);
                 match timeout(ANSWER, answer).await {
-                    Ok(Ok(Response::Copied { bytes })) => Some((heir.address(), bytes)),
-                    _ => None,
+                    Ok(Ok(Response::Copied { files })) => (heir.address(), files),
+                    _ => (heir.address(), Vec::new()),
                 }
             });
         }
-        for (address, bytes) in asked.join_all().await.into_iter().flatten() {
-            let before = known.insert(address, bytes).unwrap_or(bytes);
-            moved.fetch_add(bytes.saturating_sub(before), Ordering::Relaxed);
-        }
+        let answers = asked.join_all().await.into_iter();
+        let copies = answers
+            .flat_map(|(heir, files)| files.into_iter().map(move |(name, n)| (heir, name, n)));
+        told.send_replace(copies.collect());
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -310,17 +324,27 @@ async fn watch_copies(user: User, moved: Arc<AtomicU64>) {
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> FileName {
+        FileName::new(text).expect("a name")
+    }
+
     #[test]
-    fn bytes_that_others_move_do_not_keep_a_leave_from_ending() {
+    fn only_growing_copies_of_what_is_here_keep_a_leave_from_ending() {
+        let heir = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let copy = |port, file, came| (heir(port), name(file), came);
         let mut progress = Progress::default();
-        assert!(!progress.see((2, 100), 0, 3), "nothing has moved");
-        assert!(progress.see((2, 100), 90, 3), "copies of what is here are made");
-        assert!(progress.see((1, 60), 200, 3), "one was given up");
-        assert!(progress.see((1, 60), 380, 3));
-        for moved in 1..50 {
-            assert!(!progress.see((1, 60), 380 + moved * 1_000, 3), "they are not for this node");
-        }
-        assert!(!progress.see((1, 60), 49_380, 3), "nothing moves");
-        assert!(progress.see((1, 50), 49_390, 3), "it goes on after all");
+        let mut see = |files: &[(&str, u64)], copies: &[Copied]| {
+            let volume = (files.len(), files.iter().map(|(_, size)| size).sum());
+            let is_here = |name: &FileName| files.iter().any(|(file, _)| *file == name.as_str());
+            (progress.see(volume, is_here, copies), progress.row.bytes)
+        };
+        let both = [("a", 60), ("b", 40)];
+        assert_eq!(see(&both, &[]), (false, 100), "nothing has moved");
+        assert_eq!(see(&both, &[copy(1, "b", 30)]), (true, 70), "a copy is made");
+        assert_eq!(see(&both, &[copy(2, "b", 20)]), (true, 70), "and another");
+        assert_eq!(see(&both, &[copy(1, "b", 30), copy(1, "c", 900)]), (false, 70), "not for it");
+        assert_eq!(see(&both, &[copy(1, "b", 10)]), (false, 70), "fetched again from the start");
+        assert_eq!(see(&both, &[copy(1, "b", 40)]), (true, 60), "it went on after all");
+        assert_eq!(see(&both[..1], &[copy(1, "b", 40)]), (false, 60), "it was given up");
     }
 }

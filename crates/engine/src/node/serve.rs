@@ -156,7 +156,7 @@ pub(crate) fn answer(
         }
         Request::LeaveState => respond(leave::told(hub.user())),
         Request::Copied => {
-            respond(Response::Copied { bytes: hub.user().data.transfers.copied() });
+            respond(Response::Copied { files: hub.user().data.transfers.copies() });
         }
         Request::Transfers => respond(control::told(&hub.user().data.transfers)),
         Request::Steer { number, steering } => {

@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use chordal_core::error::{CommandError, Reason, StoppedBy};
+use chordal_core::limits::MAX_PAGE;
+use chordal_core::name::FileName;
 use chordal_core::peer::Party;
 use chordal_view::{FileCount, TransferKind, TransferRow, TransferState};
 
@@ -66,8 +68,6 @@ struct All {
     /// Told when somebody may go on, or shall stop: threads, and tasks.
     changed: Condvar,
     told: Notify,
-    /// Bytes that came for copies which the ring wants here.
-    copied: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Transfers {
     pub(crate) fn new(started: Instant, at_once: usize) -> Transfers {
         let list = List { next: 0, entries: BTreeMap::new(), turns: Turns::new(at_once) };
         let (changed, told) = (Condvar::new(), Notify::new());
-        let all = All { list: Mutex::new(list), changed, told, copied: AtomicU64::new(0) };
+        let all = All { list: Mutex::new(list), changed, told };
         Transfers { all: Arc::new(all), started, patience: None }
     }
 
@@ -160,9 +160,16 @@ impl Transfers {
         Transfers { patience: Some(patience), ..self }
     }
 
-    /// Bytes that came for copies which the ring wants here, since the start.
-    pub(crate) fn copied(&self) -> u64 {
-        self.all.copied.load(Ordering::Relaxed)
+    /// The copies that are being made for the ring, or were made just now, the latest
+    /// first: names, and how many bytes have come.
+    pub(crate) fn copies(&self) -> Vec<(FileName, u64)> {
+        let list = self.all.list.lock();
+        let copies = list.entries.values().rev().filter(|e| e.kind == TransferKind::Copy);
+        let named = copies.filter_map(|copy| {
+            let came = copy.changing.lock().base + copy.moved.load(Ordering::Relaxed);
+            Some((FileName::new(&copy.name).ok()?, came.min(copy.total.load(Ordering::Relaxed))))
+        });
+        named.take(MAX_PAGE).collect()
     }
 
     /// Opens a transfer of `total` bytes.
@@ -502,9 +509,6 @@ impl Transfer {
     /// Counts bytes that came or went, whatever they are worth: the rate.
     pub(crate) fn moved(&self, bytes: u64) {
         self.entry.moved.fetch_add(bytes, Ordering::Relaxed);
-        if self.entry.kind == TransferKind::Copy {
-            self.all.copied.fetch_add(bytes, Ordering::Relaxed);
-        }
     }
 
     /// Starts counting from zero again (another phase, another attempt).
