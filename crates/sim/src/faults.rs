@@ -128,7 +128,7 @@ impl World {
         self.alive.insert(host);
         let finds_back = !remembered.is_empty();
         self.feed(host, None, Input::Start { records, remembered }, None);
-        if !finds_back {
+        if !finds_back && !self.by_hand {
             self.enter(host);
         }
     }
@@ -180,7 +180,7 @@ impl World {
 
     /// Handles a host that lost all its neighbours, or found no member.
     pub(super) fn found_itself_alone(&mut self, host: HostId) {
-        if !self.hosts[host as usize].entered {
+        if !self.hosts[host as usize].entered && !self.by_hand {
             if self.members.is_empty() {
                 self.be_first(host);
             } else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chordal_core::peer::Peer;
 use chordal_core::time::Time;
-use chordal_core::wire::{Ask, Message};
+use chordal_core::wire::{Ask, Message, Tell};
 
 use super::World;
 use super::event::{Event, Parcel, Spot};
@@ -84,6 +84,9 @@ impl World {
                     asked = asker.asked;
                     to_life = Some(asker.life);
                 }
+            }
+            Message::Tell(Tell::Provided { providers }) => {
+                self.counts.told += providers.len() as u64;
             }
             Message::Tell(_) => {}
         }

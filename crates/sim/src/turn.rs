@@ -156,6 +156,9 @@ impl World {
                 Effect::Reply { ticket, reply } => {
                     if let Some(wait) = self.waiting.remove(&ticket) {
                         self.replied(number, wait, reply);
+                    } else if self.by_hand {
+                        let earlier = self.replies.insert(ticket, reply);
+                        debug_assert_eq!(earlier, None, "one reply to a command");
                     }
                 }
                 Effect::Notice(notice) => {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chordal_core::chord::{self, Config, Effect, Input, Node, Notice, Slot, Ticket};
+use chordal_core::chord::{self, Config, Effect, Input, Node, Notice, Reply, Slot, Ticket};
 use chordal_core::id::{Id, Space};
 use chordal_core::peer::Peer;
 use chordal_core::time::Time;
@@ -30,6 +30,8 @@ pub struct Counts {
     pub messages: u64,
     /// Messages that were lost, or stopped by a partition.
     pub lost: u64,
+    /// Records of sharers that nodes told each other.
+    pub told: u64,
     /// Contents copied from one host to another by the ring.
     pub copies: u64,
     /// Bytes of these contents.
@@ -89,12 +91,16 @@ pub struct World {
     /// are ignored.
     pub(super) plan: u32,
     pub(super) faults: Vec<super::scenario::Fault>,
+    /// Whether a caller gives every command: then no host joins by itself, and replies to
+    /// unknown tickets are stored.
+    pub(super) by_hand: bool,
+    pub(super) replies: BTreeMap<Ticket, Reply>,
     follow: Follow,
     notices: VecDeque<(Time, Peer, Notice)>,
 }
 
 impl World {
-    fn empty(setup: &Setup) -> World {
+    pub(super) fn empty(setup: &Setup) -> World {
         let config = Arc::new(setup.config());
         World {
             space: config.space(),
@@ -122,6 +128,8 @@ impl World {
             workload: None,
             plan: 0,
             faults: Vec::new(),
+            by_hand: false,
+            replies: BTreeMap::new(),
             follow: Follow::Nobody,
             notices: VecDeque::new(),
             setup: setup.clone(),

@@ -3,9 +3,8 @@
 //! [`Node::handle`] takes an input and the time and appends effects; that is
 //! the whole contract. No I/O, no clock, no random numbers, no hash-ordered
 //! maps, no counters, no log text: drivers derive those from [`Notice`]s.
-//! Every driver uses this one call: the engine, the deterministic network of the
-//! tests, and whatever comes to simulate or check a ring. If a driver needs a
-//! special case, the contract is wrong.
+//! Every driver uses this one call: the engine, the simulator, the model checker. If a
+//! driver needs a special case, the contract is wrong.
 //!
 //! The rules are Zave's corrected ones (*How to make Chord correct*,
 //! 2015–2017), never the original paper's.
@@ -61,8 +60,6 @@ pub mod rtt;
 pub mod rules;
 mod successors;
 mod tables;
-#[cfg(test)]
-mod tests;
 mod unguarded;
 mod vanished;
 mod vec_map;

@@ -156,6 +156,15 @@ impl Node {
         node
     }
 
+    /// The same member with other neighbours, as in a ring that has not settled. For
+    /// simulators.
+    #[must_use]
+    pub fn with_neighbours(mut self, predecessor: Option<Peer>, successors: Vec<Peer>) -> Node {
+        self.tables.predecessor = predecessor;
+        self.tables.successors = self.list(successors);
+        self
+    }
+
     /// Whether a peer is another position of this host.
     pub(super) fn is_sibling(&self, peer: Peer) -> bool {
         peer.address() == self.me.address()

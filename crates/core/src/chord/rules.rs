@@ -15,7 +15,7 @@
 //! - **rectify**, on a notification: take the notifier as predecessor if it lies
 //!   between, or if the old one does not answer.
 //!
-//! The traps, each with a test in `chord/tests` or beside the code:
+//! The traps, each with a test in `tests/ring` of `chordal-sim` or beside the code:
 //!
 //! 1. A node must not be its own successor while it knows others: such lists make rings of
 //!    one that nothing can repair. An empty list means that the node is alone.

@@ -10,6 +10,7 @@ use super::*;
 
 mod faults;
 mod files;
+mod ring;
 mod shown;
 mod worlds;
 

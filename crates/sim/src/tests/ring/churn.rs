@@ -1,9 +1,11 @@
 //! Deaths, returns, bad networks, leaving.
 
+use crate::chance::Chance;
 use std::time::Duration;
 
-use super::driver::{Net, peer};
-use crate::chord::{Command, Reply, Standing};
+use super::net::{Net, number_of, peer};
+use chordal_core::chord::{Command, Node, Reply, Standing};
+use chordal_core::peer::Peer;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -11,7 +13,14 @@ const SECOND: Duration = Duration::from_secs(1);
 fn order(net: &Net) -> Vec<u16> {
     let mut members: Vec<_> = net.nodes().map(|node| node.peer()).collect();
     members.sort_by_key(|peer| peer.id(net.config.space()));
-    members.iter().map(|peer| peer.address().port() - 2000).collect()
+    members.into_iter().map(number_of).collect()
+}
+
+/// The first hosts, of which none is started, in ring order.
+fn clockwise(net: &Net, count: u16) -> Vec<Peer> {
+    let mut ring: Vec<Peer> = (0..count).map(peer).collect();
+    ring.sort_by_key(|peer| peer.id(net.config.space()));
+    ring
 }
 
 #[test]
@@ -190,20 +199,20 @@ fn coming_and_going_under_load_settles() {
         let mut net = Net::grown(seed, 6, 12, 20);
         net.refuse = seed % 2 == 0;
         net.loss = 20;
-        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut rng = Chance::new(seed);
         let mut down: Vec<u16> = Vec::new();
         for _ in 0..30 {
-            if down.len() > 6 || (!down.is_empty() && rng.bool()) {
-                let number = down.swap_remove(rng.usize(..down.len()));
+            if down.len() > 6 || (!down.is_empty() && rng.happens(0.5)) {
+                let number = down.swap_remove(rng.index(down.len()).expect("some"));
                 net.start(number, &[0, 1, 5, 9, 13]);
             } else {
-                let number = rng.u16(1..20);
+                let number = rng.within(1..=19) as u16;
                 if !down.contains(&number) {
                     net.crash(number);
                     down.push(number);
                 }
             }
-            net.run(Duration::from_millis(rng.u64(100..3000)));
+            net.run(Duration::from_millis(rng.within(100..=3000)));
         }
         net.loss = 0;
         net.settle(SECOND * 180);
@@ -234,21 +243,16 @@ fn two_survivors_do_not_hand_each_other_a_dead_node() {
     for seed in 0..20 {
         let mut net = Net::new(seed, 2, 10);
         net.refuse = seed % 2 == 0;
-        // Clockwise: 1 (48), 0 (466), 2 (495).
-        let tables = |predecessor: Option<u16>, list: &[u16]| (predecessor, list.to_vec());
-        for (number, (before, list)) in [(1, tables(None, &[0, 2])), (0, tables(Some(1), &[2]))] {
-            let mut node = crate::chord::Node::stabilized(
-                net.config.clone(),
-                peer(number),
-                &[peer(1), peer(0), peer(2)],
-            );
-            node.tables.predecessor = before.map(peer);
-            node.tables.successors = node.list(list.into_iter().map(peer));
-            net.insert(node);
-            net.wake(number);
+        // Clockwise: b, a, and c, which is dead.
+        let ring = clockwise(&net, 3);
+        let [b, a, c] = ring[..] else { panic!("three") };
+        for (me, before, list) in [(b, None, vec![a, c]), (a, Some(b), vec![c])] {
+            let node = Node::stabilized(net.config.clone(), me, &ring);
+            net.insert(node.with_neighbours(before, list));
+            net.wake(number_of(me));
         }
         net.settle(SECOND * 20);
-        assert_eq!(net.node(0).successors(), [peer(1)], "seed {seed}");
+        assert_eq!(net.node(number_of(a)).successors(), [b], "seed {seed}");
         assert!(net.sent < 400, "seed {seed}: {} messages", net.sent);
     }
 }
@@ -260,16 +264,17 @@ fn two_survivors_do_not_hand_each_other_a_dead_node() {
 fn a_node_without_a_successor_does_not_ask_for_a_way_without_a_pause() {
     for seed in 0..20 {
         let mut net = Net::new(seed, 2, 10);
-        // Clockwise: 1 (48), 0 (466), 2 (495), 4 (833). 4 is dead; 2 has lost
-        // everybody; 1 goes on naming the two, since it does not stabilize.
-        let ring = [1, 0, 2, 4].map(peer);
-        for (number, list) in [(1, vec![2, 4]), (0, vec![4]), (2, vec![])] {
-            let mut node = crate::chord::Node::stabilized(net.config.clone(), peer(number), &ring);
-            node.tables.successors = node.list(list.into_iter().map(peer));
-            node.tables.predecessor = node.tables.predecessor.filter(|_| number != 2);
-            net.insert(node);
+        // Clockwise: b, a, c and d. d is dead; c has lost everybody; b goes on naming the
+        // two, since it does not stabilize.
+        let ring = clockwise(&net, 4);
+        let [b, a, c, d] = ring[..] else { panic!("four") };
+        for (me, before, list) in
+            [(b, Some(d), vec![c, d]), (a, Some(b), vec![d]), (c, None, vec![])]
+        {
+            let node = Node::stabilized(net.config.clone(), me, &ring);
+            net.insert(node.with_neighbours(before, list));
         }
-        net.wake(0);
+        net.wake(number_of(a));
         net.run(SECOND * 10);
         // Twenty times a second, some twenty messages each.
         assert!(net.sent < 10 * 20 * 30, "seed {seed}: {} messages", net.sent);

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::driver::{Net, address};
-use crate::chord::placement::placement;
-use crate::chord::{Command, Host, Node, Reply, Standing};
-use crate::id::Space;
-use crate::name::FileName;
-use crate::peer::Peer;
-use crate::record::{Content, ContentHash, Obstacle, Record, Version};
+use super::net::{Net, address, number_of};
+use chordal_core::chord::placement::placement;
+use chordal_core::chord::{Command, Host, Node, Reply, Standing};
+use chordal_core::id::Space;
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::{Content, ContentHash, Obstacle, Record, Version};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -37,10 +37,6 @@ fn all_follow(net: &mut Net, positions: usize) {
 
 fn file(number: u16) -> FileName {
     FileName::new(&format!("file-{number}")).expect("a plain name")
-}
-
-fn number_of(peer: Peer) -> u16 {
-    peer.address().port() - address(0).port()
 }
 
 /// Stores a small file through its owner, as anybody who asks `by` does.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::driver::{Net, peer};
-use crate::chord::{CensusState, Config, Effect, Input, Node, Reply, Timer};
-use crate::time::Time;
-use crate::wire::{Answer, Ask, Message, Tell};
+use super::net::{Net, peer};
+use chordal_core::chord::{CensusState, Config, Effect, Input, Node, Reply, Timer};
+use chordal_core::time::Time;
+use chordal_core::wire::{Answer, Ask, Message, Tell};
 
 const SECOND: Duration = Duration::from_secs(1);
 

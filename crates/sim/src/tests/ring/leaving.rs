@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use super::driver::{Net, peer};
 use super::files::put;
-use crate::chord::{
+use super::net::{Net, peer};
+use chordal_core::chord::{
     Command, Effect, Effects, Failure, Input, Kept, Node, Notice, Reply, Standing, Timer,
 };
-use crate::name::FileName;
-use crate::record::{Content, ContentHash, Obstacle, Record, Version};
-use crate::time::Time;
+use chordal_core::name::FileName;
+use chordal_core::record::{Content, ContentHash, Obstacle, Record, Version};
+use chordal_core::time::Time;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::driver::{Net, address};
-use crate::chord::{Notice, Reply};
+use super::net::Net;
+use chordal_core::chord::{Notice, Reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -73,7 +73,7 @@ fn a_partition_heals_by_itself() {
     for seed in 0..15 {
         for count in [2u16, 3, 8] {
             let mut net = Net::grown(seed, 16, 16, count);
-            net.apart = (0..count / 2).map(address).collect();
+            net.apart = (0..count / 2).collect();
             net.run(SECOND * 20);
             assert!(!net.is_ideal());
             net.apart.clear();

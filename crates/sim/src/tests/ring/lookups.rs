@@ -1,11 +1,12 @@
 //! Lookups: how long the way is, and what deaths cost.
 
+use crate::chance::Chance;
 use std::time::Duration;
 
-use super::driver::{Net, peer};
-use crate::chord::{Command, Input, Node, Reply};
-use crate::id::Id;
-use crate::peer::Peer;
+use super::net::{Net, number_of, peer};
+use chordal_core::chord::{Command, Input, Node, Reply};
+use chordal_core::id::Id;
+use chordal_core::peer::Peer;
 
 /// A settled ring of `count` nodes, without one message.
 fn settled(count: u16, r: usize) -> (Net, Vec<Peer>) {
@@ -22,13 +23,13 @@ fn settled(count: u16, r: usize) -> (Net, Vec<Peer>) {
 /// The mean number of nodes asked, and lookups failed, over `lookups`.
 fn mean(net: &mut Net, ring: &[Peer], lookups: u32) -> f64 {
     let space = net.config.space();
-    let mut rng = fastrand::Rng::with_seed(11);
+    let mut rng = Chance::new(11);
     let mut asked = 0;
     for _ in 0..lookups {
-        let key = space.id(rng.u128(..));
+        let key = space.id(rng.wide());
         let live: Vec<Peer> = net.nodes().map(Node::peer).collect();
-        let from = live[rng.usize(..live.len())];
-        let number = from.address().port() - 2000;
+        let from = live[rng.index(live.len()).expect("some")];
+        let number = number_of(from);
         let ticket = net.command(number, Command::Lookup { key });
         let Reply::Found(found) = net.reply(ticket) else { panic!("a lookup failed") };
         let owner = ring
@@ -55,9 +56,9 @@ fn the_way_is_as_short_as_theory_says() {
 #[test]
 fn with_a_third_dead_and_nothing_repaired_every_key_is_still_found() {
     let (mut net, ring) = settled(300, 20);
-    let mut rng = fastrand::Rng::with_seed(5);
+    let mut rng = Chance::new(5);
     for number in 0..300 {
-        if rng.u8(..) < 85 {
+        if rng.below(256) < 85 {
             net.refuse = false;
             net.crash(number);
             net.refuse = true;
@@ -72,13 +73,13 @@ fn an_answer_that_fits_no_question_changes_nothing() {
     let (mut net, _) = settled(4, 2);
     let before: Vec<Node> = net.nodes().cloned().collect();
     let mut node = before[0].clone();
-    let answer = crate::wire::Answer::Next {
+    let answer = chordal_core::wire::Answer::Next {
         owner: true,
         predecessor: None,
         successors: Vec::new(),
         closer: Vec::new(),
     };
-    let message = crate::wire::Message::Answer { nonce: 77, answer };
+    let message = chordal_core::wire::Message::Answer { nonce: 77, answer };
     let mut out = Vec::new();
     node.handle(net.now, Input::Received { from: before[1].peer(), message }, &mut out);
     assert_eq!((&node, out.len()), (&before[0], 0));

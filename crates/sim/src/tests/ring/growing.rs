@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::driver::{Net, peer};
-use crate::chord::{CensusState, Command, Failure, Notice, Reply, Standing};
+use super::net::{Net, peer};
+use chordal_core::chord::{CensusState, Command, Failure, Notice, Reply, Standing};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,7 +13,7 @@ fn one_node_is_its_own_ring() {
     net.start(0, &[]);
     assert_eq!(net.node(0).standing(), Standing::Member);
     net.settle(SECOND);
-    let ticket = net.command(0, Command::Lookup { key: crate::id::Id::new(5) });
+    let ticket = net.command(0, Command::Lookup { key: chordal_core::id::Id::new(5) });
     let Reply::Found(found) = net.reply(ticket) else { panic!("not found") };
     assert_eq!((found.owner, found.hops.len()), (peer(0), 0));
     net.run(SECOND * 30);
@@ -119,7 +119,7 @@ fn the_census_finds_everyone_beyond_the_list_and_what_they_know() {
     };
     net.until(SECOND * 60, found).expect("everyone is found");
     let states = net.node(5).observed();
-    let members = crate::chord::invariant::Members::new(net.config.space(), &states);
+    let members = chordal_core::chord::invariant::Members::new(net.config.space(), &states);
     assert!(members.ideal(4) && members.report().healthy());
 
     net.crash(9);

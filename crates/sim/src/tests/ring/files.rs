@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::driver::Net;
-use crate::chord::{Command, Reply};
-use crate::name::FileName;
-use crate::record::{ContentHash, Obstacle};
+use super::net::{Net, number_of};
+use chordal_core::chord::{Command, Reply};
+use chordal_core::name::FileName;
+use chordal_core::record::{ContentHash, Obstacle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,7 +16,7 @@ pub(super) fn put(net: &mut Net, count: u8) {
         let key = name.key(net.config.space());
         let ticket = net.command(0, Command::Lookup { key });
         let Reply::Found(found) = net.reply(ticket) else { panic!("no owner") };
-        let owner = found.owner.address().port() - 2000;
+        let owner = number_of(found.owner);
         let root = ContentHash([number; 32]);
         let commit = Command::Commit {
             name,

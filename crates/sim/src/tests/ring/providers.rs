@@ -1,16 +1,17 @@
 //! Who shares what, in whole rings.
 
+use crate::chance::Chance;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::driver::{Net, address, peer};
-use crate::chord::placement::placement;
-use crate::chord::{Command, Effect, Failure, Input, Node, Reply, Standing};
-use crate::limits::{MAX_PAGE, PROVIDER_LIFETIME_S};
-use crate::name::FileName;
-use crate::peer::Peer;
-use crate::record::{ContentHash, Provider};
-use crate::wire::{Message, Tell};
+use super::net::{Net, number_of, peer};
+use chordal_core::chord::placement::placement;
+use chordal_core::chord::{Command, Effect, Failure, Input, Node, Reply, Standing};
+use chordal_core::limits::{MAX_PAGE, PROVIDER_LIFETIME_S};
+use chordal_core::name::FileName;
+use chordal_core::peer::Peer;
+use chordal_core::record::{ContentHash, Provider};
+use chordal_core::wire::{Message, Tell};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,17 +35,13 @@ fn withdrawn(file: u32, sharer: u16, serial: u64) -> Provider {
     Provider { lifetime_s: 0, ..said(file, sharer, serial) }
 }
 
-fn number(peer: Peer) -> u16 {
-    peer.address().port() - address(0).port()
-}
-
 /// Says it to the owner of the name, as a sharer does: `false` if there is
 /// nobody who takes it just now.
 fn say(net: &mut Net, by: u16, said: Provider) -> bool {
     let key = said.name.key(net.config.space());
     let ticket = net.command(by, Command::Lookup { key });
     let Reply::Found(found) = net.reply(ticket) else { return false };
-    let owner = number(found.owner);
+    let owner = number_of(found.owner);
     if !net.nodes().any(|node| node.peer() == found.owner) {
         return false;
     }
@@ -110,7 +107,7 @@ fn a_record_is_found_at_the_new_owner_after_the_owners_death() {
             if owner == peer(0) {
                 break;
             }
-            net.crash(number(owner));
+            net.crash(number_of(owner));
             net.settle(SECOND * 20);
             let told = net.until(SECOND * 2, |net| all_know(net, 20, peer(0)));
             assert!(told.is_some(), "seed {seed}");
@@ -213,7 +210,7 @@ fn what_is_withdrawn_stays_withdrawn_when_an_old_replica_comes_back() {
         let mut net = sharing(seed, 6, 12);
         // Cut off together with what it has heard, as owner of some names and
         // as replica of others; then it hears the end of it from the others.
-        net.apart.insert(address(3));
+        net.apart.insert(3);
         net.run(SECOND * 20);
         let serial = 2 + u64::from(seed % 2 == 0);
         for file in 0..12 {
@@ -278,17 +275,17 @@ fn a_node_with_ten_thousand_records_tells_them_to_a_new_partner_only() {
         .take(10_000)
         .collect();
     for page in own.chunks(MAX_PAGE) {
-        let ticket = net.command(number(home), Command::Provide { providers: page.to_vec() });
+        let ticket = net.command(number_of(home), Command::Provide { providers: page.to_vec() });
         assert!(matches!(net.reply(ticket), Reply::Provided { .. }));
     }
     assert_eq!(net.told, 20_000, "to two partners");
     // Deep in its list, where no copies are.
-    net.crash(number(order[4]));
+    net.crash(number_of(order[4]));
     net.settle(SECOND * 20);
     net.run(SECOND * 10);
     assert_eq!(net.told, 20_000);
     // Its second partner: the next one takes that place.
-    net.crash(number(order[2]));
+    net.crash(number_of(order[2]));
     net.settle(SECOND * 20);
     let known = |net: &Net| own.iter().all(|one| knows(net, order[3], &one.name, peer(0)));
     assert!(net.until(SECOND * 20, known).is_some());
@@ -301,7 +298,7 @@ fn a_record_of_somebody_elses_key_is_refused_as_a_whole() {
     let home = holders(&net, &name(0))[0];
     let foreign = (1..1_000).find(|file| holders(&net, &name(*file))[0] != home).expect("some");
     let providers = vec![said(0, 0, 1), said(foreign, 0, 1)];
-    let ticket = net.command(number(home), Command::Provide { providers });
+    let ticket = net.command(number_of(home), Command::Provide { providers });
     assert_eq!(net.reply(ticket), Reply::Failed(Failure::NotOwner));
     assert!(!knows(&net, home, &name(0), peer(0)), "none of them was taken");
 }
@@ -309,7 +306,7 @@ fn a_record_of_somebody_elses_key_is_refused_as_a_whole() {
 #[test]
 fn the_answer_tells_how_many_share_that_content() {
     let mut net = Net::grown(8, 16, 10, 3);
-    let home = number(holders(&net, &name(0))[0]);
+    let home = number_of(holders(&net, &name(0))[0]);
     let other = Provider { root: ContentHash([2; 32]), ..said(0, 2, 1) };
     for (one, sources) in [(said(0, 0, 1), 1), (said(0, 1, 1), 2), (other, 1), (said(0, 0, 2), 2)] {
         let ticket = net.command(home, Command::Provide { providers: vec![one] });
@@ -327,7 +324,7 @@ fn in_a_ring_that_never_rests_every_name_is_found_within_one_saying() {
         let mut net = Net::grown(seed, 8, 12, 12);
         net.refuse = seed % 2 == 0;
         net.loss = 5;
-        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut rng = Chance::new(seed);
         let mut down: Vec<u16> = Vec::new();
         for serial in 1..6 {
             for file in 0..NAMES {
@@ -341,18 +338,18 @@ fn in_a_ring_that_never_rests_every_name_is_found_within_one_saying() {
                 }
             }
             for _ in 0..10 {
-                if down.len() > 3 || (!down.is_empty() && rng.bool()) {
-                    let number = down.swap_remove(rng.usize(..down.len()));
+                if down.len() > 3 || (!down.is_empty() && rng.happens(0.5)) {
+                    let number = down.swap_remove(rng.index(down.len()).expect("some"));
                     net.start(number, &[0, 1, 2]);
                 } else {
-                    let number = rng.u16(3..12);
+                    let number = rng.within(3..=11) as u16;
                     if !down.contains(&number) {
                         net.crash(number);
                         down.push(number);
                     }
                 }
                 // About a death or a return a minute; now and then two at once.
-                net.run(Duration::from_millis(rng.u64(100..120_000)));
+                net.run(Duration::from_millis(rng.within(100..=120_000)));
                 let found = |net: &Net| {
                     (0..NAMES).all(|file| {
                         let near = holders(net, &name(file));
