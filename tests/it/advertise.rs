@@ -148,7 +148,7 @@ fn an_address_that_leads_to_nobody_or_another_program_is_told_with_what_helps() 
     let first = NodeProcess::start(&[]);
     let contact = first.address.to_string();
     let nobody = NodeProcess::start_behind(free_address(), free_address(), &["--join", &contact]);
-    tells(&nobody, "leads to nobody: connection refused");
+    tells(&nobody, "leads to no node: connection refused");
 
     let web = TcpListener::bind(free_address()).expect("a free address");
     let address = web.local_addr().expect("an address");

@@ -15,7 +15,9 @@ use chordal::id::Space;
 use chordal::limits::MAX_PAGE;
 use chordal::peer::Peer;
 use chordal::view::{Liveness, RegistryRow, Snapshot, Standing};
-use chordal::wire::handshake::{Hello, PREAMBLE_BYTES, Params, Program, Purpose};
+use chordal::wire::handshake::{
+    Hello, MAGIC, PREAMBLE_BYTES, PROTOCOL_VERSION, Params, Program, Purpose,
+};
 use chordal::wire::registry::{Listed, News, Report};
 use chordal::wire::{Frame, codec};
 use rustix::process::Signal;
@@ -345,7 +347,7 @@ fn whoever_claims_an_address_that_is_not_its_own_is_not_listed() {
     let dead = free_address();
     let mut claims = Vec::new();
     for (address, frame, named) in [
-        (dead, claim(0, params("chordal")), "nobody listens there"),
+        (dead, claim(0, params("chordal")), "connection refused"),
         (victim.address, claim(0, params("evil")), "says something else of itself"),
         (victim.address, claim(7, params("chordal")), "says something else of itself"),
         (registry.address, claim(0, params("chordal")), "that is this registry itself"),
@@ -393,6 +395,27 @@ fn a_registry_refuses_what_it_is_not_and_says_what_it_is() {
     raw.say(&Frame::Bye);
     raw.closed();
     assert!(list(registry.address).is_empty());
+}
+
+#[test]
+fn another_protocol_version_is_refused_with_both_versions() {
+    let (registry, node) = (RegistryProcess::start(&[]), NodeProcess::start(&[]));
+    for (address, purpose) in
+        [(registry.address, Purpose::Registry), (node.address, Purpose::Client)]
+    {
+        let mut greeting = stranger(purpose).to_bytes().expect("it fits");
+        greeting[MAGIC.len()..PREAMBLE_BYTES].copy_from_slice(&99_u16.to_be_bytes());
+        let mut raw = Raw::connect(address);
+        raw.0.write_all(&greeting).expect("it is taken");
+        raw.0.read_exact(&mut [0; PREAMBLE_BYTES]).expect("a preamble");
+        let theirs: Hello = raw.hear().expect("a hello");
+        let refusal = format!(
+            "the other side speaks protocol {PROTOCOL_VERSION}, this one 99; run the same version \
+             on both"
+        );
+        assert_eq!(theirs.refusal, Some(refusal));
+        raw.closed();
+    }
 }
 
 #[test]

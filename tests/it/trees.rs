@@ -308,7 +308,7 @@ fn paths_are_bytes_and_only_names_on_the_ring_are_text() {
 
     let refused = run(&[word("put"), file.as_os_str()]);
     let err = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && err.contains("--as NAME"), "{err}");
+    assert!(refused.status.code() == Some(2) && err.contains("--as NAME"), "{err}");
     let stored = run(&[word("put"), file.as_os_str(), word("--as"), word("data")]);
     assert!(stored.status.success(), "{}", describe(&stored));
     // In a directory it fails alone.

@@ -637,7 +637,10 @@ fn strangers_are_told_apart() {
     assert_eq!(handshake::check_preamble(preamble), Err(HandshakeError::NotChordal));
     preamble[..8].copy_from_slice(&handshake::MAGIC);
     preamble[8..].copy_from_slice(&999u16.to_be_bytes());
-    assert_eq!(handshake::check_preamble(preamble), Err(HandshakeError::Version { theirs: 999 }));
+    assert_eq!(
+        handshake::check_preamble(preamble),
+        Err(HandshakeError::Version { theirs: 999, ours: handshake::PROTOCOL_VERSION })
+    );
 }
 
 proptest! {

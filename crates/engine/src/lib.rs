@@ -55,15 +55,15 @@ use inputs::notes::Notes;
 use net::handle::{Identity, Net};
 use node::hub::Hub;
 use node::publish::Publisher;
-use node::store_worker::Keeper;
+use node::store_worker::StoreQueue;
 use overlay::Overlay;
 use overlay::remembered::PeersFile;
 use sharing::Sharing;
 use sharing::shares::handle::Shares;
 use transfers::Transfers;
 use upkeep::Upkeep;
-use upkeep::suspect_blobs::Doubts;
-use upkeep::uncommitted::Unclaimed;
+use upkeep::suspect_blobs::SuspectBlobs;
+use upkeep::uncommitted::Uncommitted;
 
 pub use client::commands::Submission;
 pub use data::limits::TransferLimits;
@@ -102,7 +102,7 @@ pub struct Config {
     pub params: Params,
     /// Entries in the successor list.
     pub successors: usize,
-    /// Places on the ring that it holds, at least one, at most
+    /// ConnectionSlots on the ring that it holds, at least one, at most
     /// [`chordal_core::limits::MAX_VNODES`]: the more, the more evenly keys fall on hosts.
     pub vnodes: u16,
     /// Time between stabilizations.
@@ -225,7 +225,7 @@ impl Node {
             watch::channel(Arc::new(node::publish::first_snapshot(&core)));
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let (commands, submissions) = mpsc::channel(COMMAND_QUEUE);
-        let (doubts, doubted) = Doubts::new();
+        let (suspects, suspected) = SuspectBlobs::new();
         let (mesh, mesh_inputs) = mpsc::channel(overlay::mesh::input::QUEUE);
         let (search, search_inputs) = mpsc::channel(overlay::search::input::QUEUE);
         let (dead, dead_peers) = mpsc::channel(overlay::seeds::QUEUE);
@@ -257,13 +257,13 @@ impl Node {
         let data = Data {
             net: net.clone(),
             notes: notes.clone(),
-            core: core_handle.clone(),
+            core: core_handle,
             transfers,
             store,
             disk: DiskHealth::default(),
             shares,
-            doubts,
-            unclaimed: Unclaimed::default(),
+            suspects,
+            uncommitted: Uncommitted::default(),
             downloads: Downloads::default(),
             min_copies: config.min_copies,
             reputations: Reputations::default(),
@@ -273,9 +273,6 @@ impl Node {
             limits: Limits::new(&config.transfers),
         };
         let overlay = Overlay {
-            net: net.clone(),
-            notes: notes.clone(),
-            core: core_handle.clone(),
             data: data.clone(),
             sharing: sharing.clone(),
             peers: PeersFile::new(data_dir, net.tasks.clone()),
@@ -284,9 +281,6 @@ impl Node {
             dead,
         };
         let user = User {
-            net: net.clone(),
-            notes: notes.clone(),
-            core: core_handle,
             data: data.clone(),
             sharing: sharing.clone(),
             overlay: overlay.clone(),
@@ -317,8 +311,8 @@ impl Node {
         let remembered = overlay.peers.load(me);
         publisher.unheard(&remembered);
         let start = chord::Input::Start { records: recovery.records, remembered };
-        let (keeper, jobs) = Keeper::new();
-        let task = Hub::new(core, user.clone(), keeper, slots, identity, inbox, publisher);
+        let (store_queue, jobs) = StoreQueue::new();
+        let task = Hub::new(core, user.clone(), store_queue, slots, identity, inbox, publisher);
         let (runtime, serving) = (Handle::current(), data.clone());
         let serve = move |stream, party, crowded: &dyn Fn() -> bool| {
             data::serve_data::serve(&serving, &runtime, stream, party, crowded);
@@ -332,14 +326,14 @@ impl Node {
         tasks.spawn(data::reach::watch(
             data.reach.clone(),
             net.clone(),
-            user.notes.clone(),
-            user.core.clone(),
+            user.data.notes.clone(),
+            user.data.core.clone(),
         ));
         tasks.spawn(data::relay::tidy(data));
         tasks.spawn(overlay::mesh::run(overlay.clone(), mesh_inputs));
         tasks.spawn(sharing::shares::follow::run(sharing.clone(), config.share, share_inputs));
         tasks.spawn(overlay::search::run(overlay.clone(), search_inputs));
-        tasks.spawn(upkeep::suspect_blobs::run(upkeep.clone(), doubted));
+        tasks.spawn(upkeep::suspect_blobs::run(upkeep.clone(), suspected));
         tasks.spawn(upkeep::scrub::run(upkeep, config.scrub));
         tasks.spawn(sharing::provide::run(sharing, mesh, provide_orders));
         let seeds = (config.seeds, config.registry_patience);
@@ -383,17 +377,17 @@ impl Node {
     /// left.
     pub async fn close(self) {
         let user = self.user;
-        user.net.tasks.close();
+        user.data.net.tasks.close();
         let _ = self.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
-        user.net.connections.close();
-        let _ = tokio::time::timeout(GOODBYE_LIMIT, user.net.connections.wait()).await;
+        user.data.net.connections.close();
+        let _ = tokio::time::timeout(GOODBYE_LIMIT, user.data.net.connections.wait()).await;
         stop(&user).await;
     }
 
     /// Ends all tasks at once and closes all sockets, as a crash would.
     pub async fn kill(self) {
-        self.user.net.tasks.close();
+        self.user.data.net.tasks.close();
         stop(&self.user).await;
     }
 }
@@ -416,12 +410,12 @@ const JOIN_PAUSES: [Duration; 4] = [
 ];
 
 async fn stop(user: &User) {
-    user.net.stop.cancel();
+    user.data.net.stop.cancel();
     user.data.transfers.stop_all();
-    user.net.cuts.cut_all();
-    user.net.connections.close();
-    user.net.tasks.wait().await;
-    user.net.connections.wait().await;
+    user.data.net.shutdown.cut_all();
+    user.data.net.connections.close();
+    user.data.net.tasks.wait().await;
+    user.data.net.connections.wait().await;
 }
 
 /// Joins through the first of the addresses that lets this node in; keeps
@@ -430,22 +424,22 @@ async fn join_until_in(user: User, addresses: Vec<SocketAddr>) {
     for attempt in 0.. {
         for address in &addresses {
             let joining = tokio::select! {
-                () = user.net.stop.cancelled() => return,
-                joining = overlay::join::join_through(&user.net, &user.core, *address) => joining,
+                () = user.data.net.stop.cancelled() => return,
+                joining = overlay::join::join_through(&user.data.net, &user.data.core, *address) => joining,
             };
             let Err(why) = joining else { return };
-            let members = user.core.look(|core| core.successors().len()).await;
+            let members = user.data.core.look(|core| core.successors().len()).await;
             if members.is_some_and(|members| members > 0) {
                 // Somebody remembered let it in already.
                 return;
             }
             if attempt == 0 {
-                user.notes.event(Level::Warn, format!("not joined yet: {why}")).await;
+                user.data.notes.event(Level::Warn, format!("not joined yet: {why}")).await;
             }
         }
         let pause = JOIN_PAUSES[attempt.min(JOIN_PAUSES.len() - 1)];
         tokio::select! {
-            () = user.net.stop.cancelled() => return,
+            () = user.data.net.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -124,11 +124,13 @@ pub enum HandshakeError {
     NotChordal,
     /// The other side has another version of the protocol.
     #[error(
-        "the other side speaks protocol {theirs}, this one {PROTOCOL_VERSION}; run the same version on both"
+        "the other side speaks protocol {theirs}, this one {ours}; run the same version on both"
     )]
     Version {
         /// The other side's version.
         theirs: u16,
+        /// This side's version.
+        ours: u16,
     },
     /// The other side is on another ring, or on the same with other parameters.
     #[error("the other side is on ring {}, this one on {}", Params::describe(.theirs), Params::describe(.ours))]
@@ -144,6 +146,19 @@ pub enum HandshakeError {
     /// The hello cannot be decoded.
     #[error("the other side's greeting is damaged: {0}")]
     Damaged(#[from] CodecError),
+}
+
+impl HandshakeError {
+    /// The refusal that the other side reads, for another version; `None` for what else
+    /// is wrong with a greeting.
+    pub const fn refusal(&self) -> Option<HandshakeError> {
+        match *self {
+            HandshakeError::Version { theirs, ours } => {
+                Some(HandshakeError::Version { theirs: ours, ours: theirs })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Params {
@@ -187,7 +202,7 @@ pub fn check_preamble(bytes: [u8; PREAMBLE_BYTES]) -> Result<(), HandshakeError>
     }
     let theirs = u16::from_be_bytes([version[0], version[1]]);
     if theirs != PROTOCOL_VERSION {
-        return Err(HandshakeError::Version { theirs });
+        return Err(HandshakeError::Version { theirs, ours: PROTOCOL_VERSION });
     }
     Ok(())
 }

@@ -48,12 +48,12 @@ pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandError>>);
 pub(crate) async fn run(user: User, mut commands: mpsc::Receiver<Submission>) {
     loop {
         let next = tokio::select! {
-            () = user.net.stop.cancelled() => return,
+            () = user.data.net.stop.cancelled() => return,
             next = commands.recv() => next,
         };
         let Some((command, done)) = next else { return };
         let working = user.clone();
-        user.net.tasks.spawn(async move {
+        user.data.net.tasks.spawn(async move {
             let result = carry_out(&working, command).await;
             if let Err(why) = &result {
                 tracing::info!(%why, "a command failed");
@@ -182,11 +182,12 @@ pub(crate) async fn read(access: &Access, command: Command) -> Result<Outcome, C
 }
 
 async fn join(user: &User, contact: &str) -> Result<Outcome, CommandError> {
-    let me = user.net.me();
+    let me = user.data.net.me();
     let members = members_of(&Access::Inside(user.data.clone())).await?;
     let peer = address::resolve(contact, me.me.address(), me.params.space, &members).await?;
-    let (me, successor, adopted) = join_through(&user.net, &user.core, peer.address()).await?;
-    let params = user.net.me().params;
+    let (me, successor, adopted) =
+        join_through(&user.data.net, &user.data.core, peer.address()).await?;
+    let params = user.data.net.me().params;
     Ok(Outcome::Joined { me, successor, ring: params.ring, space: params.space, adopted })
 }
 
@@ -374,15 +375,18 @@ async fn changed(
 ) -> Result<Outcome, CommandError> {
     match &result {
         Ok(Outcome::Fetched { name, path, .. }) => {
-            user.notes.event(Level::Info, format!("{name} was saved as {}", path.display())).await;
+            user.data
+                .notes
+                .event(Level::Info, format!("{name} was saved as {}", path.display()))
+                .await;
         }
         Ok(Outcome::FetchedAll { name, path, fetched, .. }) => {
             let text = format!("{fetched} files of {name}/ were saved in {}", path.display());
-            user.notes.event(Level::Info, text).await;
+            user.data.notes.event(Level::Info, text).await;
         }
         _ => {}
     }
-    user.notes.changed().await;
+    user.data.notes.changed().await;
     result
 }
 

@@ -93,7 +93,7 @@ pub(crate) fn begin(user: &User, last: bool) {
         starts
     });
     if starts {
-        user.net.tasks.spawn(drain(user.clone()));
+        user.data.net.tasks.spawn(drain(user.clone()));
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn leave(user: &User, last: bool) -> Result<HandedOver, Command
     begin(user, last);
     let mut state = user.departure.state.subscribe();
     let ended = tokio::select! {
-        () = user.net.stop.cancelled() => None,
+        () = user.data.net.stop.cancelled() => None,
         ended = state.wait_for(|state| !state.running) => ended.ok().and_then(|s| s.ended.clone()),
     };
     ended.unwrap_or(Err(CommandError::Stopping))
@@ -151,7 +151,7 @@ pub(crate) fn told(user: &User) -> Response {
 /// The task: one leave from its beginning to its end.
 async fn drain(user: User) {
     let result = hand_over(&user).await;
-    user.notes.show(|rows| rows.handing_over = None);
+    user.data.notes.show(|rows| rows.handing_over = None);
     user.departure.state.send_modify(|state| {
         let before = state.ended.take();
         state.ended = Some(match (result, before) {
@@ -169,14 +169,18 @@ async fn drain(user: User) {
 async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
     let Departure { state, limit } = &user.departure;
     let mut over = state.subscribe();
-    let alone = user.core.look(chord::Host::is_alone).await.ok_or(CommandError::Stopping)?;
+    let alone = user.data.core.look(chord::Host::is_alone).await.ok_or(CommandError::Stopping)?;
     tokio::select! {
         () = provide::withdraw(&user.sharing, provide::WITHDRAW_LIMIT) => {}
         () = hurried(&mut over) => {}
     }
     let began = Instant::now();
-    let reply =
-        user.core.begin(chord::Command::Leave, None, None).await.ok_or(CommandError::Stopping)?;
+    let reply = user
+        .data
+        .core
+        .begin(chord::Command::Leave, None, None)
+        .await
+        .ok_or(CommandError::Stopping)?;
     let mut reply = std::pin::pin!(reply);
     let (told, copies) = watch::channel(Vec::new());
     let mut watching = JoinSet::new();
@@ -188,13 +192,13 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
         tokio::select! {
             reply = &mut reply => break reply.map_err(|_| CommandError::Stopping)?,
             () = hurried(&mut over) => {
-                user.core.leave(true).await;
+                user.data.core.leave(true).await;
                 break reply.await.map_err(|_| CommandError::Stopping)?;
             }
             _ = look.tick() => {}
         }
         let copies = copies.borrow().clone();
-        let seen = user.core.look(move |host| {
+        let seen = user.data.core.look(move |host| {
             let is_here = |name: &FileName| host.record(name).is_some_and(|r| !r.is_deleted());
             let goes_on = progress.see(host.volume(), is_here, &copies);
             (progress, goes_on)
@@ -203,11 +207,11 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
         (progress, goes_on) = seen.await.ok_or(CommandError::Stopping)?;
         let over = limit.is_some_and(|limit| began.elapsed() >= limit);
         if over || goes_on || limit.is_some() {
-            user.core.leave(over).await;
+            user.data.core.leave(over).await;
         }
         let row = progress.row;
         state.send_modify(|state| state.row = row);
-        user.notes.show(|rows| rows.handing_over = Some(row));
+        user.data.notes.show(|rows| rows.handing_over = Some(row));
     };
     match reply {
         Reply::Left { handed, kept, together } => {
@@ -297,8 +301,8 @@ impl Progress {
 async fn watch_copies(user: User, told: watch::Sender<Vec<Copied>>) {
     let mut heirs: BTreeSet<Peer> = BTreeSet::new();
     loop {
-        let me = user.net.me().me.address();
-        let now = user.core.look(|core| core.first().successors().to_vec()).await;
+        let me = user.data.net.me().me.address();
+        let now = user.data.core.look(|core| core.first().successors().to_vec()).await;
         heirs.extend(now.into_iter().flatten().filter(|peer| peer.address() != me));
         let heirs: Vec<Peer> = heirs.iter().copied().collect();
         let mut asked = JoinSet::new();

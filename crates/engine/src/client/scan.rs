@@ -58,12 +58,12 @@ pub(crate) async fn run(
     host: Option<&str>,
     range: Option<&str>,
 ) -> Result<ScanRow, CommandError> {
-    let me = user.net.me();
+    let me = user.data.net.me();
     let scanner = Scanner { home: me.me.address(), node: Some((me.me, me.params)) };
     let mut number = None;
     let progress = |row: &ScanRow| {
         let mut row = row.clone();
-        user.notes.show(|rows| {
+        user.data.notes.show(|rows| {
             let last = rows.scan.as_ref().map_or(0, |scan| scan.number);
             row.number = *number.get_or_insert(last + 1);
             if row.number >= last {
@@ -73,7 +73,7 @@ pub(crate) async fn run(
     };
     let result = tokio::select! {
         result = scan(&scanner, host, range, progress) => result,
-        () = user.net.stop.cancelled() => Err(CommandError::Stopping),
+        () = user.data.net.stop.cancelled() => Err(CommandError::Stopping),
     };
     result.map(|row| ScanRow { number: number.unwrap_or_default(), ..row })
 }

@@ -4,22 +4,13 @@ use std::path::PathBuf;
 
 use super::leave::Departure;
 use crate::data::Data;
-use crate::inputs::core::Core;
-use crate::inputs::notes::Notes;
-use crate::net::handle::Net;
 use crate::overlay::Overlay;
 use crate::sharing::Sharing;
 
 /// A node as its user has it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
-    /// The node on the network.
-    pub(crate) net: Net,
-    /// What people are told.
-    pub(crate) notes: Notes,
-    /// To the core.
-    pub(crate) core: Core,
-    /// Bytes of files.
+    /// Bytes of files; the network, the core and what people are told.
     pub(crate) data: Data,
     /// What is shared here.
     pub(crate) sharing: Sharing,

@@ -30,10 +30,10 @@ use crate::data::plane::DataPlane;
 use crate::data::reach::Reach;
 use crate::data::reputation::Reputations;
 use crate::data::signs::Signs;
-use crate::net::client_connections::Lines;
+use crate::net::client_connections::ClientConnections;
 use crate::net::greeting;
 use crate::net::greeting::client_hello;
-use crate::net::shutdown_handles::Cuts;
+use crate::net::shutdown_handles::ShutdownHandles;
 use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
 use crate::transfers::Phases;
@@ -183,14 +183,14 @@ async fn enter(options: &Options) -> Result<Client, CommandError> {
         () = options.interrupted.cancelled() => return Err(CommandError::INTERRUPTED),
     };
     let (member, params) = introduced?;
-    let cuts = Cuts::default();
+    let shutdown = ShutdownHandles::default();
     let transfers =
         Transfers::new(Instant::now(), options.transfers.at_once).with_patience(options.wait);
     let plane = DataPlane {
         hello: client_hello(Purpose::Data),
         counters: Arc::default(),
         signs: Signs::default(),
-        cuts: cuts.clone(),
+        shutdown: shutdown.clone(),
         idle: Idle::default(),
         limits: Limits::new(&options.transfers),
         reach: Reach::default(),
@@ -201,7 +201,7 @@ async fn enter(options: &Options) -> Result<Client, CommandError> {
         member,
         params,
         plane,
-        lines: Lines::default(),
+        connections: ClientConnections::default(),
         others: Arc::default(),
         reputations: Reputations::default(),
     });
@@ -216,7 +216,7 @@ async fn enter(options: &Options) -> Result<Client, CommandError> {
                     // Nothing else reaches a thread that waits for bytes. Again
                     // and again: a transfer may have begun since.
                     transfers.stop_all();
-                    cuts.cut_all();
+                    shutdown.cut_all();
                     tokio::time::sleep(PROGRESS).await;
                 }
             };

@@ -18,7 +18,7 @@ use super::Data;
 use super::fetch::Fetcher;
 use super::plane::DataPlane;
 use super::reputation::Reputations;
-use crate::net::client_connections::Lines;
+use crate::net::client_connections::ClientConnections;
 use crate::net::requests::{settled, unexpected};
 
 /// A way into a ring.
@@ -42,7 +42,7 @@ pub(crate) struct Outside {
     /// The client's end of data connections.
     pub(crate) plane: DataPlane,
     /// Its control connections.
-    pub(crate) lines: Lines,
+    pub(crate) connections: ClientConnections,
     /// Other members that it has heard of: the ring is still there when `via` ends.
     pub(crate) others: Arc<Mutex<Vec<Peer>>>,
     /// What it has seen of its sources.
@@ -57,7 +57,7 @@ impl Outside {
         let others = known.iter().map(Peer::address).filter(|address| *address != self.via);
         let mut first = None;
         for address in std::iter::once(self.via).chain(others) {
-            match self.lines.ask(address, Request::Lookup { key }).await {
+            match self.connections.ask(address, Request::Lookup { key }).await {
                 Ok(Response::Lookup(trace)) => {
                     let named = std::iter::once(trace.owner).chain(trace.successors.clone());
                     let named = named.take(MEMBERS_KEPT).collect();
@@ -140,7 +140,7 @@ impl Access {
     ) -> Result<Response, CommandError> {
         settled(match self {
             Access::Inside(data) => data.core.request(address, request).await?,
-            Access::Outside(outside) => outside.lines.ask(address, request).await?,
+            Access::Outside(outside) => outside.connections.ask(address, request).await?,
         })
     }
 
@@ -158,8 +158,8 @@ impl Access {
             }
             Access::Outside(outside) => {
                 let [one, other] = requests;
-                let lines = &outside.lines;
-                let both = (lines.ask(address, one), lines.ask(address, other));
+                let connections = &outside.connections;
+                let both = (connections.ask(address, one), connections.ask(address, other));
                 <[_; 2]>::from(tokio::join!(both.0, both.1))
             }
         };

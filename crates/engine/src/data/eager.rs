@@ -107,7 +107,7 @@ pub(crate) fn fetch(
         Ok(()) => {}
         Err(IncomingError::WrongPiece(index)) => {
             match access {
-                Access::Inside(data) if source == data.net.me().me => data.doubts.met(root),
+                Access::Inside(data) if source == data.net.me().me => data.suspects.met(root),
                 _ if fetcher.still_has(source, manifest) => {
                     fetcher.blame_piece(source, index);
                 }
@@ -407,7 +407,7 @@ pub(crate) fn take_part(
         (Ok(()), behind) => {
             transfer.advance(part.size);
             transfer.end(Ok(()));
-            data.unclaimed.add(&data.store, part.root, Instant::now());
+            data.uncommitted.add(&data.store, part.root, Instant::now());
             let holders = std::iter::once(data.net.me().me).chain(behind).collect();
             Ok(DataResponse::Relayed { holders })
         }

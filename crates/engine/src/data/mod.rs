@@ -20,8 +20,8 @@ use crate::inputs::notes::Notes;
 use crate::net::handle::Net;
 use crate::sharing::shares::handle::Shares;
 use crate::transfers::Transfers;
-use crate::upkeep::suspect_blobs::Doubts;
-use crate::upkeep::uncommitted::Unclaimed;
+use crate::upkeep::suspect_blobs::SuspectBlobs;
+use crate::upkeep::uncommitted::Uncommitted;
 
 use disk_health::DiskHealth;
 use fetch::Fetcher;
@@ -69,9 +69,9 @@ pub(crate) struct Data {
     /// Files shared from where they lie.
     pub(crate) shares: Shares,
     /// Contents that seem to be damaged here.
-    pub(crate) doubts: Doubts,
+    pub(crate) suspects: SuspectBlobs,
     /// Contents that came over a chain and wait for a record.
-    pub(crate) unclaimed: Unclaimed,
+    pub(crate) uncommitted: Uncommitted,
     /// What this node's user has downloaded and is downloading.
     pub(crate) downloads: Downloads,
     /// Copies without which this node acknowledges no put.
@@ -95,7 +95,7 @@ impl Data {
             hello: self.net.me().hello(Purpose::Data),
             counters: Arc::clone(&self.net.counters),
             signs: self.signs.clone(),
-            cuts: self.net.cuts.clone(),
+            shutdown: self.net.shutdown.clone(),
             idle: self.idle.clone(),
             limits: self.limits.clone(),
             reach: self.reach.clone(),

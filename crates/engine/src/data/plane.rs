@@ -29,7 +29,7 @@ use super::reach::Reach;
 use crate::data::signs::Signs;
 use crate::net::connection::{CONNECT_LIMIT, HELLO_LIMIT};
 use crate::net::handle::ByteCounters;
-use crate::net::shutdown_handles::{Cuts, Cutter, Registered};
+use crate::net::shutdown_handles::{Registered, ShutdownHandle, ShutdownHandles};
 use crate::transfers::{Cancelled, Transfer, Transfers};
 
 /// A side that neither sends nor takes a byte for this long is gone. Long
@@ -53,7 +53,7 @@ pub(crate) struct DataPlane {
     /// Notes from whom they came.
     pub(crate) signs: Signs,
     /// Where its connections are registered.
-    pub(crate) cuts: Cuts,
+    pub(crate) shutdown: ShutdownHandles,
     /// Its connections that wait for a further request.
     pub(crate) idle: Idle,
     /// How fast they may be.
@@ -204,7 +204,7 @@ impl DataPlane {
         };
         let stream = Arc::new(wait_out(DIAL_PATIENCE, connect)?);
         stream.set_nodelay(true)?;
-        let registered = self.cuts.register(&stream);
+        let registered = self.shutdown.register(&stream);
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let mut connection = self.connection(stream, Party::Node(address), registered)?;
         let hello = Hello { purpose: Purpose::Data, ..self.hello.clone() };
@@ -225,7 +225,7 @@ impl DataPlane {
         stream.set_read_timeout(Some(STALL_LIMIT))?;
         stream.set_write_timeout(Some(STALL_LIMIT))?;
         let stream = Arc::new(stream);
-        let registered = self.cuts.register(&stream);
+        let registered = self.shutdown.register(&stream);
         self.connection(stream, party, registered)
     }
 
@@ -391,17 +391,17 @@ impl DataConnection {
 
     /// Shuts the connection down: whoever reads or writes it gets an error.
     pub(crate) fn cut(&self) {
-        self.registered.cutter().cut();
+        self.registered.handle().cut();
     }
 
-    /// Cuts the connection from elsewhere.
-    pub(crate) fn cutter(&self) -> Cutter {
-        self.registered.cutter()
+    /// ShutdownHandles the connection from elsewhere.
+    pub(crate) fn handle(&self) -> ShutdownHandle {
+        self.registered.handle()
     }
 
     /// Has the connection cut when its transfer is cancelled.
     pub(crate) fn serves(&self, transfer: &Transfer) {
-        transfer.goes_over(self.registered.cutter());
+        transfer.goes_over(self.registered.handle());
     }
 
     /// Opens the transfer of what comes or goes over this connection.

@@ -211,7 +211,7 @@ pub(crate) fn take_part(
     let (answer, end) = match passed {
         Ok(behind) => {
             let holders = std::iter::once(data.net.me().me).chain(behind).collect();
-            data.unclaimed.add(&data.store, root, Instant::now());
+            data.uncommitted.add(&data.store, root, Instant::now());
             (DataResponse::Relayed { holders }, Ok(()))
         }
         Err(PassError::Data(error)) => {
@@ -544,9 +544,9 @@ pub(crate) async fn tidy(data: Data) {
         if expires {
             expired = now;
         }
-        let (store, unclaimed) = (data.store.clone(), data.unclaimed.clone());
+        let (store, uncommitted) = (data.store.clone(), data.uncommitted.clone());
         let work = move || {
-            unclaimed.look(&store, now);
+            uncommitted.look(&store, now);
             if expires {
                 store.expire();
             }

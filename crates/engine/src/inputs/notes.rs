@@ -6,7 +6,7 @@ use chordal_view::{Level, Step};
 
 use super::Input;
 use super::demand::Demand;
-use super::ui_rows::{Board, Rows};
+use super::ui_rows::{Rows, UiRows};
 use crate::clock::Clock;
 
 /// Where a node's tasks say what people should know. Cheap to clone.
@@ -17,14 +17,14 @@ pub(crate) struct Notes {
     /// The node's time of day.
     pub(crate) clock: Clock,
     /// What else a snapshot shows.
-    pub(crate) board: Board,
+    pub(crate) ui_rows: UiRows,
     /// What others want of this node.
     pub(crate) demand: Demand,
 }
 
 impl Notes {
     pub(crate) fn new(hub: mpsc::Sender<Input>, clock: Clock) -> Notes {
-        Notes { hub, clock, board: Board::default(), demand: Demand::default() }
+        Notes { hub, clock, ui_rows: UiRows::default(), demand: Demand::default() }
     }
 
     /// A line for the events panel.
@@ -62,9 +62,9 @@ impl Notes {
         let _ = self.hub.send(Input::Changed).await;
     }
 
-    /// Changes rows of the board and has them published. Never waits.
+    /// Changes what is shown and publishes it. Never waits.
     pub(crate) fn show(&self, change: impl FnOnce(&mut Rows)) {
-        self.board.change(change);
+        self.ui_rows.change(change);
         // A hub that is too busy to hear this publishes soon anyhow.
         let _ = self.hub.try_send(Input::Changed);
     }

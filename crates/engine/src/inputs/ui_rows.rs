@@ -11,11 +11,11 @@ use chordal_view::{FileRow, HandingOver, PeerRow, RegistryRow, ScanRow, SearchRo
 
 /// The rows. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Board {
+pub(crate) struct UiRows {
     rows: Arc<Mutex<Rows>>,
 }
 
-/// What a snapshot takes from the board.
+/// What a snapshot takes from them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
     /// Linked peers.
@@ -34,7 +34,7 @@ pub(crate) struct Rows {
     pub(crate) handing_over: Option<HandingOver>,
 }
 
-impl Board {
+impl UiRows {
     /// All rows as they are now.
     pub(crate) fn rows(&self) -> Rows {
         self.rows.lock().clone()

@@ -16,7 +16,7 @@ use chordal_descriptors::{Spare, Wait};
 
 use super::connection;
 use super::connection::ConnectError;
-use super::connection_slots::{Place, Places};
+use super::connection_slots::{ConnectionSlot, ConnectionSlots};
 use super::handle::{Identity, Net};
 use super::verify;
 
@@ -69,9 +69,9 @@ const NO_REGISTRY: &str = "this is a node, not a registry; join it, or give a re
 
 /// The places for accepted connections.
 struct Limits {
-    greeting: Places,
-    clients: Places,
-    members: Places,
+    greeting: ConnectionSlots,
+    clients: ConnectionSlots,
+    members: ConnectionSlots,
     data: Arc<Semaphore>,
     data_threads: Arc<Semaphore>,
     /// Threads that are kept free.
@@ -98,7 +98,7 @@ pub(crate) enum Whose {
         /// What it said of itself.
         hello: Hello,
         /// Its place, until the connection ends or newer ones need it.
-        held: Place,
+        held: ConnectionSlot,
     },
 }
 
@@ -130,9 +130,9 @@ where
 {
     let (data, threads) = data_places(descriptors::limit());
     let limits = Arc::new(Limits {
-        greeting: Places::new(MAX_GREETING),
-        clients: Places::new(MAX_CLIENTS),
-        members: Places::new(MAX_MEMBERS),
+        greeting: ConnectionSlots::new(MAX_GREETING),
+        clients: ConnectionSlots::new(MAX_CLIENTS),
+        members: ConnectionSlots::new(MAX_MEMBERS),
         data: Arc::new(Semaphore::new(data)),
         data_threads: Arc::new(Semaphore::new(threads)),
         free_threads: FREE_THREADS.min(threads / 4).max(1),
@@ -156,7 +156,7 @@ where
     S: Fn(std::net::TcpStream, Party, &dyn Fn() -> bool) + Send + Sync + 'static,
 {
     /// Greets a connection that was accepted, and hands it over.
-    async fn take(self: Arc<Self>, stream: TcpStream, host: IpAddr, mut place: Place) {
+    async fn take(self: Arc<Self>, stream: TcpStream, host: IpAddr, mut place: ConnectionSlot) {
         let greeted = tokio::select! {
             () = self.net.stop.cancelled() => return,
             greeted = greet(&self.net, stream) => greeted,
@@ -269,12 +269,12 @@ async fn greet(net: &Net, mut stream: TcpStream) -> Result<(TcpStream, Hello), C
     let me = net.me();
     let theirs = match connection::receive_hello(&mut stream).await {
         Ok(theirs) => theirs,
-        Err(ConnectError::Handshake(why @ HandshakeError::Version { .. })) => {
-            // Told in this version's words; the preamble tells the rest.
-            let refusal =
-                HandshakeError::Version { theirs: chordal_core::wire::handshake::PROTOCOL_VERSION };
-            let hello = Hello { refusal: Some(refusal.to_string()), ..me.hello(Purpose::Client) };
-            connection::send_hello(&mut stream, &hello).await?;
+        Err(ConnectError::Handshake(why)) => {
+            if let Some(refusal) = why.refusal() {
+                let refusal = Some(refusal.to_string());
+                let hello = Hello { refusal, ..me.hello(Purpose::Client) };
+                connection::send_hello(&mut stream, &hello).await?;
+            }
             return Err(why.into());
         }
         Err(error) => return Err(error),

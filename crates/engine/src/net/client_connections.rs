@@ -34,7 +34,7 @@ use super::requests::request_limit;
 
 /// Nodes that a client stays connected to: many times those that one command
 /// asks. Beyond it all are let go, and those made anew that are needed.
-const MAX_LINES: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 
 /// Pause before a question is asked again for which there may have been no file
 /// descriptor.
@@ -56,19 +56,19 @@ type Question = (Request, oneshot::Sender<Response>);
 /// A client's control connections. Clones are the same; they end with the last
 /// of them.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines {
+pub(crate) struct ClientConnections {
     open: Arc<Open>,
 }
 
 /// They, as what can be spared.
 #[derive(Debug, Default)]
-struct Open(Mutex<BTreeMap<SocketAddr, Line>>);
+struct Open(Mutex<BTreeMap<SocketAddr, ClientConnection>>);
 
-impl Default for Lines {
-    fn default() -> Lines {
+impl Default for ClientConnections {
+    fn default() -> ClientConnections {
         let open = Arc::new(Open::default());
         descriptors::spare(&open);
-        Lines { open }
+        ClientConnections { open }
     }
 }
 
@@ -77,7 +77,7 @@ impl Spare for Open {
     fn give_up(&self) -> bool {
         let mut open = self.0.lock();
         let before = open.len();
-        open.retain(|_, line| !line.made.initialized());
+        open.retain(|_, connection| !connection.made.initialized());
         open.len() < before
     }
 }
@@ -85,11 +85,11 @@ impl Spare for Open {
 /// A connection to a node, perhaps still being made. Those who need it while it
 /// is made wait for the same one.
 #[derive(Clone, Debug, Default)]
-struct Line {
+struct ClientConnection {
     made: Arc<OnceCell<mpsc::Sender<Question>>>,
 }
 
-impl Lines {
+impl ClientConnections {
     /// Asks a node something.
     pub(crate) async fn ask(
         &self,
@@ -114,20 +114,20 @@ impl Lines {
         request: &Request,
     ) -> Result<Response, CommandError> {
         let asking = async {
-            let (line, kept) = self.line(address);
-            match line.ask(address, request.clone()).await {
+            let (connection, kept) = self.connection(address);
+            match connection.ask(address, request.clone()).await {
                 Err(_) if kept => {
-                    self.hang_up(address, &line);
-                    let (line, _) = self.line(address);
-                    (line.ask(address, request.clone()).await, line)
+                    self.forget(address, &connection);
+                    let (connection, _) = self.connection(address);
+                    (connection.ask(address, request.clone()).await, connection)
                 }
-                answer => (answer, line),
+                answer => (answer, connection),
             }
         };
         let fault = match timeout(request_limit(request), asking).await {
             Ok((Ok(response), _)) => return Ok(response),
-            Ok((Err(fault), line)) => {
-                self.hang_up(address, &line);
+            Ok((Err(fault), connection)) => {
+                self.forget(address, &connection);
                 fault
             }
             Err(_) => Fault::NoAnswer,
@@ -136,27 +136,27 @@ impl Lines {
     }
 
     /// The connection to a node, and whether it was there before.
-    fn line(&self, address: SocketAddr) -> (Line, bool) {
+    fn connection(&self, address: SocketAddr) -> (ClientConnection, bool) {
         let mut open = self.open.0.lock();
-        if let Some(line) = open.get(&address) {
-            return (line.clone(), true);
+        if let Some(connection) = open.get(&address) {
+            return (connection.clone(), true);
         }
-        if open.len() >= MAX_LINES {
+        if open.len() >= MAX_CONNECTIONS {
             open.clear();
         }
         (open.entry(address).or_default().clone(), false)
     }
 
     /// Forgets a connection that is of no use.
-    fn hang_up(&self, address: SocketAddr, line: &Line) {
+    fn forget(&self, address: SocketAddr, connection: &ClientConnection) {
         let mut open = self.open.0.lock();
-        if open.get(&address).is_some_and(|known| Arc::ptr_eq(&known.made, &line.made)) {
+        if open.get(&address).is_some_and(|known| Arc::ptr_eq(&known.made, &connection.made)) {
             open.remove(&address);
         }
     }
 }
 
-impl Line {
+impl ClientConnection {
     async fn ask(&self, address: SocketAddr, request: Request) -> Result<Response, Fault> {
         let made = self.made.get_or_try_init(|| connect(address)).await?;
         let (done, answer) = oneshot::channel();
@@ -221,5 +221,5 @@ async fn run(frames: Frames, mut asked: mpsc::Receiver<Question>) -> std::io::Re
 
 /// One question to any node, on whatever ring, over a connection of its own.
 pub(crate) async fn ask(address: SocketAddr, request: Request) -> Result<Response, CommandError> {
-    Lines::default().ask(address, request).await
+    ClientConnections::default().ask(address, request).await
 }

@@ -21,12 +21,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
+use chordal_core::error::Absence;
 use chordal_core::limits::MAX_FRAME_BYTES;
 use chordal_core::wire::handshake::{self, HandshakeError, Hello, PREAMBLE_BYTES};
 use chordal_core::wire::{Frame, codec};
 use chordal_descriptors::{DIAL_PATIENCE, Wait, is_shortage};
 
-use super::connection_slots::Place;
+use super::connection_slots::ConnectionSlot;
 use super::handle::{ByteCounters, Net};
 use super::vital::is_vital;
 
@@ -76,14 +77,12 @@ pub(crate) enum ConnectError {
 /// it.
 pub(crate) fn plain(error: &std::io::Error) -> String {
     match error.kind() {
-        ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        ErrorKind::ConnectionRefused => Absence::Refused.to_string(),
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof => {
             "it closed the connection".to_owned()
         }
-        ErrorKind::TimedOut => "no answer in time".to_owned(),
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            "no way leads there".to_owned()
-        }
+        ErrorKind::TimedOut => Absence::Silent.to_string(),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Absence::NoRoute.to_string(),
         _ => error.to_string(),
     }
 }
@@ -236,7 +235,7 @@ impl Connection {
 pub(crate) fn run<D, F, E>(
     stream: TcpStream,
     number: u64,
-    held: Option<Place>,
+    held: Option<ConnectionSlot>,
     net: &Net,
     deliver: D,
     ended: E,

@@ -1,4 +1,4 @@
-//! Places for connections of others: when all are taken, the host that has the
+//! ConnectionSlots for connections of others: when all are taken, the host that has the
 //! most gives one up, the one that it took first.
 //!
 //! A program that means it says hello within milliseconds and closes when it
@@ -19,7 +19,7 @@ const HELD: Duration = Duration::from_millis(500);
 
 /// A limited number of places.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionSlots {
     at_most: usize,
     /// Whose they are, in the order in which they were taken.
     taken: Mutex<VecDeque<Taken>>,
@@ -36,19 +36,19 @@ struct Taken {
 
 /// A place, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     lost: oneshot::Receiver<()>,
     /// The host that gave it up, if one had to.
     pub(crate) from: Option<IpAddr>,
 }
 
-impl Places {
-    pub(crate) const fn new(at_most: usize) -> Places {
-        Places { at_most, taken: Mutex::new(VecDeque::new()) }
+impl ConnectionSlots {
+    pub(crate) const fn new(at_most: usize) -> ConnectionSlots {
+        ConnectionSlots { at_most, taken: Mutex::new(VecDeque::new()) }
     }
 
     /// Takes a place for a connection from this host.
-    pub(crate) fn take(&self, host: IpAddr) -> Place {
+    pub(crate) fn take(&self, host: IpAddr) -> ConnectionSlot {
         let mut taken = self.taken.lock();
         taken.retain(|place| !place.held.is_closed());
         let mut from = None;
@@ -58,7 +58,7 @@ impl Places {
         }
         let (held, lost) = oneshot::channel();
         taken.push_back(Taken { host, since: Instant::now(), held });
-        Place { lost, from }
+        ConnectionSlot { lost, from }
     }
 
     /// Has the host that has the most give one up, though there are places left, if it
@@ -90,7 +90,7 @@ fn of_the_most(
     Some((at, most))
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Waits until the place has to be given up.
     pub(crate) async fn lost(&mut self) {
         let _ = (&mut self.lost).await;
@@ -104,13 +104,13 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
-    fn is_kept(place: &mut Place) -> bool {
+    fn is_kept(place: &mut ConnectionSlot) -> bool {
         place.lost.try_recv() == Err(oneshot::error::TryRecvError::Empty)
     }
 
     #[tokio::test]
     async fn the_longest_holder_makes_room_and_a_dropped_place_is_free() {
-        let places = Places::new(2);
+        let places = ConnectionSlots::new(2);
         let mut first = places.take(HERE);
         let second = places.take(HERE);
         drop(second);
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_something_else_is_short_only_what_is_held_for_long_is_given_up() {
-        let places = Places::new(8);
+        let places = ConnectionSlots::new(8);
         let (mut first, mut second) = (places.take(HERE), places.take(HERE));
         assert!(!places.give_up(0), "they came just now");
         for place in places.taken.lock().iter_mut() {
@@ -138,9 +138,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_takes_all_places_makes_room_itself() {
-        let places = Places::new(4);
+        let places = ConnectionSlots::new(4);
         let mut first = places.take(HERE);
-        let mut many: Vec<Place> = (0..3).map(|_| places.take(THERE)).collect();
+        let mut many: Vec<ConnectionSlot> = (0..3).map(|_| places.take(THERE)).collect();
         let mut second = places.take(HERE);
         many[0].lost().await;
         assert_eq!(second.from, Some(THERE));

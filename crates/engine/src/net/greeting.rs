@@ -9,9 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use chordal_core::error::{Absence, CommandError, Fault};
 use chordal_core::peer::Peer;
-use chordal_core::wire::handshake::{
-    HandshakeError, Hello, PROTOCOL_VERSION, Params, Program, Purpose,
-};
+use chordal_core::wire::handshake::{HandshakeError, Hello, Params, Program, Purpose};
 use chordal_view::text::clean;
 
 use super::connection;
@@ -60,9 +58,9 @@ fn stranger(error: &ConnectError) -> String {
     match error {
         ConnectError::TimedOut | ConnectError::Silent => "says nothing".to_owned(),
         ConnectError::Io(_) => "closes the connection".to_owned(),
-        ConnectError::Handshake(HandshakeError::Version { theirs }) => format!(
-            "speaks another version of chordal's protocol: {theirs}, this one {PROTOCOL_VERSION}"
-        ),
+        ConnectError::Handshake(HandshakeError::Version { theirs, ours }) => {
+            format!("speaks another version of chordal's protocol: {theirs}, this one {ours}")
+        }
         ConnectError::Handshake(HandshakeError::NotChordal) => "speaks something else".to_owned(),
         ConnectError::Handshake(_) | ConnectError::Misplaced(_) => {
             "its greeting cannot be understood".to_owned()

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use chordal_core::peer::Peer;
 use chordal_core::wire::handshake::{Hello, Params, Program, Purpose};
 
-use super::shutdown_handles::Cuts;
+use super::shutdown_handles::ShutdownHandles;
 use super::verify::Verification;
 
 /// Who this node is at the moment; changes when it adopts a ring's parameters
@@ -71,7 +71,7 @@ pub(crate) struct Net {
     /// Bytes of all connections.
     pub(crate) counters: Arc<ByteCounters>,
     /// Data connections in use, to be cut when the node stops.
-    pub(crate) cuts: Cuts,
+    pub(crate) shutdown: ShutdownHandles,
     /// Cancelled when the node stops: everything ends at once.
     pub(crate) stop: CancellationToken,
     /// Every task of the node. Closed once the node is shutting down.
@@ -88,7 +88,7 @@ impl Net {
             identity,
             verification: Verification::default(),
             counters: Arc::default(),
-            cuts: Cuts::default(),
+            shutdown: ShutdownHandles::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             connections: TaskTracker::new(),

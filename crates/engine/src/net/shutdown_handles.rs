@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 /// All data connections of a node.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cuts {
+pub(crate) struct ShutdownHandles {
     open: Arc<Mutex<Open>>,
 }
 
@@ -41,11 +41,11 @@ impl Stream {
 #[derive(Debug)]
 pub(crate) struct Registered {
     number: u64,
-    cuts: Cuts,
+    shutdown: ShutdownHandles,
     cut: Arc<AtomicBool>,
 }
 
-impl Cuts {
+impl ShutdownHandles {
     /// Registers a connection. When everything was cut already, it is shut
     /// down at once.
     pub(crate) fn register(&self, stream: &Arc<TcpStream>) -> Registered {
@@ -58,7 +58,7 @@ impl Cuts {
         let number = open.next;
         open.next += 1;
         open.streams.insert(number, stream);
-        Registered { number, cuts: self.clone(), cut }
+        Registered { number, shutdown: self.clone(), cut }
     }
 
     /// Shuts every connection down, and all that come later.
@@ -71,17 +71,17 @@ impl Cuts {
     }
 }
 
-/// Cuts one connection, from anywhere; none once its user has let go of it.
+/// ShutdownHandles one connection, from anywhere; none once its user has let go of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Cutter {
+pub(crate) struct ShutdownHandle {
     number: u64,
-    cuts: Cuts,
+    shutdown: ShutdownHandles,
 }
 
-impl Cutter {
+impl ShutdownHandle {
     /// Shuts the connection down: whoever reads or writes it gets an error.
     pub(crate) fn cut(&self) {
-        let open = self.cuts.open.lock();
+        let open = self.shutdown.open.lock();
         if let Some(stream) = open.streams.get(&self.number) {
             stream.cut();
         }
@@ -95,14 +95,14 @@ impl Registered {
     }
 
     /// Its cutter.
-    pub(crate) fn cutter(&self) -> Cutter {
-        Cutter { number: self.number, cuts: self.cuts.clone() }
+    pub(crate) fn handle(&self) -> ShutdownHandle {
+        ShutdownHandle { number: self.number, shutdown: self.shutdown.clone() }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut open = self.cuts.open.lock();
+        let mut open = self.shutdown.open.lock();
         open.streams.remove(&self.number);
     }
 }

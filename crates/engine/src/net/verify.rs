@@ -243,10 +243,10 @@ fn sentence(me: SocketAddr, seen_by: &str, reached: &Reached) -> String {
         }
         Reached::Registry => "leads to a registry".to_owned(),
         Reached::Node { .. } | Reached::Stranger => "leads to another program".to_owned(),
-        Reached::Refused => "leads to nobody: connection refused".to_owned(),
-        Reached::Silent => "leads to nobody: no answer in time, as behind a firewall".to_owned(),
-        Reached::NoRoute => "leads to nobody: no way leads there".to_owned(),
-        Reached::Loopback => "leads to nobody: only its own machine reaches it".to_owned(),
+        Reached::Refused => "leads to no node: connection refused".to_owned(),
+        Reached::Silent => "leads to no node: no answer in time, as behind a firewall".to_owned(),
+        Reached::NoRoute => "leads to no node: no route to host".to_owned(),
+        Reached::Loopback => "leads to no node: only its own machine reaches it".to_owned(),
         Reached::Busy => "could not be verified".to_owned(),
     };
     let what = match reached {

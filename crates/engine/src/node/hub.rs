@@ -24,7 +24,7 @@ use super::publish::Publisher;
 use super::questions::{BEAT, LATE, Overdue, Questions};
 use super::serve;
 use super::serve::Asker;
-use super::store_worker::Keeper;
+use super::store_worker::StoreQueue;
 use crate::client::user::User;
 use crate::data::params;
 use crate::inputs::inbox::{Inbox, Slots};
@@ -60,7 +60,7 @@ const MAX_ANSWERING: usize = 256;
 pub(crate) struct Hub {
     core: chord::Host,
     user: User,
-    keeper: Keeper,
+    store_queue: StoreQueue,
     /// To itself.
     slots: Slots,
     identity: watch::Sender<Identity>,
@@ -98,18 +98,18 @@ impl Hub {
     pub(crate) fn new(
         core: chord::Host,
         user: User,
-        keeper: Keeper,
+        store_queue: StoreQueue,
         slots: Slots,
         identity: watch::Sender<Identity>,
         inbox: Inbox,
         publisher: Publisher,
     ) -> Hub {
-        let started = user.net.started;
-        let tombstones = DayClock::begin(user.notes.clock, started);
+        let started = user.data.net.started;
+        let tombstones = DayClock::begin(user.data.notes.clock, started);
         Hub {
             core,
             user,
-            keeper,
+            store_queue,
             slots,
             identity,
             inbox,
@@ -138,11 +138,11 @@ impl Hub {
         self.collect();
         loop {
             self.publisher.publish_if_due(Instant::now(), &self.core, &self.links, &self.user);
-            let due = [self.timers.next(), self.publisher.due(), self.user.notes.demand.due()];
+            let due = [self.timers.next(), self.publisher.due(), self.user.data.notes.demand.due()];
             let wake = due.into_iter().flatten().min();
             let input = tokio::select! {
                 biased;
-                () = self.user.net.stop.cancelled() => return,
+                () = self.user.data.net.stop.cancelled() => return,
                 input = self.inbox.next() => input,
                 () = sleep_until(wake) => None,
             };
@@ -301,8 +301,8 @@ impl Hub {
                 self.timers.arm_within(slot, timer, Instant::now(), &after);
             }
             Effect::Disarm(timer) => self.timers.disarm(Alarm::Core(slot, timer)),
-            Effect::Store { ticket, op } => self.keeper.start(slot, ticket, op),
-            Effect::Cease { ticket } => self.keeper.cease(slot, ticket),
+            Effect::Store { ticket, op } => self.store_queue.start(slot, ticket, op),
+            Effect::Cease { ticket } => self.store_queue.cease(slot, ticket),
             Effect::Reply { ticket, reply } => {
                 self.publisher.lookup_ends(ticket, &reply);
                 if let Some(waiter) = self.waiters.remove(&ticket) {
@@ -333,7 +333,7 @@ impl Hub {
             let now = Identity { me: self.core.peer(), params: self.core.params().clone() };
             if let Notice::Adopted(params) = notice {
                 let (store, params) = (self.user.data.store.clone(), params.clone());
-                self.user.net.tasks.spawn_blocking(move || params::remember(&store, &params));
+                self.user.data.net.tasks.spawn_blocking(move || params::remember(&store, &params));
             }
             self.identity.send_replace(now);
         }
@@ -344,7 +344,7 @@ impl Hub {
         }
         if let Notice::Alone | Notice::Left = notice {
             // Nobody vouches any more that the address is still this node's.
-            self.user.net.verification.forget();
+            self.user.data.net.verification.forget();
         }
         if let Notice::Joined { .. } | Notice::Successors(_) = notice {
             let _ = self.user.overlay.mesh.try_send(mesh::input::Input::Neighbours);
@@ -395,8 +395,8 @@ impl Hub {
 
     fn dial(&self, to: SocketAddr) {
         let hello = self.identity.borrow().hello(Purpose::Member);
-        let (net, hub) = (self.user.net.clone(), self.slots.rest.clone());
-        self.user.net.tasks.spawn(async move {
+        let (net, hub) = (self.user.data.net.clone(), self.slots.rest.clone());
+        self.user.data.net.tasks.spawn(async move {
             let dialling = async {
                 // Who is believed to be at an address gets what is meant
                 // for it: this node says so only of its own.
@@ -430,7 +430,7 @@ impl Hub {
             stream,
             number,
             held,
-            &self.user.net,
+            &self.user.data.net,
             move |frame| {
                 let hub = if is_vital(&frame) { vital.clone() } else { rest.clone() };
                 async move {

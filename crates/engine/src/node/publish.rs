@@ -343,7 +343,9 @@ impl Publisher {
             self.remember_at = None;
             self.remembers |= user.overlay.peers.save(core, || {});
         }
-        for (level, text) in self.bursts.tell(now).into_iter().chain(user.notes.demand.tell(now)) {
+        for (level, text) in
+            self.bursts.tell(now).into_iter().chain(user.data.notes.demand.tell(now))
+        {
             self.event(level, text);
         }
         if self.due.is_some_and(|at| at <= now) {
@@ -394,11 +396,11 @@ impl Publisher {
             rtt_us: links.round_trip(peer.address()).map(|trip| trip.as_micros() as u64),
             liveness: links.liveness(peer.address()),
         };
-        let board = user.notes.board.rows();
+        let rows = user.data.notes.ui_rows.rows();
         let seen = Snapshot::of(core.first(), neighbour);
         let (known, _) = core.members();
         let health = self.health(core, &known);
-        let files = self.files(now, core, &board.shared, before);
+        let files = self.files(now, core, &rows.shared, before);
         let members = self.members(now, &known, core, links, &before.members);
         let sick_disk = user.data.disk.shown();
         let now_seen = Seen {
@@ -414,18 +416,18 @@ impl Publisher {
             positions: core.positions(),
             members,
             files,
-            peers: board.peers,
-            registries: board.registries.into_values().collect(),
-            search: board.search,
-            scan: board.scan,
-            sharing: board.sharing,
+            peers: rows.peers,
+            registries: rows.registries.into_values().collect(),
+            search: rows.search,
+            scan: rows.scan,
+            sharing: rows.sharing,
             transfers: user.data.transfers.rows(),
             limits: user.data.limits.rates(),
             health,
             state,
             lookup: self.lookup.as_ref().map(|(_, row)| row.clone()),
             traffic: self.traffic(now, user),
-            handing_over: board.handing_over,
+            handing_over: rows.handing_over,
             events_dropped: self.dropped,
             sick_disk,
             ..seen
@@ -552,8 +554,8 @@ impl Publisher {
     }
 
     fn traffic(&mut self, now: Instant, user: &User) -> Traffic {
-        let up_total = user.net.counters.up.load(Ordering::Relaxed);
-        let down_total = user.net.counters.down.load(Ordering::Relaxed);
+        let up_total = user.data.net.counters.up.load(Ordering::Relaxed);
+        let down_total = user.data.net.counters.down.load(Ordering::Relaxed);
         let (at, last) = self.traffic;
         let span = now.saturating_duration_since(at);
         if span < PROGRESS {

@@ -88,7 +88,7 @@ pub(crate) fn answer(
         }
         Request::Provide { providers } => match may_provide(asker.member, &providers) {
             Ok(()) => later(hub, respond, move |user| async move {
-                match user.core.command(Command::Provide { providers }).await {
+                match user.data.core.command(Command::Provide { providers }).await {
                     Some(Reply::Provided { sources }) => Response::Provided { sources },
                     reply => failed(reply),
                 }
@@ -105,7 +105,7 @@ pub(crate) fn answer(
                 local_matches::matching(&user.data, None, &pattern, after.as_ref(), MAX_PAGE).await;
             // Further pages belong to the same question.
             if let (None, Some(party)) = (&after, asker.party()) {
-                user.notes.searched(Way::Direct, party, &text, rows.len(), more);
+                user.data.notes.searched(Way::Direct, party, &text, rows.len(), more);
             }
             Response::Found { rows, more }
         }),
@@ -119,7 +119,7 @@ pub(crate) fn answer(
         Request::Find { pattern } => later(hub, respond, move |user| async move {
             if let Some(party) = asker.party() {
                 let text = || format!("{party} searches the ring for {}", clean(&pattern));
-                user.notes.wanted(Want::Search, party, 0, text);
+                user.data.notes.wanted(Want::Search, party, 0, text);
             }
             match search::command::begin(&user.overlay, pattern, false).await {
                 Ok(number) => Response::Finding { number },
@@ -163,15 +163,15 @@ pub(crate) fn answer(
             respond(control::steer(&hub.user().data.transfers, number, steering));
         }
         Request::Lookup { key } => later(hub, respond, move |user| async move {
-            match user.core.command(Command::Lookup { key }).await {
+            match user.data.core.command(Command::Lookup { key }).await {
                 Some(Reply::Found(found)) => Response::Lookup(trace(found)),
                 reply => failed(reply),
             }
         }),
         Request::Remove { name } => later(hub, respond, move |user| async move {
-            match user.core.command(Command::Remove { name }).await {
+            match user.data.core.command(Command::Remove { name }).await {
                 Some(Reply::Stored { holders, .. }) => {
-                    let (copies, cut_off) = (holders.len() as u8, user.core.cut_off().await);
+                    let (copies, cut_off) = (holders.len() as u8, user.data.core.cut_off().await);
                     Response::Removed { copies, cut_off }
                 }
                 // The caller looks for the next owner.
@@ -192,7 +192,7 @@ pub(crate) fn answer(
         }
         Request::Ping { peer: Some(peer) } => later(hub, respond, move |user| async move {
             let asked = Instant::now();
-            match user.core.command(Command::Ping { peer }).await {
+            match user.data.core.command(Command::Ping { peer }).await {
                 Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
                 Some(Reply::Failed(Failure::NoAnswer)) => {
                     let why = CommandError::peer(peer.address(), Fault::NoAnswer);
@@ -272,7 +272,7 @@ where
         return respond(refused(Reason::TryAgain, why));
     };
     let user = hub.user().clone();
-    let tasks = user.net.tasks.clone();
+    let tasks = user.data.net.tasks.clone();
     tasks.spawn(async move {
         respond(work(user).await);
         drop(place);

@@ -102,16 +102,16 @@ impl Whose {
 
 /// The hub's end: starts and ceases operations.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct StoreQueue {
     operations: Operations,
     jobs: mpsc::UnboundedSender<Job>,
 }
 
-impl Keeper {
-    /// A keeper, and where [`run`] takes its jobs from.
-    pub(crate) fn new() -> (Keeper, mpsc::UnboundedReceiver<Job>) {
+impl StoreQueue {
+    /// A store_queue, and where [`run`] takes its jobs from.
+    pub(crate) fn new() -> (StoreQueue, mpsc::UnboundedReceiver<Job>) {
         let (jobs, taken) = mpsc::unbounded_channel();
-        (Keeper { operations: Operations::default(), jobs }, taken)
+        (StoreQueue { operations: Operations::default(), jobs }, taken)
     }
 
     /// Starts an operation; its end is an input of the hub.

@@ -13,9 +13,6 @@ use tokio::sync::mpsc;
 use chordal_core::peer::Peer;
 
 use crate::data::Data;
-use crate::inputs::core::Core;
-use crate::inputs::notes::Notes;
-use crate::net::handle::Net;
 use crate::sharing::Sharing;
 
 use remembered::PeersFile;
@@ -29,13 +26,7 @@ pub(crate) mod seeds;
 /// What the overlay works with, and the ways to its tasks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Overlay {
-    /// This node's connections.
-    pub(crate) net: Net,
-    /// What people are told.
-    pub(crate) notes: Notes,
-    /// To the core.
-    pub(crate) core: Core,
-    /// To ask other nodes.
+    /// The network, the core, what people are told; to ask other nodes.
     pub(crate) data: Data,
     /// What is shared here.
     pub(crate) sharing: Sharing,

@@ -17,7 +17,7 @@ use chordal_descriptors as descriptors;
 use crate::net::accept::accept;
 use crate::net::connection;
 use crate::net::connection::ConnectError;
-use crate::net::connection_slots::Places;
+use crate::net::connection_slots::ConnectionSlots;
 use crate::net::frames::Frames;
 use crate::net::pace::Pace;
 use chordal_core::peer::is_reachable;
@@ -93,16 +93,16 @@ impl Drop for Counted {
     }
 }
 
-impl Spare for Places {
+impl Spare for ConnectionSlots {
     /// Ends a greeting that takes long.
     fn give_up(&self) -> bool {
-        Places::give_up(self, 0)
+        ConnectionSlots::give_up(self, 0)
     }
 }
 
 /// Accepts until the registry stops.
 pub(super) async fn run(shared: Shared, listener: TcpListener) {
-    let greeting = Arc::new(Places::new(MAX_GREETING));
+    let greeting = Arc::new(ConnectionSlots::new(MAX_GREETING));
     descriptors::spare(&greeting);
     let crowd = Arc::new(Crowd::default());
     for number in 0.. {
@@ -141,10 +141,8 @@ async fn greet(
     let heard = connection::receive_hello(&mut stream).await;
     let (purpose, refusal) = match &heard {
         Ok(hello) => (hello.purpose, refusal(hello, room).map(str::to_owned)),
-        Err(ConnectError::Handshake(HandshakeError::Version { .. })) => {
-            // Told in this version's words; the preamble tells the rest.
-            let ours = chordal_core::wire::handshake::PROTOCOL_VERSION;
-            (Purpose::Registry, Some(HandshakeError::Version { theirs: ours }.to_string()))
+        Err(ConnectError::Handshake(why)) if why.refusal().is_some() => {
+            (Purpose::Registry, why.refusal().map(|why| why.to_string()))
         }
         Err(_) => return heard.map(|hello| (stream, hello)),
     };

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::net::frames;
+use chordal_core::error::Absence;
 use chordal_core::peer::Peer;
 use chordal_core::registry::list::{Change, Check, List, NotListed, State, Why};
 use chordal_core::time::Time;
@@ -352,8 +353,8 @@ impl Desk {
                 (!self.nodes.values().any(as_claimed))
                     .then(|| "the node there says something else of itself".to_owned())
             }
-            Check::Refused => Some("nobody listens there".to_owned()),
-            Check::Silent => Some("nobody answers there in time".to_owned()),
+            Check::Refused => Some(Absence::Refused.to_string()),
+            Check::Silent => Some(Absence::Silent.to_string()),
             Check::Stranger(why) => Some(why.clone()),
         };
         if let Some(why) = refused {

@@ -25,7 +25,7 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Party;
 use chordal_view::{FileCount, TransferKind, TransferRow, TransferState};
 
-use crate::net::shutdown_handles::Cutter;
+use crate::net::shutdown_handles::ShutdownHandle;
 use meter::Meter;
 pub(crate) use parts::HASHING;
 use parts::Parts;
@@ -106,7 +106,7 @@ struct Changing {
     phase: String,
     files: Option<FileCount>,
     peers: Vec<(Party, u64)>,
-    connection: Option<Cutter>,
+    connection: Option<ShutdownHandle>,
     ended: Option<Instant>,
     /// Its user has it wait.
     paused: bool,
@@ -629,7 +629,7 @@ impl Transfer {
 
     /// Names the connection that its bytes come or go over: cancelled or paused,
     /// the transfer waits for it no longer.
-    pub(crate) fn goes_over(&self, connection: Cutter) {
+    pub(crate) fn goes_over(&self, connection: ShutdownHandle) {
         let mut changing = self.entry.changing.lock();
         if self.is_cancelled() || changing.paused {
             connection.cut();

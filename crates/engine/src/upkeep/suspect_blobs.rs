@@ -16,7 +16,7 @@ use chordal_core::record::ContentHash;
 use super::Upkeep;
 use super::scrub;
 
-/// Doubts that wait. What does not fit is met again, or found by the scrub.
+/// SuspectBlobs that wait. What does not fit is met again, or found by the scrub.
 const QUEUE: usize = 64;
 
 /// Bytes read a second: a gigabyte in half a minute, and a disk can still serve.
@@ -30,18 +30,18 @@ const BELIEVED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// not listened to.
 const BELIEVED_AT_MOST: usize = 256;
 
-/// Where doubts are said. Cheap to clone.
+/// Where suspects are said. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Doubts {
+pub(crate) struct SuspectBlobs {
     queue: mpsc::Sender<ContentHash>,
     believed: Arc<Mutex<Vec<(Instant, ContentHash)>>>,
 }
 
-impl Doubts {
-    /// Doubts, and where [`run`] takes them from.
-    pub(crate) fn new() -> (Doubts, mpsc::Receiver<ContentHash>) {
-        let (queue, doubted) = mpsc::channel(QUEUE);
-        (Doubts { queue, believed: Arc::default() }, doubted)
+impl SuspectBlobs {
+    /// SuspectBlobs, and where [`run`] takes them from.
+    pub(crate) fn new() -> (SuspectBlobs, mpsc::Receiver<ContentHash>) {
+        let (queue, suspected) = mpsc::channel(QUEUE);
+        (SuspectBlobs { queue, believed: Arc::default() }, suspected)
     }
 
     /// This node met what cannot be right. Never waits.
@@ -60,12 +60,12 @@ impl Doubts {
     }
 }
 
-/// Reads what is doubted, one content after the other.
-pub(crate) async fn run(upkeep: Upkeep, mut doubted: mpsc::Receiver<ContentHash>) {
+/// Reads what is suspected, one content after the other.
+pub(crate) async fn run(upkeep: Upkeep, mut suspected: mpsc::Receiver<ContentHash>) {
     loop {
         let next = tokio::select! {
             () = upkeep.net.stop.cancelled() => return,
-            next = doubted.recv() => next,
+            next = suspected.recv() => next,
         };
         let Some(root) = next else { return };
         scrub::look(&upkeep, root, RATE).await;
@@ -78,28 +78,28 @@ mod tests {
 
     #[test]
     fn the_word_of_others_about_a_content_counts_once_an_hour() {
-        let (doubts, mut doubted) = Doubts::new();
+        let (suspects, mut suspected) = SuspectBlobs::new();
         let (now, root) = (Instant::now(), ContentHash([7; 32]));
-        doubts.heard(root, now);
-        doubts.heard(root, now + BELIEVED_AGAIN / 2);
-        assert_eq!(doubted.try_recv(), Ok(root));
-        assert!(doubted.try_recv().is_err(), "once");
-        doubts.met(root);
-        assert_eq!(doubted.try_recv(), Ok(root), "this node's own eyes count always");
-        doubts.heard(root, now + BELIEVED_AGAIN);
-        assert_eq!(doubted.try_recv(), Ok(root));
+        suspects.heard(root, now);
+        suspects.heard(root, now + BELIEVED_AGAIN / 2);
+        assert_eq!(suspected.try_recv(), Ok(root));
+        assert!(suspected.try_recv().is_err(), "once");
+        suspects.met(root);
+        assert_eq!(suspected.try_recv(), Ok(root), "this node's own eyes count always");
+        suspects.heard(root, now + BELIEVED_AGAIN);
+        assert_eq!(suspected.try_recv(), Ok(root));
     }
 
     #[test]
     fn of_a_flood_of_doubts_some_are_taken() {
-        let (doubts, mut doubted) = Doubts::new();
+        let (suspects, mut suspected) = SuspectBlobs::new();
         let now = Instant::now();
         let mut taken = 0;
         for number in 0..2_000_u16 {
             let mut root = [0; 32];
             root[..2].copy_from_slice(&number.to_be_bytes());
-            doubts.heard(ContentHash(root), now);
-            while doubted.try_recv().is_ok() {
+            suspects.heard(ContentHash(root), now);
+            while suspected.try_recv().is_ok() {
                 taken += 1;
             }
         }

@@ -24,7 +24,7 @@ const AT_MOST: usize = 64 * 1024;
 
 /// The contents that wait. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unclaimed {
+pub(crate) struct Uncommitted {
     /// The oldest first.
     waiting: Arc<Mutex<VecDeque<Waiting>>>,
 }
@@ -37,7 +37,7 @@ struct Waiting {
     since: Instant,
 }
 
-impl Unclaimed {
+impl Uncommitted {
     /// A content is durable here, and waits from now on. When too many do, the
     /// older half is given up. Blocks.
     pub(crate) fn add(&self, store: &Store, root: ContentHash, now: Instant) {
@@ -115,48 +115,48 @@ mod tests {
     #[test]
     fn what_no_record_names_for_two_minutes_is_given_up() {
         let (_dir, store) = store();
-        let (unclaimed, now) = (Unclaimed::default(), Instant::now());
+        let (uncommitted, now) = (Uncommitted::default(), Instant::now());
         let [named_soon, never] = [b"one", b"two"].map(|bytes| taken_in(&store, bytes));
-        unclaimed.add(&store, named_soon, now);
-        unclaimed.add(&store, never, now);
-        unclaimed.look(&store, now + LOOK_EVERY);
-        assert_eq!(unclaimed.waiting.lock().len(), 2);
+        uncommitted.add(&store, named_soon, now);
+        uncommitted.add(&store, never, now);
+        uncommitted.look(&store, now + LOOK_EVERY);
+        assert_eq!(uncommitted.waiting.lock().len(), 2);
         named(&store, "a", named_soon);
-        unclaimed.look(&store, now + LOOK_EVERY * 2);
-        assert_eq!(unclaimed.waiting.lock().len(), 1, "whoever is named waits no longer");
+        uncommitted.look(&store, now + LOOK_EVERY * 2);
+        assert_eq!(uncommitted.waiting.lock().len(), 1, "whoever is named waits no longer");
         assert!(store.holds(&never));
-        unclaimed.look(&store, now + PATIENCE);
+        uncommitted.look(&store, now + PATIENCE);
         assert!(store.holds(&named_soon) && !store.holds(&never));
-        assert!(unclaimed.waiting.lock().is_empty());
+        assert!(uncommitted.waiting.lock().is_empty());
     }
 
     #[test]
     fn what_came_anew_waits_anew() {
         let (_dir, store) = store();
-        let (unclaimed, now) = (Unclaimed::default(), Instant::now());
+        let (uncommitted, now) = (Uncommitted::default(), Instant::now());
         let root = taken_in(&store, b"one");
-        unclaimed.add(&store, root, now);
+        uncommitted.add(&store, root, now);
         store.give_up(&root, store.claim(&root).expect("it waits"));
         let again = taken_in(&store, b"one");
-        unclaimed.add(&store, again, now + PATIENCE / 2);
-        unclaimed.look(&store, now + PATIENCE);
+        uncommitted.add(&store, again, now + PATIENCE / 2);
+        uncommitted.look(&store, now + PATIENCE);
         assert!(store.holds(&again));
-        assert_eq!(unclaimed.waiting.lock().len(), 1);
+        assert_eq!(uncommitted.waiting.lock().len(), 1);
     }
 
     #[test]
     fn of_too_many_the_older_ones_are_given_up_but_nothing_that_has_a_name() {
         let (_dir, store) = store();
-        let (unclaimed, now) = (Unclaimed::default(), Instant::now());
+        let (uncommitted, now) = (Uncommitted::default(), Instant::now());
         let roots: Vec<ContentHash> = (0..5).map(|n| taken_in(&store, &[n; 3])).collect();
         for root in &roots[..4] {
-            unclaimed.add_to(4, &store, *root, now);
+            uncommitted.add_to(4, &store, *root, now);
         }
         named(&store, "a", roots[0]);
-        unclaimed.add_to(4, &store, roots[4], now);
+        uncommitted.add_to(4, &store, roots[4], now);
         assert!(roots.iter().all(|root| store.holds(root)), "one of them has a name by now");
         let more = taken_in(&store, b"more");
-        unclaimed.add_to(4, &store, more, now);
+        uncommitted.add_to(4, &store, more, now);
         let left: Vec<bool> = roots.iter().map(|root| store.holds(root)).collect();
         assert_eq!(left, [true, false, false, false, true]);
         assert!(store.holds(&more));

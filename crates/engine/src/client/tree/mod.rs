@@ -35,7 +35,7 @@ use crate::transfers::Phases;
 use crate::transfers::{HASHING, Transfer, Transfers};
 use names::{Content, Listed};
 use walk::Entry;
-use workers::{Crew, Ended};
+use workers::{Ended, Workers};
 
 mod names;
 mod walk;
@@ -152,47 +152,47 @@ impl Tree<'_> {
                 }
             })
         });
-        let mut crew = Crew::new(self.transfers, whole);
+        let mut workers = Workers::new(self.transfers, whole);
         let told = Arc::new(Told::new(self.access));
         let mut skipped = Vec::new();
         let mut next = None;
         let mut more = true;
-        while crew.goes_on() {
-            crew.expect(
+        while workers.goes_on() {
+            workers.expect(
                 counted.files.load(Ordering::Relaxed),
                 counted.bytes.load(Ordering::Relaxed),
             );
             if let Some((_, _, size)) = &next
-                && crew.has_room(*size)
+                && workers.has_room(*size)
                 && let Some((path, name, size)) = next.take()
             {
                 let access = self.access.clone();
                 let (path, name): (PathBuf, FileName) = (path, name);
                 let told = Arc::clone(&told);
-                crew.begin(shown(&path), &name.to_string(), size, move |part| async move {
+                workers.begin(shown(&path), &name.to_string(), size, move |part| async move {
                     let put = files::put(&access, &path, name, overwrite, &part, &*part).await;
                     told.put_ended(files::with_at_least(min_copies, put)?).await
                 });
             }
-            if !more && next.is_none() && crew.is_idle() {
+            if !more && next.is_none() && workers.is_idle() {
                 break;
             }
             tokio::select! {
                 () = whole.cancelled() => break,
                 entry = entries.recv(), if more && next.is_none() => match entry {
                     Some(Entry::File { path, name, size }) => next = Some((path, name, size)),
-                    Some(Entry::Bad(path, why)) => crew.failed(shown(&path), why),
+                    Some(Entry::Bad(path, why)) => workers.failed(shown(&path), why),
                     Some(Entry::Skipped(path, what)) if skipped.len() < MAX_SKIPPED => {
                         skipped.push((shown(&path), what.to_owned()));
                     }
                     Some(Entry::Skipped(..)) => {}
                     None => more = false,
                 },
-                _ = crew.next(), if !crew.is_idle() => {}
+                _ = workers.next(), if !workers.is_idle() => {}
             }
         }
         let rest = more || next.is_some();
-        let (counts, failed) = crew.finish(rest).await;
+        let (counts, failed) = workers.finish(rest).await;
         if whole.is_cancelled() {
             return Err(whole.stopped(Some(counts.halted("stored", "put"))));
         }
@@ -256,13 +256,13 @@ impl Tree<'_> {
         }
         whole.phase("receiving");
         let wanted = listing.members.min(usize::from(self.access.params().replicas));
-        let mut crew = Crew::new(self.transfers, whole);
+        let mut workers = Workers::new(self.transfers, whole);
         let bytes = listing.files.values().fold(0u64, |sum, file| sum.saturating_add(file.size()));
-        crew.expect(u32::try_from(listing.files.len()).unwrap_or(u32::MAX), bytes);
+        workers.expect(u32::try_from(listing.files.len()).unwrap_or(u32::MAX), bytes);
         let mut files = listing.files.into_iter().peekable();
-        while crew.goes_on() {
+        while workers.goes_on() {
             if let Some((_, listed)) = files.peek()
-                && crew.has_room(listed.size())
+                && workers.has_room(listed.size())
                 && let Some((name, listed)) = files.next()
             {
                 let text = name.to_string();
@@ -273,21 +273,21 @@ impl Tree<'_> {
                     name,
                     offer,
                 };
-                crew.begin(text.clone(), &text, listed.size(), move |part| async move {
+                workers.begin(text.clone(), &text, listed.size(), move |part| async move {
                     Box::pin(file.get(&listed, &part)).await
                 });
                 continue;
             }
-            if crew.is_idle() {
+            if workers.is_idle() {
                 break;
             }
             tokio::select! {
                 () = whole.cancelled() => break,
-                _ = crew.next() => {}
+                _ = workers.next() => {}
             }
         }
         let rest = files.peek().is_some();
-        let (counts, failed) = crew.finish(rest).await;
+        let (counts, failed) = workers.finish(rest).await;
         if whole.is_cancelled() {
             return Err(whole.stopped(Some(counts.halted("here", "get"))));
         }

@@ -41,7 +41,7 @@ struct Task {
 
 /// The files of one directory.
 #[derive(Debug)]
-pub(super) struct Crew {
+pub(super) struct Workers {
     transfers: Transfers,
     whole: Arc<Transfer>,
     tasks: JoinSet<(Task, Result<Ended, CommandError>)>,
@@ -65,11 +65,11 @@ pub(super) struct Counts {
     total_bytes: u64,
 }
 
-impl Crew {
+impl Workers {
     /// Large files run as many at a time as transfers may, of small ones a few
     /// more.
-    pub(super) fn new(transfers: &Transfers, whole: &Arc<Transfer>) -> Crew {
-        Crew {
+    pub(super) fn new(transfers: &Transfers, whole: &Arc<Transfer>) -> Workers {
+        Workers {
             transfers: transfers.clone(),
             whole: Arc::clone(whole),
             tasks: JoinSet::new(),
@@ -246,28 +246,28 @@ mod tests {
 
     const LARGE: u64 = EAGER_BYTES + 1;
 
-    fn crew(at_once: usize) -> (Transfers, Arc<Transfer>, Crew) {
+    fn workers(at_once: usize) -> (Transfers, Arc<Transfer>, Workers) {
         let transfers = Transfers::new(Instant::now(), at_once);
         let whole = Arc::new(transfers.open(TransferKind::Upload, "all", 0));
-        let crew = Crew::new(&transfers, &whole);
-        (transfers, whole, crew)
+        let workers = Workers::new(&transfers, &whole);
+        (transfers, whole, workers)
     }
 
     #[tokio::test]
     async fn large_files_run_as_many_as_may_and_small_ones_a_few_more() {
-        let (_transfers, _whole, mut crew) = crew(2);
+        let (_transfers, _whole, mut workers) = workers(2);
         let forever = |_| std::future::pending::<Result<Ended, CommandError>>();
         let mut begun = 0;
-        while crew.has_room(LARGE) {
-            crew.begin("large".into(), "large", LARGE, forever);
+        while workers.has_room(LARGE) {
+            workers.begin("large".into(), "large", LARGE, forever);
             begun += 1;
         }
         assert_eq!(begun, 2);
-        assert!(!crew.has_room(1));
-        let (_transfers, _whole, mut crew) = self::crew(2);
+        assert!(!workers.has_room(1));
+        let (_transfers, _whole, mut workers) = self::workers(2);
         begun = 0;
-        while crew.has_room(1) {
-            crew.begin("small".into(), "small", 1, forever);
+        while workers.has_room(1) {
+            workers.begin("small".into(), "small", 1, forever);
             begun += 1;
         }
         assert_eq!(begun, 2 * SMALL_FOR_ONE);
@@ -275,24 +275,24 @@ mod tests {
 
     #[tokio::test]
     async fn what_fails_stops_nothing_and_is_told_in_the_order_of_the_beginning() {
-        let (transfers, _whole, mut crew) = crew(4);
-        crew.expect(4, 40);
+        let (transfers, _whole, mut workers) = workers(4);
+        workers.expect(4, 40);
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
-        crew.begin("slow".into(), "slow", 10, |_| async move {
+        workers.begin("slow".into(), "slow", 10, |_| async move {
             let _ = gone.await;
             Err(CommandError::Usage("it is slow".to_owned()))
         });
-        crew.failed("bad".into(), "it is bad".into());
-        crew.begin("fine".into(), "fine", 10, |_| async { Ok(Ended::Moved(10)) });
-        crew.begin("there".into(), "there", 10, |_| async { Ok(Ended::Already(10)) });
-        while crew.counts.moved + crew.counts.already < 2 {
-            crew.next().await;
+        workers.failed("bad".into(), "it is bad".into());
+        workers.begin("fine".into(), "fine", 10, |_| async { Ok(Ended::Moved(10)) });
+        workers.begin("there".into(), "there", 10, |_| async { Ok(Ended::Already(10)) });
+        while workers.counts.moved + workers.counts.already < 2 {
+            workers.next().await;
         }
         let row = |number| transfers.rows().into_iter().find(|row| row.number == number);
         let files = row(1).and_then(|row| row.files);
         assert_eq!(files, Some(FileCount { done: 2, failed: 1, total: 4 }));
         go.send(()).expect("it waits");
-        let (counts, failed) = crew.finish(false).await;
+        let (counts, failed) = workers.finish(false).await;
         assert_eq!((counts.moved, counts.already, counts.bytes), (1, 1, 20));
         let failed: Vec<_> = failed.iter().map(|(label, _)| label.as_str()).collect();
         assert_eq!(failed, ["slow", "bad"]);
@@ -314,12 +314,12 @@ mod tests {
 
     #[tokio::test]
     async fn cancelling_a_directory_cancels_its_files() {
-        let (transfers, whole, mut crew) = crew(4);
-        crew.begin("one".into(), "one", 10, |_| std::future::pending());
+        let (transfers, whole, mut workers) = workers(4);
+        workers.begin("one".into(), "one", 10, |_| std::future::pending());
         transfers.cancel(1).expect("it is under way");
-        assert!(!crew.goes_on());
-        crew.expect(3, 30);
-        let (counts, failed) = crew.finish(true).await;
+        assert!(!workers.goes_on());
+        workers.expect(3, 30);
+        let (counts, failed) = workers.finish(true).await;
         assert_eq!(failed, [("one".to_owned(), "cancelled".to_owned())]);
         let said = whole.stopped(Some(counts.halted("here", "get"))).to_string();
         assert!(said.starts_with("cancelled: 0 of 3 files are here; the same"), "{said}");

@@ -21,7 +21,7 @@ use chordal_view::TransferKind;
 use super::super::plane::{DataConnection, DataError};
 use super::{Fetcher, PieceSink, dial, receive_pieces, unexpected};
 use crate::data::reputation::Conduct;
-use crate::net::shutdown_handles::Cutter;
+use crate::net::shutdown_handles::ShutdownHandle;
 use crate::transfers::Transfer;
 
 /// How often a source that has nothing to do looks whether it can relieve
@@ -73,7 +73,7 @@ pub(super) struct State {
 
 /// A source's thread, seen from outside.
 pub(super) struct Worker {
-    pub(super) cutter: Cutter,
+    pub(super) cutter: ShutdownHandle,
     pub(super) arrived: Arc<AtomicU64>,
     /// It was asked for something and has not delivered all of it.
     pub(super) busy: bool,
@@ -141,7 +141,7 @@ impl<'a> Work<'a> {
     /// Counts a source among those that work. Returns whether it may.
     pub(super) fn enrol(&self, source: Peer, connection: &DataConnection) -> bool {
         let worker =
-            Worker { cutter: connection.cutter(), arrived: connection.arrived(), busy: false };
+            Worker { cutter: connection.handle(), arrived: connection.arrived(), busy: false };
         let mut state = self.state.lock();
         let taken = !state.over && state.plan.add(source);
         if taken {

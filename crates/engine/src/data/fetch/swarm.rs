@@ -236,11 +236,11 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             self.notice_a_standstill();
             let held = self.work.transfer.is_held();
             if held {
-                self.let_go();
+                self.pause_sources();
             } else {
                 self.compare();
                 self.start_more();
-                self.despair()?;
+                self.give_up_if_exhausted()?;
             }
             match happened.recv_timeout(TICK) {
                 Ok(Event::Dialled(source, Ok(_))) if held => self.set(source, Status::Ready),
@@ -409,7 +409,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         }
     }
 
-    /// Cuts a source off: what it owes goes back.
+    /// ShutdownHandles a source off: what it owes goes back.
     fn cut(&mut self, source: Peer, why: Why) {
         let mut state = self.work.state.lock();
         state.plan.lost(source);
@@ -428,7 +428,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     }
 
     /// The download is paused: nobody sends any more, and nobody is to blame.
-    fn let_go(&mut self) {
+    fn pause_sources(&mut self) {
         let working: Vec<Peer> = self.work.state.lock().workers.keys().copied().collect();
         for source in working {
             self.cut(source, Why::Paused);
@@ -517,7 +517,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
 
     /// Waits when nobody is left to ask; gives up when nobody will come, or not in
     /// time.
-    fn despair(&mut self) -> Result<(), FetchError> {
+    fn give_up_if_exhausted(&mut self) -> Result<(), FetchError> {
         let progress = self.work.state.lock().progress;
         if self.alone.is_some_and(|since| progress > since) {
             self.is_alone_no_more();

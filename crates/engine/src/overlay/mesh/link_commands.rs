@@ -21,10 +21,11 @@ use crate::overlay::Overlay;
 
 /// `connect PEER`: answers when there is a link.
 pub(crate) async fn connect(overlay: &Overlay, text: &str) -> Result<Outcome, CommandError> {
-    let me = overlay.net.me();
+    let me = overlay.data.net.me();
     let linked = linked(overlay);
     let mut known = linked.clone();
-    let members = overlay.core.look(|core| core.members().0).await.ok_or(CommandError::Stopping)?;
+    let members =
+        overlay.data.core.look(|core| core.members().0).await.ok_or(CommandError::Stopping)?;
     known.extend(members.into_iter().filter(|member| !linked.contains(member)));
     let wanted = address::resolve(text, me.me.address(), me.params.space, &known).await?;
     let peer = if linked.contains(&wanted) {
@@ -45,7 +46,7 @@ pub(crate) async fn connect(overlay: &Overlay, text: &str) -> Result<Outcome, Co
 
 /// `disconnect PEER`.
 pub(crate) async fn disconnect(overlay: &Overlay, text: &str) -> Result<Outcome, CommandError> {
-    let me = overlay.net.me();
+    let me = overlay.data.net.me();
     let linked = linked(overlay);
     let peer = address::resolve(text, me.me.address(), me.params.space, &linked).await?;
     let (done, disconnected) = oneshot::channel();
@@ -64,11 +65,11 @@ pub(crate) async fn disconnect(overlay: &Overlay, text: &str) -> Result<Outcome,
 pub(crate) async fn peers(access: &Access) -> Result<Outcome, CommandError> {
     let (me, space) = (access.member(), access.space());
     if let Access::Inside(data) = access {
-        let board = data.notes.board.rows();
+        let rows = data.notes.ui_rows.rows();
         return Ok(Outcome::Peers {
             me,
-            peers: board.peers.to_vec(),
-            registries: board.registries.into_values().collect(),
+            peers: rows.peers.to_vec(),
+            registries: rows.registries.into_values().collect(),
             uptime_ms: data.net.uptime().as_millis() as u64,
             space,
         });
@@ -84,10 +85,10 @@ pub(crate) async fn peers(access: &Access) -> Result<Outcome, CommandError> {
 
 /// The answer to [`Request::Peers`].
 pub(crate) fn answer_peers(overlay: &Overlay) -> Response {
-    let (board, uptime) = (overlay.notes.board.rows(), overlay.net.uptime());
+    let (shown, uptime) = (overlay.data.notes.ui_rows.rows(), overlay.data.net.uptime());
     Response::Peers {
-        peers: rows::to_wire(&board.peers, uptime),
-        registries: rows::registries_to_wire(board.registries.values(), uptime),
+        peers: rows::to_wire(&shown.peers, uptime),
+        registries: rows::registries_to_wire(shown.registries.values(), uptime),
     }
 }
 
@@ -109,7 +110,7 @@ pub(crate) async fn say_here(overlay: &Overlay, text: String) -> Result<u32, Com
 /// Who is at an address, if this node can be linked with it.
 async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, CommandError> {
     let (peer, params) = greeting::introduce(address).await?;
-    let ours = overlay.net.me().params;
+    let ours = overlay.data.net.me().params;
     if params != ours {
         let why = format!(
             "{address} is on another ring, {}, and this node on {}; join {address} to go there, \
@@ -119,8 +120,10 @@ async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, Comm
         );
         return Err(CommandError::refused(Reason::State, why));
     }
-    verify::through(&overlay.net, address, &params).await.map_err(|why| why.told_of(address))?;
-    if peer.address() == overlay.net.me().me.address() {
+    verify::through(&overlay.data.net, address, &params)
+        .await
+        .map_err(|why| why.told_of(address))?;
+    if peer.address() == overlay.data.net.me().me.address() {
         let why = format!("{address} is this node itself; connect another one");
         return Err(CommandError::refused(Reason::State, why));
     }
@@ -129,5 +132,5 @@ async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, Comm
 
 fn linked(overlay: &Overlay) -> Vec<Peer> {
     let row = |row: &PeerRow| row.link.map(|_| row.peer);
-    overlay.notes.board.rows().peers.iter().filter_map(row).collect()
+    overlay.data.notes.ui_rows.rows().peers.iter().filter_map(row).collect()
 }

@@ -59,10 +59,10 @@ pub(crate) async fn run(overlay: Overlay, mut inputs: mpsc::Receiver<Input>) {
     let mut driver = Driver::new(overlay.clone());
     loop {
         let due = driver.due();
-        let wake = overlay.net.started + Duration::from_micros(due.as_micros());
+        let wake = overlay.data.net.started + Duration::from_micros(due.as_micros());
         let input = tokio::select! {
             biased;
-            () = overlay.net.stop.cancelled() => return,
+            () = overlay.data.net.stop.cancelled() => return,
             input = inputs.recv() => match input {
                 Some(input) => Some(input),
                 None => return,
@@ -120,7 +120,7 @@ struct Driver {
 
 impl Driver {
     fn new(overlay: Overlay) -> Driver {
-        let me = overlay.net.me().me;
+        let me = overlay.data.net.me().me;
         let mut links = Links::new(me.address());
         links.wish_again(Time::ZERO, overlay.peers.load_linked(me));
         let (wishes, me) = (links.wishes().collect(), me.address());
@@ -144,12 +144,12 @@ impl Driver {
     }
 
     fn now(&self) -> Time {
-        Time::from_micros(self.overlay.net.uptime().as_micros() as u64)
+        Time::from_micros(self.overlay.data.net.uptime().as_micros() as u64)
     }
 
     /// Files that this node shares.
     fn sharing(&self) -> u32 {
-        self.overlay.notes.board.rows().sharing.files
+        self.overlay.data.notes.ui_rows.rows().sharing.files
     }
 
     /// When there is something to do without an input.
@@ -220,7 +220,7 @@ impl Driver {
         if self.wants_to_draw() && self.draw_at <= now {
             self.drawing = true;
             let overlay = self.overlay.clone();
-            self.overlay.net.tasks.spawn(async move {
+            self.overlay.data.net.tasks.spawn(async move {
                 let candidates = candidates(&overlay).await;
                 let _ = overlay.mesh.send(Input::Candidates(candidates)).await;
             });
@@ -272,7 +272,7 @@ impl Driver {
         }
         match self.begin(body.clone()) {
             Ok(links) => {
-                self.tell(event_text::news(self.overlay.net.me().me, &body)).await;
+                self.tell(event_text::news(self.overlay.data.net.me().me, &body)).await;
                 Ok(links)
             }
             Err(gossip::TooMuch) => {
@@ -284,12 +284,12 @@ impl Driver {
 
     /// Begins a piece of gossip; over how many links it went out.
     fn begin(&mut self, body: GossipBody) -> Result<u32, gossip::TooMuch> {
-        let (now, me) = (self.now(), self.overlay.net.me().me);
+        let (now, me) = (self.now(), self.overlay.data.net.me().me);
         let piece = self.gossip.begin(
             now,
             fastrand::u128(..),
             me,
-            self.overlay.notes.clock.unix_ms(),
+            self.overlay.data.notes.clock.unix_ms(),
             body,
         )?;
         Ok(self.pass_on(&piece, None))
@@ -328,7 +328,7 @@ impl Driver {
         for link in self.links.open() {
             let peer = link.peer();
             if but.is_none_or(|but| but.address() != peer.address()) {
-                self.overlay.core.tell_mesh(peer, MeshMessage::Gossip(piece.clone()));
+                self.overlay.data.core.tell_mesh(peer, MeshMessage::Gossip(piece.clone()));
                 count += 1;
             }
         }
@@ -337,14 +337,14 @@ impl Driver {
 
     async fn tell(&self, line: Line) {
         match line.step {
-            Some(step) => self.overlay.notes.step(step, line.level, line.text).await,
-            None => self.overlay.notes.event(line.level, line.text).await,
+            Some(step) => self.overlay.data.notes.step(step, line.level, line.text).await,
+            None => self.overlay.data.notes.event(line.level, line.text).await,
         }
     }
 
     /// A warning about somebody who may cause it again and again.
     async fn stranger(&self, text: String) {
-        self.overlay.notes.stranger(text).await;
+        self.overlay.data.notes.stranger(text).await;
     }
 
     /// Carries out what the links want.
@@ -353,7 +353,7 @@ impl Driver {
         for effect in &effects {
             match *effect {
                 Effect::Send { to, message } => {
-                    self.overlay.core.tell_mesh(to, MeshMessage::Link(message));
+                    self.overlay.data.core.tell_mesh(to, MeshMessage::Link(message));
                 }
                 Effect::Event(event) => self.tell_event(event).await,
                 Effect::Dead(peer) => {
@@ -419,7 +419,7 @@ impl Driver {
         self.draw_at = self.draw_at.min(self.now() + DRAW_SOON);
     }
 
-    /// Puts the rows on the board when a person would see a difference.
+    /// Shows the rows when a person would see a difference.
     fn show(&mut self) {
         if !std::mem::take(&mut self.changed) {
             return;
@@ -428,7 +428,7 @@ impl Driver {
         if rows::differ(&self.rows, &rows) {
             self.rows = Arc::new(rows);
             let rows = Arc::clone(&self.rows);
-            self.overlay.notes.show(|board| board.peers = rows);
+            self.overlay.data.notes.show(|shown| shown.peers = rows);
         }
     }
 }
@@ -440,14 +440,16 @@ async fn candidates(overlay: &Overlay) -> Vec<Peer> {
     let look = |core: &chordal_core::chord::Host| {
         (core.standing() == Standing::Member).then(|| (core.members(), core.params().space))
     };
-    let Some(Some(((mut members, census), space))) = overlay.core.look(look).await else {
+    let Some(Some(((mut members, census), space))) = overlay.data.core.look(look).await else {
         return Vec::new();
     };
     if census != CensusState::Complete {
         let mut owners = Vec::new();
         for _ in 0..RANDOM {
             let key = space.hash(&fastrand::u128(..).to_string());
-            if let Some(Reply::Found(found)) = overlay.core.command(Command::Lookup { key }).await {
+            if let Some(Reply::Found(found)) =
+                overlay.data.core.command(Command::Lookup { key }).await
+            {
                 owners.push(found.owner);
             }
         }
@@ -455,7 +457,7 @@ async fn candidates(overlay: &Overlay) -> Vec<Peer> {
     }
     fastrand::shuffle(&mut members);
     // Links are between hosts.
-    others(overlay.net.me().me, members).collect()
+    others(overlay.data.net.me().me, members).collect()
 }
 
 #[cfg(test)]

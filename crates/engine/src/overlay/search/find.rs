@@ -122,7 +122,7 @@ impl Finds {
         }
         while self.running.len() + self.ended.len() >= KEPT && self.ended.pop_first().is_some() {}
         self.count += 1;
-        let rows = self.overlay.notes.board.rows();
+        let rows = self.overlay.data.notes.ui_rows.rows();
         let mut linked: Vec<Peer> = rows
             .peers
             .iter()
@@ -163,7 +163,7 @@ impl Finds {
         let Some(find) = self.running.get_mut(&number) else { return };
         if !find.linked_answered(peer, answer) {
             let text = format!("{peer} answered a search with files that it was not asked for");
-            self.overlay.notes.stranger(text).await;
+            self.overlay.data.notes.stranger(text).await;
         }
         self.end_if_over(number);
     }
@@ -331,7 +331,7 @@ impl Find {
         self.followers.send_replace(Arc::new(self.found.clone()));
         if self.shown {
             let row = Arc::new(row(number, &self.pattern, &self.found));
-            overlay.notes.show(|rows| {
+            overlay.data.notes.show(|rows| {
                 // A later search is not pushed aside by the end of an earlier one.
                 if rows.search.as_ref().is_none_or(|shown| shown.number <= number) {
                     rows.search = Some(row);

@@ -107,7 +107,7 @@ pub(crate) async fn run(overlay: Overlay, mut inputs: mpsc::Receiver<Input>) {
         let wake = searches.wake();
         tokio::select! {
             biased;
-            () = searches.overlay.net.stop.cancelled() => return,
+            () = searches.overlay.data.net.stop.cancelled() => return,
             Some(done) = searches.work.join_next(), if !searches.work.is_empty() => {
                 searches.worked(done).await;
             }
@@ -164,7 +164,7 @@ impl Searches {
     async fn take(&mut self, input: Input) {
         match input {
             Input::Message { from, to, message } => {
-                let to = Peer::new(self.overlay.net.me().me.address(), to);
+                let to = Peer::new(self.overlay.data.net.me().me.address(), to);
                 self.message(from, to, message).await;
             }
             Input::Gone { address } => {
@@ -252,8 +252,13 @@ impl Searches {
         local_matches::check(&pattern)?;
         let Around { me, space, known, .. } =
             around(&self.overlay, None).await.ok_or(CommandError::Stopping)?;
-        let members =
-            self.overlay.core.look(|core| core.members()).await.ok_or(CommandError::Stopping)?;
+        let members = self
+            .overlay
+            .data
+            .core
+            .look(|core| core.members())
+            .await
+            .ok_or(CommandError::Stopping)?;
         // Of a ring that is not known as a whole, who is linked counts as on it.
         let on_ring = |address| {
             let known = members.0.iter().any(|peer| peer.address() == address);
@@ -308,7 +313,7 @@ impl Searches {
                         self.wait_for(id, to);
                     }
                     let message = MeshMessage::Search(message);
-                    self.overlay.core.search_says(me, to, message).await;
+                    self.overlay.data.core.search_says(me, to, message).await;
                 }
                 Effect::SearchHere => {
                     if let Some(part) = self.parts.get(&id) {
@@ -322,7 +327,7 @@ impl Searches {
                 Effect::Found(rows) => self.finds.found(search, rows),
                 Effect::Offence { child, what } => {
                     let text = format!("{child} {what}");
-                    self.overlay.notes.stranger(text).await;
+                    self.overlay.data.notes.stranger(text).await;
                 }
                 Effect::Ended => ended = true,
             }
@@ -345,7 +350,7 @@ impl Searches {
         }
         if let Some((found, more)) = self.answers.remove(&search) {
             let origin = Party::Node(search.origin.address());
-            self.overlay.notes.searched(Way::Ring, origin, pattern, found, more);
+            self.overlay.data.notes.searched(Way::Ring, origin, pattern, found, more);
         }
     }
 
@@ -419,7 +424,7 @@ async fn around(overlay: &Overlay, position: Option<Peer>) -> Option<Around> {
             known: known(node),
         })
     };
-    overlay.core.look(look).await.flatten()
+    overlay.data.core.look(look).await.flatten()
 }
 
 /// Everybody whom a node's tables name, itself left out.
@@ -448,7 +453,7 @@ async fn look_up(overlay: Overlay, part: PartId, key: Id) -> Work {
         if attempt > 0 {
             tokio::time::sleep(LOOKUP_PAUSE).await;
         }
-        match overlay.core.command(chord::Command::Lookup { key }).await {
+        match overlay.data.core.command(chord::Command::Lookup { key }).await {
             Some(Reply::Found(found)) => {
                 return Work::LookedUp { part, key, owner: Some(found.owner) };
             }

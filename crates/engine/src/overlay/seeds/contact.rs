@@ -86,7 +86,7 @@ impl Contact {
         mut place: watch::Receiver<Option<Report>>,
         mut reports: mpsc::Receiver<Report>,
     ) {
-        let stop = self.overlay.net.stop.clone();
+        let stop = self.overlay.data.net.stop.clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
@@ -153,12 +153,12 @@ impl Contact {
         was_up: &mut bool,
     ) -> End {
         if place.borrow().is_some()
-            && let Some(why) = verify::leads_elsewhere(&self.overlay.net).await
+            && let Some(why) = verify::leads_elsewhere(&self.overlay.data.net).await
         {
             // The registry would take this node for the one that has the address.
             return End::Lost(why);
         }
-        let hello = self.overlay.net.me().hello(Purpose::Registry);
+        let hello = self.overlay.data.net.me().hello(Purpose::Registry);
         let ended = async { while place.changed().await.is_ok() {} };
         let dialled = tokio::select! {
             dialled = connection::dial_anybody(self.registry, &hello) => dialled,
@@ -216,7 +216,7 @@ impl Contact {
                         Ok(_) => return End::Lost("it does not speak as a registry".to_owned()),
                         Err(broken) => return lost(broken),
                     };
-                    let me = self.overlay.net.me().me;
+                    let me = self.overlay.data.net.me().me;
                     match &news {
                         News::Peers { more, peers } => {
                             listed |= peers.iter().any(|peer| peer.address == me.address());

@@ -103,7 +103,7 @@ pub(crate) async fn run(
     if seeds.is_empty() {
         let nobody_hears = async { while dead.recv().await.is_some() {} };
         tokio::select! {
-            () = overlay.net.stop.cancelled() => {}
+            () = overlay.data.net.stop.cancelled() => {}
             () = nobody_hears => {}
         }
         return;
@@ -115,7 +115,7 @@ pub(crate) async fn run(
     for address in seeds {
         if seeker.contacts.len() >= MAX_REGISTRIES {
             let text = format!("only {MAX_REGISTRIES} registries are used; {address} is not");
-            overlay.notes.event(Level::Warn, text).await;
+            overlay.data.notes.event(Level::Warn, text).await;
             continue;
         }
         if seeker.contacts.contains_key(&address) {
@@ -125,7 +125,7 @@ pub(crate) async fn run(
         let contact = contact::Contact::new(overlay.clone(), address, patience, heard_tx.clone());
         // Among the connections: a node that ends waits until they have said
         // goodbye.
-        overlay.net.connections.spawn(contact.run(place.clone(), reported));
+        overlay.data.net.connections.spawn(contact.run(place.clone(), reported));
         let row = RegistryRow {
             address,
             liveness: Liveness::Suspect,
@@ -144,7 +144,7 @@ pub(crate) async fn run(
         let look_at = seeker.look_at;
         tokio::select! {
             biased;
-            () = overlay.net.stop.cancelled() => return,
+            () = overlay.data.net.stop.cancelled() => return,
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     // The hub has ended: so do the contacts, when they see that
@@ -325,7 +325,7 @@ impl Seeking {
             }
             Heard::Unlisted => {
                 if contact.row.note.is_none() {
-                    let me = self.overlay.net.me().me.address();
+                    let me = self.overlay.data.net.me().me.address();
                     let note = format!("does not list this node; can it reach {me}?");
                     say = Some((Level::Warn, format!("registry {registry} {note}")));
                     contact.row.note = Some(note);
@@ -333,7 +333,7 @@ impl Seeking {
             }
         }
         if let Some((level, text)) = say {
-            self.overlay.notes.step(Step::Registry, level, text).await;
+            self.overlay.data.notes.step(Step::Registry, level, text).await;
         }
         self.show();
     }
@@ -382,7 +382,7 @@ impl Seeking {
                 other.params.describe(),
                 params.describe()
             );
-            self.overlay.notes.event_now(Level::Warn, text);
+            self.overlay.data.notes.event_now(Level::Warn, text);
         }
         let Some((registry, listed)) = next else {
             // Who is backed off now comes up again.
@@ -394,8 +394,8 @@ impl Seeking {
         self.backoff.tried(listed.address, now);
         let (overlay, tried) = (self.overlay.clone(), self.tried.clone());
         let candidate = Candidate { registry, listed };
-        self.overlay.net.tasks.spawn(async move {
-            let stop = overlay.net.stop.clone();
+        self.overlay.data.net.tasks.spawn(async move {
+            let stop = overlay.data.net.stop.clone();
             let end = tokio::select! {
                 () = stop.cancelled() => return,
                 end = look_at(&overlay, &candidate, params, lonely) => end,
@@ -413,22 +413,22 @@ impl Seeking {
             Look::Joined => {
                 self.backoff.forget();
                 let text = format!("found {address} through registry {registry}");
-                self.overlay.notes.step(Step::Registry, Level::Info, text).await;
+                self.overlay.data.notes.step(Step::Registry, Level::Info, text).await;
             }
             Look::Lives(peer) => {
                 // Dropped by a hub that is too busy, it comes up again.
-                self.overlay.core.heard(peer);
+                self.overlay.data.core.heard(peer);
             }
             Look::Failed(why) => {
                 tracing::debug!(%address, %registry, why, "a listed peer is no use now");
             }
             Look::NotJoined(why) => {
                 let text = format!("not joined through {address}: {why}");
-                self.overlay.notes.stranger_now(text);
+                self.overlay.data.notes.stranger_now(text);
             }
             Look::Lie(why) => {
                 let text = format!("registry {registry} lists {address}: {why}");
-                self.overlay.notes.stranger_now(text);
+                self.overlay.data.notes.stranger_now(text);
             }
         }
         self.look_soon();
@@ -442,7 +442,7 @@ impl Seeking {
             return;
         }
         self.reported.push((now, peer));
-        let unix_ms = self.overlay.notes.clock.unix_ms();
+        let unix_ms = self.overlay.data.notes.clock.unix_ms();
         for contact in self.contacts.values() {
             // A registry that is not there checks for itself when it is back.
             let _ = contact.reports.try_send(Report::Dead { peer, unix_ms });
@@ -451,7 +451,7 @@ impl Seeking {
 
     fn show(&self) {
         let rows = self.contacts.iter().map(|(at, contact)| (*at, contact.row.clone())).collect();
-        self.overlay.notes.show(|shown| shown.registries = rows);
+        self.overlay.data.notes.show(|shown| shown.registries = rows);
     }
 }
 
@@ -475,7 +475,7 @@ async fn look_at(overlay: &Overlay, candidate: &Candidate, ours: Params, lonely:
             Look::Failed(format!("it is on ring {} now", params.describe()))
         };
     }
-    match join_through(&overlay.net, &overlay.core, address).await {
+    match join_through(&overlay.data.net, &overlay.data.core, address).await {
         Ok(_) => Look::Joined,
         Err(why) => Look::NotJoined(why.to_string()),
     }

@@ -45,7 +45,7 @@ impl Follow {
         let nearest = given.iter().filter_map(|path| self.roots.nearest(path));
         let nearest: BTreeSet<PathBuf> = nearest.map(|root| root.path.clone()).collect();
         self.looks.extend(nearest.iter().map(|root| Look::all(root)));
-        self.book.open(Opening::new(given, nearest, Some(answer)));
+        self.pending.open(Opening::new(given, nearest, Some(answer)));
     }
 
     /// A finished download is shared, unless it lies in a shared directory,
@@ -72,7 +72,7 @@ impl Follow {
         }
         // Before anybody can hear of it.
         roots.tell_downloads(&self.sharing.shares);
-        if self.book.offer(entry) {
+        if self.pending.offer(entry) {
             self.roots = roots;
             self.states.insert(path, State { lies, ..State::default() });
             self.save().await;
@@ -148,7 +148,7 @@ impl Follow {
             return Err(CommandError::refused(Reason::Limit, why));
         }
         self.roots = roots;
-        let names = self.book.withdraw(&owner, path);
+        let names = self.pending.withdraw(&owner, path);
         if owner == path {
             self.states.remove(path);
             let watching = Arc::clone(&self.watching);

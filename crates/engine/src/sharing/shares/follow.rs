@@ -88,7 +88,7 @@ pub(super) struct Follow {
     pub(super) private: PathBuf,
     pub(super) roots: Roots,
     pub(super) states: BTreeMap<PathBuf, State>,
-    pub(super) book: Book,
+    pub(super) pending: Book,
     teller: Teller,
     pub(super) watching: Arc<Mutex<Watching>>,
     done: mpsc::Sender<Done>,
@@ -163,7 +163,7 @@ impl Follow {
             private: sharing.dir.clone(),
             roots: Roots::default(),
             states: BTreeMap::new(),
-            book: Book::new(sharing.shares.clone()),
+            pending: Book::new(sharing.shares.clone()),
             teller: Teller::default(),
             watching: Arc::new(Mutex::new(watching)),
             done,
@@ -204,7 +204,11 @@ impl Follow {
         self.roots.tell_downloads(&self.sharing.shares);
         let paths: Vec<PathBuf> = self.roots.iter().map(|root| root.path.clone()).collect();
         for path in &paths {
-            self.book.open(Opening::new(vec![path.clone()], BTreeSet::from([path.clone()]), None));
+            self.pending.open(Opening::new(
+                vec![path.clone()],
+                BTreeSet::from([path.clone()]),
+                None,
+            ));
             self.looks.insert(Look::all(path));
         }
         if !paths.is_empty() {
@@ -236,14 +240,14 @@ impl Follow {
         }
         for large in [true, false] {
             while self.may_read(large) {
-                let files = self.book.next(now, large);
+                let files = self.pending.next(now, large);
                 if files.is_empty() {
                     break;
                 }
                 self.read(large, files);
             }
         }
-        if self.book.forgot() {
+        if self.pending.forgot() {
             self.prune_at.get_or_insert(now + PRUNE);
         }
         if self.prune_at.is_some_and(|at| at <= now) {
@@ -259,7 +263,7 @@ impl Follow {
         let peek = self.roots.iter().next().map(|_| self.peek_at);
         let next = self.states.values().filter_map(|state| state.next).min();
         let reads = [true, false].into_iter().filter(|large| self.may_read(*large));
-        let reads = reads.filter_map(|large| self.book.due(large)).min();
+        let reads = reads.filter_map(|large| self.pending.due(large)).min();
         [
             self.changes_at,
             self.again.first().map(|(at, _)| *at),
@@ -334,7 +338,7 @@ impl Follow {
     /// Gives up manifests that no shared file needs. Those of roots that are not
     /// there at the moment are kept: they may come back.
     fn prune(&self) {
-        let paths = self.book.paths();
+        let paths = self.pending.paths();
         let missing = |state: &State| matches!(state.lies, Lies::Missing | Lies::Unknown);
         let away = self.states.iter().filter(|(_, state)| missing(state));
         let away: Vec<PathBuf> = away.map(|(path, _)| path.clone()).collect();
@@ -361,7 +365,7 @@ impl Follow {
                 self.reading[usize::from(large)] -= 1;
                 for (wanted, result) in results {
                     let path = wanted.path.clone();
-                    if self.book.hashed(wanted, result) {
+                    if self.pending.hashed(wanted, result) {
                         self.sharing.shares.changes().mark(path);
                     }
                 }
@@ -384,7 +388,7 @@ impl Follow {
         }
         if lies == Lies::Missing {
             state.next = None;
-            let gone = self.book.missing(&look.root);
+            let gone = self.pending.missing(&look.root);
             if before != Lies::Missing {
                 let path = shown(&look.root);
                 let text = match gone {
@@ -411,7 +415,7 @@ impl Follow {
             });
             if before == Lies::Missing {
                 let path = look.root.clone();
-                self.book.open(Opening::new(vec![path.clone()], BTreeSet::from([path]), None));
+                self.pending.open(Opening::new(vec![path.clone()], BTreeSet::from([path]), None));
             }
         } else if found.links {
             state.links = true;
@@ -419,7 +423,7 @@ impl Follow {
         if !self.second.remove(&look) && !look.is_full() && found.directory {
             self.again.insert((now + AGAIN, look.clone()));
         }
-        self.book.found(&look.root, &look.path(), found, (now, SystemTime::now()));
+        self.pending.found(&look.root, &look.path(), found, (now, SystemTime::now()));
     }
 
     /// A root's path leads elsewhere, through links. The first time it is known
@@ -428,9 +432,9 @@ impl Follow {
     async fn leads_elsewhere(&mut self, path: &Path, real: &Path, before: Lies) {
         self.states.remove(path);
         if matches!(before, Lies::Unknown | Lies::Missing) {
-            self.book.missing(path);
+            self.pending.missing(path);
             if self.roots.resolve(path, real) {
-                self.book.open(Opening::new(
+                self.pending.open(Opening::new(
                     vec![real.to_owned()],
                     BTreeSet::from([real.to_owned()]),
                     None,
@@ -441,7 +445,7 @@ impl Follow {
             self.looks.insert(Look::all(real));
             return;
         }
-        self.book.missing(path);
+        self.pending.missing(path);
         self.roots.remove(path);
         let text = format!(
             "{} leads to {} now and is shared no longer; share it again if you want that",
@@ -459,7 +463,7 @@ impl Follow {
                 let _ = answer.send(result);
             }
             Input::Offer { entry } => self.offer(entry).await,
-            Input::Doubt { path } => self.book.doubt(path),
+            Input::Doubt { path } => self.pending.doubt(path),
         }
     }
 
@@ -467,14 +471,14 @@ impl Follow {
     async fn tell(&mut self) {
         let now = Instant::now();
         let mut lines = Vec::new();
-        for (kind, text) in self.book.said() {
+        for (kind, text) in self.pending.said() {
             lines.extend(self.teller.line(kind, text, now));
         }
         lines.extend(self.teller.counts(now));
-        for opening in self.book.opened() {
+        for opening in self.pending.opened() {
             let (mut files, mut bytes_all) = (0, 0);
             for path in opening.given() {
-                let (count, size) = self.book.totals_below(path);
+                let (count, size) = self.pending.totals_below(path);
                 let root = self.roots.nearest(path);
                 let state = root.and_then(|root| self.states.get(&root.path));
                 if state.is_some_and(|state| state.lies != Lies::Missing) {
@@ -501,7 +505,7 @@ impl Follow {
         let space = self.sharing.net.identity.borrow().params.space;
         let shares = &self.sharing.shares;
         let (files, bytes) = shares.totals();
-        let hashing = u32::try_from(self.book.hashing()).unwrap_or(u32::MAX);
+        let hashing = u32::try_from(self.pending.hashing()).unwrap_or(u32::MAX);
         let sharing = view::Sharing { files, bytes, hashing };
         let now_shown = (shares.index.lock().shown(), Some(space), sharing);
         if now_shown == self.screen {
@@ -520,10 +524,10 @@ impl Follow {
         let same_rows = (now_shown.0, now_shown.1) == (self.screen.0, self.screen.1);
         self.screen = now_shown;
         let rows = (!same_rows).then(|| Arc::new(self.sharing.shares.rows(space, |_| true)));
-        self.sharing.notes.show(|board| {
-            board.sharing = sharing;
+        self.sharing.notes.show(|shown| {
+            shown.sharing = sharing;
             if let Some(rows) = rows {
-                board.shared = rows;
+                shown.shared = rows;
             }
         });
     }

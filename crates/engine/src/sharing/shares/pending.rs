@@ -575,7 +575,7 @@ mod tests {
     const ROOT: &str = "/s";
 
     struct Desk {
-        book: Book,
+        pending: Book,
         shares: Shares,
         start: Instant,
         wall: SystemTime,
@@ -584,10 +584,10 @@ mod tests {
     impl Desk {
         fn new() -> Desk {
             let (shares, _) = Shares::new();
-            let book = Book::new(shares.clone());
+            let pending = Book::new(shares.clone());
             // Far from the epoch, so that stamps can lie before it.
             let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-            Desk { book, shares, start: Instant::now(), wall }
+            Desk { pending, shares, start: Instant::now(), wall }
         }
 
         /// A look at everything below the root, `at` milliseconds after the start,
@@ -601,7 +601,7 @@ mod tests {
             });
             let found = Found { files: files.collect(), directory: true, ..Found::default() };
             let times = (self.at(at), self.wall + Duration::from_millis(at));
-            self.book.found(Path::new(ROOT), Path::new(ROOT), found, times);
+            self.pending.found(Path::new(ROOT), Path::new(ROOT), found, times);
         }
 
         fn at(&self, at: u64) -> Instant {
@@ -612,10 +612,10 @@ mod tests {
         fn hashes(&mut self, at: u64) -> Vec<String> {
             let mut names = Vec::new();
             for large in [true, false] {
-                for wanted in self.book.next(self.at(at), large) {
+                for wanted in self.pending.next(self.at(at), large) {
                     names.push(wanted.name.to_string());
                     let result = Hashed::Done(manifest(wanted.stamp.inode));
-                    assert!(!self.book.hashed(wanted, result));
+                    assert!(!self.pending.hashed(wanted, result));
                 }
             }
             names
@@ -626,7 +626,7 @@ mod tests {
         }
 
         fn said(&mut self) -> Vec<Kind> {
-            self.book.said().into_iter().map(|(kind, _)| kind).collect()
+            self.pending.said().into_iter().map(|(kind, _)| kind).collect()
         }
     }
 
@@ -645,15 +645,15 @@ mod tests {
     fn a_file_is_hashed_once_it_stood_still() {
         let mut desk = Desk::new();
         desk.looks(0, &[("old", 1, -5_000), ("new", 2, -100)]);
-        assert_eq!(desk.book.hashing(), 2);
+        assert_eq!(desk.pending.hashing(), 2);
         assert_eq!(desk.hashes(0), ["old"]);
-        assert_eq!(desk.book.due(false), Some(desk.at(200)));
+        assert_eq!(desk.pending.due(false), Some(desk.at(200)));
         desk.looks(150, &[("old", 1, -5_000), ("new", 2, 140)]);
         assert!(desk.hashes(200).is_empty(), "it was written to");
         assert_eq!(desk.hashes(440), ["new"]);
         assert_eq!(desk.shared(), ["new", "old"]);
         desk.looks(500, &[("old", 1, -5_000), ("new", 2, 140)]);
-        assert_eq!((desk.book.hashing(), desk.said().len()), (0, 2), "nothing new");
+        assert_eq!((desk.pending.hashing(), desk.said().len()), (0, 2), "nothing new");
     }
 
     #[test]
@@ -662,10 +662,10 @@ mod tests {
         desk.looks(0, &[("a", 1, -5_000)]);
         desk.hashes(0);
         desk.looks(10, &[("b", 1, -5_000)]);
-        assert_eq!(desk.book.hashing(), 0);
+        assert_eq!(desk.pending.hashing(), 0);
         assert_eq!(desk.shared(), ["b"]);
         assert_eq!(desk.said(), [Kind::Added, Kind::Added, Kind::Gone]);
-        assert!(desk.book.forgot());
+        assert!(desk.pending.forgot());
     }
 
     #[test]
@@ -675,7 +675,7 @@ mod tests {
         desk.looks(0, &[(apart, 1, -5_000), (composed, 2, -5_000), ("a", 3, -5_000)]);
         assert_eq!(desk.hashes(0), ["a"]);
         let said = |desk: &mut Desk| -> Vec<String> {
-            desk.book.said().into_iter().map(|(_, text)| text).collect()
+            desk.pending.said().into_iter().map(|(_, text)| text).collect()
         };
         let told = said(&mut desk);
         for (own, twin) in [(composed, apart), (apart, composed)] {
@@ -722,22 +722,22 @@ mod tests {
             let file = FoundFile { path: Path::new(ROOT).join("a"), name, stamp: marks };
             let found = Found { files: vec![file], directory: true, ..Found::default() };
             let times = (desk.at(1_000), desk.wall);
-            desk.book.found(Path::new(ROOT), Path::new(ROOT), found, times);
+            desk.pending.found(Path::new(ROOT), Path::new(ROOT), found, times);
         };
         looks(&mut desk);
-        assert_eq!((desk.shared(), desk.book.hashing()), (vec!["a".to_owned()], 1));
+        assert_eq!((desk.shared(), desk.pending.hashing()), (vec!["a".to_owned()], 1));
         assert_eq!(desk.hashes(1_000), ["a"]);
         assert_eq!(desk.said(), [Kind::Added], "its bytes are the same");
         looks(&mut desk);
-        assert_eq!(desk.book.hashing(), 0, "its new marks are known");
+        assert_eq!(desk.pending.hashing(), 0, "its new marks are known");
         // It had other bytes after all.
         let path = Path::new(ROOT).join("a");
-        desk.book.doubt(path);
+        desk.pending.doubt(path);
         assert!(desk.shared().is_empty(), "nobody is served it");
         looks(&mut desk);
-        let wanted = desk.book.next(desk.at(1_000), false).remove(0);
+        let wanted = desk.pending.next(desk.at(1_000), false).remove(0);
         assert!(wanted.doubted, "what was hashed earlier does not count");
-        assert!(!desk.book.hashed(wanted, Hashed::Done(manifest(7))));
+        assert!(!desk.pending.hashed(wanted, Hashed::Done(manifest(7))));
         assert_eq!(desk.shared(), ["a"]);
         assert_eq!(desk.said(), [Kind::Changed]);
     }
@@ -750,9 +750,9 @@ mod tests {
         desk.looks(1_000, &[("a", 1, 1_000)]);
         assert!(desk.shared().is_empty());
         // It changes under the hashing.
-        let wanted = desk.book.next(desk.at(1_300), false).remove(0);
+        let wanted = desk.pending.next(desk.at(1_300), false).remove(0);
         desk.looks(1_310, &[("a", 1, 1_305)]);
-        assert!(!desk.book.hashed(wanted, Hashed::Done(manifest(7))), "that look knows better");
+        assert!(!desk.pending.hashed(wanted, Hashed::Done(manifest(7))), "that look knows better");
         assert!(desk.shared().is_empty());
         assert_eq!(desk.hashes(1_700), ["a"]);
         assert_eq!(desk.said(), [Kind::Added, Kind::Changed]);
@@ -765,7 +765,7 @@ mod tests {
         let mut rests = Vec::new();
         for _ in 0..16 {
             desk.looks(now, &[("log", 1, i64::try_from(now).expect("soon"))]);
-            let due = desk.book.due(false).expect("it waits");
+            let due = desk.pending.due(false).expect("it waits");
             let rest = due.duration_since(desk.at(now)).as_millis() as u64;
             rests.push(rest);
             now += rest;
@@ -776,7 +776,7 @@ mod tests {
         assert!(rests.iter().all(|rest| *rest <= 60_000), "{rests:?}");
         now += 120_000;
         desk.looks(now, &[("log", 1, i64::try_from(now).expect("soon"))]);
-        assert_eq!(desk.book.due(false), Some(desk.at(now + 300)), "it has rested");
+        assert_eq!(desk.pending.due(false), Some(desk.at(now + 300)), "it has rested");
     }
 
     #[test]
@@ -784,30 +784,30 @@ mod tests {
         let mut desk = Desk::new();
         let (answer, mut end) = tokio::sync::oneshot::channel();
         let root = PathBuf::from(ROOT);
-        desk.book.open(Opening::new(vec![root.clone()], BTreeSet::from([root]), Some(answer)));
-        assert!(desk.book.opened().is_empty(), "nobody has looked yet");
+        desk.pending.open(Opening::new(vec![root.clone()], BTreeSet::from([root]), Some(answer)));
+        assert!(desk.pending.opened().is_empty(), "nobody has looked yet");
         let mut opened = Vec::new();
         for now in (0..10).map(|step| step * 100) {
             desk.looks(now, &[("log", 1, i64::try_from(now).expect("soon"))]);
             assert!(desk.hashes(now).is_empty());
-            opened.extend(desk.book.opened());
+            opened.extend(desk.pending.opened());
         }
         opened.pop().expect("it is given up").end(0, 0);
         let Ok(Ok(chordal_view::Outcome::Shared { skipped, .. })) = end.try_recv() else {
             panic!("no answer")
         };
         assert!(skipped[0].contains("being written"), "{skipped:?}");
-        assert_eq!(desk.book.hashing(), 1, "it will be shared");
+        assert_eq!(desk.pending.hashing(), 1, "it will be shared");
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_left_alone_until_it_changes() {
         let mut desk = Desk::new();
         desk.looks(0, &[("a", 1, -5_000)]);
-        let wanted = desk.book.next(desk.at(0), false).remove(0);
-        assert!(!desk.book.hashed(wanted, Hashed::Failed("no permission".into())));
+        let wanted = desk.pending.next(desk.at(0), false).remove(0);
+        assert!(!desk.pending.hashed(wanted, Hashed::Failed("no permission".into())));
         desk.looks(10, &[("a", 1, -5_000)]);
-        assert_eq!(desk.book.hashing(), 0);
+        assert_eq!(desk.pending.hashing(), 0);
         assert_eq!(desk.said(), [Kind::Skipped], "told once");
         desk.looks(20, &[("a", 1, -400)]);
         assert_eq!(desk.hashes(20), ["a"]);
@@ -824,17 +824,17 @@ mod tests {
         let files = vec![large("x", 1), large("y", 2)];
         let found = Found { files, directory: true, ..Found::default() };
         let times = (desk.at(0), desk.wall);
-        desk.book.found(Path::new(ROOT), Path::new(ROOT), found, times);
-        assert!(desk.book.next(desk.at(0), false).is_empty());
-        assert_eq!(desk.book.next(desk.at(0), true).len(), 1);
-        assert_eq!(desk.book.next(desk.at(0), true).len(), 1);
+        desk.pending.found(Path::new(ROOT), Path::new(ROOT), found, times);
+        assert!(desk.pending.next(desk.at(0), false).is_empty());
+        assert_eq!(desk.pending.next(desk.at(0), true).len(), 1);
+        assert_eq!(desk.pending.next(desk.at(0), true).len(), 1);
 
         let mut desk = Desk::new();
         let names: Vec<String> = (0..BATCH_FILES + 3).map(|n| format!("{n:04}")).collect();
         let files: Vec<(&str, u64, i64)> =
             names.iter().zip(1..).map(|(name, inode)| (name.as_str(), inode, -5_000)).collect();
         desk.looks(0, &files);
-        assert_eq!(desk.book.next(desk.at(0), false).len(), BATCH_FILES);
-        assert_eq!(desk.book.next(desk.at(0), false).len(), 3);
+        assert_eq!(desk.pending.next(desk.at(0), false).len(), BATCH_FILES);
+        assert_eq!(desk.pending.next(desk.at(0), false).len(), 3);
     }
 }
