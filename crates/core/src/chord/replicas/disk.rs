@@ -26,8 +26,7 @@ use super::copies::Copies;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Durable {
     pub(super) record: Record,
-    /// Why this node, which owns the name, cannot store it; `None`: it is on this disk.
-    pub(super) obstacle: Option<Obstacle>,
+    bytes: Bytes,
     /// The name's hash: its key, before the ring's size is known.
     pub(super) point: Point,
     /// Its part of a [`Digest`].
@@ -36,16 +35,44 @@ pub(super) struct Durable {
     pub(super) others: Copies,
 }
 
+/// Where the bytes of a record are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Bytes {
+    /// On this disk.
+    Here,
+    /// On other disks only.
+    Elsewhere {
+        /// Why this node, which owns the name, cannot store it.
+        obstacle: Obstacle,
+        /// The older record of the name that this disk still has.
+        older: Option<Box<Record>>,
+    },
+}
+
 impl Durable {
     pub(super) fn new(record: Record) -> Durable {
         let point = Point::of(record.name.as_str());
         let print = fingerprint(&record);
-        Durable { record, obstacle: None, point, print, others: Copies::default() }
+        Durable { record, bytes: Bytes::Here, point, print, others: Copies::default() }
+    }
+
+    /// A record whose bytes are on other disks.
+    pub(super) fn elsewhere(record: Record, obstacle: Obstacle) -> Durable {
+        let bytes = Bytes::Elsewhere { obstacle, older: None };
+        Durable { bytes, ..Durable::new(record) }
+    }
+
+    /// Why this node, which owns the name, cannot store it; `None`: it is on this disk.
+    pub(super) const fn obstacle(&self) -> Option<Obstacle> {
+        match self.bytes {
+            Bytes::Here => None,
+            Bytes::Elsewhere { obstacle, .. } => Some(obstacle),
+        }
     }
 
     /// Whether it is on this disk.
     pub(super) const fn is_here(&self) -> bool {
-        self.obstacle.is_none()
+        matches!(self.bytes, Bytes::Here)
     }
 
     pub(super) fn key(&self, space: Space) -> Id {
@@ -80,9 +107,8 @@ pub(super) struct Disk {
     names: BTreeMap<FileName, Durable>,
     /// The same in the order of the tree; names that share a leaf in theirs.
     leaves: BTreeMap<u64, BTreeSet<FileName>>,
-    /// The names whose bytes are on other disks only, each with the older record
-    /// that this disk still has.
-    elsewhere: BTreeMap<FileName, Option<Record>>,
+    /// How many names are on other disks only.
+    elsewhere: usize,
 }
 
 /// What two sides compare: a part of the records in a span.
@@ -105,15 +131,15 @@ impl Disk {
 
     /// Puts a record in the place of any other of its name. One that is not here
     /// leaves what is here of its name on the disk.
-    pub(super) fn insert(&mut self, durable: Durable) {
+    pub(super) fn insert(&mut self, mut durable: Durable) {
         let name = durable.record.name.clone();
-        if durable.is_here() {
-            self.elsewhere.remove(&name);
-        } else {
-            let known = self.names.get(&name).filter(|known| known.is_here());
-            let here = known.map(|known| known.record.clone());
-            let older = self.elsewhere.entry(name.clone()).or_default();
-            *older = here.or(older.take());
+        let known = self.remove(&name);
+        if let Bytes::Elsewhere { older, .. } = &mut durable.bytes {
+            self.elsewhere += 1;
+            *older = known.and_then(|known| match known.bytes {
+                Bytes::Here => Some(Box::new(known.record)),
+                Bytes::Elsewhere { older, .. } => older,
+            });
         }
         self.leaves.entry(leaf(&name)).or_default().insert(name.clone());
         self.names.insert(name, durable);
@@ -121,7 +147,7 @@ impl Disk {
 
     pub(super) fn remove(&mut self, name: &FileName) -> Option<Durable> {
         let removed = self.names.remove(name)?;
-        self.elsewhere.remove(name);
+        self.elsewhere -= usize::from(!removed.is_here());
         if let Entry::Occupied(mut leaf) = self.leaves.entry(leaf(name)) {
             leaf.get_mut().remove(name);
             if leaf.get().is_empty() {
@@ -137,35 +163,42 @@ impl Disk {
 
     /// The bytes of a record have come.
     pub(super) fn arrived(&mut self, name: &FileName) {
-        if let Some(held) = self.names.get_mut(name) {
-            held.obstacle = None;
-            self.elsewhere.remove(name);
+        if let Some(held) = self.names.get_mut(name).filter(|held| !held.is_here()) {
+            held.bytes = Bytes::Here;
+            self.elsewhere -= 1;
         }
     }
 
-    /// How many names are on other disks only.
-    pub(super) fn count_elsewhere(&self) -> usize {
-        self.elsewhere.len()
+    pub(super) const fn count_elsewhere(&self) -> usize {
+        self.elsewhere
     }
 
-    /// These names, in their order, from behind `after`.
+    /// The names that are on other disks only, in their order, from behind `after`.
     pub(super) fn elsewhere<'a>(
         &'a self,
         after: Option<&FileName>,
     ) -> impl Iterator<Item = &'a FileName> + use<'a> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.elsewhere.range::<FileName, _>((from, Bound::Unbounded)).map(|(name, _)| name)
+        // Where there are none, nothing is searched.
+        let elsewhere = self.behind(after).filter(|held| !held.is_here()).take(self.elsewhere);
+        elsewhere.map(|held| &held.record.name)
     }
 
     /// What the disk still has of a name that is on others; asked once.
     pub(super) fn take_older(&mut self, name: &FileName) -> Option<Record> {
-        self.elsewhere.get_mut(name)?.take()
+        match &mut self.names.get_mut(name)?.bytes {
+            Bytes::Here => None,
+            Bytes::Elsewhere { older, .. } => older.take().map(|older| *older),
+        }
     }
 
     /// The disk still has this of the name; whether the name is on others.
     pub(super) fn put_older(&mut self, older: &Record) -> bool {
-        let known = self.elsewhere.get_mut(&older.name);
-        known.map(|known| *known = Some(older.clone())).is_some()
+        let held = self.names.get_mut(&older.name);
+        let Some(Bytes::Elsewhere { older: known, .. }) = held.map(|held| &mut held.bytes) else {
+            return false;
+        };
+        *known = Some(Box::new(older.clone()));
+        true
     }
 
     /// All records, in the order of their names.

@@ -59,13 +59,6 @@ use super::state::{Files, Job, Placing, Replicas, Wish, copies_notice, is_open};
 /// again round by round.
 const MAX_ELSEWHERE: usize = 65_536;
 
-impl Durable {
-    /// A record whose bytes are on other disks.
-    fn elsewhere(record: Record, obstacle: Obstacle) -> Durable {
-        Durable { obstacle: Some(obstacle), ..Durable::new(record) }
-    }
-}
-
 impl Files<'_> {
     /// Entrusts a new record to those that have its bytes.
     pub(super) fn place(
@@ -298,7 +291,7 @@ impl Files<'_> {
     /// Fetches what this node could not get at all before.
     pub(super) fn bring_unreached_home(&mut self) {
         let unreached = |name: &&FileName| {
-            self.state.disk.get(name).is_some_and(|held| held.obstacle == Some(Obstacle::NoBytes))
+            self.state.disk.get(name).is_some_and(|held| held.obstacle() == Some(Obstacle::NoBytes))
         };
         let names = self.state.disk.elsewhere(None).filter(unreached).cloned().collect();
         self.bring_home(names);

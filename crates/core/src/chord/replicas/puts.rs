@@ -130,7 +130,7 @@ impl Files<'_> {
 impl Replicas {
     fn too_few(&self, ring: &RingView<'_>, name: &FileName) -> Failure {
         let (wanted, unable) = self.disk.get(name).map_or((ring.wanted(), Vec::new()), |held| {
-            let me = held.obstacle.map(|why| (ring.me, why));
+            let me = held.obstacle().map(|why| (ring.me, why));
             let others = held.others.unable();
             (held.needed(ring), me.into_iter().chain(others).collect())
         });

@@ -40,7 +40,7 @@ impl Durable {
     pub(super) fn passed(&self, ring: &RingView<'_>) -> impl Iterator<Item = (Peer, Obstacle)> {
         let refused = |peer: Peer| Some((peer, self.others.obstacle(peer)?));
         let partners = ring.partners().into_iter().filter_map(refused);
-        self.obstacle.map(|why| (ring.me, why)).into_iter().chain(partners)
+        self.obstacle().map(|why| (ring.me, why)).into_iter().chain(partners)
     }
 
     /// The same, with those that stand in for them.
