@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use chordal::engine::Node;
 use chordal::peer::Peer;
-use chordal::view::{Command, Outcome, Role, Snapshot, Standing};
+use chordal::view::{Command, Membership, Outcome, Role, Snapshot};
 use futures_util::future::{join_all, select_all};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
@@ -182,7 +182,7 @@ fn is_settled(seen: &[Arc<Snapshot>]) -> bool {
         let Some(at) = ring.iter().position(|peer| *peer == snapshot.me) else { return false };
         let after: Vec<Peer> = ring[at + 1..].iter().chain(&ring[..at]).copied().collect();
         let successors: Vec<Peer> = snapshot.successors.iter().map(|next| next.peer).collect();
-        snapshot.standing == Standing::Member
+        snapshot.membership == Membership::Member
             && snapshot.health.is_good()
             && snapshot.predecessor.map(|before| before.peer) == after.last().copied()
             && successors == after
@@ -200,7 +200,7 @@ fn is_ring(seen: &[Arc<Snapshot>]) -> bool {
         let mut after = ring[at + 1..].iter().chain(&ring[..at]);
         let before = snapshot.predecessor.map(|before| before.peer);
         let listed = snapshot.successors.len() >= LIST.min(ring.len() - 1);
-        snapshot.standing == Standing::Member
+        snapshot.membership == Membership::Member
             && before.as_ref() == after.clone().next_back()
             && listed
             && snapshot.successors.iter().all(|next| Some(&next.peer) == after.next())

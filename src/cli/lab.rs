@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use chordal_engine::registry::{DEFAULT_CHECK, Registry};
 use chordal_engine::{Config, Node};
 use chordal_tui as ui;
-use chordal_view::{CommandError, Level, Reason, Snapshot, Standing, State, UiEvent};
+use chordal_view::{CommandError, Level, Membership, Reason, Snapshot, State, UiEvent};
 
 use super::args::{LabArgs, MAX_LAB};
 use super::dashboard::{self, Submission, Tab};
@@ -124,7 +124,7 @@ struct Member {
 
 impl Member {
     fn is_up(&self) -> bool {
-        self.snapshots.borrow().standing != Standing::Down
+        self.snapshots.borrow().membership != Membership::Down
     }
 }
 
@@ -275,7 +275,7 @@ impl Tended {
         node.kill().await;
         if goes_on {
             let mut last = Snapshot::clone(&self.tab.shown());
-            (last.standing, last.state) = (Standing::Down, State::Down);
+            (last.membership, last.state) = (Membership::Down, State::Down);
             self.tab.show(Arc::new(last));
             self.say(Level::Warn, "this node is down");
         }

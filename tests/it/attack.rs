@@ -17,7 +17,7 @@ use chordal::name::FileName;
 use chordal::record::ContentHash;
 use chordal::transfer::manifest::{BadManifest, Manifest, ManifestBuilder, piece_count};
 use chordal::view::{
-    Command, CommandError, Outcome, Snapshot, Standing, TransferKind, TransferRow, TransferState,
+    Command, CommandError, Membership, Outcome, Snapshot, TransferKind, TransferRow, TransferState,
 };
 use chordal::wire::codec;
 use chordal::wire::data::{DataRequest, DataResponse};
@@ -411,7 +411,7 @@ async fn a_get_that_stalls_ends_when_it_is_cancelled_and_when_the_node_stops() {
     .expect("it starts");
     node.snapshots
         .clone()
-        .wait_for(|snapshot| snapshot.standing == Standing::Member)
+        .wait_for(|snapshot| snapshot.membership == Membership::Member)
         .await
         .expect("the node runs");
     // A name that stays with the source, which has the only copy.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chordal::engine::{Config, Node};
-use chordal::view::{Command, Outcome, Standing};
+use chordal::view::{Command, Membership, Outcome};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -55,7 +55,7 @@ async fn the_bytes_of_an_upload_leave_every_node_at_most_once() {
     }
     for node in &nodes {
         let whole = |s: &std::sync::Arc<chordal::view::Snapshot>| {
-            s.standing == Standing::Member && s.successors.len() == 3 && s.health.is_good()
+            s.membership == Membership::Member && s.successors.len() == 3 && s.health.is_good()
         };
         node.snapshots.clone().wait_for(whole).await.expect("the node runs");
     }

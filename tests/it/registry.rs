@@ -14,7 +14,7 @@ use chordal::engine::{Config, Node, registry};
 use chordal::id::Space;
 use chordal::limits::MAX_PAGE;
 use chordal::peer::Peer;
-use chordal::view::{Liveness, RegistryRow, Snapshot, Standing};
+use chordal::view::{Liveness, Membership, RegistryRow, Snapshot};
 use chordal::wire::handshake::{
     Hello, MAGIC, PREAMBLE_BYTES, PROTOCOL_VERSION, Params, Program, Purpose,
 };
@@ -626,7 +626,7 @@ async fn a_registry_that_lists_garbage_is_named_and_harmless() {
     let note = note.await;
     assert!(note.contains("4 addresses") && note.contains("0.0.0.0:2000"), "{note}");
     sees(&mut node, "the node finds the other one all the same", |snapshot| {
-        (snapshot.standing == Standing::Member && snapshot.living() == 2).then_some(())
+        (snapshot.membership == Membership::Member && snapshot.living() == 2).then_some(())
     })
     .await;
     let members = node.snapshots.borrow().members.clone();
@@ -664,7 +664,7 @@ async fn what_a_registry_says_of_an_address_is_not_believed() {
     });
     named.await.expect("the lie is named");
     let snapshot = node.snapshots.borrow().clone();
-    assert_eq!((snapshot.ring.as_str(), snapshot.standing), ("chordal", Standing::Alone));
+    assert_eq!((snapshot.ring.as_str(), snapshot.membership), ("chordal", Membership::Alone));
     node.kill().await;
     foreign.kill().await;
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use chordal::chord::invariant::Members;
-use chordal::chord::{Standing, Timer};
+use chordal::chord::{Membership, Timer};
 
 use crate::world::{Question, Setting, World};
 
@@ -121,9 +121,9 @@ fn ends(setting: &Setting, world: &mut World, question: Question) {
 /// All stabilize, and those who are on their way in try again.
 fn round(setting: &Setting, world: &mut World) {
     for place in world.places() {
-        match world.standing(place) {
-            Some(Standing::Joining) => setting.fire(world, place, Timer::Join),
-            Some(Standing::Member) => setting.fire(world, place, Timer::Stabilize),
+        match world.membership(place) {
+            Some(Membership::Joining) => setting.fire(world, place, Timer::Join),
+            Some(Membership::Member) => setting.fire(world, place, Timer::Stabilize),
             _ => {}
         }
     }
@@ -131,7 +131,7 @@ fn round(setting: &Setting, world: &mut World) {
 
 /// Whether all who came in are the one ideal ring.
 fn is_ideal(setting: &Setting, world: &World) -> bool {
-    let joining = world.places().any(|place| world.standing(place) == Some(Standing::Joining));
+    let joining = world.places().any(|place| world.membership(place) == Some(Membership::Joining));
     let mut states = world.states();
     // A node without the guard may name itself; what counts are the others.
     states.iter_mut().for_each(|state| state.successors.retain(|peer| *peer != state.peer));

@@ -12,7 +12,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use chordal::chord::invariant::{Members, NodeState, Report};
-use chordal::chord::{Command, Config, Effect, Guards, Host, Input, Node, Slot, Standing, Timer};
+use chordal::chord::{Command, Config, Effect, Guards, Host, Input, Membership, Node, Slot, Timer};
 use chordal::id::Space;
 use chordal::peer::Peer;
 use chordal::time::Time;
@@ -214,7 +214,7 @@ fn peer(port: u16, slot: u16) -> Peer {
 impl State {
     fn members(&self) -> Vec<NodeState> {
         let nodes = self.hosts.iter().flatten().flat_map(Host::nodes);
-        nodes.filter(|node| node.standing() == Standing::Member).map(Node::ring_state).collect()
+        nodes.filter(|node| node.membership() == Membership::Member).map(Node::ring_state).collect()
     }
 
     /// Zave's assumption: should the other host die now, each of two positions has a live
@@ -233,8 +233,8 @@ impl State {
         Members::new(space(), &self.members()).report()
     }
 
-    fn standing(&self, of: usize, slot: Slot) -> Option<Standing> {
-        self.hosts[of].as_ref().and_then(|host| host.node(slot)).map(Node::standing)
+    fn membership(&self, of: usize, slot: Slot) -> Option<Membership> {
+        self.hosts[of].as_ref().and_then(|host| host.node(slot)).map(Node::membership)
     }
 }
 
@@ -288,7 +288,7 @@ impl Model for Hosts {
             Property::always("valid lists", |_: &Hosts, s: &State| s.report().valid_lists),
             Property::always("maintenance heals", Hosts::heals),
             Property::always("a host that is alone has one position", |_: &Hosts, s: &State| {
-                s.joined || s.standing(0, 1) == Some(Standing::New)
+                s.joined || s.membership(0, 1) == Some(Membership::New)
             }),
             Property::sometimes(
                 "three positions of two hosts are a ring",

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use chordal::chord::invariant::{Members, NodeState, Report};
-use chordal::chord::{Standing, Timer};
+use chordal::chord::{Membership, Timer};
 use chordal::wire::Tell;
 use stateright::{Model, Property};
 
@@ -166,7 +166,7 @@ impl Ring {
     /// both ways, leads from each of them to every other.
     pub(crate) fn linked(&self, world: &World) -> bool {
         let in_or_coming = |place: &Place| {
-            matches!(world.standing(*place), Some(Standing::Member | Standing::Joining))
+            matches!(world.membership(*place), Some(Membership::Member | Membership::Joining))
         };
         let members: BTreeSet<Place> = world.places().filter(in_or_coming).collect();
         let Some(first) = members.first() else { return true };
@@ -235,13 +235,13 @@ impl Model for Ring {
         let (world, spent, budget) = (&state.world, &state.spent, &self.budget);
         let members: Vec<Place> = world.members().collect();
         for place in world.places() {
-            if world.standing(place) == Some(Standing::Left) && spent.joins < budget.joins {
+            if world.membership(place) == Some(Membership::Left) && spent.joins < budget.joins {
                 let contacts = if self.any_contact { members.len() } else { 1 };
                 let joins = members.iter().take(contacts).map(|via| Step::Join(place, *via));
                 steps.extend(joins);
             }
             if world.is_armed(place, Timer::Join)
-                && world.standing(place) == Some(Standing::Joining)
+                && world.membership(place) == Some(Membership::Joining)
                 && spent.retries < budget.retries
             {
                 steps.push(Step::JoinAgain(place));

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chordal::chord::invariant::NodeState;
-use chordal::chord::{Command, Config, Effect, Effects, Guards, Input, Node, Standing, Timer};
+use chordal::chord::{Command, Config, Effect, Effects, Guards, Input, Membership, Node, Timer};
 use chordal::id::Space;
 use chordal::peer::Peer;
 use chordal::time::Time;
@@ -163,14 +163,14 @@ impl Setting {
     pub(crate) fn come(&self, world: &mut World, place: Place) {
         self.start(world, place, Node::new(self.config(), self.peer(place).address()));
         self.give(world, place, Input::Command { ticket: 0, command: Command::Leave });
-        debug_assert_eq!(world.standing(place), Some(Standing::Left));
+        debug_assert_eq!(world.membership(place), Some(Membership::Left));
     }
 
     pub(crate) fn join(&self, world: &mut World, place: Place, via: Place) {
         let command = Command::Join { contact: self.peer(via) };
         self.give(world, place, Input::Command { ticket: 0, command });
         while self.at_once
-            && world.standing(place) == Some(Standing::Joining)
+            && world.membership(place) == Some(Membership::Joining)
             && let Some(question) = world.question_of(place)
         {
             self.resolve(world, question);
@@ -340,12 +340,12 @@ impl World {
         self.node(place).is_some()
     }
 
-    pub(crate) fn standing(&self, place: Place) -> Option<Standing> {
-        self.node(place).map(Node::standing)
+    pub(crate) fn membership(&self, place: Place) -> Option<Membership> {
+        self.node(place).map(Node::membership)
     }
 
     pub(crate) fn is_member(&self, place: Place) -> bool {
-        self.standing(place) == Some(Standing::Member)
+        self.membership(place) == Some(Membership::Member)
     }
 
     pub(crate) fn is_armed(&self, place: Place, timer: Timer) -> bool {
@@ -359,7 +359,7 @@ impl World {
 
     /// The tables of all members.
     pub(crate) fn states(&self) -> Vec<NodeState> {
-        let member = |node: &&Node| node.standing() == Standing::Member;
+        let member = |node: &&Node| node.membership() == Membership::Member;
         self.places()
             .filter_map(|place| self.node(place))
             .filter(member)
@@ -415,8 +415,8 @@ impl fmt::Debug for World {
             let at = |peer: &Peer| peer.id(node.config().space()).value().to_string();
             let list: Vec<String> = node.successors().iter().map(at).collect();
             let before = node.predecessor().as_ref().map_or("-".into(), at);
-            let standing = node.standing();
-            writeln!(f, "{place} {standing:?} before {before}, list {}", list.join(" "))?;
+            let membership = node.membership();
+            writeln!(f, "{place} {membership:?} before {before}, list {}", list.join(" "))?;
         }
         for question in &self.questions {
             writeln!(f, "{question:?}")?;

@@ -16,8 +16,8 @@ use chordal_view as view;
 use chordal_view::notices::describe;
 use chordal_view::state::Facts;
 use chordal_view::{
-    CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour,
-    SimulationRow, Snapshot, Standing, UiEvent,
+    CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Membership,
+    Neighbour, SimulationRow, Snapshot, UiEvent,
 };
 
 use super::host::{Host, HostId, State, host_at};
@@ -285,10 +285,10 @@ impl Show {
         let paused = world.all_hosts().iter().filter(|host| host.state() == State::Paused);
         let size = world.size();
         view::State::of(&Facts {
-            standing: match size {
-                0 => Standing::Down,
-                1 => Standing::Alone,
-                _ => Standing::Member,
+            membership: match size {
+                0 => Membership::Down,
+                1 => Membership::Alone,
+                _ => Membership::Member,
             },
             sick_disk: false,
             missing: (cut > 0).then_some(cut),
@@ -318,9 +318,9 @@ impl Show {
         if let Some(node) = self.node(world) {
             return Snapshot::of(node, neighbour);
         }
-        let standing = match world.host(self.host).map(Host::state) {
-            Some(State::Left) => Standing::Left,
-            _ => Standing::Down,
+        let membership = match world.host(self.host).map(Host::state) {
+            Some(State::Left) => Membership::Left,
+            _ => Membership::Down,
         };
         let mut seen = self.last.clone().unwrap_or_else(|| {
             let nobody = chord::Node::new(world.setup().config(), world.address(self.host));
@@ -329,12 +329,12 @@ impl Show {
         let now = |near: &mut Neighbour| near.liveness = self.liveness(world, near.peer);
         seen.successors.iter_mut().for_each(now);
         seen.predecessor.iter_mut().for_each(now);
-        if standing == Standing::Left {
+        if membership == Membership::Left {
             // It has no neighbours any more, and has handed over its files.
             (seen.predecessor, seen.successors) = (None, Vec::new());
             seen.fingers.iter_mut().for_each(|finger| finger.node = None);
         }
-        Snapshot { standing, ..seen }
+        Snapshot { membership, ..seen }
     }
 
     fn files(&self, world: &World) -> Arc<Files> {

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use chordal_core::chord::{Effect, Input, Node, Notice, Slot, Standing, Timer};
+use chordal_core::chord::{Effect, Input, Membership, Node, Notice, Slot, Timer};
 
 use super::World;
 use super::event::{Arrival, Event, Spot};
@@ -196,11 +196,11 @@ impl World {
         let host = &mut self.hosts[number as usize];
         let Some(core) = &host.core else { return };
         let met =
-            |node: &Node| node.standing() == Standing::Member && !node.successors().is_empty();
+            |node: &Node| node.membership() == Membership::Member && !node.successors().is_empty();
         let came_in = !host.entered && core.nodes().iter().any(met);
         host.entered |= came_in;
         for (slot, (node, position)) in (0..).zip(core.nodes().iter().zip(&mut host.positions)) {
-            let member = host.entered && node.standing() == Standing::Member;
+            let member = host.entered && node.membership() == Membership::Member;
             let place = member.then(|| node.peer().id(space));
             if position.listed != place {
                 if let Some(old) = std::mem::replace(&mut position.listed, place) {

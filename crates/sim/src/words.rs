@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use chordal_core::chord::Standing;
+use chordal_core::chord::Membership;
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
@@ -188,7 +188,7 @@ fn joined(world: &World, host: HostId) -> Option<End> {
     if !found.lives() {
         return Some(failed("the host ended before it was on the ring".to_owned()));
     }
-    let node = found.nodes().iter().find(|node| node.standing() == Standing::Member)?;
+    let node = found.nodes().iter().find(|node| node.membership() == Membership::Member)?;
     let successor = node.successors().first().copied()?;
     Some(Ok(Outcome::Joined {
         me: node.peer(),

@@ -517,7 +517,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use chordal_view::{Snapshot, Standing};
+    use chordal_view::{Membership, Snapshot};
 
     #[test]
     fn no_key_means_two_things() {
@@ -579,7 +579,7 @@ mod tests {
         assert!(offers(&app, "zoom") && !offers(&app, "search") && !offers(&app, "kill"));
         (app.panel, app.lab) = (Panel::Events, true);
         assert!(offers(&app, "search") && offers(&app, "kill") && !offers(&app, "restart"));
-        let down = Snapshot { standing: Standing::Down, ..fixture::member() };
+        let down = Snapshot { membership: Membership::Down, ..fixture::member() };
         app.snapshot_changed(0, Arc::new(down));
         assert!(offers(&app, "restart") && !offers(&app, "kill"));
         app.overlay = Some(Overlay::Leaving { since: app.now });

@@ -11,8 +11,8 @@ use chordal_core::peer::{Party, Peer};
 use chordal_core::record::{ContentHash, CopyCount, Version};
 use chordal_view::{
     Behind, CensusState, FileRow, Finger, FoundContent, Health, Hop, Level, LinkKind, Liveness,
-    LookupRow, Member, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort, SearchRow,
-    Sharing, SimulationRow, Snapshot, Speed, Standing, State, Step, Traffic, TransferKind,
+    LookupRow, Member, Membership, Neighbour, PeerRow, RegistryRow, Role, ScanRow, ScannedPort,
+    SearchRow, Sharing, SimulationRow, Snapshot, Speed, State, Step, Traffic, TransferKind,
     TransferRow, TransferState, Trust, UiEvent, Unsettled,
 };
 
@@ -213,7 +213,7 @@ pub fn ring(space: Space, nodes: u16) -> Snapshot {
         replicas: COPIES,
         successors_max: SUCCESSORS,
         version: "0.1.0".to_owned(),
-        standing: if alone { Standing::Alone } else { Standing::Member },
+        membership: if alone { Membership::Alone } else { Membership::Member },
         predecessor: others.last().map(|peer| neighbour((0, peer))),
         fingers: (0..space.bits())
             .map(|index| {

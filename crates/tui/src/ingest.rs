@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chordal_view::text::{self, clean};
-use chordal_view::{CommandError, Level, Outcome, Snapshot, Standing, TransferState, UiEvent};
+use chordal_view::{CommandError, Level, Membership, Outcome, Snapshot, TransferState, UiEvent};
 
 use super::results;
 use super::state::{App, MAX_EVENTS, Message, NodeTab, Overlay, Panel, Trail};
@@ -61,7 +61,7 @@ impl App {
         };
         let snapshot = Arc::make_mut(&mut tab.snapshot);
         snapshot.uptime_ms += self.now.saturating_sub(tab.at).as_millis() as u64;
-        snapshot.standing = Standing::Down;
+        snapshot.membership = Membership::Down;
     }
 
     /// One more node came into the lab.

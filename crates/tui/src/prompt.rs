@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_input::{Input, InputRequest};
 
 use chordal_view::command::{Command, parse_line};
-use chordal_view::{Level, Standing, text};
+use chordal_view::{Level, Membership, text};
 
 use super::action;
 use super::complete::{complete, expand_home};
@@ -405,7 +405,7 @@ impl App {
     }
 
     fn submit(&mut self, command: Command, line: &str) -> Vec<UiEffect> {
-        if self.nodes[self.shown].snapshot.standing == Standing::Down {
+        if self.nodes[self.shown].snapshot.membership == Membership::Down {
             let remedy =
                 if self.lab { "Esc, then R starts it again" } else { "quit and start it again" };
             self.tell(Level::Error, format!("{line}: this node is down; {remedy}"));

@@ -15,7 +15,7 @@ use ratatui::layout::Position;
 use chordal_core::peer::Peer;
 use chordal_view::command::{Command, quote};
 use chordal_view::{
-    Level, Neighbour, Snapshot, Standing, TransferRow, TransferState, UiEvent, transfers,
+    Level, Membership, Neighbour, Snapshot, TransferRow, TransferState, UiEvent, transfers,
 };
 
 use super::SimulationRequest;
@@ -174,7 +174,7 @@ impl App {
     /// Where the files of the shown node would go, if it has any to hand over.
     pub(super) fn leave_question(&self) -> Option<String> {
         let snapshot = &self.nodes[self.shown].snapshot;
-        let on_a_ring = matches!(snapshot.standing, Standing::Member | Standing::Joining);
+        let on_a_ring = matches!(snapshot.membership, Membership::Member | Membership::Joining);
         // The node's other places leave with it.
         let host = snapshot.me.address();
         let stays = |heir: &&Neighbour| on_a_ring && heir.peer.address() != host;
@@ -188,7 +188,7 @@ impl App {
     }
 
     fn lab_question(&self) -> Option<String> {
-        let up = |snapshot: &&Snapshot| snapshot.standing != Standing::Down;
+        let up = |snapshot: &&Snapshot| snapshot.membership != Membership::Down;
         let live = || self.nodes.iter().map(|node| &*node.snapshot).filter(up);
         let files: usize = live().map(|snapshot| snapshot.files.kept()).sum();
         (files > 0).then(|| format!("quit: all {} nodes end, with {files} copies", live().count()))
@@ -650,7 +650,7 @@ impl App {
 
     fn ask_kill(&mut self) {
         let snapshot = &self.nodes[self.shown].snapshot;
-        if snapshot.standing == Standing::Down {
+        if snapshot.membership == Membership::Down {
             self.tell(Level::Warn, "this node is down already; R starts it again".to_owned());
             return;
         }

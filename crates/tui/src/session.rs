@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use chordal_view::text::clean;
-use chordal_view::{CensusState, Level, Standing};
+use chordal_view::{CensusState, Level, Membership};
 
 use super::inbox::{Inbox, LAB_SILENT, News};
 use super::reducer::UiEffect;
@@ -369,7 +369,7 @@ impl<S: Screen> Session<S> {
             self.ended = Some(Ended::Quit);
             return;
         }
-        let runs = |node: &usize| self.app.nodes[*node].snapshot.standing != Standing::Down;
+        let runs = |node: &usize| self.app.nodes[*node].snapshot.membership != Membership::Down;
         let nodes: Vec<usize> = (0..self.app.nodes.len()).filter(runs).collect();
         self.leaving = Some(nodes.len());
         if nodes.is_empty() {

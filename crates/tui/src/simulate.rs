@@ -1,7 +1,7 @@
 //! The keys of a simulation: its time, its network, and which of its nodes is
 //! shown.
 
-use chordal_view::{Level, SimulationRow, Standing};
+use chordal_view::{Level, Membership, SimulationRow};
 
 use super::SimulationRequest;
 use super::action::Action;
@@ -11,7 +11,7 @@ use super::state::App;
 impl App {
     /// Carries out an action on a simulation, or says why not.
     pub(super) fn simulate(&mut self, action: Action, simulation: &SimulationRow) -> Vec<UiEffect> {
-        let down = self.nodes[self.shown].snapshot.standing == Standing::Down;
+        let down = self.nodes[self.shown].snapshot.membership == Membership::Down;
         let refused = match action {
             Action::Step if simulation.running => "time passes; Space stops it, then . goes by one",
             Action::Kill if down => "this host is down already; R starts it again",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 
-use chordal_view::{Level, SimulationRow, Snapshot, Standing, UiEvent};
+use chordal_view::{Level, Membership, SimulationRow, Snapshot, UiEvent};
 
 use super::complete::Directory;
 use super::draw::Memory;
@@ -409,7 +409,7 @@ impl App {
 
     /// Whether the shown node runs.
     pub fn is_up(&self) -> bool {
-        self.nodes[self.shown].snapshot.standing != Standing::Down
+        self.nodes[self.shown].snapshot.membership != Membership::Down
     }
 
     /// Whether registries are shown instead of nodes.

@@ -70,7 +70,7 @@ pub struct Snapshot {
     /// Whether the ring has a secret (`false`: "open").
     pub secret: bool,
     /// What the node is to its ring.
-    pub standing: Standing,
+    pub membership: Membership,
     /// The predecessor, when known.
     pub predecessor: Option<Neighbour>,
     /// The successor list, nearest first.
@@ -129,7 +129,7 @@ pub struct Snapshot {
 
 /// What a node is to its ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Standing {
+pub enum Membership {
     /// The only member of its own ring.
     Alone,
     /// On its way in.
@@ -144,15 +144,15 @@ pub enum Standing {
     Down,
 }
 
-impl Standing {
+impl Membership {
     /// What a node is to its ring. One that has not started is on its way in.
-    pub fn of(core: &chord::Node) -> Standing {
-        match core.standing() {
-            chord::Standing::New | chord::Standing::Joining => Standing::Joining,
-            chord::Standing::Member if core.successors().is_empty() => Standing::Alone,
-            chord::Standing::Member => Standing::Member,
-            chord::Standing::Leaving => Standing::Leaving,
-            chord::Standing::Left => Standing::Left,
+    pub fn of(core: &chord::Node) -> Membership {
+        match core.membership() {
+            chord::Membership::New | chord::Membership::Joining => Membership::Joining,
+            chord::Membership::Member if core.successors().is_empty() => Membership::Alone,
+            chord::Membership::Member => Membership::Member,
+            chord::Membership::Leaving => Membership::Leaving,
+            chord::Membership::Left => Membership::Left,
         }
     }
 }
@@ -485,7 +485,7 @@ impl Snapshot {
             successors_max: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             secret: false,
-            standing: Standing::Joining,
+            membership: Membership::Joining,
             predecessor: None,
             successors: Vec::new(),
             fingers: Vec::new(),
@@ -525,7 +525,7 @@ impl Snapshot {
             space: params.space,
             replicas: params.replicas,
             successors_max: core.config().successors,
-            standing: Standing::of(core),
+            membership: Membership::of(core),
             predecessor: core.predecessor().map(&neighbour),
             successors: core.successors().iter().copied().map(&neighbour).collect(),
             fingers: core.fingers(),

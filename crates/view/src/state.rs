@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Health, Standing};
+use super::{Health, Membership};
 
 /// How a ring, or a node on it, fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub enum Unsettled {
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// What the node is to its ring.
-    pub standing: Standing,
+    pub membership: Membership,
     /// Whether its disk refuses to store.
     pub sick_disk: bool,
     /// Members known lately that are gone and did not leave, when they are most.
@@ -98,12 +98,12 @@ impl State {
     /// simulation alike: the first of what is not as it should be.
     pub fn of(facts: &Facts) -> State {
         let Facts { seen, health, .. } = *facts;
-        match facts.standing {
-            Standing::Down => return State::Down,
-            Standing::Left => return State::Left,
-            Standing::Leaving => return State::Leaving,
-            Standing::Joining => return State::Joining,
-            Standing::Alone | Standing::Member => {}
+        match facts.membership {
+            Membership::Down => return State::Down,
+            Membership::Left => return State::Left,
+            Membership::Leaving => return State::Leaving,
+            Membership::Joining => return State::Joining,
+            Membership::Alone | Membership::Member => {}
         }
         if let Some(missing) = facts.missing {
             return State::CutOff { missing };
@@ -111,7 +111,7 @@ impl State {
         if facts.sick_disk {
             return State::SickDisk;
         }
-        if facts.standing == Standing::Alone && facts.silent == 0 {
+        if facts.membership == Membership::Alone && facts.silent == 0 {
             return State::Alone;
         }
         let nodes = usize::try_from(seen).unwrap_or(usize::MAX);
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     const WELL: Facts = Facts {
-        standing: Standing::Member,
+        membership: Membership::Member,
         sick_disk: false,
         missing: None,
         seen: 45,
@@ -223,13 +223,13 @@ mod tests {
         let health = |health| Facts { health, ..WELL };
         for (facts, word) in [
             (WELL, "healthy"),
-            (Facts { standing: Standing::Left, ..WELL }, "left"),
-            (Facts { standing: Standing::Leaving, ..WELL }, "leaving"),
-            (Facts { standing: Standing::Joining, ..WELL }, "joining"),
-            (Facts { standing: Standing::Down, ..WELL }, "down"),
-            (Facts { standing: Standing::Alone, seen: 1, ..WELL }, "alone"),
+            (Facts { membership: Membership::Left, ..WELL }, "left"),
+            (Facts { membership: Membership::Leaving, ..WELL }, "leaving"),
+            (Facts { membership: Membership::Joining, ..WELL }, "joining"),
+            (Facts { membership: Membership::Down, ..WELL }, "down"),
+            (Facts { membership: Membership::Alone, seen: 1, ..WELL }, "alone"),
             (
-                Facts { standing: Standing::Alone, seen: 1, missing: Some(7), ..WELL },
+                Facts { membership: Membership::Alone, seen: 1, missing: Some(7), ..WELL },
                 "cut off (from 7 members)",
             ),
             (Facts { sick_disk: true, files: 3, ..WELL }, "sick disk"),

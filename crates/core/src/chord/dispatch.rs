@@ -13,7 +13,7 @@ use super::purpose::{NeighbourAsk, Purpose};
 use super::remembered::Remembered;
 use super::replicas::FileCommand;
 use super::tables::Tables;
-use super::view::Standing;
+use super::view::Membership;
 
 impl Node {
     /// Takes one input at the time `now` and appends what follows from it.
@@ -80,19 +80,19 @@ impl Node {
     }
 
     fn reply_to(&mut self, from: Peer, ask: &Ask, turn: &mut Turn) -> Answer {
-        if self.standing == Standing::Left && matches!(ask, Ask::Next { enter: true, .. }) {
+        if self.membership == Membership::Left && matches!(ask, Ask::Next { enter: true, .. }) {
             self.found_ring(turn);
         }
-        match (ask, self.standing) {
+        match (ask, self.membership) {
             (Ask::Ping, _) => Answer::Pong,
-            (_, Standing::New | Standing::Joining) => Answer::NotMember,
-            (_, Standing::Left) => Answer::Left,
-            (Ask::Neighbours, Standing::Member) => Answer::Neighbours {
+            (_, Membership::New | Membership::Joining) => Answer::NotMember,
+            (_, Membership::Left) => Answer::Left,
+            (Ask::Neighbours, Membership::Member) => Answer::Neighbours {
                 predecessor: self.tables.predecessor,
                 successors: self.tables.successors.as_slice().to_vec(),
             },
-            (Ask::Next { key, .. }, Standing::Member) => self.next_step(*key),
-            (ask, Standing::Member | Standing::Leaving) => {
+            (Ask::Next { key, .. }, Membership::Member) => self.next_step(*key),
+            (ask, Membership::Member | Membership::Leaving) => {
                 self.files(turn).ask(from, ask).unwrap_or(Answer::Left)
             }
         }
@@ -105,10 +105,10 @@ impl Node {
                 self.files(turn).unable_there(from, &name, version, why);
             }
             Tell::Lost { name, version } => self.files(turn).lost_there(from, &name, version),
-            Tell::Leaving { .. } if self.standing != Standing::Member => {
+            Tell::Leaving { .. } if self.membership != Membership::Member => {
                 self.left_behind.remove(&from);
             }
-            _ if self.standing != Standing::Member => {}
+            _ if self.membership != Membership::Member => {}
             Tell::Notify => self.notified(from, turn),
             Tell::Changed => self.neighbour_changed(from, turn),
             Tell::Leaving { predecessor, .. } => self.neighbour_leaves(from, predecessor, turn),
@@ -179,7 +179,7 @@ impl Node {
             Timer::Copies(ticket) => self.files(turn).copies_late(ticket),
             Timer::Join => self.join_again(turn),
             Timer::Leave => self.leave_is_over(turn),
-            _ if !matches!(self.standing, Standing::Member | Standing::Leaving) => {}
+            _ if !matches!(self.membership, Membership::Member | Membership::Leaving) => {}
             Timer::Stabilize => {
                 self.rearm(timer, turn);
                 let _ = self.pace.take(turn.now, self.config.stabilize);
@@ -192,7 +192,7 @@ impl Node {
                 self.files(turn).repair();
             }
             // A leaving node needs no more than its neighbours.
-            _ if self.standing == Standing::Leaving => self.rearm(timer, turn),
+            _ if self.membership == Membership::Leaving => self.rearm(timer, turn),
             Timer::FixFingers => {
                 self.rearm(timer, turn);
                 self.fix_finger(turn);
@@ -216,7 +216,7 @@ impl Node {
             (Command::Ping { peer }, _) if peer == self.me => turn.reply(ticket, Reply::Pong),
             (Command::Ping { peer }, _) => self.ask(peer, Ask::Ping, Purpose::Ping(ticket), turn),
             // A node on its way out finds the owners of its own files, too.
-            (Command::Lookup { key }, Some(_)) if self.standing == Standing::Leaving => {
+            (Command::Lookup { key }, Some(_)) if self.membership == Membership::Leaving => {
                 self.command_lookup(ticket, key, turn);
             }
             (_, Some(why)) => turn.fail(ticket, Failure::Busy(why)),
@@ -239,21 +239,21 @@ impl Node {
 
     /// Why the node cannot do a member's work now.
     pub(super) const fn busy(&self) -> Option<&'static str> {
-        match self.standing {
-            Standing::Member | Standing::Left => None,
-            Standing::Joining => Some("joining a ring"),
-            Standing::Leaving => Some("leaving its ring"),
-            Standing::New => Some("starting"),
+        match self.membership {
+            Membership::Member | Membership::Left => None,
+            Membership::Joining => Some("joining a ring"),
+            Membership::Leaving => Some("leaving its ring"),
+            Membership::New => Some("starting"),
         }
     }
 
     /// What follows from this turn's changes, until nothing does.
     fn settle(&mut self, turn: &mut Turn) {
         loop {
-            while let Some((before, standing)) = turn.before.take() {
-                self.tables_changed(&before, standing, turn);
+            while let Some((before, membership)) = turn.before.take() {
+                self.tables_changed(&before, membership, turn);
             }
-            if self.standing == Standing::Leaving && self.replicas.handed_over() {
+            if self.membership == Membership::Leaving && self.replicas.handed_over() {
                 self.end_leave(turn);
             } else if let Some(key) = self.replicas.wants_lookup() {
                 self.files_lookup(key, turn);
@@ -263,7 +263,7 @@ impl Node {
         }
     }
 
-    fn tables_changed(&mut self, before: &Tables, standing: Standing, turn: &mut Turn) {
+    fn tables_changed(&mut self, before: &Tables, membership: Membership, turn: &mut Turn) {
         let (space, me, r) = (self.space(), self.me, self.config.successors);
         self.tables.fingers.prune(space, me, self.tables.successors.last());
 
@@ -279,7 +279,7 @@ impl Node {
                 turn.notice(Notice::Successor { old, new });
             }
             if let Some(predecessor) = self.tables.predecessor
-                && self.standing == Standing::Member
+                && self.membership == Membership::Member
             {
                 turn.tell(predecessor, Tell::Changed);
             }
@@ -303,16 +303,16 @@ impl Node {
             self.silent.retain(|peer| tables.neighbours(*peer));
             let alone = !before.is_alone() && tables.is_alone();
             self.census_restart(before, turn);
-            if self.standing == Standing::Member && alone {
+            if self.membership == Membership::Member && alone {
                 turn.notice(Notice::Alone);
                 self.rearm(Timer::Probe, turn);
             }
         }
-        if self.standing == Standing::Left {
+        if self.membership == Membership::Left {
             // The members that it left do not draw it back.
             self.remembered = Remembered::default();
         }
-        if ring_changed || standing != self.standing {
+        if ring_changed || membership != self.membership {
             self.files(turn).ring_changed();
             self.providers_regroup(old.is_none(), turn);
         }

@@ -11,7 +11,7 @@ use super::input::Config;
 use super::invariant::NodeState;
 use super::node::Node;
 use super::tables::Finger;
-use super::view::Standing;
+use super::view::Membership;
 
 impl Node {
     /// The node itself.
@@ -30,8 +30,8 @@ impl Node {
     }
 
     /// What it is to its ring.
-    pub const fn standing(&self) -> Standing {
-        self.standing
+    pub const fn membership(&self) -> Membership {
+        self.membership
     }
 
     /// The node before it, where known.

@@ -13,7 +13,7 @@ use super::lookups::Why;
 use super::node::{Heard, Join, Node, Turn};
 use super::purpose::{NeighbourAsk, Purpose};
 use super::tables::Tables;
-use super::view::Standing;
+use super::view::Membership;
 
 /// Attempts at a contact that stays silent: the first messages may be lost,
 /// and a person who mistyped an address wants to know soon.
@@ -36,23 +36,23 @@ impl Node {
         for peer in &remembered {
             self.remembered.insert(*peer, self.me);
         }
-        match self.standing {
-            Standing::New => {}
+        match self.membership {
+            Membership::New => {}
             // Built as a member.
-            Standing::Member => {
+            Membership::Member => {
                 self.files(turn).built();
                 return self.arm_all(turn);
             }
-            Standing::Joining | Standing::Leaving | Standing::Left => return,
+            Membership::Joining | Membership::Leaving | Membership::Left => return,
         }
         let mut others: Vec<Peer> = remembered.into_iter().rev().collect();
         match others.pop() {
             Some(contact) => {
-                let before = Standing::Member;
+                let before = Membership::Member;
                 self.begin_join(Join { ticket: None, contact, others, before, attempts: 0 }, turn);
             }
             None => {
-                self.stand(Standing::Member, turn);
+                self.set_membership(Membership::Member, turn);
                 self.arm_all(turn);
             }
         }
@@ -63,20 +63,20 @@ impl Node {
         if contact.address() == self.me.address() && !self.is_sibling(contact) {
             return turn.fail(ticket, Failure::AlreadyMember(contact.address()));
         }
-        match self.standing {
-            Standing::Member if !self.tables.is_alone() => {
+        match self.membership {
+            Membership::Member if !self.tables.is_alone() => {
                 self.remembered.insert(contact, self.me);
                 // A contact that left its ring comes back with this node into it.
                 let ask = Ask::Next { key: self.me.id(self.space()), enter: true };
                 self.ask(contact, ask, Purpose::Contact { ticket }, turn);
             }
-            Standing::Member | Standing::Left => {
+            Membership::Member | Membership::Left => {
                 self.remembered.insert(contact, self.me);
-                let (others, before) = (Vec::new(), self.standing);
+                let (others, before) = (Vec::new(), self.membership);
                 let ticket = Some(ticket);
                 self.begin_join(Join { ticket, contact, others, before, attempts: 0 }, turn);
             }
-            Standing::Joining => match self.join.take() {
+            Membership::Joining => match self.join.take() {
                 // Its own attempt to find back gives way to what a person wants.
                 Some(Join { ticket: None, contact: old, mut others, before, .. }) => {
                     self.remembered.insert(contact, self.me);
@@ -89,7 +89,7 @@ impl Node {
                     turn.fail(ticket, Failure::Busy("joining a ring"));
                 }
             },
-            Standing::New | Standing::Leaving => {
+            Membership::New | Membership::Leaving => {
                 turn.fail(ticket, Failure::Busy(self.busy().unwrap_or("busy")));
             }
         }
@@ -98,17 +98,17 @@ impl Node {
     /// Another member has this node's very place: joins anew, at the place of
     /// its next index.
     pub(super) fn place_lost(&mut self, taken_by: Peer, contact: Peer, turn: &mut Turn) {
-        if self.standing != Standing::Member {
+        if self.membership != Membership::Member {
             return;
         }
         self.rename(taken_by, turn);
         let others = self.tables.successors.as_slice().iter().rev().copied().collect();
-        let before = Standing::Member;
+        let before = Membership::Member;
         self.begin_join(Join { ticket: None, contact, others, before, attempts: 0 }, turn);
     }
 
     fn begin_join(&mut self, join: Join, turn: &mut Turn) {
-        self.stand(Standing::Joining, turn);
+        self.set_membership(Membership::Joining, turn);
         self.forget_ring(turn);
         self.join = Some(join);
         self.try_join(turn);
@@ -142,7 +142,7 @@ impl Node {
                 .asks
                 .iter()
                 .any(|(_, _, purpose)| *purpose == Purpose::Neighbours(NeighbourAsk::Place));
-        if self.standing == Standing::Joining && !looking {
+        if self.membership == Membership::Joining && !looking {
             self.try_join(turn);
         }
     }
@@ -213,7 +213,7 @@ impl Node {
         let tables = self.change(turn);
         tables.predecessor = Some(heard.from);
         tables.successors = list;
-        self.stand(Standing::Member, turn);
+        self.set_membership(Membership::Member, turn);
         self.census.forget_vanished();
         turn.notice(Notice::Joined { successor });
         if let Some(Join { ticket: Some(ticket), .. }) = self.join.take() {
@@ -252,8 +252,8 @@ impl Node {
             self.join = Some(join);
             return self.try_join(turn);
         }
-        self.stand(join.before, turn);
-        if join.before == Standing::Member {
+        self.set_membership(join.before, turn);
+        if join.before == Membership::Member {
             turn.notice(Notice::Alone);
             self.arm_all(turn);
         }

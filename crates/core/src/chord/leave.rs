@@ -13,7 +13,7 @@ use super::input::{Ticket, Timer};
 use super::node::{Node, Turn};
 use super::providers::Providers;
 use super::replicas::handover::PATIENCE;
-use super::view::Standing;
+use super::view::Membership;
 
 /// Peers that hear of a leave besides the neighbours: a bound on what a node of
 /// a large ring says at its end. A node that does not hear of it asks the leaver.
@@ -23,9 +23,9 @@ impl Node {
     /// [`super::Command::Leave`]: the files go to where they belong without
     /// this node, while the lists of the others close over it.
     pub(super) fn command_leave(&mut self, ticket: Ticket, turn: &mut Turn) {
-        match self.standing {
-            Standing::Member => {}
-            Standing::Joining => {
+        match self.membership {
+            Membership::Member => {}
+            Membership::Joining => {
                 // Nothing was begun that others know of.
                 self.leave = Some(ticket);
                 self.forget_ring(turn);
@@ -34,10 +34,10 @@ impl Node {
                 }
                 return self.end_leave(turn);
             }
-            Standing::Leaving => return turn.fail(ticket, Failure::Busy("leaving its ring")),
-            Standing::New | Standing::Left => return turn.fail(ticket, Failure::NoRing),
+            Membership::Leaving => return turn.fail(ticket, Failure::Busy("leaving its ring")),
+            Membership::New | Membership::Left => return turn.fail(ticket, Failure::NoRing),
         }
-        self.stand(Standing::Leaving, turn);
+        self.set_membership(Membership::Leaving, turn);
         self.leave = Some(ticket);
         let (predecessor, successors) = (self.tables.predecessor, &self.tables.successors);
         let tell = Tell::Leaving { predecessor, successors: successors.as_slice().to_vec() };
@@ -67,7 +67,7 @@ impl Node {
 
     /// The leave has made progress, or is to last whether it has or not.
     pub(super) fn leave_goes_on(&mut self, turn: &mut Turn) {
-        if self.standing == Standing::Leaving {
+        if self.membership == Membership::Leaving {
             turn.arm(Timer::Leave, PATIENCE);
         }
     }
@@ -81,20 +81,20 @@ impl Node {
 
     /// The leave has lasted long enough.
     pub(super) fn leave_is_over(&mut self, turn: &mut Turn) {
-        if self.standing == Standing::Leaving {
+        if self.membership == Membership::Leaving {
             self.end_leave(turn);
         }
     }
 
     /// Another node joins this one, which has left its ring: they make a new ring.
     pub(super) fn found_ring(&mut self, turn: &mut Turn) {
-        self.stand(Standing::Member, turn);
+        self.set_membership(Membership::Member, turn);
         self.arm_all(turn);
     }
 
     /// Everything is handed over, or it has taken long enough.
     pub(super) fn end_leave(&mut self, turn: &mut Turn) {
-        self.stand(Standing::Left, turn);
+        self.set_membership(Membership::Left, turn);
         self.forget_ring(turn);
         let (handed, kept) = self.replicas.left();
         let together = std::mem::take(&mut self.left_behind).is_empty();
@@ -110,14 +110,14 @@ impl Node {
     /// [`super::Command::Adopt`]
     pub(super) fn command_adopt(&mut self, ticket: Ticket, params: Params, turn: &mut Turn) {
         let members = self.tables.successors.len();
-        match self.standing {
-            Standing::Joining | Standing::Leaving => {
+        match self.membership {
+            Membership::Joining | Membership::Leaving => {
                 return turn.fail(ticket, Failure::Busy(self.busy().unwrap_or("busy")));
             }
-            Standing::Member if !self.tables.is_alone() => {
+            Membership::Member if !self.tables.is_alone() => {
                 return turn.fail(ticket, Failure::HasMembers(members.max(1)));
             }
-            Standing::New | Standing::Member | Standing::Left => {}
+            Membership::New | Membership::Member | Membership::Left => {}
         }
         if params != self.config.params {
             if self.replicas.len() > 0 {

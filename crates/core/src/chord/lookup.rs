@@ -15,7 +15,7 @@ use super::input::Ticket;
 use super::lookups::{Lookup, Said, Step, Why};
 use super::node::{Node, Turn};
 use super::purpose::Purpose;
-use super::view::Standing;
+use super::view::Membership;
 
 impl Node {
     /// Whether the key is this node's, as far as it knows.
@@ -40,7 +40,7 @@ impl Node {
     /// Looks a key up from this node's own tables.
     pub(super) fn look_up(&mut self, key: Id, why: Why, turn: &mut Turn) {
         let mut lookup = Lookup::new(key, why);
-        let member = matches!(self.standing, Standing::Member | Standing::Left);
+        let member = matches!(self.membership, Membership::Member | Membership::Left);
         let tables = Said {
             peer: self.me,
             owner: member && self.owns(key),
@@ -156,7 +156,7 @@ impl Node {
 
     /// The files want to know who owns a key.
     pub(super) fn files_lookup(&mut self, key: Id, turn: &mut Turn) {
-        if matches!(self.standing, Standing::Member | Standing::Leaving) {
+        if matches!(self.membership, Membership::Member | Membership::Leaving) {
             self.look_up(key, Why::Files, turn);
         } else {
             self.files(turn).located(key, None);

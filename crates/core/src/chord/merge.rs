@@ -17,7 +17,7 @@ use super::input::Ticket;
 use super::lookups::Why;
 use super::node::{Heard, Node, Turn};
 use super::purpose::{NeighbourAsk, Purpose};
-use super::view::Standing;
+use super::view::Membership;
 
 /// Forwardings of a candidate: every one halves the way, or goes along a list
 /// where fingers are not there yet.
@@ -30,7 +30,7 @@ const MAX_HEARD: usize = 4;
 impl Node {
     /// [`super::Command::Join`] on a node with members: the contact answered.
     pub(super) fn contact_answered(&mut self, ticket: Ticket, contact: Peer, turn: &mut Turn) {
-        if self.standing == Standing::Member {
+        if self.membership == Membership::Member {
             let key = contact.id(self.space());
             self.look_up(key, Why::Merge { ticket, contact }, turn);
         } else {
@@ -68,7 +68,7 @@ impl Node {
     /// [`super::Input::Heard`]: looks at the first of whom it knows nothing now,
     /// and at the others as at all whom it remembers.
     pub(super) fn heard_of(&mut self, peers: &[Peer], turn: &mut Turn) {
-        if self.standing != Standing::Member {
+        if self.membership != Membership::Member {
             return;
         }
         let news = |peer: &&Peer| **peer != self.me && !self.tables.neighbours(**peer);
@@ -90,7 +90,7 @@ impl Node {
 
     /// A remembered peer is a member of some ring: of this one?
     pub(super) fn probe_answered(&mut self, peer: Peer, turn: &mut Turn) {
-        if self.standing == Standing::Member {
+        if self.membership == Membership::Member {
             self.look_up(peer.id(self.space()), Why::Probe(peer), turn);
         }
     }
@@ -103,7 +103,7 @@ impl Node {
     /// [`Tell::Consider`]
     pub(super) fn consider(&mut self, candidate: Peer, hops: u8, turn: &mut Turn) {
         let place = candidate.id(self.space());
-        if self.standing != Standing::Member
+        if self.membership != Membership::Member
             || candidate == self.me
             || self.was(candidate)
             || self.tables.successors.contains(candidate)
@@ -155,7 +155,7 @@ impl Node {
     /// A candidate is a live member: takes it in, if it still comes first.
     pub(super) fn candidate_answered(&mut self, heard: &Heard, hops: u8, turn: &mut Turn) {
         let candidate = heard.from;
-        if self.standing != Standing::Member || self.tables.successors.contains(candidate) {
+        if self.membership != Membership::Member || self.tables.successors.contains(candidate) {
             return;
         }
         if self.is_taken(candidate) {

@@ -73,4 +73,4 @@ pub use host::{Host, Slot};
 pub use input::{Command, Config, Input, StoreFailure, Ticket, Timer};
 pub use node::Node;
 pub use tables::Finger;
-pub use view::Standing;
+pub use view::Membership;

@@ -31,7 +31,7 @@ use super::remembered::Remembered;
 use super::replicas::{Files, Replicas};
 use super::successors::SuccessorList;
 use super::tables::Tables;
-use super::view::{RingView, Standing};
+use super::view::{Membership, RingView};
 
 /// One node of a ring, as a pure state machine (see [`super`]).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub struct Node {
     /// Positions of this host, of which this node is one; it goes by every
     /// so-manieth index.
     pub(super) positions: u16,
-    pub(super) standing: Standing,
+    pub(super) membership: Membership,
     pub(super) tables: Tables,
     pub(super) asks: Asks<Purpose>,
     pub(super) pace: Pace,
@@ -69,7 +69,7 @@ pub struct Node {
 pub(super) struct Turn<'a> {
     pub(super) now: Time,
     pub(super) out: &'a mut Effects,
-    pub(super) before: Option<(Tables, Standing)>,
+    pub(super) before: Option<(Tables, Membership)>,
 }
 
 impl Turn<'_> {
@@ -115,7 +115,7 @@ impl Node {
             guards: Guards::ALL,
             me: Peer::new(address, slot),
             positions: positions.max(1),
-            standing: Standing::New,
+            membership: Membership::New,
             tables: Tables::default(),
             asks: Asks::default(),
             pace: Pace::default(),
@@ -151,7 +151,7 @@ impl Node {
         }
         let mut node = Node::new(config, me.address());
         node.me = me;
-        node.standing = Standing::Member;
+        node.membership = Membership::Member;
         node.tables = tables;
         node
     }
@@ -183,7 +183,7 @@ impl Node {
     }
 
     pub(super) fn ring_view(&self) -> RingView<'_> {
-        self.tables.view(&self.config, self.me, self.standing)
+        self.tables.view(&self.config, self.me, self.membership)
     }
 
     pub(super) fn space(&self) -> Space {
@@ -193,15 +193,15 @@ impl Node {
     /// The tables, to be changed.
     pub(super) fn change(&mut self, turn: &mut Turn) -> &mut Tables {
         if turn.before.is_none() {
-            turn.before = Some((self.tables.clone(), self.standing));
+            turn.before = Some((self.tables.clone(), self.membership));
         }
         &mut self.tables
     }
 
-    /// Becomes something else to the ring.
-    pub(super) fn stand(&mut self, standing: Standing, turn: &mut Turn) {
+    /// Sets the membership.
+    pub(super) fn set_membership(&mut self, membership: Membership, turn: &mut Turn) {
         self.change(turn);
-        self.standing = standing;
+        self.membership = membership;
     }
 
     /// Asks a peer; the answer comes to [`Node::answered`] with `purpose`.
@@ -216,7 +216,7 @@ impl Node {
 
     /// The file half, with what it may use.
     pub(super) fn files<'a>(&'a mut self, turn: &'a mut Turn) -> Files<'a> {
-        let ring = self.tables.view(&self.config, self.me, self.standing);
+        let ring = self.tables.view(&self.config, self.me, self.membership);
         Files { state: &mut self.replicas, ring, asks: &mut self.asks, out: turn.out }
     }
 }
@@ -237,7 +237,7 @@ pub(super) struct Join {
     /// Further contacts, the next one last.
     pub(super) others: Vec<Peer>,
     /// What the node goes back to when it fails.
-    pub(super) before: Standing,
+    pub(super) before: Membership,
     /// Attempts with this contact.
     pub(super) attempts: u8,
 }

@@ -8,7 +8,7 @@ use super::effect::Effects;
 use super::input::Ticket;
 use super::node::{Node, Turn};
 use super::providers::{PAGES_AT_ONCE, Providers};
-use super::view::{RingView, Standing};
+use super::view::{Membership, RingView};
 
 impl Node {
     /// [`super::Command::Provide`]
@@ -21,10 +21,10 @@ impl Node {
         self.sharers(turn, |sharers, ring, now, out| sharers.heard(ring, from, said, now, out));
     }
 
-    /// The predecessor or the successor list changed, or the standing. `met`: none
+    /// The predecessor or the successor list changed, or the membership. `met`: none
     /// was known before.
     pub(super) fn providers_regroup(&mut self, met: bool, turn: &mut Turn) {
-        if self.standing == Standing::Left {
+        if self.membership == Membership::Left {
             // What it knew was of the ring that it left.
             self.providers = Providers::default();
         }
@@ -53,7 +53,7 @@ impl Node {
         turn: &mut Turn,
         call: impl FnOnce(&mut Providers, &RingView<'_>, Time, &mut Effects),
     ) {
-        let ring = self.tables.view(&self.config, self.me, self.standing);
+        let ring = self.tables.view(&self.config, self.me, self.membership);
         call(&mut self.providers, &ring, turn.now, turn.out);
     }
 }

@@ -17,7 +17,7 @@ use super::input::Timer;
 use super::node::{Heard, Node, Turn};
 use super::purpose::{NeighbourAsk, Purpose};
 use super::successors::SuccessorList;
-use super::view::Standing;
+use super::view::Membership;
 
 impl Node {
     /// Starts a round of stabilize, unless one is under way.
@@ -30,7 +30,7 @@ impl Node {
         } else if let Some(successor) = self.tables.successors.head() {
             self.ask_neighbours(successor, NeighbourAsk::Successor, turn);
         } else if let Some(predecessor) = self.tables.predecessor
-            && self.standing == Standing::Member
+            && self.membership == Membership::Member
         {
             self.revive(predecessor, turn);
         }
@@ -104,7 +104,7 @@ impl Node {
             before => {
                 self.end_round(successor, turn);
                 let goes_in = |p: Peer| me.id(space).between(p.id(space), successor.id(space));
-                if before.is_none_or(goes_in) && self.standing == Standing::Member {
+                if before.is_none_or(goes_in) && self.membership == Membership::Member {
                     // Until this node is its predecessor, the successor tells it
                     // of no change: another may have come before it meanwhile.
                     let wait = self.pace.take(turn.now, self.config.stabilize);
@@ -125,7 +125,7 @@ impl Node {
             // It knows of no successor: it has lost them, or died and come back
             // as a stranger. Nothing can be learnt from it, but it can learn
             // from this node, which is its predecessor.
-            if self.standing == Standing::Member {
+            if self.membership == Membership::Member {
                 turn.tell(heard.from, Tell::Notify);
             }
             return self.end_round(successor, turn);
@@ -138,7 +138,7 @@ impl Node {
 
     /// Ends a round: tells the first successor about this node.
     pub(super) fn end_round(&mut self, successor: Peer, turn: &mut Turn) {
-        if self.standing == Standing::Member && successor != self.me {
+        if self.membership == Membership::Member && successor != self.me {
             turn.tell(successor, Tell::Notify);
         }
         if std::mem::take(&mut self.pace.again) {
@@ -232,7 +232,7 @@ impl Node {
 
     /// The one asked for a way to a successor answered.
     pub(super) fn revived(&mut self, heard: &Heard, turn: &mut Turn) {
-        if self.standing != Standing::Member || !self.tables.successors.is_empty() {
+        if self.membership != Membership::Member || !self.tables.successors.is_empty() {
             return;
         }
         let list = self.list_after(heard);
@@ -282,7 +282,7 @@ impl Node {
         let tables = &self.tables;
         let matters = tables.neighbours(peer) || tables.fingers.contains(peer);
         let asked = || self.asks.iter().any(|(_, to, _)| to == peer);
-        if self.standing != Standing::Member
+        if self.membership != Membership::Member
             || !matters
             || self.silent.contains(&peer)
             // Its end, whatever it is, will say.

@@ -8,7 +8,7 @@ use crate::peer::Peer;
 use super::fingers::{Fingers, first_beyond};
 use super::input::Config;
 use super::successors::SuccessorList;
-use super::view::{RingView, Standing};
+use super::view::{Membership, RingView};
 
 /// Whom the node knows on its ring.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,16 +35,17 @@ impl Tables {
     }
 
     /// What the files and the sharers see of the ring.
-    pub(super) fn view(&self, config: &Config, me: Peer, standing: Standing) -> RingView<'_> {
+    pub(super) fn view(&self, config: &Config, me: Peer, membership: Membership) -> RingView<'_> {
         // A node that left is a ring of its own.
-        let standing = if standing == Standing::Left { Standing::Member } else { standing };
+        let membership =
+            if membership == Membership::Left { Membership::Member } else { membership };
         RingView {
             space: config.space(),
             me,
             predecessor: self.predecessor,
             successors: self.successors.as_slice(),
             replicas: config.params.replicas,
-            standing,
+            membership,
         }
     }
 

@@ -5,9 +5,9 @@ use crate::peer::Peer;
 
 use super::placement::others;
 
-/// What a node is to its ring.
+/// What a node is to its ring: whether and how it belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum Membership {
     /// Not started yet.
     New,
     /// On its way in; answers nothing but pings.
@@ -36,7 +36,7 @@ pub(super) struct RingView<'a> {
     /// Copies wanted of each record, k.
     pub(super) replicas: u8,
     /// What this node is to the ring.
-    pub(super) standing: Standing,
+    pub(super) membership: Membership,
 }
 
 impl RingView<'_> {
@@ -53,13 +53,13 @@ impl RingView<'_> {
 
     /// The keys that this node surely owns.
     pub(super) fn range(&self) -> Option<Span> {
-        if self.standing == Standing::Member { self.span() } else { None }
+        if self.membership == Membership::Member { self.span() } else { None }
     }
 
     /// Whether the key may be this node's. Without a known predecessor it
     /// cannot tell, and whoever asked was led here by a lookup.
     pub(super) fn may_own(&self, key: Id) -> bool {
-        self.standing == Standing::Member && self.span().is_none_or(|span| span.contains(key))
+        self.membership == Membership::Member && self.span().is_none_or(|span| span.contains(key))
     }
 
     /// The next hosts, each by its first position behind this node.

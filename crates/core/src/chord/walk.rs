@@ -12,7 +12,7 @@ use super::invariant::NodeState;
 use super::node::{Node, Turn};
 use super::purpose::{NeighbourAsk, Purpose};
 use super::tables::Tables;
-use super::view::Standing;
+use super::view::Membership;
 
 /// Periods of stabilize without a change after which a ring counts as settled:
 /// within these every member has stabilized.
@@ -175,7 +175,7 @@ impl Node {
 
     /// A question of the census has ended, which may have shown a change.
     pub(super) fn census_answered(&mut self, turn: &mut Turn) {
-        if self.standing != Standing::Member {
+        if self.membership != Membership::Member {
             return;
         }
         if self.census.fresh && self.census.changed == turn.now {
@@ -191,7 +191,7 @@ impl Node {
         let (space, me) = (self.space(), self.me);
         let was_fresh = self.census.fresh;
         self.census.restart(space, me, before, &self.tables, turn.now);
-        if self.standing != Standing::Member {
+        if self.membership != Membership::Member {
             self.census.forget_vanished();
         }
         if was_fresh {

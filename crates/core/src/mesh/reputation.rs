@@ -100,7 +100,7 @@ struct Memory {
 
 impl Memory {
     /// Number of offences that still count.
-    fn standing(&self, now: Time) -> u32 {
+    fn membership(&self, now: Time) -> u32 {
         let forgotten = now.since(self.offended).as_secs() / FORGET.as_secs();
         self.offences.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
@@ -112,14 +112,14 @@ impl Memory {
     }
 
     fn offend(&mut self, now: Time, why: String) {
-        self.offences = self.standing(now).saturating_add(1);
+        self.offences = self.membership(now).saturating_add(1);
         self.offended = now;
         self.why = why;
     }
 
     fn doubt(&self, now: Time) -> Option<Doubt> {
         let silence = self.silence(now);
-        if self.standing(now) > 0 {
+        if self.membership(now) > 0 {
             let (free, good) = (self.offended + self.shun(), self.offended + self.shun() * 2);
             let why = || self.why.clone();
             if now < free {

@@ -252,12 +252,12 @@ async fn ring(access: &Access) -> Result<Outcome, CommandError> {
     states.sort_by_key(|state| (state.peer.id(space), state.peer));
     let health = Health::of(&Members::new(space, &states).report());
     let state = State::of(&Facts {
-        standing: match own.stands {
-            Stands::Joining => view::Standing::Joining,
-            Stands::Member if states.len() <= 1 => view::Standing::Alone,
-            Stands::Member => view::Standing::Member,
-            Stands::Leaving => view::Standing::Leaving,
-            Stands::Left => view::Standing::Left,
+        membership: match own.stands {
+            Stands::Joining => view::Membership::Joining,
+            Stands::Member if states.len() <= 1 => view::Membership::Alone,
+            Stands::Member => view::Membership::Member,
+            Stands::Leaving => view::Membership::Leaving,
+            Stands::Left => view::Membership::Left,
         },
         sick_disk: !troubles.sick.is_empty(),
         missing: own.cut_off.then_some(u64::from(own.missed)),

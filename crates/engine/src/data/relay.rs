@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use chordal_core::chord::Standing;
+use chordal_core::chord::Membership;
 use chordal_core::chord::placement::placement;
 use chordal_core::error::{CommandError, PathFault, Reason};
 use chordal_core::id::Space;
@@ -179,8 +179,9 @@ pub(crate) struct Part {
 /// along the ring, and nobody is sent bytes because a stranger says so. `None`:
 /// this node is in no ring.
 pub(crate) async fn along_the_ring(data: &Data, mut rest: Vec<Peer>) -> Option<Vec<Peer>> {
-    let looked =
-        data.core.look(|core| (core.standing() == Standing::Member).then(|| core.neighbourhood()));
+    let looked = data
+        .core
+        .look(|core| (core.membership() == Membership::Member).then(|| core.neighbourhood()));
     let successors = looked.await??;
     rest.retain(|peer| successors.contains(peer));
     rest.truncate(usize::from(MAX_REPLICAS));

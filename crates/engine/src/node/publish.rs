@@ -23,8 +23,8 @@ use chordal_core::time::Time;
 use chordal_view::notices::describe;
 use chordal_view::state::Facts;
 use chordal_view::{
-    CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Neighbour,
-    Snapshot, Standing, State, Step, Traffic, UiEvent,
+    CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Membership,
+    Neighbour, Snapshot, State, Step, Traffic, UiEvent,
 };
 
 use crate::client::user::User;
@@ -261,7 +261,7 @@ impl Publisher {
             }
             _ => {}
         }
-        if core.standing() != chord::Standing::New {
+        if core.membership() != chord::Membership::New {
             self.touch();
         }
     }
@@ -444,7 +444,7 @@ impl Publisher {
     ) -> Vec<Member> {
         // Only the loss of a direct neighbour makes a notice; others vanish
         // from the lists. Where these hold everyone, who vanished is gone.
-        let member = core.standing() == chord::Standing::Member;
+        let member = core.membership() == chord::Membership::Member;
         if member && known.len() <= core.config().successors {
             let gone = |m: &&Member| !known.contains(&m.peer) && !core.has_departed(m.peer);
             for Member { peer, .. } in before.iter().filter(gone) {
@@ -505,7 +505,7 @@ impl Publisher {
             .iter()
             .filter(|member| member.liveness != Liveness::Up && seen.known.contains(&member.peer));
         State::of(&Facts {
-            standing: Standing::of(core.first()),
+            membership: Membership::of(core.first()),
             sick_disk: seen.sick_disk,
             missing: core.cut_off(time).map(|missing| missing as u64),
             seen: match census {

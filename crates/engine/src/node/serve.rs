@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use chordal_core::chord::{CensusState, Command, Failure, Host, Node, Reply, Standing};
+use chordal_core::chord::{CensusState, Command, Failure, Host, Membership, Node, Reply};
 use chordal_core::error::{CommandError, Fault, Reason};
 use chordal_core::limits::MAX_PAGE;
 use chordal_core::mesh::pattern::Pattern;
@@ -212,7 +212,7 @@ fn info(user: &User, core: &Host, node: &Node) -> NodeInfo {
     NodeInfo {
         peer: node.peer(),
         params: node.params().clone(),
-        member: node.standing() == Standing::Member,
+        member: node.membership() == Membership::Member,
         predecessor: node.predecessor(),
         successors: node.successors().to_vec(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -234,11 +234,11 @@ fn deaf(user: &User, core: &Host) -> Vec<SocketAddr> {
 /// How one of the places of a host fares. What only the host knows is said for each.
 fn fares(core: &Host, node: &Node, now: Time) -> Fares {
     Fares {
-        stands: match node.standing() {
-            Standing::New | Standing::Joining => Stands::Joining,
-            Standing::Member => Stands::Member,
-            Standing::Leaving => Stands::Leaving,
-            Standing::Left => Stands::Left,
+        stands: match node.membership() {
+            Membership::New | Membership::Joining => Stands::Joining,
+            Membership::Member => Stands::Member,
+            Membership::Leaving => Stands::Leaving,
+            Membership::Left => Stands::Left,
         },
         settled: node.is_steady(now),
         files_below: u32::try_from(node.files_below()).unwrap_or(u32::MAX),

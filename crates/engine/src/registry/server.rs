@@ -482,11 +482,11 @@ impl Desk {
 
 /// A change as a sentence.
 fn describe(change: &Change, check: Duration) -> (Level, String) {
-    let standing = |member| if member { "a member of" } else { "alone on" };
+    let membership = |member| if member { "a member of" } else { "alone on" };
     match change {
         Change::Came(new) => {
-            let (standing, ring) = (standing(new.member), new.params.describe());
-            (Level::Info, format!("{} came, {standing} ring {ring}", new.address))
+            let (membership, ring) = (membership(new.member), new.params.describe());
+            (Level::Info, format!("{} came, {membership} ring {ring}", new.address))
         }
         Change::Changed { old, new } if old.params != new.params => {
             (Level::Info, format!("{} is on ring {} now", new.address, new.params.describe()))
@@ -496,8 +496,8 @@ fn describe(change: &Change, check: Duration) -> (Level, String) {
             (Level::Info, format!("{} goes by {peer} now", new.address))
         }
         Change::Changed { new, .. } => {
-            let (standing, ring) = (standing(new.member), &new.params.ring);
-            (Level::Info, format!("{} is {standing} ring '{ring}' now", new.address))
+            let (membership, ring) = (membership(new.member), &new.params.ring);
+            (Level::Info, format!("{} is {membership} ring '{ring}' now", new.address))
         }
         Change::Suspected(peer) => {
             let pause = check.as_millis();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{HostId, OpId, Outcome, World};
-use chordal_core::chord::Standing;
+use chordal_core::chord::Membership;
 use chordal_core::chord::invariant::{Members, NodeState};
 use chordal_core::name::FileName;
 use chordal_core::record::Version;
@@ -107,7 +107,7 @@ pub(super) fn is_whole(world: &World, hosts: impl IntoIterator<Item = HostId>) -
     let nodes = hosts.into_iter().filter_map(|host| world.host(host)).flat_map(|host| host.nodes());
     let mut states: Vec<NodeState> = Vec::new();
     for node in nodes {
-        if node.standing() != Standing::Member {
+        if node.membership() != Membership::Member {
             return false;
         }
         states.push(node.ring_state());

@@ -1,7 +1,7 @@
 //! Lookups of random keys by random hosts, and how they ended.
 
 use crate::{Ended, HostId, Outcome, Why, World};
-use chordal_core::chord::Standing;
+use chordal_core::chord::Membership;
 
 use super::crew::Steps;
 use super::stats::Tally;
@@ -67,7 +67,7 @@ pub(super) fn some_member(world: &mut World) -> Option<HostId> {
     for _ in 0..TRIES {
         let host = world.some_host()?;
         let nodes = world.host(host)?.nodes();
-        if nodes.iter().any(|node| node.standing() == Standing::Member) {
+        if nodes.iter().any(|node| node.membership() == Membership::Member) {
             return Some(host);
         }
     }

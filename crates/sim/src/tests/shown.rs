@@ -6,7 +6,7 @@ use super::*;
 use crate::{End, Show, Words};
 use chordal_view as view;
 use chordal_view::command::parse_line;
-use chordal_view::{Level, Liveness, Snapshot, Standing};
+use chordal_view::{Level, Liveness, Membership, Snapshot};
 
 /// A world with a viewer.
 struct Seat {
@@ -67,7 +67,7 @@ fn a_simulated_node_shows_itself_as_a_real_one_does_among_those_who_really_live(
     let mut seat = Seat::new(&setup(1, 30));
     let seen = seat.look();
     let node = seat.show.node(&seat.world).expect("it runs");
-    assert_eq!((seen.me, seen.standing), (node.peer(), Standing::Member));
+    assert_eq!((seen.me, seen.membership), (node.peer(), Membership::Member));
     assert_eq!(seen.fingers, node.fingers());
     assert_eq!(seen.members.len(), 30);
     assert!(seen.members.iter().all(|member| member.liveness == Liveness::Up));
@@ -104,19 +104,19 @@ fn a_dead_node_shows_what_it_knew_and_comes_back() {
     let host = seat.show.host();
     seat.world.crash(host);
     let dead = seat.look();
-    assert_eq!((dead.standing, dead.me), (Standing::Down, before.me));
+    assert_eq!((dead.membership, dead.me), (Membership::Down, before.me));
     assert_eq!(dead.fingers, before.fingers);
     assert!(seat.says("info").contains("does not run"));
     seat.world.restart(host);
     heal(&mut seat.world);
     let back = seat.look();
-    assert_eq!((back.standing, back.me), (Standing::Member, before.me));
+    assert_eq!((back.membership, back.me), (Membership::Member, before.me));
     // A host that was dead when it was visited shows at least its name.
     let other = back.successors[3].peer;
     seat.world.crash(host_at(other.address()).expect("a host"));
     assert!(seat.show.visit(&mut seat.world, other));
     let seen = seat.look();
-    assert_eq!((seen.me, seen.standing), (other, Standing::Down));
+    assert_eq!((seen.me, seen.membership), (other, Membership::Down));
     let nobody = Peer::new(([10, 9, 9, 9], 2000).into(), 0);
     assert!(!seat.show.visit(&mut seat.world, nobody));
 }
@@ -195,12 +195,15 @@ fn a_node_leaves_by_word_and_comes_back_by_word() {
     let left = seat.says("leave");
     assert!(left.starts_with("left the ring"), "{left}");
     let seen = seat.look();
-    assert_eq!((seen.standing, seen.successors.len(), seen.files.len()), (Standing::Left, 0, 0));
+    assert_eq!(
+        (seen.membership, seen.successors.len(), seen.files.len()),
+        (Membership::Left, 0, 0)
+    );
     assert!(seat.says("join 10.9.9.9:2000").contains("not a member"));
     let joined = seat.says(&format!("join {member}"));
     assert!(joined.starts_with("joined"), "{joined}");
     heal(&mut seat.world);
-    assert_eq!(seat.look().standing, Standing::Member);
+    assert_eq!(seat.look().membership, Membership::Member);
 }
 
 #[test]

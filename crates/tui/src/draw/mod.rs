@@ -16,7 +16,7 @@ use ratatui::widgets::{Block, Widget};
 
 use super::state::{App, Focus, Overlay, Panel, TableState};
 use super::theme::{Glyphs, Theme};
-use chordal_view::{Snapshot, Standing, TransferState};
+use chordal_view::{Membership, Snapshot, TransferState};
 
 mod circle;
 mod events;
@@ -138,7 +138,7 @@ impl<'a> Scene<'a> {
     /// The node's age now: a node at rest sends no snapshots. A frozen picture and an
     /// ended registry stay as old as they were.
     fn uptime_ms(self) -> u64 {
-        if self.snapshot.registry.is_some() && self.snapshot.standing == Standing::Down {
+        if self.snapshot.registry.is_some() && self.snapshot.membership == Membership::Down {
             return self.snapshot.uptime_ms;
         }
         let (now, came) = match &self.app.frozen {
@@ -245,7 +245,7 @@ fn draw_node(
         draw_panels(scene, buf, &plan.panels, &plan.tabs, plan.joined, tables);
         plan.panels.clone()
     };
-    if snapshot.standing == Standing::Down {
+    if snapshot.membership == Membership::Down {
         dim_last_known(scene, buf, &plan, &areas);
     }
     if let Some(hints) = plan.hints {

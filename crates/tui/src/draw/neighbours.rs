@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
 use crate::state::{Panel, TableState};
-use chordal_view::{Liveness, Neighbour, Standing};
+use chordal_view::{Liveness, Membership, Neighbour};
 
 /// `7 of 16 successors`.
 pub(super) fn summary(scene: Scene) -> Line<'static> {
@@ -33,7 +33,7 @@ pub(super) fn draw(
     let before = usize::from(snapshot.predecessor.is_some());
     let rows = before + snapshot.successors.len();
     if rows == 0 {
-        let (what, next) = nobody(snapshot.standing, scene.app.lab);
+        let (what, next) = nobody(snapshot.membership, scene.app.lab);
         put_empty(scene, buf, area, what, next);
         return None;
     }
@@ -92,13 +92,13 @@ pub(super) const fn word(liveness: Liveness) -> &'static str {
 }
 
 /// Why there is nobody, and what to do.
-pub(super) const fn nobody(standing: Standing, lab: bool) -> (&'static str, &'static str) {
-    match standing {
-        Standing::Joining => ("Joining a ring…", "neighbours appear once it answers"),
-        Standing::Leaving => ("Leaving the ring…", "files are being handed over"),
-        Standing::Left => ("Left the ring", "join host:port comes back"),
-        Standing::Down if lab => ("This node is down", "R restarts it · n shows another"),
-        Standing::Down => ("This node is down", "start it again"),
-        Standing::Alone | Standing::Member => ("Alone on the ring", "join host:port"),
+pub(super) const fn nobody(membership: Membership, lab: bool) -> (&'static str, &'static str) {
+    match membership {
+        Membership::Joining => ("Joining a ring…", "neighbours appear once it answers"),
+        Membership::Leaving => ("Leaving the ring…", "files are being handed over"),
+        Membership::Left => ("Left the ring", "join host:port comes back"),
+        Membership::Down if lab => ("This node is down", "R restarts it · n shows another"),
+        Membership::Down => ("This node is down", "start it again"),
+        Membership::Alone | Membership::Member => ("Alone on the ring", "join host:port"),
     }
 }

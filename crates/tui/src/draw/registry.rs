@@ -16,7 +16,7 @@ use super::{Class, Scene, draw_banner, draw_panels, events, fault, hints, put, p
 use crate::action;
 use crate::state::{NodeTab, Panel, TableState};
 use chordal_view::text::clean;
-use chordal_view::{Liveness, RegisteredPeer, RegistryState, Standing};
+use chordal_view::{Liveness, Membership, RegisteredPeer, RegistryState};
 
 /// Rows between status and hints below which events have no place of their own.
 const ROOM_FOR_EVENTS: u16 = 8;
@@ -85,7 +85,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
     let mut add = |rank: u8, right: bool, forms: Vec<(String, Style)>| {
         segments.push(Segment { forms, rank, right });
     };
-    let ended = snapshot.standing == Standing::Down;
+    let ended = snapshot.membership == Membership::Down;
     let glyph = if ended { glyphs.dead } else { glyphs.me };
     let (address, port) = (snapshot.me.address(), snapshot.me.address().port());
     let forms = [
@@ -133,7 +133,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
 /// as many as fit around the one that is shown.
 fn draw_tabs(scene: Scene, buf: &mut Buffer, area: Rect) {
     let (app, glyphs, room) = (scene.app, scene.glyphs(), usize::from(area.width));
-    let ended = |tab: &NodeTab| tab.snapshot.standing == Standing::Down;
+    let ended = |tab: &NodeTab| tab.snapshot.membership == Membership::Down;
     let label = |at: usize, tab: &NodeTab, form: usize| {
         let address = tab.snapshot.me.address();
         let peers = tab.snapshot.registry.as_ref().map_or(0, |registry| registry.peers.len());
@@ -203,7 +203,7 @@ pub(super) fn draw_list(
 ) -> Option<Shown> {
     let RegistryState { peers, .. } = scene.snapshot.registry.as_ref()?;
     if peers.is_empty() {
-        if scene.snapshot.standing == Standing::Down {
+        if scene.snapshot.membership == Membership::Down {
             put_empty(scene, buf, area, "This registry has ended", "");
         } else {
             let next = format!("start nodes with: chordal --seed {}", scene.snapshot.me.address());
@@ -242,6 +242,6 @@ fn peer_row(scene: Scene, row: &RegisteredPeer) -> Row {
             Line::styled(text::span(since), theme.dim),
             Line::styled(checked, theme.dim),
         ],
-        dim: scene.snapshot.standing == Standing::Down,
+        dim: scene.snapshot.membership == Membership::Down,
     }
 }

@@ -13,7 +13,7 @@ use super::{Scene, neighbours, put, status, text, tiny};
 use crate::state::{Focus, Panel, TableState};
 use chordal_core::id::Id;
 use chordal_core::peer::Peer;
-use chordal_view::{Liveness, LookupRow, Snapshot, Standing};
+use chordal_view::{Liveness, LookupRow, Membership, Snapshot};
 
 /// Nodes up to which each has a glyph of its own.
 const SINGLE_NODES: usize = 24;
@@ -109,7 +109,7 @@ impl<'a> Diagram<'a> {
         let (snapshot, theme, circle) = (self.scene.snapshot, self.scene.theme(), self.circle);
         let mut dots = Dots::default();
         dots.arc(Layer::Rim, 0.0, 1.0, circle.radius);
-        let member = matches!(snapshot.standing, Standing::Member | Standing::Leaving);
+        let member = matches!(snapshot.membership, Membership::Member | Membership::Leaving);
         if let (true, Some(predecessor)) = (member, &snapshot.predecessor) {
             let (from, to) = (self.turn_of(predecessor.peer), self.turn_of(snapshot.me));
             for inset in [0.0, 1.0] {
@@ -160,13 +160,13 @@ impl<'a> Diagram<'a> {
             let wrapped = text::wrap(text, columns);
             lines.extend(wrapped.into_iter().map(|line| Line::styled(line, style)));
         };
-        if self.nodes.is_empty() || snapshot.standing != Standing::Member {
-            let (what, next) = neighbours::nobody(snapshot.standing, self.scene.app.lab);
+        if self.nodes.is_empty() || snapshot.membership != Membership::Member {
+            let (what, next) = neighbours::nobody(snapshot.membership, self.scene.app.lab);
             add(what, theme.text);
             add(next, theme.dim);
         }
         let watched = snapshot.simulation.is_some() && !self.nodes.is_empty();
-        if watched || (!self.nodes.is_empty() && snapshot.standing == Standing::Member) {
+        if watched || (!self.nodes.is_empty() && snapshot.membership == Membership::Member) {
             add(&status::node_count(snapshot), theme.text);
             if snapshot.gone() > 0 {
                 add(&format!("{} {} gone", self.scene.glyphs().dead, snapshot.gone()), theme.bad);
@@ -265,8 +265,8 @@ impl<'a> Diagram<'a> {
             self.taken.push(Rect::new(cell.x, cell.y, 1, 1));
         }
         if let Some(cell) = self.circle.cell(self.on_rim(snapshot.me)) {
-            let (glyph, style) = match snapshot.standing {
-                Standing::Down => (glyphs.dead, theme.bad),
+            let (glyph, style) = match snapshot.membership {
+                Membership::Down => (glyphs.dead, theme.bad),
                 _ => (glyphs.me, theme.focus),
             };
             set(buf, cell, glyph, style);

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Scene, files, put, put_right, text};
-use chordal_view::{CensusState, Health, SimulationRow, Snapshot, Standing, State};
+use chordal_view::{CensusState, Health, Membership, SimulationRow, Snapshot, State};
 
 /// One thing that the row says, in forms of falling length; the last to go is
 /// the one with the lowest rank.
@@ -100,14 +100,14 @@ pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
 }
 
 /// The word for what the node is to its ring.
-pub(super) const fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Alone => "alone",
-        Standing::Joining => "joining…",
-        Standing::Member => "member",
-        Standing::Leaving => "leaving…",
-        Standing::Left => "left",
-        Standing::Down => "down",
+pub(super) const fn membership(membership: Membership) -> &'static str {
+    match membership {
+        Membership::Alone => "alone",
+        Membership::Joining => "joining…",
+        Membership::Member => "member",
+        Membership::Leaving => "leaving…",
+        Membership::Left => "left",
+        Membership::Down => "down",
     }
 }
 
@@ -118,7 +118,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
         all.push(Segment { forms, rank, right });
     };
     let id = snapshot.space.show(snapshot.me.id(snapshot.space));
-    let me = if snapshot.standing == Standing::Down { glyphs.dead } else { glyphs.me };
+    let me = if snapshot.membership == Membership::Down { glyphs.dead } else { glyphs.me };
     add(
         0,
         false,
@@ -145,13 +145,13 @@ fn segments(scene: Scene) -> Vec<Segment> {
     if let Some(forms) = frozen(scene) {
         add(2, true, forms);
     }
-    let word = standing(snapshot.standing);
-    let style = match snapshot.standing {
-        Standing::Member | Standing::Alone => theme.text,
-        Standing::Joining | Standing::Leaving => theme.accent,
-        Standing::Left | Standing::Down => theme.bad,
+    let word = membership(snapshot.membership);
+    let style = match snapshot.membership {
+        Membership::Member | Membership::Alone => theme.text,
+        Membership::Joining | Membership::Leaving => theme.accent,
+        Membership::Left | Membership::Down => theme.bad,
     };
-    let rank = if snapshot.standing == Standing::Member { 12 } else { 5 };
+    let rank = if snapshot.membership == Membership::Member { 12 } else { 5 };
     add(rank, false, vec![(word.to_owned(), style)]);
     if simulation.is_none() {
         add(10, false, vec![(format!("ring {}", text::end(&snapshot.ring, 24)), theme.dim)]);

@@ -15,7 +15,7 @@ use crate::fixture;
 use crate::results::{Listed, Results};
 use crate::state::{App, Completion, Confirmed, Focus, Frozen, Message, Overlay, Panel, Trail};
 use crate::theme::{Glyphs, Theme};
-use chordal_view::{Level, Liveness, Speed, Standing, State, Step, TransferState, Unsettled};
+use chordal_view::{Level, Liveness, Membership, Speed, State, Step, TransferState, Unsettled};
 
 /// The sizes of the four layouts, and that of a pane among many.
 const SIZES: [(u16, u16); 5] = [(160, 45), (100, 30), (80, 24), (50, 12), (20, 4)];
@@ -451,10 +451,11 @@ fn many_apps() -> Vec<App> {
     }
     apps.push(completing(fixture::eight()));
     apps.push(failing(in_ascii(fixture::sixty())));
-    for standing in [Standing::Joining, Standing::Leaving, Standing::Left, Standing::Down] {
+    for membership in [Membership::Joining, Membership::Leaving, Membership::Left, Membership::Down]
+    {
         let mut app = fixture::three();
         let mut snapshot = (*app.nodes[0].snapshot).clone();
-        snapshot.standing = standing;
+        snapshot.membership = membership;
         snapshot.fault = Some("something broke".to_owned());
         app.nodes[0].snapshot = Arc::new(snapshot);
         apps.push(app);
@@ -585,7 +586,7 @@ fn a_table_in_an_answer_keeps_its_columns() {
 fn a_node_that_is_down_says_what_to_do_and_its_old_tables_are_dim() {
     let mut app = fixture::eight();
     (app.lab, app.trail) = (true, None);
-    Arc::make_mut(&mut app.nodes[0].snapshot).standing = Standing::Down;
+    Arc::make_mut(&mut app.nodes[0].snapshot).membership = Membership::Down;
     assert!(picture(&mut app, 100, 30).contains("R restarts it"));
     let buffer = buffer(&mut app, 160, 45);
     let fingers = buffer.content().iter().filter(|cell| cell.modifier.contains(Modifier::DIM));

@@ -1,4 +1,4 @@
-//! The last lookup in time: hop by hop, then standing, then fading.
+//! The last lookup in time: hop by hop, then standing still, then fading.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) enum Phase {
     /// is behind.
     Moving { from: usize, part: f64 },
     /// The whole path.
-    Standing,
+    Membership,
     /// The whole path, dim.
     Fading,
     /// Nothing any more.
@@ -55,7 +55,7 @@ pub(super) fn until_next_frame(app: &App, snapshot: &Snapshot) -> Option<Duratio
     let elapsed = app.now.saturating_sub(app.trail?.since);
     Some(match phase {
         Phase::Moving { .. } => TICK,
-        Phase::Standing => (moving(steps) + STAY).saturating_sub(elapsed),
+        Phase::Membership => (moving(steps) + STAY).saturating_sub(elapsed),
         Phase::Fading | Phase::Gone => (moving(steps) + STAY + FADE).saturating_sub(elapsed),
     })
 }
@@ -71,7 +71,7 @@ fn phase(steps: usize, elapsed: Duration) -> Phase {
         let inside = elapsed.saturating_sub(HOP * from as u32);
         Phase::Moving { from, part: inside.as_secs_f64() / HOP.as_secs_f64() }
     } else if elapsed < moving + STAY {
-        Phase::Standing
+        Phase::Membership
     } else if elapsed < moving + STAY + FADE {
         Phase::Fading
     } else {
@@ -88,10 +88,10 @@ mod tests {
         let at = |ms| phase(2, Duration::from_millis(ms));
         assert_eq!(at(0), Phase::Moving { from: 0, part: 0.0 });
         assert_eq!(at(525), Phase::Moving { from: 1, part: 0.5 });
-        assert_eq!(at(700), Phase::Standing);
-        assert_eq!(at(2_699), Phase::Standing);
+        assert_eq!(at(700), Phase::Membership);
+        assert_eq!(at(2_699), Phase::Membership);
         assert_eq!(at(2_700), Phase::Fading);
         assert_eq!(at(3_400), Phase::Gone);
-        assert_eq!(phase(0, Duration::ZERO), Phase::Standing);
+        assert_eq!(phase(0, Duration::ZERO), Phase::Membership);
     }
 }

@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 
 use chordal_core::id::{Id, Space};
 use chordal_view::{
-    Command, CommandError, Finger, Level, LookupRow, Outcome, Reason, Snapshot, Standing,
+    Command, CommandError, Finger, Level, LookupRow, Membership, Outcome, Reason, Snapshot,
     TransferState, UiEvent,
 };
 

@@ -264,7 +264,7 @@ fn a_node_is_killed_after_a_yes_and_restarted_only_when_down() {
     let question = "kill node 466 127.0.0.1:2000, as a crash would".to_owned();
     assert_eq!(app.overlay, Some(Overlay::Confirm { question, action: Confirmed::Kill }));
     assert_eq!(text(&mut app, "y"), [UiEffect::Kill(0)]);
-    let down = Snapshot { standing: Standing::Down, ..fixture::member() };
+    let down = Snapshot { membership: Membership::Down, ..fixture::member() };
     app.snapshot_changed(0, Arc::new(down));
     assert_eq!(text(&mut app, "K"), []);
     assert_eq!(app.overlay, None);

@@ -392,7 +392,7 @@ fn quit_without_files_or_without_a_ring_asks_nothing() {
     let mut empty = of(Snapshot { files: Arc::default(), ..fixture::member() });
     assert!(run(&mut empty, "quit").contains(&UiEffect::Leave));
     let mut alone =
-        of(Snapshot { standing: Standing::Alone, successors: Vec::new(), ..fixture::member() });
+        of(Snapshot { membership: Membership::Alone, successors: Vec::new(), ..fixture::member() });
     assert!(run(&mut alone, "exit").contains(&UiEffect::Leave));
 }
 

@@ -76,7 +76,7 @@ fn hosts_die_and_return_without_a_question() {
     assert_eq!(app.overlay, None);
     assert_eq!(asked(&text(&mut app, "R")), [], "it runs");
     let mut snapshot = (*app.nodes[0].snapshot).clone();
-    snapshot.standing = Standing::Down;
+    snapshot.membership = Membership::Down;
     app.snapshot_changed(0, Arc::new(snapshot));
     assert_eq!(asked(&text(&mut app, "KR")), [SimulationRequest::Restart]);
     assert_eq!(asked(&text(&mut app, "A")), [SimulationRequest::Add]);

@@ -19,7 +19,7 @@ use super::super::input::Config;
 use super::super::invariant::NodeState;
 use super::super::node::Node;
 use super::super::tables::Finger;
-use super::super::view::Standing;
+use super::super::view::Membership;
 use super::{Host, Slot};
 
 impl Host {
@@ -30,7 +30,7 @@ impl Host {
 
     /// All its positions that are on the ring or on their way, by slot.
     pub fn positions(&self) -> Vec<Peer> {
-        let off = |node: &&Node| matches!(node.standing(), Standing::New | Standing::Left);
+        let off = |node: &&Node| matches!(node.membership(), Membership::New | Membership::Left);
         let on = self.nodes.iter().skip(1).filter(|node| !off(node)).map(Node::peer);
         std::iter::once(self.peer()).chain(on).collect()
     }
@@ -61,8 +61,8 @@ impl Host {
     }
 
     /// What its first position is to the ring.
-    pub fn standing(&self) -> Standing {
-        self.first().standing()
+    pub fn membership(&self) -> Membership {
+        self.first().membership()
     }
 
     /// The node before the first position, where known.
@@ -101,7 +101,7 @@ impl Host {
     pub fn members(&self) -> (Vec<Peer>, CensusState) {
         let (mut members, state) = self.first().members();
         let space = self.params().space;
-        let joined = self.nodes.iter().skip(1).filter(|n| n.standing() == Standing::Member);
+        let joined = self.nodes.iter().skip(1).filter(|n| n.membership() == Membership::Member);
         // One that lost its ring is no member of this one.
         members.extend(joined.filter(|n| !n.successors().is_empty()).map(Node::peer));
         members.sort_by_key(|peer| (peer.id(space), *peer));
@@ -133,7 +133,7 @@ impl Host {
         let mut observed = self.first().observed();
         let own = self.nodes.iter().skip(1);
         let own: Vec<NodeState> = own
-            .filter(|node| node.standing() == Standing::Member && !node.successors().is_empty())
+            .filter(|node| node.membership() == Membership::Member && !node.successors().is_empty())
             .map(Node::ring_state)
             .collect();
         observed.retain(|state| !own.iter().any(|known| known.peer == state.peer));
@@ -143,7 +143,7 @@ impl Host {
 
     /// Whether the ring has been as it is for a while, as far as each position sees.
     pub fn is_settled(&self, now: Time) -> bool {
-        let idle = |node: &Node| matches!(node.standing(), Standing::New | Standing::Left);
+        let idle = |node: &Node| matches!(node.membership(), Membership::New | Membership::Left);
         let others = self.nodes.iter().skip(1).filter(|node| !idle(node));
         std::iter::once(self.first()).chain(others).all(|node| node.is_settled(now))
     }
@@ -164,7 +164,7 @@ impl Host {
         let members = self.members().0;
         let here: BTreeSet<SocketAddr> = members.iter().map(Peer::address).collect();
         let others = here.len().saturating_sub(1);
-        (self.standing() == Standing::Member && missed > others).then_some(missed)
+        (self.membership() == Membership::Member && missed > others).then_some(missed)
     }
 
     /// How many of the files that this host owns have fewer copies than wanted.
@@ -182,7 +182,7 @@ impl Host {
     pub fn responsible(&self, key: Id) -> Slot {
         let space = self.params().space;
         let on_the_ring = |(slot, node): &(Slot, &Node)| {
-            *slot == 0 || node.standing() == Standing::Member && !node.successors().is_empty()
+            *slot == 0 || node.membership() == Membership::Member && !node.successors().is_empty()
         };
         let nodes = (0..).zip(&self.nodes).filter(on_the_ring);
         let nearest = nodes.min_by_key(|(_, node)| space.distance(key, node.peer().id(space)));

@@ -40,7 +40,7 @@ use super::effect::{Effect, Effects, Failure, Kept, Notice, Reply, StoreOp};
 use super::input::{Command, Config, Input, Ticket};
 use super::node::Node;
 use super::placement::others;
-use super::view::Standing;
+use super::view::Membership;
 
 use disk::{Disk, Order};
 
@@ -239,7 +239,7 @@ impl Host {
     fn pass(&mut self, slot: Slot, to: Peer, message: Message) {
         let from = self.nodes[usize::from(slot)].peer();
         let there = self.slot_of(to.index());
-        let started = |slot: &Slot| self.nodes[usize::from(*slot)].standing() != Standing::New;
+        let started = |slot: &Slot| self.nodes[usize::from(*slot)].membership() != Membership::New;
         match (there.filter(started), message) {
             (Some(there), message) => {
                 self.todo.push_back((there, Input::Received { from, message }));
@@ -255,7 +255,7 @@ impl Host {
 
     fn tell_all(&mut self, input: &Input) {
         for (slot, node) in (0..).zip(&self.nodes) {
-            if node.standing() != Standing::New {
+            if node.membership() != Membership::New {
                 self.todo.push_back((slot, input.clone()));
             }
         }
@@ -279,7 +279,7 @@ impl Host {
     fn start(&mut self, mut records: Vec<Record>, remembered: Vec<Peer>) {
         let space = self.params().space;
         for slot in 1..self.count() {
-            if self.nodes[usize::from(slot)].standing() == Standing::Member {
+            if self.nodes[usize::from(slot)].membership() == Membership::Member {
                 let own = |record: &Record| self.home(record.key(space)) == slot;
                 let (share, rest) = records.into_iter().partition(own);
                 records = rest;
@@ -300,15 +300,15 @@ impl Host {
     /// Starts joining the next position to the ring of the first one. Returns true if
     /// one was started.
     fn muster(&mut self, now: Time) -> bool {
-        let idle = |node: &Node| matches!(node.standing(), Standing::New | Standing::Left);
+        let idle = |node: &Node| matches!(node.membership(), Membership::New | Membership::Left);
         let Some((slot, node)) = (0..).zip(&self.nodes).find(|(_, node)| idle(node)) else {
             return false;
         };
         let first = &self.nodes[0];
         let contact = first.peer();
         let met = || others(contact, first.successors().iter().copied()).next().is_some();
-        let on_its_way = |node: &Node| node.standing() == Standing::Joining;
-        if first.standing() != Standing::Member
+        let on_its_way = |node: &Node| node.membership() == Membership::Joining;
+        if first.membership() != Membership::Member
             || self.leaving.is_some()
             || now < self.rest_until
             || self.nodes.iter().any(on_its_way)
@@ -316,7 +316,7 @@ impl Host {
         {
             return false;
         }
-        if node.standing() == Standing::Left {
+        if node.membership() == Membership::Left {
             let (ticket, command) = (self.ticket(), Command::Join { contact });
             self.todo.push_back((slot, Input::Command { ticket, command }));
             return true;
@@ -357,7 +357,8 @@ impl Host {
     }
 
     fn leave(&mut self, ticket: Ticket) {
-        let here = |node: &Node| matches!(node.standing(), Standing::Member | Standing::Joining);
+        let here =
+            |node: &Node| matches!(node.membership(), Membership::Member | Membership::Joining);
         if self.leaving.is_some() || !here(&self.nodes[0]) {
             let command = Command::Leave;
             return self.todo.push_back((0, Input::Command { ticket, command }));
@@ -413,7 +414,7 @@ impl Host {
         let config = self.nodes[0].config().clone();
         for slot in 1..count {
             let node = &mut self.nodes[usize::from(slot)];
-            if node.standing() == Standing::New {
+            if node.membership() == Membership::New {
                 *node = Node::one_of(config.clone(), address, slot, count);
             } else {
                 let (ticket, params) = (self.ticket(), params.clone());

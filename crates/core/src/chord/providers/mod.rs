@@ -30,7 +30,7 @@ use crate::wire::{Message, Tell};
 use super::effect::{Effect, Effects, Failure, Reply};
 use super::input::Ticket;
 use super::vec_map::VecMap;
-use super::view::{RingView, Span, Standing};
+use super::view::{Membership, RingView, Span};
 
 mod table;
 #[cfg(test)]
@@ -162,7 +162,7 @@ impl Providers {
         }
     }
 
-    /// The predecessor or the successor list changed, or the standing. `met`: none
+    /// The predecessor or the successor list changed, or the membership. `met`: none
     /// was known before.
     pub(super) fn ring_changed(
         &mut self,
@@ -171,14 +171,14 @@ impl Providers {
         now: Time,
         out: &mut Effects,
     ) {
-        match ring.standing {
-            Standing::Member => self.regroup(ring, met),
+        match ring.membership {
+            Membership::Member => self.regroup(ring, met),
             // The records stay: the node is on the same ring again soon.
-            Standing::Joining => {
+            Membership::Joining => {
                 *self = Providers { table: std::mem::take(&mut self.table), ..Self::default() };
             }
-            Standing::Leaving => {}
-            Standing::New | Standing::Left => *self = Self::default(),
+            Membership::Leaving => {}
+            Membership::New | Membership::Left => *self = Self::default(),
         }
         self.go_on(ring, PAGES_AT_ONCE, now, out);
     }

@@ -47,7 +47,7 @@ use super::super::asks::Asks;
 use super::super::effect::{Effect, Effects, Failure, Notice, Reply, StoreOp};
 use super::super::input::{Ticket, Timer};
 use super::super::purpose::Purpose;
-use super::super::view::{RingView, Span, Standing};
+use super::super::view::{Membership, RingView, Span};
 use super::ask::{FileAsk, Why};
 use super::disk::{Durable, leaf};
 use super::puts::copies_wait;
@@ -124,7 +124,7 @@ impl Files<'_> {
         let Some(placing) = self.state.end_placing(name) else { return };
         let Placing { record, obstacle, command, there, .. } = placing;
         let version = record.version;
-        let owned = self.ring.standing == Standing::Member
+        let owned = self.ring.membership == Membership::Member
             && self.ring.may_own(record.key(self.ring.space));
         if owned && self.know(&record, obstacle) {
             self.supersede(name, version);

@@ -20,7 +20,7 @@ use super::super::effect::{Effect, Effects, Found, Kept, Notice};
 use super::super::input::Timer;
 use super::super::placement::placement;
 use super::super::purpose::Purpose;
-use super::super::view::{RingView, Span, Standing};
+use super::super::view::{Membership, RingView, Span};
 use super::ask::{FileAsk, Why};
 use super::disk::Durable;
 use super::state::{Fate, Files, Leave, Lookup, Replicas, forget, is_open};
@@ -51,7 +51,7 @@ impl Files<'_> {
         let just_below = self.ring.space.id(key.value().wrapping_sub(1));
         let span =
             range.filter(|span| span.contains(key)).unwrap_or(Span { from: just_below, to: key });
-        let leaving = self.ring.standing == Standing::Leaving;
+        let leaving = self.ring.membership == Membership::Leaving;
         let here = found.owner.address() == self.ring.me.address();
         // The next node may not have noticed yet that it owns a leaver's range.
         let noticed = range.is_some_and(|range| range.contains(key));
@@ -95,7 +95,7 @@ impl Files<'_> {
 
     /// Begins a round of handing over, unless one is under way.
     pub(super) fn hand_over(&mut self) {
-        if !matches!(self.ring.standing, Standing::Member | Standing::Leaving) {
+        if !matches!(self.ring.membership, Membership::Member | Membership::Leaving) {
             return;
         }
         if let Some(leave) = &mut self.state.leaving {
@@ -262,15 +262,15 @@ impl Replicas {
     /// Whether this copy should not be here.
     pub(super) fn is_stray(&self, ring: &RingView<'_>, held: &Durable) -> bool {
         let key = held.key(ring.space);
-        match ring.standing {
+        match ring.membership {
             _ if !held.is_here() => false,
-            Standing::Leaving => ring.heir().is_some() && !self.is_put(&held.record.name),
-            Standing::Member => {
+            Membership::Leaving => ring.heir().is_some() && !self.is_put(&held.record.name),
+            Membership::Member => {
                 ring.range().is_some_and(|range| !range.contains(key))
                     && !self.covers.has(key)
                     && !self.is_put(&held.record.name)
             }
-            Standing::New | Standing::Joining | Standing::Left => false,
+            Membership::New | Membership::Joining | Membership::Left => false,
         }
     }
 }
@@ -291,7 +291,7 @@ fn is_wanted(ring: &RingView<'_>, key: Id, found: &Found) -> bool {
 
 /// A leaver tries again soon; everybody else at the next repair.
 fn retry(ring: &RingView<'_>, out: &mut Effects) {
-    if ring.standing == Standing::Leaving {
+    if ring.membership == Membership::Leaving {
         out.push(Effect::Arm { timer: Timer::Repair, after: LEAVE_RETRY });
     }
 }

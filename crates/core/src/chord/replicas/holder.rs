@@ -14,7 +14,7 @@ use crate::wire::message::{Branch, Counted, Verdict};
 
 use super::super::effect::{Effect, Failure, Notice, Reply, StoreOp};
 use super::super::input::{StoreFailure, Ticket};
-use super::super::view::{Span, Standing};
+use super::super::view::{Membership, Span};
 use super::ask::{FileAsk, Why};
 use super::covers::Covers;
 use super::disk::{Durable, Sum};
@@ -150,7 +150,7 @@ impl Files<'_> {
         theirs: Sum,
         counted: Option<&Counted>,
     ) -> Answer {
-        if self.ring.standing != Standing::Member {
+        if self.ring.membership != Membership::Member {
             return Answer::Inventory { same: false, records: 0, branches: Vec::new() };
         }
         // A node's place is computed, never believed.
@@ -207,7 +207,7 @@ impl Files<'_> {
         nobody: bool,
         haste: (bool, bool),
     ) -> Verdict {
-        if self.ring.standing != Standing::Member {
+        if self.ring.membership != Membership::Member {
             // On its way out a node promises nothing.
             return Verdict::Later;
         }
@@ -277,7 +277,7 @@ impl Files<'_> {
     pub(super) fn want(&mut self, from: Peer, record: Record) {
         let held = self.state.disk.get(&record.name).map(|held| held.record.version);
         let newer = held.is_none_or(|held| held < record.version);
-        if self.ring.standing == Standing::Member && newer && !self.state.is_past(&record) {
+        if self.ring.membership == Membership::Member && newer && !self.state.is_past(&record) {
             self.state.wish(Some(from), &[from], record, (true, false));
         }
     }

@@ -40,7 +40,7 @@ use crate::wire::{Answer, Ask};
 
 use super::placement::others;
 use super::purpose::Purpose;
-use super::view::{RingView, Span, Standing};
+use super::view::{Membership, RingView, Span};
 
 mod absent;
 pub(super) mod ask;
@@ -180,7 +180,7 @@ impl Files<'_> {
     /// The periodic round: owners compare with their holders, and copies out
     /// of place are handed over.
     pub(super) fn repair(&mut self) {
-        if self.ring.standing == Standing::Member {
+        if self.ring.membership == Membership::Member {
             self.state.mark_placed(self.ring.space, self.ring.range());
             self.state.covers.age();
             self.cease_misplaced();
@@ -195,15 +195,15 @@ impl Files<'_> {
         self.hand_over();
     }
 
-    /// The predecessor or the successor list changed, or the standing.
+    /// The predecessor or the successor list changed, or the membership.
     pub(super) fn ring_changed(&mut self) {
-        match self.ring.standing {
-            Standing::Member => self.regroup(),
-            Standing::Leaving => {
+        match self.ring.membership {
+            Membership::Member => self.regroup(),
+            Membership::Leaving => {
                 self.regroup();
                 self.hand_over();
             }
-            Standing::New | Standing::Joining | Standing::Left => {}
+            Membership::New | Membership::Joining | Membership::Left => {}
         }
     }
 

@@ -12,7 +12,7 @@ use crate::wire::{Answer, Ask};
 use super::super::effect::{Effect, Failure, Reply, Upload};
 use super::super::input::{Ticket, Timer};
 use super::super::purpose::Purpose;
-use super::super::view::{RingView, Span, Standing};
+use super::super::view::{Membership, RingView, Span};
 use super::ask::{FileAsk, Why};
 use super::disk::{Durable, Sum, leaf};
 use super::puts::copies_wait;
@@ -73,7 +73,7 @@ impl Files<'_> {
     /// the partners have just said what they know of it.
     pub(super) fn advance(&mut self, name: &FileName, probed: bool) {
         while !self.state.busy.contains_key(name) && self.state.queue.contains_key(name) {
-            if self.ring.standing == Standing::Member
+            if self.ring.membership == Membership::Member
                 && !probed
                 && self.state.needs_probe(&self.ring, name)
             {

@@ -13,7 +13,7 @@ use crate::wire::message::Branch;
 
 use super::super::effect::{Effect, Failure, Reply};
 use super::super::input::{Ticket, Timer};
-use super::super::view::{RingView, Span, Standing};
+use super::super::view::{Membership, RingView, Span};
 use super::ask::{FileAsk, Why};
 use super::state::{Files, Put, Replicas, copies_notice, is_open};
 
@@ -47,7 +47,7 @@ impl Files<'_> {
                 held.others.refuse(*peer, why);
             }
         }
-        if !matches!(self.ring.standing, Standing::Member | Standing::Leaving) {
+        if !matches!(self.ring.membership, Membership::Member | Membership::Leaving) {
             // It left while its disk worked: nobody will look for the file here.
             let reply = Reply::Failed(Failure::NotOwner);
             return self.out.push(Effect::Reply { ticket, reply });

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use chordal_core::chord::placement::others;
-use chordal_core::chord::{CensusState, Command, Reply, Standing};
+use chordal_core::chord::{CensusState, Command, Membership, Reply};
 use chordal_core::error::{Absence, CommandError, Fault, Reason};
 use chordal_core::limits::MAX_SAY_BYTES;
 use chordal_core::mesh::bucket::{Bucket, Rate};
@@ -438,7 +438,7 @@ impl Driver {
 /// wide, wherever it is.
 async fn candidates(overlay: &Overlay) -> Vec<Peer> {
     let look = |core: &chordal_core::chord::Host| {
-        (core.standing() == Standing::Member).then(|| (core.members(), core.params().space))
+        (core.membership() == Membership::Member).then(|| (core.members(), core.params().space))
     };
     let Some(Some(((mut members, census), space))) = overlay.data.core.look(look).await else {
         return Vec::new();

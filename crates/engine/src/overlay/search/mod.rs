@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use chordal_core::chord::rtt::RoundTrips;
-use chordal_core::chord::{self, Reply, Standing};
+use chordal_core::chord::{self, Membership, Reply};
 use chordal_core::error::CommandError;
 use chordal_core::id::{Id, Space};
 use chordal_core::limits::MAX_RESULTS_PER_NODE;
@@ -420,7 +420,7 @@ async fn around(overlay: &Overlay, position: Option<Peer>) -> Option<Around> {
         Some(Around {
             me: node.peer(),
             space: node.params().space,
-            member: matches!(node.standing(), Standing::Member | Standing::Leaving),
+            member: matches!(node.membership(), Membership::Member | Membership::Leaving),
             known: known(node),
         })
     };

@@ -19,7 +19,7 @@ use chordal_core::peer::Peer;
 use chordal_core::registry::lists::{Lists, Seeker};
 use chordal_core::wire::handshake::Params;
 use chordal_core::wire::registry::{Listed, News, Report};
-use chordal_view::{CensusState, Level, Liveness, RegistryRow, Role, Snapshot, Standing, Step};
+use chordal_view::{CensusState, Level, Liveness, Membership, RegistryRow, Role, Snapshot, Step};
 
 use crate::net::greeting;
 use crate::overlay::Overlay;
@@ -170,10 +170,10 @@ pub(crate) async fn run(
 
 /// What the registries are to say of this node; `None`: nothing.
 fn place_of(snapshot: &Snapshot) -> Option<Report> {
-    let member = match snapshot.standing {
-        Standing::Alone | Standing::Joining => false,
-        Standing::Member => true,
-        Standing::Leaving | Standing::Left | Standing::Down => return None,
+    let member = match snapshot.membership {
+        Membership::Alone | Membership::Joining => false,
+        Membership::Member => true,
+        Membership::Leaving | Membership::Left | Membership::Down => return None,
     };
     let params = params_of(snapshot);
     Some(Report::Connect { index: snapshot.me.index(), params, member })
@@ -256,9 +256,9 @@ impl Seeking {
         let neighbours = snapshot.successors.iter().chain(&snapshot.predecessor).map(|n| n.peer);
         let known: BTreeSet<SocketAddr> = members.chain(neighbours).map(|p| p.address()).collect();
         let before = self.snapshot.replace(snapshot);
-        let standing = |snapshot: &Arc<Snapshot>| (snapshot.standing, snapshot.me);
+        let membership = |snapshot: &Arc<Snapshot>| (snapshot.membership, snapshot.me);
         if known != self.known
-            || before.as_ref().map(standing) != self.snapshot.as_ref().map(standing)
+            || before.as_ref().map(membership) != self.snapshot.as_ref().map(membership)
         {
             self.known = known;
             self.look_soon();
@@ -348,9 +348,9 @@ impl Seeking {
         let now = Instant::now();
         self.look_at = now + NEVER;
         let Some(snapshot) = &self.snapshot else { return };
-        let lonely = match snapshot.standing {
-            Standing::Alone => true,
-            Standing::Member => false,
+        let lonely = match snapshot.membership {
+            Membership::Alone => true,
+            Membership::Member => false,
             _ => return,
         };
         if self.looking {

@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use chordal_core::chord::{Notice, Standing};
+use chordal_core::chord::{Membership, Notice};
 use chordal_core::error::CommandError;
 use chordal_core::id::Space;
 use chordal_core::limits::MAX_PAGE;
@@ -278,7 +278,7 @@ impl<I: From<GossipBody>> Task<I> {
         if self.all {
             self.refresh = now + jittered(REFRESH);
         }
-        if self.sharing.core.look(|core| core.standing()).await != Some(Standing::Member) {
+        if self.sharing.core.look(|core| core.membership()).await != Some(Membership::Member) {
             // Coming to a ring is an order of its own.
             return;
         }

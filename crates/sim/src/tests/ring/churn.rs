@@ -4,7 +4,7 @@ use crate::chance::Chance;
 use std::time::Duration;
 
 use super::net::{Net, number_of, peer};
-use chordal_core::chord::{Command, Node, Reply, Standing};
+use chordal_core::chord::{Command, Membership, Node, Reply};
 use chordal_core::peer::Peer;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -169,7 +169,7 @@ fn a_node_that_left_may_come_back() {
     let mut net = Net::grown(1, 16, 10, 4);
     let ticket = net.command(2, Command::Leave);
     net.reply(ticket);
-    assert_eq!(net.node(2).standing(), Standing::Left);
+    assert_eq!(net.node(2).membership(), Membership::Left);
     net.settle(SECOND * 5);
     let ticket = net.join(2, 0);
     assert!(matches!(net.reply(ticket), Reply::Joined { .. }));

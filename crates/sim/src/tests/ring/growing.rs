@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::net::{Net, peer};
-use chordal_core::chord::{CensusState, Command, Failure, Notice, Reply, Standing};
+use chordal_core::chord::{CensusState, Command, Failure, Membership, Notice, Reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn one_node_is_its_own_ring() {
     let mut net = Net::new(1, 16, 10);
     net.start(0, &[]);
-    assert_eq!(net.node(0).standing(), Standing::Member);
+    assert_eq!(net.node(0).membership(), Membership::Member);
     net.settle(SECOND);
     let ticket = net.command(0, Command::Lookup { key: chordal_core::id::Id::new(5) });
     let Reply::Found(found) = net.reply(ticket) else { panic!("not found") };
@@ -69,7 +69,7 @@ fn a_full_ring_refuses_with_a_reason() {
     // It is told so each time, and a ring with room takes it after that.
     let ticket = net.join(4, 0);
     assert_eq!(net.reply(ticket), Reply::Failed(Failure::NoPlace(peer(0).address())));
-    assert_eq!(net.node(4).standing(), Standing::Member);
+    assert_eq!(net.node(4).membership(), Membership::Member);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_wrong_contact_is_refused_soon_and_the_node_stays_alone() {
     let start = net.now;
     assert_eq!(net.reply(ticket), Reply::Failed(Failure::NoContact(peer(9).address())));
     assert!(net.now - start < SECOND);
-    assert_eq!(net.node(0).standing(), Standing::Member);
+    assert_eq!(net.node(0).membership(), Membership::Member);
 }
 
 #[test]

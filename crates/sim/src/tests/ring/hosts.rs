@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::net::{Net, address, number_of};
 use chordal_core::chord::placement::placement;
-use chordal_core::chord::{Command, Host, Node, Reply, Standing};
+use chordal_core::chord::{Command, Host, Membership, Node, Reply};
 use chordal_core::id::Space;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
@@ -28,7 +28,7 @@ fn hosts(seed: u64, count: u16, positions: u16) -> Net {
 /// Waits until so many positions form the ideal ring.
 fn all_follow(net: &mut Net, positions: usize) {
     let there = |net: &Net| {
-        net.nodes().filter(|node| node.standing() == Standing::Member).count() == positions
+        net.nodes().filter(|node| node.membership() == Membership::Member).count() == positions
     };
     let limit = SECOND * 60;
     assert!(net.until(limit, there).is_some(), "not {positions} positions:\n{}", net.show());
@@ -74,7 +74,7 @@ fn addresses(peers: &[Peer]) -> BTreeSet<SocketAddr> {
 /// the hosts that are to hold it.
 fn in_place(net: &Net, records: &[Record]) -> bool {
     let space = net.config.space();
-    let member = |node: &&Node| node.standing() == Standing::Member;
+    let member = |node: &&Node| node.membership() == Membership::Member;
     let mut ring: Vec<Peer> = net.nodes().filter(member).map(Node::peer).collect();
     ring.sort_by_key(|peer| peer.id(space));
     records.iter().all(|record| {
@@ -131,7 +131,7 @@ fn a_position_whose_place_is_taken_goes_by_an_index_that_no_other_of_its_host_us
             assert!(matches!(net.reply(ticket), Reply::Joined { .. }));
         }
         let all = |net: &Net| {
-            net.nodes().filter(|node| node.standing() == Standing::Member).count() == 20
+            net.nodes().filter(|node| node.membership() == Membership::Member).count() == 20
                 && net.is_ideal()
         };
         assert!(net.until(SECOND * 120, all).is_some(), "seed {seed}:\n{}", net.show());
@@ -181,7 +181,7 @@ fn every_file_has_its_copies_on_three_hosts_through_crashes_restarts_joins_and_l
         let ticket = net.command(0, Command::Leave);
         let reply = net.reply(ticket);
         assert!(matches!(&reply, Reply::Left { kept, .. } if kept.is_empty()), "{reply:?}");
-        assert!(net.host(0).nodes().iter().all(|node| node.standing() == Standing::Left));
+        assert!(net.host(0).nodes().iter().all(|node| node.membership() == Membership::Left));
         assert_eq!(net.host(0).record(&records[0].name), None);
         net.crash(0);
         net.settle(SECOND * 20);
@@ -361,7 +361,7 @@ fn a_host_that_left_comes_to_another_ring_with_all_its_positions() {
     let ticket = net.command(2, Command::Leave);
     assert!(matches!(net.reply(ticket), Reply::Left { .. }));
     net.settle(SECOND * 20);
-    let left = |net: &Net| net.host(2).nodes().iter().all(|n| n.standing() == Standing::Left);
+    let left = |net: &Net| net.host(2).nodes().iter().all(|n| n.membership() == Membership::Left);
     assert!(left(&net));
     net.run(SECOND * 5);
     assert!(left(&net), "nobody follows whoever has left");

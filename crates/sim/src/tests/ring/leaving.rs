@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::files::put;
 use super::net::{Net, peer};
 use chordal_core::chord::{
-    Command, Effect, Effects, Failure, Input, Kept, Node, Notice, Reply, Standing, Timer,
+    Command, Effect, Effects, Failure, Input, Kept, Membership, Node, Notice, Reply, Timer,
 };
 use chordal_core::name::FileName;
 use chordal_core::record::{Content, ContentHash, Obstacle, Record, Version};
@@ -81,7 +81,7 @@ fn a_node_that_left_is_a_ring_of_its_own_and_stays_out() {
     let ticket = net.command(3, Command::Leave);
     assert_eq!(net.reply(ticket), Reply::Failed(Failure::NoRing));
     net.run(SECOND * 300);
-    assert_eq!(net.node(3).standing(), Standing::Left, "the others do not draw it back");
+    assert_eq!(net.node(3).membership(), Membership::Left, "the others do not draw it back");
     assert_eq!(others(&net, 0), 2);
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chordal_core::chord::invariant::{Members, NodeState, Report};
-use chordal_core::chord::{Command, Config, Host, Input, Node, Notice, Reply, Standing, Ticket};
+use chordal_core::chord::{Command, Config, Host, Input, Membership, Node, Notice, Reply, Ticket};
 use chordal_core::peer::Peer;
 use chordal_core::record::Record;
 use chordal_core::time::Time;
@@ -237,7 +237,7 @@ impl Net {
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
         let nodes = self.hosts().flat_map(|host| host.nodes().iter().enumerate());
         nodes
-            .filter(|(slot, node)| *slot == 0 || node.standing() != Standing::New)
+            .filter(|(slot, node)| *slot == 0 || node.membership() != Membership::New)
             .map(|(_, node)| node)
     }
 
@@ -272,7 +272,10 @@ impl Net {
     }
 
     fn states(&self) -> Vec<NodeState> {
-        self.nodes().filter(|n| n.standing() == Standing::Member).map(Node::ring_state).collect()
+        self.nodes()
+            .filter(|n| n.membership() == Membership::Member)
+            .map(Node::ring_state)
+            .collect()
     }
 
     pub(super) fn report(&self) -> Report {
@@ -281,8 +284,8 @@ impl Net {
 
     /// Whether all processes that have not left form the one ideal ring.
     pub(super) fn is_ideal(&self) -> bool {
-        let standing = |n: &Node| matches!(n.standing(), Standing::Member | Standing::Left);
-        self.nodes().all(standing)
+        let membership = |n: &Node| matches!(n.membership(), Membership::Member | Membership::Left);
+        self.nodes().all(membership)
             && Members::new(self.config.space(), &self.states()).is_ideal(&self.config)
     }
 
@@ -292,7 +295,7 @@ impl Net {
         let mut members: Vec<Peer> = self.states().into_iter().map(|state| state.peer).collect();
         members.sort_by_key(|p| p.id(space));
         let first = |start| members.partition_point(|p| p.id(space) < start) % members.len();
-        self.nodes().filter(|n| n.standing() == Standing::Member).all(|node| {
+        self.nodes().filter(|n| n.membership() == Membership::Member).all(|node| {
             node.fingers().iter().all(|row| row.node == Some(members[first(row.start)]))
         })
     }
@@ -303,8 +306,8 @@ impl Net {
         let line = |node: &Node| {
             let list: Vec<String> = node.successors().iter().map(name).collect();
             let predecessor = node.predecessor().as_ref().map_or("-".into(), name);
-            let (me, standing) = (name(&node.peer()), node.standing());
-            format!("{me} {standing:?} pred {predecessor} list {}", list.join(" "))
+            let (me, membership) = (name(&node.peer()), node.membership());
+            format!("{me} {membership:?} pred {predecessor} list {}", list.join(" "))
         };
         self.nodes().map(line).collect::<Vec<_>>().join("\n")
     }

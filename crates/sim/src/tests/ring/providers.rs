@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::net::{Net, number_of, peer};
 use chordal_core::chord::placement::placement;
-use chordal_core::chord::{Command, Effect, Failure, Input, Node, Reply, Standing};
+use chordal_core::chord::{Command, Effect, Failure, Input, Membership, Node, Reply};
 use chordal_core::limits::{MAX_PAGE, PROVIDER_LIFETIME_S};
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
@@ -56,7 +56,7 @@ fn say(net: &mut Net, by: u16, said: Provider) -> bool {
 /// The members that belong to a name: its owner and the holders after it.
 fn holders(net: &Net, name: &FileName) -> Vec<Peer> {
     let space = net.config.space();
-    let members = net.nodes().filter(|node| node.standing() == Standing::Member);
+    let members = net.nodes().filter(|node| node.membership() == Membership::Member);
     let mut members: Vec<Peer> = members.map(Node::peer).collect();
     members.sort_by_key(|peer| peer.id(space));
     placement(space, name.key(space), &members, net.config.params.replicas)

@@ -32,7 +32,7 @@ pub(super) struct TestNode {
     asks: Asks<Purpose>,
     pub(super) predecessor: Option<Peer>,
     pub(super) successors: Vec<Peer>,
-    standing: Standing,
+    membership: Membership,
     alive: bool,
     /// Whether its disk refuses.
     pub(super) full: bool,
@@ -152,7 +152,7 @@ impl Cluster {
             asks: Asks::default(),
             predecessor: None,
             successors: Vec::new(),
-            standing: Standing::Member,
+            membership: Membership::Member,
             alive: true,
             full: false,
             refused: 0,
@@ -237,7 +237,7 @@ impl Cluster {
     }
 
     pub(super) fn begin_leave(&mut self, peer: Peer) {
-        self.node(peer).standing = Standing::Leaving;
+        self.node(peer).membership = Membership::Leaving;
         self.lower();
         self.look(peer);
         self.with(peer, |files| files.leave());
@@ -254,7 +254,7 @@ impl Cluster {
             self.rounds(1);
         }
         let (handed, kept) = self.node(peer).replicas.left();
-        self.node(peer).standing = Standing::Left;
+        self.node(peer).membership = Membership::Left;
         (handed, kept.len())
     }
 
@@ -269,9 +269,9 @@ impl Cluster {
     pub(super) fn end_leaves(&mut self) {
         for node in self.nodes.values_mut() {
             let done = node.replicas.handed_over() && node.disk.is_empty();
-            if node.standing == Standing::Leaving && done {
+            if node.membership == Membership::Leaving && done {
                 node.replicas.left();
-                node.standing = Standing::Left;
+                node.membership = Membership::Left;
             }
         }
     }
@@ -597,7 +597,8 @@ impl Cluster {
 
     /// Living members in ring order.
     pub(super) fn members(&self) -> Vec<Peer> {
-        let members = self.nodes.iter().filter(|(_, n)| n.alive && n.standing == Standing::Member);
+        let members =
+            self.nodes.iter().filter(|(_, n)| n.alive && n.membership == Membership::Member);
         let mut members: Vec<Peer> = members.map(|(peer, _)| *peer).collect();
         members.sort_by_key(|peer| peer.id(self.space));
         members
@@ -810,12 +811,12 @@ fn view(space: Space, replicas: u8, me: Peer, node: &TestNode) -> RingView<'_> {
         predecessor: node.predecessor,
         successors: &node.successors,
         replicas,
-        standing: node.standing,
+        membership: node.membership,
     }
 }
 
 /// Living disks on the ring with this version of the name or a newer one.
 fn durable(nodes: &BTreeMap<Peer, TestNode>, name: &FileName, version: Version) -> usize {
-    let here = |node: &&TestNode| node.alive && node.standing != Standing::Left;
+    let here = |node: &&TestNode| node.alive && node.membership != Membership::Left;
     nodes.values().filter(here).filter(|node| node.has(name, version)).count()
 }

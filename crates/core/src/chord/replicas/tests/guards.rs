@@ -192,11 +192,11 @@ fn a_put_whose_node_left_meanwhile_is_not_acknowledged() {
     let before = cluster.node(owner).replicas.clone();
     let (&store, _) = before.jobs.iter().next().expect("the disk works");
     cluster.with(owner, |files| {
-        files.ring.standing = Standing::Leaving;
+        files.ring.membership = Membership::Leaving;
         files.leave();
         assert!(!files.state.handed_over(), "a put is under way");
         files.state.left();
-        files.ring.standing = Standing::Left;
+        files.ring.membership = Membership::Left;
         files.stored(store, Ok(()));
         let reply = Reply::Failed(Failure::NotOwner);
         assert!(files.out.contains(&Effect::Reply { ticket, reply }), "{:?}", files.out);

@@ -85,7 +85,7 @@ impl Cluster {
     fn deliver(&mut self, from: Peer, to: Peer, message: Message) {
         let reachable = self.apart.contains(&from) == self.apart.contains(&to);
         let node = &self.nodes[&to];
-        let up = node.alive && node.standing != Standing::Left && reachable;
+        let up = node.alive && node.membership != Membership::Left && reachable;
         match message {
             Message::Ask { nonce, .. } if !up => {
                 self.events.push(Event::Silent { at: from, from: to, nonce });
@@ -209,7 +209,7 @@ impl Cluster {
 
     fn look_up(&self, at: Peer, key: Id) -> Option<Found> {
         let mut nodes = self.others(at);
-        if self.nodes[&at].standing == Standing::Member {
+        if self.nodes[&at].membership == Membership::Member {
             nodes.push(at);
         }
         let owner = *placement(self.space, key, &nodes, 1).first()?;
