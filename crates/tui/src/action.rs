@@ -3,7 +3,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::state::{App, Focus, Overlay, Panel};
+use super::panel::Panel;
+use super::state::{App, Focus, Overlay};
 use chordal_view::TransferState;
 
 /// What a key does in the panels.

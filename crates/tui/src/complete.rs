@@ -10,7 +10,6 @@ use chordal_view::Snapshot;
 use chordal_view::command::{Flag, Kind, Spec, TABLE, spec};
 
 use super::history::History;
-use super::state::Completion;
 
 mod words;
 
@@ -20,6 +19,15 @@ use words::{Source, distinct};
 /// Candidates offered at once: more than a menu shows, few enough to make in
 /// no time.
 const MAX_CANDIDATES: usize = 100;
+
+/// One completion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What it puts into the line.
+    pub text: String,
+    /// What it is, in a few words.
+    pub help: String,
+}
 
 /// What can be said about the word under the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

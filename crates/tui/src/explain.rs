@@ -7,7 +7,7 @@
 use chordal_view::{Step, UiEvent};
 
 use super::action::Action;
-use super::state::Panel;
+use super::panel::Panel;
 
 /// What led to an event, if a step of the protocol did.
 pub fn why(event: &UiEvent) -> Option<&'static str> {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use chordal_view::text::{self, clean};
 use chordal_view::{CommandError, Level, Membership, Outcome, Snapshot, TransferState, UiEvent};
 
+use super::panel::Panel;
 use super::results;
-use super::state::{App, MAX_EVENTS, Message, NodeTab, Overlay, Panel, Trail};
+use super::state::{App, MAX_EVENTS, Message, NodeTab, Overlay, Trail};
 
 /// Lines of a lookup's answer that still fit below the prompt, so that its
 /// hops can be watched on the ring.

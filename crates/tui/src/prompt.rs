@@ -7,11 +7,10 @@ use chordal_view::command::{Command, parse_line};
 use chordal_view::{Level, Membership, text};
 
 use super::action;
+use super::complete::Completion;
 use super::complete::{complete, expand_home};
 use super::reducer::UiEffect;
-use super::state::{
-    App, Completion, Confirmed, Cycle, Focus, Found, Message, Overlay, Recall, Running,
-};
+use super::state::{App, Confirmed, Cycle, Focus, Found, Message, Overlay, Recall, Running};
 
 /// Characters of a line: no command needs more, and a paste of a whole file
 /// must not slow the prompt down.

@@ -22,10 +22,8 @@ use super::SimulationRequest;
 use super::action::{self, Action};
 use super::explain;
 use super::ingest;
-use super::state::{App, Confirmed, Focus, Frozen, Message, NodeTab, Overlay, Panel};
-
-/// Rows of a page, whatever the panel's height.
-pub(super) const PAGE: isize = 10;
+use super::panel::{PAGE, Panel, moved};
+use super::state::{App, Confirmed, Focus, Frozen, Message, NodeTab, Overlay};
 
 /// Rows that one notch of the wheel moves.
 const NOTCH: isize = 3;
@@ -679,9 +677,4 @@ fn scroll_key(code: KeyCode, scroll: &mut usize, length: usize) {
         _ => return,
     };
     *scroll = moved(*scroll, rows, length);
-}
-
-/// A row moved within `0..length`.
-pub(super) fn moved(row: usize, rows: isize, length: usize) -> usize {
-    row.saturating_add_signed(rows).min(length.saturating_sub(1))
 }

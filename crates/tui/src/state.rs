@@ -11,9 +11,9 @@ use ratatui::layout::Rect;
 
 use chordal_view::{Level, Membership, SimulationRow, Snapshot, UiEvent};
 
-use super::complete::Directory;
-use super::draw::Memory;
+use super::complete::{Completion, Directory};
 use super::history::History;
+use super::panel::{Memory, Panel, TableState};
 use super::results::Results;
 use super::theme::{Glyphs, Theme};
 
@@ -127,75 +127,6 @@ pub enum Focus {
     Panels,
 }
 
-/// The panels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Panel {
-    /// The ring diagram.
-    Ring,
-    /// The finger table.
-    Fingers,
-    /// Predecessor and successors.
-    Neighbours,
-    /// The files held here.
-    Files,
-    /// Running and recent transfers.
-    Transfers,
-    /// Linked peers and registries.
-    Peers,
-    /// What happened.
-    Events,
-}
-
-impl Panel {
-    /// In the order of their digits, 1 to 7.
-    pub const ALL: [Panel; 7] = [
-        Panel::Ring,
-        Panel::Fingers,
-        Panel::Neighbours,
-        Panel::Files,
-        Panel::Transfers,
-        Panel::Peers,
-        Panel::Events,
-    ];
-
-    /// Place in [`Panel::ALL`].
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The title.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Panel::Ring => "Ring",
-            Panel::Fingers => "Fingers",
-            Panel::Neighbours => "Neighbours",
-            Panel::Files => "Files",
-            Panel::Transfers => "Transfers",
-            Panel::Peers => "Peers",
-            Panel::Events => "Events",
-        }
-    }
-
-    /// The title in a few letters, where it stands among others.
-    pub const fn short(self) -> &'static str {
-        match self {
-            Panel::Neighbours => "Near",
-            Panel::Transfers => "Moves",
-            Panel::Events => "Log",
-            other => other.title(),
-        }
-    }
-}
-
-/// Position in a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TableState {
-    /// The selected row.
-    pub selected: usize,
-    /// The first visible row; the drawing code keeps `selected` visible.
-    pub offset: usize,
-}
-
 /// The command line.
 #[derive(Debug, Default)]
 pub struct Prompt {
@@ -256,15 +187,6 @@ pub struct Cycle {
     pub typed: String,
     /// The line behind the cursor.
     pub after: String,
-}
-
-/// One completion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completion {
-    /// What it puts into the line.
-    pub text: String,
-    /// What it is, in a few words.
-    pub help: String,
 }
 
 /// A line under the prompt.

@@ -24,6 +24,7 @@ use chordal_core::wire::query::{HeldFile, SharedFile};
 pub mod command;
 pub mod event;
 mod files;
+mod format;
 pub mod notices;
 pub mod outcome;
 mod registry;

@@ -1,6 +1,6 @@
 //! What the core notices, as sentences for people.
 
-use crate::text::bytes;
+use crate::format::bytes;
 use crate::{Level, Step};
 use chordal_core::chord::Notice;
 use chordal_core::id::Space;

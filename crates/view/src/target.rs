@@ -9,7 +9,7 @@ use chordal_core::limits::MAX_SCAN_PORTS;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 
-use super::text::{clean, quoted};
+use super::format::{clean, quoted};
 
 /// Where the labs that this project grew from have their nodes.
 const LAB: RangeInclusive<u16> = 5000..=5009;

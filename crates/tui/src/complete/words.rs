@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use crate::history::History;
 use crate::results::{Listed, Results};
-use crate::state::Completion;
 use chordal_core::peer::Peer;
 use chordal_view::command::{Kind, quote, split};
 use chordal_view::{Behind, FileRow, FoundContent, Liveness, Role, Snapshot, TransferState, text};
 
-use super::{MAX_CANDIDATES, commands};
+use super::{Completion, MAX_CANDIDATES, commands};
 
 /// Entries read from a directory: a huge one must not delay a key.
 const MAX_ENTRIES: usize = 2_000;

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
-use crate::state::{Panel, TableState};
+use crate::panel::{Panel, TableState};
 use chordal_view::{CopyHealth, FileRow, Role, Unwell};
 
 /// Cells of a bar of copies, at most.

@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
-use crate::state::{Panel, TableState};
+use crate::panel::{Panel, TableState};
 
 /// `m 10 · 3 nodes`.
 pub(super) fn summary(scene: Scene) -> Line<'static> {

@@ -13,47 +13,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::state::Panel;
-
-/// Cells by which a size must pass an edge before the class changes.
-const HYSTERESIS: u16 = 2;
-
-/// The classes, smallest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Lines without boxes.
-    Tiny,
-    /// Four panels at most, with shared borders.
-    Small,
-    /// The ring, one place with tabs, events.
-    Normal,
-    /// All panels.
-    Wide,
-}
-
-impl Class {
-    /// The class of a size.
-    pub const fn of(width: u16, height: u16) -> Class {
-        if width >= 160 && height >= 45 {
-            Class::Wide
-        } else if width >= 100 && height >= 30 {
-            Class::Normal
-        } else if width >= 60 && height >= 15 {
-            Class::Small
-        } else {
-            Class::Tiny
-        }
-    }
-
-    /// The class of a size after `previous`.
-    pub fn settle(previous: Option<Class>, width: u16, height: u16) -> Class {
-        let now = Class::of(width, height);
-        let Some(previous) = previous else { return now };
-        let most = Class::of(width.saturating_add(HYSTERESIS), height.saturating_add(HYSTERESIS));
-        let least = Class::of(width.saturating_sub(HYSTERESIS), height.saturating_sub(HYSTERESIS));
-        previous.clamp(least, most)
-    }
-}
+use crate::panel::{Class, Panel};
 
 /// What is drawn where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,16 +219,6 @@ mod tests {
             banner: false,
             fingers: 10,
         }
-    }
-
-    #[test]
-    fn a_class_is_kept_within_two_cells_of_its_edge() {
-        assert_eq!(Class::settle(None, 160, 45), Class::Wide);
-        assert_eq!(Class::settle(Some(Class::Wide), 158, 44), Class::Wide);
-        assert_eq!(Class::settle(Some(Class::Wide), 157, 45), Class::Normal);
-        assert_eq!(Class::settle(Some(Class::Normal), 161, 50), Class::Normal);
-        assert_eq!(Class::settle(Some(Class::Normal), 162, 50), Class::Wide);
-        assert_eq!(Class::settle(Some(Class::Wide), 20, 4), Class::Tiny);
     }
 
     #[test]

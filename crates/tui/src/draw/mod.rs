@@ -14,7 +14,8 @@ use ratatui::symbols::merge::MergeStrategy;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
-use super::state::{App, Focus, Overlay, Panel, TableState};
+use super::panel::{Class, Memory, Panel, TableState};
+use super::state::{App, Focus, Overlay};
 use super::theme::{Glyphs, Theme};
 use chordal_view::{Membership, Snapshot, TransferState};
 
@@ -41,23 +42,11 @@ mod transfers;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use layout::Class;
 use layout::{Plan, Wishes};
 use table::Shown;
 
 /// Time between two frames while something moves: 15 a second.
 const TICK: Duration = Duration::from_millis(66);
-
-/// What the drawing code keeps from one frame to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// The class of the last layout.
-    class: Option<Class>,
-    /// The panel shown last where several share a place.
-    tab: Option<Panel>,
-    /// Where the rows of a list over the panels stand: what a click means.
-    pub(super) rows: Option<Rect>,
-}
 
 /// Draws one frame.
 pub fn draw(frame: &mut Frame, app: &mut App) {

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put_empty, text};
-use crate::state::{Panel, TableState};
+use crate::panel::{Panel, TableState};
 use chordal_view::{Liveness, Membership, Neighbour};
 
 /// `7 of 16 successors`.

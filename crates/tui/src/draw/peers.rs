@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, neighbours, put_empty, text};
-use crate::state::{Panel, TableState};
+use crate::panel::{Panel, TableState};
 use chordal_view::{LinkKind, Liveness, PeerRow, RegistryRow, Snapshot, Trust};
 
 /// Rows below which links and registries do not stand below each other: the

@@ -14,7 +14,8 @@ use super::status::{self, Segment};
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Class, Scene, draw_banner, draw_panels, events, fault, hints, put, put_empty, text};
 use crate::action;
-use crate::state::{NodeTab, Panel, TableState};
+use crate::panel::{Panel, TableState};
+use crate::state::NodeTab;
 use chordal_view::text::clean;
 use chordal_view::{Liveness, Membership, RegisteredPeer, RegistryState};
 

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Scene, put, text};
-use crate::state::TableState;
+use crate::panel::TableState;
 
 /// Cells between two columns.
 const GAP: u16 = 2;

@@ -11,9 +11,11 @@ use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
 use super::{Class, TICK, draw, wants_tick};
+use crate::complete::Completion;
 use crate::fixture;
+use crate::panel::Panel;
 use crate::results::{Listed, Results};
-use crate::state::{App, Completion, Confirmed, Focus, Frozen, Message, Overlay, Panel, Trail};
+use crate::state::{App, Confirmed, Focus, Frozen, Message, Overlay, Trail};
 use crate::theme::{Glyphs, Theme};
 use chordal_view::{Level, Liveness, Membership, Speed, State, Step, TransferState, Unsettled};
 

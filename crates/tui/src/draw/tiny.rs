@@ -11,7 +11,8 @@ use ratatui::text::{Line, Span};
 
 use super::circle::turn;
 use super::{Scene, draw_content, put, text, transfers};
-use crate::state::{Focus, Panel, TableState};
+use crate::panel::{Panel, TableState};
+use crate::state::Focus;
 use chordal_view::{Neighbour, TransferState};
 
 /// Draws what fits between the status and the prompt; returns where panels

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 
 use super::table::{self, Column, Row, Shown, Table};
 use super::{Scene, put, put_empty, text};
-use crate::state::{Panel, TableState};
+use crate::panel::{Panel, TableState};
 use chordal_core::peer::Party;
 use chordal_view::{FileCount, Snapshot, TransferKind, TransferRow, TransferState, transfers};
 

@@ -15,8 +15,9 @@ use chordal_view::{
 };
 
 use super::fixture;
+use super::panel::Panel;
 use super::reducer::UiEffect;
-use super::state::{App, Confirmed, Focus, Overlay, Panel, Trail};
+use super::state::{App, Confirmed, Focus, Overlay, Trail};
 
 mod panels;
 mod prompt;

@@ -11,8 +11,9 @@ use ratatui::backend::TestBackend;
 
 use crate::draw;
 use crate::draw::tests::text_of;
+use crate::panel::{Memory, Panel};
 use crate::reducer::UiEffect;
-use crate::state::{App, Focus, MAX_EVENTS, Overlay, Panel};
+use crate::state::{App, Focus, MAX_EVENTS, Overlay};
 use crate::theme::{Glyphs, Theme};
 use chordal_core::peer::Peer;
 use chordal_view::{Level, Liveness, RegisteredPeer, RegistryState, Snapshot, UiEvent};
@@ -90,7 +91,7 @@ fn crowded() -> App {
 
 /// The screen as text, trailing blanks cut.
 fn picture(app: &mut App, width: u16, height: u16) -> String {
-    app.memory = draw::Memory::default();
+    app.memory = Memory::default();
     let backend = TestBackend::new(width, height);
     let mut terminal = Terminal::new(backend).expect("a test backend never fails");
     terminal.draw(|frame| draw::draw(frame, app)).expect("a test backend never fails");

@@ -6,7 +6,7 @@ use crate::{FileRow, Role, TransferKind, TransferRow, TransferState};
 use chordal_core::id::Space;
 use chordal_core::peer::Peer;
 
-use super::format::{bytes, clean, count, peers, quoted, table};
+use crate::format::{bytes, clean, count, peers, quoted, table};
 
 /// The pattern of a list, and how many files there are whether or not they match.
 type Of = Option<(String, usize)>;

@@ -9,7 +9,7 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::ContentHash;
 
-use super::format::{bytes, clean, count, table};
+use crate::format::{bytes, clean, count, table};
 
 /// Names, or addresses, of one content in one row of a table.
 const IN_A_ROW: usize = 4;

@@ -2,7 +2,7 @@
 
 use crate::command::{self, Spec, TABLE};
 
-use super::format::{PARAGRAPH, clean, table, wrap};
+use crate::format::{PARAGRAPH, clean, table, wrap};
 
 /// The help as lines: the whole table, or one command's paragraph.
 pub fn help_lines(word: Option<&str>) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::super::{HandedOver, HandingOver, KeptFiles};
-use super::format::{age, bytes, files, quoted};
+use crate::format::{age, bytes, files, quoted};
 
 /// `3 files, 40 MB left, 1.0 MB/s, about 40 s`.
 pub fn handing_over(row: &HandingOver) -> String {

@@ -11,7 +11,6 @@ use chordal_core::peer::Peer;
 use chordal_core::record::PassedOver;
 
 mod files;
-mod format;
 mod found;
 mod help;
 mod leave;
@@ -19,13 +18,13 @@ mod peers;
 mod ring;
 mod tree;
 
+pub use crate::format::{bytes, clean, duration, quoted, wrap};
 pub use files::transfer_kind;
-pub use format::{bytes, clean, duration, quoted, wrap};
 pub use help::help_lines;
 pub use leave::{handing_over, left_behind};
 pub use tree::failures;
 
-use format::{count, show};
+use crate::format::{self, count, show};
 
 /// What may become of a name that is new to those who answer.
 fn outvoted(name: &FileName, silent: &[Peer], likely: u8) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::{LinkKind, Liveness, PeerRow, RegistryRow, Trust};
 use chordal_core::id::Space;
 use chordal_core::name::FileName;
 
-use super::format::{age, bytes, clean, count, duration, files, table};
+use crate::format::{age, bytes, clean, count, duration, files, table};
 
 /// Names that are told one by one.
 const NAMED: usize = 8;

@@ -10,7 +10,7 @@ use chordal_core::peer::Peer;
 use chordal_core::wire::handshake::Params;
 use chordal_core::wire::query::NodeInfo;
 
-use super::format::{clean, count, duration, peers, show, table};
+use crate::format::{clean, count, duration, peers, show, table};
 
 pub(super) fn info_lines(info: &NodeInfo) -> Vec<String> {
     let Params { ring, space, replicas } = &info.params;

@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::outcome::Outvoted;
 use chordal_core::peer::Peer;
 
-use super::format::{self, bytes, clean, count};
+use crate::format::{self, bytes, clean, count};
 
 /// What became of a directory: one line for all, then what failed.
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {

@@ -10,7 +10,7 @@ use chordal_core::id::Space;
 use chordal_core::peer::Peer;
 
 /// Cells of a paragraph's line: fits the smallest usual terminal in a frame.
-pub(super) const PARAGRAPH: usize = 74;
+pub(crate) const PARAGRAPH: usize = 74;
 
 /// A number of bytes for people: `999 B`, `85.0 kB`, `1.2 GB` (powers of 1 000).
 pub fn bytes(count: u64) -> String {
@@ -29,7 +29,7 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// A span of time that was measured in whole milliseconds.
-pub(super) fn took(millis: u64) -> String {
+pub(crate) fn took(millis: u64) -> String {
     match millis {
         0 => "less than 1 ms".to_owned(),
         some => duration(Duration::from_millis(some)),
@@ -53,7 +53,7 @@ pub fn duration(span: Duration) -> String {
 
 /// How long ago something was, for people: `4 s`, `2 min 05 s`, `3 h 05 min`,
 /// `2 d 03 h`.
-pub(super) fn age(span: Duration) -> String {
+pub(crate) fn age(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -101,7 +101,7 @@ fn is_harmless(c: char) -> bool {
 
 /// Columns padded to one width, two blanks between them. `right` names the
 /// columns that are flush right; the last column is never padded.
-pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> Vec<String> {
+pub(crate) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> Vec<String> {
     let head: Vec<String> = head.iter().map(|&title| title.to_owned()).collect();
     let mut widths: Vec<usize> = head.iter().map(|title| title.width()).collect();
     for row in &rows {
@@ -130,20 +130,20 @@ pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> V
     std::iter::once(&head).chain(&rows).map(line).collect()
 }
 
-pub(super) fn show(space: Space, peer: &Peer) -> String {
+pub(crate) fn show(space: Space, peer: &Peer) -> String {
     format!("{} {peer}", space.show(peer.id(space)))
 }
 
-pub(super) fn peers(space: Space, peers: &[Peer]) -> String {
+pub(crate) fn peers(space: Space, peers: &[Peer]) -> String {
     let shown: Vec<_> = peers.iter().map(|peer| show(space, peer)).collect();
     if shown.is_empty() { "nobody".to_owned() } else { shown.join(", ") }
 }
 
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-pub(super) fn files(number: usize) -> String {
+pub(crate) fn files(number: usize) -> String {
     count(number, "file", "files")
 }
 
