@@ -4,7 +4,7 @@
 //! Commands that only make sense on a real machine are refused, with a sentence that names
 //! the alternative.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,10 +14,9 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::Record;
 use chordal_core::wire::query::NodeInfo;
-use chordal_view::outcome::RingFile;
 use chordal_view::text::quoted;
 use chordal_view::{
-    Command, CommandError, FileRow, HandedOver, Health, Hop, KeptFiles, Outcome, Reason, Role,
+    Command, CommandError, FileRow, HandedOver, Health, Hop, KeptFiles, Outcome, Reason, RingFiles,
     target,
 };
 
@@ -237,7 +236,7 @@ fn read(command: Command, world: &World, show: &Show) -> Result<Outcome, String>
         });
     }
     if let Command::Ls { pattern, ring: true } = command {
-        return Ok(ring_files(world, pattern));
+        return Ok(ring_files(world, pattern.as_deref()));
     }
     let node = show.node(world).ok_or("this node does not run; join or R brings it back")?;
     match command {
@@ -290,39 +289,12 @@ const fn refusal(command: &Command) -> Option<&'static str> {
 }
 
 /// All files of the ring, the newest version of each, with its holders.
-fn ring_files(world: &World, pattern: Option<String>) -> Outcome {
-    let named = Pattern::new(pattern.as_deref().unwrap_or_default());
-    let mut others = BTreeSet::new();
-    let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
+fn ring_files(world: &World, pattern: Option<&str>) -> Outcome {
+    let mut ring = RingFiles::new(world.space(), pattern);
     for node in world.nodes() {
-        for file in FileRow::all(&node.files_held(), node.params().space) {
-            if !named.matches(file.name.as_str()) {
-                others.insert(file.name);
-                continue;
-            }
-            match newest.get_mut(&file.name) {
-                Some(known) if known.file.version == file.version => {
-                    known.holders.push(node.peer());
-                    if file.role == Role::Owner {
-                        known.file = file;
-                    }
-                }
-                Some(known) if known.file.version > file.version => {}
-                _ => {
-                    let holders = vec![node.peer()];
-                    newest.insert(file.name.clone(), RingFile { file, holders });
-                }
-            }
-        }
+        ring.add(node.peer(), &node.files_held());
     }
-    let counted = |mut file: RingFile| {
-        let copies = u8::try_from(file.holders.len()).unwrap_or(u8::MAX);
-        file.file = FileRow { copies, ..file.file };
-        file
-    };
-    let files: Vec<RingFile> = newest.into_values().map(counted).collect();
-    let of = pattern.map(|pattern| (pattern, files.len() + others.len()));
-    Outcome::RingFiles { files, of, silent: Vec::new(), space: world.space() }
+    ring.finish(&BTreeSet::new(), Vec::new())
 }
 
 /// The record that a running node has for a name.

@@ -28,6 +28,7 @@ mod format;
 pub mod notices;
 pub mod outcome;
 mod registry;
+mod ring_files;
 pub mod simulation;
 pub mod state;
 pub mod target;
@@ -40,6 +41,7 @@ pub use event::{Level, Step, UiEvent};
 pub use files::{Files, Unwell};
 pub use outcome::Outcome;
 pub use registry::{RegisteredPeer, RegistryState};
+pub use ring_files::RingFiles;
 pub use simulation::{SimulationRow, Speed};
 pub use state::{State, Unsettled};
 

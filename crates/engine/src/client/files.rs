@@ -1,7 +1,7 @@
 //! `put` of a file, `rm` and the lists, over any [`Access`]; `get` is in
 //! [`super::get`], whole directories are in [`super::tree`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -14,7 +14,6 @@ use tokio::task::JoinSet;
 
 use chordal_core::error::{CommandError, Fault, PathFault, Reason};
 use chordal_core::limits::EAGER_BYTES;
-use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::Version;
@@ -26,9 +25,8 @@ use chordal_core::wire::{Request, Response};
 use chordal_descriptors as descriptors;
 use chordal_descriptors::{COMMAND_PATIENCE, is_shortage};
 use chordal_store::{Place, hash_file};
-use chordal_view::outcome::RingFile;
 use chordal_view::text::quoted;
-use chordal_view::{FileRow, Outcome, Role};
+use chordal_view::{FileRow, Outcome, RingFiles};
 
 use super::locate;
 use super::locate::Known;
@@ -61,10 +59,6 @@ const MOST_PUT_ATTEMPTS: u32 = 100;
 
 /// Attempts of a removal to find the owner while the ring changes under it.
 const REMOVE_ATTEMPTS: u32 = 6;
-
-/// Files that one list may have: a bound on memory (about 300 MiB with ordinary
-/// names), and on the patience with a node that lists without end.
-const MAX_LISTED: usize = 1 << 20;
 
 /// Bytes sent at once: between two such steps it is looked whether the owner
 /// has said that it takes no more.
@@ -507,7 +501,8 @@ pub(crate) async fn files_of(access: &Access, node: Peer) -> Result<Vec<HeldFile
         if done {
             return Ok(files);
         }
-        if files.last().map(|file| &file.record.name) <= after.as_ref() || files.len() > MAX_LISTED
+        if files.last().map(|file| &file.record.name) <= after.as_ref()
+            || files.len() > RingFiles::MAX
         {
             return Err(CommandError::peer(node.address(), Fault::Endless));
         }
@@ -545,9 +540,7 @@ pub(crate) async fn ring_files(
     access: &Access,
     pattern: Option<&str>,
 ) -> Result<Outcome, CommandError> {
-    let named = Pattern::new(pattern.unwrap_or_default());
-    let mut newest: BTreeMap<FileName, RingFile> = BTreeMap::new();
-    let mut others: BTreeSet<FileName> = BTreeSet::new();
+    let mut ring = RingFiles::new(access.space(), pattern);
     let mut members = 0;
     let ask = |access: Access, member| async move {
         let ask = || async {
@@ -558,31 +551,11 @@ pub(crate) async fn ring_files(
     };
     let silent = ask_all(access, Each::Host, ask, |member, files: Vec<HeldFile>| {
         members += 1;
-        for held in &files {
-            if !named.matches(held.record.name.as_str()) {
-                if others.len() < MAX_LISTED {
-                    others.insert(held.record.name.clone());
-                }
-                continue;
-            }
-            let file = FileRow::held(held, access.space());
-            match newest.get_mut(&file.name) {
-                Some(known) if known.file.version == file.version => {
-                    known.holders.push(member);
-                    if file.role == Role::Owner {
-                        known.file = file;
-                    }
-                }
-                Some(known) if known.file.version > file.version => {}
-                _ => {
-                    newest.insert(file.name.clone(), RingFile { file, holders: vec![member] });
-                }
-            }
-        }
-        if newest.len() > MAX_LISTED {
+        if !ring.add(member, &files) {
             let why = format!(
-                "there are more than {MAX_LISTED} files on the ring; ls --ring with a pattern \
-                 lists some of them"
+                "there are more than {} files on the ring; ls --ring with a pattern lists some of \
+                 them",
+                RingFiles::MAX
             );
             return Err(CommandError::refused(Reason::Limit, why));
         }
@@ -590,17 +563,8 @@ pub(crate) async fn ring_files(
     });
     let silent = silent.await?;
     let wanted = members.min(usize::from(access.params().replicas));
-    let doubtful = newest.values().filter(|file| file.holders.len() < wanted);
-    let removed = removed_of(access, doubtful.map(|file| &file.file)).await;
-    let (space, mut files) = (access.space(), Vec::new());
-    for mut file in newest.into_values().filter(|file| !removed.contains(&file.file.name)) {
-        // What was counted here and now beats what the owner last heard.
-        file.file.copies = u8::try_from(file.holders.len()).unwrap_or(u8::MAX);
-        file.holders.sort_by_key(|peer| (peer.id(space), *peer));
-        files.push(file);
-    }
-    let of = pattern.map(|pattern| (pattern.to_owned(), files.len() + others.len()));
-    Ok(Outcome::RingFiles { files, of, silent, space })
+    let removed = removed_of(access, ring.below(wanted)).await;
+    Ok(ring.finish(&removed, silent))
 }
 
 /// Which of these files were removed; many are asked for at a time.
