@@ -187,7 +187,7 @@ impl Lab {
                 ui::LabRequest::Add(reply) => {
                     let _ = reply.send(self.add().await.map_err(|failure| match failure {
                         Failure::Usage(why) => CommandError::Usage(why),
-                        Failure::Failed(why) => CommandError::refused(Reason::State, why),
+                        Failure::Failed(why) => Reason::State.because(why),
                         Failure::Command { error, .. } => error,
                     }));
                     continue;
@@ -267,7 +267,7 @@ impl Tended {
                 Some((command, reply)) = self.submitted.recv() => {
                     if let Err(refused) = node.commands.try_send((command, reply)) {
                         let (_, reply) = refused.into_inner();
-                        let _ = reply.send(Err(CommandError::refused(Reason::TryAgain, "this node is busy with other commands; try again")));
+                        let _ = reply.send(Err(Reason::TryAgain.because("this node is busy with other commands; try again")));
                     }
                 }
             }
@@ -301,7 +301,7 @@ impl Tended {
                     }
                 },
                 Some((_, reply)) = self.submitted.recv() => {
-                    let _ = reply.send(Err(CommandError::refused(Reason::TryAgain, "this node is down; restart it first")));
+                    let _ = reply.send(Err(Reason::TryAgain.because("this node is down; restart it first")));
                 }
             }
         }

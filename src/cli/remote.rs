@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use chordal_descriptors as descriptors;
 use chordal_engine::client::{self, Progress};
-use chordal_view::{CommandError, Outcome, Reason, text};
+use chordal_view::{Outcome, Reason, text};
 
 use super::args::RemoteArgs;
 use super::progress::Bars;
@@ -65,8 +65,7 @@ fn missing(outcome: &mut Outcome) -> Option<String> {
 /// Prints how a command ended. A question back to the user is a failure: what
 /// was asked for has not been done. So is a directory of which files failed.
 fn finish(mut outcome: Outcome, json: bool) -> Result<(), Failure> {
-    let failure =
-        |reason, why: String| Failure::Command { error: CommandError::refused(reason, why), json };
+    let failure = |reason: Reason, why: String| Failure::Command { error: reason.because(why), json };
     let failed = match &mut outcome {
         Outcome::Ambiguous { .. } => {
             return Err(failure(Reason::Ambiguous, text::lines(&outcome).join("\n")));

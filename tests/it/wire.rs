@@ -261,7 +261,7 @@ pub(super) fn command_errors() -> Vec<CommandError> {
         CommandError::CANCELLED,
         CommandError::Stopping,
         CommandError::Usage("no".into()),
-        CommandError::refused(Reason::Exists, "no"),
+        Reason::Exists.because("no"),
         CommandError::peer(peer(2001, 0).address(), Fault::Unfit),
         CommandError::Disk("no".into()),
         CommandError::Local { path: "a.iso".into(), fault },
@@ -367,7 +367,7 @@ pub(super) fn responses() -> Vec<Response> {
             },
         }),
         Response::Copied { files: vec![(FileName::new("SkyShip.jpg").expect("a name"), 85_021)] },
-        Response::Failed { why: CommandError::refused(Reason::Exists, "no") },
+        Response::Failed { why: Reason::Exists.because("no") },
     ]
 }
 

@@ -193,11 +193,6 @@ impl CommandError {
     pub const INTERRUPTED: CommandError =
         CommandError::Stopped { by: StoppedBy::Process, kept: None };
 
-    /// A refusal, with its sentence.
-    pub fn refused(reason: Reason, why: impl Into<String>) -> CommandError {
-        CommandError::Refused { reason, why: why.into() }
-    }
-
     /// An error of another program.
     pub const fn peer(address: SocketAddr, fault: Fault) -> CommandError {
         CommandError::Peer { address, fault }
@@ -233,6 +228,11 @@ impl CommandError {
 }
 
 impl Reason {
+    /// A refusal for this reason, with its sentence.
+    pub fn because(self, why: impl Into<String>) -> CommandError {
+        CommandError::Refused { reason: self, why: why.into() }
+    }
+
     /// The reason as a word for scripts.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -275,7 +275,7 @@ mod tests {
                 "127.0.0.1:2000 is inactive: no route to host; is a node running there?",
             ),
             (
-                CommandError::refused(Reason::NotFound, "no file named x is on the ring"),
+                Reason::NotFound.because("no file named x is on the ring"),
                 "not-found",
                 "no file named x is on the ring",
             ),

@@ -159,7 +159,7 @@ enum Began {
 }
 
 fn failed(why: String) -> End {
-    Err(CommandError::refused(Reason::State, why))
+    Err(Reason::State.because(why))
 }
 
 /// Enters the ring again with a node that has left, or was restarted.

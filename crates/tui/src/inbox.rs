@@ -172,8 +172,7 @@ fn change(node: usize, mut snapshots: Snapshots) -> BoxFuture<'static, (usize, O
 }
 
 async fn ask(commands: &Commands, command: Command) -> Result<Outcome, CommandError> {
-    let ended =
-        || CommandError::refused(Reason::State, "the node has ended; quit and start it again");
+    let ended = || Reason::State.because("the node has ended; quit and start it again");
     let (reply, result) = oneshot::channel();
     commands.send((command, reply)).await.map_err(|_| ended())?;
     result.await.map_err(|_| ended())?

@@ -123,7 +123,7 @@ impl User {
 
     /// Runs a command to its end or until time is up.
     async fn run(&mut self, command: Command) -> Result<Outcome, CommandError> {
-        let none = || CommandError::refused(Reason::TryAgain, "no member is in");
+        let none = || Reason::TryAgain.because("no member is in");
         let via = self.via().ok_or_else(none)?;
         run(via, &self.dir, command).await
     }

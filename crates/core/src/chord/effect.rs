@@ -281,7 +281,7 @@ impl From<Failure> for CommandError {
             Failure::TooFewCopies { .. } => Reason::TooFewCopies,
             Failure::Store(StoreFailure::NoSource | StoreFailure::Ceased) => Reason::NoSource,
         };
-        CommandError::refused(reason, failure.to_string())
+        reason.because(failure.to_string())
     }
 }
 

@@ -18,11 +18,10 @@ use crate::transfers::Transfers;
 
 /// What somebody on another machine hears.
 pub(crate) fn elsewhere(me: Peer) -> CommandError {
-    let why = format!(
+    Reason::NotAllowed.because(format!(
         "transfers are listed and steered, and a node leaves, only from its own machine, {}",
         me.address()
-    );
-    CommandError::refused(Reason::NotAllowed, why)
+    ))
 }
 
 /// The transfers, as they travel: the newest first, those under way before those

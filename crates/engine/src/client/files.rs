@@ -173,8 +173,7 @@ pub(crate) async fn put(
             }
         }
     }
-    let why = format!("{} could not be stored: {last}; try again", wanted.name);
-    Err(CommandError::refused(Reason::TryAgain, why))
+    Err(Reason::TryAgain.because(format!("{} could not be stored: {last}; try again", wanted.name)))
 }
 
 /// The end of a put, if it has at least so many copies.
@@ -455,7 +454,7 @@ impl Put<'_> {
 pub(crate) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, CommandError> {
     let failed = |error: CommandError| {
         let reason = error.reason().unwrap_or(Reason::TryAgain);
-        CommandError::refused(reason, format!("{name} could not be removed: {error}"))
+        reason.because(format!("{name} could not be removed: {error}"))
     };
     let mut last = CommandError::Stopping;
     for attempt in 0..REMOVE_ATTEMPTS {
@@ -471,9 +470,9 @@ pub(crate) async fn remove(access: &Access, name: &FileName) -> Result<Outcome, 
             Err(error) => match error.reason() {
                 Some(Reason::NotOwner) => last = error,
                 Some(Reason::NotFound) => {
-                    let why =
-                        format!("no file named {name} is on the ring; ls --ring lists what is");
-                    return Err(CommandError::refused(Reason::NotFound, why));
+                    return Err(Reason::NotFound.because(format!(
+                        "no file named {name} is on the ring; ls --ring lists what is"
+                    )));
                 }
                 _ => return Err(failed(error)),
             },
@@ -557,7 +556,7 @@ pub(crate) async fn ring_files(
                  them",
                 RingFiles::MAX
             );
-            return Err(CommandError::refused(Reason::Limit, why));
+            return Err(Reason::Limit.because(why));
         }
         Ok(())
     });

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use chordal_descriptors as descriptors;
 
-use chordal_core::error::{CommandError, PathFault, Reason};
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_PATTERN_BYTES;
 use chordal_core::name::{FileName, first_bytes, spelled};
 use chordal_core::peer::Peer;
@@ -108,9 +108,9 @@ fn patient(began: Instant, name: &FileName) -> Result<(), CommandError> {
     if began.elapsed() < NO_SOURCE_LIMIT {
         return Ok(());
     }
-    let why =
-        format!("{name} is replaced again and again before it can be fetched; get it again later");
-    Err(CommandError::refused(Reason::TryAgain, why))
+    Err(Reason::TryAgain.because(format!(
+        "{name} is replaced again and again before it can be fetched; get it again later"
+    )))
 }
 
 /// Fetches a content of which the sources are known, and whoever else has it by
@@ -145,7 +145,7 @@ pub(crate) async fn fetch(
 }
 
 fn undelivered(why: String) -> CommandError {
-    CommandError::refused(Reason::NoSource, why)
+    Reason::NoSource.because(why)
 }
 
 /// Looks for sources from a thread that blocks.
@@ -319,11 +319,10 @@ where
                 format!("{} ({})", content.root.short(), show_bytes(content.size))
             };
             let rows: Vec<_> = found.iter().take(NAMED_AT_MOST).map(row).collect();
-            let why = format!(
+            Err(Reason::NotFound.because(format!(
                 "no content of {name} has a hash that begins with {prefix}; there is {}",
                 rows.join(", ")
-            );
-            Err(CommandError::refused(Reason::NotFound, why))
+            )))
         }
     }
 }
@@ -399,10 +398,8 @@ fn contents_of(access: &Access, name: &FileName, known: &Known) -> Vec<NamedCont
 /// Finds what a text means among the files of one peer.
 async fn ask_one(peer: Peer, text: &str) -> Result<Chosen, CommandError> {
     let contents = async |name: FileName| contents_at(peer, &name).await;
-    let missing = async |name| {
-        let why = format!("{name} not found on {}", peer.address());
-        CommandError::refused(Reason::NotFound, why)
-    };
+    let missing =
+        async |name| Reason::NotFound.because(format!("{name} not found on {}", peer.address()));
     meant(text, contents, missing).await
 }
 
@@ -491,11 +488,10 @@ impl Job<'_> {
     fn run(self, find: &mut Finder<'_>) -> Result<Got, Failed> {
         let began = Instant::now();
         if let Some(file) = in_the_way(&self.place.target(self.name)) {
-            let fault = format!(
-                "is a file; {} cannot be saved below it: save it to another place",
-                self.name
-            );
-            return Err(Failed::Ended(CommandError::local(file, PathFault::Other(fault))));
+            let (name, file) = (self.name, file.display());
+            return Err(Failed::Ended(Reason::State.because(format!(
+                "{name} cannot be saved below {file}, which is a file; save it to another place"
+            ))));
         }
         if let Some(twin) = self.place.twin(self.name) {
             let (own, twin) = (spelled(self.name.as_str()), spelled(&twin.to_string_lossy()));
@@ -504,7 +500,7 @@ impl Job<'_> {
                  Unicode form; rename that, or save to another place with --to",
                 self.name
             );
-            return Err(Failed::Ended(CommandError::refused(Reason::Exists, why)));
+            return Err(Failed::Ended(Reason::Exists.because(why)));
         }
         self.transfer.restart(self.content.size);
         self.phases.phase("receiving");

@@ -142,7 +142,7 @@ pub(crate) fn told(user: &User) -> Response {
         Some(Ok(end)) => Response::HandedOver(end.clone()),
         Some(Err(why)) => Response::Failed { why: why.clone() },
         None => {
-            let why = CommandError::refused(Reason::State, "this node is not leaving");
+            let why = Reason::State.because("this node is not leaving");
             Response::Failed { why }
         }
     }

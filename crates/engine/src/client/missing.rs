@@ -48,8 +48,7 @@ const ALIVE: Duration = Duration::from_secs(1);
 /// Why there is nothing under a name: one sentence.
 pub(crate) async fn why(access: &Access, text: &str) -> CommandError {
     let Ok(name) = FileName::new(text) else {
-        let why = format!("no file named {} is on the ring", quoted(text));
-        return CommandError::refused(Reason::NotFound, why);
+        return Reason::NotFound.because(format!("no file named {} is on the ring", quoted(text)));
     };
     if locate::is_removed(access, &name).await {
         return removed(&name);
@@ -63,15 +62,15 @@ pub(crate) async fn why(access: &Access, text: &str) -> CommandError {
             "no file named {name} is on the ring, but there are files below {below}; get {below} \
              fetches them"
         );
-        return CommandError::refused(Reason::NotFound, why);
+        return Reason::NotFound.because(why);
     }
     let gone = missed(access, &name, &members, &absent);
-    CommandError::refused(Reason::NotFound, unknown(&name, &gone, &like(&name, &names)))
+    Reason::NotFound.because(unknown(&name, &gone, &like(&name, &names)))
 }
 
 fn removed(name: &FileName) -> CommandError {
-    let why = format!("{name} was removed from the ring; whoever still has it can put it again");
-    CommandError::refused(Reason::NotFound, why)
+    Reason::NotFound
+        .because(format!("{name} was removed from the ring; whoever still has it can put it again"))
 }
 
 /// Nobody knows a name: names that are like it first, since most names are missed
@@ -141,7 +140,7 @@ pub(crate) async fn undelivered(
             listed(&silent)
         ),
     };
-    CommandError::refused(Reason::NoSource, why)
+    Reason::NoSource.because(why)
 }
 
 fn listed(peers: &[Peer]) -> String {

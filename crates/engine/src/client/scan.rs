@@ -192,9 +192,9 @@ async fn resolve(host: &str, home: IpAddr) -> Result<IpAddr, CommandError> {
     };
     let shown = text::clean(&name);
     let unknown = |why: &str| {
-        let why =
-            format!("cannot find the host '{shown}': {why}; check its name or give its IP address");
-        CommandError::refused(Reason::NotFound, why)
+        Reason::NotFound.because(format!(
+            "cannot find the host '{shown}': {why}; check its name or give its IP address"
+        ))
     };
     let found = match timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), 0))).await {
         Ok(Ok(found)) => found,

@@ -65,7 +65,7 @@ pub(crate) async fn refusal(data: &Data, wanted: &Wanted, upload: Upload) -> Dat
                 wanted.name,
                 show_bytes(size)
             );
-            DataResponse::Failed { why: CommandError::refused(Reason::Exists, why) }
+            DataResponse::Failed { why: Reason::Exists.because(why) }
         }
         Upload::NotOwner { owner } => DataResponse::NotOwner { owner },
     }
@@ -89,7 +89,7 @@ pub(crate) fn too_few(copies: usize, least: u8, cut_off: u32) -> CommandError {
         "fewer copies than the {least} of --min-copies{why}; it has {copies} {made}: put it again \
          when more nodes are there"
     );
-    CommandError::refused(Reason::TooFewCopies, why)
+    Reason::TooFewCopies.because(why)
 }
 
 /// Has the core commit an upload whose bytes are durable here, or, if it says

@@ -436,7 +436,7 @@ fn receive(
     if size > EAGER_BYTES {
         let why =
             format!("{size} bytes are too many to be sent unasked; at most {EAGER_BYTES} are");
-        let refused = CommandError::refused(Reason::Limit, why.clone());
+        let refused = Reason::Limit.because(why.clone());
         connection.send(&DataResponse::Failed { why: refused })?;
         return Err(DataError::Lied(why));
     }
@@ -447,7 +447,7 @@ fn receive(
         None => {
             let why = "it arrived damaged: the file changed while it was sent, or the network is \
                        faulty; put it again";
-            Err(CommandError::refused(Reason::TryAgain, why))
+            Err(Reason::TryAgain.because(why))
         }
     })
 }

@@ -65,7 +65,7 @@ pub(crate) async fn instead(data: &Data) -> (Vec<Peer>, u8) {
 pub(crate) async fn refusal(data: &Data, obstacle: Obstacle, why: String) -> DataResponse {
     let (instead, copies) = instead(data).await;
     if instead.is_empty() {
-        DataResponse::Failed { why: CommandError::refused(Reason::NoRoom, why) }
+        DataResponse::Failed { why: Reason::NoRoom.because(why) }
     } else {
         DataResponse::Unable { why, obstacle, instead, copies }
     }
@@ -121,15 +121,14 @@ impl Past {
 /// What is said when no node takes a content that its owner cannot store.
 pub(crate) fn nobody(why: &str, others: &[(Peer, String)]) -> CommandError {
     let Some((last, reason)) = others.last() else {
-        return CommandError::refused(Reason::NoRoom, why);
+        return Reason::NoRoom.because(why);
     };
     let mut names: Vec<String> =
         others.iter().map(|(peer, _)| peer.address().to_string()).collect();
     names.truncate(others.len() - 1);
     let before =
         if names.is_empty() { String::new() } else { format!("{} and ", names.join(", ")) };
-    let why = format!("{why}; nor do {before}{} take it: {reason}", last.address());
-    CommandError::refused(Reason::NoRoom, why)
+    Reason::NoRoom.because(format!("{why}; nor do {before}{} take it: {reason}", last.address()))
 }
 
 /// Asks an owner that takes no bytes who takes a content in its place. `None`: it does
@@ -214,7 +213,7 @@ pub(crate) async fn commit(
         }
     }
     let why = format!("only {copies} copies were durable in time; the ring keeps making the rest");
-    Ok(DataResponse::Failed { why: CommandError::refused(Reason::TooFewCopies, why) })
+    Ok(DataResponse::Failed { why: Reason::TooFewCopies.because(why) })
 }
 
 /// Answers [`Request::Commit`]. `forwards`: for a client it is asked of the owner,
@@ -294,7 +293,7 @@ mod tests {
     }
 
     fn failed(why: &str) -> DataResponse {
-        DataResponse::Failed { why: CommandError::refused(Reason::NoRoom, why) }
+        DataResponse::Failed { why: Reason::NoRoom.because(why) }
     }
 
     fn past(copies: u8) -> Past {
@@ -329,8 +328,7 @@ mod tests {
         two.instead.truncate(2);
         assert_eq!(
             two.send(full, |_| false).expect("nothing ends it"),
-            Err(CommandError::refused(
-                Reason::NoRoom,
+            Err(Reason::NoRoom.because(
                 "127.0.0.1:9 has no room for it; nor do 127.0.0.1:1 and 127.0.0.1:2 take it: no \
                  room either"
             ))

@@ -93,7 +93,7 @@ impl From<DataError> for CommandError {
         match error {
             DataError::Failed(why) => why,
             DataError::Cancelled => CommandError::CANCELLED,
-            other => CommandError::refused(Reason::TryAgain, other.to_string()),
+            other => Reason::TryAgain.because(other.to_string()),
         }
     }
 }

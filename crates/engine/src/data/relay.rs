@@ -58,7 +58,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// What somebody hears who sends a content to a node that is in no ring.
 pub(crate) fn not_member() -> CommandError {
-    CommandError::refused(Reason::NotMember, "this node is not a member now")
+    Reason::NotMember.because("this node is not a member now")
 }
 
 /// Who is to hold copies of a name of this node; in the place of those to which no
@@ -510,7 +510,7 @@ pub(crate) fn unwritten(data: &Data, name: &FileName, error: IncomingError) -> U
                 "piece {index} arrived damaged: the file changed while it was sent, or the \
                  network is faulty; put it again"
             );
-            (None, CommandError::refused(Reason::TryAgain, why))
+            (None, Reason::TryAgain.because(why))
         }
         IncomingError::Disk(error) => {
             let obstacle = data.disk.obstacle(&error);

@@ -115,7 +115,7 @@ impl Server<'_> {
         let end = match error {
             Some(error) if !error.is_hang_up() => {
                 let why = fetch::words(error);
-                transfer.end(Err(CommandError::refused(Reason::TryAgain, why.clone())));
+                transfer.end(Err(Reason::TryAgain.because(why.clone())));
                 format!(", then it broke off: {why}")
             }
             Some(error) if broken => {

@@ -37,9 +37,8 @@ pub(crate) async fn resolve(
         Some(Host::Name(name)) => name,
     };
     let found = lookup_host((name.as_str(), port)).await;
-    let found = found.map_err(|error| {
-        CommandError::refused(Reason::NotFound, format!("{}: {error}", quoted(text)))
-    })?;
+    let found =
+        found.map_err(|error| Reason::NotFound.because(format!("{}: {error}", quoted(text))))?;
     let mut addresses: Vec<SocketAddr> = found.collect();
     addresses.sort_by_key(|address| address.is_ipv4() != host.is_ipv4());
     let first = addresses.first().ok_or_else(|| no_peer(text))?;

@@ -102,7 +102,7 @@ impl Unverified {
                 let fault = format!("cannot be asked for this node's address: {error}; try again");
                 CommandError::peer(contact, Fault::Other(fault))
             }
-            Unverified::Misplaced(why) => CommandError::refused(Reason::NotAllowed, why),
+            Unverified::Misplaced(why) => Reason::NotAllowed.because(why),
         }
     }
 }

@@ -289,5 +289,5 @@ fn failed(reply: Option<Reply>) -> Response {
 }
 
 fn refused(reason: Reason, why: impl Into<String>) -> Response {
-    Response::Failed { why: CommandError::refused(reason, why) }
+    Response::Failed { why: reason.because(why) }
 }

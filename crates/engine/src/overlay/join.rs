@@ -24,8 +24,9 @@ pub(crate) async fn join_through(
     // Also who seems to be this node itself may be another one with its address.
     verify::through(net, address, &params).await.map_err(|why| why.told_of(address))?;
     if contact.address() == me.me.address() {
-        let why = format!("{address} is this node itself; join another one");
-        return Err(CommandError::refused(Reason::State, why));
+        return Err(
+            Reason::State.because(format!("{address} is this node itself; join another one"))
+        );
     }
     let adopted = params != me.params;
     if adopted {
@@ -36,8 +37,8 @@ pub(crate) async fn join_through(
                 // So that people at the other side hear of it too: its answer
                 // to this greeting is known already.
                 let _ = connection::dial(address, &me.hello(Purpose::Member)).await;
-                let why = format!("{address} is on another ring, {theirs}: {failure}");
-                return Err(CommandError::refused(Reason::State, why));
+                return Err(Reason::State
+                    .because(format!("{address} is on another ring, {theirs}: {failure}")));
             }
             _ => return Err(CommandError::Stopping),
         }
@@ -45,8 +46,8 @@ pub(crate) async fn join_through(
     match core.command(chord::Command::Join { contact }).await {
         Some(Reply::Joined { me, successor }) => Ok((me, successor, adopted)),
         Some(Reply::Failed(Failure::AlreadyMember(_))) if !adopted => {
-            let why = format!("this node and {address} are on the same ring already");
-            Err(CommandError::refused(Reason::State, why))
+            Err(Reason::State
+                .because(format!("this node and {address} are on the same ring already")))
         }
         Some(Reply::Failed(failure)) => Err(failure.into()),
         _ => Err(CommandError::Stopping),

@@ -385,12 +385,11 @@ impl Transfers {
 }
 
 fn missing(number: u64) -> CommandError {
-    let why = format!("no transfer {number} is running; transfers lists them");
-    CommandError::refused(Reason::NotFound, why)
+    Reason::NotFound.because(format!("no transfer {number} is running; transfers lists them"))
 }
 
 fn unfit(why: String) -> CommandError {
-    CommandError::refused(Reason::State, why)
+    Reason::State.because(why)
 }
 
 impl All {

@@ -26,7 +26,7 @@ mod results;
 mod simulation;
 
 fn refused(why: &str) -> CommandError {
-    CommandError::refused(Reason::State, why)
+    Reason::State.because(why)
 }
 
 fn app() -> App {

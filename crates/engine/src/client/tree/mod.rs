@@ -315,8 +315,7 @@ fn end(
             if !failed.is_empty() =>
         {
             let files = if failed.len() == 1 { "file" } else { "files" };
-            let why = format!("{} {files} failed", failed.len());
-            whole.end(Err(CommandError::refused(Reason::TryAgain, why)));
+            whole.end(Err(Reason::TryAgain.because(format!("{} {files} failed", failed.len()))));
         }
         Ok(_) => whole.end(Ok(())),
         Err(why) => whole.end(Err(why.clone())),
@@ -431,9 +430,9 @@ impl Wanted {
             }
             Some(Got { outcome: Outcome::Ambiguous { contents, .. }, .. }) => {
                 let (count, name) = (contents.len(), &self.name);
-                let why =
-                    format!("it stands for {count} different contents; get {name} lists them");
-                Err(CommandError::refused(Reason::Ambiguous, why))
+                Err(Reason::Ambiguous.because(format!(
+                    "it stands for {count} different contents; get {name} lists them"
+                )))
             }
             Some(other) => Err(CommandError::Bug(format!("an unexpected end: {other:?}"))),
         }
@@ -507,5 +506,5 @@ fn nothing_below(directory: &FileName, silent: &[chordal_core::peer::Peer]) -> C
         let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
         why = format!("{why}, as far as is known: {} did not answer", silent.join(", "));
     }
-    CommandError::refused(Reason::NotFound, why)
+    Reason::NotFound.because(why)
 }

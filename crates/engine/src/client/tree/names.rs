@@ -117,7 +117,7 @@ pub(super) async fn below(
                 "there are more than {MAX_FILES} files below {directory}/; get the directories \
                  in it one by one"
             );
-            return Err(CommandError::refused(Reason::Limit, why));
+            return Err(Reason::Limit.because(why));
         }
         heard(files.len(), members);
         Ok(())

@@ -82,9 +82,9 @@ impl From<&FetchError> for CommandError {
         match error {
             FetchError::Local(_) => CommandError::Disk(why),
             FetchError::Cancelled => CommandError::CANCELLED,
-            FetchError::Replaced => CommandError::refused(Reason::Superseded, why),
+            FetchError::Replaced => Reason::Superseded.because(why),
             FetchError::NoSource(_) | FetchError::Interrupted(_) | FetchError::Shunned(_) => {
-                CommandError::refused(Reason::NoSource, why)
+                Reason::NoSource.because(why)
             }
         }
     }
@@ -381,7 +381,7 @@ pub(crate) fn broke(transfer: Transfer, error: &DataError) {
     if error.is_hang_up() {
         transfer.hung_up();
     } else {
-        transfer.end(Err(CommandError::refused(Reason::TryAgain, words(error))));
+        transfer.end(Err(Reason::TryAgain.because(words(error))));
     }
 }
 

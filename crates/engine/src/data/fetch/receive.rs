@@ -46,9 +46,9 @@ pub(crate) fn check_size(size: u64) -> Result<(), CommandError> {
     if size <= MAX_FILE_BYTES {
         return Ok(());
     }
-    let why =
-        format!("{size} bytes are too many for one file; at most {MAX_FILE_BYTES} are stored");
-    Err(CommandError::refused(Reason::Limit, why))
+    Err(Reason::Limit.because(format!(
+        "{size} bytes are too many for one file; at most {MAX_FILE_BYTES} are stored"
+    )))
 }
 
 /// Receives the raw bytes of a run of pieces; `take` gets each piece in order

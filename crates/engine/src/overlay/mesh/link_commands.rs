@@ -38,8 +38,7 @@ pub(crate) async fn connect(overlay: &Overlay, text: &str) -> Result<Outcome, Co
     match connected.await {
         Ok(result) => result.map(|already| Outcome::Connected { peer, already }),
         Err(_) => {
-            let why = format!("the link with {peer} was ended before it began");
-            Err(CommandError::refused(Reason::State, why))
+            Err(Reason::State.because(format!("the link with {peer} was ended before it began")))
         }
     }
 }
@@ -55,8 +54,7 @@ pub(crate) async fn disconnect(overlay: &Overlay, text: &str) -> Result<Outcome,
     match disconnected.await.map_err(|_| CommandError::Stopping)? {
         Some(peer) => Ok(Outcome::Disconnected { peer }),
         None => {
-            let why = format!("{peer} is not connected; peers lists who is");
-            Err(CommandError::refused(Reason::NotFound, why))
+            Err(Reason::NotFound.because(format!("{peer} is not connected; peers lists who is")))
         }
     }
 }
@@ -118,14 +116,15 @@ async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, Comm
             params.describe(),
             ours.describe()
         );
-        return Err(CommandError::refused(Reason::State, why));
+        return Err(Reason::State.because(why));
     }
     verify::through(&overlay.data.net, address, &params)
         .await
         .map_err(|why| why.told_of(address))?;
     if peer.address() == overlay.data.net.me().me.address() {
-        let why = format!("{address} is this node itself; connect another one");
-        return Err(CommandError::refused(Reason::State, why));
+        return Err(
+            Reason::State.because(format!("{address} is this node itself; connect another one"))
+        );
     }
     Ok(peer)
 }

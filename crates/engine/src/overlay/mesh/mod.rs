@@ -251,7 +251,7 @@ impl Driver {
                 let why = format!(
                     "there are {most} connected peers, and no more are allowed; disconnect one"
                 );
-                let _ = done.send(Err(CommandError::refused(Reason::Limit, why)));
+                let _ = done.send(Err(Reason::Limit.because(why)));
             }
         }
     }
@@ -267,8 +267,9 @@ impl Driver {
             }));
         }
         if self.links.open().next().is_none() {
-            let why = "nobody would hear it: this node has no links; join a ring, or connect PEER";
-            return Err(CommandError::refused(Reason::State, why));
+            return Err(Reason::State.because(
+                "nobody would hear it: this node has no links; join a ring, or connect PEER",
+            ));
         }
         match self.begin(body.clone()) {
             Ok(links) => {
@@ -276,8 +277,7 @@ impl Driver {
                 Ok(links)
             }
             Err(gossip::TooMuch) => {
-                let why = "that is more than others listen to; wait a few seconds";
-                Err(CommandError::refused(Reason::Limit, why))
+                Err(Reason::Limit.because("that is more than others listen to; wait a few seconds"))
             }
         }
     }
@@ -370,10 +370,8 @@ impl Driver {
         let peer = event.peer;
         let outcome = match event.change {
             Change::Opened => Some(Ok(false)),
-            Change::Refused => {
-                let why = format!("{peer} has as many links as it takes; try another peer");
-                Some(Err(CommandError::refused(Reason::Limit, why)))
-            }
+            Change::Refused => Some(Err(Reason::Limit
+                .because(format!("{peer} has as many links as it takes; try another peer")))),
             Change::Failed => {
                 Some(Err(CommandError::peer(peer.address(), Fault::Absent(Absence::Silent))))
             }

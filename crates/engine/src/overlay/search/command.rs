@@ -90,8 +90,8 @@ pub(crate) async fn since(
 ) -> Result<(Vec<FoundRow>, SearchState), CommandError> {
     let (found, watched) = oneshot::channel();
     let gone = || {
-        let why = format!("search {number} is over or was never begun; find it again");
-        CommandError::refused(Reason::NotFound, why)
+        Reason::NotFound
+            .because(format!("search {number} is over or was never begun; find it again"))
     };
     overlay.search.send(Input::Follow { number, found }).await.map_err(|_| gone())?;
     let mut watched = watched.await.ok().flatten().ok_or_else(gone)?;

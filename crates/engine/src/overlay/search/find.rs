@@ -114,11 +114,10 @@ impl Finds {
         on_ring: impl Fn(SocketAddr) -> bool,
     ) -> Result<(u32, SearchId, Vec<Peer>), CommandError> {
         if self.running.len() >= RUNNING {
-            let why = format!(
+            return Err(Reason::Limit.because(format!(
                 "{RUNNING} searches of {} are under way already; try again in a moment",
                 me.address()
-            );
-            return Err(CommandError::refused(Reason::Limit, why));
+            )));
         }
         while self.running.len() + self.ended.len() >= KEPT && self.ended.pop_first().is_some() {}
         self.count += 1;

@@ -142,10 +142,9 @@ impl Follow {
         roots.remove(path);
         // What belongs to a directory further up as well goes from there too.
         if roots.nearest(path).is_some() && !roots.exclude(path.to_owned()) {
-            let why = format!(
+            return Err(Reason::Limit.because(format!(
                 "{MAX_EXCLUDED} paths are excluded from sharing already; unshare a directory above them"
-            );
-            return Err(CommandError::refused(Reason::Limit, why));
+            )));
         }
         self.roots = roots;
         let names = self.pending.withdraw(&owner, path);
@@ -171,8 +170,7 @@ impl Follow {
             None if names.is_empty() => "nothing is shared".to_owned(),
             None => "ls lists what is shared".to_owned(),
         };
-        let why = format!("{} is not shared from here; {advice}", quoted(what));
-        CommandError::refused(Reason::NotFound, why)
+        Reason::NotFound.because(format!("{} is not shared from here; {advice}", quoted(what)))
     }
 }
 

@@ -115,11 +115,10 @@ impl Roots {
             return Ok(false);
         }
         if self.roots.len() >= MAX_ROOTS {
-            let why = format!(
+            return Err(Reason::Limit.because(format!(
                 "{} cannot be shared: {MAX_ROOTS} paths are shared already; share a directory above them",
                 path.display()
-            );
-            return Err(CommandError::refused(Reason::Limit, why));
+            )));
         }
         self.roots.insert(path.clone(), root);
         Ok(true)
