@@ -91,7 +91,7 @@ pub struct Config {
     pub advertise: Option<SocketAddr>,
     /// Members to join through, tried in turn, until one answers.
     pub join: Vec<SocketAddr>,
-    /// Registries: each tells who there is and is told who is dead.
+    /// Registries: each lists peers, and is told which do not answer.
     pub seeds: Vec<SocketAddr>,
     /// Files and directories to share from the start, besides those shared
     /// earlier.
@@ -135,7 +135,7 @@ pub struct Config {
     pub clock_ahead_s: i64,
 }
 
-/// How often everything stored is read again unless somebody says otherwise.
+/// How often everything stored is read again by default.
 pub const SCRUB: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A registry that is only slow, or stopped for a moment, says something by then.
@@ -430,7 +430,7 @@ async fn join_until_in(user: User, addresses: Vec<SocketAddr>) {
             let Err(why) = joining else { return };
             let members = user.data.core.look(|core| core.successors().len()).await;
             if members.is_some_and(|members| members > 0) {
-                // Somebody remembered let it in already.
+                // A remembered peer let it in already.
                 return;
             }
             if attempt == 0 {
@@ -457,7 +457,7 @@ fn advertised(config: &Config, bound: SocketAddr) -> Result<SocketAddr, StartErr
     Ok(address)
 }
 
-/// Where a node at this address keeps everything when nobody says otherwise:
+/// Where a node at this address keeps everything by default:
 /// a directory for each address below the platform's data directory, so that several nodes of one user never trip over each other. `None`
 /// where the platform knows no home.
 pub fn default_data_dir(address: SocketAddr) -> Option<PathBuf> {

@@ -44,7 +44,7 @@ use crate::transfers::Transfer;
 /// A command and where its end goes. Its progress shows in the snapshots.
 pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandError>>);
 
-/// Takes commands until nobody can send any, or the node stops.
+/// Takes commands until their senders are gone, or the node stops.
 pub(crate) async fn run(user: User, mut commands: mpsc::Receiver<Submission>) {
     loop {
         let next = tokio::select! {

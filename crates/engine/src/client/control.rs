@@ -1,8 +1,8 @@
 //! Transfers listed and steered from outside: `chordal pause 3 --via ADDR`. `leave`
 //! is in [`super::leave`].
 //!
-//! A stranger must not stop what somebody else's node does, so a node obeys only
-//! whoever is on its own machine.
+//! A stranger must not stop what another user's node does, so a node obeys only
+//! clients on its own machine.
 
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_PAGE;
@@ -16,7 +16,7 @@ use crate::data::access::Access;
 use crate::net::requests::unexpected;
 use crate::transfers::Transfers;
 
-/// What somebody on another machine hears.
+/// The refusal to a client on another machine.
 pub(crate) fn elsewhere(me: Peer) -> CommandError {
     Reason::NotAllowed.because(format!(
         "transfers are listed and steered, and a node leaves, only from its own machine, {}",

@@ -73,7 +73,7 @@ fn removed(name: &FileName) -> CommandError {
         .because(format!("{name} was removed from the ring; whoever still has it can put it again"))
 }
 
-/// Nobody knows a name: names that are like it first, since most names are missed
+/// No node knows a name: names that are like it first, since most names are missed
 /// because they are mistyped, then members that it would be at and that vanished.
 fn unknown(name: &FileName, gone: &[Peer], like: &[&str]) -> String {
     let mut why = format!("no file named {name} is on the ring");
@@ -95,7 +95,7 @@ fn unknown(name: &FileName, gone: &[Peer], like: &[&str]) -> String {
     why
 }
 
-/// Why a file that the ring has a record of could not be fetched from anybody;
+/// Why a file that the ring has a record of could not be fetched;
 /// `why`: the reason of each source.
 pub(crate) async fn undelivered(
     access: &Access,
@@ -118,7 +118,7 @@ pub(crate) async fn undelivered(
     let mut silent: Vec<Peer> =
         answers.iter().filter(|(_, lives)| !lives).map(|(peer, _)| *peer).collect();
     if silent.is_empty() {
-        // Whoever had it may be gone for so long that nobody names it.
+        // A node that had it may be gone for so long that none names it.
         let members = members_of(access).await.unwrap_or_default();
         silent = absent(access, &members).await;
         silent.retain(|peer| !sources.contains(peer));
@@ -191,7 +191,7 @@ pub(crate) struct Doubts {
     seen: Mutex<Option<Seen>>,
 }
 
-/// The members, and who vanished, as they were at a moment.
+/// The members, and those that vanished, as they were at a moment.
 #[derive(Clone, Debug)]
 struct Seen {
     at: Instant,
@@ -209,7 +209,7 @@ impl Doubts {
         Doubts { access: access.clone(), seen: Mutex::default() }
     }
 
-    /// Who may hold an older version of what was stored and does not answer, if these
+    /// The nodes that may hold an older version of what was stored and do not answer, if these
     /// are most of those that may.
     pub(crate) async fn of(
         &self,
@@ -313,7 +313,7 @@ async fn listen(access: &Access, member: Peer, pattern: &str, heard: &Mutex<BTre
     }
 }
 
-/// The names that somebody may have meant, the likeliest first.
+/// The names that the user may have meant, the likeliest first.
 fn like<'a>(wanted: &FileName, names: &'a BTreeSet<FileName>) -> Vec<&'a str> {
     let mut ranked: Vec<(usize, &str)> = names
         .iter()

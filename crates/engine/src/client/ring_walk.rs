@@ -1,6 +1,6 @@
 //! A question to every member of the ring: those that one member knows are asked
-//! first, and whoever these name as their neighbours after them, so that nobody
-//! is left out whom a census missed. Many are asked at a time, and who does not
+//! first, and then the neighbours that these name, so that no member
+//! is left out that a census missed. Many are asked at a time, and one that does not
 //! answer is named.
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub(crate) enum Each {
     Position,
 }
 
-/// A member's answer, and the neighbours that it names; `None`: whoever is there
+/// A member's answer, and the neighbours that it names; `None`: the node there
 /// is not that member.
 pub(crate) type Said<T> = Option<(Vec<Peer>, T)>;
 
@@ -75,7 +75,7 @@ where
                 }
                 heard(member, answer)?;
             }
-            // Somebody who has left, or a new node at its address.
+            // One that has left, or a new node at its address.
             Some(Ok((_, Ok(None)))) => {}
             Some(Ok((member, Err(why)))) => {
                 tracing::debug!(%member, %why, "a member does not answer");
@@ -90,7 +90,7 @@ where
     Ok(silent)
 }
 
-/// Asks once more where there is no answer: whoever is asked may only have had too
+/// Asks once more where there is no answer: the node may only have had too
 /// much to do.
 ///
 /// # Errors

@@ -42,12 +42,12 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 /// Characters of what a stranger says of itself.
 const MAX_WORDS: usize = 120;
 
-/// Who scans.
+/// The program that scans.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
-    /// Whose host and ports are tried when nobody names others.
+    /// The host and ports that are tried by default.
     pub(crate) home: SocketAddr,
-    /// Who this node is, unless it is none.
+    /// The identity of this node; `None` for a client.
     pub(crate) node: Option<(Peer, Params)>,
 }
 
@@ -165,7 +165,7 @@ async fn probe(
     Ok(ScannedPort { address, found })
 }
 
-/// What somebody is by its greeting.
+/// What a program is by its greeting.
 fn judge(scanner: &Scanner, theirs: &Hello) -> Behind {
     match (theirs.program, theirs.peer(), &theirs.params) {
         (Program::Registry, ..) => Behind::Registry,

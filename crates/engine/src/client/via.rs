@@ -117,7 +117,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Asks the member of `options` who it is and which ring it is on.
+    /// Asks the member of `options` for its identity and its ring.
     ///
     /// Needs a multi-threaded tokio runtime: bytes move with blocking calls.
     ///
@@ -286,7 +286,7 @@ fn interrupted(error: CommandError) -> CommandError {
     }
 }
 
-/// Nobody watches.
+/// Progress is not watched.
 struct Silent;
 
 impl Phases for Silent {

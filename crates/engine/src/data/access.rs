@@ -26,7 +26,7 @@ use crate::net::requests::{settled, unexpected};
 pub(crate) enum Access {
     /// From a member.
     Inside(Data),
-    /// From somebody who has not joined.
+    /// From a client, which has not joined.
     Outside(Outside),
 }
 

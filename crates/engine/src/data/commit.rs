@@ -26,7 +26,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// more often either.
 const SILENCE: Duration = Duration::from_millis(50);
 
-/// A file that somebody wants to store.
+/// A file that is to be stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     /// Under this name.
@@ -93,7 +93,7 @@ pub(crate) fn too_few(copies: usize, least: u8, cut_off: u32) -> CommandError {
 }
 
 /// Has the core commit an upload whose bytes are durable here, or, if it says
-/// who has them, elsewhere, and waits for the copies; `progress` hears how many there
+/// which nodes have them, elsewhere, and waits for the copies; `progress` hears how many there
 /// are, unless all are there in a moment.
 pub(crate) fn commit(
     data: &Data,
@@ -107,7 +107,7 @@ pub(crate) fn commit(
     let (elsewhere, obstacle) = elsewhere.unwrap_or((Vec::new(), Obstacle::NoRoom));
     let command = Command::Commit { name, root, size, overwrite, elsewhere, obstacle };
     let (tell, mut copies) = watch::channel((0, 0));
-    // Once the core has it, it is stored whoever waits for that.
+    // Once the core has it, it is stored, waited for or not.
     let begun = runtime.block_on(data.core.begin(command, Some(tell), None));
     let Some(mut reply) = begun else { return Ok(STOPPING) };
     let reply = loop {
@@ -154,6 +154,6 @@ pub(crate) fn commit(
 }
 
 /// What a node that is stopping says to an upload: it owns nothing any more, and
-/// whoever has the file looks for the next owner. (A put of its own user ends
+/// the side that has the file looks for the next owner. (A put of its own user ends
 /// with the node.)
 pub(crate) const STOPPING: DataResponse = DataResponse::NotOwner { owner: None };

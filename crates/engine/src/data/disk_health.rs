@@ -1,9 +1,9 @@
 //! Whether this node's disk takes what is stored.
 //!
-//! Whoever meets a disk that refuses says so here. From then on nothing is
+//! A task that meets a failing disk says so here. From then on nothing is
 //! stored: other nodes hold what this one should ([`crate::data::full_owner`], and
 //! `replicas::standins` of [`chordal_core::chord`]), and what can still be read is
-//! offered as before. The disk is tried at once, with a file that nobody needs,
+//! offered as before. The disk is tried at once, with a file of its own,
 //! for it may be one place of it alone that failed; then ever more rarely, until
 //! it takes that file.
 

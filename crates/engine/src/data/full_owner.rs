@@ -43,7 +43,7 @@ const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
 /// A commit that takes longer than this is answered with the copies so far.
 const COMMIT_SILENCE: Duration = Duration::from_secs(2);
 
-/// How long an owner may take to say who takes a content in its place: one that needs
+/// How long an owner may take to name the nodes that take a content in its place: one that needs
 /// longer is not there.
 const INSTEAD_LIMIT: Duration = Duration::from_secs(3);
 
@@ -71,23 +71,23 @@ pub(crate) async fn refusal(data: &Data, obstacle: Obstacle, why: String) -> Dat
     }
 }
 
-/// Who an owner says may take a content that it cannot store.
+/// The nodes that may take a content that its owner cannot store.
 #[derive(Debug)]
 pub(crate) struct Past {
     /// Why it does not take it itself.
     pub(crate) why: String,
     /// The same in a word.
     pub(crate) obstacle: Obstacle,
-    /// Who may, the nearest first.
+    /// Those that may, the nearest first.
     pub(crate) instead: Vec<Peer>,
     /// How many are to hold it.
     pub(crate) copies: u8,
 }
 
 impl Past {
-    /// Has `relay` send the content to one node after the other, with word of who
-    /// is to come behind it, until one takes it: who has it durably then. Or, as
-    /// `Ok(Err)`, a sentence about those that do not.
+    /// Has `relay` send the content to one node after the other, with the nodes
+    /// that are to come behind it, until one takes it: the nodes that have it durably
+    /// then. `Ok(Err)`: none takes it.
     ///
     /// # Errors
     /// Of `relay`, when `ends` says that it is of no use to go on.
@@ -131,7 +131,7 @@ pub(crate) fn nobody(why: &str, others: &[(Peer, String)]) -> CommandError {
     Reason::NoRoom.because(format!("{why}; nor do {before}{} take it: {reason}", last.address()))
 }
 
-/// Asks an owner that takes no bytes who takes a content in its place. `None`: it does
+/// Asks an owner that takes no bytes for nodes that take a content in its place. `None`: it does
 /// not answer, or is the owner no more.
 pub(crate) async fn instead_of(
     access: &Access,
@@ -185,8 +185,8 @@ async fn ask_for(
     answer
 }
 
-/// Tells the owner of a name who has its new content, and waits for the copies.
-/// `heard` is told of them. Who cannot reach the owner has the member at hand ask it.
+/// Tells the owner of a name which nodes have its new content, and waits for the copies.
+/// `heard` is told of them. A client that cannot reach the owner asks the member at hand.
 pub(crate) async fn commit(
     access: &Access,
     owner: Peer,

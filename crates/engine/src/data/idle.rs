@@ -4,7 +4,7 @@
 //!
 //! The other side waits for a further request for twice as long as a connection
 //! is kept here, or less when it is short of threads. One that turns out to have
-//! ended is replaced by whoever took it ([`super::plane::DataPlane::over`]).
+//! ended is replaced by the task that took it ([`super::plane::DataPlane::over`]).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use chordal_descriptors::Spare;
 
 use super::plane::DataConnection;
 
-/// How long a connection is kept that nobody uses: half of what the other side
+/// How long an unused connection is kept: half of what the other side
 /// waits ([`super::serve_data::REQUEST_WAIT`]), so that it is seldom found dead.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 

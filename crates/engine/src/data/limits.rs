@@ -1,9 +1,9 @@
 //! How many bytes a second go over the data connections of a node: one
 //! allowance for each direction, over all of them together.
 //!
-//! Whoever has moved a slice of bytes pays for it and waits until that is
+//! A thread that has moved a slice of bytes pays for it and waits until that is
 //! allowed. As slices are small and all of a size, and each connection pays for
-//! one at a time, the allowance is shared fairly without anybody knowing who
+//! one at a time, the allowance is shared fairly without any knowing which
 //! else is there. Nothing is waited for where there is no limit.
 
 use std::io;
@@ -42,19 +42,19 @@ impl Default for TransferLimits {
 const BURST: Duration = Duration::from_millis(100);
 
 /// A slice is what the rate gives in this time: with a hundred connections each
-/// still has its turn within a few seconds, before anybody thinks it dead.
+/// still has its turn within a few seconds, before it is taken for dead.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// Bytes of a slice: less would be all overhead, more nothing gained.
 const LEAST_SLICE: u64 = 128;
 const MOST_SLICE: u64 = 64 * 1024;
 
-/// How soon somebody who waits notices that his connection was cut.
+/// How soon a thread that waits notices that its connection was cut.
 const CUT_LOOK: Duration = Duration::from_millis(50);
 
-/// What the kernel may hold of a limited connection that nobody has read yet:
+/// What the kernel may hold of a limited connection that was not read yet:
 /// about what is read in this time, so that a sender neither sends in vain what a
-/// cancelled transfer throws away, nor is kept waiting longer than anybody's
+/// cancelled transfer throws away, nor is kept waiting longer than a peer's
 /// patience for room.
 const HELD: Duration = Duration::from_secs(1);
 
@@ -153,7 +153,7 @@ impl Limiter {
     }
 }
 
-/// A token bucket that may be overdrawn: whoever overdraws it waits.
+/// A token bucket that may be overdrawn: its thread then waits.
 #[derive(Debug)]
 struct Allowance {
     rate: u64,

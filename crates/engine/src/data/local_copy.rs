@@ -122,7 +122,7 @@ impl Drop for Listed {
 /// Blocks.
 ///
 /// # Errors
-/// The disk's, or nobody wants the copy any more.
+/// The disk's, or the copy is not wanted any more.
 pub(crate) fn copy(
     store: &Store,
     shares: &Shares,

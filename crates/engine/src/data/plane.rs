@@ -354,7 +354,7 @@ impl DataConnection {
     }
 
     /// Whether the other side has said something, or has gone, while it was
-    /// being sent bytes. Not while somebody else reads or writes: the socket
+    /// being sent bytes. Not while another thread reads or writes: the socket
     /// does not wait for a moment.
     pub(crate) fn has_answer(&self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
@@ -370,8 +370,8 @@ impl DataConnection {
         self.counters.clone()
     }
 
-    /// Where a reader counts the bytes of this connection as they come, for
-    /// whoever measures its speed.
+    /// Where a reader counts the bytes of this connection as they come: its speed is
+    /// measured there.
     pub(crate) fn arrived(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.arrived)
     }
@@ -389,7 +389,7 @@ impl DataConnection {
         self.limits.sources
     }
 
-    /// Shuts the connection down: whoever reads or writes it gets an error.
+    /// Shuts the connection down: its reader and writer get an error.
     pub(crate) fn cut(&self) {
         self.registered.handle().cut();
     }

@@ -29,14 +29,14 @@ use crate::net::handle::Net;
 /// Data connections that fail one after the other before a node is called deaf.
 const FAILURES: u32 = 2;
 
-/// How long a failure counts where nobody tries again.
+/// How long a failure counts without another attempt.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
 
 /// How long a data connection may take to be made to a node that answers messages as
 /// a LAN does: one packet may be lost, and a person waits behind two such attempts.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// Time for a data connection where nobody else could be asked, or others are asked
+/// Time for a data connection where no other could be asked, or others are asked
 /// meanwhile.
 pub(crate) const PATIENCE: Duration = CONNECT_LIMIT.saturating_add(HELLO_LIMIT);
 
@@ -235,7 +235,7 @@ pub(crate) async fn watch(reach: Reach, net: Net, notes: Notes, core: Core) {
             }
             Ok(_) => {
                 reach.saw(address, false);
-                // Who died meanwhile is not called deaf.
+                // A node that died meanwhile is not called deaf.
                 if is_member(&core, address).await && reach.tells_of(address) {
                     let text = format!(
                         "no bytes reach {address}, though it answers messages: other nodes hold \

@@ -49,7 +49,7 @@ impl Reputations {
         (doubt.level == Level::Shunned).then(|| (doubt.why, doubt.until.since(now)))
     }
 
-    /// Everybody who is not trusted fully, with the reason and how long it
+    /// All peers that are not trusted fully, with the reason and how long it
     /// still counts.
     pub(crate) fn doubted(&self) -> Vec<(SocketAddr, Trust, String, Duration)> {
         let now = self.now();

@@ -1,7 +1,7 @@
 //! What other nodes and clients want of this one, for the events: searches,
 //! contents that they take, copies that they make for the ring.
 //!
-//! Who asks is named as it calls itself. Nothing here waits: what does not fit
+//! An asker is named as it calls itself. Nothing here waits: what does not fit
 //! into the hub's queue is counted, as what is beyond the first lines of a burst.
 
 use std::collections::VecDeque;
@@ -115,7 +115,7 @@ impl Notes {
         });
     }
 
-    /// Tells what somebody wanted; `weight`: bytes that went out.
+    /// Tells what a party wanted; `weight`: bytes that went out.
     pub(crate) fn wanted(
         &self,
         want: Want,

@@ -138,7 +138,7 @@ fn kind(notice: &Notice) -> Option<Kind> {
         Notice::Kept(record) if record.is_deleted() => Some(Kind::Removed),
         Notice::Kept(_) => Some(Kind::Kept),
         Notice::Given(_) => Some(Kind::Given),
-        // Somebody waits for these copies: they are no burst.
+        // A command waits for these copies: they are no burst.
         Notice::Copies { ticket: Some(_), .. } => None,
         // Told in detail only, and no file's copies.
         Notice::Copies { removed: true, .. } => None,

@@ -31,7 +31,7 @@ pub(crate) mod notes;
 pub(crate) mod ui_rows;
 
 /// Inputs waiting for the hub: enough for a burst, small enough that a flood
-/// is felt by whoever sends it.
+/// is felt by its sender.
 pub(crate) const HUB_QUEUE: usize = 1_024;
 
 /// How a store operation of the core ended.
@@ -47,11 +47,11 @@ pub(crate) struct Done {
 
 /// What the hub reacts to.
 pub(crate) enum Input {
-    /// A control connection whose handshake is done.
+    /// A control connection after its handshake.
     Connected {
         /// The socket.
         stream: TcpStream,
-        /// Who made it.
+        /// The side that made it.
         whose: Whose,
     },
     /// Dialling failed.
@@ -92,7 +92,7 @@ pub(crate) enum Input {
         done: oneshot::Sender<Reply>,
         /// Told of copies as they are made: (copies, wanted).
         copies: Option<watch::Sender<(u8, u8)>>,
-        /// For a lookup that somebody watches: what was looked up.
+        /// For a lookup that a user watches: what was looked up.
         shown: Option<String>,
     },
     /// A request to another node, over its control connection.
@@ -126,7 +126,7 @@ pub(crate) enum Input {
     Event(Level, String),
     /// The same, with the step of the protocol behind it.
     Step(Step, Level, String),
-    /// A warning about somebody who may cause it again and again.
+    /// A warning that a stranger may cause again and again.
     Stranger(String),
     /// Data connections to this host are made again.
     BytesPass(SocketAddr),

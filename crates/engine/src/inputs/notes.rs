@@ -47,7 +47,7 @@ impl Notes {
         let _ = self.hub.try_send(Input::Step(step, level, text));
     }
 
-    /// A warning about somebody who may cause it again and again.
+    /// A warning that a stranger may cause again and again.
     pub(crate) async fn stranger(&self, text: String) {
         let _ = self.hub.send(Input::Stranger(text)).await;
     }

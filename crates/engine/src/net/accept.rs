@@ -31,7 +31,7 @@ const MAX_CLIENTS: usize = 128;
 /// walked by its census, and some on their way out.
 const MAX_MEMBERS: usize = 384;
 
-/// Data connections at once: each has a thread. Whoever comes beyond waits in
+/// Data connections at once: each has a thread. Further ones wait in
 /// the listener's queue or tries another holder.
 const MAX_DATA_CONNECTIONS: usize = 128;
 
@@ -57,14 +57,14 @@ const DESCRIPTORS_OF_DATA: u64 = 4;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// While work of this process waits for a file descriptor, nobody new is let in for so
+/// While work of this process waits for a file descriptor, no new connection is accepted for so
 /// long: what works has to end, but what it waits for may have to come in.
 const OTHERS_FIRST: Duration = Duration::from_millis(250);
 
 /// How often it is looked whether it still waits.
 const OTHERS_LOOK: Duration = Duration::from_millis(10);
 
-/// What somebody hears who takes a node for a registry.
+/// The refusal to a program that takes a node for a registry.
 const NO_REGISTRY: &str = "this is a node, not a registry; join it, or give a registry's address";
 
 /// The places for accepted connections.
@@ -87,10 +87,10 @@ impl Spare for Limits {
     }
 }
 
-/// Who made a connection.
+/// The side that made a connection.
 #[derive(Debug)]
 pub(crate) enum Whose {
-    /// This node, to this address: who is reached there is believed to be who
+    /// This node, to this address: what is reached there is believed to be what
     /// belongs there, whatever they call themselves.
     Ours(SocketAddr),
     /// The other side.
@@ -106,9 +106,9 @@ pub(crate) enum Whose {
 #[expect(clippy::large_enum_variant, reason = "it becomes an input of the hub at once")]
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// A control connection whose handshake is done.
+    /// A control connection after its handshake.
     Connected(TcpStream, Whose),
-    /// A warning about somebody who may cause it again and again.
+    /// A warning that a stranger may cause again and again.
     Stranger(String),
 }
 
@@ -324,7 +324,7 @@ fn mismatch(me: &Identity, theirs: &Hello) -> Option<(HandshakeError, HandshakeE
     }
 }
 
-/// Who is at the other end of a data connection: a node that says where it can be
+/// The other end of a data connection: a node that says where it can be
 /// reached, which counts for as much as when a member says it, or a client.
 fn party(hello: &Hello, host: IpAddr, me: SocketAddr) -> Party {
     match hello.address {

@@ -2,7 +2,7 @@
 //! next question and used by all questions at a time.
 //!
 //! A connection is a task. It writes what is asked, as much at once as waits,
-//! and hands each answer to whoever asked for it. A node closes a connection
+//! and hands each answer to the task that asked for it. A node closes a connection
 //! that was idle for long, or when others need its place: a question that meets
 //! such an end is asked once more, over a new connection.
 
@@ -40,11 +40,11 @@ const MAX_CONNECTIONS: usize = 64;
 /// descriptor.
 const SHORT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Questions waiting to be written to one node; who comes beyond waits.
+/// Questions waiting to be written to one node; further ones wait for room.
 const QUEUE: usize = 256;
 
 /// Questions whose answers one connection waits for, at the most: an answer
-/// that nobody waits for any more is forgotten when there are so many.
+/// that no task waits for any more is forgotten when there are so many.
 const MAX_ASKED: usize = 1_024;
 
 type Frames = Framed<TcpStream, LengthDelimitedCodec>;
@@ -82,7 +82,7 @@ impl Spare for Open {
     }
 }
 
-/// A connection to a node, perhaps still being made. Those who need it while it
+/// A connection to a node, perhaps still being made. Tasks that need it while it
 /// is made wait for the same one.
 #[derive(Clone, Debug, Default)]
 struct ClientConnection {
@@ -179,7 +179,7 @@ async fn connect(address: SocketAddr) -> Result<mpsc::Sender<Question>, Fault> {
     Ok(questions)
 }
 
-/// Writes questions and hands out answers, until nobody can ask any more or the
+/// Writes questions and hands out answers, until no task can ask any more or the
 /// connection ends.
 async fn run(frames: Frames, mut asked: mpsc::Receiver<Question>) -> std::io::Result<()> {
     let (mut write, mut read): (SplitSink<_, _>, SplitStream<_>) = frames.split();

@@ -35,7 +35,7 @@ use super::vital::is_vital;
 /// person waits behind it.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Time for the other side's hello: whoever says nothing holds a slot.
+/// Time for the other side's hello: a silent program holds a slot.
 pub(crate) const HELLO_LIMIT: Duration = Duration::from_secs(3);
 
 /// A control connection without frames is closed after this.
@@ -227,7 +227,7 @@ impl Connection {
     }
 }
 
-/// Starts the tasks of a connection whose handshake is done.
+/// Starts the tasks of a connection after its handshake.
 ///
 /// `deliver` is awaited for every frame, which is how a busy hub slows its
 /// peers down; `ended` is called once. `held` is the place of a connection that

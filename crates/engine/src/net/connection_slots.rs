@@ -2,7 +2,7 @@
 //! most gives one up, the one that it took first.
 //!
 //! A program that means it says hello within milliseconds and closes when it
-//! has its answer; whoever sits on a place for the longest means it least, and
+//! has its answer; a connection that is held the longest is needed least, and
 //! a member whose connection ends makes another one when it needs it. So no
 //! number of connections that are only held keeps others out.
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// A place for which nothing came for so long is only held: who means it says hello
+/// A slot on which nothing came for so long is only held: a program in earnest says hello
 /// within milliseconds.
 const HELD: Duration = Duration::from_millis(500);
 
@@ -21,7 +21,7 @@ const HELD: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct ConnectionSlots {
     at_most: usize,
-    /// Whose they are, in the order in which they were taken.
+    /// Taken slots, the oldest first.
     taken: Mutex<VecDeque<Taken>>,
 }
 

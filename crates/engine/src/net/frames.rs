@@ -14,10 +14,10 @@ use chordal_core::limits::MAX_FRAME_BYTES;
 use chordal_core::wire::Frame;
 use chordal_core::wire::codec::{self, CodecError};
 
-/// Time for a frame to leave: whoever does not read for so long is cut off.
+/// Time for a frame to be written: a peer that does not read for so long is cut off.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A connection whose greeting is done.
+/// A connection after its greeting.
 #[derive(Debug)]
 pub(crate) struct Frames(Framed<TcpStream, LengthDelimitedCodec>);
 

@@ -1,5 +1,5 @@
-//! Greeting whoever is at an address, to find out who that is: a node, a registry,
-//! another program, or nobody.
+//! Greets what listens at an address, to find out what it is: a node, a registry,
+//! another program, or nothing.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -96,8 +96,7 @@ pub(crate) fn client_hello(purpose: Purpose) -> Hello {
     }
 }
 
-/// What a node says of itself to anybody: who it is and which ring it is on. `Err` is a
-/// sentence that names the address: who is there instead.
+/// Asks a node for its identity and the parameters of its ring.
 pub(crate) async fn introduce(address: SocketAddr) -> Result<(Peer, Params), CommandError> {
     let until = Instant::now() + connection::CONNECT_LIMIT + connection::HELLO_LIMIT;
     let hello = match greet(address, &client_hello(Purpose::Client), until).await {

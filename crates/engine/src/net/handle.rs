@@ -1,4 +1,4 @@
-//! What every task of a node knows of it: who it is, when it stops, and where its
+//! What every task of a node knows of it: its identity, when it stops, and where its
 //! connections are counted.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use chordal_core::wire::handshake::{Hello, Params, Program, Purpose};
 use super::shutdown_handles::ShutdownHandles;
 use super::verify::Verification;
 
-/// Who this node is at the moment; changes when it adopts a ring's parameters
+/// The identity of this node at the moment; changes when it adopts a ring's parameters
 /// or takes another index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -64,7 +64,7 @@ impl ByteCounters {
 pub(crate) struct Net {
     /// When the node started: the zero of its time.
     pub(crate) started: Instant,
-    /// Who this node is. The hub holds the other end.
+    /// The identity of this node. The hub holds the other end.
     pub(crate) identity: watch::Receiver<Identity>,
     /// Whether the advertised address leads to this node.
     pub(crate) verification: Verification,
@@ -100,7 +100,7 @@ impl Net {
         self.started.elapsed()
     }
 
-    /// Who this node is now.
+    /// The identity of this node now.
     pub(crate) fn me(&self) -> Identity {
         self.identity.borrow().clone()
     }

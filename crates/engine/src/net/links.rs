@@ -1,4 +1,4 @@
-//! Who this node speaks with: control connections by address, what waits for
+//! Control connections by address, what waits for
 //! one to be made, and how each peer has answered lately.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +14,7 @@ use super::connection::Connection;
 /// Frames kept for a peer while its connection is being made.
 const WAITING_FRAMES: usize = 256;
 
-/// Peers whose answers are remembered; the longest silent go first.
+/// Peers that are remembered as having answered; the longest silent go first.
 const HEALTH_AT_MOST: usize = 1_024;
 
 /// Control connections and what is known of the peers behind them.
@@ -91,7 +91,7 @@ impl Links {
         self.connections.insert(connection.number, (connection, address));
     }
 
-    /// The connection with this number, and whose it is.
+    /// The connection with this number, and the address of its peer.
     pub(crate) fn connection(&self, number: u64) -> Option<&(Connection, Option<SocketAddr>)> {
         self.connections.get(&number)
     }

@@ -4,7 +4,7 @@
 //! connection to each peer, the connections of clients, their slots, and the timers
 //! of the hub. It knows addresses, frames and time limits. [`handle::Net`] is its handle.
 //!
-//! It never decides who is a member, looks into a request, or moves file bytes.
+//! It never decides which peers are members, looks into a request, or moves file bytes.
 //!
 //! Called by every room. It knows none of them: what comes in goes to a queue and a
 //! function that [`accept::run`] is given.

@@ -79,7 +79,7 @@ pub(crate) struct ShutdownHandle {
 }
 
 impl ShutdownHandle {
-    /// Shuts the connection down: whoever reads or writes it gets an error.
+    /// Shuts the connection down: its reader and writer get an error.
     pub(crate) fn cut(&self) {
         let open = self.shutdown.open.lock();
         if let Some(stream) = open.streams.get(&self.number) {

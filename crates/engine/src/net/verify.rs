@@ -117,7 +117,7 @@ impl From<Unverified> for ConnectError {
 }
 
 impl Verification {
-    /// Somebody presented a token at the address at which this node listens.
+    /// A program presented a token at the address at which this node listens.
     pub(crate) fn presented(&self, token: Token) {
         if let Some(came) = self.0.tokens.lock().get_mut(&token) {
             *came = true;
@@ -195,8 +195,8 @@ pub(crate) async fn through(
     Err(Unverified::Misplaced(sentence(me.me.address(), &contact.to_string(), &reached)))
 }
 
-/// Why this node cannot tell anybody its address, if another node is reached there:
-/// one sentence. That nobody is reached says nothing: many a network does not lead its
+/// Why this node cannot give others its address, if another node is reached there:
+/// one sentence. That nothing is reached says nothing: many a network does not lead its
 /// own machines to the address at which others reach them.
 pub(crate) async fn leads_elsewhere(net: &Net) -> Option<String> {
     if net.verification.0.verified.load(Ordering::Relaxed) {

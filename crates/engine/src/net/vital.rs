@@ -1,9 +1,9 @@
-//! Which frames are about who lives: they go first on every connection and in the hub.
+//! Which frames show that a peer is alive: they go first on every connection and in the hub.
 
 use chordal_core::wire::mesh::LinkMessage;
 use chordal_core::wire::{Answer, Ask, Frame, MeshMessage, Message, Tell};
 
-/// Whether a frame is about who lives, and costs little.
+/// Whether a frame shows that a peer is alive, and is small.
 pub(crate) const fn is_vital(frame: &Frame) -> bool {
     match frame {
         Frame::Core { message, .. } => match message {

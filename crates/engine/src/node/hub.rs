@@ -134,7 +134,7 @@ impl Hub {
     /// Runs until [`Input::Close`] or until the node is stopped.
     pub(crate) async fn run(mut self, start: chord::Input) {
         self.handle(None, start);
-        // Before anybody hears of what the disk kept while this node was away.
+        // Before any peer hears of what the disk kept while this node was away.
         self.collect();
         loop {
             self.publisher.publish_if_due(Instant::now(), &self.core, &self.links, &self.user);
@@ -263,7 +263,7 @@ impl Hub {
     }
 
     /// This node has not run for a while: what others answered meanwhile lies where
-    /// nobody has looked yet, and other nodes on a busy machine had no turn either.
+    /// the node has not looked yet, and other nodes on a busy machine had no turn either.
     fn stood_still(&mut self, late: Duration, now: Instant) {
         tracing::debug!(?late, "alarms went off late: the machine is busy");
         self.stood_still = Some(now);
@@ -273,7 +273,7 @@ impl Hub {
         }
     }
 
-    /// Ends the tombstones whose day is over, and looks again in a while.
+    /// Ends the tombstones that are a day old, and looks again in a while.
     fn collect(&mut self) {
         let now_s = self.tombstones.now_s(Instant::now());
         self.handle(None, chord::Input::Clock { now_s });
@@ -311,7 +311,7 @@ impl Hub {
                         let _ = waiter.done.send(reply);
                     };
                     if joined {
-                        // Whoever hears of the join may pull the plug: the way back is
+                        // A user who hears of the join may pull the plug: the way back is
                         // durable by then.
                         self.user.overlay.peers.save(&self.core, answer);
                     } else {
@@ -343,7 +343,7 @@ impl Hub {
             watcher.send_replace((*copies, *wanted));
         }
         if let Notice::Alone | Notice::Left = notice {
-            // Nobody vouches any more that the address is still this node's.
+            // No answer shows any more that the address is still this node's.
             self.user.data.net.verification.forget();
         }
         if let Notice::Joined { .. } | Notice::Successors(_) = notice {
@@ -398,7 +398,7 @@ impl Hub {
         let (net, hub) = (self.user.data.net.clone(), self.slots.rest.clone());
         self.user.data.net.tasks.spawn(async move {
             let dialling = async {
-                // Who is believed to be at an address gets what is meant
+                // The peer that is believed to be at an address gets what is meant
                 // for it: this node says so only of its own.
                 verify::once(&net, to).await?;
                 connection::dial(to, &hello).await
@@ -525,7 +525,7 @@ impl Hub {
                 if matches!(&message, Message::Ask { ask: Ask::Next { enter: true, .. }, .. })
                     && self.user.departure.is_last()
                 {
-                    // Nobody is let in by a node that ends.
+                    // A node that ends lets no other in.
                     return;
                 }
                 if let Message::Answer { nonce, .. } = &mut message {
@@ -568,7 +568,7 @@ impl Hub {
     }
 
     /// Hands a message of a mesh on: of a search to the position with this index,
-    /// others concern the host. Whoever sends more than is worked off loses the
+    /// others concern the host. A peer that sends more than is worked off loses the
     /// rest.
     fn mesh_says(&self, from: Peer, to: u16, message: MeshMessage) {
         if self.core.slot_of(to).is_none() {
@@ -593,7 +593,7 @@ impl Hub {
         }
     }
 
-    /// Tells everybody beside the core that an address is not connected any
+    /// Tells all rooms beside the core that an address is not connected any
     /// more.
     fn gone(&self, address: SocketAddr) {
         let _ = self.user.overlay.mesh.try_send(mesh::input::Input::Gone { address });
@@ -631,7 +631,7 @@ impl Hub {
         self.publisher.vanished(&self.core)
     }
 
-    /// A place among those whose requests are being answered.
+    /// A place among the requests that are being answered.
     pub(crate) fn place_to_answer(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         Arc::clone(&self.answering).try_acquire_owned()
     }

@@ -70,7 +70,7 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// Different warnings about strangers that are told within this time.
 const WARNED_AT_MOST: usize = 20;
 
-/// Copies that nobody can store that are remembered, so that each is told once; beyond it
+/// Copies that no node can store that are remembered, so that each is told once; beyond it
 /// they are told again.
 const STUCK_AT_MOST: usize = 4_096;
 
@@ -97,12 +97,12 @@ pub(crate) struct Publisher {
     departed: BTreeMap<SocketAddr, Instant>,
     traffic: (Instant, Traffic),
     remember_at: Option<Instant>,
-    /// Whether somebody of this node's ring is remembered: the first one is at once.
+    /// Whether a member of this node's ring is remembered: the first one is at once.
     remembers: bool,
     bursts: Notices,
     /// What strangers caused lately.
     warned: Vec<(Instant, String)>,
-    /// Copies of which it was told that nobody can store them, and who
+    /// Copies of which it was told that no node can store them, and who
     /// cannot.
     stuck: BTreeSet<(FileName, Peer)>,
     health: Health,
@@ -206,7 +206,7 @@ impl Publisher {
         }
     }
 
-    /// A warning about somebody whom this node does not control, who may cause
+    /// A warning about a program that this node does not control, which may cause
     /// it again and again: within a while the same one is told once.
     pub(crate) fn stranger(&mut self, text: String, now: Instant) {
         self.warned.retain(|(at, _)| now.saturating_duration_since(*at) < REPEAT);
@@ -284,7 +284,7 @@ impl Publisher {
     }
 
     /// Whether a notice tells something new: a full node is tried again now and
-    /// then, and it helps nobody to hear each time that no other one is there.
+    /// then, and it does not help to hear each time that no other one is there.
     fn is_news(&mut self, notice: &Notice) -> bool {
         match notice {
             Notice::Departed(peer) => {
@@ -311,7 +311,7 @@ impl Publisher {
         }
     }
 
-    /// A lookup that somebody watches begins.
+    /// A lookup that a user watches begins.
     pub(crate) fn lookup_begins(&mut self, ticket: Ticket, text: String, key: Id) {
         self.lookups += 1;
         let row = LookupRow { number: self.lookups, text, key, hops: Vec::new(), owner: None };
@@ -443,7 +443,7 @@ impl Publisher {
         before: &[Member],
     ) -> Vec<Member> {
         // Only the loss of a direct neighbour makes a notice; others vanish
-        // from the lists. Where these hold everyone, who vanished is gone.
+        // from the lists. Where these hold all members, those that vanished are gone.
         let member = core.membership() == chord::Membership::Member;
         if member && known.len() <= core.config().successors {
             let gone = |m: &&Member| !known.contains(&m.peer) && !core.has_departed(m.peer);

@@ -5,7 +5,7 @@
 //! living only where both sides have had their turn. So it begins anew
 //!
 //! - when this node itself did not run: its alarms went off late, and answers may
-//!   lie where nobody has looked yet;
+//!   lie where this node has not looked yet;
 //! - as long as bytes come from the peer: it lives and is busy.
 //!
 //! In the second case what costs little is asked again. Either ends [`AT_MOST`]
@@ -47,7 +47,7 @@ struct Question {
     ask: Option<Ask>,
 }
 
-/// What becomes of a question whose time is over.
+/// What becomes of a question after its time limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     /// It was answered.
@@ -65,7 +65,7 @@ impl Questions {
         self.open.insert((slot, nonce), Question { to, since: now, ask });
     }
 
-    /// Its answer came: how long it took. `None`: nobody asked `from` this.
+    /// Its answer came: how long it took. `None`: `from` was not asked this.
     pub(crate) fn answered(
         &mut self,
         slot: Slot,

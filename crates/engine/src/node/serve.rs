@@ -25,7 +25,7 @@ use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
 use crate::overlay::search::local_matches;
 
-/// Who asks.
+/// The program that asks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker {
     /// The advertised address of a member; `None`: a client.
@@ -247,7 +247,7 @@ fn fares(core: &Host, node: &Node, now: Time) -> Fares {
     }
 }
 
-/// Whether these statements are taken from whoever makes them: each member
+/// Whether these statements may come from this asker: each member
 /// speaks for itself only.
 fn may_provide(asker: Option<SocketAddr>, providers: &[Provider]) -> Result<(), &'static str> {
     if providers.len() > MAX_PAGE {

@@ -30,7 +30,7 @@ use crate::net::handle::Net;
 /// memory at once, as small contents are.
 const AT_ONCE: usize = 256;
 
-/// Batches whose leftovers are being removed at a time: each has a thread.
+/// Batches of which leftovers are being removed at a time: each has a thread.
 const SWEEPS_AT_ONCE: usize = 4;
 
 /// An operation of the core. How many wait at a time the core bounds.
@@ -85,7 +85,7 @@ struct Batch {
     done: Vec<Done>,
     /// Contents that have to come first.
     absent: Vec<(UnderWay, Record, Vec<Peer>, bool)>,
-    /// Nobody hears of these before their bytes are free for others; with a name,
+    /// Reported only after their bytes are free for others; with a name,
     /// they stay for a while under it.
     left: Vec<(Whose, Leftover, Option<FileName>)>,
 }
@@ -121,7 +121,7 @@ impl StoreQueue {
         let _ = self.jobs.send(Job { under_way, op });
     }
 
-    /// Nobody needs any more what an operation fetches. One that has ended or fetches
+    /// What an operation fetches is not needed any more. One that has ended or fetches
     /// nothing takes no notice.
     pub(crate) fn cease(&self, slot: Slot, ticket: Ticket) {
         self.operations.cease(slot, ticket);
@@ -282,7 +282,7 @@ fn refused(data: &Data, error: &StoreError) -> StoreFailure {
     }
 }
 
-/// What does not fit is not asked for, and nobody is shown its attempts: on a
+/// What does not fit is not asked for, and its attempts are not shown: on a
 /// full disk they are made again and again. What unfinished uploads left can give
 /// way; then the attempt shows whether there is room.
 fn has_no_room(data: &Data, size: u64) -> Option<StoreFailure> {
@@ -315,7 +315,7 @@ fn fetch_content(
         if let Some(incoming) = copied.as_ref().filter(|incoming| incoming.missing() == 0) {
             return Ok(incoming.finish()?);
         }
-        // A ring's copies matter more than who is trusted: whatever comes is
+        // A ring's copies matter more than reputations: whatever comes is
         // verified.
         // If no bytes pass, another node makes the copy.
         let (plane, from_anybody) = (data.plane(), true);

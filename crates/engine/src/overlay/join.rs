@@ -12,7 +12,7 @@ use crate::net::handle::Net;
 use crate::net::{connection, greeting, verify};
 
 /// Enters the ring of the node at an address, taking over its parameters
-/// first where they differ: who this node is then, its successor, and whether
+/// first where they differ: the identity of this node then, its successor, and whether
 /// parameters were taken over.
 pub(crate) async fn join_through(
     net: &Net,
@@ -21,7 +21,7 @@ pub(crate) async fn join_through(
 ) -> Result<(Peer, Peer, bool), CommandError> {
     let me = net.me();
     let (contact, params) = greeting::introduce(address).await?;
-    // Also who seems to be this node itself may be another one with its address.
+    // What seems to be this node itself may be another one with its address.
     verify::through(net, address, &params).await.map_err(|why| why.told_of(address))?;
     if contact.address() == me.me.address() {
         return Err(

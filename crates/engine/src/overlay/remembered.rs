@@ -26,11 +26,11 @@ const FILE: &str = "peers.toml";
 const HEAD: &str = "# Members of the ring, tried at the next start, and peers that were connected. \
                     Written by chordal.\n";
 
-/// The file, and the turns of those who write it. Cheap to clone.
+/// The file, and the lock of its writers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct PeersFile {
     dir: PathBuf,
-    /// Held by whoever writes.
+    /// Held by the writer.
     writing: Arc<Mutex<()>>,
     tasks: TaskTracker,
 }
@@ -62,12 +62,12 @@ impl PeersFile {
     }
 
     /// Writes the members, on a thread of its own, and behind them those of
-    /// earlier times as far as there is room: who is gone now may be the first to
-    /// be back after a power cut. Nobody comes back through those that left. Failing
+    /// earlier times as far as there is room: a peer that is gone now may be the first to
+    /// be back after a power cut. Those that left are of no use. Failing
     /// costs only time at the next start and is logged.
     ///
     /// `done` is called when that is durable, or has failed. Returns whether there was
-    /// anybody to remember.
+    /// a peer to remember.
     pub(crate) fn save(&self, core: &chord::Host, done: impl FnOnce() + Send + 'static) -> bool {
         let (me, departed) = (core.peer(), core.departed());
         // One way to each host is enough.

@@ -30,7 +30,7 @@ use chordal_descriptors::Spare;
 use super::Shared;
 use super::server::Input;
 
-/// What everybody hears who takes a registry for a node.
+/// The refusal to a program that takes a registry for a node.
 const NO_NODE: &str = "this is a registry, not a node; give it with --seed";
 
 /// What one hears for whom there is no place.
@@ -46,7 +46,7 @@ const MAX_CONNECTIONS: usize = MAX_PEERS + 512;
 /// The same for one host.
 const MAX_CONNECTIONS_PER_HOST: usize = MAX_PEERS_PER_HOST + 64;
 
-/// News waiting for one node: the whole list and a busy moment. Who falls
+/// News waiting for one node: the whole list and a busy moment. A node that falls
 /// further behind is cut off, and gets the whole list when it comes back.
 const NEWS: usize = 256;
 
@@ -213,7 +213,7 @@ async fn exchange(
                     Err(broken) => return broken.to_string(),
                 };
                 if let Err(wait) = pace.take(heard) {
-                    // Whoever says too much is heard more slowly.
+                    // A node that says too much is read more slowly.
                     tokio::time::sleep(wait).await;
                     let _ = pace.take(Instant::now());
                 }

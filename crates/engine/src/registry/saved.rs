@@ -48,7 +48,7 @@ pub(super) struct Saved {
 }
 
 /// Takes the directory for this process and reads the file. One that is damaged
-/// is no list: everybody who is there comes again.
+/// is no list: all peers that are there come again.
 pub(super) fn load(dir: &Path) -> Result<Saved, StartError> {
     fs::create_dir_all(dir).map_err(|error| {
         StartError::Store(format!(

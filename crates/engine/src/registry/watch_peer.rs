@@ -21,12 +21,12 @@ use chordal_core::wire::{Frame, Request, Response};
 use super::Shared;
 use super::server::Input;
 
-/// Time for an answer: a peer that needs longer is no use to anybody who wants
+/// Time for an answer: a peer that needs longer is no use to a node that wants
 /// to join through it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Pause between two checks of a peer that closes its connection again and
-/// again, or of which somebody keeps talking.
+/// again, or of which nodes keep telling.
 const SPACING: Duration = Duration::from_millis(500);
 
 /// What the task of a peer is told by the desk.
@@ -94,7 +94,7 @@ struct Line {
 
 /// Why there is no answer.
 enum NoAnswer {
-    /// Nobody is there, or not any more.
+    /// Nothing is there, or not any more.
     Closed,
     /// Nothing came in time.
     Silent,
@@ -143,7 +143,7 @@ impl Watch {
     }
 
     /// One check; `None` when this registry itself could not make it. Where
-    /// nobody listens, or not any more, it looks a second time at once: the
+    /// nothing listens, or not any more, it looks a second time at once: the
     /// other side may have closed the connection for reasons of its own.
     async fn check(&mut self, whole: bool) -> Option<Check> {
         for second in [false, true] {
@@ -170,7 +170,7 @@ impl Watch {
         Some(Check::Refused)
     }
 
-    /// Asks the peer who it is (`whole`, and whenever that is not known), or
+    /// Asks the peer for its identity (`whole`, and whenever that is not known), or
     /// only for a sign of life.
     async fn ask(&mut self, whole: bool) -> Result<Listed, NoAnswer> {
         if self.line.is_none() {

@@ -27,7 +27,7 @@ pub(crate) mod shares;
 /// What sharing works with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Sharing {
-    /// Who this node is.
+    /// The node on the network.
     pub(crate) net: Net,
     /// What people are told.
     pub(crate) notes: Notes,

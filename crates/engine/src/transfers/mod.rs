@@ -1,10 +1,10 @@
 //! The transfers of a node: numbers, progress, turns, pausing, cancelling.
 //!
-//! Whoever moves bytes holds a [`Transfer`] and counts into it; the snapshot
+//! The code that moves bytes holds a [`Transfer`] and counts into it; the snapshot
 //! reads the counts. Ended transfers stay visible for a while.
 //!
-//! A transfer is *held* while its user has it wait or while it is not its turn:
-//! whoever moves its bytes lets connections go then and waits
+//! A transfer is *held* while it is paused by its user or while it is not its turn:
+//! the code that moves its bytes then closes its connections and waits
 //! ([`Transfer::wait_while_held`], [`Transfer::released`]). Of a directory there
 //! is one transfer for all and one for each file that is at work
 //! ([`Transfers::open_part`]); what is said to the former holds for the latter.
@@ -37,7 +37,7 @@ mod parts;
 mod turns;
 mod waits;
 
-/// What a transfer is at, for whoever shows progress.
+/// The phase of a transfer, for progress bars.
 pub(crate) trait Phases: Send + Sync {
     /// A phase begins: "hashing", "sending"…
     fn phase(&self, phase: &str);
@@ -65,7 +65,7 @@ pub(crate) struct Transfers {
 #[derive(Debug)]
 struct All {
     list: Mutex<List>,
-    /// Told when somebody may go on, or shall stop: threads, and tasks.
+    /// Wakes threads and tasks that may go on or shall stop.
     changed: Condvar,
     told: Notify,
 }
@@ -120,7 +120,7 @@ struct Changing {
     rate: u64,
 }
 
-/// One transfer, held by whoever moves its bytes. Dropped without
+/// One transfer, held by the code that moves its bytes. Dropped without
 /// [`Transfer::end`], it counts as failed.
 #[derive(Debug)]
 pub(crate) struct Transfer {
@@ -128,7 +128,7 @@ pub(crate) struct Transfer {
     all: Arc<All>,
 }
 
-/// A transfer for whoever shows its progress.
+/// A transfer as a progress bar shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     /// How it stands.
@@ -393,7 +393,7 @@ fn unfit(why: String) -> CommandError {
 }
 
 impl All {
-    /// Wakes whoever is held.
+    /// Wakes the threads and tasks that are held.
     fn tell(&self) {
         self.changed.notify_all();
         self.told.notify_waiters();

@@ -1,9 +1,9 @@
-//! Whose turn it is: so many transfers of the user run at a time, the others
+//! Turns: so many transfers of the user run at a time, the others
 //! wait, first come first served.
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// Who runs and who waits, by their numbers.
+/// The transfers that run and those that wait, by their numbers.
 #[derive(Debug)]
 pub(super) struct Turns {
     at_once: usize,
@@ -32,7 +32,7 @@ impl Turns {
         self.running.contains(&number)
     }
 
-    /// Gives a turn, or the wait for one, up; whose turn it is instead.
+    /// Gives a turn, or the wait for one, up; returns the transfer whose turn it is instead.
     pub(super) fn leave(&mut self, number: u64) -> Option<u64> {
         self.waiting.retain(|waiting| *waiting != number);
         self.running.remove(&number);
@@ -60,7 +60,7 @@ mod tests {
         assert!(!turns.ask(3) && !turns.ask(4) && !turns.ask(3));
         assert_eq!(turns.leave(2), Some(3), "who came first");
         assert!(turns.ask(3) && !turns.ask(4));
-        // Who gives up while waiting makes no room.
+        // A transfer that gives up while waiting makes no room.
         assert!(!turns.ask(5));
         assert_eq!(turns.leave(4), None);
         assert_eq!(turns.leave(1), Some(5));

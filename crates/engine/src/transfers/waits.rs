@@ -1,4 +1,4 @@
-//! What a transfer waits for: its turn, its user who has it wait, a source.
+//! What a transfer waits for: its turn, its user who paused it, a source.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Cancelled, Entry, HELD_LOOK, Transfer};
 
-/// How far a transfer has come, for another who waits for what it brings.
+/// How far a transfer has come, for another one that waits for its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress(Arc<Entry>);
 

@@ -1,7 +1,7 @@
 //! Scrubbing: what lies on the disk is read again from time to time, so that a
 //! flipped bit is found while another holder still has the right bytes.
 //!
-//! One content after the other, at a rate that nobody notices. What is damaged
+//! One content after the other, at a rate that no user notices. What is damaged
 //! is put aside, its records count as lost ([`chordal_core::chord::Input::Lost`]), and
 //! the ring restores them.
 
@@ -24,7 +24,7 @@ const RATE: u64 = 4 * 1024 * 1024;
 const LEAST: u64 = 128 * 1024;
 
 /// How long a node has run before it looks for the first time: its start is
-/// work enough, and whoever starts it is waiting.
+/// work enough, and its user is waiting.
 const FIRST: Duration = Duration::from_secs(10 * 60);
 
 /// Contents listed at once.
@@ -65,7 +65,7 @@ impl Pass {
         if !self.ended {
             return Duration::ZERO;
         }
-        // A clock that was set back makes nobody wait for long.
+        // A clock that was set back must not cause a long wait.
         let since = now_s.checked_sub(self.begun_s).map_or(Duration::MAX, Duration::from_secs);
         every.saturating_sub(since)
     }
@@ -199,7 +199,7 @@ async fn restore(
     bad: &[PieceIndex],
     pieces: u32,
 ) {
-    // What nobody else has is kept: damaged bytes are better than none.
+    // What no other node has is kept: damaged bytes are better than none.
     let alone = {
         let names = upkeep.store.name_of(&root);
         let look =

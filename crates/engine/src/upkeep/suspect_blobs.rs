@@ -1,7 +1,7 @@
 //! Contents that seem to be damaged on this disk.
 //!
-//! Whoever meets the damage while serving says so here, instead of leaving it to
-//! the next scrub; whoever fetched a damaged piece asks back for a single byte,
+//! A server that meets damage says so here, instead of leaving it to
+//! the next scrub; a node that fetched a damaged piece asks back for a single byte,
 //! which says the same. Such a content is read again at once, and if it is
 //! damaged it is put aside and restored as after a scrub ([`super::scrub`]).
 
@@ -22,7 +22,7 @@ const QUEUE: usize = 64;
 /// Bytes read a second: a gigabyte in half a minute, and a disk can still serve.
 const RATE: u64 = 32 * 1024 * 1024;
 
-/// How long the word of others about a content counts only once: nobody shall
+/// How long the word of others about a content counts only once: no peer shall
 /// make a node read its disk all day.
 const BELIEVED_AGAIN: Duration = Duration::from_secs(60 * 60);
 
@@ -49,7 +49,7 @@ impl SuspectBlobs {
         let _ = self.queue.try_send(root);
     }
 
-    /// Somebody says that a content is not right, and may be wrong. Never waits.
+    /// Another node says that a content is damaged, and may be wrong. Never waits.
     pub(crate) fn heard(&self, root: ContentHash, now: Instant) {
         let mut believed = self.believed.lock();
         believed.retain(|(at, _)| now.saturating_duration_since(*at) < BELIEVED_AGAIN);

@@ -2,13 +2,13 @@
 //!
 //! It begins at the time of day of the node's start, so what was away for a day has let
 //! go of them, and then runs on by itself: that the time of day is set meanwhile ends
-//! no tombstone. How wrong it is matters to nobody else ([`chordal_core::chord`]'s expiry).
+//! no tombstone. How wrong it is matters to no other node ([`chordal_core::chord`]'s expiry).
 
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 
-/// How often tombstones are looked through. Nobody waits for their end.
+/// How often tombstones are looked through. Nothing waits for their end.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);
 
 /// The clock.

@@ -1,6 +1,6 @@
 //! Contents that came over a chain and that no record names yet. Most are named
 //! a moment later. The others are given up: their owner died before it could
-//! commit, or somebody fills disks.
+//! commit, or a program fills disks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use chordal_store::Store;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often it should be looked which of them wait still: what was named since
-/// is in the way of nobody.
+/// does no harm.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Contents that wait at the most, 64 bytes each. A node that takes in a
@@ -67,7 +67,7 @@ impl Uncommitted {
     /// Forgets those that a record names by now or that came anew since, and
     /// gives up those that have waited long enough. Blocks.
     pub(crate) fn look(&self, store: &Store, now: Instant) {
-        // Nobody waits for the lock while all are looked at.
+        // The lock is not held while all are looked at.
         let mut looked = std::mem::take(&mut *self.waiting.lock());
         looked.retain(|one| store.claim(&one.root) == Some(one.claim));
         let old = |one: &Waiting| now.saturating_duration_since(one.since) >= PATIENCE;

@@ -145,7 +145,7 @@ impl Tree<'_> {
         let walking = source.clone();
         spawn_blocking(move || {
             walk::walk(&walking.path, walking.base.as_str(), &mut |entry| {
-                // Whoever takes them may want no more.
+                // The put may have ended.
                 match found.blocking_send(entry) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
@@ -323,7 +323,7 @@ fn end(
     result
 }
 
-/// How many files and bytes there are, counted ahead of those who send them.
+/// How many files and bytes there are, counted ahead of sending them.
 #[derive(Debug, Default)]
 struct Counted {
     files: AtomicU32,
@@ -385,7 +385,7 @@ impl Told {
 }
 
 /// Whether what the members say of a file is as good as its owner's word: all
-/// who should have it say the same.
+/// that should have it say the same.
 fn is_sure(listed: &Listed, wanted: usize) -> bool {
     listed.only().is_some_and(|content| content.holders.len() >= wanted.max(1))
 }

@@ -31,16 +31,16 @@ const MAX_CONTENTS: usize = 2;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed(Vec<Content>);
 
-/// One content, and who has it.
+/// One content, and the nodes that have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
     /// Its hash.
     pub(super) root: ContentHash,
     /// Its bytes.
     pub(super) size: u64,
-    /// Who stores it for the ring.
+    /// Nodes that store it for the ring.
     pub(super) holders: Vec<Peer>,
-    /// Who shares it.
+    /// Nodes that share it.
     pub(super) sharers: Vec<Peer>,
 }
 
@@ -72,7 +72,7 @@ impl Listed {
         }
     }
 
-    /// Its bytes, by the first who has it.
+    /// Its bytes, by the first node that has it.
     pub(super) fn size(&self) -> u64 {
         self.0.first().map_or(0, |content| content.size)
     }

@@ -1,4 +1,4 @@
-//! The files of a directory on their way, several at a time: who is at work,
+//! The files of a directory on their way, several at a time: which are at work,
 //! how many are done, and what went wrong.
 
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Workers {
         self.room >= room(size).min(self.room_of_all())
     }
 
-    /// Whether nobody is at work.
+    /// Whether none is at work.
     pub(super) fn is_idle(&self) -> bool {
         self.tasks.is_empty()
     }
@@ -121,7 +121,7 @@ impl Workers {
         let (transfers, work) = (self.transfers.clone(), work(Arc::clone(&part)));
         self.tasks.spawn(async move {
             let work = async {
-                // Small ones go between the large ones, whoever else has a turn.
+                // Small ones go between the large ones, whichever have a turn.
                 let large = size > EAGER_BYTES;
                 let turn = if large { part.turn().await } else { part.released().await };
                 turn.map_err(|_| CommandError::CANCELLED)?;
@@ -134,7 +134,7 @@ impl Workers {
             };
             if let Some(part) = Arc::into_inner(part) {
                 match &result {
-                    // Thousands that went well are nobody's concern.
+                    // Thousands that went well need not be listed.
                     Ok(_) => transfers.forget(part),
                     Err(why) => part.end(Err(why.clone())),
                 }
@@ -151,7 +151,7 @@ impl Workers {
         self.show();
     }
 
-    /// Waits for the next file that ends; `None`: nobody is at work.
+    /// Waits for the next file that ends; `None`: none is at work.
     pub(super) async fn next(&mut self) -> Option<()> {
         match self.tasks.join_next().await? {
             Ok((task, result)) => {
@@ -212,7 +212,7 @@ impl Workers {
         (self.counts, failed)
     }
 
-    /// The room that there is when nobody is at work; less what a bug lost.
+    /// The room that there is when none is at work; less what a bug lost.
     fn room_of_all(&self) -> usize {
         if self.tasks.is_empty() { self.room } else { usize::MAX }
     }

@@ -49,7 +49,7 @@ const MANIFEST_PATIENCE: Duration = Duration::from_millis(500);
 /// Sources that are asked for one manifest at a time, at the most.
 const MANIFEST_ASKED: usize = 3;
 
-/// How soon somebody who waits for sources notices that the transfer is
+/// How soon a task that waits for sources notices that the transfer is
 /// cancelled, and how often the speeds of sources are compared.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -98,7 +98,7 @@ impl From<Cancelled> for FetchError {
 
 /// Where pieces go, from several threads: it verifies each before it counts.
 pub(crate) trait PieceSink: Sync {
-    /// The pieces that are there already: nobody is asked for those.
+    /// The pieces that are there already: no source is asked for those.
     fn here(&self) -> PieceSet;
     /// Verifies and writes one piece.
     fn put(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError>;
@@ -129,13 +129,13 @@ impl PieceSink for Download {
 pub(crate) enum Sought {
     /// These have it now, as far as is known.
     Sources(Vec<Peer>),
-    /// Its name stands for something else by now, or for nothing: whoever had it
+    /// Its name stands for something else by now, or for nothing: a node that had it
     /// has given it up, or will.
     Replaced,
 }
 
-/// Finds sources while a content is fetched: whoever has it now. Blocks; ends
-/// soon, with nobody, once its token is cancelled.
+/// Finds sources while a content is fetched: nodes that have it now. Blocks; ends
+/// soon, with none, once its token is cancelled.
 pub(crate) type Finder<'a> = dyn FnMut(&CancellationToken) -> Sought + Send + 'a;
 
 /// What a fetch works with.
@@ -191,7 +191,7 @@ impl Fetcher {
                 && let Some(source) = order.pop()
             {
                 let (plane, answer) = (self.plane.clone(), answer.clone());
-                // On a thread that nobody waits for: connecting to a host that
+                // On a thread that is not waited for: connecting to a host that
                 // is gone cannot be cut short.
                 let asking = thread::Builder::new().spawn(move || {
                     let _ = answer.send((source, open(&plane, source, root, size)));
@@ -227,11 +227,11 @@ impl Fetcher {
         }
     }
 
-    /// Downloads all pieces that `sink` lacks, from the sources and whoever else
+    /// Downloads all pieces that `sink` lacks, from the sources and those that
     /// `find` names while it runs. When all have failed it waits for one, as long
     /// as the transfer has patience; without `find` it ends then. Blocks.
     ///
-    /// Who delivered how many bytes, the most first.
+    /// Returns the sources with the bytes that each delivered, the most first.
     pub(crate) fn pieces(
         &self,
         opened: Opened,
@@ -288,7 +288,7 @@ impl Fetcher {
     /// Takes note of what went wrong with a source.
     pub(crate) fn blame(&self, source: Peer, error: &DataError) {
         match error {
-            // This side has no file descriptor: nobody else is to blame.
+            // This side has no file descriptor: no other is to blame.
             error if error.is_shortage() => {}
             DataError::Io(_) => self.reputations.saw(source.address(), &Conduct::TimedOut),
             DataError::Lied(why) => {
@@ -329,7 +329,7 @@ impl Fetcher {
         let text = format!("{}: {address} {why}{left}", self.name);
         tracing::warn!("{text}");
         if let Some(events) = &self.events {
-            // A hub that is too busy says at the end who delivered.
+            // A hub that is too busy says at the end which sources delivered.
             events.step_now(Step::Trust, Level::Warn, text);
         }
     }
@@ -399,7 +399,7 @@ pub(crate) fn words(error: &DataError) -> String {
 
 fn reasons(failed: &[(Peer, String)]) -> String {
     match failed {
-        [] => "nobody has the content".to_owned(),
+        [] => "no node has the content".to_owned(),
         some => some
             .iter()
             .map(|(peer, why)| format!("{}: {why}", peer.address()))

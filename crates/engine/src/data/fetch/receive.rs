@@ -1,5 +1,5 @@
-//! The receiving of manifests and pieces from one connection, whoever sends
-//! them: a source of a download, or somebody who uploads.
+//! The receiving of manifests and pieces from one connection: of
+//! a source of a download, or of an upload.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -41,7 +41,7 @@ pub(crate) fn receive_manifest(
     Manifest::from_bytes(root, size, &bytes).map_err(|error| DataError::Lied(error.to_string()))
 }
 
-/// Refuses a content that is larger than anybody may store.
+/// Refuses a content that is larger than any node may store.
 pub(crate) fn check_size(size: u64) -> Result<(), CommandError> {
     if size <= MAX_FILE_BYTES {
         return Ok(());

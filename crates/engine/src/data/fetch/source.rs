@@ -61,13 +61,13 @@ pub(super) struct State {
     /// Sources that work or are being connected to: among them the rest is
     /// divided.
     pub(super) expected: usize,
-    /// Bytes that counted, by who delivered them.
+    /// Bytes that counted, by source.
     pub(super) delivered: BTreeMap<Peer, u64>,
     /// When a piece was last gained.
     pub(super) progress: Time,
-    /// Nobody is left to ask: others are looked for at once.
+    /// No source is left to ask: others are looked for at once.
     pub(super) hungry: bool,
-    /// Everybody shall end.
+    /// All workers must end.
     pub(super) over: bool,
 }
 
@@ -203,7 +203,7 @@ impl<'a> Work<'a> {
     }
 
     /// Beyond which time a source is relieved. Where the limit of this node is what
-    /// makes it slow, nobody else would be faster.
+    /// makes it slow, no other would be faster.
     fn patience(&self) -> Duration {
         match self.fetcher.plane.limits.down.slice() {
             Some(_) => Duration::MAX,
@@ -242,7 +242,7 @@ impl<'a> Work<'a> {
         last: bool,
         counted: &mut u64,
     ) -> Result<(), Ending> {
-        // One that somebody else has brought needs no second look.
+        // One that another source has brought needs no second look.
         let wanted = self.state.lock().plan.wants(index);
         if wanted {
             self.sink.put(index, bytes)?;
@@ -270,7 +270,7 @@ impl<'a> Work<'a> {
 }
 
 /// Whether a source that sent a damaged piece says that it has the content
-/// still. Whoever shares a file and writes to it while it is read does not, and
+/// still. A node whose user writes to a shared file while it is read does not, and
 /// is no cheat; without a clear no, it is one.
 pub(super) fn still_has(fetcher: &Fetcher, source: Peer, manifest: &Manifest) -> bool {
     let ask = || {
@@ -285,9 +285,9 @@ pub(super) fn still_has(fetcher: &Fetcher, source: Peer, manifest: &Manifest) ->
 }
 
 impl State {
-    /// A run of pieces for a source: of those that nobody was asked for, as
+    /// A run of pieces for a source: of those that no source was asked for, as
     /// much as it delivers in a moment, but no more than leaves something for
-    /// the others; otherwise what others owe who would need longer than
+    /// the others; otherwise what others owe that would need longer than
     /// `patience` for it.
     fn assign(
         &mut self,
@@ -312,7 +312,7 @@ impl State {
             .find_map(|(other, _)| self.plan.relieve(source, other, most))
     }
 
-    /// Who owes pieces, and when they will have delivered them (`None`: they do
+    /// The sources that owe pieces, and when they will have delivered them (`None`: they do
     /// not deliver), the longest first.
     pub(super) fn owing(&self, now: Time, piece: u64) -> Vec<(Peer, Option<Duration>)> {
         let owed = |source: &Peer| self.plan.outstanding(*source) as u64 * piece;

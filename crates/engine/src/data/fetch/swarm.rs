@@ -1,10 +1,10 @@
-//! A download from several sources at once: who is asked, who is left, who
+//! A download from several sources at once: which are asked, which are left, which
 //! comes in their place.
 //!
 //! Each source has a thread ([`super::source`]); the one that calls [`run`]
 //! watches them. It connects to as many sources as the rest is worth, cuts off
 //! one that is far slower than the others, one whose remaining pieces came from
-//! elsewhere, and everybody when the download is complete or cancelled. Another
+//! elsewhere, and all when the download is complete or cancelled. Another
 //! thread looks for new sources all the while.
 
 use std::sync::atomic::Ordering;
@@ -38,14 +38,14 @@ const MAX_CANDIDATES: usize = 64;
 /// How often new sources are looked for while some deliver.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
-/// How soon when nobody does: about a stabilization of a busy ring.
+/// How soon when none does: about a stabilization of a busy ring.
 pub(crate) const LOOK_SOON: Duration = Duration::from_millis(500);
 
 /// The first of these looks come sooner, each after twice the time: a name that was
 /// just replaced is known anew in some milliseconds.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(30);
 
-/// How long a download that nobody has served yet goes on looking for sources:
+/// How long a download without any bytes yet goes on looking for sources:
 /// the ring needs about this to re-create copies after a death.
 pub(crate) const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -56,7 +56,7 @@ const WAITED_LONG: Duration = Duration::from_secs(30);
 /// with its process.
 const STANDSTILL: Duration = Duration::from_secs(3);
 
-/// When nothing is left to ask for and somebody needs longer than this for what
+/// When nothing is left to ask for and a source needs longer than this for what
 /// he owes, one more source is asked to relieve him.
 const STALLED_BEYOND: Duration = Duration::from_secs(1);
 
@@ -66,7 +66,7 @@ enum Event {
     Dialled(Peer, Result<DataConnection, DataError>),
     /// A source's thread ended.
     Ended(Peer, Ending),
-    /// Somebody looked who has the content.
+    /// A look for sources ended.
     Found(Sought),
 }
 
@@ -76,7 +76,7 @@ struct Candidate {
     status: Status,
     /// It was far slower than the others.
     aside: bool,
-    /// It sent a damaged piece, or says that it has not got the content: nobody
+    /// It sent a damaged piece, or says that it has not got the content: no source
     /// waits for it to come back.
     useless: bool,
     /// When it last began to work.
@@ -91,7 +91,7 @@ enum Status {
     Active,
     /// Was cut off, and why; its thread has not ended yet.
     Cut(Why),
-    /// Failed: may be asked again when somebody says that it has the content.
+    /// Failed: may be asked again when a node says that it has the content.
     Failed,
 }
 
@@ -203,17 +203,17 @@ struct Swarm<'scope, 'env, 'work> {
     candidates: Vec<Candidate>,
     /// The last reason of each that failed.
     failed: Vec<(Peer, String)>,
-    /// Somebody looks for more sources.
+    /// A look for more sources is under way.
     finds: bool,
-    /// Whoever looked found nobody who may be asked.
+    /// The last look found no source that may be asked.
     starved: bool,
-    /// Whoever looked found that the name stands for something else.
+    /// The last look found that the name stands for something else.
     replaced: bool,
-    /// Since when nobody is left to ask.
+    /// Since when no source is left to ask.
     alone: Option<Time>,
-    /// Somebody looked since, and it was said that it waits.
+    /// There was a look since, and it was told that the download waits.
     waits: bool,
-    /// Since when none of those who are known may come back with the content.
+    /// Since when none of the known sources may come back with the content.
     hopeless: Option<Time>,
     /// When the loop last went round.
     turned: Time,
@@ -253,7 +253,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         }
     }
 
-    /// Ends everybody's work.
+    /// Ends the work of all sources.
     fn end(&self) {
         let mut state = self.work.state.lock();
         state.over = true;
@@ -317,8 +317,8 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
                 self.fail(source, format!("sent a damaged piece ({index})"));
             }
             Ending::Changed => {
-                // Not trusted the less for once; but who says so again and
-                // again is as good as one who does not answer.
+                // Not trusted the less for once; but a source that says so again and
+                // again is as good as one that does not answer.
                 let address = source.address();
                 self.work.fetcher.reputations.saw(address, &Conduct::TimedOut);
                 self.set_useless(source, true);
@@ -361,7 +361,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
 
     /// A source failed by itself.
     fn lost(&mut self, source: Peer, error: &DataError) {
-        // Who is asked again and again until it is back is not blamed for that.
+        // A source that is asked again and again until it is back is not blamed for that.
         if !(self.alone.is_some() && matches!(error, DataError::Io(_))) {
             self.work.fetcher.blame(source, error);
         }
@@ -427,7 +427,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         self.work.changed.notify_all();
     }
 
-    /// The download is paused: nobody sends any more, and nobody is to blame.
+    /// The download is paused: no source sends any more, and none is to blame.
     fn pause_sources(&mut self) {
         let working: Vec<Peer> = self.work.state.lock().workers.keys().copied().collect();
         for source in working {
@@ -447,7 +447,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     }
 
     /// Notices that the process stood still: its user stopped it, or the machine
-    /// slept. Whoever has hung up meanwhile is not to blame.
+    /// slept. A source that has hung up meanwhile is not to blame.
     fn notice_a_standstill(&mut self) {
         let now = self.work.now();
         if now.since(self.turned) > STANDSTILL {
@@ -463,7 +463,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
             let Some(source) = self.choose() else { break };
             self.set(source, Status::Active);
             let (plane, events) = (self.work.fetcher.plane.clone(), self.events.clone());
-            // On a thread that nobody waits for: connecting to a host that is
+            // On a thread that is not waited for: connecting to a host that is
             // gone cannot be cut short.
             let dialling = thread::Builder::new().spawn(move || {
                 let _ = events.send(Event::Dialled(source, dial(&plane, source)));
@@ -500,7 +500,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     }
 
     /// The source to ask next. One that is doubted or was far too slow is asked
-    /// only when nobody else is left.
+    /// only when no other is left.
     fn choose(&self) -> Option<Peer> {
         let rank = |known: &&Candidate| {
             let trust = self.work.fetcher.trust(known.source).ok()?;
@@ -515,7 +515,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         (!doubted || self.active() == 0).then_some(source)
     }
 
-    /// Waits when nobody is left to ask; gives up when nobody will come, or not in
+    /// Waits when no source is left to ask; gives up when none will come, or not in
     /// time.
     fn give_up_if_exhausted(&mut self) -> Result<(), FetchError> {
         let progress = self.work.state.lock().progress;
@@ -531,7 +531,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         }
         let now = self.work.now();
         let waited = |since: Time| now.since(since) > NO_SOURCE_LIMIT;
-        // Who has just woken up needs time to find anybody.
+        // A process that has just woken up needs time to find any.
         let waking = self.woke.is_some_and(|woke| !waited(woke));
         let since = *self.alone.get_or_insert(now);
         if self.may_return() {
@@ -554,7 +554,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         Err(FetchError::NoSource(failed))
     }
 
-    /// Somebody looked for sources. Where nobody was left to ask, it waits from
+    /// A look for sources ended. Where none was left to ask, it waits from
     /// now on: before, another one might have been there.
     fn looked(&mut self, found: Sought) {
         match found {
@@ -586,7 +586,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         self.candidates.iter().any(|known| !known.useless && trusted(known))
     }
 
-    /// Whether anybody may be asked, now or when he is named again.
+    /// Whether any source may be asked, now or when it is named again.
     fn any_usable(&self) -> bool {
         self.active() > 0
             || self.candidates.iter().any(|known| {

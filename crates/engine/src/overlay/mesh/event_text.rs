@@ -19,7 +19,7 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
-/// What happened to a link, if anybody wants to know.
+/// What happened to a link, if it is worth a line.
 pub(super) fn link(event: Event) -> Option<Line> {
     let Event { peer, kind, change } = event;
     // What the user asked for is news, and what others ask for is traffic; what
@@ -38,7 +38,7 @@ pub(super) fn link(event: Event) -> Option<Line> {
             };
             (quiet, Some(Step::Linked), text)
         }
-        // Whoever asked for it hears it.
+        // The command that asked for it tells it.
         Change::Refused => return None,
         Change::Failed => {
             (quiet, None, format!("{peer} did not answer when it was asked for a link"))
@@ -58,7 +58,7 @@ pub(super) fn link(event: Event) -> Option<Line> {
     Some(Line { level, step, text })
 }
 
-/// What somebody says to everyone.
+/// What a user says to all.
 pub(super) fn news(origin: Peer, body: &GossipBody) -> Line {
     let (level, step, text) = match body {
         GossipBody::Say(text) => {
@@ -77,7 +77,7 @@ pub(super) fn news(origin: Peer, body: &GossipBody) -> Line {
     Line { level, step, text }
 }
 
-/// Who says more than is listened to; `from` brought it.
+/// A node that says more than is taken; `from` passed it on.
 pub(super) fn complaint(from: Peer, complaint: Complaint) -> String {
     let (who, does) = match complaint.origin {
         Some(origin) => (origin, "says"),

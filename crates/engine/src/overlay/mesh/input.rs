@@ -8,7 +8,7 @@ use chordal_core::error::CommandError;
 use chordal_core::peer::Peer;
 use chordal_core::wire::mesh::{Gossip, GossipBody, LinkMessage};
 
-/// Inputs waiting for the task: whoever floods it loses messages, nothing else.
+/// Inputs waiting for the task: a flood loses messages, nothing else.
 pub(crate) const QUEUE: usize = 1_024;
 
 /// How a wish for a link ended: whether there was one already.
@@ -19,14 +19,14 @@ pub(crate) type Connecting = Result<bool, CommandError>;
 pub(crate) enum Input {
     /// A peer says something about its link.
     Link {
-        /// Who.
+        /// The peer.
         from: Peer,
         /// What.
         message: LinkMessage,
     },
     /// A peer passes gossip on.
     Gossip {
-        /// Who.
+        /// The peer.
         from: Peer,
         /// What.
         gossip: Gossip,
@@ -36,7 +36,7 @@ pub(crate) enum Input {
         /// Whose.
         address: SocketAddr,
     },
-    /// This node has news of its own for everyone. Of several in a short time
+    /// This node has news of its own for all nodes. Of several in a short time
     /// the last one counts.
     Announce(GossipBody),
     /// This node's place on the ring changed: there may be others to draw.
@@ -57,7 +57,7 @@ pub(crate) enum Input {
         /// Told with whom it was; `None`: there was none.
         done: oneshot::Sender<Option<Peer>>,
     },
-    /// The user says something to everyone.
+    /// The user says something to all users.
     Say {
         /// What.
         text: String,

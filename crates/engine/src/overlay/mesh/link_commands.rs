@@ -105,7 +105,7 @@ pub(crate) async fn say_here(overlay: &Overlay, text: String) -> Result<u32, Com
     said.await.map_err(|_| CommandError::Stopping)?
 }
 
-/// Who is at an address, if this node can be linked with it.
+/// The peer at an address, if this node can be linked with it.
 async fn introduced(overlay: &Overlay, address: SocketAddr) -> Result<Peer, CommandError> {
     let (peer, params) = greeting::introduce(address).await?;
     let ours = overlay.data.net.me().params;

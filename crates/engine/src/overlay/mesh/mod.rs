@@ -41,7 +41,7 @@ mod rows;
 /// Pause before links that are lacking are drawn, after something changed...
 const DRAW_SOON: Duration = Duration::from_millis(500);
 
-/// ...and at most, while nobody is found: a small ring never has enough.
+/// ...and at most, while no peer is found: a small ring never has enough.
 const DRAW_RARELY: Duration = Duration::from_secs(8);
 
 /// Time between two announcements of this node's shared files.
@@ -50,7 +50,7 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 /// Time for saying goodbye on all links, which only takes the task's turn.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Lines about links that nobody asked for; who makes and ends them again and
+/// Lines about links that no user asked for; a peer that makes and ends them again and
 /// again shall not fill the events.
 const LINES: Rate = Rate { burst: 20, every: Duration::from_secs(2) };
 
@@ -98,13 +98,13 @@ struct Driver {
     overlay: Overlay,
     links: Links,
     gossip: gossip::Gossip,
-    /// Who waits for a link with whom.
+    /// Commands that wait for a link, by the address of the peer.
     waiting: BTreeMap<SocketAddr, Vec<oneshot::Sender<Connecting>>>,
     /// Whom the user wants to be linked with, as it was written last.
     wishes: Vec<Peer>,
     /// Answers that wait until that is written.
     answers: Vec<Box<dyn FnOnce() + Send + Sync>>,
-    /// Somebody is looking for candidates.
+    /// A task is looking for candidates.
     drawing: bool,
     draw_at: Time,
     draw_pause: Duration,
@@ -296,7 +296,7 @@ impl Driver {
     }
 
     async fn hear(&mut self, from: Peer, piece: &Gossip) {
-        // Only over links: whoever wants to be heard can be counted.
+        // Only over links, so that each sender can be counted.
         if !self.links.is_open(from.address()) {
             return;
         }
@@ -342,7 +342,7 @@ impl Driver {
         }
     }
 
-    /// A warning about somebody who may cause it again and again.
+    /// A warning that a peer may cause again and again.
     async fn stranger(&self, text: String) {
         self.overlay.data.notes.stranger(text).await;
     }

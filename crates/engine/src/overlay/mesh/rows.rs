@@ -37,7 +37,7 @@ pub(super) fn of(links: &Links, doubted: &[Doubted]) -> Vec<PeerRow> {
     rows.extend(others.into_iter().map(|(address, (trust, why))| PeerRow {
         peer: Peer::new(address, 0),
         link: None,
-        // Nobody looks.
+        // No dashboard looks.
         liveness: Liveness::Suspect,
         rtt_us: None,
         since_ms: 0,

@@ -1,7 +1,7 @@
-//! The searches that begin at this node: what they have found, and who follows
+//! The searches that begin at this node: what they have found, and the commands that follow
 //! them: the dashboard, the command, a client.
 //!
-//! Results only grow, in the order in which they came, so that whoever follows
+//! Results only grow, in the order in which they came, so that a command that follows
 //! asks for what is behind the last one it has.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ use crate::overlay::Overlay;
 /// clients.
 const RUNNING: usize = 8;
 
-/// Searches whose results are kept for whoever follows them.
+/// Searches of which the results are kept for commands that follow them.
 const KEPT: usize = 16;
 
 /// Linked peers that are asked directly: far more than a node has.
@@ -83,7 +83,7 @@ struct Find {
     cut: bool,
     /// Linked peers that have not answered.
     asked: BTreeSet<Peer>,
-    /// Those of them that are not on the ring: nobody counts their answers there.
+    /// Those of them that are not on the ring, where their answers are not counted.
     strangers: BTreeSet<Peer>,
     /// Nodes of the ring that answered.
     ring_answered: u32,

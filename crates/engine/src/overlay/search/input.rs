@@ -10,7 +10,7 @@ use chordal_core::peer::Peer;
 use chordal_core::wire::mesh::{FoundRow, SearchMessage};
 use chordal_core::wire::query::SearchState;
 
-/// Inputs waiting for the task: whoever floods it loses messages, nothing else.
+/// Inputs waiting for the task: a flood loses messages, nothing else.
 pub(crate) const QUEUE: usize = 1_024;
 
 /// What a search has found so far.
@@ -22,7 +22,7 @@ pub(crate) struct Found {
     pub(crate) state: SearchState,
 }
 
-/// A search that somebody follows.
+/// A search as a command follows it.
 pub(crate) type Watched = watch::Receiver<Arc<Found>>;
 
 /// What the task reacts to.
@@ -30,7 +30,7 @@ pub(crate) type Watched = watch::Receiver<Arc<Found>>;
 pub(crate) enum Input {
     /// A node says something about a search.
     Message {
-        /// Who.
+        /// The peer.
         from: Peer,
         /// To which position of this host: its index.
         to: u16,
@@ -51,7 +51,7 @@ pub(crate) enum Input {
         /// Where the number of the search goes, or why there is none.
         begun: oneshot::Sender<Result<u32, CommandError>>,
     },
-    /// Somebody wants to follow a search.
+    /// A command follows a search.
     Follow {
         /// Its number.
         number: u32,

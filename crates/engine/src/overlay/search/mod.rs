@@ -48,7 +48,7 @@ const PARTS: usize = 64;
 /// Of these, those that one node may have begun.
 const PARTS_OF_ONE_ORIGIN: usize = 16;
 
-/// Of these, those that one node may have asked for: nobody fills all of them
+/// Of these, those that one node may have asked for: no node fills all of them
 /// with searches that it made up.
 const PARTS_OF_ONE_ASKER: usize = 24;
 
@@ -63,7 +63,7 @@ const LEVEL: Duration = Duration::from_millis(500);
 /// See [`LEVEL`].
 const LEAST_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often a node that is at work says so to whoever asked it.
+/// How often a node that is at work says so to the one that asked it.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Silence of a child at work after which it counts as dead: some beats.
@@ -137,7 +137,7 @@ struct Searches {
 /// A part and its times.
 struct Part {
     broadcast: Broadcast,
-    /// Who asked for it first.
+    /// The node that asked for it first.
     asker: Peer,
     ends: Instant,
     beats: Instant,
@@ -259,7 +259,7 @@ impl Searches {
             .look(|core| core.members())
             .await
             .ok_or(CommandError::Stopping)?;
-        // Of a ring that is not known as a whole, who is linked counts as on it.
+        // Of a ring that is not known as a whole, linked peers count as on it.
         let on_ring = |address| {
             let known = members.0.iter().any(|peer| peer.address() == address);
             known || members.1 != chord::CensusState::Complete
@@ -427,7 +427,7 @@ async fn around(overlay: &Overlay, position: Option<Peer>) -> Option<Around> {
     overlay.data.core.look(look).await.flatten()
 }
 
-/// Everybody whom a node's tables name, itself left out.
+/// All peers that a node's tables name, itself left out.
 fn known(core: &chord::Node) -> Vec<Peer> {
     let fingers = core.fingers();
     let nodes = fingers.iter().filter_map(|row| row.node);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// as long.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// The longest pause: a minute after somebody is back, he is looked at.
+/// The longest pause: a minute after a registry is back, it is tried.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Addresses that are remembered: twice a full list. Beyond it the one that may

@@ -1,5 +1,5 @@
 //! The connection to one registry: kept as long as the node runs, made anew
-//! when it breaks, ever more gently while nobody is there.
+//! when it breaks, ever more gently while nothing answers.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ const SILENT: Duration = Duration::from_secs(45);
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// News taken from a registry at once, and then one in so long: a full list is
-/// 86 pages, and whoever sends more than this is heard more slowly.
+/// 86 pages, and a registry that sends more than this is read more slowly.
 const NEWS: (u32, Duration) = (1_024, Duration::from_millis(5));
 
 /// A node that was taken off the list says so after this: it lives.
@@ -199,7 +199,7 @@ impl Contact {
         let mut told_unlisted = false;
         let now = place.borrow_and_update().clone();
         let mut on_it = now.is_some();
-        // Who has no place wants the list all the same.
+        // A node that is not listed needs the list all the same.
         if let Err(broken) = frames.send(&Frame::Report(now.unwrap_or(Report::List))).await {
             return lost(broken);
         }

@@ -35,7 +35,7 @@ pub(crate) const QUEUE: usize = 64;
 /// Registries of one node: each is a connection, and each keeps a list here.
 const MAX_REGISTRIES: usize = 16;
 
-/// News of all registries that wait to be taken in: whoever sends more waits.
+/// News of all registries that wait to be taken in: further ones wait in their queues.
 const HEARD: usize = 256;
 
 /// Pause between two looks of a lonely node: a person waits for it.
@@ -48,7 +48,7 @@ const MEMBER_PACE: Duration = Duration::from_secs(1);
 /// The same where the ring is too large to know: most of those listed are on it.
 const LARGE_PACE: Duration = Duration::from_secs(10);
 
-/// Changes are let come together for so long before somebody is looked at.
+/// Changes are collected for so long before a peer is looked at.
 const CALM: Duration = Duration::from_millis(100);
 
 /// The same death is not reported again within this time.
@@ -148,7 +148,7 @@ pub(crate) async fn run(
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     // The hub has ended: so do the contacts, when they see that
-                    // nobody has a place for them any more.
+                    // they have no place any more.
                     return;
                 }
                 let snapshot = snapshots.borrow_and_update().clone();
@@ -216,7 +216,7 @@ struct Seeking {
     known: BTreeSet<SocketAddr>,
     tried: mpsc::Sender<(Candidate, Look)>,
     looking: bool,
-    /// When to look at somebody next.
+    /// When to look at the next peer.
     look_at: Instant,
     /// Not before that, whatever changes.
     not_before: Instant,
@@ -385,7 +385,7 @@ impl Seeking {
             self.overlay.data.notes.event_now(Level::Warn, text);
         }
         let Some((registry, listed)) = next else {
-            // Who is backed off now comes up again.
+            // A peer that is backed off now comes up again.
             self.look_at = now + self.backoff.next(now).unwrap_or(NEVER).max(pace);
             return;
         };

@@ -157,7 +157,7 @@ pub(crate) async fn run<I: From<GossipBody>>(
     }
 }
 
-/// A statement, and how many share that content now; `None`: nobody took it.
+/// A statement, and how many share that content now; `None`: no owner took it.
 type Said = (Provider, Option<u16>);
 
 /// Statements on their way to their owners.
@@ -174,7 +174,7 @@ struct Task<I> {
     all: bool,
     /// When everything is said again.
     refresh: Instant,
-    /// When the owners are asked who else shares.
+    /// When the owners are asked which other nodes share.
     count_at: Option<Instant>,
     /// Not before this.
     count_from: Instant,
@@ -183,7 +183,7 @@ struct Task<I> {
     /// Everything is or was taken back: nothing is said until the node has come
     /// to a ring.
     silent: bool,
-    /// Who waits for that.
+    /// Told when that is done.
     waiting: Option<oneshot::Sender<()>>,
     /// What the others were told last: files and bytes.
     news: (u32, u64),

@@ -70,7 +70,7 @@ impl Follow {
             self.sharing.notes.event(Level::Warn, why.to_string()).await;
             return;
         }
-        // Before anybody can hear of it.
+        // Before another node can hear of it.
         roots.tell_downloads(&self.sharing.shares);
         if self.pending.offer(entry) {
             self.roots = roots;

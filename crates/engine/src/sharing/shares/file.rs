@@ -28,7 +28,7 @@ pub(crate) struct SharedFile {
     pub(crate) downloaded: bool,
 }
 
-/// A shared content that is open. Who passes its bytes on verifies them first: its
+/// A shared content that is open. Its bytes are verified before they are passed on: its
 /// user may write to it at any moment.
 #[derive(Debug)]
 pub(crate) struct OpenShare {

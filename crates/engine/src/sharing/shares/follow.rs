@@ -427,7 +427,7 @@ impl Follow {
     }
 
     /// A root's path leads elsewhere, through links. The first time it is known
-    /// by that other path from then on; later, somebody has put a link in its
+    /// by that other path from then on; later, a program has put a link in its
     /// way, and what it leads to was never shared.
     async fn leads_elsewhere(&mut self, path: &Path, real: &Path, before: Lies) {
         self.states.remove(path);

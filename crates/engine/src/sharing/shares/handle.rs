@@ -202,7 +202,7 @@ impl Shares {
         entries.map(|entry| FileRow::shared(index.told(entry), space)).collect()
     }
 
-    /// Changes the index and tells whoever follows what is offered.
+    /// Changes the index and tells the task that follows what is offered.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = self.index.lock();
         let before = index.revision();

@@ -6,7 +6,7 @@
 //!   share, unshare ──► follow ──► walk (what lies there)      ┐
 //!   the system's   ──►   │        hash (read it once)         ├ on threads
 //!   news (watch)         ▼                                    ┘
-//!                      pending ──► index ◄── whoever serves, searches, publishes
+//!                      pending ──► index ◄── serving, searches, publishing
 //! ```
 //!
 //! - [`follow`] is the one task: it decides what to look at and when.

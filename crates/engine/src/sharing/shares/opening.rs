@@ -10,10 +10,10 @@ use chordal_view::Outcome;
 
 use super::file::shown;
 
-/// Reasons that an answer names: more help nobody.
+/// Reasons that an answer names: more do not help.
 const MAX_REASONS: usize = 100;
 
-/// How often a file may change under the hashing before nobody waits for it.
+/// How often a file may change under the hashing before it is not waited for.
 const PATIENCE: usize = 5;
 
 /// Where the answer goes.
@@ -81,7 +81,7 @@ impl Opening {
         }
     }
 
-    /// A file is not shared. Whether somebody waits who will read it.
+    /// A file is not shared. Returns whether a command waits that will tell of it.
     pub(super) fn skipped(&mut self, path: &Path, sentence: &str) -> bool {
         if !self.covers(path) {
             return false;
@@ -119,7 +119,7 @@ impl Opening {
         self.unseen.is_empty() && self.open.is_empty()
     }
 
-    /// Answers whoever waits.
+    /// Answers the command that waits.
     pub(super) fn end(self, files: usize, bytes: u64) {
         let mut skipped = self.reasons;
         if self.more_reasons > 0 {

@@ -1,4 +1,4 @@
-//! Which files wait to be hashed, which name belongs to which path, and who
+//! Which files wait to be hashed, which name belongs to which path, and which commands
 //! waits for the answer: the bookkeeping between looks, hashing and the index.
 //!
 //! It never touches the disk and is told the time.
@@ -19,7 +19,7 @@ use super::opening::Opening;
 use super::tell::Kind;
 use super::walk::{Found, FoundFile};
 
-/// A file is hashed when it has not changed for this long: whoever writes to it
+/// A file is hashed when it has not changed for this long: a program that writes to it
 /// is done, as far as can be seen.
 pub(super) const SETTLE: Duration = Duration::from_millis(300);
 
@@ -129,7 +129,7 @@ impl Book {
         shared.chain(self.pending.keys().cloned()).collect()
     }
 
-    /// Paths begin to be shared; somebody may wait for that.
+    /// Paths begin to be shared; a command may wait for that.
     pub(super) fn open(&mut self, opening: Opening) {
         self.openings.push(opening);
     }
@@ -253,7 +253,7 @@ impl Book {
         }
         was_shared |= doubted;
         if self.pending.contains_key(&path) {
-            // Whoever waits for it shall not do so for ever.
+            // A command that waits for it must not do so for ever.
             self.restless(&path);
         }
         let age = stamp.age(wall).unwrap_or_default();
@@ -318,7 +318,7 @@ impl Book {
         self.skip(path, why(&own, &other));
     }
 
-    /// Paths that are not there any more stand in nobody's way: the others that
+    /// Paths that are not there any more stand in no other's way: the others that
     /// want their names are looked at.
     fn give_way(&mut self, is_gone: impl Fn(&Path) -> bool) {
         let claims = &self.claims;
@@ -339,7 +339,7 @@ impl Book {
     }
 
     /// The bytes of a file are not what its marks promised: it is read again,
-    /// whatever they say. Nobody is served it until then.
+    /// whatever they say. It is not served until then.
     pub(super) fn doubt(&mut self, path: PathBuf) {
         if let Some(pending) = self.pending.get_mut(&path) {
             pending.doubted = true;
@@ -506,7 +506,7 @@ impl Book {
         }
     }
 
-    /// A name is free again: whoever would have it too is looked at.
+    /// A name is free again: other paths that would have it are looked at.
     fn release(&mut self, name: &FileName, path: &Path) {
         if self.claims.get(name).is_some_and(|holder| holder == path) {
             self.claims.remove(name);
@@ -516,14 +516,14 @@ impl Book {
         }
     }
 
-    /// A file changed while somebody may wait for it.
+    /// A file changed while a command may wait for it.
     fn restless(&mut self, path: &Path) {
         for opening in &mut self.openings {
             opening.restless(path);
         }
     }
 
-    /// Nobody has to wait for this path any more.
+    /// No command has to wait for this path any more.
     fn settled(&mut self, path: &Path) {
         for opening in &mut self.openings {
             opening.settled(path);

@@ -20,10 +20,10 @@ use chordal_store::{Stamp, list, open_regular};
 use super::file::MAX_FILES;
 use super::roots::Root;
 
-/// Reasons that are kept of one look: who has more of them reads the first.
+/// Reasons that are kept of one look: of more the first ones count.
 const MAX_REASONS: usize = 1_000;
 
-/// What belongs to other roots or to nobody.
+/// What belongs to other roots or to none.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
     /// All shared paths: another one below this one is not a part of it.
@@ -137,7 +137,7 @@ impl Walk<'_> {
                 paths.push(entry.path());
             }
         }
-        // The order decides who keeps a name that two would have.
+        // The order decides which of two files keeps a name that both would have.
         paths.sort();
         for path in paths {
             if self.scope.stop.is_cancelled() {
@@ -323,7 +323,7 @@ mod tests {
         };
         assert_eq!(refused("leak"), Err(io::ErrorKind::PermissionDenied));
         assert_eq!(refused("../secret"), Err(io::ErrorKind::PermissionDenied));
-        // Nobody writes into it: opened as a file, it would be waited for.
+        // Nothing writes into it: opened as a file, it would be waited for.
         let (cwd, kind) = (rustix::fs::CWD, rustix::fs::FileType::Fifo);
         let mode = rustix::fs::Mode::RUSR;
         rustix::fs::mknodat(cwd, below.join("pipe"), kind, mode, 0).expect("a pipe");

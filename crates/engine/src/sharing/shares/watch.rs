@@ -52,7 +52,7 @@ impl Changes {
         self.inner.told.notify_one();
     }
 
-    /// Nothing changed on the disk, but whoever follows changes shall look up.
+    /// Nothing changed on the disk, but the task that follows changes must look up.
     pub(super) fn poke(&self) {
         self.inner.told.notify_one();
     }
@@ -72,7 +72,7 @@ impl Changes {
     fn hear(&self, event: notify::Result<Event>) {
         match event {
             Ok(event) if event.need_rescan() => self.lose(),
-            // That somebody reads a file (as this node does) is no change.
+            // That a program reads a file (as this node does) is no change.
             Ok(Event { kind: EventKind::Access(access), paths, .. }) => {
                 if access == AccessKind::Close(AccessMode::Write) {
                     paths.into_iter().for_each(|path| self.mark(path));
