@@ -65,7 +65,8 @@ fn missing(outcome: &mut Outcome) -> Option<String> {
 /// Prints how a command ended. A question back to the user is a failure: what
 /// was asked for has not been done. So is a directory of which files failed.
 fn finish(mut outcome: Outcome, json: bool) -> Result<(), Failure> {
-    let failure = |reason: Reason, why: String| Failure::Command { error: reason.because(why), json };
+    let failure =
+        |reason: Reason, why: String| Failure::Command { error: reason.because(why), json };
     let failed = match &mut outcome {
         Outcome::Ambiguous { .. } => {
             return Err(failure(Reason::Ambiguous, text::lines(&outcome).join("\n")));

@@ -3,7 +3,7 @@
 use super::commit::{Change, Outcome};
 use super::contents::Pin;
 use super::error::StoreError;
-use super::{Shared, Store};
+use super::{OpenStore, Store};
 use chordal_core::name::FileName;
 use chordal_core::record::{ContentHash, Record, Version};
 
@@ -47,7 +47,7 @@ impl Store {
     /// size: fetch it again, for a concurrent [`Store::forget`] of another
     /// name may have removed it.
     pub fn commit(&self, record: &Record) -> Result<(), StoreError> {
-        let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
+        let OpenStore { blobs, catalogue, commits, contents, .. } = &*self.shared;
         let pin = contents.pin(record.version.root);
         let committed = self
             .keeping(record, &pin)
@@ -72,7 +72,7 @@ impl Store {
     /// change leaves to [`Store::sweep`]: removing a large file takes a while, and no other
     /// caller should wait for that.
     pub fn change(&self, deeds: &[Deed]) -> Vec<Result<Leftover, StoreError>> {
-        let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
+        let OpenStore { blobs, catalogue, commits, contents, .. } = &*self.shared;
         let mut results: Vec<Option<Result<Leftover, StoreError>>> = Vec::new();
         let (mut changes, mut pins) = (Vec::new(), Vec::new());
         for deed in deeds {
@@ -121,7 +121,7 @@ impl Store {
 
     /// A record together with what its commit writes to the disk.
     fn keeping(&self, record: &Record, pin: &Pin<'_>) -> Result<Change, StoreError> {
-        let Shared { blobs, catalogue, .. } = &*self.shared;
+        let OpenStore { blobs, catalogue, .. } = &*self.shared;
         let root = record.version.root;
         let (is_file, size) = (!record.is_deleted(), Some(record.size()));
         if is_file && blobs.size(&root)? != size {
@@ -142,7 +142,7 @@ impl Store {
     /// calls this again when it is done). This only tidies up: what the caller was asked
     /// for is durable already, and the next start does what fails here.
     pub(super) fn release(&self, root: ContentHash) {
-        let Shared { blobs, catalogue, contents, .. } = &*self.shared;
+        let OpenStore { blobs, catalogue, contents, .. } = &*self.shared;
         let Some(_removal) = contents.take(root) else { return };
         let tidied = catalogue
             .one_referring(&root)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::commit::Change;
 use super::error::StoreError;
 use super::stamp::Stamp;
-use super::{Shared, Store, hash_open_file};
+use super::{OpenStore, Store, hash_open_file};
 use chordal_core::record::{ContentHash, Record};
 use chordal_core::transfer::manifest::{Manifest, PieceHasher, PieceIndex};
 
@@ -129,7 +129,7 @@ impl Store {
         seen: Option<Stamp>,
         keep: bool,
     ) -> Result<SetAside, StoreError> {
-        let Shared { blobs, catalogue, commits, contents, .. } = &*self.shared;
+        let OpenStore { blobs, catalogue, commits, contents, .. } = &*self.shared;
         let _removal = contents.exclude(*root);
         let now = self.marks(root)?;
         if now.is_some() && now != seen {

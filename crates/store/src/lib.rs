@@ -120,7 +120,7 @@ const JOURNAL_RESTS: Duration = Duration::from_secs(10);
 /// the last clone and the last [`Incoming`] are dropped.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<OpenStore>,
 }
 
 /// What opening a store found.
@@ -136,8 +136,9 @@ pub struct Recovery {
     pub notes: Vec<String>,
 }
 
+/// A store that is open: what the clones of a [`Store`] share.
 #[derive(Debug)]
-struct Shared {
+struct OpenStore {
     blobs: Arc<Blobs>,
     catalogue: Catalogue,
     commits: Arc<Commits>,
@@ -177,7 +178,7 @@ impl Store {
         let (blobs, commits) = (Arc::new(blobs), Arc::new(Commits::new(log, journal)));
         let contents = Contents::default();
         let trash = Trash::new(catalogue.trash()?);
-        let shared = Shared { blobs, catalogue, commits, contents, trash, _lock: lock };
+        let shared = OpenStore { blobs, catalogue, commits, contents, trash, _lock: lock };
         Ok((Store { shared: Arc::new(shared) }, recovery))
     }
 
@@ -285,7 +286,7 @@ impl Store {
 
     /// Retires the journal when nothing was committed for so long.
     fn rest(&self, at_least: Duration) {
-        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
+        let OpenStore { blobs, catalogue, commits, .. } = &*self.shared;
         match commits.rest(at_least, catalogue, blobs) {
             Ok(()) => {}
             // Tried for every content for which there is no room; each of these is reported
@@ -303,7 +304,7 @@ impl Store {
     /// # Errors
     /// The disk's, if it does not.
     pub fn probe(&self) -> Result<(), StoreError> {
-        let Shared { blobs, catalogue, commits, .. } = &*self.shared;
+        let OpenStore { blobs, catalogue, commits, .. } = &*self.shared;
         blobs.probe()?;
         commits.probe()?;
         catalogue.set_meta("chordal.probe", &now_s().to_be_bytes())
@@ -367,7 +368,7 @@ impl Store {
     }
 }
 
-impl Drop for Shared {
+impl Drop for OpenStore {
     fn drop(&mut self) {
         // The next start does what fails here.
         if let Err(error) = self.commits.close(&self.catalogue, &self.blobs) {

@@ -265,7 +265,7 @@ impl Transfers {
             TransferKind::Download | TransferKind::Upload => None,
             TransferKind::Copy => Some("makes a copy that the ring needs"),
             TransferKind::Serve => Some("serves another node, which would go elsewhere"),
-            TransferKind::Receive => Some("is somebody else's put, which they alone can pause"),
+            TransferKind::Receive => Some("is a put of another user, who alone can pause it"),
             TransferKind::Hash => Some("only reads a file on this machine"),
         };
         if let Some(why) = why {

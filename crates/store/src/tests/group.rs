@@ -76,7 +76,7 @@ fn a_crash_at_any_disk_call_of_a_group_leaves_every_name_as_it_was_or_as_it_shal
             let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
             disk.arm(call, Fault::Crash);
             let done = group_of_changes(&store).is_ok_and(|changes| {
-                let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+                let OpenStore { blobs, catalogue, commits, .. } = &*store.shared;
                 let answers = commits.perform(&changes, catalogue, blobs);
                 assert_eq!(answers.len(), changes.len());
                 let done = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -135,7 +135,7 @@ fn a_failed_group_fails_for_all_who_keep_and_can_be_done_again() {
         let disk = FaultyDisk::default();
         let (store, _) = Store::open_on(dir.path(), Arc::new(disk.clone())).unwrap();
         let changes = group_of_changes(&store).unwrap();
-        let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+        let OpenStore { blobs, catalogue, commits, .. } = &*store.shared;
         disk.arm(call, Fault::Once(std::io::ErrorKind::StorageFull));
         let answers = commits.perform(&changes, catalogue, blobs);
         let failures: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();

@@ -389,7 +389,7 @@ fn a_group_of_small_files_costs_one_sync() {
         Change::Keep { record: file(&format!("n{seed}"), 1, &bytes(seed)), manifest: None, loose }
     });
     let before = disk.syncs();
-    let Shared { blobs, catalogue, commits, .. } = &*store.shared;
+    let OpenStore { blobs, catalogue, commits, .. } = &*store.shared;
     assert!(commits.perform(&changes, catalogue, blobs).iter().all(Result::is_ok));
     assert_eq!(disk.syncs() - before, 1);
 }
