@@ -8,7 +8,7 @@ use crate::wire::{Ask, Message, Nonce};
 use super::effect::{Effect, Effects};
 use super::vec_map::VecMap;
 
-/// Open questions: to whom each went and what its answer is for.
+/// Open questions: the peer that each went to and what its answer is for.
 ///
 /// `P` is the node's own note on the purpose; answers that match no open
 /// question are stale and dropped by [`Asks::close`].

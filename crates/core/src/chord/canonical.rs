@@ -41,7 +41,7 @@ impl Node {
         self.providers = Providers::default();
     }
 
-    /// Forgets whom the node remembers: what is left is what maintenance knows.
+    /// Forgets the remembered peers: what is left is what maintenance knows.
     pub fn forget_remembered(&mut self) {
         self.remembered = Remembered::default();
     }

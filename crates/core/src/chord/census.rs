@@ -1,7 +1,7 @@
 //! Who is on the ring: for people, not for the protocol.
 //!
-//! A node whose list reaches round the ring knows everyone. In a larger ring
-//! the census walks from list to list, and then asks everyone in turn: as fast as answers
+//! A node whose list reaches round the ring knows all members. In a larger ring
+//! the census walks from list to list, and then asks all of them in turn: as fast as answers
 //! come, within bounds, until a round shows nothing new. At rest it asks one question in a
 //! while, of those whose lists together go round the ring. Above
 //! [`MAX_CENSUS`] members it stops walking, and the density of the successor
@@ -40,9 +40,9 @@ pub(super) struct Census {
     pub(super) round: u32,
     /// Whether the walk has come round.
     pub(super) walked: bool,
-    /// Whether everyone has been asked since the last change.
+    /// Whether all members have been asked since the last change.
     pub(super) fresh: bool,
-    /// When the own tables changed.
+    /// When this node's tables changed.
     pub(super) moved: Time,
     /// When a member came or went, or said that its neighbours are others.
     pub(super) changed: Time,
@@ -51,7 +51,7 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Whether everyone has been asked since the last change.
+    /// Whether all members have been asked since the last change.
     pub(super) const fn is_fresh(&self) -> bool {
         self.fresh
     }
@@ -82,7 +82,7 @@ impl Census {
         self.vanished.left_within(lately, now)
     }
 
-    /// This node is on another ring, or on none: nobody is missed.
+    /// This node is on another ring, or on none: no peer is missed.
     pub(super) fn forget_vanished(&mut self) {
         self.vanished.clear();
     }
@@ -132,7 +132,7 @@ impl Census {
         self.states.insert(state.peer, state);
     }
 
-    /// The own tables changed. Whom they do not name any more has vanished if the
+    /// This node's tables changed. A peer that they no longer name has vanished if the
     /// list goes past its place; otherwise it is only further away now.
     pub(super) fn restart(
         &mut self,
@@ -148,7 +148,7 @@ impl Census {
         } else {
             tables.successors.last().map_or(0, |last| space.distance(home, last.id(space)))
         };
-        // Nobody is between the predecessor and this node.
+        // No node is between the predecessor and this one.
         let behind = tables.predecessor.map_or(u128::MAX, |p| space.distance(home, p.id(space)));
         let named = before.successors.as_slice().iter().copied().chain(before.predecessor);
         for peer in named.filter(|peer| !tables.neighbours(*peer)) {

@@ -102,9 +102,9 @@ impl Node {
         match tell {
             Tell::Held { name, version } => self.files(turn).held(from, name, version),
             Tell::Unable { name, version, why } => {
-                self.files(turn).unable_there(from, &name, version, why);
+                self.files(turn).holder_unable(from, &name, version, why);
             }
-            Tell::Lost { name, version } => self.files(turn).lost_there(from, &name, version),
+            Tell::Lost { name, version } => self.files(turn).holder_lost(from, &name, version),
             Tell::Leaving { .. } if self.membership != Membership::Member => {
                 self.left_behind.remove(&from);
             }
@@ -237,7 +237,7 @@ impl Node {
         }
     }
 
-    /// Why the node cannot do a member's work now.
+    /// LookupPurpose the node cannot do a member's work now.
     pub(super) const fn busy(&self) -> Option<&'static str> {
         match self.membership {
             Membership::Member | Membership::Left => None,

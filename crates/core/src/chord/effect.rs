@@ -1,4 +1,4 @@
-//! What the core tells its driver to do, and how commands end.
+//! What a node tells its driver to do, and how commands end.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -14,46 +14,46 @@ use crate::wire::handshake::Params;
 
 use super::input::{StoreFailure, Ticket, Timer};
 
-/// What the core tells its driver to do, in this order.
+/// What the driver has to do, in the order of the effects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Send a message.
     Send {
-        /// To whom. Never to the node itself.
+        /// The receiver, never the node itself.
         to: Peer,
-        /// What.
+        /// The message.
         message: Message,
     },
     /// Fire `timer` once, after a delay drawn from the range.
     Arm {
-        /// Which.
+        /// The timer.
         timer: Timer,
-        /// From now.
+        /// The range of delays from now.
         after: Range<Duration>,
     },
     /// Forget the timer.
     Disarm(Timer),
     /// Change what the disk holds; ends with [`super::Input::Stored`].
     Store {
-        /// Comes back with the result.
+        /// Comes back in [`super::Input::Stored`].
         ticket: Ticket,
-        /// What to do.
+        /// The operation.
         op: StoreOp,
     },
-    /// Nobody needs any more what the [`StoreOp::Keep`] of this ticket fetches. The
-    /// driver may stop it, which ends it as [`StoreFailure::Ceased`], or let it go on.
+    /// What the [`StoreOp::Keep`] of this ticket fetches is no longer needed. The driver
+    /// may stop it, which ends it as [`StoreFailure::Ceased`], or let it go on.
     Cease {
-        /// That of the operation.
+        /// The ticket of the operation.
         ticket: Ticket,
     },
     /// A command's end.
     Reply {
-        /// That of the command.
+        /// The ticket of the command.
         ticket: Ticket,
         /// The result.
         reply: Reply,
     },
-    /// Something happened that people or statistics may care about.
+    /// Something happened that users or statistics may want to know.
     Notice(Notice),
 }
 
@@ -70,10 +70,10 @@ pub enum StoreOp {
     Keep {
         /// The record.
         record: Record,
-        /// Who has the bytes; empty when they are here already.
+        /// The nodes that have the bytes; empty when they are here already.
         sources: Vec<Peer>,
-        /// The content that it replaces lost to it and was not replaced on purpose:
-        /// it stays for a while, as far as there is room.
+        /// The replaced content lost a conflict and was not replaced on purpose: the disk
+        /// keeps it for a while, as far as there is room.
         spare: bool,
     },
     /// Forget this version of the name and delete its bytes, unless another
@@ -83,7 +83,7 @@ pub enum StoreOp {
         name: FileName,
         /// The version; a newer one stays.
         version: Version,
-        /// As of [`StoreOp::Keep`].
+        /// As in [`StoreOp::Keep`].
         spare: bool,
     },
 }
@@ -91,14 +91,14 @@ pub enum StoreOp {
 /// The end of a [`super::Command`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
-    /// A member now.
+    /// The node is a member now.
     Joined {
-        /// As whom: the index may have changed because a place was taken.
+        /// This node: its index may have changed because its place was taken.
         me: Peer,
         /// The first successor.
         successor: Peer,
     },
-    /// Left.
+    /// The node has left its ring.
     Left {
         /// Files that others hold now.
         handed: usize,
@@ -120,21 +120,21 @@ pub enum Reply {
     Stored {
         /// The version.
         version: Version,
-        /// Who holds it durably, this node first, if it does.
+        /// The nodes that hold it durably, this node first if it does.
         holders: Vec<Peer>,
         /// Copies wanted: as many as there are nodes that can store it, when
         /// these are fewer than the ring keeps.
         wanted: u8,
-        /// Who should hold it and cannot store it, the owner first.
+        /// The nodes that should hold it and cannot store it, the owner first.
         passed: Vec<PassedOver>,
     },
     /// The answer to [`super::Command::Provide`], for each record in order: how many
     /// share that content under that name now.
     Provided {
-        /// Sharers.
+        /// The numbers of sharers.
         sources: Vec<u16>,
     },
-    /// It could not be done.
+    /// The command failed.
     Failed(Failure),
 }
 
@@ -149,7 +149,7 @@ pub struct Kept {
     pub elsewhere: bool,
 }
 
-/// Where a key lives.
+/// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
     /// The key.
@@ -164,7 +164,7 @@ pub struct Found {
     pub hops: Vec<(Peer, Option<Duration>)>,
 }
 
-/// What an owner says to an upload before it begins.
+/// An owner's answer to an upload before it begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Upload {
     /// Send the bytes.
@@ -173,7 +173,7 @@ pub enum Upload {
     Already {
         /// Its version.
         version: Version,
-        /// Who holds it.
+        /// The nodes that hold it.
         holders: Vec<Peer>,
         /// Copies wanted.
         wanted: u8,
@@ -187,7 +187,7 @@ pub enum Upload {
     },
     /// Another node owns that name.
     NotOwner {
-        /// Who, as far as known.
+        /// The owner, as far as known.
         owner: Option<Peer>,
     },
 }
@@ -198,7 +198,7 @@ pub enum Failure {
     /// The contact did not answer, or is not a member itself.
     #[error("{0} {fault}", fault = Fault::NotMember)]
     NoContact(SocketAddr),
-    /// All attempts to find one's place failed.
+    /// All attempts to find this node's place failed.
     #[error("the ring behind {0} is changing too fast to join; try again")]
     JoinFailed(SocketAddr),
     /// Every place that was tried is taken.
@@ -249,11 +249,11 @@ pub enum Failure {
     /// Not as many copies as wanted by the deadline; the ring goes on making them.
     #[error("{}", too_few(holders.len(), *wanted, unable))]
     TooFewCopies {
-        /// Who holds it durably.
+        /// The nodes that hold it durably.
         holders: Vec<Peer>,
         /// Copies wanted.
         wanted: u8,
-        /// Who cannot store it, and why.
+        /// The nodes that cannot store it, and why.
         unable: Vec<(Peer, Obstacle)>,
     },
     /// The local disk refused.
@@ -310,14 +310,14 @@ pub enum Notice {
         from: Peer,
         /// From now on.
         to: Peer,
-        /// Who has the place.
+        /// The node that has the place.
         taken_by: Peer,
     },
     /// Other parameters were taken over.
     Adopted(Params),
     /// The node left its ring in order.
     Left,
-    /// Nobody else of the ring is known any more.
+    /// No other member of the ring is known any more.
     Alone,
     /// The predecessor changed.
     Predecessor {
@@ -346,7 +346,7 @@ pub enum Notice {
     Dropped(Peer),
     /// A peer left the ring in order.
     Departed(Peer),
-    /// A lookup step was taken, for whoever draws it.
+    /// A lookup asked one more node, for displays.
     Hop {
         /// The key looked up.
         key: Id,
@@ -365,7 +365,7 @@ pub enum Notice {
         copies: u8,
         /// Copies wanted.
         wanted: u8,
-        /// What is copied is the word that the name was removed.
+        /// Whether the record is a tombstone: the name was removed.
         removed: bool,
     },
     /// This node now holds a record durably.
@@ -375,44 +375,44 @@ pub enum Notice {
     /// A file that this node held gave way to a newer version that it had not
     /// heard of. Its content stays for a while, as far as there is room.
     Beaten {
-        /// What gave way.
+        /// The record that gave way.
         lost: Record,
-        /// To what.
+        /// The record that replaced it.
         by: Record,
     },
-    /// Nobody has held a version for a while that this node answers for and cannot store.
+    /// For a while no node has held a version that this node answers for and cannot store.
     Forgotten {
         /// The version.
         lost: Record,
-        /// What this node has of the name, which counts again.
+        /// The older record of the name that this node has and that counts again.
         older: Option<Record>,
     },
     /// The bytes of a record that this node held are lost: it is fetched anew.
     Lost {
         /// The record.
         record: Record,
-        /// Who else is known to hold it; the others are asked when nobody is.
+        /// The other nodes known to hold it; without any, all are asked.
         holders: Vec<Peer>,
     },
     /// A record whose bytes were lost is held here again.
     Restored {
         /// The record.
         record: Record,
-        /// Who has it and gave it.
+        /// The nodes that gave it.
         from: Vec<Peer>,
     },
     /// A holder cannot store what this node owns.
     PassedOver {
         /// The name.
         name: FileName,
-        /// Who, why, and who keeps the copy instead.
+        /// The holder, why it cannot, and the node that keeps the copy instead.
         over: PassedOver,
     },
     /// A copy could not be made here.
     KeepFailed {
-        /// Of this name.
+        /// The name.
         name: FileName,
-        /// Why.
+        /// The reason.
         why: StoreFailure,
     },
 }

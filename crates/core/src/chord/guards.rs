@@ -1,6 +1,6 @@
 //! What keeps a ring whole, and what a node does without it.
 //!
-//! A rule that nobody has seen fail to be needed may be superstition. So the
+//! A rule whose absence has never broken anything may be superstition. So the
 //! model checker (tests/model) switches off one guard at a time and must find a
 //! ring that breaks. Nothing else ever does: no option and no message reaches
 //! these switches. What a node does without a guard stands here, beside the

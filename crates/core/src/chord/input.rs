@@ -12,14 +12,14 @@ use crate::wire::{Message, Nonce};
 
 use super::successors::Reach;
 
-/// What the core calls back with when work for a caller ends. Chosen by the
-/// driver for commands; chosen by the core for store operations.
+/// Identifies work that ends later. The driver chooses it for commands, the core for
+/// store operations.
 pub type Ticket = u64;
 
-/// Everything that a node is told to be. Values, not switches of the build.
+/// The configuration of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
-    /// The ring's name, size and replica count. A lonely node may adopt others.
+    /// The ring's name, size and replica count. A node that is alone may adopt others.
     pub params: Params,
     /// Entries in the successor list, r; more where they are positions of few
     /// hosts (ARCHITECTURE.md, "Positions").
@@ -28,7 +28,6 @@ pub struct Config {
     pub stabilize: Duration,
 }
 
-/// What follows from a configuration.
 impl Config {
     /// The identifier space.
     pub const fn space(&self) -> Space {
@@ -41,7 +40,7 @@ impl Config {
     }
 }
 
-/// What a driver tells the core.
+/// An input to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
     /// The first input, once.
@@ -54,36 +53,36 @@ pub enum Input {
     },
     /// A message arrived.
     Received {
-        /// From whom; the driver has checked that the connection is theirs.
+        /// The sender; the driver has checked that the connection is its own.
         from: Peer,
-        /// What.
+        /// The message.
         message: Message,
     },
     /// An armed timer fired.
     Fired(Timer),
     /// A question was not answered in time, or could not be delivered.
     NoAnswer {
-        /// Who was asked.
+        /// The peer that was asked.
         from: Peer,
-        /// Which question.
+        /// The number of the question.
         nonce: Nonce,
     },
-    /// A connection to this peer broke or was refused: a reason to look, not
-    /// yet a death.
+    /// A connection to this peer broke or was refused: a reason to ask it, not yet a
+    /// death.
     PeerLost(Peer),
     /// Bytes pass again between this node and this host, where they did not.
     BytesPass(SocketAddr),
     /// These peers are said to be members of a ring with the same parameters:
     /// a reason to look whether it is this one, and to merge the two if not.
     Heard {
-        /// Who. The driver has seen that each lives; few at once.
+        /// The peers, a few. The driver has seen that each lives.
         peers: Vec<Peer>,
     },
     /// A store operation ended.
     Stored {
         /// The ticket of [`super::Effect::Store`].
         ticket: Ticket,
-        /// How.
+        /// The result.
         result: Result<(), StoreFailure>,
     },
     /// The bytes of this record turned out to be damaged or missing, and the
@@ -97,23 +96,23 @@ pub enum Input {
     /// Another position of this host has made this record durable, and what this
     /// one held under the name went with it: they have one disk.
     Replaced(Record),
-    /// Bytes of the copies moved for which a leaving node waits, or its user wants
-    /// it to go on waiting: the leave lasts.
+    /// Prolongs a leave: bytes of the copies that it waits for have moved, or the user
+    /// wants to go on waiting.
     LeaveOn,
-    /// The leave ends now, whatever is handed over by now.
+    /// Ends a leave now, whether or not all files are handed over.
     LeaveOver,
-    /// Time passes: tombstones whose day is over may go. Right after the start,
-    /// and every minute or so.
+    /// Tells the time, for the end of tombstones: right after the start, and every
+    /// minute or so.
     Clock {
-        /// Seconds by a clock of this node's own that goes on where it was after a
-        /// restart. No two nodes' need agree.
+        /// Seconds by a clock that continues after a restart. Clocks of different nodes
+        /// need not agree.
         now_s: u64,
     },
-    /// Somebody wants something.
+    /// A command of the user, or of a peer through the driver.
     Command {
         /// Comes back in [`super::Effect::Reply`], exactly once.
         ticket: Ticket,
-        /// What.
+        /// The command.
         command: Command,
     },
 }
@@ -127,11 +126,11 @@ pub enum StoreFailure {
     /// It was stopped because of [`super::Effect::Cease`].
     #[error("it is not needed here any more")]
     Ceased,
-    /// The disk refused: a sentence for a person.
+    /// The disk refused: a sentence for users.
     #[error("{0}")]
     Disk(String),
-    /// There is no room here, by the quota or on the disk: a sentence for a
-    /// person that names this node.
+    /// There is no room here, by the quota or on the disk: a sentence for users
+    /// that names this node.
     #[error("{0}")]
     Full(String),
 }
@@ -147,7 +146,7 @@ impl StoreFailure {
     }
 }
 
-/// What somebody may want of a node.
+/// What a node can be told to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
     /// Enter the ring of this peer. From a node that has members of its own:
@@ -161,7 +160,7 @@ pub enum Command {
     /// Take over another ring's parameters. Refused unless the node is alone
     /// and holds no files.
     Adopt {
-        /// The ring's.
+        /// The parameters of the other ring.
         params: Params,
     },
     /// Find the owner of a key.
@@ -169,17 +168,17 @@ pub enum Command {
         /// The key.
         key: Id,
     },
-    /// Ask a peer for a sign of life.
+    /// Ask a peer whether it lives.
     Ping {
-        /// Whom.
+        /// The peer.
         peer: Peer,
     },
     /// May a client upload this? Asked before the bytes move. Replies with
     /// [`super::Reply::Upload`].
     Offer {
-        /// Under this name.
+        /// The name of the file.
         name: FileName,
-        /// The content.
+        /// The hash of the content.
         root: ContentHash,
         /// Whether other content may be replaced.
         overwrite: bool,
@@ -188,18 +187,18 @@ pub enum Command {
     /// commit it and have it copied. Replies with [`super::Reply::Stored`], after
     /// [`super::Notice::Copies`] for each copy made on the way.
     Commit {
-        /// Under this name.
+        /// The name of the file.
         name: FileName,
-        /// The content.
+        /// The hash of the content.
         root: ContentHash,
-        /// Its bytes.
+        /// The size in bytes.
         size: u64,
         /// Whether other content may be replaced.
         overwrite: bool,
-        /// Who has the bytes when they cannot be stored here; empty: they are
-        /// here.
+        /// The nodes that have the bytes when they cannot be stored here; empty: they
+        /// are here.
         elsewhere: Vec<Peer>,
-        /// Why they cannot, if they cannot.
+        /// Why they cannot be stored here, if they cannot.
         obstacle: Obstacle,
     },
     /// Remove a name that this node owns. Replies with [`super::Reply::Stored`].
@@ -207,9 +206,9 @@ pub enum Command {
         /// The name.
         name: FileName,
     },
-    /// Their sharers say these: remember them, and have the holders remember
-    /// them. Replies with [`super::Reply::Provided`], or with [`super::Failure::NotOwner`] and
-    /// takes none when the key of any belongs to another node.
+    /// Remember these records of sharers, and have the holders remember them. Replies with
+    /// [`super::Reply::Provided`], or with [`super::Failure::NotOwner`] and takes none when
+    /// the key of any belongs to another node.
     Provide {
         /// The records, as far as there is room for them.
         providers: Vec<Provider>,
@@ -238,7 +237,7 @@ pub enum Timer {
 }
 
 impl Timer {
-    /// Those that a node has one of.
+    /// The timers of which a node has one each.
     pub const SINGLE: [Timer; 7] = [
         Timer::Stabilize,
         Timer::FixFingers,

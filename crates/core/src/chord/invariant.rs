@@ -165,7 +165,7 @@ impl<'a> Members<'a> {
     }
 
     /// Of every member the best successor is the next member, and the predecessor
-    /// the one before: nobody hangs on the ring without being in it. More than
+    /// the one before: no node hangs on the ring without being in it. More than
     /// [`Report::healthy`] asks for: a ring that changes is not so for a moment.
     pub fn in_place(&self) -> bool {
         let mut order: Vec<Peer> = self.states.keys().copied().collect();

@@ -9,7 +9,7 @@ use crate::wire::Ask;
 
 use super::effect::{Failure, Notice, Reply};
 use super::input::{Ticket, Timer};
-use super::lookups::Why;
+use super::lookups::LookupPurpose;
 use super::node::{Heard, Join, Node, Turn};
 use super::purpose::{NeighbourAsk, Purpose};
 use super::tables::Tables;
@@ -131,13 +131,13 @@ impl Node {
         if let Some(join) = &mut self.join {
             join.attempts += 1;
             let contact = join.contact;
-            self.look_up_through(contact, Why::Join, turn);
+            self.look_up_through(contact, LookupPurpose::Join, turn);
         }
     }
 
     /// [`Timer::Join`] fired.
     pub(super) fn join_again(&mut self, turn: &mut Turn) {
-        let looking = self.lookups.any(|why| *why == Why::Join)
+        let looking = self.lookups.any(|why| *why == LookupPurpose::Join)
             || self
                 .asks
                 .iter()
@@ -171,7 +171,7 @@ impl Node {
         }
         if let Some(join) = &self.join {
             let contact = join.contact;
-            self.look_up_through(contact, Why::Join, turn);
+            self.look_up_through(contact, LookupPurpose::Join, turn);
         }
     }
 
@@ -183,7 +183,7 @@ impl Node {
         turn.notice(Notice::Renamed { from, to: self.me, taken_by });
     }
 
-    /// The node before this one's place answered, or not: its whole list
+    /// The node before this node's place answered, or not: its whole list
     /// becomes this node's own, if the place is still between the two.
     pub(super) fn place_answered(&mut self, heard: Option<&Heard>, turn: &mut Turn) {
         let Some(heard) = heard else { return self.attempt_failed(true, turn) };

@@ -53,8 +53,8 @@ impl Node {
         self.files(turn).leave();
     }
 
-    /// Whom this node knows on its ring, its neighbours first, and who left it just now:
-    /// where many go at the same moment those may still wait for this one.
+    /// The peers that this node knows on its ring, neighbours first, and those that left it
+    /// just now: where many go at the same moment those may still wait for this one.
     fn acquaintances(&self, now: Time) -> Vec<Peer> {
         let mut seen = BTreeSet::new();
         let tables = &self.tables;
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    /// A peer left the ring in order: nobody waits for it.
+    /// A peer left the ring in order: it is not expected back.
     pub(super) fn departs(&mut self, peer: Peer, turn: &mut Turn) {
         if self.remembered.depart(peer) {
             turn.notice(Notice::Departed(peer));

@@ -12,7 +12,7 @@ use crate::wire::{Answer, Ask};
 
 use super::effect::{Failure, Found, Notice, Reply};
 use super::input::Ticket;
-use super::lookups::{Lookup, Said, Step, Why};
+use super::lookups::{Lookup, LookupPurpose, Reported, Step};
 use super::node::{Node, Turn};
 use super::purpose::Purpose;
 use super::view::Membership;
@@ -38,10 +38,10 @@ impl Node {
     }
 
     /// Looks a key up from this node's own tables.
-    pub(super) fn look_up(&mut self, key: Id, why: Why, turn: &mut Turn) {
+    pub(super) fn look_up(&mut self, key: Id, why: LookupPurpose, turn: &mut Turn) {
         let mut lookup = Lookup::new(key, why);
         let member = matches!(self.membership, Membership::Member | Membership::Left);
-        let tables = Said {
+        let tables = Reported {
             peer: self.me,
             owner: member && self.owns(key),
             predecessor: self.tables.predecessor,
@@ -51,15 +51,15 @@ impl Node {
         if member {
             lookup.heard.push(tables);
         } else {
-            // Whoever leaves asks as if it were gone already.
+            // A leaving node asks as if it were gone already.
             lookup.left = Some(tables);
             lookup.dead.insert(self.me);
         }
         self.begin(lookup, turn);
     }
 
-    /// Looks a key up through a contact, as somebody who is on no ring.
-    pub(super) fn look_up_through(&mut self, contact: Peer, why: Why, turn: &mut Turn) {
+    /// Looks a key up through a contact, for a node that is on no ring.
+    pub(super) fn look_up_through(&mut self, contact: Peer, why: LookupPurpose, turn: &mut Turn) {
         let mut lookup = Lookup::new(self.me.id(self.space()), why);
         lookup.contact = Some(contact);
         lookup.dead.extend(self.identities());
@@ -88,7 +88,7 @@ impl Node {
             }
             successors.truncate(MAX_LIST);
             closer.truncate(MAX_CLOSER);
-            let tables = Said { peer: from, owner, predecessor, successors, closer };
+            let tables = Reported { peer: from, owner, predecessor, successors, closer };
             if lookup.is_stranger(&tables, self.me) {
                 lookup.dead.insert(from);
             } else {
@@ -103,17 +103,18 @@ impl Node {
     fn take_step(&mut self, number: u32, turn: &mut Turn) {
         let space = self.space();
         let max_hops = 3 * usize::from(space.bits()) + self.config.successors;
-        // Only where a person wants to be let in, and only by whom they named.
+        // Only for a join that a user ordered, and only through the contact that the user named.
         let enters = self.join.as_ref().is_some_and(|join| join.ticket().is_some());
         let Some(lookup) = self.lookups.open.get_mut(&number) else { return };
         let key = lookup.key;
         let owner = match lookup.next(space, max_hops) {
             Step::Ask(peer) => {
                 lookup.hops.push((peer, turn.now, None));
-                if matches!(lookup.why, Why::User(_)) {
+                if matches!(lookup.why, LookupPurpose::User(_)) {
                     turn.notice(Notice::Hop { key, asked: peer });
                 }
-                let enter = enters && lookup.why == Why::Join && lookup.contact == Some(peer);
+                let enter =
+                    enters && lookup.why == LookupPurpose::Join && lookup.contact == Some(peer);
                 return self.ask(peer, Ask::Next { key, enter }, Purpose::Step(number), turn);
             }
             Step::Found(owner) => Some(owner),
@@ -127,37 +128,39 @@ impl Node {
 
     fn looked_up(&mut self, lookup: &Lookup, found: Option<Found>, turn: &mut Turn) {
         match lookup.why {
-            Why::User(ticket) => match found {
+            LookupPurpose::User(ticket) => match found {
                 Some(found) => turn.reply(ticket, Reply::Found(found)),
                 None => {
                     let asked = lookup.hops.len();
                     turn.fail(ticket, Failure::LookupFailed { asked });
                 }
             },
-            Why::Finger(index) => self.finger_found(index, found.map(|found| found.owner), turn),
-            Why::Join => self.place_found(found, !lookup.heard.is_empty(), turn),
-            Why::Merge { ticket, contact } => {
+            LookupPurpose::Finger(index) => {
+                self.finger_found(index, found.map(|found| found.owner), turn)
+            }
+            LookupPurpose::Join => self.place_found(found, !lookup.heard.is_empty(), turn),
+            LookupPurpose::Merge { ticket, contact } => {
                 self.merge_found(ticket, contact, found.map(|found| found.owner), turn);
             }
-            Why::Probe(peer) => {
+            LookupPurpose::Probe(peer) => {
                 if found.is_some_and(|found| found.owner != peer) {
                     self.consider_here(peer, turn);
                 }
             }
-            Why::Files => self.files(turn).located(lookup.key, found.as_ref()),
+            LookupPurpose::Files => self.files(turn).located(lookup.key, found.as_ref()),
         }
     }
 
     /// [`super::Command::Lookup`]
     pub(super) fn command_lookup(&mut self, ticket: Ticket, key: Id, turn: &mut Turn) {
         let key = self.space().id(key.value());
-        self.look_up(key, Why::User(ticket), turn);
+        self.look_up(key, LookupPurpose::User(ticket), turn);
     }
 
     /// The files want to know who owns a key.
     pub(super) fn files_lookup(&mut self, key: Id, turn: &mut Turn) {
         if matches!(self.membership, Membership::Member | Membership::Leaving) {
-            self.look_up(key, Why::Files, turn);
+            self.look_up(key, LookupPurpose::Files, turn);
         } else {
             self.files(turn).located(key, None);
         }
@@ -171,7 +174,7 @@ impl Node {
         }
         let (space, me, last) = (self.space(), self.me, self.tables.successors.last());
         if let Some((index, start)) = self.tables.fingers.due(space, me, last) {
-            self.look_up(start, Why::Finger(index), turn);
+            self.look_up(start, LookupPurpose::Finger(index), turn);
         }
     }
 
@@ -185,11 +188,11 @@ impl Node {
         }
     }
 
-    /// Ends all lookups; whoever waits for one is told.
+    /// Ends all lookups; the commands that wait for one fail.
     pub(super) fn abandon_lookups(&mut self, turn: &mut Turn) {
         let why = self.busy().unwrap_or("changing rings");
         for lookup in self.lookups.open.take().map(|(_, lookup)| lookup) {
-            if let Why::User(ticket) | Why::Merge { ticket, .. } = lookup.why {
+            if let LookupPurpose::User(ticket) | LookupPurpose::Merge { ticket, .. } = lookup.why {
                 turn.fail(ticket, Failure::Busy(why));
             }
         }

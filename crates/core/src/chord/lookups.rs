@@ -13,7 +13,7 @@ use super::vec_map::VecMap;
 
 /// What a lookup is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Why {
+pub(super) enum LookupPurpose {
     /// [`super::Command::Lookup`].
     User(Ticket),
     /// A row of the finger table.
@@ -42,7 +42,7 @@ pub(super) struct Lookups {
 
 impl Lookups {
     /// Whether one for such a purpose is under way.
-    pub(super) fn any(&self, purpose: impl Fn(&Why) -> bool) -> bool {
+    pub(super) fn any(&self, purpose: impl Fn(&LookupPurpose) -> bool) -> bool {
         self.open.values().any(|lookup| purpose(&lookup.why))
     }
 
@@ -60,23 +60,23 @@ impl Lookups {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Lookup {
     pub(super) key: Id,
-    pub(super) why: Why,
+    pub(super) why: LookupPurpose,
     /// Nodes asked, in order, when, and how long the answer took.
     pub(super) hops: Vec<(Peer, Time, Option<Duration>)>,
     /// What the nodes said that have answered, this node first if it is a
     /// member.
-    pub(super) heard: Vec<Said>,
-    /// The first one to be asked, of somebody who is on no ring.
+    pub(super) heard: Vec<Reported>,
+    /// The first node to be asked when this one is on no ring.
     pub(super) contact: Option<Peer>,
-    /// What a node knows that is on its way out: whom to ask, and nothing else.
-    pub(super) left: Option<Said>,
+    /// The tables of a leaving node: they only name nodes to ask.
+    pub(super) left: Option<Reported>,
     /// Nodes that did not answer, and never this node if it is no member.
     pub(super) dead: BTreeSet<Peer>,
 }
 
 /// What one node said.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Said {
+pub(super) struct Reported {
     pub(super) peer: Peer,
     pub(super) owner: bool,
     pub(super) predecessor: Option<Peer>,
@@ -85,7 +85,7 @@ pub(super) struct Said {
     pub(super) closer: Vec<Peer>,
 }
 
-impl Said {
+impl Reported {
     fn named(&self) -> impl Iterator<Item = Peer> {
         self.successors.iter().chain(&self.closer).chain(&self.predecessor).copied()
     }
@@ -101,7 +101,7 @@ pub(super) enum Step {
 }
 
 impl Lookup {
-    pub(super) fn new(key: Id, why: Why) -> Lookup {
+    pub(super) fn new(key: Id, why: LookupPurpose) -> Lookup {
         Lookup {
             key,
             why,
@@ -116,10 +116,10 @@ impl Lookup {
     /// Every node named so far; some more than once.
     pub(super) fn known(&self) -> impl Iterator<Item = Peer> {
         let tables = self.left.iter().chain(&self.heard);
-        self.contact.into_iter().chain(tables.flat_map(Said::named))
+        self.contact.into_iter().chain(tables.flat_map(Reported::named))
     }
 
-    pub(super) fn heard(&self, peer: Peer) -> Option<&Said> {
+    pub(super) fn heard(&self, peer: Peer) -> Option<&Reported> {
         self.heard.iter().find(|tables| tables.peer == peer)
     }
 
@@ -133,7 +133,7 @@ impl Lookup {
     /// Whether a node is alone on its own ring although this one has more
     /// members: it died, came back without memory, and owns every key, as it
     /// sees it.
-    pub(super) fn is_stranger(&self, tables: &Said, me: Peer) -> bool {
+    pub(super) fn is_stranger(&self, tables: &Reported, me: Peer) -> bool {
         let other = |peer: &Peer| *peer != me && *peer != tables.peer && !self.dead.contains(peer);
         tables.predecessor.is_none()
             && tables.successors.is_empty()
@@ -142,7 +142,7 @@ impl Lookup {
 
     /// The first live node that some list names at or after the key.
     pub(super) fn presumed(&self, space: Space) -> Option<Peer> {
-        let named = |tables: &Said| {
+        let named = |tables: &Reported| {
             let from = tables.peer.id(space);
             let live = |peer: &&Peer| !self.dead.contains(*peer);
             let at_or_after = |peer: &&Peer| self.key.within(from, peer.id(space));
@@ -197,7 +197,7 @@ impl Lookup {
         if let Some(peer) = closest.filter(|peer| before(*peer) < reached) {
             return Step::Ask(peer);
         }
-        // Nobody between is left to be asked. The presumed owner may not know
+        // No node between is left to be asked. The presumed owner may not know
         // yet that its predecessor died.
         if let Some(tables) = owner.and_then(|peer| self.heard(peer))
             && tables.predecessor.is_none_or(|p| self.dead.contains(&p))

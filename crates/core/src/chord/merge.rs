@@ -1,5 +1,5 @@
 //! Two rings become one: on command, and by itself after a partition or when
-//! somebody else knows members of both.
+//! another peer knows members of both.
 //!
 //! A node that hears of a member of another ring finds the place in its own
 //! ring before which that member belongs. The node there takes it in as its
@@ -14,7 +14,7 @@ use crate::wire::Tell;
 
 use super::effect::{Failure, Notice, Reply};
 use super::input::Ticket;
-use super::lookups::Why;
+use super::lookups::LookupPurpose;
 use super::node::{Heard, Node, Turn};
 use super::purpose::{NeighbourAsk, Purpose};
 use super::view::Membership;
@@ -24,7 +24,7 @@ use super::view::Membership;
 const MAX_FORWARDS: u8 = 64;
 
 /// Peers taken from one [`super::Input::Heard`]: what others say must not push
-/// out everybody whom this node remembers by itself.
+/// out the peers that this node remembers by itself.
 const MAX_HEARD: usize = 4;
 
 impl Node {
@@ -32,7 +32,7 @@ impl Node {
     pub(super) fn contact_answered(&mut self, ticket: Ticket, contact: Peer, turn: &mut Turn) {
         if self.membership == Membership::Member {
             let key = contact.id(self.space());
-            self.look_up(key, Why::Merge { ticket, contact }, turn);
+            self.look_up(key, LookupPurpose::Merge { ticket, contact }, turn);
         } else {
             turn.fail(ticket, Failure::Busy(self.busy().unwrap_or("busy")));
         }
@@ -65,8 +65,8 @@ impl Node {
         }
     }
 
-    /// [`super::Input::Heard`]: looks at the first of whom it knows nothing now,
-    /// and at the others as at all whom it remembers.
+    /// [`super::Input::Heard`]: looks at the first that it does not know now,
+    /// and at the others as at all peers that it remembers.
     pub(super) fn heard_of(&mut self, peers: &[Peer], turn: &mut Turn) {
         if self.membership != Membership::Member {
             return;
@@ -91,7 +91,7 @@ impl Node {
     /// A remembered peer is a member of some ring: of this one?
     pub(super) fn probe_answered(&mut self, peer: Peer, turn: &mut Turn) {
         if self.membership == Membership::Member {
-            self.look_up(peer.id(self.space()), Why::Probe(peer), turn);
+            self.look_up(peer.id(self.space()), LookupPurpose::Probe(peer), turn);
         }
     }
 

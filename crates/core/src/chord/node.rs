@@ -40,23 +40,22 @@ pub struct Node {
     pub(super) config: Arc<Config>,
     pub(super) guards: Guards,
     pub(super) me: Peer,
-    /// Positions of this host, of which this node is one; it goes by every
-    /// so-manieth index.
+    /// Number of virtual nodes on this host; this one uses the indices congruent to its
+    /// slot.
     pub(super) positions: u16,
     pub(super) membership: Membership,
     pub(super) tables: Tables,
     pub(super) asks: Asks<Purpose>,
     pub(super) pace: Pace,
-    /// Entries of the tables that did not answer when last asked and have
-    /// said nothing since: a further hint about them starts no new question.
+    /// Entries of the tables that did not answer the last question and have sent
+    /// nothing since: a further hint about them starts no new question.
     pub(super) silent: BTreeSet<Peer>,
     pub(super) lookups: Lookups,
     /// Set while joining.
     pub(super) join: Option<Join>,
-    /// Whom to tell that the leave has ended. Set while leaving.
+    /// The command that the end of the leave answers. Set while leaving.
     pub(super) leave: Option<Ticket>,
-    /// Who was on the ring when this node began to leave it and has not said that it
-    /// leaves, too.
+    /// The members when this node began to leave that have not said that they leave, too.
     pub(super) left_behind: BTreeSet<Peer>,
     pub(super) remembered: Remembered,
     pub(super) census: Census,

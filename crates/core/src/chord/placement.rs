@@ -1,10 +1,10 @@
 //! Where the copies of a key belong: the one function that put, get, repair
 //! and the screen use. Where these disagree, copies are made in places at which
-//! nobody looks.
+//! no node looks.
 //!
 //! Copies are counted by host, that is by address: the positions of one host
 //! share its disk and die together. So a host that holds a key's copy holds it at
-//! the first of its positions at or after the key, whoever else is on the ring.
+//! the first of its positions at or after the key, whichever other nodes are on the ring.
 
 use crate::id::{Id, Space};
 use crate::peer::Peer;
@@ -25,7 +25,7 @@ pub fn placement(space: Space, key: Id, nodes: &[Peer], replicas: u8) -> Vec<Pee
     holders
 }
 
-/// Of these nodes the first of each host: whom to ask for what is a host's and not
+/// Of these nodes the first of each host: the one to ask for what is a host's and not
 /// one position's.
 pub fn hosts(nodes: &[Peer]) -> Vec<Peer> {
     let first = nodes.first().copied();

@@ -38,7 +38,7 @@ pub(super) enum NeighbourAsk {
         /// Who believes to be the predecessor.
         notifier: Peer,
     },
-    /// Without a successor: whoever is known may show the way to one.
+    /// Without a successor: any known peer may show the way to one.
     Revive,
     /// Does this neighbour live? `instead` may be the predecessor if not.
     Check {

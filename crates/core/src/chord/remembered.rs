@@ -1,4 +1,4 @@
-//! Whom a node remembers that is no neighbour of it now.
+//! The peers that a node remembers and that are not its neighbours now.
 
 use std::collections::BTreeSet;
 

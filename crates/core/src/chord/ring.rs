@@ -1,4 +1,4 @@
-//! Keeping one's place: stabilize, rectify, and who lives.
+//! Keeping the place on the ring: stabilize, rectify, and which neighbours live.
 //!
 //! The rules are Zave's (ARCHITECTURE.md, "The rules of the ring"). A successor
 //! is adopted only from its own answer, a whole list in one assignment; "ping"
@@ -40,7 +40,7 @@ impl Node {
         self.round().next().is_some()
     }
 
-    /// Whom the round under way has asked.
+    /// The peers that the round under way has asked.
     fn round(&self) -> impl Iterator<Item = Peer> {
         self.asks.iter().filter(|(_, _, purpose)| is_of_round(purpose)).map(|(_, to, _)| to)
     }
@@ -73,7 +73,7 @@ impl Node {
         let successor = heard.from;
         if heard.successors.is_empty() && self.tables.successors.len() > 1 {
             if heard.predecessor.is_none() {
-                // It knows nobody although its ring has more members: it has
+                // It knows no member although its ring has more: it has
                 // died and come back as a stranger.
                 return self.successor_silent(successor, turn);
             }
@@ -85,7 +85,7 @@ impl Node {
         self.walk_back(heard, turn);
     }
 
-    /// The first successor has said whom it has before it: goes on to that node if
+    /// The first successor has named its predecessor: goes on to that node if
     /// it lies between, and ends the round if not. Where many have joined at once,
     /// a node comes past all of them in one round, each heard from its own mouth.
     fn walk_back(&mut self, heard: &Heard, turn: &mut Turn) {
@@ -160,7 +160,7 @@ impl Node {
             tables.predecessor = None;
         }
         if self.tables.successors.is_empty() {
-            // Whoever is asked for a way now may name the same dead again, until
+            // A node that is asked for a way now may name the same dead again, until
             // it has found out for itself: not as fast as messages go.
             self.stabilize_soon(turn);
         } else {
@@ -220,7 +220,7 @@ impl Node {
         }
     }
 
-    /// Without a successor, asks somebody for a way to one.
+    /// Without a successor, asks a known peer for a way to one.
     pub(super) fn revive(&mut self, peer: Peer, turn: &mut Turn) {
         let asked = |(_, to, purpose): (_, Peer, &Purpose)| {
             to == peer && *purpose == Purpose::Neighbours(NeighbourAsk::Revive)

@@ -4,7 +4,7 @@
 //! corrections (*How to make Chord correct*, 2015–2017). With `between(a, x, b)` for "x
 //! lies strictly inside the clockwise interval from a to b", and lists cut to r entries:
 //!
-//! - **join**: find the member m before one's place; take its *whole* list; m is the
+//! - **join**: find the member m before this node's place; take its *whole* list; m is the
 //!   predecessor.
 //! - **stabilize**, one round at a time: ask the first successor s for its predecessor
 //!   and list. If it does not answer, drop s and continue with the next at once. If it

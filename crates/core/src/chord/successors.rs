@@ -2,12 +2,12 @@
 //!
 //! A value of [`SuccessorList`] is ordered clockwise from its owner, holds
 //! neither the owner nor a duplicate and has at most r entries, whatever a
-//! peer sent. An empty list means that its owner knows of nobody else: self
+//! peer sent. An empty list means that its owner knows no other node: self
 //! never stands in for a successor.
 //!
 //! Several positions of one host die together. So r entries are not enough where
 //! they belong to few hosts: a list goes on until it has named as many *other
-//! hosts* as a record has copies ([`Reach`]), or comes round. Whoever loses
+//! hosts* as a record has copies ([`Reach`]), or comes round. A node that loses
 //! k−1 hosts at once then still knows a live node, as it still knows a copy of
 //! each record. Where every host has one position a list has r entries. A list
 //! made of a neighbour and its whole list reaches as far as that one's did, so

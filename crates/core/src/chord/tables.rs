@@ -1,4 +1,4 @@
-//! Whom a node knows on its ring.
+//! The routing tables of a node: predecessor, successors, fingers.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::input::Config;
 use super::successors::SuccessorList;
 use super::view::{Membership, RingView};
 
-/// Whom the node knows on its ring.
+/// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Tables {
     pub(super) predecessor: Option<Peer>,
@@ -19,7 +19,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Whether nobody else is known.
+    /// Whether no other node is known.
     pub(super) fn is_alone(&self) -> bool {
         self.successors.is_empty() && self.predecessor.is_none()
     }
@@ -62,8 +62,8 @@ impl Tables {
                 } else if self.knows_everyone() {
                     Some(me)
                 } else {
-                    // A list that is not full has run into its own end: nobody
-                    // else is known to stand between its last entry and this node.
+                    // A list that is not full has run into its own end: no
+                    // other is known between its last entry and this node.
                     let own = (list.len() < r).then_some(me);
                     self.fingers.row(index).or(own)
                 };

@@ -58,7 +58,7 @@ impl Vanished {
         self.0.insert(peer, absence);
     }
 
-    /// Those of whom `here` holds are no longer gone; whose absence is too long ago
+    /// Peers for which `here` holds are no longer gone; whose absence is too long ago
     /// is forgotten.
     pub(super) fn update(&mut self, now: Time, here: impl Fn(Peer) -> bool) {
         self.0.retain(|peer, absence| {
@@ -71,7 +71,7 @@ impl Vanished {
         self.0.remove(&peer);
     }
 
-    /// Everybody is forgotten: this node has gone by itself.
+    /// Forgets all of them: this node has left by itself.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -17,7 +17,7 @@ pub enum Membership {
     /// On its way out: hands over its files, still serves reads.
     Leaving,
     /// Out: to its own user the only member of a ring of its own. Those of the
-    /// ring that it left do not find it there, so that it stays out; whoever
+    /// ring that it left do not find it there, so that it stays out; a node that
     /// joins it makes it a member again.
     Left,
 }
@@ -41,7 +41,7 @@ pub(super) struct RingView<'a> {
 
 impl RingView<'_> {
     /// The keys up to this node, whether or not it still answers for them.
-    /// `None` while nobody is known before it although it is not alone.
+    /// `None` while it is not alone and knows no predecessor.
     pub(super) fn span(&self) -> Option<Span> {
         let to = self.me.id(self.space);
         if self.successors.is_empty() {
@@ -57,7 +57,7 @@ impl RingView<'_> {
     }
 
     /// Whether the key may be this node's. Without a known predecessor it
-    /// cannot tell, and whoever asked was led here by a lookup.
+    /// cannot tell, and the asker was led here by a lookup.
     pub(super) fn may_own(&self, key: Id) -> bool {
         self.membership == Membership::Member && self.span().is_none_or(|span| span.contains(key))
     }

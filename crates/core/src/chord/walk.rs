@@ -1,4 +1,4 @@
-//! The walk of the census over the ring: whom it asks, and when ([`super::census`]).
+//! The walk of the census over the ring: which members it asks, and when ([`super::census`]).
 
 use std::collections::BTreeMap;
 

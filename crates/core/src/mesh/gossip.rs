@@ -187,7 +187,7 @@ pub fn may_be_said(body: &GossipBody) -> bool {
     }
 }
 
-/// Counts one more piece for `whom`; returns whether it is within the rate.
+/// Counts one more piece for a peer; returns whether it is within the rate.
 fn take_from<K: Ord + Copy>(
     meters: &mut BTreeMap<K, Meter>,
     whom: K,

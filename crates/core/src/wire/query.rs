@@ -473,7 +473,7 @@ pub enum LinkKind {
 pub enum Trust {
     /// Nothing speaks against it.
     Good,
-    /// Used when nobody else can deliver.
+    /// Used when no other source can deliver.
     Last,
     /// Not used for a while.
     Shunned,

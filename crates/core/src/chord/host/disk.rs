@@ -1,4 +1,4 @@
-//! One disk for several positions: whose turn it is, and what need not be done.
+//! One disk for several positions: which operation is next, and which are needless.
 //!
 //! A disk holds one record of a name. At the most one operation on a name is
 //! under way, whichever position wants it; the others wait in their order. A copy
@@ -28,7 +28,7 @@ pub(super) struct Disk {
     running: BTreeMap<(Slot, Ticket), StoreOp>,
     /// Of these, those for which there was nothing to do.
     idle: BTreeSet<(Slot, Ticket)>,
-    /// Names in work, each with whoever waits for it.
+    /// Names in work, each with the operations that wait for it.
     names: BTreeMap<FileName, VecDeque<Order>>,
 }
 
@@ -64,7 +64,7 @@ impl Disk {
         self.idle.remove(&(slot, ticket))
     }
 
-    /// The next one whose turn it is on this name; without one the name is free.
+    /// The next operation on this name; without one the name is free.
     pub(super) fn next(&mut self, name: &FileName) -> Option<Order> {
         let next = self.names.get_mut(name).and_then(VecDeque::pop_front);
         match &next {
@@ -78,7 +78,7 @@ impl Disk {
         next
     }
 
-    /// Whether somebody waits to keep a record under this name.
+    /// Whether an operation waits to keep a record under this name.
     pub(super) fn is_wanted(&self, name: &FileName) -> bool {
         let keeps = |order: &Order| matches!(order.op, StoreOp::Keep { .. });
         self.names.get(name).is_some_and(|waiting| waiting.iter().any(keeps))

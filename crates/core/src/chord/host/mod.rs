@@ -6,7 +6,7 @@
 //! A host of one position is that node, input by input. Of more it owns what they
 //! have in common, and nothing else:
 //!
-//! - **Who is meant.** Every effect names the position (its [`Slot`]) that wants
+//! - **Slots.** Every effect names the position (its [`Slot`]) that wants
 //!   it, and what belongs to a position comes back with that slot. A command goes
 //!   to the position that answers for its key, others to the first one.
 //! - **Messages among them** are handed over here, in their order, and never
@@ -15,11 +15,11 @@
 //!   once, and one that another position holds is not deleted.
 //! - **The way in and out.** The first position starts and joins as a node does.
 //!   Once it has met another host the others follow, one after the other; a host
-//!   that is alone holds one place, since there is nobody to share the load with.
+//!   that is alone holds one place, since there is no other host to share the load with.
 //!   All leave together, and hand their records to other hosts.
 //!
 //! A record of this host belongs to its first position at or after the key: that
-//! follows from placement, whoever else is on the ring. After a start the first
+//! follows from placement, whichever other nodes are on the ring. After a start the first
 //! position has what the disk holds; one that follows begins with its share of
 //! that, before it knows its neighbours, and the first one gives it up in its
 //! rounds, when the owners of the keys consent.
@@ -70,7 +70,7 @@ pub struct Host {
     rest_until: Time,
     /// Of [`Input::Clock`], the last one.
     now_s: Option<u64>,
-    /// A name whose bytes are lost: no position has them, whatever it still says.
+    /// A name whose bytes are lost, for all positions.
     lost: Option<FileName>,
 }
 
@@ -171,7 +171,7 @@ impl Host {
     /// Carries out what is to be done, until nothing is.
     fn finish(&mut self, now: Time, out: &mut Vec<(Slot, Effect)>) {
         self.work(now, out);
-        while self.muster(now) {
+        while self.start_next(now) {
             self.work(now, out);
         }
     }
@@ -299,7 +299,7 @@ impl Host {
 
     /// Starts joining the next position to the ring of the first one. Returns true if
     /// one was started.
-    fn muster(&mut self, now: Time) -> bool {
+    fn start_next(&mut self, now: Time) -> bool {
         let idle = |node: &Node| matches!(node.membership(), Membership::New | Membership::Left);
         let Some((slot, node)) = (0..).zip(&self.nodes).find(|(_, node)| idle(node)) else {
             return false;
@@ -456,7 +456,7 @@ impl Host {
     fn stored(&mut self, now: Time, op: &StoreOp, well: bool, out: &mut Vec<(Slot, Effect)>) {
         let name = disk::name(op);
         if well && let StoreOp::Keep { record, .. } = op {
-            // A disk holds the newest record of a name, whoever asked for which.
+            // A disk holds the newest record of a name, whichever position asked for which.
             let held = self.nodes.iter().filter_map(|node| node.record(name));
             let newest = held.max_by_key(|held| held.version).unwrap_or(record).clone();
             for slot in self.holding(name) {

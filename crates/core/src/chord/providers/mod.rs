@@ -10,7 +10,7 @@
 //! - A partner that is new, or keys that are, make the owner tell that partner
 //!   what it cannot know yet; a partner that has gone keeps its records until
 //!   they end.
-//! - Whoever stops owning keys, because somebody came in before it, tells the
+//! - A node that stops owning keys, because another joined before it, tells the
 //!   newcomer. A node that is told records of keys before its own range passes
 //!   them on to its predecessor; each takes news only, so this ends.
 //!
@@ -63,11 +63,11 @@ pub(super) struct Providers {
     tellings: VecDeque<Telling>,
 }
 
-/// Records being told to somebody, page by page.
+/// Records being told to a peer, page by page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Telling {
     to: Peer,
-    /// A partner copies; anybody else takes over.
+    /// Whether the peer is a partner, which gets copies; any other takes the keys over.
     partner: bool,
     /// Of these keys,
     keys: Span,
@@ -99,7 +99,7 @@ impl Providers {
         out: &mut Effects,
     ) {
         if said.iter().any(|one| !ring.may_own(one.name.key(ring.space))) {
-            // All or nothing: whoever asked looks the owners up anew.
+            // All or nothing: the asker looks the owners up anew.
             let reply = Reply::Failed(Failure::NotOwner);
             return out.push(Effect::Reply { ticket, reply });
         }
@@ -141,7 +141,7 @@ impl Providers {
         }
     }
 
-    /// Tells news to the partners, but not to whom they came from.
+    /// Tells news to the partners, but not to the peer that they came from.
     fn spread(
         &self,
         ring: &RingView<'_>,

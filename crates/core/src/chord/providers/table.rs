@@ -2,7 +2,7 @@
 //!
 //! It knows no ring and sends nothing. A record that is not said again is
 //! forgotten at its end; one that is withdrawn leaves a marker, so that an
-//! older word of it, still on its way or kept by somebody who missed the
+//! older word of it, still on its way or kept by a node that missed the
 //! withdrawal, does not bring it back.
 
 use std::collections::BTreeMap;
@@ -20,11 +20,11 @@ use crate::time::Time;
 /// 80 MB if every name is as long as it may be.
 pub(super) const MAX_RECORDS: usize = 64 * 1024;
 
-/// Records of one sharer: nobody fills the table alone.
+/// Records of one sharer: no sharer fills the table alone.
 pub(super) const MAX_OF_PEER: usize = 16 * 1024;
 
 /// Sharers of one name: far more than a download asks at once, and a flood of
-/// made-up sharers hides nobody who came before it.
+/// made-up sharers hides no sharer that came before.
 pub(super) const MAX_OF_NAME: usize = 128;
 
 /// The longest life of a record, and the life of a marker: whatever was said
@@ -32,7 +32,7 @@ pub(super) const MAX_OF_NAME: usize = 128;
 const LIFETIME: Duration = Duration::from_secs(PROVIDER_LIFETIME_S as u64);
 
 /// A marker is passed on only while it has more than this before it. Its age
-/// does not travel, so whoever hears of it begins anew: without this limit it
+/// does not travel, so each node that hears of it begins anew: without this limit it
 /// would never end where nodes come and go all the time.
 const MARKER_TOLD: Duration = Duration::from_secs(PROVIDER_LIFETIME_S as u64 / 2);
 

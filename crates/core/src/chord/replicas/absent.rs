@@ -62,7 +62,7 @@ impl Files<'_> {
 
     /// A holder says that its copy is lost: it is not counted any more, and
     /// offered anew.
-    pub(in super::super) fn lost_there(&mut self, from: Peer, name: &FileName, version: Version) {
+    pub(in super::super) fn holder_lost(&mut self, from: Peer, name: &FileName, version: Version) {
         let Some(held) = self.state.disk.get_mut(name) else { return };
         if held.record.version != version || !held.others.lose(from) {
             return;
@@ -85,9 +85,9 @@ impl Files<'_> {
             self.ring.range().is_some_and(|range| range.contains(record.key(self.ring.space)));
         let newer = |known: Option<&Record>| known.is_none_or(|k| k.version < record.version);
         let newest = newer(self.state.disk.get(&record.name).map(|held| &held.record));
-        // Without a word of a source nobody may have the bytes.
+        // Without a word of a source no node may have the bytes.
         let elsewhere = why != Obstacle::NoBytes && owned && newest && !record.is_deleted();
-        if elsewhere && self.know(record, why) {
+        if elsewhere && self.answer_for(record, why) {
             for peer in sources {
                 self.adopt_stand_in(*peer, record);
             }
@@ -153,7 +153,7 @@ impl Files<'_> {
         });
     }
 
-    /// Asks every partner for a name, whoever else may have it.
+    /// Asks every partner for a name.
     fn probe_all(&mut self, name: &FileName) {
         for peer in self.state.partners.keys() {
             let purpose = Purpose::Files(FileAsk::Probe { name: name.clone() });

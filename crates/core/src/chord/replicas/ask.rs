@@ -24,9 +24,9 @@ pub(in super::super) enum FileAsk {
     },
     /// A page of an offer, or of records that are entrusted.
     Offer {
-        /// Why it was made.
-        why: Why,
-        /// To whom.
+        /// OfferReason it was made.
+        why: OfferReason,
+        /// The peer that was asked.
         peer: Peer,
         /// The keys gone through; the next page begins behind the last name.
         span: Span,
@@ -52,14 +52,14 @@ pub(in super::super) enum FileAsk {
     },
 }
 
-/// Why records are offered.
+/// OfferReason records are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) enum Why {
+pub(in super::super) enum OfferReason {
     /// A put waits for copies of this one record.
     Put,
     /// A put waits for the first copy of this one record, which the owner
     /// cannot store.
-    Place,
+    Entrust,
     /// The owner found that a holder of its keys holds something else.
     Repair,
     /// A holder found that the owner of these keys holds something else.

@@ -76,7 +76,7 @@ impl Copies {
         self.obstacle(peer).is_some()
     }
 
-    /// Why this node cannot store it, if it said so.
+    /// OfferReason this node cannot store it, if it said so.
     pub(super) fn obstacle(&self, peer: Peer) -> Option<Obstacle> {
         match self.0.get(&peer) {
             Some(Copy::Unable(why)) => Some(*why),

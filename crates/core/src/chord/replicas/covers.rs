@@ -86,7 +86,7 @@ impl Covers {
         }
     }
 
-    /// What those said of whom `gone` holds counts no more. The keys stay covered:
+    /// Forgets the counts of the owners for which `gone` holds. The keys stay covered:
     /// the node that owns them now will say so.
     pub(super) fn void(&mut self, gone: impl Fn(Peer) -> bool) {
         for cover in self.0.iter_mut().filter(|cover| gone(cover.owner)) {

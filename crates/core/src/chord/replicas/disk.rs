@@ -42,7 +42,7 @@ enum Bytes {
     Here,
     /// On other disks only.
     Elsewhere {
-        /// Why this node, which owns the name, cannot store it.
+        /// OfferReason this node, which owns the name, cannot store it.
         obstacle: Obstacle,
         /// The older record of the name that this disk still has.
         older: Option<Box<Record>>,
@@ -62,7 +62,7 @@ impl Durable {
         Durable { bytes, ..Durable::new(record) }
     }
 
-    /// Why this node, which owns the name, cannot store it; `None`: it is on this disk.
+    /// OfferReason this node, which owns the name, cannot store it; `None`: it is on this disk.
     pub(super) const fn obstacle(&self) -> Option<Obstacle> {
         match self.bytes {
             Bytes::Here => None,

@@ -11,9 +11,9 @@
 //! older copy begins its day anew there: the node that had that copy may not have been the
 //! only one who was away.
 //!
-//! Nodes let go at slightly different moments, so a node that has already done so takes no
-//! notice of those who have not: an offered tombstone that is past its time, or soon
-//! will be, counts as held, and one found elsewhere is not fetched. Only where an
+//! Nodes remove tombstones at slightly different moments, so a node that has already done
+//! so takes no notice of those who have not: an offered tombstone that is past its time, or
+//! soon will be, counts as held, and one found elsewhere is not fetched. Only where an
 //! older live copy is still here is it taken once more.
 //!
 //! A name that is stored again gets a version above every tombstone that this node
@@ -29,7 +29,7 @@ use crate::record::{Content, Record};
 use super::super::input::Ticket;
 
 /// The highest counter of a record that is remembered beyond its end: far
-/// above what people reach, and whoever lies about a counter cannot use all of
+/// above what people reach, and a peer that lies about a counter cannot use all of
 /// them up.
 const MAX_FLOOR: u64 = u32::MAX as u64;
 
@@ -85,8 +85,8 @@ impl Expiry {
         }
     }
 
-    /// A record is known no more, and somebody may still have it.
-    pub(super) fn went(&mut self, record: &Record) {
+    /// A record is forgotten here, and other nodes may still have it.
+    pub(super) fn note_removed(&mut self, record: &Record) {
         self.floor = self.floor.max(record.version.counter.min(MAX_FLOOR));
     }
 }

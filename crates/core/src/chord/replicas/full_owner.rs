@@ -12,8 +12,8 @@
 //! - A put. Its bytes were sent to other nodes
 //!   ([`Command::Commit`](super::super::Command::Commit) says to which). These
 //!   are entrusted with the new version, and the name is occupied until the first
-//!   of them says that it holds it durably ([`Placing`]). Only then does the
-//!   owner take it over: a version that nobody holds would hide the one before it.
+//!   of them says that it holds it durably ([`EntrustedPut`]). Only then does the
+//!   owner take it over: a version that no node holds would hide the one before it.
 //! - Repair. A node that comes to own a name learns the record from those that
 //!   offer it, and its disk refuses the bytes.
 //!
@@ -28,7 +28,7 @@
 //! - A record without the bytes came from a node that said that it holds them.
 //! - The disk's older copy of the name is deleted only when as many others have
 //!   the newer version as are needed.
-//! - A version that nobody holds any more is given up: it would hide the one before it
+//! - A version that no node holds any more is given up: it would hide the one before it
 //!   for ever.
 //! - A removal that the owner's disk does not take is placed in the same way.
 //! - Now and then the bytes are fetched again. Once they are here the owner is a
@@ -48,11 +48,11 @@ use super::super::effect::{Effect, Effects, Failure, Notice, Reply, StoreOp};
 use super::super::input::{Ticket, Timer};
 use super::super::purpose::Purpose;
 use super::super::view::{Membership, RingView, Span};
-use super::ask::{FileAsk, Why};
+use super::ask::{FileAsk, OfferReason};
 use super::disk::{Durable, leaf};
 use super::puts::copies_wait;
 use super::standins::FULL_ROUNDS;
-use super::state::{Files, Job, Placing, Replicas, Wish, copies_notice, is_open};
+use super::state::{EntrustedPut, Files, Job, Replicas, Wish, copies_notice, is_open};
 
 /// Names that an owner answers for without storing them: a bound on memory (about 32 MiB
 /// with ordinary names). Beyond it puts are refused, and repair finds the names
@@ -61,72 +61,72 @@ const MAX_ELSEWHERE: usize = 65_536;
 
 impl Files<'_> {
     /// Entrusts a new record to those that have its bytes.
-    pub(super) fn place(
+    pub(super) fn entrust_put(
         &mut self,
         command: Ticket,
         record: Record,
         obstacle: Obstacle,
         there: &[Peer],
     ) {
-        // Nobody is sent to strangers for bytes because a stranger says so.
+        // No node is sent to unknown peers for bytes because an unknown peer says so.
         // Who has them names its host, of which one position is meant here.
         let known = |peer: &Peer| there.iter().any(|one| one.address() == peer.address());
         let there = self.ring.others().filter(known).take(usize::from(MAX_REPLICAS));
         let there: Vec<Peer> = there.collect();
         let asked: BTreeSet<Peer> = there.iter().copied().collect();
         if asked.is_empty() || self.state.disk.count_elsewhere() >= MAX_ELSEWHERE {
-            let failure = nobody(&self.ring, obstacle, &[]);
+            let failure = no_holder(&self.ring, obstacle, &[]);
             return self.out.push(Effect::Reply { ticket: command, reply: Reply::Failed(failure) });
         }
         let (timer, after) = (Timer::Copies(command), copies_wait(record.size()));
         self.out.push(Effect::Arm { timer, after });
-        let placing = Placing { record, obstacle, command, asked, unable: Vec::new(), there };
-        entrust(&self.ring, &placing, self.asks, self.out);
+        let put = EntrustedPut { record, obstacle, command, asked, unable: Vec::new(), there };
+        entrust(&self.ring, &put, self.asks, self.out);
         let ticket = self.state.ticket();
-        self.state.busy.insert(placing.record.name.clone(), ticket);
-        self.state.placings.insert(ticket, placing);
+        self.state.busy.insert(put.record.name.clone(), ticket);
+        self.state.entrusted.insert(ticket, put);
     }
 
     /// The periodic round: those that have not said whether they hold a new record
     /// are asked again, for their word may be lost.
-    pub(super) fn ask_placing(&mut self) {
-        for placing in self.state.placings.values() {
-            entrust(&self.ring, placing, self.asks, self.out);
+    pub(super) fn ask_entrusted(&mut self) {
+        for put in self.state.entrusted.values() {
+            entrust(&self.ring, put, self.asks, self.out);
         }
     }
 
     /// A node judged the new record that it was entrusted with; `None`: it did
     /// not answer.
-    pub(super) fn place_answered(
+    pub(super) fn entrust_answered(
         &mut self,
         from: Peer,
         records: &[(FileName, Version)],
         verdict: Option<Verdict>,
     ) {
         let Some((name, version)) = records.first() else { return };
-        if !self.state.is_placing(from, name, *version) {
+        if !self.state.is_entrusted(from, name, *version) {
             return;
         }
         match verdict {
-            Some(Verdict::Held) => self.placed(from, name),
+            Some(Verdict::Held) => self.entrust_held(from, name),
             Some(Verdict::Wanted) => {}
             Some(Verdict::Newer(record)) if record.name == *name => {
                 self.want(from, record);
-                self.not_placed(from, name, None);
+                self.entrust_refused(from, name, None);
             }
-            _ => self.not_placed(from, name, None),
+            _ => self.entrust_refused(from, name, None),
         }
     }
 
     /// The first node holds the new record: it is this node's from now on, and
     /// the command waits for further copies.
-    pub(super) fn placed(&mut self, from: Peer, name: &FileName) {
-        let Some(placing) = self.state.end_placing(name) else { return };
-        let Placing { record, obstacle, command, there, .. } = placing;
+    pub(super) fn entrust_held(&mut self, from: Peer, name: &FileName) {
+        let Some(put) = self.state.end_entrusted(name) else { return };
+        let EntrustedPut { record, obstacle, command, there, .. } = put;
         let version = record.version;
         let owned = self.ring.membership == Membership::Member
             && self.ring.may_own(record.key(self.ring.space));
-        if owned && self.know(&record, obstacle) {
+        if owned && self.answer_for(&record, obstacle) {
             self.supersede(name, version);
             // Those that have the bytes first, and of them who holds the record.
             let behind = self.ring.behind();
@@ -153,35 +153,31 @@ impl Files<'_> {
         self.fetch();
     }
 
-    /// A node does not take the new record. When nobody is left who may, the put
+    /// A node does not take the new record. When no node is left that may, the put
     /// has failed and the name is as it was.
-    pub(super) fn not_placed(&mut self, from: Peer, name: &FileName, why: Option<Obstacle>) {
+    pub(super) fn entrust_refused(&mut self, from: Peer, name: &FileName, why: Option<Obstacle>) {
         let ticket = self.state.busy.get(name);
-        let placing = ticket.and_then(|ticket| self.state.placings.get_mut(ticket));
-        let Some(placing) = placing else { return };
-        placing.asked.remove(&from);
-        placing.unable.extend(why.map(|why| (from, why)));
-        if placing.asked.is_empty() {
-            self.give_up_placing(name);
+        let put = ticket.and_then(|ticket| self.state.entrusted.get_mut(ticket));
+        let Some(put) = put else { return };
+        put.asked.remove(&from);
+        put.unable.extend(why.map(|why| (from, why)));
+        if put.asked.is_empty() {
+            self.give_up_entrusted(name);
         }
     }
 
     /// The time for the copies of this command is over, and there is none.
-    pub(super) fn place_late(&mut self, command: Ticket) {
-        let late = |placing: &&Placing| placing.command == command;
-        if let Some(placing) = self.state.placings.values().find(late) {
-            let name = placing.record.name.clone();
-            self.give_up_placing(&name);
+    pub(super) fn entrust_late(&mut self, command: Ticket) {
+        let late = |put: &&EntrustedPut| put.command == command;
+        if let Some(put) = self.state.entrusted.values().find(late) {
+            let name = put.record.name.clone();
+            self.give_up_entrusted(&name);
         }
     }
 
-    fn give_up_placing(&mut self, name: &FileName) {
-        if let Some(placing) = self.state.end_placing(name) {
-            refuse(
-                placing.command,
-                nobody(&self.ring, placing.obstacle, &placing.unable),
-                self.out,
-            );
+    fn give_up_entrusted(&mut self, name: &FileName) {
+        if let Some(put) = self.state.end_entrusted(name) {
+            refuse(put.command, no_holder(&self.ring, put.obstacle, &put.unable), self.out);
         }
         self.advance(name, false);
         self.fetch();
@@ -189,7 +185,7 @@ impl Files<'_> {
 
     /// This node answers for a record that it cannot store; `false`: there are too
     /// many of these.
-    pub(super) fn know(&mut self, record: &Record, obstacle: Obstacle) -> bool {
+    pub(super) fn answer_for(&mut self, record: &Record, obstacle: Obstacle) -> bool {
         let known = self.state.disk.get(&record.name);
         if known.is_some_and(|known| known.record.version == record.version) {
             return true;
@@ -249,19 +245,19 @@ impl Files<'_> {
 
     /// The periodic round: now and then some of what is on other disks is fetched,
     /// should it be possible again.
-    pub(super) fn bring_some_home(&mut self) {
+    pub(super) fn fetch_some_back(&mut self) {
         if !self.state.round.is_multiple_of(FULL_ROUNDS) {
             return;
         }
         self.give_up_lost();
-        let names = self.state.disk.elsewhere(self.state.homed.as_ref()).take(MAX_PAGE);
+        let names = self.state.disk.elsewhere(self.state.fetched_back.as_ref()).take(MAX_PAGE);
         let names: Vec<FileName> = names.cloned().collect();
         // At the end it begins anew in its next round.
-        self.state.homed = names.last().cloned();
-        self.bring_home(names);
+        self.state.fetched_back = names.last().cloned();
+        self.fetch_back(names);
     }
 
-    /// Ceases to answer for files of which nobody has held the version since the last
+    /// Stops answering for files of which no node has held the version since the last
     /// full round: its last holder has died, with its disk or for a long time. The
     /// version before it, of which there may be copies, counts again; a holder that
     /// comes back after all brings the newer one, which wins. A removal needs no bytes:
@@ -275,11 +271,11 @@ impl Files<'_> {
         };
         let now: BTreeSet<(FileName, Version)> =
             self.state.disk.elsewhere(None).filter_map(lost).collect();
-        let (gone, bare) = now.into_iter().partition(|one| self.state.bare.contains(one));
-        self.state.bare = bare;
+        let (gone, unheld) = now.into_iter().partition(|one| self.state.unheld.contains(one));
+        self.state.unheld = unheld;
         for (name, _) in gone {
-            if let Some(lost) = self.state.uncover(&name) {
-                self.state.expiry.went(&lost);
+            if let Some(lost) = self.state.restore_older(&name) {
+                self.state.expiry.note_removed(&lost);
                 // A name of which nothing else is known is still no free one.
                 self.remember(&lost, &[]);
                 let older = self.state.record(&name).cloned();
@@ -289,15 +285,15 @@ impl Files<'_> {
     }
 
     /// Fetches what this node could not get at all before.
-    pub(super) fn bring_unreached_home(&mut self) {
+    pub(super) fn fetch_unreached(&mut self) {
         let unreached = |name: &&FileName| {
             self.state.disk.get(name).is_some_and(|held| held.obstacle() == Some(Obstacle::NoBytes))
         };
         let names = self.state.disk.elsewhere(None).filter(unreached).cloned().collect();
-        self.bring_home(names);
+        self.fetch_back(names);
     }
 
-    fn bring_home(&mut self, names: Vec<FileName>) {
+    fn fetch_back(&mut self, names: Vec<FileName>) {
         for name in names {
             let Some(held) = self.state.disk.get(&name) else { continue };
             let (record, key) = (held.record.clone(), held.key(self.ring.space));
@@ -312,7 +308,7 @@ impl Files<'_> {
 
     /// Deletes what the disk still has of a name of which enough others hold a
     /// newer version.
-    pub(super) fn shed(&mut self, name: &FileName) {
+    pub(super) fn drop_older(&mut self, name: &FileName) {
         let enough = |held: &Durable| !held.is_here() && held.copies() >= held.safe(&self.ring);
         if self.state.busy.contains_key(name) || !self.state.disk.get(name).is_some_and(enough) {
             return;
@@ -321,7 +317,7 @@ impl Files<'_> {
             let ticket = self.state.ticket();
             let (name, version) = (name.clone(), record.version);
             let op = StoreOp::Drop { name, version, spare: false };
-            self.begin(ticket, Job::Shed { record }, op);
+            self.begin(ticket, Job::DropOlder { record }, op);
         }
     }
 
@@ -330,11 +326,11 @@ impl Files<'_> {
     pub(super) fn prune_elsewhere(&mut self) {
         let (space, range) = (self.ring.space, self.ring.range());
         let others = |record: &Record| range.is_none_or(|range| !range.contains(record.key(space)));
-        let placing = self.state.placings.values().map(|placing| &placing.record);
-        let placing = placing.filter(|record| others(record)).map(|record| record.name.clone());
-        for name in placing.collect::<Vec<_>>() {
-            if let Some(placing) = self.state.end_placing(&name) {
-                refuse(placing.command, Failure::NotOwner, self.out);
+        let put = self.state.entrusted.values().map(|put| &put.record);
+        let put = put.filter(|record| others(record)).map(|record| record.name.clone());
+        for name in put.collect::<Vec<_>>() {
+            if let Some(put) = self.state.end_entrusted(&name) {
+                refuse(put.command, Failure::NotOwner, self.out);
             }
         }
         let known =
@@ -345,33 +341,32 @@ impl Files<'_> {
                 self.state.puts.remove(&ticket);
                 refuse(ticket, Failure::NotOwner, self.out);
             }
-            self.state.uncover(&name);
+            self.state.restore_older(&name);
         }
     }
 }
 
 impl Replicas {
     /// Whether this peer may say that it holds this version of a name, of which
-    /// nobody has said so yet.
-    pub(super) fn is_placing(&self, from: Peer, name: &FileName, version: Version) -> bool {
-        self.placing(name).is_some_and(|placing| {
-            placing.record.version == version && placing.asked.contains(&from)
-        })
+    /// no node has said so yet.
+    pub(super) fn is_entrusted(&self, from: Peer, name: &FileName, version: Version) -> bool {
+        self.entrusted_put(name)
+            .is_some_and(|put| put.record.version == version && put.asked.contains(&from))
     }
 
-    /// The new record of this name that nobody is known to hold yet.
-    pub(super) fn placing(&self, name: &FileName) -> Option<&Placing> {
-        self.placings.get(self.busy.get(name)?)
+    /// The new record of this name that no node is known to hold yet.
+    pub(super) fn entrusted_put(&self, name: &FileName) -> Option<&EntrustedPut> {
+        self.entrusted.get(self.busy.get(name)?)
     }
 
-    fn end_placing(&mut self, name: &FileName) -> Option<Placing> {
-        let placing = self.placings.remove(self.busy.get(name)?)?;
+    fn end_entrusted(&mut self, name: &FileName) -> Option<EntrustedPut> {
+        let put = self.entrusted.remove(self.busy.get(name)?)?;
         self.busy.remove(name);
-        Some(placing)
+        Some(put)
     }
 
     /// Forgets a record that is not here: what the disk has of its name counts again.
-    fn uncover(&mut self, name: &FileName) -> Option<Record> {
+    fn restore_older(&mut self, name: &FileName) -> Option<Record> {
         let older = self.disk.take_older(name);
         let held = self.disk.remove(name)?;
         if let Some(older) = older {
@@ -382,16 +377,16 @@ impl Replicas {
 }
 
 /// Entrusts a new record to those that have not been asked or not answered.
-fn entrust(ring: &RingView<'_>, placing: &Placing, asks: &mut Asks<Purpose>, out: &mut Effects) {
-    let Placing { record, asked, there, .. } = placing;
+fn entrust(ring: &RingView<'_>, put: &EntrustedPut, asks: &mut Asks<Purpose>, out: &mut Effects) {
+    let EntrustedPut { record, asked, there, .. } = put;
     let key = record.key(ring.space);
     let span = Span { from: key, to: key };
     let page = vec![(record.name.clone(), record.version)];
-    let open = |ask: &FileAsk| matches!(ask, FileAsk::Offer { why: Why::Place, records, .. } if *records == page);
+    let open = |ask: &FileAsk| matches!(ask, FileAsk::Offer { why: OfferReason::Entrust, records, .. } if *records == page);
     let free = |peer: &&Peer| !is_open(asks, **peer, open);
     let asked: Vec<Peer> = asked.iter().filter(free).copied().collect();
     for peer in asked {
-        let (why, branch) = (Why::Place, Branch::ALL);
+        let (why, branch) = (OfferReason::Entrust, Branch::ALL);
         let purpose = FileAsk::Offer { why, peer, span, branch, records: page.clone() };
         // Of a file: no tombstone is ever placed.
         let (clock_s, put) = (0, true);
@@ -401,8 +396,8 @@ fn entrust(ring: &RingView<'_>, placing: &Placing, asks: &mut Asks<Purpose>, out
     }
 }
 
-/// Nobody can store what this node cannot.
-fn nobody(ring: &RingView<'_>, obstacle: Obstacle, others: &[(Peer, Obstacle)]) -> Failure {
+/// The failure of a put: no other node can store what this one cannot.
+fn no_holder(ring: &RingView<'_>, obstacle: Obstacle, others: &[(Peer, Obstacle)]) -> Failure {
     let why = |peer: &Peer| others.iter().find(|(other, _)| other == peer).copied();
     let others = ring.successors.iter().filter_map(why);
     let unable = std::iter::once((ring.me, obstacle)).chain(others).collect();

@@ -21,9 +21,9 @@ use super::super::input::Timer;
 use super::super::placement::placement;
 use super::super::purpose::Purpose;
 use super::super::view::{Membership, RingView, Span};
-use super::ask::{FileAsk, Why};
+use super::ask::{FileAsk, OfferReason};
 use super::disk::Durable;
-use super::state::{Fate, Files, Leave, Lookup, Replicas, forget, is_open};
+use super::state::{DropReason, Files, Leave, Lookup, Replicas, forget, is_open};
 
 /// A leave without any progress ends after this: long enough for a dead heir to
 /// be noticed and for its successor to begin, short enough for a person who waits.
@@ -31,7 +31,7 @@ pub(in super::super) const PATIENCE: Range<Duration> =
     Duration::from_secs(30)..Duration::from_secs(31);
 
 /// The pause between two rounds of a leaving node: the new owners are fetching
-/// meanwhile, and somebody waits for the leave to end.
+/// meanwhile, and a user waits for the leave to end.
 const LEAVE_RETRY: Range<Duration> = Duration::from_millis(100)..Duration::from_millis(200);
 
 /// Repair rounds after which a lookup that never ended is given up.
@@ -110,7 +110,10 @@ impl Files<'_> {
             Lookup::Idle | Lookup::Running(..) => self.state.lookup = Lookup::Idle,
         }
         let handing = |ask: &FileAsk| {
-            matches!(ask, FileAsk::Offer { why: Why::Handover, .. } | FileAsk::MayDrop { .. })
+            matches!(
+                ask,
+                FileAsk::Offer { why: OfferReason::Handover, .. } | FileAsk::MayDrop { .. }
+            )
         };
         let peers: Vec<Peer> = self.asks.iter().map(|(_, to, _)| to).collect();
         if peers.into_iter().any(|peer| is_open(self.asks, peer, handing)) {
@@ -172,7 +175,7 @@ impl Files<'_> {
             let ask = Ask::MayDrop { records: records.clone() };
             let purpose = Purpose::Files(FileAsk::MayDrop { span, after, records });
             self.asks.ask(from, ask, purpose, self.out);
-        } else if !self.push(Why::Handover, from, (span, Branch::ALL), Some(&after)) {
+        } else if !self.push(OfferReason::Handover, from, (span, Branch::ALL), Some(&after)) {
             self.next_stray();
         }
     }
@@ -194,7 +197,7 @@ impl Files<'_> {
                 let beaten = newer.filter(|newer| {
                     self.state.record(&name).is_some_and(file) && newer.version.root != version.root
                 });
-                self.delete(&name, beaten.map_or(Fate::Given, Fate::Beaten));
+                self.delete(&name, beaten.map_or(DropReason::Given, DropReason::Beaten));
             }
         }
     }
@@ -210,7 +213,7 @@ impl Files<'_> {
 
     fn hand_to(&mut self, owner: Peer, span: Span) {
         self.state.tried.push(span);
-        if !self.push(Why::Handover, owner, (span, Branch::ALL), None) {
+        if !self.push(OfferReason::Handover, owner, (span, Branch::ALL), None) {
             self.next_stray();
         }
     }
@@ -229,7 +232,7 @@ impl Replicas {
 
     /// Whether nothing is left that others could take.
     pub(in super::super) fn handed_over(&self) -> bool {
-        let busy = self.jobs.values().any(|job| !job.is_fetch()) || !self.placings.is_empty();
+        let busy = self.jobs.values().any(|job| !job.is_fetch()) || !self.entrusted.is_empty();
         let over = |leave: &Leave| !busy && (leave.alone || self.disk.is_empty());
         self.leaving.as_ref().is_some_and(over)
     }
@@ -289,7 +292,7 @@ fn is_wanted(ring: &RingView<'_>, key: Id, found: &Found) -> bool {
     placement(ring.space, key, &nodes, ring.replicas).contains(&ring.me)
 }
 
-/// A leaver tries again soon; everybody else at the next repair.
+/// A leaving node tries again soon, any other at the next repair.
 fn retry(ring: &RingView<'_>, out: &mut Effects) {
     if ring.membership == Membership::Leaving {
         out.push(Effect::Arm { timer: Timer::Repair, after: LEAVE_RETRY });

@@ -15,11 +15,11 @@ use crate::wire::message::{Branch, Counted, Verdict};
 use super::super::effect::{Effect, Failure, Notice, Reply, StoreOp};
 use super::super::input::{StoreFailure, Ticket};
 use super::super::view::{Membership, Span};
-use super::ask::{FileAsk, Why};
+use super::ask::{FileAsk, OfferReason};
 use super::covers::Covers;
 use super::disk::{Durable, Sum};
 use super::owner::divides;
-use super::state::{Fate, Files, Job, Replicas, Wish, is_open, tell_held};
+use super::state::{DropReason, Files, Job, Replicas, Wish, is_open, tell_held};
 
 /// Fetches under way at once: enough to keep a link and a disk busy, few
 /// enough that each gets on.
@@ -32,8 +32,8 @@ const MAX_WISHES: usize = 4096;
 impl Files<'_> {
     /// Another node holds this version durably now.
     pub(in super::super) fn held(&mut self, from: Peer, name: FileName, version: Version) {
-        if self.state.is_placing(from, &name, version) {
-            return self.placed(from, &name);
+        if self.state.is_entrusted(from, &name, version) {
+            return self.entrust_held(from, &name);
         }
         let awaited = self
             .state
@@ -88,7 +88,7 @@ impl Files<'_> {
                 // The disk of others remembers that the name was removed.
                 let others = self.ring.others().take(usize::from(self.ring.replicas));
                 let others: Vec<Peer> = others.collect();
-                self.place(command, record, why.obstacle(), &others);
+                self.entrust_put(command, record, why.obstacle(), &others);
             }
             (Job::Keep { command: Some(command), .. }, Err(why)) => {
                 let reply = Reply::Failed(Failure::Store(why));
@@ -107,15 +107,15 @@ impl Files<'_> {
                     self.out.push(Effect::Notice(Notice::KeepFailed { name: name.clone(), why }));
                 }
             }
-            (Job::Shed { .. }, Ok(())) => {}
-            (Job::Shed { record }, Err(_)) => {
+            (Job::DropOlder { .. }, Ok(())) => {}
+            (Job::DropOlder { record }, Err(_)) => {
                 self.state.disk.put_older(&record);
                 shed = false;
             }
-            (Job::Drop { fate: Fate::Expired, .. }, Ok(())) => {}
+            (Job::Drop { fate: DropReason::Expired, .. }, Ok(())) => {}
             (Job::Drop { record, fate }, Ok(())) => {
                 self.given(&record);
-                if let Fate::Beaten(by) = fate {
+                if let DropReason::Beaten(by) = fate {
                     self.out.push(Effect::Notice(Notice::Beaten { lost: record, by }));
                 }
             }
@@ -125,7 +125,7 @@ impl Files<'_> {
         }
         self.drop_expired();
         if shed {
-            self.shed(&name);
+            self.drop_older(&name);
         }
         self.advance(&name, false);
         self.fetch();
@@ -166,11 +166,11 @@ impl Files<'_> {
             branches = self.state.disk.digests(self.ring.space, span, branch, None);
         } else if !same {
             let returning = |ask: &FileAsk| {
-                matches!(ask, FileAsk::Offer { why: Why::Return, branch: open, .. }
+                matches!(ask, FileAsk::Offer { why: OfferReason::Return, branch: open, .. }
                     if *open == branch)
             };
             if !is_open(self.asks, from, returning) {
-                self.push(Why::Return, from, (span, branch), None);
+                self.push(OfferReason::Return, from, (span, branch), None);
             }
         }
         Answer::Inventory { same, records: mine.records, branches }
@@ -190,7 +190,7 @@ impl Files<'_> {
         let named = named.filter(|peer| is_reachable(peer.address()) && **peer != self.ring.me);
         let named: Vec<Peer> = named.copied().collect();
         let sources = if holders.is_some() { &named[..] } else { &[from] };
-        // Nobody is known to have it: it was asked for, and is not to be fetched.
+        // No node is known to have it: it was asked for, and is not to be fetched.
         let nobody = holders.is_some_and(Vec::is_empty);
         let judge = |record| self.judged(from, record, sources, nobody, (urgent, put));
         let verdicts = records.iter().map(judge).collect();
@@ -222,7 +222,7 @@ impl Files<'_> {
         }
         let held = self.state.record(&record.name).or(elsewhere);
         let absent = self.state.absent.get(&record.name);
-        // Better an old copy than none, but not while somebody has the newer.
+        // Better an old copy than none, but not while a node has the newer.
         let absent = absent.filter(|absent| probe || absent.is_somewhere(&self.ring));
         let absent = absent.map(|absent| &absent.record);
         let known = held.or(absent).map(|known| known.version.cmp(&record.version));
@@ -239,7 +239,7 @@ impl Files<'_> {
         }
     }
 
-    /// Whoever offers records holds them: a wanted holder that was thought to
+    /// A node that offers records holds them: a wanted holder that was thought to
     /// be unable to store one has it after all, and any other may stand in for an
     /// owner that is unable.
     pub(super) fn count_offered(&mut self, from: Peer, records: &[Record]) {
@@ -282,7 +282,7 @@ impl Files<'_> {
         }
     }
 
-    /// Stops the fetches of records for which nobody has a use any more. `is_useless` is
+    /// Stops the fetches of records that are no longer needed. `is_useless` is
     /// also told whether it was seen that the record belongs here.
     pub(super) fn cease(&mut self, is_useless: impl Fn(&Replicas, &Record, bool) -> bool) {
         for (ticket, job) in &self.state.jobs {
@@ -349,7 +349,7 @@ impl Files<'_> {
     }
 
     /// Starts to delete a copy, which is not counted as held from here on.
-    pub(super) fn delete(&mut self, name: &FileName, fate: Fate) {
+    pub(super) fn delete(&mut self, name: &FileName, fate: DropReason) {
         if let Some(held) = self.state.disk.remove(name) {
             let ticket = self.state.ticket();
             self.drop_record(ticket, held.record, fate);
@@ -357,9 +357,9 @@ impl Files<'_> {
     }
 
     /// Has the disk delete a record that is no longer in the index.
-    pub(super) fn drop_record(&mut self, ticket: Ticket, record: Record, fate: Fate) {
+    pub(super) fn drop_record(&mut self, ticket: Ticket, record: Record, fate: DropReason) {
         let (name, version) = (record.name.clone(), record.version);
-        let spare = matches!(fate, Fate::Beaten(_));
+        let spare = matches!(fate, DropReason::Beaten(_));
         let op = StoreOp::Drop { name, version, spare };
         self.begin(ticket, Job::Drop { record, fate }, op);
     }
@@ -431,8 +431,8 @@ impl Replicas {
     fn beaten_by(&self, record: &Record, put: bool) -> Option<Record> {
         let known = self.record(&record.name).filter(|known| !known.is_deleted())?;
         let next = record.version.counter == known.version.counter.saturating_add(1);
-        let meant = put && next || known.version.root == record.version.root;
-        (!meant).then(|| known.clone())
+        let on_purpose = put && next || known.version.root == record.version.root;
+        (!on_purpose).then(|| known.clone())
     }
 
     /// What occupies a name, if something does.
@@ -468,12 +468,12 @@ impl Replicas {
 }
 
 /// Whether a record with this key belongs here: it is in the own range, or an owner has
-/// claimed it of whose records this node keeps copies.
+/// claimed it and this node keeps copies for that owner.
 fn is_placed(key: Id, range: Option<Span>, covers: &Covers) -> bool {
     range.is_some_and(|range| range.contains(key)) || covers.has(key)
 }
 
-/// Adds a peer once; beyond as many as there can be copies nobody is needed.
+/// Adds a peer once; more peers than there can be copies are not needed.
 pub(super) fn add(peers: &mut Vec<Peer>, peer: Peer) {
     if !peers.contains(&peer) && peers.len() < usize::from(MAX_REPLICAS) {
         peers.push(peer);

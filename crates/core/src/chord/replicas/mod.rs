@@ -17,7 +17,7 @@
 //! - A copy is given up only with the consent of the key's owner, which gives
 //!   it only when every wanted holder, or a stand-in for each that cannot store it,
 //!   has the version durably; from then on the copy is no longer counted, and
-//!   an offer that comes before the consent makes it void. Whoever is on its way
+//!   an offer that comes before the consent makes it void. A node on its way
 //!   out acknowledges nothing any more. So no change of membership lowers the
 //!   number of copies.
 //!
@@ -59,7 +59,7 @@ mod state;
 mod tests;
 mod tombstones;
 
-use ask::{FileAsk, Why};
+use ask::{FileAsk, OfferReason};
 use disk::{Durable, Sum, leaf};
 use owner::Compared;
 use state::Partner;
@@ -131,33 +131,33 @@ impl Files<'_> {
                     }
                     _ => {
                         match why {
-                            Why::Handover => self.next_stray(),
-                            Why::Place => {
-                                self.place_answered(from, &records, None);
+                            OfferReason::Handover => self.next_stray(),
+                            OfferReason::Entrust => {
+                                self.entrust_answered(from, &records, None);
                             }
-                            Why::Put | Why::Repair | Why::Return => {}
+                            OfferReason::Put | OfferReason::Repair | OfferReason::Return => {}
                         }
                         return;
                     }
                 };
                 let after = records.last().map(|(name, _)| name.clone());
                 match why {
-                    Why::Put => self.acknowledged(from, records, verdicts),
-                    Why::Place => {
+                    OfferReason::Put => self.acknowledged(from, records, verdicts),
+                    OfferReason::Entrust => {
                         let verdict = verdicts.into_iter().next();
-                        self.place_answered(from, &records, verdict);
+                        self.entrust_answered(from, &records, verdict);
                     }
-                    Why::Repair => {
+                    OfferReason::Repair => {
                         self.acknowledged(from, records, verdicts);
                         if !self.push(why, from, (span, branch), after.as_ref()) {
                             self.compare_next(from, span);
                         }
                     }
-                    Why::Return => {
+                    OfferReason::Return => {
                         self.take_newer(from, &records, verdicts);
                         self.push(why, from, (span, branch), after.as_ref());
                     }
-                    Why::Handover => {
+                    OfferReason::Handover => {
                         self.handover_offered(from, span, records, &verdicts);
                     }
                 }
@@ -169,7 +169,7 @@ impl Files<'_> {
                 };
                 self.drop_allowed(records, &may);
                 let keys = (span, Branch::ALL);
-                if !self.push(Why::Handover, from, keys, Some(&after)) {
+                if !self.push(OfferReason::Handover, from, keys, Some(&after)) {
                     self.next_stray();
                 }
             }
@@ -186,10 +186,10 @@ impl Files<'_> {
             self.cease_misplaced();
             self.state.settling = self.state.settling.saturating_sub(1);
             self.check_stand_ins();
-            self.bring_some_home();
+            self.fetch_some_back();
             self.inspect(|_| true);
             self.offer_puts();
-            self.ask_placing();
+            self.ask_entrusted();
             self.fetch_absent();
         }
         self.hand_over();
@@ -209,16 +209,22 @@ impl Files<'_> {
 
     /// Offers the next page of the records in a part of the span, from behind `after`;
     /// `false` when none is left.
-    fn push(&mut self, why: Why, to: Peer, keys: (Span, Branch), after: Option<&FileName>) -> bool {
+    fn push(
+        &mut self,
+        why: OfferReason,
+        to: Peer,
+        keys: (Span, Branch),
+        after: Option<&FileName>,
+    ) -> bool {
         let (span, branch) = keys;
         let mut page = self
             .state
             .disk
             .branch(branch, after)
             .filter(|held| span.contains(held.key(self.ring.space)))
-            .filter(|held| why != Why::Handover || self.state.is_stray(&self.ring, held))
-            .filter(|held| held.is_here() || why == Why::Repair)
-            .filter(|held| why != Why::Repair || !held.others.is_unable(to))
+            .filter(|held| why != OfferReason::Handover || self.state.is_stray(&self.ring, held))
+            .filter(|held| held.is_here() || why == OfferReason::Repair)
+            .filter(|held| why != OfferReason::Repair || !held.others.is_unable(to))
             .peekable();
         // A page is offered or entrusted: not both.
         let here = page.peek().is_none_or(|first| first.is_here());
@@ -235,13 +241,13 @@ impl Files<'_> {
     /// all of them are, or none.
     fn offer(
         &mut self,
-        why: Why,
+        why: OfferReason,
         peer: Peer,
         (span, branch): (Span, Branch),
         records: Vec<Record>,
     ) {
         let page = records.iter().map(|r| (r.name.clone(), r.version)).collect();
-        if matches!(why, Why::Put | Why::Repair) {
+        if matches!(why, OfferReason::Put | OfferReason::Repair) {
             // Before the answer: the statement that it is held may overtake it.
             for record in &records {
                 if let Some(held) = self.state.disk.get_mut(&record.name) {
@@ -252,7 +258,8 @@ impl Files<'_> {
         let purpose = Purpose::Files(FileAsk::Offer { why, peer, span, branch, records: page });
         let known = |record: &Record| self.state.disk.get(&record.name);
         let here = records.iter().filter_map(known).all(|held| held.is_here());
-        let (clock_s, put) = (self.state.expiry.now_s(), matches!(why, Why::Put | Why::Place));
+        let (clock_s, put) =
+            (self.state.expiry.now_s(), matches!(why, OfferReason::Put | OfferReason::Entrust));
         let ask = if here {
             Ask::Offer { records, clock_s, put }
         } else {

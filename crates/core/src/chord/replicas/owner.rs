@@ -13,7 +13,7 @@ use super::super::effect::{Effect, Failure, Reply, Upload};
 use super::super::input::{Ticket, Timer};
 use super::super::purpose::Purpose;
 use super::super::view::{Membership, RingView, Span};
-use super::ask::{FileAsk, Why};
+use super::ask::{FileAsk, OfferReason};
 use super::disk::{Durable, Sum, leaf};
 use super::puts::copies_wait;
 use super::state::{FileCommand, Files, Job, Partner, Replicas, copies_notice, forget, is_open};
@@ -111,7 +111,7 @@ impl Files<'_> {
                     // Known from others so far; now its bytes are here too.
                     let record = record.clone();
                     if !elsewhere.is_empty() {
-                        return self.place(ticket, record, obstacle, &elsewhere);
+                        return self.entrust_put(ticket, record, obstacle, &elsewhere);
                     }
                     let tell = self.state.wishes.remove(&name).map_or(Vec::new(), |wish| wish.tell);
                     return self.keep(record, Vec::new(), tell, Ok(ticket));
@@ -122,7 +122,7 @@ impl Files<'_> {
                 let version = Version { counter: self.state.next_counter(&name), root };
                 let record = Record { name, version, content: Content::File { size } };
                 if !elsewhere.is_empty() {
-                    return self.place(ticket, record, obstacle, &elsewhere);
+                    return self.entrust_put(ticket, record, obstacle, &elsewhere);
                 }
                 self.keep(record, Vec::new(), Vec::new(), Ok(ticket));
             }
@@ -139,8 +139,8 @@ impl Files<'_> {
         }
     }
 
-    /// Asks others for a name: an offer of version 0, which nobody takes, and to
-    /// which whoever knows the name answers with its record.
+    /// Asks others for a name: an offer of version 0, which no node takes, and to
+    /// which a node that knows the name answers with its record.
     fn probe(&mut self, name: &FileName) {
         if self.state.probes.contains_key(name) {
             return;
@@ -234,7 +234,7 @@ impl Files<'_> {
             for (part, _) in alike {
                 self.count_copies(from, span, part);
             }
-        } else if self.push(Why::Repair, from, (span, branch), None) {
+        } else if self.push(OfferReason::Repair, from, (span, branch), None) {
             // It goes on when the last page is answered.
             return;
         }
@@ -301,7 +301,7 @@ impl Files<'_> {
             self.state.is_able(from);
         }
         self.stand_in(name);
-        self.shed(name);
+        self.drop_older(name);
         let Some(held) = self.state.disk.get(name) else { return };
         let wait = copies_wait(held.record.size());
         let waiting = self.state.tickets(name);
@@ -449,7 +449,7 @@ impl Replicas {
     /// Whether any record of this name is here or on its way.
     pub(super) fn has_heard_of(&self, name: &FileName) -> bool {
         self.known(name).is_some()
-            || self.placing(name).is_some()
+            || self.entrusted_put(name).is_some()
             || matches!(self.job_of(name), Some(Job::Keep { .. }))
     }
 
@@ -466,7 +466,7 @@ impl Replicas {
             && !self.doubtful(ring).is_empty()
     }
 
-    /// Whom this node has to ask before it takes a name for unknown.
+    /// The peers that this node has to ask before it takes a name for unknown.
     fn doubtful(&self, ring: &RingView<'_>) -> BTreeSet<Peer> {
         let partners = self.partners.iter().filter(|(_, partner)| !partner.same);
         let mut peers: BTreeSet<Peer> = partners.map(|(peer, _)| *peer).collect();
@@ -545,14 +545,14 @@ pub(super) fn question(name: &FileName) -> Ask {
 
 /// Whether the question belongs to a comparison of the owner's range.
 fn compares(ask: &FileAsk) -> bool {
-    matches!(ask, FileAsk::Inventory { .. } | FileAsk::Offer { why: Why::Repair, .. })
+    matches!(ask, FileAsk::Inventory { .. } | FileAsk::Offer { why: OfferReason::Repair, .. })
 }
 
 /// Whether it is a question of an owner to this holder, about copies.
 fn is_owners(ask: &FileAsk, peer: Peer) -> bool {
     match ask {
         FileAsk::Inventory { peer: to, .. } => *to == peer,
-        FileAsk::Offer { why: Why::Put | Why::Repair, peer: to, .. } => *to == peer,
+        FileAsk::Offer { why: OfferReason::Put | OfferReason::Repair, peer: to, .. } => *to == peer,
         _ => false,
     }
 }

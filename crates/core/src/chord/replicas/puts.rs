@@ -14,7 +14,7 @@ use crate::wire::message::Branch;
 use super::super::effect::{Effect, Failure, Reply};
 use super::super::input::{Ticket, Timer};
 use super::super::view::{Membership, RingView, Span};
-use super::ask::{FileAsk, Why};
+use super::ask::{FileAsk, OfferReason};
 use super::state::{Files, Put, Replicas, copies_notice, is_open};
 
 /// How long a put waits for its next copy, besides the time that the bytes
@@ -28,7 +28,7 @@ const SLOWEST_COPY: u64 = 2 * 1024 * 1024;
 impl Files<'_> {
     /// The time for the copies of this command is over.
     pub(in super::super) fn copies_late(&mut self, ticket: Ticket) {
-        self.place_late(ticket);
+        self.entrust_late(ticket);
         if let Some(put) = self.state.puts.remove(&ticket) {
             let failure = self.state.too_few(&self.ring, &put.name);
             self.out.push(Effect::Reply { ticket, reply: Reply::Failed(failure) });
@@ -39,7 +39,7 @@ impl Files<'_> {
     /// there are enough copies.
     pub(super) fn await_copies(&mut self, ticket: Ticket, name: FileName) {
         let Some(held) = self.state.disk.get_mut(&name) else { return };
-        // Somebody waits for it: whoever had no room before is asked again, but
+        // A command waits for it: holders that had no room before are asked again, but
         // not one to which nothing can be given.
         held.others.forgive(|_, _| true);
         for (peer, partner) in self.state.partners.iter() {
@@ -48,7 +48,7 @@ impl Files<'_> {
             }
         }
         if !matches!(self.ring.membership, Membership::Member | Membership::Leaving) {
-            // It left while its disk worked: nobody will look for the file here.
+            // It left while its disk worked: no lookup will lead here.
             let reply = Reply::Failed(Failure::NotOwner);
             return self.out.push(Effect::Reply { ticket, reply });
         }
@@ -78,7 +78,7 @@ impl Files<'_> {
         let wanted = partners.into_iter().filter(|peer| !held.others.is_unable(*peer));
         let missing = wanted.chain(held.others.stand_ins()).filter(|peer| !held.others.has(*peer));
         let offered = |ask: &FileAsk| {
-            matches!(ask, FileAsk::Offer { why: Why::Put, records, .. }
+            matches!(ask, FileAsk::Offer { why: OfferReason::Put, records, .. }
             if records.iter().any(|(offered, version)| offered == name && *version == record.version))
         };
         let missing: Vec<Peer> =
@@ -91,7 +91,7 @@ impl Files<'_> {
     /// Offers one record of this key, after which no page follows.
     pub(super) fn offer_one(&mut self, peer: Peer, key: Id, record: Record) {
         let span = Span { from: key, to: key };
-        self.offer(Why::Put, peer, (span, Branch::ALL), vec![record]);
+        self.offer(OfferReason::Put, peer, (span, Branch::ALL), vec![record]);
     }
 
     /// Answers the commands that wait for this name, if it has enough copies.

@@ -20,7 +20,7 @@ use crate::wire::message::Branch;
 
 use super::super::effect::{Effect, Notice};
 use super::super::view::RingView;
-use super::ask::{FileAsk, Why};
+use super::ask::{FileAsk, OfferReason};
 use super::disk::Durable;
 use super::state::{Files, Replicas, copies_notice, forget};
 
@@ -66,15 +66,15 @@ impl Durable {
 
 impl Files<'_> {
     /// A holder cannot store a record.
-    pub(in super::super) fn unable_there(
+    pub(in super::super) fn holder_unable(
         &mut self,
         from: Peer,
         name: &FileName,
         version: Version,
         why: Obstacle,
     ) {
-        if self.state.is_placing(from, name, version) {
-            return self.not_placed(from, name, Some(why));
+        if self.state.is_entrusted(from, name, version) {
+            return self.entrust_refused(from, name, Some(why));
         }
         let Some(held) = self.state.disk.get_mut(name) else { return };
         let counts = self.ring.partners().contains(&from) || held.others.is_stand_in(from);
@@ -130,7 +130,7 @@ impl Files<'_> {
     pub(super) fn check_stand_ins(&mut self) {
         self.state.round = self.state.round.wrapping_add(1);
         if self.state.round.is_multiple_of(FULL_ROUNDS) {
-            // First those: while a wanted holder is tried again, nobody is to
+            // First those: while a wanted holder is tried again, no stand-in is to
             // stand in for it.
             self.retry_stand_ins(|_, _| true);
             let unable = self.state.partners.iter();
@@ -152,13 +152,13 @@ impl Files<'_> {
         self.state.checked = last;
         let Some(span) = self.ring.range() else { return };
         for ((peer, _), page) in pages {
-            self.offer(Why::Put, peer, (span, Branch::ALL), page);
+            self.offer(OfferReason::Put, peer, (span, Branch::ALL), page);
         }
     }
 
-    /// Where nobody stands in for a holder that is unable, those nodes behind the
+    /// Where no node stands in for a holder that is unable, those nodes behind the
     /// wanted holders are asked again that were unable too and for which `which`
-    /// holds: nobody else is left.
+    /// holds: no other node is left.
     fn retry_stand_ins(&mut self, which: impl Fn(Peer, Obstacle) -> bool) {
         let behind = self.ring.behind();
         let mut names = Vec::new();
@@ -190,7 +190,7 @@ impl Files<'_> {
             self.state.retry(peer, Obstacle::NoBytes);
             self.inspect(|partner| !partner.retried.is_empty());
         }
-        self.bring_unreached_home();
+        self.fetch_unreached();
     }
 
     /// The ring changed: stand-ins that went are replaced, those that became
@@ -256,6 +256,6 @@ impl Replicas {
 
 /// Whether the question offers this one record to this peer.
 fn is_offer(ask: &FileAsk, peer: Peer, name: &FileName) -> bool {
-    matches!(ask, FileAsk::Offer { why: Why::Put, peer: to, records, .. }
+    matches!(ask, FileAsk::Offer { why: OfferReason::Put, peer: to, records, .. }
         if *to == peer && matches!(&records[..], [(offered, _)] if offered == name))
 }

@@ -29,7 +29,7 @@ pub(in super::super) struct Replicas {
     /// Store operations under way.
     pub(super) jobs: BTreeMap<Ticket, Job>,
     /// Puts and removals that this node cannot store, until another node holds them.
-    pub(super) placings: BTreeMap<Ticket, Placing>,
+    pub(super) entrusted: BTreeMap<Ticket, EntrustedPut>,
     /// The names that one of either is about.
     pub(super) busy: BTreeMap<FileName, Ticket>,
     /// The next ticket of these.
@@ -55,21 +55,21 @@ pub(in super::super) struct Replicas {
     pub(super) expiry: Expiry,
     /// Repair rounds so far.
     pub(super) round: u32,
-    /// The last record about whose stand-ins was asked.
+    /// The last record whose stand-ins were asked.
     pub(super) checked: Option<FileName>,
     /// The last record that was tried to be brought here from other disks.
-    pub(super) homed: Option<FileName>,
-    /// What nobody held in the last full round of what is on other disks.
-    pub(super) bare: BTreeSet<(FileName, Version)>,
+    pub(super) fetched_back: Option<FileName>,
+    /// The records on other disks that no node held in the last full round.
+    pub(super) unheld: BTreeSet<(FileName, Version)>,
     /// Repair rounds in which stand-ins for this node may still be unknown to it.
     pub(super) settling: u8,
 
-    /// The owner being looked up for a copy out of place.
+    /// The lookup of the owner of a copy out of place.
     pub(super) lookup: Lookup,
     /// The keys gone through in this round of handing over.
     pub(super) tried: Vec<Span>,
     /// The copies about which an owner was asked whether they may go, and that
-    /// nobody has offered since; with the newer record that the owner has.
+    /// no node has offered since; with the newer record that the owner has.
     pub(super) may_go: BTreeMap<FileName, Option<Record>>,
     /// Set while the node is on its way out.
     pub(super) leaving: Option<Leave>,
@@ -116,35 +116,35 @@ pub(super) enum Job {
         placed: bool,
     },
     /// Delete an older copy of a name that is on other disks.
-    Shed {
+    DropOlder {
         /// What the disk has of it.
         record: Record,
     },
     /// Delete the copy.
-    Drop { record: Record, fate: Fate },
+    Drop { record: Record, fate: DropReason },
 }
 
-/// Why a copy is deleted.
+/// OfferReason a copy is deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Fate {
+pub(super) enum DropReason {
     /// Others hold it where it belongs.
     Given,
     /// Its owner has this newer record.
     Beaten(Record),
-    /// It is a tombstone whose time is over: nobody else takes it.
+    /// It is a tombstone whose time is over: no other node takes it.
     Expired,
 }
 
 impl Job {
     pub(super) fn name(&self) -> &FileName {
         match self {
-            Job::Keep { record, .. } | Job::Shed { record } | Job::Drop { record, .. } => {
+            Job::Keep { record, .. } | Job::DropOlder { record } | Job::Drop { record, .. } => {
                 &record.name
             }
         }
     }
 
-    /// Work for nobody but the ring.
+    /// Whether it is work of the ring, for which no command waits.
     pub(super) fn is_fetch(&self) -> bool {
         matches!(self, Job::Keep { command: None, .. })
     }
@@ -166,7 +166,7 @@ pub(super) struct Wish {
 
 /// A put or a removal that the owner cannot store, until another node holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Placing {
+pub(super) struct EntrustedPut {
     /// The version that it gets.
     pub(super) record: Record,
     /// What keeps the owner from storing it.
@@ -219,7 +219,7 @@ pub(super) struct Absent {
     pub(super) record: Record,
     /// Who has or had them.
     pub(super) sources: Vec<Peer>,
-    /// They were here and were damaged: whoever reads the events wants to hear
+    /// They were here and were damaged: users want to read in the events
     /// that they are back.
     pub(super) damaged: bool,
 }
@@ -241,7 +241,7 @@ pub(super) enum Lookup {
 pub(super) struct Leave {
     /// Files given up to others.
     pub(super) handed: usize,
-    /// Nobody is there to take the rest.
+    /// No other node is there to take the rest.
     pub(super) alone: bool,
     /// Names that another node is known to hold.
     pub(super) elsewhere: BTreeSet<FileName>,

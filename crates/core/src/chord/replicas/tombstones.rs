@@ -7,14 +7,14 @@ use crate::record::{Content, Record};
 
 use super::disk::Durable;
 use super::expiry::SOON_S;
-use super::state::{Fate, Files, Job, Replicas};
+use super::state::{DropReason, Files, Job, Replicas};
 
 /// Tombstones that the disk deletes at once: they are many after a large
-/// directory was removed, and nobody waits for them.
+/// directory was removed, and no command waits for them.
 const MAX_DROPS: usize = 32;
 
 impl Files<'_> {
-    /// Lets go of all tombstones whose day is over by now.
+    /// Removes all tombstones whose day is over by now.
     pub(in super::super) fn tell_time(&mut self, now_s: u64) {
         // Not the highest ever: a clock that was ahead is set right again.
         self.state.expiry.now_s = now_s;
@@ -36,11 +36,11 @@ impl Files<'_> {
 
     /// Has the disk delete as many expired tombstones as it may at once.
     pub(super) fn drop_expired(&mut self) {
-        let expired = |job: &&Job| matches!(job, Job::Drop { fate: Fate::Expired, .. });
+        let expired = |job: &&Job| matches!(job, Job::Drop { fate: DropReason::Expired, .. });
         let running = self.state.jobs.values().filter(expired).count();
         for _ in running..MAX_DROPS {
             let Some((ticket, record)) = self.state.expiry.queue.pop_front() else { return };
-            self.drop_record(ticket, record, Fate::Expired);
+            self.drop_record(ticket, record, DropReason::Expired);
         }
     }
 }
@@ -49,7 +49,7 @@ impl Replicas {
     /// Takes a tombstone out of the index; the disk follows.
     fn expire(&mut self, name: &FileName) {
         let Some(Durable { record, .. }) = self.disk.remove(name) else { return };
-        self.expiry.went(&record);
+        self.expiry.note_removed(&record);
         let ticket = self.ticket();
         self.busy.insert(name.clone(), ticket);
         self.expiry.queue.push_back((ticket, record));
@@ -60,7 +60,7 @@ impl Replicas {
     pub(super) fn is_past(&mut self, record: &Record) -> bool {
         let past = self.expiry.ends_within(record, SOON_S) && !self.has_heard_of(&record.name);
         if past {
-            self.expiry.went(record);
+            self.expiry.note_removed(record);
         }
         past
     }

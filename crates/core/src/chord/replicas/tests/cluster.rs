@@ -324,7 +324,7 @@ impl Cluster {
         // So is that of puts that wait for them.
         for ticket in self.waiting() {
             self.everywhere(|files| {
-                files.place_late(ticket);
+                files.entrust_late(ticket);
             });
         }
         self.rounds(rounds);

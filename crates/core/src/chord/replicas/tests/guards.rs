@@ -26,7 +26,7 @@ fn what_arrives_late_or_makes_no_sense_changes_nothing() {
         let records = vec![(name("a"), version)];
         let span = Span { from: Id::new(0), to: Id::new(0) };
         let asked = FileAsk::Offer {
-            why: Why::Put,
+            why: OfferReason::Put,
             peer: holders[1],
             span,
             branch: Branch::ALL,
@@ -90,7 +90,7 @@ fn a_statement_that_overtakes_its_answer_counts() {
     let mut cluster = Cluster::new(3, 3);
     let (version, holders, _) = stored(cluster.put("a", 1, false));
     let offered = FileAsk::Offer {
-        why: Why::Put,
+        why: OfferReason::Put,
         peer: holders[1],
         span: Span { from: Id::new(0), to: Id::new(0) },
         branch: Branch::ALL,

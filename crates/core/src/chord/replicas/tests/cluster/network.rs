@@ -103,12 +103,12 @@ impl Cluster {
             }
             Message::Tell(Tell::Unable { name, version, why }) if up => {
                 self.with(to, |files| {
-                    files.unable_there(from, &name, version, why);
+                    files.holder_unable(from, &name, version, why);
                 });
             }
             Message::Tell(Tell::Lost { name, version }) if up => {
                 self.with(to, |files| {
-                    files.lost_there(from, &name, version);
+                    files.holder_lost(from, &name, version);
                 });
             }
             Message::Tell(_) => {}
