@@ -28,6 +28,7 @@ pub mod complete;
 pub mod draw;
 pub mod explain;
 #[cfg(any(test, feature = "fixture"))]
+#[path = "tests/fixture.rs"]
 pub mod fixture;
 pub mod history;
 mod inbox;

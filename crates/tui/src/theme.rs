@@ -97,70 +97,19 @@ impl Theme {
 
     /// The theme of this choice.
     pub fn of(choice: ThemeChoice) -> Theme {
-        match choice {
-            ThemeChoice::Standard => Theme::standard(),
-            ThemeChoice::Dark => Theme::dark(),
-            ThemeChoice::Light => Theme::light(),
-            ThemeChoice::Mono => Theme::mono(),
-            ThemeChoice::ColourBlind => Theme::colour_blind(),
-        }
+        let palette = match choice {
+            ThemeChoice::Standard => &STANDARD,
+            ThemeChoice::Dark => &DARK,
+            ThemeChoice::Light => &LIGHT,
+            ThemeChoice::ColourBlind => &COLOUR_BLIND,
+            ThemeChoice::Mono => return Theme::mono(),
+        };
+        Theme::from_palette(choice, palette)
     }
 
     /// The terminal's own colours on its own background.
     pub fn standard() -> Theme {
-        let plain = Style::new();
-        let dim = plain.add_modifier(Modifier::DIM);
-        Theme {
-            dim,
-            border: dim,
-            ..Theme::from_palette(
-                ThemeChoice::Standard,
-                &Palette {
-                    text: Color::Reset,
-                    dim: Color::Reset,
-                    border: Color::Reset,
-                    accent: Color::Cyan,
-                    good: Color::Green,
-                    warn: Color::Magenta,
-                    bad: Color::Red,
-                    key: Color::Blue,
-                },
-            )
-        }
-    }
-
-    /// Soft colours for a dark background.
-    pub fn dark() -> Theme {
-        Theme::from_palette(
-            ThemeChoice::Dark,
-            &Palette {
-                text: Color::Rgb(0xc8, 0xd0, 0xe0),
-                dim: Color::Rgb(0x7f, 0x89, 0xa3),
-                border: Color::Rgb(0x45, 0x4d, 0x64),
-                accent: Color::Rgb(0x6f, 0xd3, 0xe8),
-                good: Color::Rgb(0x8f, 0xd1, 0x8a),
-                warn: Color::Rgb(0xe8, 0xb5, 0x6a),
-                bad: Color::Rgb(0xf2, 0x7a, 0x84),
-                key: Color::Rgb(0xb3, 0x9d, 0xf0),
-            },
-        )
-    }
-
-    /// Strong colours for a light background.
-    pub fn light() -> Theme {
-        Theme::from_palette(
-            ThemeChoice::Light,
-            &Palette {
-                text: Color::Rgb(0x20, 0x26, 0x33),
-                dim: Color::Rgb(0x68, 0x70, 0x80),
-                border: Color::Rgb(0xb0, 0xb7, 0xc3),
-                accent: Color::Rgb(0x00, 0x6b, 0x8f),
-                good: Color::Rgb(0x1f, 0x7a, 0x35),
-                warn: Color::Rgb(0x99, 0x55, 0x00),
-                bad: Color::Rgb(0xb3, 0x1d, 0x28),
-                key: Color::Rgb(0x5b, 0x3f, 0xb5),
-            },
-        )
+        Theme::of(ThemeChoice::Standard)
     }
 
     /// No colours, only weight.
@@ -184,29 +133,6 @@ impl Theme {
             bad: bold.add_modifier(Modifier::UNDERLINED),
             banner: loud,
             key: plain,
-        }
-    }
-
-    /// The palette of Okabe and Ito (*Color Universal Design*, 2008).
-    pub fn colour_blind() -> Theme {
-        let plain = Style::new();
-        let dim = plain.add_modifier(Modifier::DIM);
-        Theme {
-            dim,
-            border: dim,
-            ..Theme::from_palette(
-                ThemeChoice::ColourBlind,
-                &Palette {
-                    text: Color::Reset,
-                    dim: Color::Reset,
-                    border: Color::Reset,
-                    accent: Color::Rgb(0x56, 0xb4, 0xe9),
-                    good: Color::Rgb(0x00, 0x9e, 0x73),
-                    warn: Color::Rgb(0xe6, 0x9f, 0x00),
-                    bad: Color::Rgb(0xd5, 0x5e, 0x00),
-                    key: Color::Rgb(0xcc, 0x79, 0xa7),
-                },
-            )
         }
     }
 
@@ -234,13 +160,17 @@ impl Theme {
             Color::Reset => Style::new(),
             colour => Style::new().fg(colour),
         };
+        let quiet = |colour: Color| match colour {
+            Color::Reset => Style::new().add_modifier(Modifier::DIM),
+            colour => Style::new().fg(colour),
+        };
         let accent = fg(palette.accent);
         Theme {
             choice,
             text: fg(palette.text),
-            dim: fg(palette.dim),
+            dim: quiet(palette.dim),
             accent,
-            border: fg(palette.border),
+            border: quiet(palette.border),
             focus: accent.add_modifier(Modifier::BOLD),
             title: fg(palette.text).add_modifier(Modifier::BOLD),
             selected: fg(palette.text).add_modifier(Modifier::BOLD),
@@ -254,7 +184,8 @@ impl Theme {
     }
 }
 
-/// The colours of a theme, named by what they say.
+/// The colours of a theme, named by what they say. `Reset` is the terminal's own colour,
+/// dim where it stands for what is less important.
 struct Palette {
     text: Color,
     dim: Color,
@@ -265,6 +196,49 @@ struct Palette {
     bad: Color,
     key: Color,
 }
+
+const STANDARD: Palette = Palette {
+    text: Color::Reset,
+    dim: Color::Reset,
+    border: Color::Reset,
+    accent: Color::Cyan,
+    good: Color::Green,
+    warn: Color::Magenta,
+    bad: Color::Red,
+    key: Color::Blue,
+};
+
+const DARK: Palette = Palette {
+    text: Color::from_u32(0xc8_d0e0),
+    dim: Color::from_u32(0x7f_89a3),
+    border: Color::from_u32(0x45_4d64),
+    accent: Color::from_u32(0x6f_d3e8),
+    good: Color::from_u32(0x8f_d18a),
+    warn: Color::from_u32(0xe8_b56a),
+    bad: Color::from_u32(0xf2_7a84),
+    key: Color::from_u32(0xb3_9df0),
+};
+
+const LIGHT: Palette = Palette {
+    text: Color::from_u32(0x20_2633),
+    dim: Color::from_u32(0x68_7080),
+    border: Color::from_u32(0xb0_b7c3),
+    accent: Color::from_u32(0x00_6b8f),
+    good: Color::from_u32(0x1f_7a35),
+    warn: Color::from_u32(0x99_5500),
+    bad: Color::from_u32(0xb3_1d28),
+    key: Color::from_u32(0x5b_3fb5),
+};
+
+/// The palette of Okabe and Ito (*Color Universal Design*, 2008).
+const COLOUR_BLIND: Palette = Palette {
+    accent: Color::from_u32(0x56_b4e9),
+    good: Color::from_u32(0x00_9e73),
+    warn: Color::from_u32(0xe6_9f00),
+    bad: Color::from_u32(0xd5_5e00),
+    key: Color::from_u32(0xcc_79a7),
+    ..STANDARD
+};
 
 /// The characters that carry meaning. Each is one cell wide everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
