@@ -307,6 +307,12 @@ pub struct HandingOver {
     pub seconds: Option<u64>,
 }
 
+impl From<Result<Response, CommandError>> for Response {
+    fn from(result: Result<Response, CommandError>) -> Response {
+        result.unwrap_or_else(|why| Response::Failed { why })
+    }
+}
+
 /// The result of a leave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandedOver {

@@ -10,24 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 use chordal_core::chord::invariant::{Members, NodeState};
 use chordal_core::error::CommandError;
 use chordal_core::mesh::pattern::Pattern;
-use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::wire::query::{Fares, LookupTrace, NodeInfo, Stands};
 use chordal_core::wire::{Request, Response};
 use chordal_view as view;
 use chordal_view::state::{Facts, State};
-use chordal_view::text::quoted;
-use chordal_view::{Command, FileRow, Health, Level, Outcome, TransferKind, target};
+use chordal_view::{Command, FileRow, Health, Level, Outcome, target};
 
 use super::files;
-use super::get;
-use super::get::Got;
-use super::missing;
+use super::moving::Moving;
 use super::ring_walk;
 use super::ring_walk::{Each, Said, members_of};
 use super::scan;
-use super::tree;
-use super::tree::{Source, Tree};
 use super::user::User;
 use crate::client::control;
 use crate::client::leave;
@@ -39,7 +33,6 @@ use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
 use crate::sharing::shares::handle as shares;
 use crate::transfers::Phases;
-use crate::transfers::Transfer;
 
 /// A command and where its end goes. Its progress shows in the snapshots.
 pub type Submission = (Command, oneshot::Sender<Result<Outcome, CommandError>>);
@@ -65,6 +58,18 @@ pub(crate) async fn run(user: User, mut commands: mpsc::Receiver<Submission>) {
 
 async fn carry_out(user: &User, command: Command) -> Result<Outcome, CommandError> {
     let access = Access::Inside(user.data.clone());
+    let moving = Moving {
+        access: &access,
+        transfers: &user.data.transfers,
+        download_dir: &user.download_dir,
+        min_copies: user.data.min_copies,
+        reshare: user.sharing.reshare,
+        interrupted: None,
+    };
+    let command = match Box::pin(moving.carry_out(command)).await {
+        Ok(ended) => return changed(user, ended).await,
+        Err(command) => command,
+    };
     match command {
         Command::Join { contact } => join(user, &contact).await,
         Command::Leave => leave::leave(user, false).await.map(Outcome::Left),
@@ -73,44 +78,7 @@ async fn carry_out(user: &User, command: Command) -> Result<Outcome, CommandErro
             user.departure.hurry();
             leave::leave(user, true).await.map(Outcome::Left)
         }
-        Command::Put { path, name, overwrite, min_copies } => {
-            let least = min_copies.max(user.data.min_copies);
-            if let Some(source) = Source::of(&path, name.as_deref())? {
-                let stored = tree(user, &access).put(source, overwrite, least).await;
-                return changed(user, stored).await;
-            }
-            let name = files::name_for(&path, name.as_deref())?;
-            let transfer = user.data.transfers.open(TransferKind::Upload, name.as_str(), 0);
-            let put = files::put(&access, &path, name, overwrite, &transfer, &transfer);
-            let result = in_turn(&transfer, Box::pin(put)).await;
-            let result = files::with_at_least(least, result);
-            transfer.end(result.as_ref().map(|_| ()).map_err(Clone::clone));
-            let stored = missing::doubted(&access, changed(user, result).await?).await;
-            Ok(stored)
-        }
-        Command::Get { name, to, no_reshare } => {
-            if let Some(directory) = tree::directory(&name)? {
-                let tree = tree(user, &access);
-                let below = &user.download_dir;
-                let got = tree
-                    .get(directory, to.as_ref(), below, !no_reshare && user.sharing.reshare)
-                    .await;
-                return changed(user, got).await;
-            }
-            let place = files::place_for(to.as_ref(), &user.download_dir)?;
-            let transfer = user.data.transfers.open(TransferKind::Download, &name, 0);
-            let get = get::get(&access, &name, &place, &transfer, &transfer);
-            let got = in_turn(&transfer, Box::pin(get)).await;
-            fetched(user, transfer, got, !no_reshare).await
-        }
-        Command::Request { name, peer, to, no_reshare } => {
-            let place = files::place_for(to.as_ref(), &user.download_dir)?;
-            let transfer = user.data.transfers.open(TransferKind::Download, &name, 0);
-            let get = get::request(&access, &name, &peer, &place, &transfer, &transfer);
-            let got = in_turn(&transfer, Box::pin(get)).await;
-            fetched(user, transfer, got, !no_reshare).await
-        }
-        Command::Rm { name } => files::remove(&access, &file_name(&name)?).await,
+        Command::Rm { name } => files::remove(&access, &files::file_name(&name)?).await,
         Command::Share { paths } => shares::share(&user.data.shares, paths).await,
         Command::Unshare { name } => shares::unshare(&user.data.shares, name).await,
         Command::Find { pattern } => {
@@ -128,20 +96,6 @@ async fn carry_out(user: &User, command: Command) -> Result<Outcome, CommandErro
         Command::Help { command } => Ok(Outcome::Help(command)),
         reading => read(&access, reading).await,
     }
-}
-
-/// Some work, once it is the turn of its transfer.
-async fn in_turn<T>(
-    transfer: &Transfer,
-    work: impl Future<Output = Result<T, CommandError>>,
-) -> Result<T, CommandError> {
-    transfer.turn().await.map_err(|_| CommandError::CANCELLED)?;
-    work.await
-}
-
-/// What a directory is put and got with.
-fn tree<'a>(user: &'a User, access: &'a Access) -> Tree<'a> {
-    Tree { access, transfers: &user.data.transfers }
 }
 
 /// The commands that only read or steer transfers, from inside and from outside
@@ -340,35 +294,7 @@ async fn fares(access: &Access, peer: Peer) -> Result<(NodeInfo, Fares), Command
     }
 }
 
-/// A name that a person typed.
-pub(crate) fn file_name(text: &str) -> Result<FileName, CommandError> {
-    FileName::new(text).map_err(|error| {
-        CommandError::Usage(format!("{} is no name on the ring: {error}", quoted(text)))
-    })
-}
-
-/// Ends the transfer of a download; what it brought is offered to others.
-async fn fetched(
-    user: &User,
-    transfer: Transfer,
-    got: Result<Got, CommandError>,
-    offer: bool,
-) -> Result<Outcome, CommandError> {
-    match &got {
-        Ok(Got { manifest: Some(_), .. }) => transfer.end(Ok(())),
-        // The user is asked which; nothing has failed.
-        Ok(Got { manifest: None, .. }) => user.data.transfers.forget(transfer),
-        Err(why) => transfer.end(Err(why.clone())),
-    }
-    if let Ok(Got { outcome: Outcome::Fetched { name, path, .. }, manifest: Some(manifest) }) = &got
-        && offer
-        && user.sharing.reshare
-    {
-        user.data.shares.offer(path, name, manifest);
-    }
-    changed(user, got.map(|got| got.outcome)).await
-}
-
+/// Tells what a command that moves files has done.
 async fn changed(
     user: &User,
     result: Result<Outcome, CommandError>,

@@ -35,10 +35,7 @@ pub(crate) fn told(transfers: &Transfers) -> Response {
 
 /// Has a transfer stop, wait or go on.
 pub(crate) fn steer(transfers: &Transfers, number: u64, steering: Steering) -> Response {
-    match steered(transfers, number, steering) {
-        Ok(name) => Response::Steered { name: cut(name) },
-        Err(why) => Response::Failed { why },
-    }
+    steered(transfers, number, steering).map(|name| Response::Steered { name: cut(name) }).into()
 }
 
 fn steered(transfers: &Transfers, number: u64, steering: Steering) -> Result<String, CommandError> {

@@ -610,7 +610,14 @@ pub(crate) fn name_for(path: &Path, name: Option<&str>) -> Result<FileName, Comm
     ring_name(&text)
 }
 
-/// A text as a name on the ring.
+/// A name that a person typed.
+pub(crate) fn file_name(text: &str) -> Result<FileName, CommandError> {
+    FileName::new(text).map_err(|error| {
+        CommandError::Usage(format!("{} is no name on the ring: {error}", quoted(text)))
+    })
+}
+
+/// A text as the name of a new file on the ring.
 pub(crate) fn ring_name(text: &str) -> Result<FileName, CommandError> {
     FileName::new(text).map_err(|error| {
         CommandError::Usage(format!("{} cannot be a name on the ring: {error}", quoted(text)))

@@ -23,7 +23,7 @@ use chordal_store::{Download, Place};
 use chordal_view::text::{bytes as show_bytes, goes_on};
 use chordal_view::{Level, Outcome};
 
-use super::commands::file_name;
+use super::files::file_name;
 use super::locate;
 use super::locate::{Known, NamedContent};
 use super::missing;

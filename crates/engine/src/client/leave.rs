@@ -140,11 +140,8 @@ pub(crate) fn told(user: &User) -> Response {
     match &state.ended {
         _ if state.running => Response::HandingOver(state.row),
         Some(Ok(end)) => Response::HandedOver(end.clone()),
-        Some(Err(why)) => Response::Failed { why: why.clone() },
-        None => {
-            let why = Reason::State.because("this node is not leaving");
-            Response::Failed { why }
-        }
+        Some(Err(why)) => Err(why.clone()).into(),
+        None => Err(Reason::State.because("this node is not leaving")).into(),
     }
 }
 
@@ -175,12 +172,8 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
         () = hurried(&mut over) => {}
     }
     let began = Instant::now();
-    let reply = user
-        .data
-        .core
-        .begin(chord::Command::Leave, None, None)
-        .await
-        .ok_or(CommandError::Stopping)?;
+    let reply =
+        user.data.core.begin(chord::Command::Leave, None).await.ok_or(CommandError::Stopping)?;
     let mut reply = std::pin::pin!(reply);
     let (told, copies) = watch::channel(Vec::new());
     let mut watching = JoinSet::new();

@@ -17,6 +17,7 @@ pub(crate) mod get;
 pub(crate) mod leave;
 pub(crate) mod locate;
 pub(crate) mod missing;
+pub(crate) mod moving;
 pub(crate) mod ring_walk;
 pub(crate) mod scan;
 pub(crate) mod tree;

@@ -12,16 +12,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use chordal_core::error::{CommandError, StoppedBy};
 use chordal_core::wire::handshake::Purpose;
-use chordal_view::{Command, Outcome, ScanRow, TransferKind, TransferRow};
+use chordal_view::{Command, Outcome, ScanRow, TransferRow};
 
 use super::commands;
-use super::commands::file_name;
 use super::files;
-use super::get;
-use super::missing;
+use super::moving::{Moving, unless};
 use super::scan::Scanner;
-use super::tree;
-use super::tree::{Source, Tree};
 use crate::client::leave;
 use crate::data::access::{Access, Outside};
 use crate::data::idle::Idle;
@@ -138,40 +134,17 @@ impl Client {
         phases: &dyn Phases,
     ) -> Result<Outcome, CommandError> {
         let Client { access, transfers, download_dir, interrupted, .. } = self;
-        let tree = Tree { access, transfers };
-        match command {
-            Command::Put { path, name, overwrite, min_copies } => {
-                if let Some(source) = Source::of(&path, name.as_deref())? {
-                    return tree.put(source, overwrite, min_copies).await;
-                }
-                let name = files::name_for(&path, name.as_deref())?;
-                let transfer = transfers.open(TransferKind::Upload, name.as_str(), 0);
-                let put = files::put(access, &path, name, overwrite, &transfer, &transfer);
-                let put = unless(interrupted, Box::pin(put)).await;
-                transfers.forget(transfer);
-                let put = files::with_at_least(min_copies, put)?;
-                Ok(missing::doubted(access, put).await)
-            }
-            Command::Get { name, to, .. } => {
-                if let Some(directory) = tree::directory(&name)? {
-                    return tree.get(directory, to.as_ref(), download_dir, false).await;
-                }
-                let place = files::place_for(to.as_ref(), download_dir)?;
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::get(access, &name, &place, &transfer, &transfer);
-                let got = unless(interrupted, Box::pin(got)).await;
-                transfers.forget(transfer);
-                got.map(|got| got.outcome)
-            }
-            Command::Request { name, peer, to, .. } => {
-                let place = files::place_for(to.as_ref(), download_dir)?;
-                let transfer = transfers.open(TransferKind::Download, &name, 0);
-                let got = get::request(access, &name, &peer, &place, &transfer, &transfer);
-                let got = unless(interrupted, Box::pin(got)).await;
-                transfers.forget(transfer);
-                got.map(|got| got.outcome)
-            }
-            other => unless(interrupted, Box::pin(rest(access, other, phases))).await,
+        let moving = Moving {
+            access,
+            transfers,
+            download_dir,
+            min_copies: 0,
+            reshare: false,
+            interrupted: Some(interrupted),
+        };
+        match moving.carry_out(command).await {
+            Ok(ended) => ended,
+            Err(other) => unless(interrupted, Box::pin(rest(access, other, phases))).await,
         }
     }
 }
@@ -301,25 +274,13 @@ async fn rest(
 ) -> Result<Outcome, CommandError> {
     match command {
         Command::Find { pattern } => search::command::find(access, None, &pattern, phases).await,
-        Command::Rm { name } => files::remove(access, &file_name(&name)?).await,
+        Command::Rm { name } => files::remove(access, &files::file_name(&name)?).await,
         Command::Say { text } => link_commands::say(access, text).await,
         Command::Leave => match access {
             Access::Outside(outside) => leave::leave_outside(access, outside, phases).await,
             Access::Inside(_) => Err(CommandError::Bug("a member leaves by itself".to_owned())),
         },
         reading => commands::read(access, reading).await,
-    }
-}
-
-/// Some work, given up when the user interrupts it. (The files of a directory
-/// are waited for instead: several threads move their bytes.)
-async fn unless<T>(
-    interrupted: &CancellationToken,
-    work: impl Future<Output = Result<T, CommandError>>,
-) -> Result<T, CommandError> {
-    tokio::select! {
-        result = work => result,
-        () = interrupted.cancelled() => Err(CommandError::INTERRUPTED),
     }
 }
 

@@ -42,8 +42,8 @@ pub(crate) struct Wanted {
 /// Asks the core whether this upload may begin; `None`: the node is stopping.
 pub(crate) async fn offer(data: &Data, wanted: &Wanted) -> Option<Upload> {
     let Wanted { name, root, overwrite, .. } = wanted.clone();
-    match data.core.command(Command::Offer { name, root, overwrite }).await? {
-        Reply::Upload(upload) => Some(upload),
+    match data.core.command(Command::Offer { name, root, overwrite }).await {
+        Ok(Reply::Upload(upload)) => Some(upload),
         _ => None,
     }
 }
@@ -108,7 +108,7 @@ pub(crate) fn commit(
     let command = Command::Commit { name, root, size, overwrite, elsewhere, obstacle };
     let (tell, mut copies) = watch::channel((0, 0));
     // Once the core has it, it is stored, waited for or not.
-    let begun = runtime.block_on(data.core.begin(command, Some(tell), None));
+    let begun = runtime.block_on(data.core.begin(command, Some(tell)));
     let Some(mut reply) = begun else { return Ok(STOPPING) };
     let reply = loop {
         let next = runtime.block_on(async {

@@ -223,42 +223,31 @@ pub(crate) async fn answer_commit(
     wanted: Wanted,
     elsewhere: (Vec<Peer>, Obstacle),
     forwards: bool,
-) -> Response {
-    if let Err(error) = fetch::check_size(wanted.size) {
-        return Response::Failed { why: error };
-    }
+) -> Result<Response, CommandError> {
+    fetch::check_size(wanted.size)?;
     let (mut holders, obstacle) = elsewhere;
     holders.truncate(usize::from(MAX_REPLICAS));
-    match commit::offer(&data, &wanted).await {
+    Ok(Response::Upload(match commit::offer(&data, &wanted).await {
         Some(Upload::Proceed) if holders.is_empty() => {
             let why = obstacle.said_of(&data.net.me().me.to_string(), wanted.name.as_str());
-            Response::Upload(refusal(&data, obstacle, why).await)
+            refusal(&data, obstacle, why).await
         }
         Some(Upload::Proceed) => {
             let runtime = Handle::current();
             let tasks = data.net.tasks.clone();
             let work = move || commit_within(&data, &runtime, &wanted, (holders, obstacle));
-            match tasks.spawn_blocking(work).await {
-                Ok(answer) => Response::Upload(answer),
-                Err(_) => Response::Upload(commit::STOPPING),
-            }
+            tasks.spawn_blocking(work).await.unwrap_or(commit::STOPPING)
         }
         Some(Upload::NotOwner { .. }) if forwards => {
-            let access = Access::Inside(data.clone());
+            let access = Access::Inside(data);
             let Wanted { name, root, size, overwrite } = wanted;
-            let owner = match access.lookup(name.key(access.space()), None).await {
-                Ok(trace) => trace.owner,
-                Err(why) => return Response::Failed { why },
-            };
+            let owner = access.lookup(name.key(access.space()), None).await?.owner;
             let request = Request::Commit { name, root, size, overwrite, holders, obstacle };
-            match access.request(owner.address(), request).await {
-                Ok(answer) => answer,
-                Err(why) => Response::Failed { why },
-            }
+            return access.request(owner.address(), request).await;
         }
-        Some(other) => Response::Upload(commit::refusal(&data, &wanted, other).await),
-        None => Response::Upload(commit::STOPPING),
-    }
+        Some(other) => commit::refusal(&data, &wanted, other).await,
+        None => commit::STOPPING,
+    }))
 }
 
 /// Commits, and says after a while how many copies there are. Blocks.

@@ -17,7 +17,7 @@ use chordal_core::time::Time;
 use chordal_core::wire::query::{Hop, LookupTrace};
 use chordal_core::wire::{MeshMessage, Request, Response};
 
-use super::Input;
+use super::{Input, ask};
 use crate::net::requests::request_limit;
 
 /// The way to the hub, which owns the core. Cheap to clone.
@@ -33,22 +33,36 @@ impl Core {
         Core { hub, started }
     }
 
-    /// Hands a command to the core and waits for its reply.
-    pub(crate) async fn command(&self, command: Command) -> Option<Reply> {
-        self.begin(command, None, None).await?.await.ok()
+    /// Hands a command to the core and waits for its reply, which is not
+    /// [`Reply::Failed`].
+    ///
+    /// # Errors
+    /// The core's failure, or the node is stopping.
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply, CommandError> {
+        self.shown_command(command, None).await
+    }
+
+    async fn shown_command(
+        &self,
+        command: Command,
+        shown: Option<String>,
+    ) -> Result<Reply, CommandError> {
+        let handed = |done| Input::Core { command, done, copies: None, shown };
+        match ask(&self.hub, handed).await? {
+            Reply::Failed(failure) => Err(failure.into()),
+            reply => Ok(reply),
+        }
     }
 
     /// Hands a command to the core; its reply comes once the core has one. `copies`
-    /// is told of copies as they are made; with `shown`, the dashboard draws a lookup's
-    /// hops.
+    /// is told of copies as they are made.
     pub(crate) async fn begin(
         &self,
         command: Command,
         copies: Option<watch::Sender<(u8, u8)>>,
-        shown: Option<String>,
     ) -> Option<oneshot::Receiver<Reply>> {
         let (done, reply) = oneshot::channel();
-        self.hub.send(Input::Core { command, done, copies, shown }).await.ok()?;
+        self.hub.send(Input::Core { command, done, copies, shown: None }).await.ok()?;
         Some(reply)
     }
 
@@ -58,15 +72,9 @@ impl Core {
         key: Id,
         shown: Option<String>,
     ) -> Result<LookupTrace, CommandError> {
-        let begun = self.begin(Command::Lookup { key }, None, shown).await;
-        let reply = match begun {
-            Some(reply) => reply.await.ok(),
-            None => None,
-        };
-        match reply {
-            Some(Reply::Found(found)) => Ok(trace(found)),
-            Some(Reply::Failed(failure)) => Err(failure.into()),
-            _ => Err(CommandError::Stopping),
+        match self.shown_command(Command::Lookup { key }, shown).await? {
+            Reply::Found(found) => Ok(trace(found)),
+            other => Err(unexpected(other)),
         }
     }
 
@@ -102,12 +110,10 @@ impl Core {
         T: Send + 'static,
         F: FnOnce(&chord::Host) -> T + Send + 'static,
     {
-        let (done, result) = oneshot::channel();
-        let look = Box::new(move |host: &chord::Host| {
-            let _ = done.send(look(host));
-        });
-        self.hub.send(Input::Look(look)).await.ok()?;
-        result.await.ok()
+        let looking = |done: oneshot::Sender<T>| {
+            Input::Look(Box::new(move |host: &chord::Host| drop(done.send(look(host)))))
+        };
+        ask(&self.hub, looking).await.ok()
     }
 
     /// A message for another node's mesh. Never waits: a hub that is too busy
@@ -141,6 +147,11 @@ impl Core {
     pub(crate) async fn leave(&self, over: bool) {
         let _ = self.hub.send(Input::Leave { over }).await;
     }
+}
+
+/// A reply that does not fit its command.
+pub(crate) fn unexpected(reply: Reply) -> CommandError {
+    CommandError::Bug(format!("an unexpected reply: {reply:?}"))
 }
 
 /// A lookup's result as it travels.

@@ -11,9 +11,10 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use chordal_core::chord::{self, Command, Reply, Slot, StoreFailure, Ticket};
+use chordal_core::error::CommandError;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::Version;
@@ -134,6 +135,19 @@ pub(crate) enum Input {
     Changed,
     /// Close all connections in order and end.
     Close,
+}
+
+/// Sends a task a question and waits for its answer.
+///
+/// # Errors
+/// The node is stopping.
+pub(crate) async fn ask<Q, A>(
+    task: &mpsc::Sender<Q>,
+    question: impl FnOnce(oneshot::Sender<A>) -> Q,
+) -> Result<A, CommandError> {
+    let (done, answer) = oneshot::channel();
+    task.send(question(done)).await.map_err(|_| CommandError::Stopping)?;
+    answer.await.map_err(|_| CommandError::Stopping)
 }
 
 impl From<Arrival> for Input {

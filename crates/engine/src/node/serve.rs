@@ -19,7 +19,7 @@ use crate::client::user::User;
 use crate::client::{control, leave};
 use crate::data::commit::Wanted;
 use crate::data::full_owner;
-use crate::inputs::core::trace;
+use crate::inputs::core::unexpected;
 use crate::inputs::demand::{Want, Way};
 use crate::overlay::mesh::link_commands;
 use crate::overlay::search;
@@ -60,7 +60,9 @@ pub(crate) fn answer(
                     let fares = fares(core, node, hub.now());
                     Response::Position(info(hub.user(), core, node), fares)
                 }
-                None => refused(Reason::NotFound, format!("there is no place {index} here")),
+                None => {
+                    Err(Reason::NotFound.because(format!("there is no place {index} here"))).into()
+                }
             });
         }
         Request::Fingers => {
@@ -86,19 +88,15 @@ pub(crate) fn answer(
             let providers = fastrand::choose_multiple(known, MAX_PAGE);
             respond(Response::Providers { providers });
         }
-        Request::Provide { providers } => match may_provide(asker.member, &providers) {
-            Ok(()) => later(hub, respond, move |user| async move {
-                match user.data.core.command(Command::Provide { providers }).await {
-                    Some(Reply::Provided { sources }) => Response::Provided { sources },
-                    reply => failed(reply),
-                }
-            }),
-            Err(why) => respond(refused(Reason::NotAllowed, why)),
-        },
-        Request::Search { pattern, after } => later(hub, respond, move |user| async move {
-            if let Err(why) = local_matches::check(&pattern) {
-                return Response::Failed { why };
+        Request::Provide { providers } => later(hub, respond, move |user| async move {
+            may_provide(asker.member, &providers).map_err(|why| Reason::NotAllowed.because(why))?;
+            match user.data.core.command(Command::Provide { providers }).await? {
+                Reply::Provided { sources } => Ok(Response::Provided { sources }),
+                other => Err(unexpected(other)),
             }
+        }),
+        Request::Search { pattern, after } => later(hub, respond, move |user| async move {
+            local_matches::check(&pattern)?;
             let text = pattern;
             let pattern = Pattern::new(&text);
             let (rows, more) =
@@ -107,7 +105,7 @@ pub(crate) fn answer(
             if let (None, Some(party)) = (&after, asker.party()) {
                 user.data.notes.searched(Way::Direct, party, &text, rows.len(), more);
             }
-            Response::Found { rows, more }
+            Ok(Response::Found { rows, more })
         }),
         Request::Shares { after } => {
             let shares = &hub.user().data.shares;
@@ -121,23 +119,17 @@ pub(crate) fn answer(
                 let text = || format!("{party} searches the ring for {}", clean(&pattern));
                 user.data.notes.wanted(Want::Search, party, 0, text);
             }
-            match search::command::begin(&user.overlay, pattern, false).await {
-                Ok(number) => Response::Finding { number },
-                Err(why) => Response::Failed { why },
-            }
+            let number = search::command::begin(&user.overlay, pattern, false).await?;
+            Ok(Response::Finding { number })
         }),
         Request::FoundSince { number, after } => later(hub, respond, move |user| async move {
-            match search::command::since(&user.overlay, number, after).await {
-                Ok((rows, state)) => Response::FoundSince { rows, state },
-                Err(why) => Response::Failed { why },
-            }
+            let (rows, state) = search::command::since(&user.overlay, number, after).await?;
+            Ok(Response::FoundSince { rows, state })
         }),
         Request::Peers => respond(link_commands::answer_peers(&hub.user().overlay)),
         Request::Say { text } => later(hub, respond, |user| async move {
-            match link_commands::say_here(&user.overlay, text).await {
-                Ok(links) => Response::Said { links },
-                Err(why) => Response::Failed { why },
-            }
+            let links = link_commands::say_here(&user.overlay, text).await?;
+            Ok(Response::Said { links })
         }),
         Request::Transfers | Request::Steer { .. } | Request::Leave | Request::LeaveState
             if !asker.here =>
@@ -163,20 +155,20 @@ pub(crate) fn answer(
             respond(control::steer(&hub.user().data.transfers, number, steering));
         }
         Request::Lookup { key } => later(hub, respond, move |user| async move {
-            match user.data.core.command(Command::Lookup { key }).await {
-                Some(Reply::Found(found)) => Response::Lookup(trace(found)),
-                reply => failed(reply),
-            }
+            user.data.core.lookup(key, None).await.map(Response::Lookup)
         }),
         Request::Remove { name } => later(hub, respond, move |user| async move {
             match user.data.core.command(Command::Remove { name }).await {
-                Some(Reply::Stored { holders, .. }) => {
+                Ok(Reply::Stored { holders, .. }) => {
                     let (copies, cut_off) = (holders.len() as u8, user.data.core.cut_off().await);
-                    Response::Removed { copies, cut_off }
+                    Ok(Response::Removed { copies, cut_off })
                 }
-                // The caller looks for the next owner.
-                Some(Reply::Failed(Failure::Busy(_))) => failed(Some(NOT_OWNER)),
-                reply => failed(reply),
+                Ok(other) => Err(unexpected(other)),
+                // On its way in or out: the caller looks for the next owner.
+                Err(error) if error.reason() == Some(Reason::NotMember) => {
+                    Err(Failure::NotOwner.into())
+                }
+                Err(error) => Err(error),
             }
         }),
         Request::Commit { name, root, size, overwrite, holders, obstacle } => {
@@ -193,19 +185,18 @@ pub(crate) fn answer(
         Request::Ping { peer: Some(peer) } => later(hub, respond, move |user| async move {
             let asked = Instant::now();
             match user.data.core.command(Command::Ping { peer }).await {
-                Some(Reply::Pong) => Response::Pong { micros: asked.elapsed().as_micros() as u64 },
-                Some(Reply::Failed(Failure::NoAnswer)) => {
-                    let why = CommandError::peer(peer.address(), Fault::NoAnswer);
-                    Response::Failed { why }
+                Ok(Reply::Pong) => {
+                    Ok(Response::Pong { micros: asked.elapsed().as_micros() as u64 })
                 }
-                reply => failed(reply),
+                Ok(other) => Err(unexpected(other)),
+                Err(error) if error.reason() == Some(Reason::TryAgain) => {
+                    Err(CommandError::peer(peer.address(), Fault::NoAnswer))
+                }
+                Err(error) => Err(error),
             }
         }),
     }
 }
-
-/// What is said of a name by a node on its way out.
-const NOT_OWNER: Reply = Reply::Failed(Failure::NotOwner);
 
 /// What a host says of one of its places on the ring.
 fn info(user: &User, core: &Host, node: &Node) -> NodeInfo {
@@ -265,29 +256,16 @@ fn may_provide(asker: Option<SocketAddr>, providers: &[Provider]) -> Result<(), 
 fn later<F, W>(hub: &Hub, respond: impl FnOnce(Response) + Send + 'static, work: F)
 where
     F: FnOnce(User) -> W + Send + 'static,
-    W: Future<Output = Response> + Send,
+    W: Future<Output = Result<Response, CommandError>> + Send,
 {
     let Ok(place) = hub.place_to_answer() else {
         let why = "the node has too many questions to answer at the moment; try again";
-        return respond(refused(Reason::TryAgain, why));
+        return respond(Err(Reason::TryAgain.because(why)).into());
     };
     let user = hub.user().clone();
     let tasks = user.data.net.tasks.clone();
     tasks.spawn(async move {
-        respond(work(user).await);
+        respond(work(user).await.into());
         drop(place);
     });
-}
-
-fn failed(reply: Option<Reply>) -> Response {
-    let why = match reply {
-        Some(Reply::Failed(failure)) => failure.into(),
-        Some(other) => CommandError::Bug(format!("an unexpected reply: {other:?}")),
-        None => CommandError::Stopping,
-    };
-    Response::Failed { why }
-}
-
-fn refused(reason: Reason, why: impl Into<String>) -> Response {
-    Response::Failed { why: reason.because(why) }
 }

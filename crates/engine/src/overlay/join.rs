@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use chordal_core::chord::{self, Failure, Reply};
+use chordal_core::chord::{self, Reply};
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Peer;
 use chordal_core::wire::handshake::Purpose;
 
-use crate::inputs::core::Core;
+use crate::inputs::core::{Core, unexpected};
 use crate::net::handle::Net;
 use crate::net::{connection, greeting, verify};
 
@@ -32,24 +32,25 @@ pub(crate) async fn join_through(
     if adopted {
         let theirs = params.describe();
         match core.command(chord::Command::Adopt { params }).await {
-            Some(Reply::Adopted) => {}
-            Some(Reply::Failed(failure)) => {
+            Ok(_) => {}
+            Err(CommandError::Stopping) => return Err(CommandError::Stopping),
+            Err(failure) => {
                 // So that people at the other side hear of it too: its answer
                 // to this greeting is known already.
                 let _ = connection::dial(address, &me.hello(Purpose::Member)).await;
                 return Err(Reason::State
                     .because(format!("{address} is on another ring, {theirs}: {failure}")));
             }
-            _ => return Err(CommandError::Stopping),
         }
     }
     match core.command(chord::Command::Join { contact }).await {
-        Some(Reply::Joined { me, successor }) => Ok((me, successor, adopted)),
-        Some(Reply::Failed(Failure::AlreadyMember(_))) if !adopted => {
-            Err(Reason::State
-                .because(format!("this node and {address} are on the same ring already")))
+        Ok(Reply::Joined { me, successor }) => Ok((me, successor, adopted)),
+        Ok(other) => Err(unexpected(other)),
+        // A member of that ring already.
+        Err(error) if error.reason() == Some(Reason::State) && !adopted => {
+            let text = format!("this node and {address} are on the same ring already");
+            Err(Reason::State.because(text))
         }
-        Some(Reply::Failed(failure)) => Err(failure.into()),
-        _ => Err(CommandError::Stopping),
+        Err(error) => Err(error),
     }
 }

@@ -13,6 +13,7 @@ use chordal_view::{Outcome, PeerRow};
 use super::input::Input;
 use super::rows;
 use crate::data::access::Access;
+use crate::inputs::ask;
 use crate::net::address;
 use crate::net::greeting;
 use crate::net::requests::unexpected;
@@ -48,10 +49,8 @@ pub(crate) async fn disconnect(overlay: &Overlay, text: &str) -> Result<Outcome,
     let me = overlay.data.net.me();
     let linked = linked(overlay);
     let peer = address::resolve(text, me.me.address(), me.params.space, &linked).await?;
-    let (done, disconnected) = oneshot::channel();
-    let input = Input::Disconnect { address: peer.address(), done };
-    overlay.mesh.send(input).await.map_err(|_| CommandError::Stopping)?;
-    match disconnected.await.map_err(|_| CommandError::Stopping)? {
+    let address = peer.address();
+    match ask(&overlay.mesh, |done| Input::Disconnect { address, done }).await? {
         Some(peer) => Ok(Outcome::Disconnected { peer }),
         None => {
             Err(Reason::NotFound.because(format!("{peer} is not connected; peers lists who is")))
@@ -100,9 +99,7 @@ pub(crate) async fn say(access: &Access, text: String) -> Result<Outcome, Comman
 
 /// Says something through this node; over how many links it went.
 pub(crate) async fn say_here(overlay: &Overlay, text: String) -> Result<u32, CommandError> {
-    let (done, said) = oneshot::channel();
-    overlay.mesh.send(Input::Say { text, done }).await.map_err(|_| CommandError::Stopping)?;
-    said.await.map_err(|_| CommandError::Stopping)?
+    ask(&overlay.mesh, |done| Input::Say { text, done }).await?
 }
 
 /// The peer at an address, if this node can be linked with it.

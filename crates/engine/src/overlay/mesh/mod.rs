@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use chordal_core::chord::placement::others;
-use chordal_core::chord::{CensusState, Command, Membership, Reply};
+use chordal_core::chord::{CensusState, Membership};
 use chordal_core::error::{Absence, CommandError, Fault, Reason};
 use chordal_core::limits::MAX_SAY_BYTES;
 use chordal_core::mesh::bucket::{Bucket, Rate};
@@ -445,9 +445,7 @@ async fn candidates(overlay: &Overlay) -> Vec<Peer> {
         let mut owners = Vec::new();
         for _ in 0..RANDOM {
             let key = space.hash(&fastrand::u128(..).to_string());
-            if let Some(Reply::Found(found)) =
-                overlay.data.core.command(Command::Lookup { key }).await
-            {
+            if let Ok(found) = overlay.data.core.lookup(key, None).await {
                 owners.push(found.owner);
             }
         }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use chordal_core::error::{CommandError, Reason};
@@ -17,6 +16,7 @@ use super::find;
 use super::input::{Found, Input};
 use super::local_matches;
 use crate::data::access::Access;
+use crate::inputs::ask;
 use crate::net::requests::unexpected;
 use crate::overlay::Overlay;
 use crate::transfers::Phases;
@@ -75,10 +75,7 @@ pub(crate) async fn begin(
     pattern: String,
     shown: bool,
 ) -> Result<u32, CommandError> {
-    let (begun, number) = oneshot::channel();
-    let input = Input::Find { pattern, shown, begun };
-    overlay.search.send(input).await.map_err(|_| CommandError::Stopping)?;
-    number.await.map_err(|_| CommandError::Stopping)?
+    ask(&overlay.search, |begun| Input::Find { pattern, shown, begun }).await?
 }
 
 /// What a search has found behind the first `after` rows; waits a moment when
@@ -88,13 +85,12 @@ pub(crate) async fn since(
     number: u32,
     after: u32,
 ) -> Result<(Vec<FoundRow>, SearchState), CommandError> {
-    let (found, watched) = oneshot::channel();
     let gone = || {
         Reason::NotFound
             .because(format!("search {number} is over or was never begun; find it again"))
     };
-    overlay.search.send(Input::Follow { number, found }).await.map_err(|_| gone())?;
-    let mut watched = watched.await.ok().flatten().ok_or_else(gone)?;
+    let following = ask(&overlay.search, |found| Input::Follow { number, found }).await?;
+    let mut watched = following.ok_or_else(gone)?;
     let after = usize::try_from(after).unwrap_or(usize::MAX);
     let news = |found: &Found| found.state.ended || found.rows.len() > after;
     let current = watched.borrow_and_update().clone();

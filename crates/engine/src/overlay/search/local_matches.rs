@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use chordal_core::error::CommandError;
+use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_PATTERN_BYTES;
 use chordal_core::mesh::pattern::Pattern;
 use chordal_core::name::FileName;
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// Refuses a pattern that is longer than what a node answers.
 pub(crate) fn check(pattern: &str) -> Result<(), CommandError> {
     if pattern.len() > MAX_PATTERN_BYTES {
-        return Err(CommandError::Usage(format!(
+        return Err(Reason::Limit.because(format!(
             "the pattern has {} bytes; search with at most {MAX_PATTERN_BYTES}",
             pattern.len()
         )));

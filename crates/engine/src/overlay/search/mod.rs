@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use chordal_core::chord::rtt::RoundTrips;
-use chordal_core::chord::{self, Membership, Reply};
+use chordal_core::chord::{self, Membership};
 use chordal_core::error::CommandError;
 use chordal_core::id::{Id, Space};
 use chordal_core::limits::MAX_RESULTS_PER_NODE;
@@ -453,12 +453,10 @@ async fn look_up(overlay: Overlay, part: PartId, key: Id) -> Work {
         if attempt > 0 {
             tokio::time::sleep(LOOKUP_PAUSE).await;
         }
-        match overlay.data.core.command(chord::Command::Lookup { key }).await {
-            Some(Reply::Found(found)) => {
-                return Work::LookedUp { part, key, owner: Some(found.owner) };
-            }
-            Some(_) => {}
-            None => break,
+        match overlay.data.core.lookup(key, None).await {
+            Ok(found) => return Work::LookedUp { part, key, owner: Some(found.owner) },
+            Err(CommandError::Stopping) => break,
+            Err(_) => {}
         }
     }
     Work::LookedUp { part, key, owner: None }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
+use crate::inputs::ask;
 use chordal_core::error::{CommandError, PathFault};
 use chordal_core::id::Space;
 use chordal_core::name::FileName;
@@ -224,21 +225,12 @@ pub(crate) async fn share(shares: &Shares, paths: Vec<PathBuf>) -> Result<Outcom
     let paths = tokio::task::block_in_place(|| {
         paths.iter().map(|path| root_at(path)).collect::<Result<Vec<Root>, CommandError>>()
     })?;
-    ask(shares, |answer| Input::Share { paths, answer }).await
+    ask(&shares.inputs, |answer| Input::Share { paths, answer }).await?
 }
 
 /// The command `unshare`.
 pub(crate) async fn unshare(shares: &Shares, what: String) -> Result<Outcome, CommandError> {
-    ask(shares, |answer| Input::Unshare { what, answer }).await
-}
-
-async fn ask(
-    shares: &Shares,
-    input: impl FnOnce(Answer) -> Input,
-) -> Result<Outcome, CommandError> {
-    let (answer, end) = oneshot::channel();
-    shares.inputs.send(input(answer)).await.map_err(|_| CommandError::Stopping)?;
-    end.await.unwrap_or(Err(CommandError::Stopping))
+    ask(&shares.inputs, |answer| Input::Unshare { what, answer }).await?
 }
 
 /// What a path that a person typed stands for. A file keeps the name by which
