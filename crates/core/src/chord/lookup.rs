@@ -136,7 +136,7 @@ impl Node {
                 }
             },
             LookupPurpose::Finger(index) => {
-                self.finger_found(index, found.map(|found| found.owner), turn)
+                self.finger_found(index, found.map(|found| found.owner), turn);
             }
             LookupPurpose::Join => self.place_found(found, !lookup.heard.is_empty(), turn),
             LookupPurpose::Merge { ticket, contact } => {
