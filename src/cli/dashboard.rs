@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use super::args::{LookArgs, ScreenArgs};
+use super::failure::Failure;
+use super::{log, places};
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use chordal_tui as ui;
 use chordal_tui::theme::ThemeChoice;
 use chordal_view::{Command, CommandError, Outcome, Snapshot, UiEvent};
-
-use super::args::{LookArgs, ScreenArgs};
-use super::{Failure, log, places};
 
 /// Events on their way to the dashboard: a second's flood. When they are not
 /// taken, the node's own channel fills, and the node counts what it drops.

@@ -13,6 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::args::{LabArgs, MAX_LAB};
+use super::dashboard::{self, Submission, Tab};
+use super::failure::Failure;
+use super::output::print;
+use super::runtime::runtime;
+use super::signals::EndSignals;
+use super::{log, node, seed};
+
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -20,11 +28,6 @@ use chordal_engine::registry::{DEFAULT_CHECK, Registry};
 use chordal_engine::{Config, Node};
 use chordal_tui as ui;
 use chordal_view::{CommandError, Level, Membership, Reason, Snapshot, State, UiEvent};
-
-use super::args::{LabArgs, MAX_LAB};
-use super::dashboard::{self, Submission, Tab};
-use super::signals::EndSignals;
-use super::{Failure, log, node, print, runtime, seed};
 
 /// Commands that wait for one node: a person types them.
 const COMMANDS: usize = 16;

@@ -4,12 +4,13 @@
 //! `CHORDAL_LOG` chooses what is logged (`debug`, `chordal::engine=trace`);
 //! `info` without it.
 
-use std::fs;
-use std::io;
-use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io, panic};
+
+use super::args::LogFormat;
+use super::failure::Failure;
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -19,9 +20,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use chordal_view::{Level, UiEvent};
-
-use super::Failure;
-use super::args::LogFormat;
 
 /// Days that are kept: enough to look back over a week.
 const KEPT_FILES: usize = 7;

@@ -10,26 +10,27 @@
 
 use std::any::Any;
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use chordal_core::error::CommandError;
 use chordal_core::id::Space;
 use chordal_engine::Config;
-use chordal_view::{Outcome, text};
+use chordal_view::Outcome;
 
 mod address;
 mod amount;
 mod args;
 mod dashboard;
+mod failure;
 mod json;
 mod lab;
 mod log;
 mod node;
+mod output;
 mod places;
 mod progress;
 mod remote;
+mod runtime;
 mod scan;
 mod seed;
 mod settings;
@@ -38,53 +39,8 @@ mod sim;
 mod tmux;
 
 use args::{BadArgs, Invocation};
-
-/// Exit code of something that did not work.
-const FAILED: u8 = 1;
-
-/// Exit code of words that mean nothing.
-const WRONG_USAGE: u8 = 2;
-
-/// Why the program ends without having done what it was asked for: one
-/// sentence on what failed, on what, what to do.
-#[derive(Debug)]
-enum Failure {
-    /// The words are wrong: exit code 2.
-    Usage(String),
-    /// The words are right, the deed failed: exit code 1.
-    Failed(String),
-    /// A command failed: exit code 2 for its words, otherwise 1.
-    Command {
-        /// Why.
-        error: CommandError,
-        /// As JSON, for scripts.
-        json: bool,
-    },
-}
-
-impl Failure {
-    /// Says what failed on standard error: the exit code.
-    fn tell(self) -> u8 {
-        match self {
-            Failure::Usage(problem) => {
-                say_error(&problem);
-                WRONG_USAGE
-            }
-            Failure::Failed(problem) => {
-                say_error(&problem);
-                FAILED
-            }
-            Failure::Command { error, json } => {
-                if json {
-                    let _ = writeln!(io::stderr().lock(), "{}", json::error(&error));
-                } else {
-                    say_error(&error.to_string());
-                }
-                if matches!(error, CommandError::Usage(_)) { WRONG_USAGE } else { FAILED }
-            }
-        }
-    }
-}
+use failure::{FAILED, Failure, WRONG_USAGE};
+use output::{print, say_error, show};
 
 /// Runs the program with the words of the process.
 pub fn main() -> ExitCode {
@@ -158,33 +114,6 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     print(&script)
 }
 
-/// Prints how a command ended.
-fn show(outcome: &Outcome, as_json: bool) -> Result<(), Failure> {
-    let value = if as_json { json::value(outcome) } else { None };
-    let mut text = match value {
-        Some(value) => value.to_string(),
-        None => text::lines(outcome).join("\n"),
-    };
-    text.push('\n');
-    print(text.as_bytes())
-}
-
-/// Writes to standard output at once. A reader that went away wants no more.
-fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Failed(format!(
-            "cannot write to standard output: {error}; check where it leads"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Writes one message to standard error, if that still leads anywhere.
-fn say_error(problem: &str) {
-    let _ = writeln!(io::stderr().lock(), "error: {problem}");
-}
-
 /// What to say after a panic: the program's own fault.
 fn crash(cause: &(dyn Any + Send)) -> String {
     let what = cause
@@ -202,37 +131,6 @@ fn crash(cause: &(dyn Any + Send)) -> String {
         "chordal {} crashed: {what}{place}. This is a bug: please report it",
         env!("CARGO_PKG_VERSION")
     )
-}
-
-/// The runtime on which everything asynchronous of the program runs.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()
-        .map_err(|error| {
-            Failure::Failed(format!(
-                "cannot start worker threads: {error}; close other programs or raise the limits"
-            ))
-        })?;
-    runtime.block_on(async { signals::outlive_file_limit() })?;
-    Ok(runtime)
-}
-
-/// Threads that move bytes, made as needed. All nodes of a lab share them, and
-/// a copy that waits for a thread at its source must get one: 64 nodes fetch
-/// at most 512 files at once.
-const BLOCKING_THREADS: usize = 2_048;
-
-/// Lets the process open as many files as the system allows it to: each
-/// connection is one, and many systems begin with 1 024.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Refused, what there is must do.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 #[cfg(test)]

@@ -5,6 +5,14 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use super::args::{NodeArgs, RingArgs, ScreenArgs};
+use super::dashboard::{self, Tab};
+use super::failure::Failure;
+use super::log::{self, Log};
+use super::output::print;
+use super::runtime::runtime;
+use super::signals::EndSignals;
+
 use tokio::sync::mpsc;
 use tokio::time::interval_at;
 
@@ -12,12 +20,6 @@ use chordal_core::wire::handshake::Params;
 use chordal_engine::{Config, Node, StartError, default_data_dir};
 use chordal_tui as ui;
 use chordal_view::{Snapshot, UiEvent, text};
-
-use super::args::{NodeArgs, RingArgs, ScreenArgs};
-use super::dashboard::{self, Tab};
-use super::log::{self, Log};
-use super::signals::EndSignals;
-use super::{Failure, print, runtime};
 
 /// How often a node without a dashboard says how far its leave is.
 const SAY_EVERY: Duration = Duration::from_secs(3);

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::args::RemoteArgs;
+use super::failure::Failure;
+use super::output::{say_error, show};
+use super::progress::Bars;
+use super::runtime::runtime;
+use super::signals::EndSignals;
+
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use chordal_descriptors as descriptors;
 use chordal_engine::client::{self, Progress};
 use chordal_view::{Outcome, Reason, text};
-
-use super::args::RemoteArgs;
-use super::progress::Bars;
-use super::signals::EndSignals;
-use super::{Failure, runtime, say_error, show};
 
 /// Carries out one command and prints how it ended.
 pub(super) fn run(args: RemoteArgs) -> Result<(), Failure> {

@@ -3,15 +3,18 @@
 
 use std::io::{self, IsTerminal};
 
+use super::address;
+use super::args::ScanArgs;
+use super::failure::Failure;
+use super::output::show;
+use super::runtime::runtime;
+use super::signals::EndSignals;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use chordal_engine::client;
 use chordal_view::ScanRow;
-
-use super::args::ScanArgs;
-use super::signals::EndSignals;
-use super::{Failure, address, runtime, show};
 
 /// Tries the ports and prints what is behind them. To have found nothing is no
 /// failure.

@@ -4,15 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::args::{ScreenArgs, SeedArgs};
+use super::failure::Failure;
+use super::output::print;
+use super::runtime::runtime;
+use super::signals::EndSignals;
+use super::{address, dashboard, log, node};
+
 use tokio::sync::mpsc;
 
 use chordal_engine::registry::{Config, Registry, default_data_dir, directory_name};
 use chordal_tui as ui;
 use chordal_view::{UiEvent, target};
-
-use super::args::{ScreenArgs, SeedArgs};
-use super::signals::EndSignals;
-use super::{Failure, address, dashboard, log, node, print, runtime};
 
 /// The port of a registry when none is given.
 pub(super) const DEFAULT_PORT: u16 = 5_000;

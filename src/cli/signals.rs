@@ -2,7 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::failure::Failure;
+
 use chordal_tui::stays_ignored;
 
 /// SIGINT, SIGTERM and SIGHUP, which all mean the same: leave. From its

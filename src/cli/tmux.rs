@@ -8,7 +8,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::args::TmuxArgs;
-use super::{Failure, address, print, seed};
+use super::failure::Failure;
+use super::output::print;
+use super::{address, seed};
+
 use chordal_view::command::quote;
 
 /// Stands for the window's id, which tmux tells once the window exists.

@@ -1,8 +1,8 @@
 //! Which file of a crate imports which, read from its text, for [`super::layers`].
 //!
 //! A file is named by its module, `data::fetch` for `data/fetch/mod.rs`. The crate's root
-//! is left out as an importee: it wires everything. Tests are not read, and that code of a
-//! module names one below it (`below::run()`) is no import: that one is a part of it.
+//! is left out as an importee: it wires everything. A path in code (`below::run()`) counts
+//! like a `use`; a declaration (`mod below;`) does not. Tests are not read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,10 +68,8 @@ fn paths(code: &str) -> Vec<String> {
             open("", tree.trim_end_matches(';'), &mut found);
         }
         let part = |c: char| !(c.is_alphanumeric() || c == '_' || c == ':');
-        let paths = before
-            .split(part)
-            .filter(|path| path.starts_with("crate::") || path.starts_with("super::"));
-        found.extend(paths.map(str::to_owned));
+        let paths = before.split(part).filter(|path| path.contains("::"));
+        found.extend(paths.filter(|path| !path.starts_with("::")).map(str::to_owned));
     }
     found
 }

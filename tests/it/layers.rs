@@ -252,7 +252,7 @@ mod checker {
             ("lib.rs", "mod a;\nuse a::A;"),
             ("a.rs", "use crate::b::B;"),
             ("b.rs", "use super::c::{self, C};"),
-            ("c/mod.rs", "mod d;\npub use d::D;"),
+            ("c/mod.rs", "mod d;\nmod e;\nfn f() {\n    d::run()\n}"),
             ("c/d.rs", "use crate::a::A;\nuse super::e;"),
             ("c/e.rs", "#[cfg(test)]\nmod tests {\n    use super::d;\n}"),
             ("c/tests.rs", "use super::d;"),

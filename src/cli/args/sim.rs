@@ -159,7 +159,7 @@ pub(super) fn command() -> Command {
 
 fn table(experiment: Experiment) -> Command {
     let about = experiment.about();
-    let (limits, default) = (experiment.limits(), experiment.nodes());
+    let (limits, default) = (about.limits, about.nodes);
     let (least, most) = (*limits.start(), *limits.end());
     Command::new(about.name)
         .about(about.summary)
@@ -239,7 +239,7 @@ pub(super) fn read(given: &ArgMatches) -> Result<SimArgs, BadArgs> {
     }
     let all = Experiment::ALL.into_iter();
     let experiment = all.into_iter().find(|one| one.about().name == word).ok_or_else(missing)?;
-    let nodes = given.get_one("nodes").copied().unwrap_or(experiment.nodes());
+    let nodes = given.get_one("nodes").copied().unwrap_or(experiment.about().nodes);
     let seed = seed.unwrap_or(SEED);
     Ok(SimArgs { what: What::Table { experiment, nodes, seed }, json, csv, watch })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use chordal_sim::tables::{Cell, Report, Table, Target};
 
-use super::super::Failure;
+use super::super::failure::Failure;
 use super::cannot_write;
 
 /// Decimals of a number in JSON and CSV: more than any run can measure, and

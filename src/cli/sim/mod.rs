@@ -15,7 +15,8 @@ use chordal_view::text::duration;
 
 use super::args::LookArgs;
 use super::args::sim::{MAX_WATCHED, SimArgs, What};
-use super::{Failure, print};
+use super::failure::Failure;
+use super::output::print;
 
 mod data;
 mod scenario;

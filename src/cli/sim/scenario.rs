@@ -8,7 +8,7 @@ use std::path::Path;
 use chordal_sim::Scenario;
 use chordal_view::text::bytes;
 
-use super::Failure;
+use super::super::failure::Failure;
 
 /// A file of more bytes is no scenario that somebody wrote.
 const MAX_BYTES: u64 = 4 << 20;

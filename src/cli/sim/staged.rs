@@ -8,8 +8,8 @@ use chordal_sim::{
     Churn, Deed, Expect, Fault, Going, Latency, Percent, Scenario, Setup, Whom, Workload,
 };
 
-use super::super::Failure;
 use super::super::args::sim::WatchArgs;
+use super::super::failure::Failure;
 
 /// The cube in which watched hosts lie, as on one continent: so round trips differ
 /// and can be seen.

@@ -23,7 +23,8 @@ use chordal_view::{Level, SimulationRow, Snapshot, Speed, UiEvent};
 
 use super::super::args::LookArgs;
 use super::super::dashboard::{self, Submission, Tab};
-use super::super::{Failure, runtime};
+use super::super::failure::Failure;
+use super::super::runtime::runtime;
 
 /// Requests and commands that wait: a person presses and types them.
 const REQUESTS: usize = 64;

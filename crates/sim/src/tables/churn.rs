@@ -9,19 +9,18 @@
 //! first live member at or after it) at the moment of its return, or if it returned
 //! nothing. Lookups of nodes that died before their answer came do not count.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{Chance, Latency, Setup, World};
-use chordal_core::time::Time;
 
-use super::crew::{self, Steps, Told};
+use super::crew::{self, Steps, Told, part_seed};
 use super::lookups::{self, Judged};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target};
-use super::{About, part_seed};
+use super::report::{About, Cell, Cost, Report, Table, Target};
+
+use chordal_core::time::Time;
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -39,14 +38,12 @@ Target: at most 15 failed of 10 000 at R = 0.40, at most 1 at 0.05, the paper's 
 Source: Chord (Stoica et al., IEEE/ACM ToN 2003), section on lookups during stabilization; the \
 paper's nodes leave, these crash. Rings: the same experiment by another implementation in Rust.",
     nodes_are: "nodes, on average",
+    // Nodes without `--nodes`, as in the paper.
+    nodes: 1_000,
+    // On a smaller ring each node has more churn than it can live with; a larger one takes too
+    // long.
+    limits: 200..=10_000,
 };
-
-/// On a smaller ring each node has more churn than it can live with; a larger one takes too
-/// long.
-pub(super) const LIMITS: RangeInclusive<u64> = 200..=10_000;
-
-/// Nodes without `--nodes`, as in the paper.
-pub(super) const NODES: u64 = 1_000;
 
 /// Length of each successor list, as in the paper.
 const SUCCESSORS: usize = 20;

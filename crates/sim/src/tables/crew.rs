@@ -4,8 +4,11 @@
 //! which thread carries it out, and when: results stand in the order of the
 //! parts.
 
+use std::hash::Hasher;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::trace::Trace;
 
 use parking_lot::Mutex;
 
@@ -65,6 +68,14 @@ pub(super) fn each<Part: Sync, End: Send>(
     });
     // A part that panicked has ended the scope with its panic.
     ends.into_iter().filter_map(Mutex::into_inner).collect()
+}
+
+/// The seed of one part of an experiment, so that parts are independent.
+pub(super) fn part_seed(seed: u64, part: &[u64]) -> u64 {
+    let mut mixed = Trace::new();
+    mixed.write_u64(seed);
+    part.iter().for_each(|word| mixed.write_u64(*word));
+    mixed.finish()
 }
 
 #[cfg(test)]

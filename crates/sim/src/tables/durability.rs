@@ -10,19 +10,18 @@
 //! on average. Without repair each copy fails with p = 1 − e^−2; with repair, a file is
 //! lost only when all its holders die within the time of one repair.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{Chance, HostId, Setup, World};
-use chordal_core::name::FileName;
 
-use super::crew::{self, Steps, Told};
+use super::crew::{self, Steps, Told, part_seed};
 use super::files;
-use super::report::{Cell, Cost, Report, Table, Target};
+use super::report::{About, Cell, Cost, Report, Table, Target};
 use super::stats::Sample;
-use super::{About, part_seed};
+
+use chordal_core::name::FileName;
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -39,13 +38,10 @@ Target: every row's loss within the interval (99.6 % of it, since there are many
 beyond; with three copies under churn at most a hundredth of what is lost unrepaired.
 Source: DHash (CFS, SOSP 2001; Sit, 2008) and Carbonite (NSDI 2006).",
     nodes_are: "hosts of each ring",
+    nodes: 100,
+    // Fewer hosts than twice the successor list all know each other; more take too long.
+    limits: 40..=1_000,
 };
-
-/// Fewer hosts than twice the successor list all know each other; more take too long.
-pub(super) const LIMITS: RangeInclusive<u64> = 40..=1_000;
-
-/// Hosts without `--nodes`.
-pub(super) const HOSTS: u64 = 100;
 
 /// Numbers of copies.
 const COPIES: [u8; 4] = [1, 2, 3, 4];

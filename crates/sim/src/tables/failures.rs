@@ -4,18 +4,16 @@
 //! neighbour is silent. So the lookups use the tables as they were, with up to half of
 //! their entries dead.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{HostId, Latency, Setup, World};
 
-use super::crew::{self, Steps, Told};
+use super::crew::{self, Steps, Told, part_seed};
 use super::lookups::{self, Judged};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target};
-use super::{About, part_seed};
+use super::report::{About, Cell, Cost, Report, Table, Target};
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -30,13 +28,11 @@ Target: no lookup fails.
 Source: Chord (Stoica et al., IEEE/ACM ToN 2003), section on simultaneous node failures; \
 N = 1000, r = 20.",
     nodes_are: "nodes before the failure",
+    // Nodes without `--nodes`, as in the paper.
+    nodes: 1_000,
+    // With fewer nodes, lists of 20 contain every node.
+    limits: 100..=100_000,
 };
-
-/// With fewer nodes, lists of 20 contain every node.
-pub(super) const LIMITS: RangeInclusive<u64> = 100..=100_000;
-
-/// Nodes without `--nodes`, as in the paper.
-pub(super) const NODES: u64 = 1_000;
 
 /// Length of each successor list, as in the paper.
 const SUCCESSORS: usize = 20;

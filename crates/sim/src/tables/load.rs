@@ -5,19 +5,18 @@
 
 use std::hash::Hasher;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 
 use crate::Chance;
 use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::Trace;
-use chordal_core::id::{Id, Space};
-use chordal_core::peer::Peer;
 
-use super::About;
 use super::crew::{self, Steps, Told};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target};
+use super::report::{About, Cell, Cost, Report, Table, Target};
 use super::stats::Tally;
+
+use chordal_core::id::{Id, Space};
+use chordal_core::peer::Peer;
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -31,14 +30,12 @@ of the mean. With one place the fullest 1 % of hosts have about 4.6 times their 
 Target: p99 at most 1.7 × mean with 20 virtual nodes.
 Source: Chord (Stoica et al., IEEE/ACM ToN 2003), section on load balance.",
     nodes_are: "hosts",
+    // Hosts without `--nodes`, as in the paper.
+    nodes: 10_000,
+    // With fewer hosts the 99th percentile is only a few hosts, and random; more, with 20
+    // positions each, take too long.
+    limits: 1_000..=100_000,
 };
-
-/// With fewer hosts the 99th percentile is only a few hosts, and random; more, with 20
-/// positions each, take too long.
-pub(super) const LIMITS: RangeInclusive<u64> = 1_000..=100_000;
-
-/// Hosts without `--nodes`, as in the paper.
-pub(super) const HOSTS: u64 = 10_000;
 
 /// Keys to each host, as in the paper (10⁶ keys on 10⁴ hosts).
 const KEYS_PER_HOST: u64 = 100;

@@ -5,11 +5,6 @@
 //! seed: the same three give the same report, byte for byte, on one thread or many. The
 //! caller measures the time that it takes.
 
-use std::hash::Hasher;
-use std::ops::RangeInclusive;
-
-use super::trace::Trace;
-
 mod churn;
 mod crew;
 mod durability;
@@ -26,7 +21,7 @@ mod stats;
 
 pub use crew::Told;
 pub use played::play;
-pub use report::{Cell, Column, Cost, Report, Table, Target};
+pub use report::{About, Cell, Column, Cost, Report, Table, Target};
 
 /// An experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,19 +38,6 @@ pub enum Experiment {
     Durability,
     /// Two halves that serve apart and become one ring again.
     Partition,
-}
-
-/// The texts about an experiment for users.
-#[derive(Clone, Copy, Debug)]
-pub struct About {
-    /// Its name on the command line.
-    pub name: &'static str,
-    /// One line.
-    pub summary: &'static str,
-    /// What is measured, what counts, and where it was published.
-    pub details: &'static str,
-    /// The meaning of `--nodes`.
-    pub nodes_are: &'static str,
 }
 
 impl Experiment {
@@ -81,32 +63,8 @@ impl Experiment {
         }
     }
 
-    /// The default number of nodes.
-    pub const fn nodes(self) -> u64 {
-        match self {
-            Experiment::Paths => paths::NODES,
-            Experiment::Load => load::HOSTS,
-            Experiment::Failures => failures::NODES,
-            Experiment::Churn => churn::NODES,
-            Experiment::Durability => durability::HOSTS,
-            Experiment::Partition => partition::HOSTS,
-        }
-    }
-
-    /// The allowed numbers of nodes.
-    pub const fn limits(self) -> RangeInclusive<u64> {
-        match self {
-            Experiment::Paths => paths::LIMITS,
-            Experiment::Load => load::LIMITS,
-            Experiment::Failures => failures::LIMITS,
-            Experiment::Churn => churn::LIMITS,
-            Experiment::Durability => durability::LIMITS,
-            Experiment::Partition => partition::LIMITS,
-        }
-    }
-
     /// Runs the experiment; `told` gets its progress. `nodes` must be within
-    /// [`Experiment::limits`].
+    /// [`About::limits`].
     pub fn run(self, nodes: u64, seed: u64, told: Told<'_>) -> Report {
         match self {
             Experiment::Paths => paths::Paths::new(nodes, seed).run(told),
@@ -117,12 +75,4 @@ impl Experiment {
             Experiment::Partition => partition::Partition::new(nodes, seed).run(told),
         }
     }
-}
-
-/// The seed of one part of an experiment, so that parts are independent.
-fn part_seed(seed: u64, part: &[u64]) -> u64 {
-    let mut mixed = Trace::new();
-    mixed.write_u64(seed);
-    part.iter().for_each(|word| mixed.write_u64(*word));
-    mixed.finish()
 }

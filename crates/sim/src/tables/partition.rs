@@ -7,22 +7,21 @@
 //! be there for both; of two contents under one name, both must see the newer version.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::plot::{Bar, Bars, Plot};
 use crate::trace::{Trace, TraceHash};
 use crate::{HostId, Setup, World, host_at};
+
+use super::crew::{self, Steps, Told, part_seed};
+use super::files;
+use super::report::{About, Cell, Cost, Report, Table, Target};
+
 use chordal_core::chord::Node;
 use chordal_core::chord::placement::placement;
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::Version;
-
-use super::crew::{self, Steps, Told};
-use super::files;
-use super::report::{Cell, Cost, Report, Table, Target};
-use super::{About, part_seed};
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -40,14 +39,11 @@ Target: one ring within 10 rounds of probing (a round is five stabilizations), t
 every name from everywhere, no acknowledged file lost.
 Source: how a Chord ring is to merge is open in the papers; see ARCHITECTURE.md, 'merge'.",
     nodes_are: "hosts",
+    nodes: 100,
+    // In a smaller ring a half is smaller than a successor list needs; a larger one takes too
+    // long.
+    limits: 20..=2_000,
 };
-
-/// In a smaller ring a half is smaller than a successor list needs; a larger one takes too
-/// long.
-pub(super) const LIMITS: RangeInclusive<u64> = 20..=2_000;
-
-/// Hosts without `--nodes`.
-pub(super) const HOSTS: u64 = 100;
 
 /// Number of partitions, each of another ring.
 const RUNS: u64 = 8;

@@ -4,19 +4,17 @@
 //! one successor, with which the paper's simulation routes, and with lists of 2·log₂N,
 //! which save ½·log₂r contacts because any node of them may be the next.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::plot::{Bar, Bars, Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{Latency, Setup, World};
 
-use super::crew::{self, Steps, Told};
+use super::crew::{self, Steps, Told, part_seed};
 use super::lookups::{self, Judged};
 use super::paper;
-use super::report::{Cell, Cost, Report, Table, Target};
+use super::report::{About, Cell, Cost, Report, Table, Target};
 use super::stats::log2;
-use super::{About, part_seed};
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -32,14 +30,11 @@ within 0.1 of what static rings measure.
 Source: Chord (Stoica et al., IEEE/ACM ToN 2003), section on path length. Memory: a million nodes \
 take about 11 GiB.",
     nodes_are: "nodes of the largest ring",
+    nodes: 1 << 14,
+    // Below the smallest size there is nothing to compare; above the largest, the memory of a
+    // machine is too small.
+    limits: SMALLEST..=1 << 20,
 };
-
-/// Below the smallest size there is nothing to compare; above the largest, the memory of a
-/// machine is too small.
-pub(super) const LIMITS: RangeInclusive<u64> = SMALLEST..=1 << 20;
-
-/// The largest ring without `--nodes`.
-pub(super) const NODES: u64 = 1 << 14;
 
 /// The smallest ring.
 const SMALLEST: u64 = 1 << 7;

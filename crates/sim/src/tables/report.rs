@@ -1,7 +1,26 @@
 //! The results of an experiment, as data: tables, targets, plots. The command line turns
 //! them into text, JSON or CSV.
 
+use std::ops::RangeInclusive;
+
 use crate::plot::Plot;
+
+/// The texts about an experiment for users.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// What is measured, what counts, and where it was published.
+    pub details: &'static str,
+    /// The meaning of `--nodes`.
+    pub nodes_are: &'static str,
+    /// The default number of nodes.
+    pub nodes: u64,
+    /// The allowed numbers of nodes.
+    pub limits: RangeInclusive<u64>,
+}
 
 /// The results of an experiment.
 #[derive(Clone, Debug, PartialEq)]

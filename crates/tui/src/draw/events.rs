@@ -5,8 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
+use super::scene::{Scene, put, put_empty};
 use super::table::Shown;
-use super::{Scene, put, put_empty, text};
+use super::text;
 use crate::explain;
 use chordal_view::{Level, Step, UiEvent};
 

@@ -5,8 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use super::scene::{Scene, put_empty};
 use super::table::{self, Column, Row, Shown, Table};
-use super::{Scene, put_empty, text};
+use super::text;
 use crate::panel::{Panel, TableState};
 use chordal_view::{CopyHealth, FileRow, Role, Unwell};
 

@@ -5,7 +5,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{Scene, put, text};
+use super::scene::{Scene, put};
+use super::text;
 use crate::action;
 use crate::state::Focus;
 

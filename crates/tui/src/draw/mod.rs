@@ -15,8 +15,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
 use super::panel::{Class, Memory, Panel, TableState};
-use super::state::{App, Focus, Overlay};
-use super::theme::{Glyphs, Theme};
+use super::state::{App, Overlay};
 use chordal_view::{Membership, Snapshot, TransferState};
 
 mod circle;
@@ -32,6 +31,7 @@ mod prompt;
 mod registry;
 mod results;
 mod ring;
+mod scene;
 mod status;
 mod table;
 mod text;
@@ -43,10 +43,8 @@ mod transfers;
 pub(crate) mod tests;
 
 use layout::{Plan, Wishes};
+use scene::{Scene, TICK, put, put_right};
 use table::Shown;
-
-/// Time between two frames while something moves: 15 a second.
-const TICK: Duration = Duration::from_millis(66);
 
 /// Draws one frame.
 pub fn draw(frame: &mut Frame, app: &mut App) {
@@ -106,54 +104,6 @@ struct Painted {
     /// The scroll position of the overlay, inside its text.
     scroll: Option<usize>,
     cursor: Option<Position>,
-}
-
-/// What a panel is drawn from.
-#[derive(Clone, Copy)]
-struct Scene<'a> {
-    app: &'a App,
-    snapshot: &'a Snapshot,
-}
-
-impl<'a> Scene<'a> {
-    fn theme(self) -> &'a Theme {
-        &self.app.theme
-    }
-
-    fn glyphs(self) -> &'a Glyphs {
-        &self.app.glyphs
-    }
-
-    /// The node's age now: a node at rest sends no snapshots. A frozen picture and an
-    /// ended registry stay as old as they were.
-    fn uptime_ms(self) -> u64 {
-        if self.snapshot.registry.is_some() && self.snapshot.membership == Membership::Down {
-            return self.snapshot.uptime_ms;
-        }
-        let (now, came) = match &self.app.frozen {
-            Some(frozen) => (frozen.since, frozen.at),
-            None => (self.app.now, self.app.nodes[self.app.shown].at),
-        };
-        self.snapshot.uptime_ms.saturating_add(now.saturating_sub(came).as_millis() as u64)
-    }
-
-    /// Seconds since the Unix epoch, at the moment that is shown.
-    fn unix_s(self) -> u64 {
-        let frozen =
-            self.app.frozen.as_ref().map(|frozen| self.app.now.saturating_sub(frozen.since));
-        self.app.unix_s.saturating_sub(frozen.unwrap_or_default().as_secs())
-    }
-
-    /// Whether keys go to this panel.
-    fn has_focus(self, panel: Panel) -> bool {
-        self.app.focus == Focus::Panels && self.app.panel == panel && self.app.overlay.is_none()
-    }
-
-    /// The turning wheel's glyph at this moment.
-    fn wheel(self) -> &'static str {
-        let steps = self.glyphs().wheel;
-        steps[(self.app.now.as_millis() / 100) as usize % steps.len()]
-    }
 }
 
 fn shown_snapshot(app: &App) -> Option<&Snapshot> {
@@ -488,41 +438,6 @@ fn draw_banner(scene: Scene, buf: &mut Buffer, area: Rect) {
     let line = format!(" {} {fault}", scene.glyphs().alert);
     let line = text::end(&line, usize::from(area.width)).into_owned();
     put(buf, area, &Line::styled(line, style));
-}
-
-/// Writes a line at the start of an area, cut at its end.
-pub(super) fn put(buf: &mut Buffer, area: Rect, line: &Line) {
-    if !area.is_empty() {
-        buf.set_line(area.x, area.y, line, area.width);
-    }
-}
-
-/// Writes a line so that it ends where the area does.
-pub(super) fn put_right(buf: &mut Buffer, area: Rect, line: &Line) {
-    let width = (line.width() as u16).min(area.width);
-    put(buf, Rect { x: area.right() - width, width, ..area }, line);
-}
-
-/// Writes a few lines into the middle of an area: what an empty panel says.
-fn put_empty(scene: Scene, buf: &mut Buffer, area: Rect, what: &str, next: &str) {
-    let room = usize::from(area.width.saturating_sub(2));
-    let mut lines: Vec<Line> = Vec::new();
-    for (text, style) in [(what, scene.theme().text), (next, scene.theme().dim)] {
-        let wrapped = text::wrap(text, room);
-        lines.extend(wrapped.into_iter().map(|line| Line::styled(line, style)));
-    }
-    lines.truncate(usize::from(area.height));
-    let top = (area.height - lines.len() as u16) / 2;
-    for (i, line) in lines.iter().enumerate() {
-        let left = (area.width - (line.width() as u16).min(area.width)) / 2;
-        let row = Rect {
-            x: area.x + left,
-            y: area.y + top + i as u16,
-            width: area.width - left,
-            height: 1,
-        };
-        put(buf, row, line);
-    }
 }
 
 /// Whatever reached the screen from elsewhere: `--ascii` means ASCII.

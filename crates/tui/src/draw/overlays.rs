@@ -6,7 +6,8 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Widget};
 
-use super::{Scene, put, put_right, results, text};
+use super::scene::{Scene, put, put_right};
+use super::{results, text};
 use crate::action;
 use crate::state::Overlay;
 use chordal_view::command;

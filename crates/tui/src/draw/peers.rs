@@ -7,8 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use super::scene::{Scene, put_empty};
 use super::table::{self, Column, Row, Shown, Table};
-use super::{Scene, neighbours, put_empty, text};
+use super::{neighbours, text};
 use crate::panel::{Panel, TableState};
 use chordal_view::{LinkKind, Liveness, PeerRow, RegistryRow, Snapshot, Trust};
 

@@ -7,7 +7,8 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Widget};
 
-use super::{Scene, put, put_right, text};
+use super::scene::{Scene, put, put_right};
+use super::text;
 use crate::state::{Focus, Message};
 use chordal_view::Level;
 

@@ -10,9 +10,10 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::layout::{take_bottom, take_top};
+use super::scene::{Scene, put, put_empty};
 use super::status::{self, Segment};
 use super::table::{self, Column, Row, Shown, Table};
-use super::{Class, Scene, draw_banner, draw_panels, events, fault, hints, put, put_empty, text};
+use super::{Class, draw_banner, draw_panels, events, fault, hints, text};
 use crate::action;
 use crate::panel::{Panel, TableState};
 use crate::state::NodeTab;

@@ -7,8 +7,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::overlays::{Drawn, centred, draw_more, window};
+use super::scene::{Scene, put, put_empty};
 use super::table::{self, Column, Row, Shown, Table};
-use super::{Scene, put, put_empty, text};
+use super::text;
 use crate::panel::TableState;
 use crate::results::{Listed, Results};
 use chordal_core::id::Space;

@@ -8,8 +8,9 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::circle::{Circle, Dash, Dots, Layer, along, polar, turn};
+use super::scene::{Scene, put};
 use super::trail::{self, Phase};
-use super::{Scene, neighbours, put, status, text, tiny};
+use super::{neighbours, status, text, tiny};
 use crate::panel::{Panel, TableState};
 use crate::state::Focus;
 use chordal_core::id::Id;

@@ -7,7 +7,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Scene, files, put, put_right, text};
+use super::scene::{Scene, put, put_right};
+use super::{files, text};
 use chordal_view::{CensusState, Health, Membership, SimulationRow, Snapshot, State};
 
 /// One thing that the row says, in forms of falling length; the last to go is

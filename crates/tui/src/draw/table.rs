@@ -5,7 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Scene, put, text};
+use super::scene::{Scene, put};
+use super::text;
 use crate::panel::TableState;
 
 /// Cells between two columns.

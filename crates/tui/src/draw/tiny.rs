@@ -10,7 +10,8 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::circle::turn;
-use super::{Scene, draw_content, put, text, transfers};
+use super::scene::{Scene, put};
+use super::{draw_content, text, transfers};
 use crate::panel::{Panel, TableState};
 use crate::state::Focus;
 use chordal_view::{Neighbour, TransferState};

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{App, Snapshot, TICK};
+use super::scene::TICK;
+use crate::state::App;
 use chordal_core::peer::Peer;
 use chordal_view::LookupRow;
+use chordal_view::Snapshot;
 
 /// How long the runner takes from one node to the next.
 pub(super) const HOP: Duration = Duration::from_millis(350);

@@ -7,8 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use super::scene::{Scene, put, put_empty};
 use super::table::{self, Column, Row, Shown, Table};
-use super::{Scene, put, put_empty, text};
+use super::text;
 use crate::panel::{Panel, TableState};
 use chordal_core::peer::Party;
 use chordal_view::{FileCount, Snapshot, TransferKind, TransferRow, TransferState, transfers};
