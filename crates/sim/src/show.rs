@@ -13,7 +13,7 @@ use chordal_core::chord::{self, Notice};
 use chordal_core::id::Id;
 use chordal_core::peer::Peer;
 use chordal_view as view;
-use chordal_view::notices::describe;
+use chordal_view::event_text::describe;
 use chordal_view::state::Facts;
 use chordal_view::{
     CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Membership,

@@ -392,7 +392,7 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     let live = || BINDINGS.iter().filter(shown);
     let others = || live().filter(|binding| !is_simulated(app, binding));
     let hint = |binding: &Binding| hint(app, binding);
-    // In a simulation time and nodes come first: they are what its user governs.
+    // In a simulation time and nodes come first: they are what its user controls.
     let first = live().filter(|binding| is_simulated(app, binding)).map(hint);
     let own = others().filter(own).chain(others().filter(anywhere)).map(hint);
     first.chain([key("1-7", "panel")]).chain(own).collect()
@@ -417,7 +417,7 @@ fn registry_hints(app: &App) -> Vec<(String, &'static str)> {
     bindings.into_iter().map(|binding| hint(app, binding)).collect()
 }
 
-/// Whether a key's first use is to govern the simulation that is shown.
+/// Whether a key is for the simulation that is shown.
 fn is_simulated(app: &App, binding: &Binding) -> bool {
     let scopes = [Scope::Clock, Scope::Lab, Scope::Simulation];
     app.simulation().is_some() && scopes.contains(&binding.scope)

@@ -11,10 +11,10 @@ use chordal_view::command::{Flag, Kind, Spec, TABLE, spec};
 
 use super::history::History;
 
-mod words;
+mod candidates;
 
-pub use words::{Directory, expand_home};
-use words::{Source, distinct};
+pub use candidates::{Directory, expand_home};
+use candidates::{Source, distinct};
 
 /// Candidates offered at once: more than a menu shows, few enough to make in
 /// no time.

@@ -53,8 +53,8 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Snapshots that came since the feeds were made are news, even if they came
-    /// before this: whoever drew the first picture may have missed them.
+    /// Snapshots that came since the feeds were made are reported, also those that came
+    /// before this call: the first frame may not show them.
     pub(super) fn new(feeds: Vec<Feed>) -> Inbox {
         let mut inbox = Inbox {
             commands: Vec::new(),
@@ -101,8 +101,8 @@ impl Inbox {
         self.jobs.push(job.boxed());
     }
 
-    /// Does blocking work aside; its message is a [`News::Told`].
-    pub(super) fn aside(&mut self, work: impl FnOnce() -> (Level, String) + Send + 'static) {
+    /// Does blocking work on another thread; its message is a [`News::Told`].
+    pub(super) fn run_blocking(&mut self, work: impl FnOnce() -> (Level, String) + Send + 'static) {
         let work = tokio::task::spawn_blocking(work);
         let job = async move {
             match work.await {
@@ -136,7 +136,7 @@ impl Inbox {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<News> {
-        // An empty collection is ready with nothing: it then simply has no news.
+        // An empty collection is ready with `None`.
         if let Poll::Ready(Some(news)) = self.jobs.poll_next_unpin(context) {
             return Poll::Ready(news);
         }

@@ -210,8 +210,8 @@ fn cleaned(mut snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         || snapshot.transfers.iter().any(transfer)
         || snapshot.peers.iter().any(peer)
         || snapshot.registries.iter().any(registry)
-        || snapshot.search.as_deref().is_some_and(results::is_dirty_search)
-        || snapshot.scan.as_deref().is_some_and(results::is_dirty_scan);
+        || snapshot.search.as_deref().is_some_and(results::needs_cleaning_search)
+        || snapshot.scan.as_deref().is_some_and(results::needs_cleaning_scan);
     if any {
         let wash = |text: &mut String| *text = clean(text).into_owned();
         let snapshot = Arc::make_mut(&mut snapshot);
@@ -231,10 +231,10 @@ fn cleaned(mut snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         }
         snapshot.registries.iter_mut().filter_map(|row| row.note.as_mut()).for_each(wash);
         if let Some(row) = &mut snapshot.search {
-            results::wash_search(Arc::make_mut(row));
+            results::clean_search(Arc::make_mut(row));
         }
         if let Some(row) = &mut snapshot.scan {
-            results::wash_scan(Arc::make_mut(row));
+            results::clean_scan(Arc::make_mut(row));
         }
     }
     snapshot

@@ -61,7 +61,7 @@ pub struct Feed {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What happens.
     pub events: mpsc::Receiver<UiEvent>,
-    /// What it shall do, each with the place for its end. A registry takes nothing.
+    /// Commands for it, each with the channel for its result. A registry takes none.
     pub commands: mpsc::Sender<(Command, oneshot::Sender<Result<Outcome, CommandError>>)>,
 }
 

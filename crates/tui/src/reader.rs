@@ -1,9 +1,8 @@
 //! The keys of the real terminal, read on a thread of their own.
 //!
 //! crossterm's reader does not return any more once its terminal has gone away:
-//! it reads end after end, or error after error, whoever polls it. On a thread
-//! that nobody waits for it cannot keep the dashboard from noticing and the
-//! program from ending.
+//! it reads the end of the file, or an error, again and again. On a thread that is never
+//! joined it can neither hide that from the dashboard nor keep the program from ending.
 
 use std::io;
 use std::pin::Pin;

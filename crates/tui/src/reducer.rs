@@ -28,7 +28,7 @@ use super::state::{App, Confirmed, Focus, Frozen, Message, NodeTab, Overlay};
 /// Rows that one notch of the wheel moves.
 const NOTCH: isize = 3;
 
-/// What the event loop shall do for the reducer.
+/// What the event loop has to do for the reducer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UiEffect {
     /// Hand a command to a node; its end comes back with the ticket.
@@ -46,7 +46,7 @@ pub enum UiEffect {
     Leave,
     /// End now.
     EndNow,
-    /// Give the terminal back and stop until the shell continues us.
+    /// Give the terminal back and stop until the shell continues the process.
     Suspend,
     /// Draw everything anew.
     Repaint,
@@ -71,7 +71,7 @@ pub enum UiEffect {
     Simulate(SimulationRequest),
 }
 
-/// A second signal within this time is the same wish as the first: shells and
+/// A second signal within this time repeats the first: shells and
 /// `timeout` signal a process and its group.
 pub const SAME_WISH: Duration = Duration::from_secs(1);
 
@@ -246,7 +246,7 @@ impl App {
         }
     }
 
-    /// A key while an answer lies over the panels; `None`: the key is meant
+    /// Handles a key while an answer is open. `None`: the key is meant
     /// for what is below it. At the prompt typing goes on meanwhile.
     fn output_key(&mut self, key: KeyEvent) -> Option<Vec<UiEffect>> {
         let Some(Overlay::Output { lines, scroll, .. }) = &mut self.overlay else {
@@ -268,7 +268,7 @@ impl App {
             // No command starts with a y.
             KeyCode::Char('y') if !typing || empty => {
                 let text = lines.join("\n");
-                self.tell(Level::Info, "copied the answer".to_owned());
+                self.tell(Level::Info, "copied the answer");
                 return Some(vec![UiEffect::Copy(text)]);
             }
             _ => return None,
@@ -392,7 +392,7 @@ impl App {
                     (true, Level::Detail) => "explanations on: events say why",
                     (true, _) => "explanations on: events say why; 7, then l shows details too",
                 };
-                self.tell(Level::Info, state.to_owned());
+                self.tell(Level::Info, state);
             }
             Action::Mouse => {
                 self.mouse = !self.mouse;
@@ -411,7 +411,7 @@ impl App {
             | Action::Slower
             | Action::Part
             | Action::Heal
-            | Action::Visit => return self.govern(action),
+            | Action::Visit => return self.control_nodes(action),
             Action::Repaint => return vec![UiEffect::Repaint],
             Action::Suspend => return vec![UiEffect::Suspend],
             Action::Leave => return self.terminate(),
@@ -420,7 +420,7 @@ impl App {
     }
 
     /// Actions on nodes, and on the time of simulated ones.
-    fn govern(&mut self, action: Action) -> Vec<UiEffect> {
+    fn control_nodes(&mut self, action: Action) -> Vec<UiEffect> {
         if let Some(simulation) = self.simulation().cloned() {
             return self.simulate(action, &simulation);
         }
@@ -442,9 +442,15 @@ impl App {
     }
 
     /// Shows a line below the prompt.
-    pub(super) fn tell(&mut self, level: Level, text: String) {
-        self.prompt.message = Some(Message { level, text });
+    pub(super) fn tell(&mut self, level: Level, text: impl Into<String>) {
+        self.prompt.message = Some(Message { level, text: text.into() });
         self.prompt.complaint = false;
+    }
+
+    /// Says why a key does nothing.
+    pub(super) fn refuse(&mut self, why: impl Into<String>) -> Vec<UiEffect> {
+        self.tell(Level::Warn, why);
+        Vec::new()
     }
 
     fn close(&mut self) -> Vec<UiEffect> {
@@ -539,10 +545,7 @@ impl App {
                 self.tell(Level::Info, format!("copied {text}"));
                 vec![UiEffect::Copy(text)]
             }
-            None => {
-                self.tell(Level::Warn, "there is no row to copy in this panel".to_owned());
-                Vec::new()
-            }
+            None => self.refuse("there is no row to copy in this panel"),
         }
     }
 
@@ -594,10 +597,7 @@ impl App {
         let line = self.selected_transfer().map(|row| format!("{} {}", command(row), row.number));
         match line {
             Some(line) => self.run_confirmed(&line),
-            None => {
-                self.tell(Level::Warn, "select a transfer first: 5 shows them".to_owned());
-                Vec::new()
-            }
+            None => self.refuse("select a transfer first: 5 shows them"),
         }
     }
 
@@ -607,16 +607,9 @@ impl App {
         match selected.map(|row| (row.peer.address(), row.link)) {
             Some((address, Some(_))) => self.run_confirmed(&format!("disconnect {address}")),
             Some((address, None)) => {
-                self.tell(
-                    Level::Warn,
-                    format!("{address} is not linked; connect {address} links it"),
-                );
-                Vec::new()
+                self.refuse(format!("{address} is not linked; connect {address} links it"))
             }
-            None => {
-                self.tell(Level::Warn, "select a linked peer first: 6 shows them".to_owned());
-                Vec::new()
-            }
+            None => self.refuse("select a linked peer first: 6 shows them"),
         }
     }
 
@@ -649,7 +642,7 @@ impl App {
     fn ask_kill(&mut self) {
         let snapshot = &self.nodes[self.shown].snapshot;
         if snapshot.membership == Membership::Down {
-            self.tell(Level::Warn, "this node is down already; R starts it again".to_owned());
+            self.tell(Level::Warn, "this node is down already; R starts it again");
             return;
         }
         let id = snapshot.space.show(snapshot.me.id(snapshot.space));
@@ -659,8 +652,7 @@ impl App {
 
     fn restart(&mut self) -> Vec<UiEffect> {
         if self.is_up() {
-            self.tell(Level::Warn, "this node runs; K kills it first".to_owned());
-            return Vec::new();
+            return self.refuse("this node runs; K kills it first");
         }
         vec![UiEffect::Restart(self.shown)]
     }

@@ -10,11 +10,11 @@ use chordal_view::{Behind, Level, Outcome, Snapshot};
 
 use super::panel::{PAGE, moved};
 use super::reducer::UiEffect;
-use super::results::{Listed, Results, wash_scan, wash_search};
+use super::results::{Listed, Results, clean_scan, clean_search};
 use super::state::{App, Focus, Overlay};
 
 impl App {
-    /// The results of the shown node, while they lie over the panels.
+    /// The results of the shown node, while they are open.
     pub fn open_results(&self) -> Option<&Results> {
         match self.overlay {
             Some(Overlay::Results) => self.nodes[self.shown].results.as_ref(),
@@ -27,7 +27,7 @@ impl App {
         if self.nodes[self.shown].results.is_some() {
             self.overlay = Some(Overlay::Results);
         } else {
-            self.tell(Level::Warn, "no results yet: find and scan list some".to_owned());
+            self.tell(Level::Warn, "no results yet: find and scan list some");
         }
     }
 
@@ -48,7 +48,7 @@ impl App {
                 && results.is_same(&of)
             {
                 results.update(of);
-            } else if self.is_asked_here(node, &of, before) {
+            } else if self.was_started_here(node, &of, before) {
                 self.nodes[node].results = Some(Results::new(of));
                 if node == self.shown && self.has_room() {
                     self.overlay = Some(Overlay::Results);
@@ -59,7 +59,7 @@ impl App {
 
     /// Whether a search or scan has begun since `before`, by a line that was
     /// typed here: clients of the node search and scan too.
-    fn is_asked_here(&self, node: usize, of: &Listed, before: &Snapshot) -> bool {
+    fn was_started_here(&self, node: usize, of: &Listed, before: &Snapshot) -> bool {
         let is_new = match of {
             Listed::Search(row) => {
                 before.search.as_ref().is_none_or(|before| before.number != row.number)
@@ -93,11 +93,11 @@ impl App {
     ) -> Option<Outcome> {
         let of = match outcome {
             Outcome::Found(mut row) => {
-                wash_search(&mut row);
+                clean_search(&mut row);
                 Listed::Search(Arc::new(row))
             }
             Outcome::Scanned(mut row) => {
-                wash_scan(&mut row);
+                clean_scan(&mut row);
                 Listed::Scan(Arc::new(row))
             }
             Outcome::Ambiguous { name, contents } => {
@@ -128,7 +128,7 @@ impl App {
         None
     }
 
-    /// A key while results lie over the panels; `None`: the key is meant for
+    /// Handles a key while results are open. `None`: the key is meant for
     /// what is below them. At the prompt typing goes on meanwhile.
     pub(super) fn results_key(&mut self, key: KeyEvent) -> Option<Vec<UiEffect>> {
         self.open_results()?;
@@ -216,8 +216,7 @@ impl App {
                 Some(_) => "nobody answers there; choose a node",
                 None => "there is nothing to take; Esc closes the list",
             };
-            self.tell(Level::Warn, why.to_owned());
-            return Vec::new();
+            return self.refuse(why);
         };
         self.overlay = None;
         self.prompt.message = None;

@@ -234,7 +234,7 @@ impl Results {
     }
 }
 
-/// The ports that a scan lists: all of a few, or those with somebody behind.
+/// The ports that a scan lists: all if there are few, otherwise those that answered.
 fn ports(scan: &ScanRow) -> impl Iterator<Item = &ScannedPort> {
     let all = scan.total <= MAX_LISTED_PORTS;
     scan.ports.iter().filter(move |port| all || port.found != Behind::Inactive)
@@ -265,22 +265,23 @@ fn port_commands(port: &ScannedPort, snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// Whether a search carries text that a terminal would obey.
-pub(super) fn is_dirty_search(row: &SearchRow) -> bool {
-    is_dirty(&row.pattern)
+pub(super) fn needs_cleaning_search(row: &SearchRow) -> bool {
+    needs_cleaning(&row.pattern)
 }
 
 /// Whether a scan carries text that a terminal would obey.
-pub(super) fn is_dirty_scan(row: &ScanRow) -> bool {
-    is_dirty(&row.host) || row.ports.iter().any(|port| foreign(&port.found).is_some_and(is_dirty))
+pub(super) fn needs_cleaning_scan(row: &ScanRow) -> bool {
+    needs_cleaning(&row.host)
+        || row.ports.iter().any(|port| foreign(&port.found).is_some_and(needs_cleaning))
 }
 
 /// Cleans the texts of a search that may come from elsewhere.
-pub(super) fn wash_search(row: &mut SearchRow) {
+pub(super) fn clean_search(row: &mut SearchRow) {
     row.pattern = clean(&row.pattern).into_owned();
 }
 
 /// Cleans the texts of a scan that come from elsewhere.
-pub(super) fn wash_scan(row: &mut ScanRow) {
+pub(super) fn clean_scan(row: &mut ScanRow) {
     row.host = clean(&row.host).into_owned();
     for port in &mut row.ports {
         match &mut port.found {
@@ -299,6 +300,6 @@ fn foreign(found: &Behind) -> Option<&str> {
     }
 }
 
-fn is_dirty(text: &str) -> bool {
+fn needs_cleaning(text: &str) -> bool {
     matches!(clean(text), Cow::Owned(_))
 }

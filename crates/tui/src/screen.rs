@@ -28,7 +28,7 @@ pub(super) trait Screen {
     fn mouse(&mut self, on: bool) -> io::Result<()>;
     /// Gives the terminal back for good.
     fn give_back(&mut self) -> io::Result<()>;
-    /// Whether somebody would continue us if we stopped.
+    /// Whether a shell would continue the process if it stopped.
     fn can_stop(&self) -> bool;
     /// Gives the terminal back and stops the process (with its `group`: as
     /// the terminal itself would).
@@ -43,9 +43,9 @@ pub(super) trait Screen {
 
 /// The terminal of the process. Dropping it restores every mode.
 pub(super) struct TerminalScreen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Pen>>>,
+    terminal: Terminal<CrosstermBackend<BufWriter<FrameWriter>>>,
     gone: Arc<AtomicBool>,
-    /// The modes to switch on when we come back from a stop.
+    /// The modes to switch on after a stop.
     modes: Vec<Mode>,
     // Dropped last: ratatui's terminal shows the cursor when it is dropped.
     guard: RestoreOnDrop<Tty>,
@@ -56,7 +56,7 @@ impl TerminalScreen {
     pub(super) fn open() -> io::Result<TerminalScreen> {
         let guard = RestoreOnDrop(TerminalGuard::new(Tty::stdout()?));
         let gone = Arc::new(AtomicBool::new(false));
-        let pen = Pen { tty: Tty::stdout()?, gone: Arc::clone(&gone) };
+        let pen = FrameWriter { tty: Tty::stdout()?, gone: Arc::clone(&gone) };
         let writer = BufWriter::with_capacity(FRAME_BYTES, pen);
         guard.0.switch_on(&Mode::AT_START)?;
         let terminal = Terminal::new(CrosstermBackend::new(writer))?;
@@ -102,8 +102,8 @@ impl Screen for TerminalScreen {
     }
 
     fn can_stop(&self) -> bool {
-        // In the group of the session's leader nobody is left to continue us:
-        // no shell with job control started us (a bare tmux pane).
+        // In the group of the session's leader no process would continue this one:
+        // no shell with job control started it (a bare tmux pane).
         getsid(None).is_ok_and(|session| session != getpgrp())
     }
 
@@ -122,8 +122,8 @@ impl Screen for TerminalScreen {
     fn resume(&mut self) -> io::Result<()> {
         let modes = std::mem::take(&mut self.modes);
         if modes.is_empty() {
-            // Stopped and continued by signals that nobody can catch: whatever
-            // ran meanwhile may have changed the modes under us.
+            // Stopped and continued by signals that cannot be caught: what ran
+            // meanwhile may have changed the modes.
             let modes = self.guard.0.modes();
             self.guard.0.restore()?;
             self.guard.0.switch_on(&modes)?;
@@ -143,15 +143,15 @@ impl Screen for TerminalScreen {
     }
 }
 
-/// Frames go through it; when the terminal is gone it swallows them, so that
-/// no destructor stumbles over a late write.
+/// Writes frames; when the terminal is gone it discards them, so that no destructor
+/// fails on a late write.
 #[derive(Debug)]
-struct Pen {
+struct FrameWriter {
     tty: Tty,
     gone: Arc<AtomicBool>,
 }
 
-impl Write for Pen {
+impl Write for FrameWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.gone.load(Ordering::Relaxed) { Ok(bytes.len()) } else { self.tty.write(bytes) }
     }

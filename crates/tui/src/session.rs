@@ -85,7 +85,7 @@ enum Stop {
 }
 
 /// Why the loop cannot go on.
-enum Broken {
+enum LoopError {
     Gone,
     Failed(io::Error),
 }
@@ -135,9 +135,9 @@ impl<S: Screen> Session<S> {
         // The reader of keys is gone now: on a dead terminal it would spin.
         match ended {
             Ok(ended) => Ok(ended),
-            Err(Broken::Failed(_)) if self.screen.is_gone() => Ok(self.hang_up()),
-            Err(Broken::Failed(why)) => Err(UiError::Terminal(why)),
-            Err(Broken::Gone) => Ok(self.hang_up()),
+            Err(LoopError::Failed(_)) if self.screen.is_gone() => Ok(self.hang_up()),
+            Err(LoopError::Failed(why)) => Err(UiError::Terminal(why)),
+            Err(LoopError::Gone) => Ok(self.hang_up()),
         }
     }
 
@@ -146,7 +146,7 @@ impl<S: Screen> Session<S> {
         mut keys: impl Stream<Item = io::Result<Event>> + Unpin,
         mut signals: impl Stream<Item = Signalled> + Unpin,
         panics: impl Future<Output = String>,
-    ) -> Result<Ended, Broken> {
+    ) -> Result<Ended, LoopError> {
         let mut panics = pin!(panics.fuse());
         let mut panicked = false;
         let mut look = interval_at(Instant::now() + LOOK, LOOK);
@@ -164,9 +164,9 @@ impl<S: Screen> Session<S> {
                     self.dirty = true;
                 }
                 news = self.inbox.next() => self.news(news),
-                _ = look.tick() => if self.screen.is_gone() { return Err(Broken::Gone) },
+                _ = look.tick() => if self.screen.is_gone() { return Err(LoopError::Gone) },
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
-                    self.woken();
+                    self.on_timer();
                 }
             }
             while let Some(Some(signal)) = ready(&mut signals).await {
@@ -189,17 +189,17 @@ impl<S: Screen> Session<S> {
         }
     }
 
-    fn paint(&mut self) -> Result<(), Broken> {
+    fn paint(&mut self) -> Result<(), LoopError> {
         let now = Instant::now();
         let due = self.drawn.is_none_or(|drawn| now >= drawn + FRAMES);
         if !(self.dirty && (self.urgent || due)) {
             return Ok(());
         }
         self.tell_time(now);
-        self.screen.draw(&mut self.app).map_err(Broken::Failed)?;
+        self.screen.draw(&mut self.app).map_err(LoopError::Failed)?;
         let title = window_title(&self.app);
         if title != self.title {
-            self.screen.write(&terminal::title(&title)).map_err(Broken::Failed)?;
+            self.screen.write(&terminal::title(&title)).map_err(LoopError::Failed)?;
             self.title = title;
         }
         self.drawn = Some(now);
@@ -229,7 +229,7 @@ impl<S: Screen> Session<S> {
         moving.into_iter().chain(clock).min()
     }
 
-    fn woken(&mut self) {
+    fn on_timer(&mut self) {
         let now = Instant::now();
         self.tell_time(now);
         if let (Some(drawn), Some(tick)) = (self.drawn, self.tick())
@@ -239,11 +239,11 @@ impl<S: Screen> Session<S> {
         }
     }
 
-    fn signal(&mut self, signal: Signalled) -> Result<(), Broken> {
+    fn signal(&mut self, signal: Signalled) -> Result<(), LoopError> {
         self.tell_time(Instant::now());
         (self.dirty, self.urgent) = (true, true);
         match signal {
-            Signalled::Hangup => return Err(Broken::Gone),
+            Signalled::Hangup => return Err(LoopError::Gone),
             Signalled::End => {
                 let done = self.app.terminate();
                 self.carry_out(done)?;
@@ -259,11 +259,11 @@ impl<S: Screen> Session<S> {
         Ok(())
     }
 
-    fn input(&mut self, input: Option<io::Result<Event>>) -> Result<(), Broken> {
+    fn input(&mut self, input: Option<io::Result<Event>>) -> Result<(), LoopError> {
         let event = match input {
-            None => return Err(Broken::Gone),
+            None => return Err(LoopError::Gone),
             Some(Err(why)) if why.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Some(Err(why)) => return Err(Broken::Failed(why)),
+            Some(Err(why)) => return Err(LoopError::Failed(why)),
             Some(Ok(event)) => event,
         };
         self.tell_time(Instant::now());
@@ -321,7 +321,7 @@ impl<S: Screen> Session<S> {
         }
     }
 
-    fn carry_out(&mut self, done: Vec<UiEffect>) -> Result<(), Broken> {
+    fn carry_out(&mut self, done: Vec<UiEffect>) -> Result<(), LoopError> {
         for one in done {
             match one {
                 UiEffect::Submit { node, ticket, command } => {
@@ -331,13 +331,15 @@ impl<S: Screen> Session<S> {
                 UiEffect::Leave => self.leave(),
                 UiEffect::EndNow => self.ended = Some(Ended::Interrupted),
                 UiEffect::Suspend => self.stopping = Some(Stop::Key),
-                UiEffect::Repaint => self.screen.repaint().map_err(Broken::Failed)?,
-                UiEffect::Mouse(on) => self.screen.mouse(on).map_err(Broken::Failed)?,
+                UiEffect::Repaint => self.screen.repaint().map_err(LoopError::Failed)?,
+                UiEffect::Mouse(on) => self.screen.mouse(on).map_err(LoopError::Failed)?,
                 UiEffect::Copy(text) => {
                     let text = terminal::clipboard(&text);
-                    self.screen.write(&text).map_err(Broken::Failed)?;
+                    self.screen.write(&text).map_err(LoopError::Failed)?;
                 }
-                UiEffect::Export { name, json } => self.inbox.aside(move || export(&name, &json)),
+                UiEffect::Export { name, json } => {
+                    self.inbox.run_blocking(move || export(&name, &json));
+                }
                 UiEffect::Kill(node) => self.ask_lab(LabRequest::Kill(node)),
                 UiEffect::Restart(node) => self.ask_lab(LabRequest::Restart(node)),
                 UiEffect::Add => {
@@ -353,8 +355,7 @@ impl<S: Screen> Session<S> {
 
     fn remember(&mut self, line: String) {
         let Some(path) = self.app.prompt.history.path().map(Path::to_owned) else { return };
-        // Nobody waits for it: a history that cannot be written is no reason
-        // to disturb, so it goes to the log.
+        // Not awaited: that a history cannot be written is only logged.
         drop(tokio::task::spawn_blocking(move || {
             if let Err(why) = history::append(&path, &line) {
                 tracing::warn!("the history {} cannot be written: {why}", path.display());
@@ -364,7 +365,7 @@ impl<S: Screen> Session<S> {
 
     fn leave(&mut self) {
         // Simulated nodes end with their world, and those of a lab all together:
-        // nobody would take their files. A registry is on no ring.
+        // no other node would take their files. A registry is on no ring.
         if self.simulation.is_some() || self.lab.is_some() || self.app.is_registry() {
             self.ended = Some(Ended::Quit);
             return;
@@ -383,14 +384,14 @@ impl<S: Screen> Session<S> {
     fn ask_lab(&mut self, request: LabRequest) {
         let sent = self.lab.as_ref().is_some_and(|lab| lab.try_send(request).is_ok());
         if !sent {
-            self.app.tell(Level::Error, LAB_SILENT.to_owned());
+            self.app.tell(Level::Error, LAB_SILENT);
         }
     }
 
     fn ask_simulation(&mut self, request: SimulationRequest) {
         let sent = self.simulation.as_ref().is_some_and(|asked| asked.try_send(request).is_ok());
         if !sent {
-            self.app.tell(Level::Error, SIMULATION_SILENT.to_owned());
+            self.app.tell(Level::Error, SIMULATION_SILENT);
         }
     }
 
@@ -399,14 +400,14 @@ impl<S: Screen> Session<S> {
         &mut self,
         stop: Stop,
         signals: &mut (impl Stream<Item = Signalled> + Unpin),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), LoopError> {
         (self.dirty, self.urgent) = (true, true);
         if stop == Stop::Key && !self.screen.can_stop() {
             let text = "no shell would bring the program back from a stop; use another terminal";
-            self.app.tell(Level::Warn, text.to_owned());
+            self.app.tell(Level::Warn, text);
             return Ok(());
         }
-        self.screen.stop(stop == Stop::Key).map_err(Broken::Failed)?;
+        self.screen.stop(stop == Stop::Key).map_err(LoopError::Failed)?;
         // The process stops some instants after asking for it, and other signals may
         // come first when it goes on.
         let mut kept = None;
@@ -424,13 +425,13 @@ impl<S: Screen> Session<S> {
             "stopped for a while: peers drop a node that does not answer, \
              so the ring may have closed without this one"
         };
-        self.app.tell(Level::Warn, text.to_owned());
+        self.app.tell(Level::Warn, text);
         kept.map_or(Ok(()), |signal| self.signal(signal))
     }
 
-    fn resume(&mut self) -> Result<(), Broken> {
+    fn resume(&mut self) -> Result<(), LoopError> {
         self.title.clear();
-        self.screen.resume().map_err(Broken::Failed)
+        self.screen.resume().map_err(LoopError::Failed)
     }
 
     /// The terminal is gone: no more writing. The program that runs the nodes has them leave.
@@ -448,7 +449,7 @@ impl<S: Screen> Session<S> {
 
 /// What a stream has ready, without waiting. Unlike `now_or_never` it leaves
 /// this task's own waker behind: crossterm keeps the first waker that it was
-/// given since the last key, and would wake nobody at the next one.
+/// given since the last key, and would not wake this task at the next one.
 async fn ready<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
     std::future::poll_fn(|context| {
         Poll::Ready(match stream.poll_next_unpin(context) {

@@ -1,7 +1,7 @@
 //! The keys of a simulation: its time, its network, and which of its nodes is
 //! shown.
 
-use chordal_view::{Level, Membership, SimulationRow};
+use chordal_view::{Membership, SimulationRow};
 
 use super::SimulationRequest;
 use super::action::Action;
@@ -24,8 +24,7 @@ impl App {
             _ => "",
         };
         if !refused.is_empty() {
-            self.tell(Level::Warn, refused.to_owned());
-            return Vec::new();
+            return self.refuse(refused);
         }
         let request = match action {
             Action::Run => SimulationRequest::Run(!simulation.running),

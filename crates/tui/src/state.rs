@@ -40,7 +40,7 @@ pub struct App {
     pub tables: [TableState; Panel::ALL.len()],
     /// The command line.
     pub prompt: Prompt,
-    /// What lies over the panels.
+    /// What is drawn over the panels.
     pub overlay: Option<Overlay>,
     /// The events panel's own state.
     pub log: LogView,
@@ -198,7 +198,7 @@ pub struct Message {
     pub text: String,
 }
 
-/// What lies over the panels; `q` and Esc close it.
+/// What is drawn over the panels; `q` and Esc close it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overlay {
     /// The searchable list of live bindings and commands.

@@ -188,7 +188,7 @@ impl<D: Device> TerminalGuard<D> {
     /// itself was at work it is left alone, because waiting would be for ever.
     fn restore_in_panic(&self) {
         if let Some(mut modes) = self.0.try_lock() {
-            // Nobody is left to tell that the terminal did not take it.
+            // A failure cannot be reported any more.
             let _ = modes.restore();
         }
     }
@@ -246,7 +246,7 @@ pub struct RestoreOnDrop<D: Device>(pub TerminalGuard<D>);
 
 impl<D: Device> Drop for RestoreOnDrop<D> {
     fn drop(&mut self) {
-        // At the end there is nobody to tell that it failed.
+        // At the end a failure cannot be reported any more.
         let _ = self.0.restore();
     }
 }

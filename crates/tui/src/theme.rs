@@ -5,7 +5,7 @@
 //! a glyph or a word of its own, so that [`Theme::mono`] loses nothing. The
 //! standard theme uses the terminal's own sixteen colours on its own
 //! background, and of these neither dark grey, yellow nor white: each of them
-//! disappears on somebody's background.
+//! disappears on some backgrounds.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::{Marker, border};
@@ -271,7 +271,7 @@ pub struct Glyphs {
     pub running: &'static str,
     /// Waits for its turn.
     pub queued: &'static str,
-    /// Its user has it wait.
+    /// Paused by its user.
     pub paused: &'static str,
     /// Ended by its user.
     pub stopped: &'static str,

@@ -1,12 +1,12 @@
-//! The lines of the events panel: what happened, how loud, and which step of the
-//! protocol was behind it.
+//! The lines of the events panel: what happened, at which level, and which step of
+//! the protocol caused it.
 
 use serde::{Deserialize, Serialize};
 
-/// How loud an event is.
+/// How important an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
-    /// Of interest to somebody who watches the protocol.
+    /// Of interest when one watches the protocol.
     Detail,
     /// Another node or a client asked this node for something.
     Traffic,
@@ -24,13 +24,13 @@ pub enum Level {
 pub enum Step {
     /// The node became a member.
     Joined,
-    /// Its place was taken; it goes by another identity.
+    /// Its place was taken; it has another identifier now.
     Renamed,
     /// It took over another ring's parameters.
     Adopted,
     /// It left in order.
     Left,
-    /// Nobody else is known any more.
+    /// No other node is known any more.
     Alone,
     /// Its predecessor changed.
     Predecessor,
@@ -56,15 +56,15 @@ pub enum Step {
     KeepFailed,
     /// A holder has no room.
     NoRoom,
-    /// A file here gave way to a newer version unheard of.
+    /// A version held here lost against a higher one that was made without knowing of it.
     Beaten,
-    /// Nobody holds a version any more.
+    /// No known node holds a version any more.
     Forgotten,
     /// A file's bytes here are damaged.
     Damaged,
     /// A damaged file is whole again.
     Restored,
-    /// Somebody told everyone something.
+    /// A user sent a message to everyone.
     Said,
     /// There is a link with a peer.
     Linked,
@@ -83,7 +83,7 @@ pub enum Step {
 pub struct UiEvent {
     /// Milliseconds since the Unix epoch.
     pub unix_ms: u64,
-    /// How loud.
+    /// How important it is.
     pub level: Level,
     /// The step of the protocol behind it, if one is.
     pub step: Option<Step>,

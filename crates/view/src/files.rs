@@ -47,8 +47,8 @@ impl Files {
         self.kept
     }
 
-    /// Those held here that have too few copies, by how safe they are; those whose
-    /// copies are being counted are not among them.
+    /// The number of files held here with too few copies, by how safe they are. Files
+    /// whose copies are still being counted are left out.
     pub const fn unwell(&self) -> Unwell {
         self.unwell
     }

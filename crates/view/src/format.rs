@@ -82,8 +82,8 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 /// know them again.
 const QUOTED: usize = 80;
 
-/// What somebody wrote, in quotation marks, for a sentence about it: the
-/// beginning of it, without anything that a terminal would obey.
+/// The beginning of a text from outside in quotation marks, without anything that a
+/// terminal would obey.
 pub fn quoted(text: &str) -> String {
     let mut words: String = text.chars().take(QUOTED).collect();
     if words.len() < text.len() {

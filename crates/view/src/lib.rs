@@ -23,9 +23,9 @@ use chordal_core::wire::query::{HeldFile, SharedFile};
 
 pub mod command;
 pub mod event;
+pub mod event_text;
 mod files;
 mod format;
-pub mod notices;
 pub mod outcome;
 mod registry;
 mod ring_files;
@@ -87,7 +87,7 @@ pub struct Snapshot {
     /// The files held here and those shared from here, by name, tombstones
     /// left out.
     pub files: Arc<Files>,
-    /// Linked peers, by address, and others of whom there is something to say.
+    /// Linked peers, by address, and other peers with a reputation.
     pub peers: Arc<Vec<PeerRow>>,
     /// The registries that this node was given.
     pub registries: Vec<RegistryRow>,
@@ -104,9 +104,9 @@ pub struct Snapshot {
     pub limits: RateLimits,
     /// The ring's properties as far as this node can see.
     pub health: Health,
-    /// How it and its ring fare, in a word.
+    /// The state of it and its ring, in a word.
     pub state: State,
-    /// The last lookup that somebody asked for, finished or not.
+    /// The last lookup that a user asked for, finished or not.
     pub lookup: Option<LookupRow>,
     /// Bytes of control and data traffic.
     pub traffic: Traffic,
@@ -196,11 +196,11 @@ pub struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Its key lies in this node's range.
+    /// Its key is in this node's range.
     Owner,
     /// A copy for the owner.
     Replica,
-    /// A file of this node's user, shared from where it lies.
+    /// A file of this node's user, shared without a copy.
     Shared,
 }
 
@@ -242,7 +242,7 @@ pub enum CopyHealth {
     /// Copies are missing, and no node has room for another one.
     #[serde(rename = "needs room")]
     NeedsRoom,
-    /// Nobody has said yet who else has a copy.
+    /// The holders of its copies are not known yet.
     #[serde(rename = "counting")]
     Counting,
 }
@@ -294,7 +294,7 @@ impl FileRow {
         }
     }
 
-    /// How safe it is; `None`: a shared file, of which nobody makes copies.
+    /// How safe it is; `None`: a shared file, of which the ring makes no copies.
     pub const fn health(&self) -> Option<CopyHealth> {
         Some(match (self.role, self.count) {
             (Role::Shared, _) => return None,
@@ -307,14 +307,14 @@ impl FileRow {
     }
 }
 
-/// A peer beyond the ring: a link, or somebody with a reputation.
+/// A linked peer, or one with a reputation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRow {
     /// Who.
     pub peer: Peer,
     /// The link, if there is one.
     pub link: Option<LinkKind>,
-    /// Whether it lives; `Suspect` without a link, because nobody looks.
+    /// Whether it lives; `Suspect` without a link, because it is not checked then.
     pub liveness: Liveness,
     /// Smoothed round trip of its beats in microseconds.
     pub rtt_us: Option<u64>,
@@ -468,7 +468,7 @@ pub struct Health {
     /// Every successor list is ordered, without duplicates, without self.
     pub lists_valid: bool,
     /// Every member's successor is the next member, and its predecessor the one
-    /// before: nobody hangs on the ring without being in it.
+    /// before: no member hangs on the ring without being in it.
     pub in_place: bool,
     /// The fewest live successors in any list: how many simultaneous deaths
     /// the ring surely survives is one less. `None` when alone.
@@ -515,10 +515,9 @@ impl Snapshot {
         }
     }
 
-    /// The snapshot of a core, as far as the core alone tells: `neighbour` adds how
-    /// a peer of its tables fares, and the driver how the ring does. The members are
-    /// those that the core knows, all regarded as living; files, transfers and what
-    /// lies around a node are left to the driver.
+    /// The snapshot of a core, as far as the core alone tells: `neighbour` adds the state
+    /// of a peer of its tables. The members are those that the core knows, all regarded as
+    /// living; the ring's state, files, transfers and links are left to the driver.
     pub fn of(core: &chord::Node, neighbour: impl Fn(Peer) -> Neighbour) -> Snapshot {
         let params = core.params();
         let (known, census) = core.members();
@@ -613,14 +612,13 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Bytes a second below which a rate is the protocol's own murmur, not
-    /// somebody's traffic.
-    pub const MURMUR: u64 = 20_000;
+    /// Bytes a second below which a rate is only the protocol's own traffic.
+    pub const BACKGROUND: u64 = 20_000;
 
-    /// The rates up and down, the murmur taken as silence.
+    /// The rates up and down; 0 for the protocol's own traffic.
     pub const fn rates(&self) -> (u64, u64) {
         const fn heard(rate: u64) -> u64 {
-            if rate < Traffic::MURMUR { 0 } else { rate }
+            if rate < Traffic::BACKGROUND { 0 } else { rate }
         }
         (heard(self.up_rate), heard(self.down_rate))
     }

@@ -1,5 +1,5 @@
-//! How a command ended, as data: the dashboard, the command line's text and
-//! its JSON are three pictures of the same value.
+//! The result of a command as data. The dashboard, the command line's text and its JSON
+//! show the same value.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ pub enum Outcome {
         already: bool,
         /// Who should hold it and cannot store it, the owner first.
         passed: Vec<PassedOver>,
-        /// Of so many members that it knew lately the owner seems to be cut off.
+        /// The number of recently known members from which the owner seems to be cut off.
         cut_off: u32,
         /// Of the nodes that may hold an older version of a name that was new to its
         /// owner, these do not answer: most of `likely`.
@@ -86,7 +86,7 @@ pub enum Outcome {
         name: FileName,
         /// Nodes that hold the tombstone.
         copies: u8,
-        /// Of so many members that it knew lately the owner seems to be cut off.
+        /// The number of recently known members from which the owner seems to be cut off.
         cut_off: u32,
     },
     /// `ls`.
@@ -128,7 +128,7 @@ pub enum Outcome {
         troubled: Vec<(Peer, String)>,
         /// The ring's properties, checked on the own state of each that answered.
         health: Health,
-        /// How the ring fares.
+        /// The ring's state.
         state: State,
         /// The ring's space.
         space: Space,
@@ -180,7 +180,7 @@ pub enum Outcome {
         failed: Vec<(String, String)>,
         /// What is no regular file and was left out: the path, and what it is.
         skipped: Vec<(String, String)>,
-        /// Of so many members that it knew lately an owner seems to be cut off.
+        /// The number of recently known members from which an owner seems to be cut off.
         cut_off: u32,
         /// How many of these names were new to their owners while most of the nodes
         /// that may hold an older version do not answer.
@@ -270,7 +270,7 @@ pub enum Outcome {
     Peers {
         /// The node.
         me: Peer,
-        /// Its links and others of whom there is something to say.
+        /// Its links and other peers with a reputation.
         peers: Vec<PeerRow>,
         /// Its registries.
         registries: Vec<RegistryRow>,
@@ -284,7 +284,7 @@ pub enum Outcome {
         /// Links that it went out on.
         links: u32,
     },
-    /// `help` is answered by whoever shows it.
+    /// `help` is answered where it is shown.
     Help(Option<String>),
 }
 

@@ -17,7 +17,7 @@ pub struct SimulationRow {
     pub events: u64,
     /// Whether time passes.
     pub running: bool,
-    /// How fast it shall pass.
+    /// The chosen speed.
     pub speed: Speed,
     /// How fast it passed lately, in simulated seconds a second; `None`: not
     /// measured.
@@ -30,7 +30,7 @@ pub struct SimulationRow {
     pub parts: u32,
 }
 
-/// Simulated seconds a second: one of some round numbers, or as many as can be.
+/// Simulated seconds a second: one of some round numbers, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Speed(u8);
 

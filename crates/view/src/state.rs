@@ -1,4 +1,4 @@
-//! How a ring fares, in a word: what the light of the dashboard says, and `ring`.
+//! The state of a ring in one word, as the dashboard's light and `ring` show it.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Health, Membership};
 
-/// How a ring, or a node on it, fares.
+/// The state of a ring, or of a node on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// A member of a ring on which everything is as it should be.
     Healthy,
     /// The only member of its own ring.
     Alone,
-    /// On its way in.
+    /// It is joining.
     Joining,
     /// A member of a ring that changes, or that is not as it should be yet.
     Converging {
@@ -36,7 +36,7 @@ pub enum State {
     SickDisk,
     /// Handing over its files.
     Leaving,
-    /// Out.
+    /// It has left its ring.
     Left,
     /// Not running.
     Down,
@@ -49,9 +49,9 @@ pub enum Unsettled {
     Growing,
     /// Members came or went a moment ago.
     Changing,
-    /// So many have not said yet who their neighbours are.
+    /// This many have not yet said which their neighbours are.
     Unheard(u64),
-    /// So many do not answer.
+    /// This many do not answer.
     Silent(u64),
     /// There is none, or more than one.
     NotOneRing,
@@ -94,8 +94,8 @@ pub struct Facts {
 }
 
 impl State {
-    /// How the ring fares, for the snapshot of a node, for `ring` and for a
-    /// simulation alike: the first of what is not as it should be.
+    /// Judges a ring, for the snapshot of a node, for `ring` and for a simulation alike:
+    /// the first of what is not as it should be.
     pub fn of(facts: &Facts) -> State {
         let Facts { seen, health, .. } = *facts;
         match facts.membership {

@@ -154,7 +154,7 @@ pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     Ok(from..=to)
 }
 
-/// The ports to try when nobody names any, in order: the ten around a node's
+/// The ports to try when none are named, in order: the ten around a node's
 /// own, and those of the labs.
 pub fn usual_ports(own: u16) -> Vec<u16> {
     let first = own / DECADE * DECADE;

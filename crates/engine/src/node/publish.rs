@@ -20,7 +20,7 @@ use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::record::PassedOver;
 use chordal_core::time::Time;
-use chordal_view::notices::describe;
+use chordal_view::event_text::describe;
 use chordal_view::state::Facts;
 use chordal_view::{
     CensusState, FileRow, Files, Health, Hop, Level, Liveness, LookupRow, Member, Membership,

@@ -35,7 +35,7 @@ pub(super) struct Plan {
 
 /// What a plan depends on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wishes {
+pub(super) struct LayoutInputs {
     pub(super) class: Class,
     /// The focused panel.
     pub(super) panel: Panel,
@@ -48,15 +48,15 @@ pub(super) struct Wishes {
 }
 
 /// Divides an area. Every rectangle lies inside it; some may be empty.
-pub(super) fn plan(area: Rect, wishes: Wishes) -> Plan {
+pub(super) fn plan(area: Rect, inputs: LayoutInputs) -> Plan {
     let mut rest = area;
     let prompt = take_bottom(&mut rest, 1);
     let status = take_top(&mut rest, 1);
-    let banner = (wishes.banner && rest.height >= 3).then(|| take_top(&mut rest, 1));
+    let banner = (inputs.banner && rest.height >= 3).then(|| take_top(&mut rest, 1));
     let hints =
-        (wishes.class != Class::Tiny && rest.height >= 3).then(|| take_bottom(&mut rest, 1));
+        (inputs.class != Class::Tiny && rest.height >= 3).then(|| take_bottom(&mut rest, 1));
     let mut plan = Plan {
-        class: wishes.class,
+        class: inputs.class,
         status,
         banner,
         body: rest,
@@ -66,23 +66,23 @@ pub(super) fn plan(area: Rect, wishes: Wishes) -> Plan {
         hints,
         prompt,
     };
-    match wishes.class {
+    match inputs.class {
         Class::Tiny => {}
-        _ if wishes.zoom => plan.panels.push((wishes.panel, rest)),
-        Class::Wide => wide(&mut plan, wishes),
-        Class::Normal => normal(&mut plan, wishes),
-        Class::Small => small(&mut plan, wishes),
+        _ if inputs.zoom => plan.panels.push((inputs.panel, rest)),
+        Class::Wide => wide(&mut plan, inputs),
+        Class::Normal => normal(&mut plan, inputs),
+        Class::Small => small(&mut plan, inputs),
     }
     plan
 }
 
-fn wide(plan: &mut Plan, wishes: Wishes) {
+fn wide(plan: &mut Plan, inputs: LayoutInputs) {
     let mut right = plan.body;
     let mut rest = take_left(&mut right, percent(plan.body.width, 76));
     let events = take_bottom(&mut rest, (plan.body.height / 4).max(8));
     let mut middle = rest;
     let ring = take_left(&mut middle, percent(plan.body.width, 46));
-    let fingers = (wishes.fingers.saturating_add(3)).min(percent(rest.height, 55));
+    let fingers = (inputs.fingers.saturating_add(3)).min(percent(rest.height, 55));
     let fingers = take_top(&mut middle, fingers);
     // Sentences are long and tables are not: the right column is a full one.
     let files = take_top(&mut right, percent(plan.body.height, 38));
@@ -98,19 +98,19 @@ fn wide(plan: &mut Plan, wishes: Wishes) {
     ];
 }
 
-fn normal(plan: &mut Plan, wishes: Wishes) {
+fn normal(plan: &mut Plan, inputs: LayoutInputs) {
     let mut rest = plan.body;
     let events = take_bottom(&mut rest, (plan.body.height / 4).max(7));
     let ring = take_left(&mut rest, percent(plan.body.width, 44));
     plan.panels = vec![(Panel::Ring, ring), (Panel::Events, events)];
-    add_tabs(plan, rest, wishes);
+    add_tabs(plan, rest, inputs);
 }
 
-fn small(plan: &mut Plan, wishes: Wishes) {
+fn small(plan: &mut Plan, inputs: LayoutInputs) {
     plan.joined = true;
     let body = plan.body;
     if body.width < 76 && body.height >= 26 {
-        return tall(plan, wishes);
+        return tall(plan, inputs);
     }
     let mut rest = body;
     let mut panels = Vec::new();
@@ -132,11 +132,11 @@ fn small(plan: &mut Plan, wishes: Wishes) {
         panels.push((Panel::Neighbours, neighbours));
     }
     plan.panels = panels;
-    add_tabs(plan, rest, wishes);
+    add_tabs(plan, rest, inputs);
 }
 
 /// Narrow and high: everything below each other.
-fn tall(plan: &mut Plan, wishes: Wishes) {
+fn tall(plan: &mut Plan, inputs: LayoutInputs) {
     let mut rest = plan.body;
     let ring = take_top(&mut rest, percent(plan.body.height, 45).min(plan.body.width / 2));
     join_above(&mut rest);
@@ -149,14 +149,14 @@ fn tall(plan: &mut Plan, wishes: Wishes) {
         join_above(&mut rest);
         plan.panels.push((Panel::Neighbours, neighbours));
     }
-    add_tabs(plan, rest, wishes);
+    add_tabs(plan, rest, inputs);
 }
 
 /// Gives `area` to one of the panels that have no place of their own.
-fn add_tabs(plan: &mut Plan, area: Rect, wishes: Wishes) {
+fn add_tabs(plan: &mut Plan, area: Rect, inputs: LayoutInputs) {
     let placed = |panel: Panel| plan.panels.iter().any(|(p, _)| *p == panel);
     let tabs: Vec<Panel> = Panel::ALL.into_iter().filter(|p| !placed(*p)).collect();
-    let shown = [wishes.panel, wishes.tab]
+    let shown = [inputs.panel, inputs.tab]
         .into_iter()
         .find(|wish| tabs.contains(wish))
         .or_else(|| tabs.first().copied());
@@ -210,8 +210,8 @@ fn join_left(area: &mut Rect) {
 mod tests {
     use super::*;
 
-    fn wishes(class: Class) -> Wishes {
-        Wishes {
+    fn inputs(class: Class) -> LayoutInputs {
+        LayoutInputs {
             class,
             panel: Panel::Ring,
             tab: Panel::Files,
@@ -226,7 +226,7 @@ mod tests {
         for class in [Class::Tiny, Class::Small, Class::Normal, Class::Wide] {
             for (width, height) in (0..=200).flat_map(|w| (0..=60).map(move |h| (w, h))) {
                 let area = Rect::new(0, 0, width, height);
-                let plan = plan(area, Wishes { banner: height % 2 == 0, ..wishes(class) });
+                let plan = plan(area, LayoutInputs { banner: height % 2 == 0, ..inputs(class) });
                 let all = plan.panels.iter().map(|(_, rect)| *rect);
                 for rect in all.chain([plan.status, plan.prompt, plan.body]).chain(plan.hints) {
                     assert_eq!(rect.intersection(area), rect, "{class:?} {width}×{height}");
@@ -244,7 +244,7 @@ mod tests {
             for panel in Panel::ALL {
                 for (width, height) in [(160, 45), (100, 30), (80, 24), (60, 15), (60, 60)] {
                     let area = Rect::new(0, 0, width, height);
-                    let plan = plan(area, Wishes { panel, ..wishes(class) });
+                    let plan = plan(area, LayoutInputs { panel, ..inputs(class) });
                     assert!(plan.panels.iter().any(|(p, _)| *p == panel), "{class:?} {panel:?}");
                 }
             }
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_tab_stays_while_the_focus_is_elsewhere() {
-        let plan = plan(Rect::new(0, 0, 100, 30), wishes(Class::Normal));
+        let plan = plan(Rect::new(0, 0, 100, 30), inputs(Class::Normal));
         assert!(plan.panels.iter().any(|(p, _)| *p == Panel::Files));
     }
 }

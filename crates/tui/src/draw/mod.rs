@@ -1,6 +1,6 @@
 //! Drawing: one frame of the dashboard from the state of the [`App`].
 //!
-//! [`draw`] reads the state and paints; it asks nobody, waits for nothing and
+//! [`draw`] reads the state and paints; it asks no node, waits for nothing and
 //! remembers only what the next frame needs ([`Memory`], the scroll offsets of
 //! the tables, and where each panel stands for the mouse). One file a panel.
 
@@ -42,7 +42,7 @@ mod transfers;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use layout::{Plan, Wishes};
+use layout::{LayoutInputs, Plan};
 use scene::{Scene, TICK, put, put_right};
 use table::Shown;
 
@@ -157,7 +157,7 @@ fn draw_node(
     let class = memory.class.unwrap_or(Class::Tiny);
     let plan = layout::plan(
         area,
-        Wishes {
+        LayoutInputs {
             class,
             panel: app.panel,
             tab: app.memory.tab.unwrap_or(Panel::Fingers),
@@ -194,7 +194,7 @@ fn draw_node(
     (areas, cursor)
 }
 
-/// A node that is down shows what it knew last, dimly; its events are news.
+/// Dims what a node that is down knew last. Its events are still new.
 fn dim_last_known(scene: Scene, buf: &mut Buffer, plan: &Plan, areas: &[(Panel, Rect)]) {
     let known = areas.iter().filter(|(panel, _)| *panel != Panel::Events);
     for (panel, area) in known {
@@ -412,7 +412,7 @@ fn number(scene: Scene, panel: Panel) -> Option<usize> {
     (n > 0).then_some(n)
 }
 
-/// The right title: the panel in a few words, which fit into so many cells where
+/// The right title: the panel in a few words, which fit into `room` cells where
 /// there are shorter ones.
 fn summary(scene: Scene, panel: Panel, room: usize) -> Line<'static> {
     match panel {

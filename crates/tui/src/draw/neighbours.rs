@@ -34,7 +34,7 @@ pub(super) fn draw(
     let before = usize::from(snapshot.predecessor.is_some());
     let rows = before + snapshot.successors.len();
     if rows == 0 {
-        let (what, next) = nobody(snapshot.membership, scene.app.lab);
+        let (what, next) = no_neighbours(snapshot.membership, scene.app.lab);
         put_empty(scene, buf, area, what, next);
         return None;
     }
@@ -92,8 +92,11 @@ pub(super) const fn word(liveness: Liveness) -> &'static str {
     }
 }
 
-/// Why there is nobody, and what to do.
-pub(super) const fn nobody(membership: Membership, lab: bool) -> (&'static str, &'static str) {
+/// Why there are no neighbours, and what to do.
+pub(super) const fn no_neighbours(
+    membership: Membership,
+    lab: bool,
+) -> (&'static str, &'static str) {
     match membership {
         Membership::Joining => ("Joining a ring…", "neighbours appear once it answers"),
         Membership::Leaving => ("Leaving the ring…", "files are being handed over"),

@@ -1,4 +1,4 @@
-//! What lies over the panels: help, long answers, questions, the farewell.
+//! What is drawn over the panels: help, long answers, questions, and the progress of a leave.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};

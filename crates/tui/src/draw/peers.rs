@@ -1,4 +1,4 @@
-//! Linked peers, others of whom there is something to say, and registries.
+//! Linked peers, other peers with a reputation, and registries.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(super) fn draw(
     let snapshot = scene.snapshot;
     let (peers, registries) = (snapshot.peers.len(), snapshot.registries.len());
     if peers + registries == 0 {
-        put_empty(scene, buf, area, "No links yet", nobody(scene));
+        put_empty(scene, buf, area, "No links yet", how_to_link(scene));
         return None;
     }
     let focus = scene.has_focus(Panel::Peers);
@@ -69,7 +69,7 @@ pub(super) fn draw(
     }
     let place = links?;
     if peers == 0 {
-        put_empty(scene, buf, place, "No links yet", nobody(scene));
+        put_empty(scene, buf, place, "No links yet", how_to_link(scene));
         return None;
     }
     let mut rows = TableState { selected: state.selected.min(peers - 1), ..*state };
@@ -221,8 +221,8 @@ fn draw_registries(
     });
 }
 
-/// What to do when there is nobody.
-fn nobody(scene: Scene) -> &'static str {
+/// What to do when there are no peers.
+fn how_to_link(scene: Scene) -> &'static str {
     if scene.snapshot.simulation.is_some() {
         "simulated nodes have the ring only"
     } else if scene.snapshot.living() > 1 {

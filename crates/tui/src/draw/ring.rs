@@ -163,7 +163,7 @@ impl<'a> Diagram<'a> {
             lines.extend(wrapped.into_iter().map(|line| Line::styled(line, style)));
         };
         if self.nodes.is_empty() || snapshot.membership != Membership::Member {
-            let (what, next) = neighbours::nobody(snapshot.membership, self.scene.app.lab);
+            let (what, next) = neighbours::no_neighbours(snapshot.membership, self.scene.app.lab);
             add(what, theme.text);
             add(next, theme.dim);
         }

@@ -1,4 +1,4 @@
-//! The first row: who this is, on which ring, and how it fares.
+//! The first row: which node this is, on which ring, and the ring's state.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub(super) fn health_words(health: &Health) -> Vec<String> {
 }
 
 /// The light: its glyph, one word and its style. That of a simulation is the
-/// ring's, which fares in one way, whichever node is shown of it.
+/// ring's, whose state does not depend on the shown node.
 pub(super) fn light(scene: Scene) -> (&'static str, &'static str, Style) {
     let (theme, glyphs, state) = (scene.theme(), scene.glyphs(), scene.snapshot.state);
     let (glyph, style) = match state {
@@ -203,7 +203,7 @@ fn segments(scene: Scene) -> Vec<Segment> {
     let (up, down) = snapshot.traffic.rates();
     let (u, d) = (glyphs.up_arrow, glyphs.down_arrow);
     if up + down > 0 {
-        // One way is often silent: nothing is said of it, but its place stays.
+        // One direction often has no traffic: it shows a dash, and its place stays.
         let rate = |rate| if rate > 0 { text::rate(rate) } else { "—".to_owned() };
         let long = format!("{u} {:>8}  {d} {:>8}", rate(up), rate(down));
         let short = format!("{u}{} {d}{}", text::short_size(up), text::short_size(down));
@@ -231,7 +231,7 @@ pub(super) fn dropped(scene: Scene) -> Option<Vec<(String, Style)>> {
 }
 
 /// What a simulation says instead of a ring's name and how open it is: its time
-/// first, because that is what its user governs.
+/// first, because that is what its user controls.
 fn simulated(
     scene: Scene,
     simulation: &SimulationRow,

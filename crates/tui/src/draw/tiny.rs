@@ -118,7 +118,7 @@ pub(super) fn draw_strip(scene: Scene, buf: &mut Buffer, row: Rect) {
 fn draw_neighbours(scene: Scene, buf: &mut Buffer, row: Rect) {
     let (theme, glyphs, snapshot) = (scene.theme(), scene.glyphs(), scene.snapshot);
     if snapshot.predecessor.is_none() && snapshot.successors.is_empty() {
-        let (what, next) = super::neighbours::nobody(snapshot.membership, scene.app.lab);
+        let (what, next) = super::neighbours::no_neighbours(snapshot.membership, scene.app.lab);
         let mut line =
             Line::from(vec![Span::raw(what), Span::styled(format!(" — {next}"), theme.dim)]);
         if line.width() > usize::from(row.width) {

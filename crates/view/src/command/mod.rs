@@ -82,7 +82,7 @@ pub enum Command {
         /// The text.
         text: String,
     },
-    /// Offer files from where they lie.
+    /// Offer files without copying them.
     Share {
         /// Files and directories.
         paths: Vec<PathBuf>,

@@ -52,7 +52,7 @@ pub(super) fn search_lines(search: &SearchRow) -> Vec<String> {
     lines
 }
 
-/// The contents of one name, of which nobody knows yet which is meant.
+/// The contents of one name, of which the user has to choose one.
 pub(super) fn ambiguous_lines(name: &FileName, contents: &[FoundContent]) -> Vec<String> {
     let number = count(contents.len(), "content", "different contents");
     let mut lines = vec![format!("{name} stands for {number}:")];

@@ -165,8 +165,8 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     }
 }
 
-/// What is said of a node that misses so many of the members that it knew lately:
-/// what it acknowledges, only few may have.
+/// The warning of a node that misses this many of the members that it knew recently:
+/// what it acknowledges may have few copies.
 pub fn is_cut_off(members: u32) -> Option<String> {
     let from = count(members as usize, "member", "members");
     (members > 0).then(|| format!("this node is cut off from {from}"))

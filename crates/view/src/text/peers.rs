@@ -11,7 +11,7 @@ use crate::format::{age, bytes, clean, count, duration, files, table};
 /// Names that are told one by one.
 const NAMED: usize = 8;
 
-/// What `peers` says to somebody without any.
+/// The answer of `peers` when there are none.
 const NOBODY: &str = "no connected peers; connect PEER makes a link, scan looks for some";
 
 pub(super) fn peer_lines(

@@ -80,8 +80,8 @@ impl Sum {
     }
 }
 
-/// What may become of so many names that are new to those who answer, with one of
-/// them.
+/// What may happen to names that are new to the nodes that answer, with one of them as
+/// an example.
 fn older(names: u32, Outvoted { name, silent, likely }: &Outvoted) -> String {
     let example = super::of_likely(name, silent, *likely);
     match names {

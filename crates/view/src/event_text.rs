@@ -1,4 +1,4 @@
-//! What the core notices, as sentences for people.
+//! The text of events: what the core notices, as sentences.
 
 use crate::format::bytes;
 use crate::{Level, Step};
@@ -7,7 +7,7 @@ use chordal_core::id::Space;
 use chordal_core::peer::Peer;
 use chordal_core::record::{PassedOver, Record, Version};
 
-/// The event that a notice makes: how loud, which step, in which words.
+/// The event of a notice: its level, its step, its text.
 pub fn describe(notice: &Notice, space: Space) -> (Level, Step, String) {
     let id = |peer: &Peer| format!("{} ({})", space.show(peer.id(space)), peer);
     let opt = |peer: &Option<Peer>| peer.as_ref().map_or_else(|| "nobody".to_owned(), id);

@@ -1,5 +1,5 @@
 //! Words for the arguments of commands: what the node shows of peers, files and
-//! results, what the history remembers, what lies in a local directory.
+//! results, what the history remembers, what is in a local directory.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
