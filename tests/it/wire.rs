@@ -366,7 +366,7 @@ pub(super) fn responses() -> Vec<Response> {
                 together: true,
             },
         }),
-        Response::Copied { files: vec![(FileName::new("SkyShip.jpg").expect("a name"), 85_021)] },
+        Response::Copied { contents: vec![(ContentHash([0xAB; 32]), 85_021)] },
         Response::Failed { why: Reason::Exists.because("no") },
     ]
 }

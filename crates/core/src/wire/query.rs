@@ -267,9 +267,9 @@ pub enum Response {
     HandedOver(HandedOver),
     /// To [`Request::Copied`].
     Copied {
-        /// Names, and how many bytes of each have come; at most
+        /// Their contents, and how many bytes of each have come; at most
         /// [`crate::limits::MAX_PAGE`], the latest.
-        files: Vec<(FileName, u64)>,
+        contents: Vec<(ContentHash, u64)>,
     },
     /// To [`Request::Trashed`]: hashes and bytes, at most
     /// [`crate::limits::MAX_PAGE`].

@@ -19,8 +19,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use chordal_core::chord::placement::hosts;
 use chordal_core::chord::{self, Failure, Reply};
 use chordal_core::error::{CommandError, Reason};
-use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
+use chordal_core::record::ContentHash;
 use chordal_core::wire::{Request, Response};
 use chordal_view::text::handing_over;
 use chordal_view::{HandedOver, HandingOver, KeptFiles, Outcome};
@@ -192,8 +192,8 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
         }
         let copies = copies.borrow().clone();
         let seen = user.data.core.look(move |host| {
-            let is_here = |name: &FileName| host.record(name).is_some_and(|r| !r.is_deleted());
-            let goes_on = progress.see(host.volume(), is_here, &copies);
+            let roots = host.contents();
+            let goes_on = progress.see(host.volume(), |root| roots.contains(root), &copies);
             (progress, goes_on)
         });
         let goes_on;
@@ -241,8 +241,8 @@ fn stayed(kept: &[chord::Kept], directory: &Path) -> KeptFiles {
     }
 }
 
-/// A copy that another node makes: at this address, of this name, so many bytes.
-type Copied = (SocketAddr, FileName, u64);
+/// A copy that another node makes: at this address, of this content, so many bytes.
+type Copied = (SocketAddr, ContentHash, u64);
 
 /// How far a leave is, look by look.
 #[derive(Default)]
@@ -252,7 +252,7 @@ struct Progress {
     looks: VecDeque<(Instant, u64)>,
     /// The bytes of each copy, the most that there ever were: what is fetched again
     /// after it failed is no progress.
-    came: BTreeMap<(SocketAddr, FileName), u64>,
+    came: BTreeMap<(SocketAddr, ContentHash), u64>,
 }
 
 impl Progress {
@@ -261,19 +261,19 @@ impl Progress {
     fn see(
         &mut self,
         (files, bytes): (usize, u64),
-        is_here: impl Fn(&FileName) -> bool,
+        is_here: impl Fn(&ContentHash) -> bool,
         copies: &[Copied],
     ) -> bool {
-        self.came.retain(|(_, name), _| is_here(name));
+        self.came.retain(|(_, root), _| is_here(root));
         let mut goes_on = false;
-        for (heir, name, came) in copies.iter().filter(|(_, name, _)| is_here(name)) {
-            let most = self.came.entry((*heir, name.clone())).or_default();
+        for (heir, root, came) in copies.iter().filter(|(_, root, _)| is_here(root)) {
+            let most = self.came.entry((*heir, *root)).or_default();
             goes_on |= came > most;
             *most = (*most).max(*came);
         }
-        let mut most: BTreeMap<&FileName, u64> = BTreeMap::new();
-        for ((_, name), bytes) in &self.came {
-            let one = most.entry(name).or_default();
+        let mut most: BTreeMap<&ContentHash, u64> = BTreeMap::new();
+        for ((_, root), bytes) in &self.came {
+            let one = most.entry(root).or_default();
             *one = (*one).max(*bytes);
         }
         let left = bytes.saturating_sub(most.into_values().sum());
@@ -304,14 +304,14 @@ async fn watch_copies(user: User, told: watch::Sender<Vec<Copied>>) {
             asked.spawn(async move {
                 let answer = access.request(heir.address(), Request::Copied);
                 match timeout(ANSWER, answer).await {
-                    Ok(Ok(Response::Copied { files })) => (heir.address(), files),
+                    Ok(Ok(Response::Copied { contents })) => (heir.address(), contents),
                     _ => (heir.address(), Vec::new()),
                 }
             });
         }
         let answers = asked.join_all().await.into_iter();
         let copies = answers
-            .flat_map(|(heir, files)| files.into_iter().map(move |(name, n)| (heir, name, n)));
+            .flat_map(|(heir, all)| all.into_iter().map(move |(root, came)| (heir, root, came)));
         told.send_replace(copies.collect());
         tokio::time::sleep(LOOK).await;
     }
@@ -321,27 +321,23 @@ async fn watch_copies(user: User, told: watch::Sender<Vec<Copied>>) {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> FileName {
-        FileName::new(text).expect("a name")
-    }
-
     #[test]
     fn only_growing_copies_of_what_is_here_keep_a_leave_from_ending() {
         let heir = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let copy = |port, file, came| (heir(port), name(file), came);
+        let copy = |port, file, came| (heir(port), ContentHash([file; 32]), came);
         let mut progress = Progress::default();
-        let mut see = |files: &[(&str, u64)], copies: &[Copied]| {
+        let mut see = |files: &[(u8, u64)], copies: &[Copied]| {
             let volume = (files.len(), files.iter().map(|(_, size)| size).sum());
-            let is_here = |name: &FileName| files.iter().any(|(file, _)| *file == name.as_str());
+            let is_here = |root: &ContentHash| files.iter().any(|(file, _)| *file == root.0[0]);
             (progress.see(volume, is_here, copies), progress.row.bytes)
         };
-        let both = [("a", 60), ("b", 40)];
+        let both = [(b'a', 60), (b'b', 40)];
         assert_eq!(see(&both, &[]), (false, 100), "nothing has moved");
-        assert_eq!(see(&both, &[copy(1, "b", 30)]), (true, 70), "a copy is made");
-        assert_eq!(see(&both, &[copy(2, "b", 20)]), (true, 70), "and another");
-        assert_eq!(see(&both, &[copy(1, "b", 30), copy(1, "c", 900)]), (false, 70), "not for it");
-        assert_eq!(see(&both, &[copy(1, "b", 10)]), (false, 70), "fetched again from the start");
-        assert_eq!(see(&both, &[copy(1, "b", 40)]), (true, 60), "it went on after all");
-        assert_eq!(see(&both[..1], &[copy(1, "b", 40)]), (false, 60), "it was given up");
+        assert_eq!(see(&both, &[copy(1, b'b', 30)]), (true, 70), "a copy is made");
+        assert_eq!(see(&both, &[copy(2, b'b', 20)]), (true, 70), "and another");
+        assert_eq!(see(&both, &[copy(1, b'b', 30), copy(1, b'c', 900)]), (false, 70), "not for it");
+        assert_eq!(see(&both, &[copy(1, b'b', 10)]), (false, 70), "fetched again from the start");
+        assert_eq!(see(&both, &[copy(1, b'b', 40)]), (true, 60), "it went on after all");
+        assert_eq!(see(&both[..1], &[copy(1, b'b', 40)]), (false, 60), "it was given up");
     }
 }

@@ -401,8 +401,8 @@ pub(crate) fn take_part(
     let Some(rest) = runtime.block_on(relay::along_the_ring(data, part.rest.clone())) else {
         return Ok(DataResponse::Failed { why: relay::not_member() });
     };
-    let transfer =
-        connection.opens(&data.transfers, TransferKind::Copy, part.name.as_str(), part.size);
+    let (kind, name) = (TransferKind::Copy, part.name.as_str());
+    let transfer = connection.opens(&data.transfers, kind, name, part.size).copying(part.root);
     match small.pass(data, &part.name, &rest) {
         (Ok(()), behind) => {
             transfer.advance(part.size);

@@ -205,7 +205,8 @@ pub(crate) fn take_part(
     };
     connection.send(&DataResponse::Proceed)?;
     let manifest = receive_manifest(connection, root, size)?;
-    let transfer = connection.opens(&data.transfers, TransferKind::Copy, name.as_str(), size);
+    let kind = TransferKind::Copy;
+    let transfer = connection.opens(&data.transfers, kind, name.as_str(), size).copying(root);
     let (name, manifest) = (&name, &manifest);
     let passage = Passage { data, runtime, name, manifest, chain, owned: false };
     let passed = passage.receive(connection, &transfer);

@@ -148,7 +148,7 @@ pub(crate) fn answer(
         }
         Request::LeaveState => respond(leave::told(hub.user())),
         Request::Copied => {
-            respond(Response::Copied { files: hub.user().data.transfers.copies() });
+            respond(Response::Copied { contents: hub.user().data.transfers.copies() });
         }
         Request::Transfers => respond(control::told(&hub.user().data.transfers)),
         Request::Steer { number, steering } => {

@@ -308,6 +308,7 @@ fn fetch_content(
     }
     let (kind, name) = (TransferKind::Copy, record.name.as_str());
     let transfer = data.transfers.open_until(kind, name, size, ceased);
+    let transfer = transfer.copying(record.version.root);
     let result = (|| {
         // Held to the end, so that what was copied stays for the rest.
         let copied =

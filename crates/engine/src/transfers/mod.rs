@@ -11,8 +11,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use chordal_core::error::{CommandError, Reason, StoppedBy};
 use chordal_core::limits::MAX_PAGE;
-use chordal_core::name::FileName;
 use chordal_core::peer::Party;
+use chordal_core::record::ContentHash;
 use chordal_view::{FileCount, TransferKind, TransferRow, TransferState};
 
 use crate::net::shutdown_handles::ShutdownHandle;
@@ -83,6 +83,8 @@ struct Entry {
     name: String,
     kind: TransferKind,
     part_of: Option<u64>,
+    /// The content of which this makes a copy for the ring.
+    copies: OnceLock<ContentHash>,
     total: AtomicU64,
     /// Bytes that count.
     done: AtomicU64,
@@ -161,15 +163,16 @@ impl Transfers {
     }
 
     /// The copies that are being made for the ring, or were made just now, the latest
-    /// first: names, and how many bytes have come.
-    pub(crate) fn copies(&self) -> Vec<(FileName, u64)> {
+    /// first: their contents, and how many bytes have come.
+    pub(crate) fn copies(&self) -> Vec<(ContentHash, u64)> {
         let list = self.all.list.lock();
-        let copies = list.entries.values().rev().filter(|e| e.kind == TransferKind::Copy);
-        let named = copies.filter_map(|copy| {
-            let came = copy.changing.lock().base + copy.moved.load(Ordering::Relaxed);
-            Some((FileName::new(&copy.name).ok()?, came.min(copy.total.load(Ordering::Relaxed))))
+        let copies = list.entries.values().rev().filter_map(|copy| {
+            let root = *copy.copies.get()?;
+            let moved = copy.changing.lock().base + copy.moved.load(Ordering::Relaxed);
+            let came = moved.max(copy.done.load(Ordering::Relaxed));
+            Some((root, came.min(copy.total.load(Ordering::Relaxed))))
         });
-        named.take(MAX_PAGE).collect()
+        copies.take(MAX_PAGE).collect()
     }
 
     /// Opens a transfer of `total` bytes.
@@ -211,6 +214,7 @@ impl Transfers {
             name: name.to_owned(),
             kind,
             part_of: whole.map(|whole| whole.entry.number),
+            copies: OnceLock::new(),
             total: AtomicU64::new(total),
             done: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -498,6 +502,12 @@ impl Transfer {
     /// Part of another transfer: in no list.
     pub(crate) fn within(name: &str) -> Transfer {
         Transfers::new(Instant::now(), 1).open(TransferKind::Copy, name, 0)
+    }
+
+    /// It makes a copy of this content for the ring.
+    pub(crate) fn copying(self, root: ContentHash) -> Transfer {
+        self.entry.copies.get_or_init(|| root);
+        self
     }
 
     /// Counts bytes that moved and were verified.

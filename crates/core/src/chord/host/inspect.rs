@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use crate::id::Id;
 use crate::name::FileName;
 use crate::peer::Peer;
-use crate::record::{Provider, Record};
+use crate::record::{ContentHash, Provider, Record};
 use crate::time::Time;
 use crate::wire::handshake::Params;
 use crate::wire::query::HeldFile;
@@ -125,6 +125,12 @@ impl Host {
             sizes.insert(&record.name, record.size());
         }
         (sizes.len(), sizes.into_values().sum())
+    }
+
+    /// The contents of the files that are held here.
+    pub fn contents(&self) -> BTreeSet<ContentHash> {
+        let records = self.nodes.iter().flat_map(Node::records).filter(|r| !r.is_deleted());
+        records.map(|record| record.version.root).collect()
     }
 
     /// The positions of this host, and what the other members last said of their
