@@ -17,7 +17,7 @@ use crate::net::requests::unexpected;
 use crate::transfers::Transfers;
 
 /// The refusal to a client on another machine.
-pub(crate) fn elsewhere(me: Peer) -> CommandError {
+pub(crate) fn refusal_to_remote_clients(me: Peer) -> CommandError {
     Reason::NotAllowed.because(format!(
         "transfers are listed and steered, and a node leaves, only from its own machine, {}",
         me.address()
@@ -26,7 +26,7 @@ pub(crate) fn elsewhere(me: Peer) -> CommandError {
 
 /// The transfers, as they travel: the newest first, those under way before those
 /// that ended.
-pub(crate) fn told(transfers: &Transfers) -> Response {
+pub(crate) fn transfers_response(transfers: &Transfers) -> Response {
     let mut rows = transfers.rows();
     rows.sort_by_key(|row| row.ended_ms.is_some());
     rows.truncate(MAX_PAGE);
@@ -125,7 +125,7 @@ mod tests {
         let steady = |rows: Vec<TransferRow>| -> Vec<TransferRow> {
             rows.into_iter().map(|row| TransferRow { rate: 0, ..row }).collect()
         };
-        match told(&transfers) {
+        match transfers_response(&transfers) {
             Response::Transfers { rows: told } => {
                 assert_eq!(steady(told), steady(rows));
             }
@@ -144,7 +144,7 @@ mod tests {
             }
             transfer.end(Err(CommandError::Usage(long.clone())));
         }
-        let response = told(&transfers);
+        let response = transfers_response(&transfers);
         let Response::Transfers { rows } = &response else { panic!("{response:?}") };
         assert_eq!(rows.len(), MAX_PAGE);
         let frame = codec::encode(&Frame::Response { id: u32::MAX, response }).expect("it fits");

@@ -135,7 +135,7 @@ pub(crate) async fn leave_outside(
 }
 
 /// How the leave stands, as it travels.
-pub(crate) fn told(user: &User) -> Response {
+pub(crate) fn leave_response(user: &User) -> Response {
     let state = user.departure.state.borrow();
     match &state.ended {
         _ if state.running => Response::HandingOver(state.row),
@@ -169,7 +169,7 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
     let alone = user.data.core.look(chord::Host::is_alone).await.ok_or(CommandError::Stopping)?;
     tokio::select! {
         () = provide::withdraw(&user.sharing, provide::WITHDRAW_LIMIT) => {}
-        () = hurried(&mut over) => {}
+        () = until_hurried(&mut over) => {}
     }
     let began = Instant::now();
     let reply =
@@ -184,7 +184,7 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
     let reply = loop {
         tokio::select! {
             reply = &mut reply => break reply.map_err(|_| CommandError::Stopping)?,
-            () = hurried(&mut over) => {
+            () = until_hurried(&mut over) => {
                 user.data.core.leave(true).await;
                 break reply.await.map_err(|_| CommandError::Stopping)?;
             }
@@ -209,7 +209,7 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
     match reply {
         Reply::Left { handed, kept, together } => {
             mesh::leave(&user.overlay.mesh).await;
-            let kept = stayed(&kept, &user.sharing.dir);
+            let kept = kept_files(&kept, &user.sharing.dir);
             Ok(HandedOver { handed, kept: KeptFiles { alone, together, ..kept } })
         }
         Reply::Failed(failure) => {
@@ -224,12 +224,12 @@ async fn hand_over(user: &User) -> Result<HandedOver, CommandError> {
     }
 }
 
-async fn hurried(state: &mut watch::Receiver<State>) {
+async fn until_hurried(state: &mut watch::Receiver<State>) {
     let _ = state.wait_for(|state| state.over).await.map(drop);
 }
 
 /// What is still on the disk.
-fn stayed(kept: &[chord::Kept], directory: &Path) -> KeptFiles {
+fn kept_files(kept: &[chord::Kept], directory: &Path) -> KeptFiles {
     let sole = kept.iter().filter(|file| !file.elsewhere);
     KeptFiles {
         files: kept.len(),

@@ -51,11 +51,12 @@ pub(crate) async fn why(access: &Access, text: &str) -> CommandError {
         return Reason::NotFound.because(format!("no file named {} is on the ring", quoted(text)));
     };
     if locate::is_removed(access, &name).await {
-        return removed(&name);
+        return removed_error(&name);
     }
     let members = members_of(access).await.unwrap_or_default();
     let hosts = hosts(&members);
-    let (names, absent) = tokio::join!(names(access, &hosts, &name), absent(access, &members));
+    let (names, absent) =
+        tokio::join!(names(access, &hosts, &name), vanished_members(access, &members));
     let below = format!("{name}/");
     if names.iter().any(|other| other.as_str().starts_with(&below)) {
         let why = format!(
@@ -64,18 +65,18 @@ pub(crate) async fn why(access: &Access, text: &str) -> CommandError {
         );
         return Reason::NotFound.because(why);
     }
-    let gone = missed(access, &name, &members, &absent);
-    Reason::NotFound.because(unknown(&name, &gone, &like(&name, &names)))
+    let gone = vanished_holders(access, &name, &members, &absent);
+    Reason::NotFound.because(unknown_name(&name, &gone, &similar_names(&name, &names)))
 }
 
-fn removed(name: &FileName) -> CommandError {
+fn removed_error(name: &FileName) -> CommandError {
     Reason::NotFound
         .because(format!("{name} was removed from the ring; whoever still has it can put it again"))
 }
 
 /// No node knows a name: names that are like it first, since most names are missed
 /// because they are mistyped, then members that it would be at and that vanished.
-fn unknown(name: &FileName, gone: &[Peer], like: &[&str]) -> String {
+fn unknown_name(name: &FileName, gone: &[Peer], like: &[&str]) -> String {
     let mut why = format!("no file named {name} is on the ring");
     if !like.is_empty() {
         let like: Vec<_> = like.iter().map(|name| quoted(name)).collect();
@@ -104,7 +105,7 @@ pub(crate) async fn undelivered(
     why: &str,
 ) -> CommandError {
     if locate::is_removed(access, name).await {
-        return removed(name);
+        return removed_error(name);
     }
     let mut asked = JoinSet::new();
     for source in sources.iter().copied() {
@@ -120,7 +121,7 @@ pub(crate) async fn undelivered(
     if silent.is_empty() {
         // A node that had it may be gone for so long that none names it.
         let members = members_of(access).await.unwrap_or_default();
-        silent = absent(access, &members).await;
+        silent = vanished_members(access, &members).await;
         silent.retain(|peer| !sources.contains(peer));
         silent.truncate(NAMED_GONE);
     }
@@ -153,14 +154,19 @@ fn listed(peers: &[Peer]) -> String {
 
 /// Those that were members a while ago, as far as the node at hand knows, and
 /// vanished without a word.
-async fn absent(access: &Access, members: &[Peer]) -> Vec<Peer> {
+async fn vanished_members(access: &Access, members: &[Peer]) -> Vec<Peer> {
     let answer = access.request(access.member().address(), Request::Absent).await;
     let Ok(Response::Absent { peers }) = answer else { return Vec::new() };
     peers.into_iter().filter(|peer| !members.contains(peer)).collect()
 }
 
 /// Which of those that are gone a file of this name would be at.
-fn missed(access: &Access, name: &FileName, members: &[Peer], absent: &[Peer]) -> Vec<Peer> {
+fn vanished_holders(
+    access: &Access,
+    name: &FileName,
+    members: &[Peer],
+    absent: &[Peer],
+) -> Vec<Peer> {
     let space = access.space();
     let mut all: Vec<Peer> = members.iter().chain(absent).copied().collect();
     all.sort_by_key(|peer| (peer.id(space), *peer));
@@ -224,7 +230,7 @@ impl Doubts {
         if absent.is_empty() {
             return None;
         }
-        let gone = missed(&self.access, name, &members, &absent);
+        let gone = vanished_holders(&self.access, name, &members, &absent);
         let all = members.len() + absent.len();
         let at = all.min(usize::from(self.access.params().replicas));
         if gone.len() * 2 <= at {
@@ -249,7 +255,7 @@ impl Doubts {
             return seen;
         }
         let members = members_of(&self.access).await.unwrap_or_default();
-        let absent = absent(&self.access, &members).await.into();
+        let absent = vanished_members(&self.access, &members).await.into();
         let (at, asked) = (Instant::now(), Arc::default());
         let seen = Seen { at, members: members.into(), absent, asked };
         *self.seen.lock() = Some(seen.clone());
@@ -314,7 +320,7 @@ async fn listen(access: &Access, member: Peer, pattern: &str, heard: &Mutex<BTre
 }
 
 /// The names that the user may have meant, the likeliest first.
-fn like<'a>(wanted: &FileName, names: &'a BTreeSet<FileName>) -> Vec<&'a str> {
+fn similar_names<'a>(wanted: &FileName, names: &'a BTreeSet<FileName>) -> Vec<&'a str> {
     let mut ranked: Vec<(usize, &str)> = names
         .iter()
         .filter_map(|name| Some((rank(wanted.as_str(), name.as_str())?, name.as_str())))
@@ -385,7 +391,7 @@ mod tests {
     fn offered(wanted: &str, names: &[&str]) -> Vec<String> {
         let name = |text: &str| FileName::new(text).expect("a name");
         let names = names.iter().map(|text| name(text)).collect();
-        like(&name(wanted), &names).into_iter().map(str::to_owned).collect()
+        similar_names(&name(wanted), &names).into_iter().map(str::to_owned).collect()
     }
 
     #[test]
@@ -415,17 +421,17 @@ mod tests {
     fn names_that_are_alike_are_offered_before_members_that_vanished_are_named() {
         let name = FileName::new("film.mkv").expect("a name");
         assert_eq!(
-            unknown(&name, &[peer(1)], &["film.mp4"]),
+            unknown_name(&name, &[peer(1)], &["film.mp4"]),
             "no file named film.mkv is on the ring; did you mean 'film.mp4'? If not, 127.0.0.1:1, \
              where it would be, does not answer: start 127.0.0.1:1 again, then get film.mkv again"
         );
         assert_eq!(
-            unknown(&name, &[], &["film.mp4", "a.mkv"]),
+            unknown_name(&name, &[], &["film.mp4", "a.mkv"]),
             "no file named film.mkv is on the ring; did you mean 'film.mp4' or 'a.mkv'?"
         );
-        let two = unknown(&name, &[peer(1), peer(2)], &[]);
+        let two = unknown_name(&name, &[peer(1), peer(2)], &[]);
         assert!(two.contains("127.0.0.1:1 and 127.0.0.1:2, where it would be, do not"), "{two}");
-        assert!(unknown(&name, &[], &[]).ends_with("; find PATTERN looks for names like it"));
+        assert!(unknown_name(&name, &[], &[]).ends_with("; find PATTERN looks for names like it"));
     }
 
     #[test]

@@ -160,13 +160,13 @@ async fn probe(
     let found = match found {
         Greeted::Nobody(_) => Behind::Inactive,
         Greeted::Stranger(what) => Behind::NotChordal(what),
-        Greeted::Hello(theirs) => judge(scanner, &theirs),
+        Greeted::Hello(theirs) => classify(scanner, &theirs),
     };
     Ok(ScannedPort { address, found })
 }
 
 /// What a program is by its greeting.
-fn judge(scanner: &Scanner, theirs: &Hello) -> Behind {
+fn classify(scanner: &Scanner, theirs: &Hello) -> Behind {
     match (theirs.program, theirs.peer(), &theirs.params) {
         (Program::Registry, ..) => Behind::Registry,
         (Program::Node, Some(peer), _) if !is_reachable(peer.address()) => {

@@ -107,7 +107,7 @@ pub(crate) fn fetch(
         Ok(()) => {}
         Err(IncomingError::WrongPiece(index)) => {
             match access {
-                Access::Inside(data) if source == data.net.me().me => data.suspects.met(root),
+                Access::Inside(data) if source == data.net.me().me => data.suspects.found(root),
                 _ if fetcher.still_has(source, manifest) => {
                     fetcher.blame_piece(source, index);
                 }

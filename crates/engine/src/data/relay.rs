@@ -548,7 +548,7 @@ pub(crate) async fn tidy(data: Data) {
         }
         let (store, uncommitted) = (data.store.clone(), data.uncommitted.clone());
         let work = move || {
-            uncommitted.look(&store, now);
+            uncommitted.expire(&store, now);
             if expires {
                 store.expire();
             }

@@ -235,7 +235,7 @@ impl Server<'_> {
         if beyond || length == 1 && size > 1 {
             // It was longer once, or somebody was sent a damaged piece; or so he
             // says.
-            self.data.suspects.heard(root, Instant::now());
+            self.data.suspects.reported(root, Instant::now());
         }
         if beyond {
             return self.connection.send(&beyond_its_end(offset, length, size));
@@ -252,7 +252,7 @@ impl Server<'_> {
             let whole = (length == size).then_some(root);
             match eager::serve(&mut self.connection, &file, length, whole, transfer) {
                 Ok(false) => {
-                    self.data.suspects.met(root);
+                    self.data.suspects.found(root);
                     self.data.transfers.forget(serving.transfer);
                     return self.connection.send(&DataResponse::NotFound);
                 }
@@ -264,7 +264,7 @@ impl Server<'_> {
                 .send(&DataResponse::Bytes { length })
                 .and_then(|()| self.connection.send_file(&file, length, transfer));
             if sent.as_ref().is_err_and(DataError::is_the_files) {
-                self.data.suspects.met(root);
+                self.data.suspects.found(root);
             }
             sent
         };
@@ -413,7 +413,7 @@ impl Server<'_> {
     fn failed(&mut self, root: ContentHash, error: &StoreError) -> Result<(), DataError> {
         tracing::warn!(%error, "a request for content failed");
         if !error.is_shortage() {
-            self.data.suspects.met(root);
+            self.data.suspects.found(root);
         }
         self.connection.send(&DataResponse::Failed { why: CommandError::Disk(error.to_string()) })
     }

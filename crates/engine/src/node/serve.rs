@@ -134,7 +134,7 @@ pub(crate) fn answer(
         Request::Transfers | Request::Steer { .. } | Request::Leave | Request::LeaveState
             if !asker.here =>
         {
-            respond(Response::Failed { why: control::elsewhere(core.peer()) });
+            respond(Response::Failed { why: control::refusal_to_remote_clients(core.peer()) });
         }
         Request::Trashed { name } => {
             let all = hub.user().data.store.trashed(&name).into_iter().take(MAX_PAGE);
@@ -144,13 +144,13 @@ pub(crate) fn answer(
         Request::Absent => respond(Response::Absent { peers: hub.vanished() }),
         Request::Leave => {
             leave::begin(hub.user(), false);
-            respond(leave::told(hub.user()));
+            respond(leave::leave_response(hub.user()));
         }
-        Request::LeaveState => respond(leave::told(hub.user())),
+        Request::LeaveState => respond(leave::leave_response(hub.user())),
         Request::Copied => {
             respond(Response::Copied { contents: hub.user().data.transfers.copies() });
         }
-        Request::Transfers => respond(control::told(&hub.user().data.transfers)),
+        Request::Transfers => respond(control::transfers_response(&hub.user().data.transfers)),
         Request::Steer { number, steering } => {
             respond(control::steer(&hub.user().data.transfers, number, steering));
         }

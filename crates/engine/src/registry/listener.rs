@@ -27,7 +27,7 @@ use chordal_core::wire::handshake::{HandshakeError, Hello, Program, Purpose};
 use chordal_core::wire::registry::{News, Report};
 use chordal_descriptors::Spare;
 
-use super::Shared;
+use super::RegistryHandle;
 use super::server::Input;
 
 /// The refusal to a program that takes a registry for a node.
@@ -101,29 +101,29 @@ impl Spare for ConnectionSlots {
 }
 
 /// Accepts until the registry stops.
-pub(super) async fn run(shared: Shared, listener: TcpListener) {
+pub(super) async fn run(handle: RegistryHandle, listener: TcpListener) {
     let greeting = Arc::new(ConnectionSlots::new(MAX_GREETING));
     descriptors::spare(&greeting);
     let crowd = Arc::new(Crowd::default());
     for number in 0.. {
         let (stream, from) = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = handle.stop.cancelled() => return,
             accepted = accept(&listener) => accepted,
         };
         let mut place = greeting.take(from.ip());
-        let (shared, crowd) = (shared.clone(), Arc::clone(&crowd));
-        let tasks = shared.tasks.clone();
+        let (handle, crowd) = (handle.clone(), Arc::clone(&crowd));
+        let tasks = handle.tasks.clone();
         tasks.spawn(async move {
-            let stop = shared.stop.clone();
+            let stop = handle.stop.clone();
             let counted = crowd.enter(from.ip());
             let greeted = tokio::select! {
                 () = stop.cancelled() => return,
-                greeted = greet(&shared, stream, counted.is_some()) => greeted,
+                greeted = greet(&handle, stream, counted.is_some()) => greeted,
                 () = place.lost() => return,
             };
             drop(place);
             match greeted {
-                Ok((stream, hello)) => serve(&shared, number, stream, from, &hello).await,
+                Ok((stream, hello)) => serve(&handle, number, stream, from, &hello).await,
                 Err(error) => tracing::debug!(%error, %from, "a greeting came to nothing"),
             }
             drop(counted);
@@ -133,7 +133,7 @@ pub(super) async fn run(shared: Shared, listener: TcpListener) {
 
 /// Hears the greeting and answers it.
 async fn greet(
-    shared: &Shared,
+    handle: &RegistryHandle,
     mut stream: TcpStream,
     room: bool,
 ) -> Result<(TcpStream, Hello), ConnectError> {
@@ -150,7 +150,7 @@ async fn greet(
         purpose,
         program: Program::Registry,
         params: None,
-        address: Some(shared.address).filter(|address| is_reachable(*address)),
+        address: Some(handle.address).filter(|address| is_reachable(*address)),
         index: 0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         refusal: refusal.clone(),
@@ -170,7 +170,13 @@ fn refusal(hello: &Hello, room: bool) -> Option<&'static str> {
 }
 
 /// Takes reports and sends news until either side has had enough.
-async fn serve(shared: &Shared, number: u64, stream: TcpStream, from: SocketAddr, hello: &Hello) {
+async fn serve(
+    handle: &RegistryHandle,
+    number: u64,
+    stream: TcpStream,
+    from: SocketAddr,
+    hello: &Hello,
+) {
     let (news, mut queue) = mpsc::channel::<Bytes>(NEWS);
     let cut = CancellationToken::new();
     let arrived = Input::Connected {
@@ -180,23 +186,23 @@ async fn serve(shared: &Shared, number: u64, stream: TcpStream, from: SocketAddr
         news,
         cut: cut.clone(),
     };
-    if shared.desk.send(arrived).await.is_err() {
+    if handle.server.send(arrived).await.is_err() {
         return;
     }
     let mut frames = Frames::new(stream);
     tokio::select! {
-        () = shared.stop.cancelled() => {}
+        () = handle.stop.cancelled() => {}
         () = cut.cancelled() => tracing::info!(%from, "cut off: it falls behind with the news"),
-        why = exchange(shared, number, &mut frames, &mut queue) => {
+        why = exchange(handle, number, &mut frames, &mut queue) => {
             tracing::debug!(%from, why, "a node is not connected any more");
         }
     }
-    let _ = shared.desk.send(Input::Ended { number }).await;
+    let _ = handle.server.send(Input::Ended { number }).await;
 }
 
 /// How it ended.
 async fn exchange(
-    shared: &Shared,
+    handle: &RegistryHandle,
     number: u64,
     frames: &mut Frames,
     queue: &mut mpsc::Receiver<Bytes>,
@@ -218,7 +224,7 @@ async fn exchange(
                     let _ = pace.take(Instant::now());
                 }
                 if report != Report::Pong
-                    && shared.desk.send(Input::Report { number, report }).await.is_err()
+                    && handle.server.send(Input::Report { number, report }).await.is_err()
                 {
                     return "the registry stops".to_owned();
                 }

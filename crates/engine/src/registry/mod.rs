@@ -1,13 +1,12 @@
-//! A registry: a server that knows who is there. It is on no ring and knows
-//! nothing of files.
+//! A registry: a server that lists nodes. It is on no ring and knows nothing of files.
 //!
-//! One task, the desk, owns the [`List`] and decides who is told what;
+//! One task, the server, owns the [`List`] and decides which news go to which node;
 //! everything else hands it inputs:
 //!
 //! ```text
-//!   door (accepts, greets) ──► a task a node: reports ──►  desk ──► news to all
-//!                              a task a peer: checks  ──►   │
-//!                                                           └─► snapshots, peers.toml
+//!   listener (accepts, greets) ──► a task a node: reports ──►  server ──► news to all
+//!                                  a task a peer: checks  ──►   │
+//!                                                               └─► snapshots, peers.toml
 //! ```
 //!
 //! A node that connects is put on the list only after the registry has reached
@@ -29,14 +28,14 @@ use chordal_descriptors as descriptors;
 use chordal_view::{Level, Snapshot, UiEvent};
 
 use crate::net::start_error::StartError;
-use server::{Desk, Input, Place};
+use server::{Input, Place, Server};
 
 mod listener;
 mod saved;
 mod server;
 mod watch_peer;
 
-/// Inputs waiting for the desk: a burst of checks of a whole list.
+/// Inputs waiting for the server: a burst of checks of a whole list.
 const QUEUE: usize = 1_024;
 
 /// Events waiting for the dashboard.
@@ -45,7 +44,7 @@ const EVENT_QUEUE: usize = 1_024;
 /// Listed peers that are dialled at once.
 const DIALS_OF_LISTED: usize = 64;
 
-/// Claimed addresses that are dialled at once: they may be anybody's, and must
+/// Claimed addresses that are dialled at once: they may be of any program, and must
 /// not keep those on the list from being checked.
 const DIALS_OF_CLAIMED: usize = 16;
 
@@ -61,7 +60,7 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Time between two checks when nobody chose another.
+/// Default time between two checks.
 pub const DEFAULT_CHECK: Duration = Duration::from_secs(5);
 
 impl Config {
@@ -80,14 +79,14 @@ pub struct Registry {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What happens; bounded, overflow is counted in the snapshot.
     pub events: mpsc::Receiver<UiEvent>,
-    shared: Shared,
+    handle: RegistryHandle,
 }
 
-/// What the tasks of a registry share. Cheap to clone.
+/// What the tasks of a registry work with. Cheap to clone.
 #[derive(Clone, Debug)]
-struct Shared {
-    /// To the desk.
-    desk: mpsc::Sender<Input>,
+struct RegistryHandle {
+    /// To the server.
+    server: mpsc::Sender<Input>,
     /// Where it listens.
     address: SocketAddr,
     /// Time between two checks of a peer.
@@ -118,9 +117,9 @@ impl Registry {
             let loaded = tokio::task::spawn_blocking(move || saved::load(&dir)).await;
             loaded.map_err(|error| StartError::Store(error.to_string()))??
         };
-        let (desk, inputs) = mpsc::channel(QUEUE);
-        let shared = Shared {
-            desk,
+        let (server, inputs) = mpsc::channel(QUEUE);
+        let handle = RegistryHandle {
+            server,
             address,
             check: config.check,
             listed: Arc::new(Semaphore::new(DIALS_OF_LISTED)),
@@ -128,39 +127,39 @@ impl Registry {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let told = shared.desk.downgrade();
+        let told = handle.server.downgrade();
         descriptors::tell(move |text| {
-            // A desk that is too busy has more to tell.
+            // A server that is too busy has more to tell.
             let event = Input::Event(Level::Warn, text.to_owned());
-            told.upgrade().map(|desk| drop(desk.try_send(event))).is_some()
+            told.upgrade().map(|server| drop(server.try_send(event))).is_some()
         });
         let mut list = List::default();
         list.restore(saved.peers);
         let (event_tx, events) = mpsc::channel(EVENT_QUEUE);
         let place = Place { directory: data_dir, _lock: saved.lock };
-        let desk = Desk::new(shared.clone(), list, place, started, event_tx);
-        let (snapshot_tx, snapshots) = watch::channel(Arc::new(desk.snapshot()));
-        shared.tasks.spawn(desk.run(inputs, snapshot_tx, saved.note));
-        shared.tasks.spawn(listener::run(shared.clone(), listener));
-        Ok(Registry { address, snapshots, events, shared })
+        let server = Server::new(handle.clone(), list, place, started, event_tx);
+        let (snapshot_tx, snapshots) = watch::channel(Arc::new(server.snapshot()));
+        handle.tasks.spawn(server.run(inputs, snapshot_tx, saved.note));
+        handle.tasks.spawn(listener::run(handle.clone(), listener));
+        Ok(Registry { address, snapshots, events, handle })
     }
 
     /// Saves the list, closes every connection and ends all tasks.
     pub async fn shutdown(self) {
-        let _ = self.shared.desk.send(Input::Close).await;
-        self.shared.desk.closed().await;
+        let _ = self.handle.server.send(Input::Close).await;
+        self.handle.server.closed().await;
         self.kill().await;
     }
 
     /// Ends all tasks at once, as a crash would.
     pub async fn kill(self) {
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        self.handle.stop.cancel();
+        self.handle.tasks.close();
+        self.handle.tasks.wait().await;
     }
 }
 
-/// Where a registry at this address keeps its list when nobody says otherwise:
+/// Where a registry at this address keeps its list by default:
 /// beside the directories of nodes. `None` where the platform knows no home.
 pub fn default_data_dir(address: SocketAddr) -> Option<PathBuf> {
     let dirs = directories::ProjectDirs::from("", "", "chordal")?;

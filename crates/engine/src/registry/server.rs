@@ -1,6 +1,6 @@
-//! The desk of a registry: the one task that owns the list.
+//! The server of a registry: the task that owns the list.
 //!
-//! It never waits for a connection: news go into bounded queues, and whoever
+//! It never waits for a connection: news go into bounded queues, and a node that
 //! does not take them is cut off.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,7 +26,7 @@ use chordal_core::wire::registry::{News, Report};
 use chordal_view::{Level, Liveness, RegisteredPeer, RegistryState, Snapshot, UiEvent};
 
 use super::watch_peer::Watcher;
-use super::{Shared, saved};
+use super::{RegistryHandle, saved};
 
 /// Claimed addresses that are being looked at: more than a course that starts
 /// at once, little memory.
@@ -51,7 +51,7 @@ const WARNINGS: usize = 20;
 /// their deaths are still on their way.
 const GONE: usize = 64;
 
-/// What the desk reacts to.
+/// What the server reacts to.
 #[derive(Debug)]
 pub(super) enum Input {
     /// A node connected.
@@ -113,9 +113,9 @@ pub(super) struct Place {
     pub(super) _lock: chordal_store::Lock,
 }
 
-/// The state of the desk.
-pub(super) struct Desk {
-    shared: Shared,
+/// The state of the server.
+pub(super) struct Server {
+    handle: RegistryHandle,
     list: List,
     place: Place,
     started: Instant,
@@ -127,10 +127,10 @@ pub(super) struct Desk {
     dropped: u64,
     refused: u64,
     warned: Vec<(Instant, String)>,
-    /// Who was taken off the list lately, the last one first.
+    /// Peers that were taken off the list lately, the last one first.
     gone: VecDeque<Peer>,
-    /// Whose death was reported and told since they answered last: each of
-    /// their neighbours reports it.
+    /// Peers reported dead since they answered last: each of their neighbours
+    /// reports it.
     mourned: VecDeque<Peer>,
     /// When the list is to be written; `None`: it is.
     save_at: Option<Instant>,
@@ -138,16 +138,16 @@ pub(super) struct Desk {
     changed: bool,
 }
 
-impl Desk {
+impl Server {
     pub(super) fn new(
-        shared: Shared,
+        handle: RegistryHandle,
         list: List,
         place: Place,
         started: Instant,
         events: mpsc::Sender<UiEvent>,
-    ) -> Desk {
-        Desk {
-            shared,
+    ) -> Server {
+        Server {
+            handle,
             list,
             place,
             started,
@@ -173,7 +173,7 @@ impl Desk {
         snapshots: watch::Sender<Arc<Snapshot>>,
         note: Option<String>,
     ) {
-        self.event(Level::Info, format!("listening on {}", self.shared.address));
+        self.event(Level::Info, format!("listening on {}", self.handle.address));
         if let Some(note) = note {
             self.event(Level::Warn, note);
         }
@@ -191,7 +191,7 @@ impl Desk {
             let wake = self.save_at.map_or(show_at, |save_at| save_at.min(show_at));
             tokio::select! {
                 biased;
-                () = self.shared.stop.cancelled() => return,
+                () = self.handle.stop.cancelled() => return,
                 input = inputs.recv() => match input {
                     Some(Input::Close) | None => break,
                     Some(input) => self.take(input),
@@ -273,7 +273,7 @@ impl Desk {
     fn look_at(&mut self, from: IpAddr, address: Option<SocketAddr>) -> Result<(), NotListed> {
         let address = address.ok_or(NotListed::NoAddress)?;
         self.list.admits(address)?;
-        if address == self.shared.address {
+        if address == self.handle.address {
             return Err(NotListed::Itself);
         }
         if address.ip().is_loopback() && !from.is_loopback() {
@@ -294,14 +294,14 @@ impl Desk {
     fn watch(&mut self, address: SocketAddr, claimed: bool) {
         let number = self.next_watcher;
         self.next_watcher += 1;
-        let watcher = Watcher::start(&self.shared, address, number, claimed);
+        let watcher = Watcher::start(&self.handle, address, number, claimed);
         self.watchers.insert(address, (number, watcher));
     }
 
     fn leave(&mut self, number: u64) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
         let (Some(address), Some(_)) = (node.address, node.claim.take()) else { return };
-        // Anybody may have claimed the address and leave now; its own node
+        // Another program may have claimed the address and leave now; its own node
         // still says that it is there.
         let claimed = self.nodes.values().any(|n| n.address == Some(address) && n.claim.is_some());
         if !claimed {
@@ -369,14 +369,14 @@ impl Desk {
         self.tell(change);
     }
 
-    /// Tells a change to everybody.
+    /// Tells a change to all nodes.
     fn tell(&mut self, change: Option<Change>) {
         let Some(change) = change else { return };
         if let Change::Gone { peer, .. } = &change {
             self.gone.truncate(GONE - 1);
             self.gone.push_front(*peer);
         }
-        let (level, text) = describe(&change, self.shared.check);
+        let (level, text) = describe(&change, self.handle.check);
         self.event(level, text);
         self.changed = true;
         let Some(news) = change.news() else { return };
@@ -407,14 +407,14 @@ impl Desk {
         }
     }
 
-    /// Somebody does not come onto the list.
+    /// A peer does not come onto the list.
     fn refuse(&mut self, text: String) {
         self.refused = self.refused.saturating_add(1);
         self.changed = true;
         self.warn(text);
     }
 
-    /// A warning about somebody who may cause it again and again.
+    /// A warning that a stranger may cause again and again.
     fn warn(&mut self, text: String) {
         let now = Instant::now();
         self.warned.retain(|(at, _)| now.saturating_duration_since(*at) < REPEAT);
@@ -445,7 +445,7 @@ impl Desk {
             }
         };
         let dir = self.place.directory.clone();
-        Some(self.shared.tasks.spawn_blocking(move || {
+        Some(self.handle.tasks.spawn_blocking(move || {
             if let Err(error) = saved::write(&dir, &text) {
                 tracing::warn!(%error, directory = %dir.display(), "the list could not be saved");
             }
@@ -466,7 +466,7 @@ impl Desk {
             },
         });
         let registry = RegistryState {
-            check_ms: self.shared.check.as_millis() as u64,
+            check_ms: self.handle.check.as_millis() as u64,
             peers: peers.collect(),
             subscribers: self.nodes.len(),
             refused: self.refused,
@@ -475,7 +475,7 @@ impl Desk {
             uptime_ms: self.started.elapsed().as_millis() as u64,
             events_dropped: self.dropped,
             registry: Some(registry),
-            ..Snapshot::empty(Peer::new(self.shared.address, 0))
+            ..Snapshot::empty(Peer::new(self.handle.address, 0))
         }
     }
 }
@@ -523,12 +523,12 @@ mod tests {
         Listed { address: ([127, 0, 0, 1], port).into(), index: 0, params, member: false }
     }
 
-    /// A desk with an empty list, and the directory that it lives in.
-    fn desk() -> (Desk, mpsc::Receiver<UiEvent>, tempfile::TempDir) {
+    /// A server with an empty list, and the directory that it lives in.
+    fn server() -> (Server, mpsc::Receiver<UiEvent>, tempfile::TempDir) {
         let dir = tempfile::tempdir().expect("a directory");
         let lock = chordal_store::lock(dir.path()).expect("nobody else has it");
-        let shared = Shared {
-            desk: mpsc::channel(1).0,
+        let handle = RegistryHandle {
+            server: mpsc::channel(1).0,
             address: ([127, 0, 0, 1], 5000).into(),
             check: Duration::from_secs(5),
             listed: Arc::new(Semaphore::new(1)),
@@ -538,31 +538,31 @@ mod tests {
         };
         let (events, told) = mpsc::channel(4);
         let place = Place { directory: dir.path().to_owned(), _lock: lock };
-        (Desk::new(shared, List::default(), place, Instant::now(), events), told, dir)
+        (Server::new(handle, List::default(), place, Instant::now(), events), told, dir)
     }
 
     fn arrives(
-        desk: &mut Desk,
+        server: &mut Server,
         number: u64,
         room: usize,
     ) -> (mpsc::Receiver<Bytes>, CancellationToken) {
         let (news, queue) = mpsc::channel(room);
         let cut = CancellationToken::new();
         let from = IpAddr::from([127, 0, 0, 1]);
-        desk.take(Input::Connected { number, from, address: None, news, cut: cut.clone() });
+        server.take(Input::Connected { number, from, address: None, news, cut: cut.clone() });
         (queue, cut)
     }
 
     #[tokio::test]
     async fn who_does_not_take_the_news_is_cut_off_and_the_others_hear_them() {
-        let (mut desk, _told, _dir) = desk();
-        let (_slow, slow_cut) = arrives(&mut desk, 1, 1);
-        let (mut quick, quick_cut) = arrives(&mut desk, 2, 8);
+        let (mut server, _told, _dir) = server();
+        let (_slow, slow_cut) = arrives(&mut server, 1, 1);
+        let (mut quick, quick_cut) = arrives(&mut server, 2, 8);
         for port in [2000, 2001] {
             let now = Time::ZERO;
             let change =
-                desk.list.checked(now, 0, listed(port).address, Check::Alive(listed(port)));
-            desk.tell(change);
+                server.list.checked(now, 0, listed(port).address, Check::Alive(listed(port)));
+            server.tell(change);
         }
         assert!(slow_cut.is_cancelled() && !quick_cut.is_cancelled());
         assert!(quick.try_recv().is_ok() && quick.try_recv().is_ok());
@@ -570,25 +570,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_stale_check_and_a_flood_of_lies_change_nothing() {
-        let (mut desk, mut told, _dir) = desk();
+        let (mut server, mut told, _dir) = server();
         let address = listed(2000).address;
-        desk.take(Input::Checked { address, number: 7, check: Check::Alive(listed(2000)) });
-        let list = |desk: &Desk| desk.snapshot().registry.expect("it is a registry");
-        assert_eq!(list(&desk).peers, [], "nobody watches it");
-        let (_queue, _cut) = arrives(&mut desk, 1, 256);
+        server.take(Input::Checked { address, number: 7, check: Check::Alive(listed(2000)) });
+        let list = |server: &Server| server.snapshot().registry.expect("it is a registry");
+        assert_eq!(list(&server).peers, [], "nobody watches it");
+        let (_queue, _cut) = arrives(&mut server, 1, 256);
         for n in 0..100 {
             // No such connection says anything, and one without an address is nowhere.
             let report = Report::Connect { index: n, params: listed(0).params, member: true };
-            desk.take(Input::Report { number: 99, report: report.clone() });
-            desk.take(Input::Report { number: 1, report });
+            server.take(Input::Report { number: 99, report: report.clone() });
+            server.take(Input::Report { number: 1, report });
             let peer = Peer::new(address, n);
-            desk.take(Input::Report { number: 1, report: Report::Dead { peer, unix_ms: 0 } });
+            server.take(Input::Report { number: 1, report: Report::Dead { peer, unix_ms: 0 } });
         }
-        desk.take(Input::Report { number: 1, report: Report::Leave });
-        let snapshot = list(&desk);
+        server.take(Input::Report { number: 1, report: Report::Leave });
+        let snapshot = list(&server);
         assert_eq!((snapshot.peers.len(), snapshot.refused, snapshot.subscribers), (0, 100, 1));
         assert!(told.try_recv().is_ok_and(|event| event.text.contains("does not say where")));
         assert!(told.try_recv().is_err(), "the same is told once");
-        assert!(desk.watchers.is_empty());
+        assert!(server.watchers.is_empty());
     }
 }

@@ -18,7 +18,7 @@ use chordal_core::wire::handshake::{Hello, Program, Purpose};
 use chordal_core::wire::registry::Listed;
 use chordal_core::wire::{Frame, Request, Response};
 
-use super::Shared;
+use super::RegistryHandle;
 use super::server::Input;
 
 /// Time for an answer: a peer that needs longer is no use to a node that wants
@@ -29,7 +29,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// again, or of which nodes keep telling.
 const SPACING: Duration = Duration::from_millis(500);
 
-/// What the task of a peer is told by the desk.
+/// What the task of a peer is told by the server.
 #[derive(Debug)]
 pub(super) struct Watcher {
     nudges: mpsc::Sender<()>,
@@ -40,21 +40,21 @@ impl Watcher {
     /// Begins to check the peer at this address, at once. `number` comes back
     /// with every result. `claimed`: it is not on the list yet.
     pub(super) fn start(
-        shared: &Shared,
+        handle: &RegistryHandle,
         address: SocketAddr,
         number: u64,
         claimed: bool,
     ) -> Watcher {
         let (nudges, nudged) = mpsc::channel(1);
-        let end = shared.stop.child_token();
-        let turns = if claimed { &shared.claimed } else { &shared.listed };
+        let end = handle.stop.child_token();
+        let turns = if claimed { &handle.claimed } else { &handle.listed };
         let watch = Watch { address, number, turns: Arc::clone(turns), line: None };
-        let (shared, ending) = (shared.clone(), end.clone());
-        let tasks = shared.tasks.clone();
+        let (handle, ending) = (handle.clone(), end.clone());
+        let tasks = handle.tasks.clone();
         tasks.spawn(async move {
             tokio::select! {
                 () = ending.cancelled() => {}
-                () = watch.run(&shared, nudged) => {}
+                () = watch.run(&handle, nudged) => {}
             }
         });
         Watcher { nudges, end }
@@ -105,23 +105,23 @@ enum NoAnswer {
 }
 
 impl Watch {
-    async fn run(mut self, shared: &Shared, mut nudged: mpsc::Receiver<()>) {
+    async fn run(mut self, handle: &RegistryHandle, mut nudged: mpsc::Receiver<()>) {
         let mut whole = true;
         loop {
             let begun = Instant::now();
             if let Some(check) = self.check(whole).await {
                 if matches!(check, Check::Alive(_)) {
                     // On the list now, or soon not watched any more.
-                    self.turns = Arc::clone(&shared.listed);
+                    self.turns = Arc::clone(&handle.listed);
                 }
                 let (address, number) = (self.address, self.number);
                 let input = Input::Checked { address, number, check };
-                if shared.desk.send(input).await.is_err() {
+                if handle.server.send(input).await.is_err() {
                     return;
                 }
             }
             // Peers that came together drift apart.
-            let pause = shared.check.mul_f64(0.9 + 0.2 * fastrand::f64());
+            let pause = handle.check.mul_f64(0.9 + 0.2 * fastrand::f64());
             let closed = async {
                 match &self.line {
                     Some(line) => line.frames.closed().await,

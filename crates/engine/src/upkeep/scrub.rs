@@ -103,7 +103,7 @@ pub(crate) async fn run(upkeep: Upkeep, every: Option<Duration>) {
         let mut kept = begun;
         let mut page = pass.last.map(|last| (Vec::new(), last));
         while let Some(root) = next(&upkeep, &mut page).await {
-            look(&upkeep, root, RATE).await;
+            verify(&upkeep, root, RATE).await;
             if upkeep.net.stop.is_cancelled() {
                 return;
             }
@@ -166,16 +166,16 @@ async fn next(upkeep: &Upkeep, page: &mut Option<Page>) -> Option<ContentHash> {
 
 /// Looks at one content, reading `rate` bytes a second, and has it restored if it
 /// is damaged.
-pub(crate) async fn look(upkeep: &Upkeep, root: ContentHash, rate: u64) {
+pub(crate) async fn verify(upkeep: &Upkeep, root: ContentHash, rate: u64) {
     let (store, stop) = (upkeep.store.clone(), upkeep.net.stop.clone());
     let verify = move || {
         let mut read = 0;
         let marks = store.marks(&root).ok().flatten();
         let verified = store.verify(&root, |bytes| {
             read += bytes;
-            rest(bytes, rate, || stop.is_cancelled())
+            pause_for_rate(bytes, rate, || stop.is_cancelled())
         });
-        let _ = rest(LEAST.saturating_sub(read), rate, || stop.is_cancelled());
+        let _ = pause_for_rate(LEAST.saturating_sub(read), rate, || stop.is_cancelled());
         (verified, marks)
     };
     let Ok((verified, marks)) = upkeep.net.tasks.spawn_blocking(verify).await else { return };
@@ -245,7 +245,7 @@ fn sentence(name: &FileName, bad: &[PieceIndex], pieces: u32) -> String {
 }
 
 /// Pauses as long as so many bytes may take at `rate` bytes a second.
-fn rest(bytes: u64, rate: u64, stopped: impl Fn() -> bool) -> ControlFlow<()> {
+fn pause_for_rate(bytes: u64, rate: u64, stopped: impl Fn() -> bool) -> ControlFlow<()> {
     let mut left = Duration::from_secs(1).mul_f64(bytes as f64 / rate as f64);
     while !left.is_zero() {
         if stopped() {
@@ -295,8 +295,8 @@ mod tests {
 
     #[test]
     fn a_pause_ends_when_the_node_stops() {
-        assert!(rest(u64::MAX / 2, RATE, || true).is_break());
-        assert!(rest(0, RATE, || true).is_continue());
-        assert!(rest(1, RATE, || false).is_continue());
+        assert!(pause_for_rate(u64::MAX / 2, RATE, || true).is_break());
+        assert!(pause_for_rate(0, RATE, || true).is_continue());
+        assert!(pause_for_rate(1, RATE, || false).is_continue());
     }
 }

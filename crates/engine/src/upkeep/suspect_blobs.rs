@@ -45,12 +45,12 @@ impl SuspectBlobs {
     }
 
     /// This node met what cannot be right. Never waits.
-    pub(crate) fn met(&self, root: ContentHash) {
+    pub(crate) fn found(&self, root: ContentHash) {
         let _ = self.queue.try_send(root);
     }
 
     /// Another node says that a content is damaged, and may be wrong. Never waits.
-    pub(crate) fn heard(&self, root: ContentHash, now: Instant) {
+    pub(crate) fn reported(&self, root: ContentHash, now: Instant) {
         let mut believed = self.believed.lock();
         believed.retain(|(at, _)| now.saturating_duration_since(*at) < BELIEVED_AGAIN);
         let again = believed.iter().any(|(_, known)| *known == root);
@@ -68,7 +68,7 @@ pub(crate) async fn run(upkeep: Upkeep, mut suspected: mpsc::Receiver<ContentHas
             next = suspected.recv() => next,
         };
         let Some(root) = next else { return };
-        scrub::look(&upkeep, root, RATE).await;
+        scrub::verify(&upkeep, root, RATE).await;
     }
 }
 
@@ -80,13 +80,13 @@ mod tests {
     fn the_word_of_others_about_a_content_counts_once_an_hour() {
         let (suspects, mut suspected) = SuspectBlobs::new();
         let (now, root) = (Instant::now(), ContentHash([7; 32]));
-        suspects.heard(root, now);
-        suspects.heard(root, now + BELIEVED_AGAIN / 2);
+        suspects.reported(root, now);
+        suspects.reported(root, now + BELIEVED_AGAIN / 2);
         assert_eq!(suspected.try_recv(), Ok(root));
         assert!(suspected.try_recv().is_err(), "once");
-        suspects.met(root);
+        suspects.found(root);
         assert_eq!(suspected.try_recv(), Ok(root), "this node's own eyes count always");
-        suspects.heard(root, now + BELIEVED_AGAIN);
+        suspects.reported(root, now + BELIEVED_AGAIN);
         assert_eq!(suspected.try_recv(), Ok(root));
     }
 
@@ -98,7 +98,7 @@ mod tests {
         for number in 0..2_000_u16 {
             let mut root = [0; 32];
             root[..2].copy_from_slice(&number.to_be_bytes());
-            suspects.heard(ContentHash(root), now);
+            suspects.reported(ContentHash(root), now);
             while suspected.try_recv().is_ok() {
                 taken += 1;
             }

@@ -52,7 +52,7 @@ impl Uncommitted {
             waiting.len() > at_most
         };
         if full {
-            self.look(store, now);
+            self.expire(store, now);
             let older: Vec<Waiting> = {
                 let mut waiting = self.waiting.lock();
                 // As a rule there is room again: most were named.
@@ -66,7 +66,7 @@ impl Uncommitted {
 
     /// Forgets those that a record names by now or that came anew since, and
     /// gives up those that have waited long enough. Blocks.
-    pub(crate) fn look(&self, store: &Store, now: Instant) {
+    pub(crate) fn expire(&self, store: &Store, now: Instant) {
         // The lock is not held while all are looked at.
         let mut looked = std::mem::take(&mut *self.waiting.lock());
         looked.retain(|one| store.claim(&one.root) == Some(one.claim));
@@ -119,13 +119,13 @@ mod tests {
         let [named_soon, never] = [b"one", b"two"].map(|bytes| taken_in(&store, bytes));
         uncommitted.add(&store, named_soon, now);
         uncommitted.add(&store, never, now);
-        uncommitted.look(&store, now + LOOK_EVERY);
+        uncommitted.expire(&store, now + LOOK_EVERY);
         assert_eq!(uncommitted.waiting.lock().len(), 2);
         named(&store, "a", named_soon);
-        uncommitted.look(&store, now + LOOK_EVERY * 2);
+        uncommitted.expire(&store, now + LOOK_EVERY * 2);
         assert_eq!(uncommitted.waiting.lock().len(), 1, "whoever is named waits no longer");
         assert!(store.holds(&never));
-        uncommitted.look(&store, now + PATIENCE);
+        uncommitted.expire(&store, now + PATIENCE);
         assert!(store.holds(&named_soon) && !store.holds(&never));
         assert!(uncommitted.waiting.lock().is_empty());
     }
@@ -139,7 +139,7 @@ mod tests {
         store.give_up(&root, store.claim(&root).expect("it waits"));
         let again = taken_in(&store, b"one");
         uncommitted.add(&store, again, now + PATIENCE / 2);
-        uncommitted.look(&store, now + PATIENCE);
+        uncommitted.expire(&store, now + PATIENCE);
         assert!(store.holds(&again));
         assert_eq!(uncommitted.waiting.lock().len(), 1);
     }

@@ -116,9 +116,9 @@ impl Follow {
     pub(super) async fn unshare(&mut self, what: &str) -> Result<Outcome, CommandError> {
         let absolute = std::path::absolute(what).unwrap_or_default();
         let real = absolute.canonicalize().unwrap_or_else(|_| absolute.clone());
-        let paths = meant(what, &[absolute, real], &self.roots, &self.sharing.shares);
+        let paths = paths_meant(what, &[absolute, real], &self.roots, &self.sharing.shares);
         if paths.is_empty() {
-            return Err(self.unknown(what));
+            return Err(self.not_shared_error(what));
         }
         let mut names = Vec::new();
         for path in paths {
@@ -158,7 +158,7 @@ impl Follow {
         Ok(names)
     }
 
-    fn unknown(&self, what: &str) -> CommandError {
+    fn not_shared_error(&self, what: &str) -> CommandError {
         let shares = &self.sharing.shares;
         let names: Vec<String> =
             shares.all().into_iter().map(|file| file.name.to_string()).collect();
@@ -177,7 +177,7 @@ impl Follow {
 /// The paths that a person means: a file by its name, a directory by the
 /// beginning of its files' names, a path, or a shared directory by its last
 /// part.
-fn meant(what: &str, typed: &[PathBuf], roots: &Roots, shares: &Shares) -> BTreeSet<PathBuf> {
+fn paths_meant(what: &str, typed: &[PathBuf], roots: &Roots, shares: &Shares) -> BTreeSet<PathBuf> {
     let name = FileName::new(what.trim_end_matches('/')).ok();
     if let Some(name) = &name {
         if let Some(file) = shares.named(name) {

@@ -193,14 +193,14 @@ impl Shares {
     pub(crate) fn told(&self, after: Option<&FileName>, most: usize) -> Vec<query::SharedFile> {
         let index = self.index.lock();
         let entries = index.behind(after).take(most);
-        entries.map(|entry| index.told(entry)).collect()
+        entries.map(|entry| index.shared_file(entry)).collect()
     }
 
     /// The files whose name passes as the screen and `ls` show them.
     pub(crate) fn rows(&self, space: Space, passes: impl Fn(&str) -> bool) -> Vec<FileRow> {
         let index = self.index.lock();
         let entries = index.behind(None).filter(|entry| passes(entry.name.as_str()));
-        entries.map(|entry| FileRow::shared(index.told(entry), space)).collect()
+        entries.map(|entry| FileRow::shared(index.shared_file(entry), space)).collect()
     }
 
     /// Changes the index and tells the task that follows what is offered.

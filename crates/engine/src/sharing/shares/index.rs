@@ -62,7 +62,7 @@ impl Index {
     }
 
     /// An entry as other nodes' users hear of it.
-    pub(super) fn told(&self, entry: &Entry) -> query::SharedFile {
+    pub(super) fn shared_file(&self, entry: &Entry) -> query::SharedFile {
         query::SharedFile {
             name: entry.name.clone(),
             root: entry.manifest.root(),
