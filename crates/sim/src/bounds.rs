@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::churn::{Churn, Workload};
-use super::scenario::{Deed, Fault, Whom};
+use super::scenario::{Fault, FaultHosts, FaultKind};
 use super::setup::{Setup, Unfit};
 
 /// Ring positions of all hosts of a run: about 20 GB.
@@ -105,9 +105,9 @@ impl Run<'_> {
         };
         fits(Part::Setup, "hosts", hosts)?;
         for (number, fault) in self.faults.iter().enumerate() {
-            if fault.what == Deed::Join {
+            if fault.what == FaultKind::Join {
                 hosts += match fault.hosts {
-                    Some(Whom::Some(count)) => u64::from(count),
+                    Some(FaultHosts::Some(count)) => u64::from(count),
                     _ => 1,
                 };
                 fits(Part::Fault(number), "hosts", hosts)?;

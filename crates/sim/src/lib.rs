@@ -44,7 +44,7 @@ pub use files::FileReport;
 pub use host::{Disk, Host, HostId, State, host_at};
 pub use operation::{Action, Ended, OpId, Outcome, Why};
 pub use scenario::{
-    BadScenario, Deed, Ends, Expect, Fault, Percent, Scenario, Tally, Verdict, Whom,
+    BadScenario, Ends, Expect, Fault, FaultHosts, FaultKind, Percent, Scenario, Tally, Verdict,
 };
 pub use setup::{Latency, MAX_HOSTS, Setup, Unfit};
 pub use show::Show;

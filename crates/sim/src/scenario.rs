@@ -59,10 +59,10 @@ pub struct Fault {
     #[serde(with = "span")]
     pub at: Duration,
     #[serde(rename = "do")]
-    pub what: Deed,
+    pub what: FaultKind,
     /// The hosts that it affects; without it, all to which it can apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hosts: Option<Whom>,
+    pub hosts: Option<FaultHosts>,
     /// For `skew`, the speed of a clock; for `loss` and `duplication`, the share of
     /// messages from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub struct Fault {
 /// What a [`Fault`] does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deed {
+pub enum FaultKind {
     /// Kills processes.
     Crash,
     /// Kills processes and destroys their disks.
@@ -102,7 +102,7 @@ pub enum Deed {
 /// The hosts that a [`Fault`] affects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected how many (3), which ([0, 4]) or a share (\"40%\")")]
-pub enum Whom {
+pub enum FaultHosts {
     /// This many random hosts.
     Some(u32),
     /// These hosts.
@@ -562,23 +562,25 @@ fn check_fault(fault: &Fault, until: Duration) -> Result<(), Unfit> {
         return unfit("at", "comes after until, the end");
     }
     match (fault.what, fault.rate) {
-        (Deed::Skew, None) => return unfit("do", "is \"skew\", which needs a rate"),
-        (Deed::Loss | Deed::Duplication, Some(rate)) if (0.0..=1.0).contains(&rate) => {}
-        (Deed::Loss | Deed::Duplication, _) => {
+        (FaultKind::Skew, None) => return unfit("do", "is \"skew\", which needs a rate"),
+        (FaultKind::Loss | FaultKind::Duplication, Some(rate)) if (0.0..=1.0).contains(&rate) => {}
+        (FaultKind::Loss | FaultKind::Duplication, _) => {
             return unfit("do", "needs a rate from 0 to 1");
         }
-        (Deed::Skew, Some(rate)) if (0.001..=1_000.0).contains(&rate) => {}
-        (Deed::Skew, Some(_)) => return unfit("rate", "is out of range; allowed is 0.001 to 1000"),
+        (FaultKind::Skew, Some(rate)) if (0.001..=1_000.0).contains(&rate) => {}
+        (FaultKind::Skew, Some(_)) => {
+            return unfit("rate", "is out of range; allowed is 0.001 to 1000");
+        }
         (_, Some(_)) => return unfit("rate", "is only for skew, loss and duplication"),
         (_, None) => {}
     }
     match (fault.what, &fault.hosts) {
-        (Deed::Heal | Deed::Loss | Deed::Duplication, Some(_)) => {
+        (FaultKind::Heal | FaultKind::Loss | FaultKind::Duplication, Some(_)) => {
             unfit("hosts", "is not possible for a fault of the whole network")
         }
-        (Deed::Join, Some(Whom::Some(_)) | None) => Ok(()),
-        (Deed::Join, Some(_)) => unfit("hosts", "is how many, for a join"),
-        (Deed::Crash | Deed::Destroy | Deed::Leave | Deed::Part, None) => {
+        (FaultKind::Join, Some(FaultHosts::Some(_)) | None) => Ok(()),
+        (FaultKind::Join, Some(_)) => unfit("hosts", "is how many, for a join"),
+        (FaultKind::Crash | FaultKind::Destroy | FaultKind::Leave | FaultKind::Part, None) => {
             unfit("hosts", "is missing: how many, which, or a share")
         }
         _ => Ok(()),
@@ -591,31 +593,31 @@ impl World {
         let Some(fault) = self.faults.get(number as usize).cloned() else { return };
         let rate = fault.rate.unwrap_or_default();
         match fault.what {
-            Deed::Join => {
+            FaultKind::Join => {
                 let count = match fault.hosts {
-                    Some(Whom::Some(count)) => count,
+                    Some(FaultHosts::Some(count)) => count,
                     _ => 1,
                 };
                 for _ in 0..count {
                     self.join();
                 }
             }
-            Deed::Heal => self.heal(),
-            Deed::Loss => self.setup.loss = rate,
-            Deed::Duplication => self.setup.duplication = rate,
-            Deed::Part => {
+            FaultKind::Heal => self.heal(),
+            FaultKind::Loss => self.setup.loss = rate,
+            FaultKind::Duplication => self.setup.duplication = rate,
+            FaultKind::Part => {
                 let hosts = self.chosen(&fault);
                 self.part(&[hosts]);
             }
             deed => {
                 for host in self.chosen(&fault) {
                     match deed {
-                        Deed::Crash => self.crash(host),
-                        Deed::Destroy => self.destroy(host),
-                        Deed::Restart => self.restart(host),
-                        Deed::Pause => self.pause(host),
-                        Deed::Resume => self.resume(host),
-                        Deed::Leave => self.leave(host),
+                        FaultKind::Crash => self.crash(host),
+                        FaultKind::Destroy => self.destroy(host),
+                        FaultKind::Restart => self.restart(host),
+                        FaultKind::Pause => self.pause(host),
+                        FaultKind::Resume => self.resume(host),
+                        FaultKind::Leave => self.leave(host),
                         _ => self.skew(host, rate),
                     }
                 }
@@ -626,20 +628,20 @@ impl World {
     /// The hosts that a fault affects, of those to which it can apply.
     fn chosen(&mut self, fault: &Fault) -> Vec<HostId> {
         let fits = |state: State| match fault.what {
-            Deed::Restart => matches!(state, State::Crashed | State::Left),
-            Deed::Resume => state == State::Paused,
-            Deed::Pause | Deed::Leave => state == State::Up,
+            FaultKind::Restart => matches!(state, State::Crashed | State::Left),
+            FaultKind::Resume => state == State::Paused,
+            FaultKind::Pause | FaultKind::Leave => state == State::Up,
             _ => matches!(state, State::Up | State::Paused),
         };
         let all = self.hosts.iter().filter(|host| fits(host.state)).map(|host| host.number);
         let all: Vec<HostId> = all.collect();
         match &fault.hosts {
             None => all,
-            Some(Whom::These(these)) => {
+            Some(FaultHosts::These(these)) => {
                 these.iter().filter(|host| all.contains(host)).copied().collect()
             }
-            Some(Whom::Some(count)) => self.chance.some_of(&all, *count as usize),
-            Some(Whom::Share(Percent(share))) => {
+            Some(FaultHosts::Some(count)) => self.chance.some_of(&all, *count as usize),
+            Some(FaultHosts::Share(Percent(share))) => {
                 let count = (all.len() as f64 * share / 100.0).round() as usize;
                 self.chance.some_of(&all, count)
             }
@@ -681,7 +683,7 @@ do = "heal"
     fn a_scenario_is_read_and_played() {
         let scenario = Scenario::parse(GOOD).expect("it is good");
         assert_eq!(scenario.faults.len(), 3);
-        assert_eq!(scenario.faults[0].what, Deed::Part, "in the order of time");
+        assert_eq!(scenario.faults[0].what, FaultKind::Part, "in the order of time");
         let verdict = scenario.run(&mut |_| {});
         assert_eq!(verdict.hosts, 10);
         assert!(verdict.files.lost.is_empty());

@@ -10,7 +10,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use chordal_sim::plot::Glyphs;
-use chordal_sim::tables::{Report, Told, play};
+use chordal_sim::tables::{Progress, Report, play};
 use chordal_view::text::duration;
 
 use super::args::LookArgs;
@@ -62,7 +62,7 @@ fn carry_out(
     name: &'static str,
     seed: u64,
     args: &SimArgs,
-    work: impl FnOnce(Told<'_>) -> Report,
+    work: impl FnOnce(Progress<'_>) -> Report,
 ) -> Result<(), Failure> {
     let started = Instant::now();
     begin(name, seed, args.json)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chordal_sim::tables::Experiment;
 use chordal_sim::{
-    Churn, Deed, Expect, Fault, Going, Latency, Percent, Scenario, Setup, Whom, Workload,
+    Churn, Expect, Fault, FaultHosts, FaultKind, Going, Latency, Percent, Scenario, Setup, Workload,
 };
 
 use super::super::args::sim::WatchArgs;
@@ -65,7 +65,7 @@ pub(super) fn experiment(experiment: Experiment, hosts: u32, seed: u64) -> Scena
     let papers = Setup { successors: 20, latency: PAPER, refuse: false, ..setup.clone() };
     let asking = |lookups| Workload { lookups, ..Workload::default() };
     let writing = Workload { puts: 2.0, gets: 2.0, names: NAMES, ..Workload::default() };
-    let half = Percent::try_from("50%".to_owned()).ok().map(Whom::Share);
+    let half = Percent::try_from("50%".to_owned()).ok().map(FaultHosts::Share);
     let fault = |at, what, hosts| Fault { at, what, hosts, rate: None };
     let name = experiment.about().name;
     match experiment {
@@ -73,7 +73,7 @@ pub(super) fn experiment(experiment: Experiment, hosts: u32, seed: u64) -> Scena
         Experiment::Load => Scenario { workload: Some(writing), ..endless(name, setup) },
         Experiment::Failures => Scenario {
             workload: Some(asking(5.0)),
-            faults: vec![fault(SOON, Deed::Crash, half)],
+            faults: vec![fault(SOON, FaultKind::Crash, half)],
             ..endless(name, papers)
         },
         Experiment::Churn => {
@@ -92,7 +92,10 @@ pub(super) fn experiment(experiment: Experiment, hosts: u32, seed: u64) -> Scena
         }
         Experiment::Partition => Scenario {
             workload: Some(writing),
-            faults: vec![fault(SOON, Deed::Part, half), fault(SOON + CUT, Deed::Heal, None)],
+            faults: vec![
+                fault(SOON, FaultKind::Part, half),
+                fault(SOON + CUT, FaultKind::Heal, None),
+            ],
             ..endless(name, Setup { refuse: false, ..setup })
         },
     }

@@ -15,10 +15,10 @@ use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{Chance, Latency, Setup, World};
 
-use super::crew::{self, Steps, Told, part_seed};
 use super::lookups::{self, Judged};
 use super::paper;
 use super::report::{About, Cell, Cost, Report, Table, Target};
+use super::workers::{self, Progress, Steps, part_seed};
 
 use chordal_core::time::Time;
 
@@ -135,9 +135,9 @@ impl Churn {
     }
 
     /// Runs the experiment.
-    pub(super) fn run(&self, told: Told<'_>) -> Report {
-        let steps = Steps::new(paper::CHURN.len() as u64 * self.lookups, told);
-        let rows = crew::each(&paper::CHURN, |&published| self.row(published, &steps));
+    pub(super) fn run(&self, progress: Progress<'_>) -> Report {
+        let steps = Steps::new(paper::CHURN.len() as u64 * self.lookups, progress);
+        let rows = workers::each(&paper::CHURN, |&published| self.row(published, &steps));
         self.report(&rows)
     }
 

@@ -16,10 +16,10 @@ use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{Chance, HostId, Setup, World};
 
-use super::crew::{self, Steps, Told, part_seed};
 use super::files;
 use super::report::{About, Cell, Cost, Report, Table, Target};
 use super::stats::Sample;
+use super::workers::{self, Progress, Steps, part_seed};
 
 use chordal_core::name::FileName;
 
@@ -122,7 +122,7 @@ impl Durability {
     }
 
     /// Runs the experiment.
-    pub(super) fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, progress: Progress<'_>) -> Report {
         let mut parts = Vec::new();
         for copies in COPIES {
             for percent in SHARES {
@@ -138,8 +138,8 @@ impl Durability {
             Part::AtOnce { .. } => 1,
             Part::Churn { .. } => CHURN_STEPS,
         };
-        let steps = Steps::new(parts.iter().map(weight).sum(), told);
-        let losses = crew::each(&parts, |part| {
+        let steps = Steps::new(parts.iter().map(weight).sum(), progress);
+        let losses = workers::each(&parts, |part| {
             let loss = match *part {
                 Part::AtOnce { copies, percent, ring } => self.at_once(copies, percent, ring),
                 Part::Churn { copies, ring } => self.churn(copies, ring),
@@ -474,7 +474,7 @@ mod tests {
         let rings = Durability { hosts: 40, seed: 1, rings: 2, churned: 0 };
         let parts: Vec<Part> =
             (0..2).map(|ring| Part::AtOnce { copies: 2, percent: 50, ring }).collect();
-        let losses = crew::each(&parts, |_| rings.at_once(2, 50, 0));
+        let losses = workers::each(&parts, |_| rings.at_once(2, 50, 0));
         let row = AtOnce::of(1, 2, 50, &losses.iter().collect::<Vec<_>>());
         assert_eq!((row.files, row.beyond), (160, 0));
         assert!(row.lost > 0, "half of the hosts died");

@@ -10,10 +10,10 @@ use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{HostId, Latency, Setup, World};
 
-use super::crew::{self, Steps, Told, part_seed};
 use super::lookups::{self, Judged};
 use super::paper;
 use super::report::{About, Cell, Cost, Report, Table, Target};
+use super::workers::{self, Progress, Steps, part_seed};
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -63,10 +63,10 @@ impl Failures {
     }
 
     /// Runs the experiment.
-    pub(super) fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, progress: Progress<'_>) -> Report {
         let parts = paper::FAILURES.len() as u64;
-        let steps = Steps::new(parts * (self.nodes + self.lookups), told);
-        let rows = crew::each(&paper::FAILURES, |&paper| self.row(paper, &steps));
+        let steps = Steps::new(parts * (self.nodes + self.lookups), progress);
+        let rows = workers::each(&paper::FAILURES, |&paper| self.row(paper, &steps));
         self.report(&rows)
     }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{HostId, OpId, Outcome, World};
+
+use super::lookups::some_member;
+
 use chordal_core::chord::Membership;
 use chordal_core::chord::invariant::{Members, NodeState};
 use chordal_core::name::FileName;
 use chordal_core::record::Version;
-
-use super::lookups::some_member;
 
 /// Bytes of a file; the results do not depend on them.
 const SIZE: u64 = 10_000;

@@ -10,10 +10,10 @@ use crate::Chance;
 use crate::plot::{Chart, Curve, Plot, Scale};
 use crate::trace::Trace;
 
-use super::crew::{self, Steps, Told};
 use super::paper;
 use super::report::{About, Cell, Cost, Report, Table, Target};
 use super::stats::Tally;
+use super::workers::{self, Progress, Steps};
 
 use chordal_core::id::{Id, Space};
 use chordal_core::peer::Peer;
@@ -69,9 +69,9 @@ struct Row {
 
 impl Load {
     /// Runs the experiment.
-    pub(super) fn run(&self, told: Told<'_>) -> Report {
-        let steps = Steps::new(paper::LOAD.len() as u64 * self.hosts * KEYS_PER_HOST, told);
-        let rows = crew::each(&paper::LOAD, |&(vnodes, published)| {
+    pub(super) fn run(&self, progress: Progress<'_>) -> Report {
+        let steps = Steps::new(paper::LOAD.len() as u64 * self.hosts * KEYS_PER_HOST, progress);
+        let rows = workers::each(&paper::LOAD, |&(vnodes, published)| {
             let keys = self.row(vnodes, &steps);
             let mut trace = Trace::new();
             for value in 0..=keys.max() {

@@ -1,10 +1,11 @@
 //! Lookups of random keys by random hosts, and how they ended.
 
 use crate::{Ended, HostId, Outcome, Why, World};
-use chordal_core::chord::Membership;
 
-use super::crew::Steps;
 use super::stats::Tally;
+use super::workers::Steps;
+
+use chordal_core::chord::Membership;
 
 /// Lookups that run at once on a ring on which nothing changes.
 const BATCH: u64 = 500;

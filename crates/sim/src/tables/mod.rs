@@ -6,7 +6,6 @@
 //! caller measures the time that it takes.
 
 mod churn;
-mod crew;
 mod durability;
 mod failures;
 mod files;
@@ -18,10 +17,11 @@ mod paths;
 mod played;
 mod report;
 mod stats;
+mod workers;
 
-pub use crew::Told;
 pub use played::play;
 pub use report::{About, Cell, Column, Cost, Report, Table, Target};
+pub use workers::Progress;
 
 /// An experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +63,16 @@ impl Experiment {
         }
     }
 
-    /// Runs the experiment; `told` gets its progress. `nodes` must be within
+    /// Runs the experiment; `progress` is called as it goes on. `nodes` must be within
     /// [`About::limits`].
-    pub fn run(self, nodes: u64, seed: u64, told: Told<'_>) -> Report {
+    pub fn run(self, nodes: u64, seed: u64, progress: Progress<'_>) -> Report {
         match self {
-            Experiment::Paths => paths::Paths::new(nodes, seed).run(told),
-            Experiment::Load => load::Load { hosts: nodes, seed }.run(told),
-            Experiment::Failures => failures::Failures::new(nodes, seed).run(told),
-            Experiment::Churn => churn::Churn::new(nodes, seed).run(told),
-            Experiment::Durability => durability::Durability::new(nodes, seed).run(told),
-            Experiment::Partition => partition::Partition::new(nodes, seed).run(told),
+            Experiment::Paths => paths::Paths::new(nodes, seed).run(progress),
+            Experiment::Load => load::Load { hosts: nodes, seed }.run(progress),
+            Experiment::Failures => failures::Failures::new(nodes, seed).run(progress),
+            Experiment::Churn => churn::Churn::new(nodes, seed).run(progress),
+            Experiment::Durability => durability::Durability::new(nodes, seed).run(progress),
+            Experiment::Partition => partition::Partition::new(nodes, seed).run(progress),
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::plot::{Bar, Bars, Plot};
 use crate::trace::{Trace, TraceHash};
 use crate::{HostId, Setup, World, host_at};
 
-use super::crew::{self, Steps, Told, part_seed};
 use super::files;
 use super::report::{About, Cell, Cost, Report, Table, Target};
+use super::workers::{self, Progress, Steps, part_seed};
 
 use chordal_core::chord::Node;
 use chordal_core::chord::placement::placement;
@@ -135,10 +135,10 @@ impl Partition {
     }
 
     /// Runs the experiment.
-    pub(super) fn run(&self, told: Told<'_>) -> Report {
-        let steps = Steps::new(self.runs, told);
+    pub(super) fn run(&self, progress: Progress<'_>) -> Report {
+        let steps = Steps::new(self.runs, progress);
         let numbers: Vec<u64> = (0..self.runs).collect();
-        let runs = crew::each(&numbers, |number| {
+        let runs = workers::each(&numbers, |number| {
             let run = self.once(*number);
             steps.add(1);
             run

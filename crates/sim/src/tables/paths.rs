@@ -10,11 +10,11 @@ use crate::plot::{Bar, Bars, Chart, Curve, Plot, Scale};
 use crate::trace::{Trace, TraceHash};
 use crate::{Latency, Setup, World};
 
-use super::crew::{self, Steps, Told, part_seed};
 use super::lookups::{self, Judged};
 use super::paper;
 use super::report::{About, Cell, Cost, Report, Table, Target};
 use super::stats::log2;
+use super::workers::{self, Progress, Steps, part_seed};
 
 /// The texts for users.
 pub(super) const ABOUT: About = About {
@@ -80,12 +80,12 @@ impl Paths {
     }
 
     /// Runs the experiment.
-    pub(super) fn run(&self, told: Told<'_>) -> Report {
+    pub(super) fn run(&self, progress: Progress<'_>) -> Report {
         let sizes = self.sizes();
         let cost = |nodes: &u64| 2 * (nodes + self.lookups);
-        let steps = Steps::new(sizes.iter().map(cost).sum(), told);
+        let steps = Steps::new(sizes.iter().map(cost).sum(), progress);
         // One size is one part, so that no two of the largest rings are in memory at once.
-        let rings = crew::each(&sizes, |&nodes| {
+        let rings = workers::each(&sizes, |&nodes| {
             let longer = (2.0 * log2(nodes)).round() as u64;
             [1, longer].map(|successors| self.ring(nodes, successors, &steps))
         });

@@ -5,15 +5,15 @@ use std::slice;
 
 use crate::{Action, Scenario, Verdict};
 
-use super::crew::{Steps, Told};
 use super::report::{Cell, Cost, Report, Table, Target};
+use super::workers::{Progress, Steps};
 
 /// Progress reports of one run.
 const STEPS: u64 = 100;
 
 /// Runs a scenario to its end and judges it.
-pub fn play(scenario: &Scenario, told: Told<'_>) -> Report {
-    let steps = Steps::new(STEPS, told);
+pub fn play(scenario: &Scenario, progress: Progress<'_>) -> Report {
+    let steps = Steps::new(STEPS, progress);
     let end = scenario.until.as_micros().max(1);
     let mut done = 0;
     let verdict = scenario.run(&mut |world| {

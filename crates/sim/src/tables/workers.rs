@@ -8,32 +8,32 @@ use std::hash::Hasher;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::trace::Trace;
-
 use parking_lot::Mutex;
 
-/// Who is told how far an experiment is: steps done, and of how many. Called
+use crate::trace::Trace;
+
+/// Receives the progress of an experiment: steps done, and of how many. Called
 /// from several threads.
-pub type Told<'a> = &'a (dyn Fn(u64, u64) + Sync);
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Counts the steps of all parts together.
 pub(super) struct Steps<'a> {
-    told: Told<'a>,
+    progress: Progress<'a>,
     done: AtomicU64,
     of: u64,
 }
 
 impl<'a> Steps<'a> {
     /// None of `of` is done.
-    pub(super) fn new(of: u64, told: Told<'a>) -> Steps<'a> {
-        told(0, of);
-        Steps { told, done: AtomicU64::new(0), of }
+    pub(super) fn new(of: u64, progress: Progress<'a>) -> Steps<'a> {
+        progress(0, of);
+        Steps { progress, done: AtomicU64::new(0), of }
     }
 
     /// So many more are done.
     pub(super) fn add(&self, steps: u64) {
         let done = self.done.fetch_add(steps, Ordering::Relaxed) + steps;
-        (self.told)(done.min(self.of), self.of);
+        (self.progress)(done.min(self.of), self.of);
     }
 }
 
