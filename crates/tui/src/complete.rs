@@ -7,7 +7,7 @@
 //! ([`Directory`]).
 
 use chordal_view::Snapshot;
-use chordal_view::command::{Flag, Kind, Spec, TABLE, spec};
+use chordal_view::command::{Flag, Kind, Spec, TABLE, Typed, spec};
 
 use super::history::History;
 
@@ -47,30 +47,34 @@ pub fn complete(
     history: &History,
     directory: &mut Directory,
 ) -> Completions {
-    let scan = scan(line);
+    // A colon may stand before the command.
+    let trimmed = line.trim_start();
+    let trimmed = trimmed.strip_prefix(':').unwrap_or(trimmed);
+    let mut typed = Typed::read(trimmed);
+    typed.start += line.len() - trimmed.len();
     let mut source = Source { snapshot, history, directory };
-    let Some((command, given)) = scan.words.split_first() else {
-        let mut items = commands(&scan.current);
+    let Some((command, given)) = typed.words.split_first() else {
+        let mut items = commands(&typed.current);
         items.truncate(MAX_CANDIDATES);
-        return Completions { start: scan.start, items, description: word_help(&scan.current) };
+        return Completions { start: typed.start, items, description: word_help(&typed.current) };
     };
     let Some(spec) = spec(command) else {
-        return Completions { start: scan.start, ..Completions::default() };
+        return Completions { start: typed.start, ..Completions::default() };
     };
-    let (mut items, description) = match place(spec, given, &scan.current) {
-        Place::Flag => (flags(spec, given, &scan.current), flag_help(spec, &scan.current)),
+    let (mut items, description) = match place(spec, given, &typed.current) {
+        Place::Flag => (flags(spec, given, &typed.current), flag_help(spec, &typed.current)),
         Place::Argument { kind, description } => {
             let mut items = Vec::new();
             if let (Kind::Peer, Some(name)) = (kind, given.first()) {
-                items = source.sources(name, &scan.current);
+                items = source.sources(name, &typed.current);
             }
-            items.extend(source.words(kind, &scan.current));
+            items.extend(source.words(kind, &typed.current));
             (distinct(items), description)
         }
         Place::Value { flag, inline } => {
-            let (typed, before) = match (&inline, scan.current.split_once('=')) {
+            let (typed, before) = match (&inline, typed.current.split_once('=')) {
                 (true, Some((name, typed))) => (typed, format!("{name}=")),
-                _ => (scan.current.as_str(), String::new()),
+                _ => (typed.current.as_str(), String::new()),
             };
             let (what, kind) = flag.value.unwrap_or(("", Kind::Text));
             let mut items = source.words(kind, typed);
@@ -83,55 +87,7 @@ pub fn complete(
         Place::Nothing => (Vec::new(), spec.usage()),
     };
     items.truncate(MAX_CANDIDATES);
-    Completions { start: scan.start, items, description }
-}
-
-/// A line taken apart as [`split`] does, but forgiving an open quotation mark.
-struct Scan {
-    /// The words before the one under the cursor.
-    words: Vec<String>,
-    /// The word under the cursor, without its quotation marks.
-    current: String,
-    /// Where it starts: a byte of the line.
-    start: usize,
-}
-
-fn scan(line: &str) -> Scan {
-    let mut scan = Scan { words: Vec::new(), current: String::new(), start: line.len() };
-    let mut open = false;
-    let mut quote: Option<char> = None;
-    let mut escaped = false;
-    let colon = line.len() - line.trim_start().len();
-    for (at, c) in line.char_indices() {
-        if at == colon && c == ':' {
-            continue;
-        }
-        if quote.is_none() && !escaped && c.is_whitespace() {
-            if open {
-                scan.words.push(std::mem::take(&mut scan.current));
-                open = false;
-            }
-            continue;
-        }
-        if !open {
-            (open, scan.start) = (true, at);
-        }
-        match (quote, c) {
-            _ if escaped => {
-                scan.current.push(c);
-                escaped = false;
-            }
-            (Some(q), _) if c == q => quote = None,
-            (Some('\''), _) => scan.current.push(c),
-            (_, '\\') => escaped = true,
-            (None, '\'' | '"') => quote = Some(c),
-            _ => scan.current.push(c),
-        }
-    }
-    if !open {
-        scan.start = line.len();
-    }
-    scan
+    Completions { start: typed.start, items, description }
 }
 
 /// What stands under the cursor behind a command's name.

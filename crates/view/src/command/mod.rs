@@ -222,31 +222,64 @@ pub fn parse_words(words: &[OsString]) -> Result<Command, ParseError> {
 /// Splits a line into words, as a shell would: blanks separate, quotation
 /// marks keep together, a backslash takes the next character as it is.
 pub fn split(line: &str) -> Result<Vec<String>, ParseError> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote: Option<char> = None;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(q), _) if c == q => quote = None,
-            (Some('\''), _) => word.get_or_insert_default().push(c),
-            (_, '\\') => match chars.next() {
-                Some(next) => word.get_or_insert_default().push(next),
-                None => word.get_or_insert_default().push('\\'),
-            },
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, _) if c.is_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    if quote.is_some() {
+    let mut typed = Typed::read(line);
+    if typed.quote.is_some() {
         return Err(ParseError::Quote);
     }
-    words.extend(word);
-    Ok(words)
+    if typed.escaped {
+        typed.current.push('\\');
+    }
+    typed.words.extend(typed.open.then_some(typed.current));
+    Ok(typed.words)
+}
+
+/// A line as far as it was typed; its last word may not be complete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Typed {
+    /// The words before the last one.
+    pub words: Vec<String>,
+    /// The last word, without its quotation marks; empty behind a blank.
+    pub current: String,
+    /// Where it starts: a byte of the line.
+    pub start: usize,
+    /// There is a last word, maybe an empty one in quotation marks.
+    open: bool,
+    quote: Option<char>,
+    escaped: bool,
+}
+
+impl Typed {
+    /// Takes a line apart.
+    pub fn read(line: &str) -> Typed {
+        let mut typed = Typed::default();
+        for (at, c) in line.char_indices() {
+            typed.read_char(at, c);
+        }
+        if !typed.open {
+            typed.start = line.len();
+        }
+        typed
+    }
+
+    fn read_char(&mut self, at: usize, c: char) {
+        if self.quote.is_none() && !self.escaped && c.is_whitespace() {
+            if std::mem::take(&mut self.open) {
+                self.words.push(std::mem::take(&mut self.current));
+            }
+            return;
+        }
+        if !self.open {
+            (self.open, self.start) = (true, at);
+        }
+        match (self.quote, c) {
+            _ if std::mem::take(&mut self.escaped) => self.current.push(c),
+            (Some(q), _) if c == q => self.quote = None,
+            (Some('\''), _) => self.current.push(c),
+            (_, '\\') => self.escaped = true,
+            (None, '\'' | '"') => self.quote = Some(c),
+            _ => self.current.push(c),
+        }
+    }
 }
 
 /// Puts a word into quotation marks where [`split`] would take it apart.
