@@ -119,6 +119,33 @@ fn where_nobody_listens_the_failure_names_the_address_and_a_remedy() {
 }
 
 #[test]
+fn a_failure_has_a_kind_for_scripts() {
+    let node = process::NodeProcess::start(&[]);
+    let via = node.address.to_string();
+    let home = tempfile::TempDir::new().expect("a directory");
+    let [one, two] = ["one", "two"].map(|name| home.path().join(name).display().to_string());
+    std::fs::write(&one, b"one").expect("a file");
+    std::fs::write(&two, b"two").expect("a file");
+    node.run(&["put", &one, "--as", "name"]);
+    for (code, kind, words) in [
+        (1, "exists", &["put", &two, "--as", "name"][..]),
+        (1, "local", &["put", "/no/such/file"]),
+        (2, "usage", &["put", &one, "--as", "../up"]),
+    ] {
+        let output = process::chordal(&[words, &["--json", "--via", &via]].concat());
+        let said: serde_json::Value = serde_json::from_slice(&output.stderr).expect("JSON");
+        assert_eq!((output.status.code(), &said["kind"]), (Some(code), &kind.into()), "{said}");
+        let text = chordal(&[words, &["--via", &via]].concat()).output().expect("it runs").stderr;
+        let sentence = said["error"].as_str().expect("a sentence");
+        assert_eq!(String::from_utf8(text).expect("text"), format!("error: {sentence}\n"));
+    }
+    let silent = process::free_address().to_string();
+    let output = process::chordal(&["info", "--json", "--via", &silent]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stderr).expect("JSON");
+    assert_eq!(said["kind"], "peer", "{said}");
+}
+
+#[test]
 fn what_cannot_be_put_or_saved_is_one_sentence_and_leaves_nothing_behind() {
     let home = tempfile::TempDir::new().expect("a directory");
     let path = |name: &str| home.path().join(name).display().to_string();

@@ -457,9 +457,9 @@ fn advertised(config: &Config, bound: SocketAddr) -> Result<SocketAddr, StartErr
     Ok(address)
 }
 
-/// Where a node at this address keeps everything by default:
-/// a directory for each address below the platform's data directory, so that several nodes of one user never trip over each other. `None`
-/// where the platform knows no home.
+/// Where a node at this address keeps everything by default: a directory for each address
+/// below the platform's data directory, so that several nodes of one user do not collide.
+/// `None` where the platform knows no home.
 pub fn default_data_dir(address: SocketAddr) -> Option<PathBuf> {
     let dirs = directories::ProjectDirs::from("", "", "chordal")?;
     // Some systems know no file with a colon.

@@ -49,7 +49,7 @@ pub(crate) enum Way {
     Ring,
 }
 
-/// What is told in bursts. Cheap to clone.
+/// Counts of what others want, told in bursts. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Demand(Arc<Mutex<State>>);
 

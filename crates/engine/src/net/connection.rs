@@ -1,9 +1,9 @@
 //! Control connections: the handshake, and frames in both directions.
 //!
-//! A connection is a reader and a writer task around one socket. The reader
-//! hands frames to the hub; the writer sends what is put into its bounded
-//! queues, first that in which the signs of life are. Both end together. An idle connection says [`Frame::Bye`] and
-//! closes; an end of stream without it is reported as a loss.
+//! A connection is a reader and a writer task around one socket. The reader hands frames
+//! to the hub; the writer sends the frames in its bounded queues, signs of life first. Both
+//! end together. An idle connection says [`Frame::Bye`] and closes; an end of stream
+//! without it is reported as a loss.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -46,7 +46,7 @@ pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// memory.
 pub(crate) const QUEUE_FRAMES: usize = 1_024;
 
-/// Frames written at once, at the most: what a small file's questions and
+/// Frames written at once, at most: what a small file's questions and
 /// answers are together, many times over.
 const BATCH_FRAMES: usize = 64;
 

@@ -1,15 +1,14 @@
 //! Whether the address that a node advertises leads to it.
 //!
-//! Everything on the ring is sent to addresses. Two nodes with one address are
-//! taken for one, and what is meant for the one gets lost at the other. So before a node
-//! calls itself a member anywhere, it has the other side dial its address and
-//! present a token there: this very process must see it. [`once`] stands
-//! before every connection as a member, whatever the reason for that connection; [`through`] says to whom
-//! a person wants to join why it cannot be.
+//! Everything on the ring is sent to addresses. Two nodes with one address are taken for
+//! one, and messages for the one get lost at the other. So before a node calls itself a
+//! member anywhere, it asks the other side to dial its address and to present a token
+//! there, which this very process must receive. [`once`] comes before every connection as
+//! a member; [`through`] tells a user who wants to join why that is not possible.
 //!
-//! [`answer`] is the other side. It dials only for nodes of its own ring, only
-//! the address in the asker's hello, and not too often: it is no tool for
-//! scanning ports, and tells next to nothing of what is no node.
+//! [`answer`] is the other side. It dials only for nodes of its own ring, only the address
+//! in the asker's hello, and not too often: it must not serve to scan ports, and tells
+//! almost nothing about other programs.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;

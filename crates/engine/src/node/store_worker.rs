@@ -235,7 +235,7 @@ fn carry_out(data: &Data, jobs: Vec<Job>) -> Batch {
     batch
 }
 
-/// The name under which an operation's leftover stays for a while, if it shall.
+/// The name under which an operation's leftover is kept for a while, if it is.
 fn spared(op: StoreOp) -> Option<FileName> {
     match op {
         StoreOp::Keep { record, spare: true, .. } => Some(record.name),
@@ -271,7 +271,7 @@ fn fetch_and_keep(
     }
 }
 
-/// What the core is told of a disk that refused: another node takes the copy.
+/// How the core is told that the disk refused: another node takes the copy.
 fn refused(data: &Data, error: &StoreError) -> StoreFailure {
     let me = data.net.me().me.address();
     match data.disk.obstacle(error) {

@@ -35,7 +35,7 @@ pub(crate) async fn join_through(
             Ok(_) => {}
             Err(CommandError::Stopping) => return Err(CommandError::Stopping),
             Err(failure) => {
-                // So that people at the other side hear of it too: its answer
+                // So that users of the other node are told too: its answer
                 // to this greeting is known already.
                 let _ = connection::dial(address, &me.hello(Purpose::Member)).await;
                 return Err(Reason::State

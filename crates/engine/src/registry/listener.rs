@@ -33,7 +33,7 @@ use super::server::Input;
 /// The refusal to a program that takes a registry for a node.
 const NO_NODE: &str = "this is a registry, not a node; give it with --seed";
 
-/// What one hears for whom there is no place.
+/// The refusal to a node for which there is no place.
 const FULL: &str = "this registry has as many connections as it takes; use another one";
 
 /// Connections that have not said hello yet.
@@ -54,7 +54,7 @@ const NEWS: usize = 256;
 const REPORTS: (u32, Duration) = (32, Duration::from_millis(100));
 
 /// A connection over which nothing was sent for so long is asked for a sign of
-/// life, so that the node hears that the registry lives.
+/// life, so that the node knows that the registry is alive.
 const QUIET: Duration = Duration::from_secs(15);
 
 /// A connection over which nothing came for so long is dead.

@@ -62,7 +62,7 @@ pub(super) enum Input {
         from: IpAddr,
         /// Where it can be reached, as it says.
         address: Option<SocketAddr>,
-        /// What it shall be told, encoded.
+        /// The news for it, encoded.
         news: mpsc::Sender<Bytes>,
         /// Ends the connection.
         cut: CancellationToken,

@@ -29,7 +29,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// again, or of which nodes keep telling.
 const SPACING: Duration = Duration::from_millis(500);
 
-/// What the task of a peer is told by the server.
+/// Orders of the server to the task of a peer.
 #[derive(Debug)]
 pub(super) struct Watcher {
     nudges: mpsc::Sender<()>,

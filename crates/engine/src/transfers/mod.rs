@@ -93,7 +93,7 @@ struct Entry {
     /// Paused, or not its turn. Changed under the list's lock only.
     held: AtomicBool,
     cancelled: CancellationToken,
-    /// What came so far shall stay for another time.
+    /// On cancel, keep the partial file.
     kept: AtomicBool,
     /// How long it waits for a source; `None`: until it is cancelled.
     patience: Option<Duration>,
@@ -110,7 +110,7 @@ struct Changing {
     peers: Vec<(Party, u64)>,
     connection: Option<ShutdownHandle>,
     ended: Option<Instant>,
-    /// Its user has it wait.
+    /// Paused by its user.
     paused: bool,
     /// None of its sources delivers any more.
     sourceless: bool,

@@ -61,7 +61,7 @@ impl Transfer {
         self.entry.patience
     }
 
-    /// Whether it shall move nothing for now: its user has it wait, or it is not
+    /// Whether it must move nothing for now: it is paused by its user, or it is not
     /// its turn.
     pub(crate) fn is_held(&self) -> bool {
         self.entry.is_held()
@@ -84,7 +84,7 @@ impl Transfer {
         loop {
             let told = self.all.told.notified();
             tokio::pin!(told);
-            // From here on nothing that is told is missed.
+            // From here on no wake-up is missed.
             told.as_mut().enable();
             if self.is_cancelled() {
                 return Err(Cancelled);

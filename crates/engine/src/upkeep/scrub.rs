@@ -39,7 +39,7 @@ const NAMED: usize = 3;
 /// Where the store keeps how far a pass has come.
 const KEY: &str = "scrub";
 
-/// How often that is kept: a disk at rest shall not be woken for each content.
+/// How often that is kept: a disk at rest must not be woken for each content.
 const KEPT_EVERY: Duration = Duration::from_secs(60);
 
 /// A pass over all contents, in the order of their hashes. It outlives the

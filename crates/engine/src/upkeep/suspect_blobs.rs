@@ -22,7 +22,7 @@ const QUEUE: usize = 64;
 /// Bytes read a second: a gigabyte in half a minute, and a disk can still serve.
 const RATE: u64 = 32 * 1024 * 1024;
 
-/// How long the word of others about a content counts only once: no peer shall
+/// How long the word of others about a content counts only once: no peer may
 /// make a node read its disk all day.
 const BELIEVED_AGAIN: Duration = Duration::from_secs(60 * 60);
 

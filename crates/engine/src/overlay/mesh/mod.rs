@@ -51,7 +51,7 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Lines about links that no user asked for; a peer that makes and ends them again and
-/// again shall not fill the events.
+/// again must not fill the events.
 const LINES: Rate = Rate { burst: 20, every: Duration::from_secs(2) };
 
 /// Runs until the node stops.

@@ -24,7 +24,7 @@ use crate::transfers::Phases;
 /// How long an answer about a search waits for something new.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// Carries out `find`; `phases` hears how far it is. `inside`: for this node's user.
+/// Carries out `find`; `phases` is told the progress. `inside`: for this node's user.
 pub(crate) async fn find(
     access: &Access,
     inside: Option<&Overlay>,

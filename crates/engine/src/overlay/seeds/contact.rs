@@ -1,5 +1,5 @@
 //! The connection to one registry: kept as long as the node runs, made anew
-//! when it breaks, ever more gently while nothing answers.
+//! when it breaks, at growing intervals while nothing answers.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -199,7 +199,7 @@ impl Contact {
         let mut told_unlisted = false;
         let now = place.borrow_and_update().clone();
         let mut on_it = now.is_some();
-        // A node that is not listed needs the list all the same.
+        // A node that is not listed needs the list, too.
         if let Err(broken) = frames.send(&Frame::Report(now.unwrap_or(Report::List))).await {
             return lost(broken);
         }

@@ -6,7 +6,7 @@
 //! has come to a ring, since the owners are others then, and every
 //! [`REFRESH`], since records end. Owners are found by the order of the keys:
 //! one lookup serves all names between its key and the owner that it finds.
-//! What an owner did not take is said again, ever more gently. The answers tell
+//! What an owner did not take is sent again, at growing intervals. The answers tell
 //! how many share the same; they are asked for again when others say that they
 //! share something else.
 //!
@@ -82,7 +82,7 @@ const COUNT_AT_MOST: usize = 10 * MAX_PAGE;
 /// Orders waiting for the task.
 pub(crate) const QUEUE: usize = 16;
 
-/// What the task is told.
+/// Orders to the task.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// The owners may be others than before.

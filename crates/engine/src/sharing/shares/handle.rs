@@ -54,7 +54,7 @@ pub(super) enum Input {
     },
     /// Share a finished download.
     Offer {
-        /// As it shall be in the index.
+        /// The entry for the index.
         entry: Entry,
     },
 }
@@ -189,7 +189,7 @@ impl Shares {
     }
 
     /// The first files from behind `after`, in the order of names, as other
-    /// nodes' users hear of them; at most `most`.
+    /// nodes are sent them; at most `most`.
     pub(crate) fn told(&self, after: Option<&FileName>, most: usize) -> Vec<query::SharedFile> {
         let index = self.index.lock();
         let entries = index.behind(after).take(most);

@@ -61,7 +61,7 @@ impl Index {
         }
     }
 
-    /// An entry as other nodes' users hear of it.
+    /// An entry as it is sent to other nodes.
     pub(super) fn shared_file(&self, entry: &Entry) -> query::SharedFile {
         query::SharedFile {
             name: entry.name.clone(),
