@@ -34,6 +34,15 @@ pub(crate) struct Rows {
     pub(crate) handing_over: Option<HandingOver>,
 }
 
+/// Whether two round trips, in microseconds, look the same to a person: they are within a
+/// factor of two.
+pub(crate) fn same_trip(before: Option<u64>, after: Option<u64>) -> bool {
+    match (before, after) {
+        (Some(b), Some(a)) => a <= b.saturating_mul(2) && b <= a.saturating_mul(2),
+        (before, after) => before == after,
+    }
+}
+
 impl UiRows {
     /// All rows as they are now.
     pub(crate) fn rows(&self) -> Rows {

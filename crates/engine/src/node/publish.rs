@@ -30,6 +30,7 @@ use chordal_view::{
 use crate::client::user::User;
 use crate::clock::Clock;
 use crate::inputs::event_coalescer::Notices;
+use crate::inputs::ui_rows::same_trip;
 use crate::net::links::Links;
 use crate::overlay::remembered;
 
@@ -622,14 +623,6 @@ fn same_neighbours(before: &[Neighbour], after: &[Neighbour]) -> bool {
         && before.iter().zip(after).all(|(b, a)| {
             b.peer == a.peer && b.liveness == a.liveness && same_trip(b.rtt_us, a.rtt_us)
         })
-}
-
-/// Round trips within a factor of two look the same.
-fn same_trip(before: Option<u64>, after: Option<u64>) -> bool {
-    match (before, after) {
-        (Some(b), Some(a)) => a <= b.saturating_mul(2) && b <= a.saturating_mul(2),
-        (before, after) => before == after,
-    }
 }
 
 /// Removes what could disturb a terminal: texts may contain words of peers.

@@ -10,6 +10,8 @@ use chordal_core::peer::Peer;
 use chordal_core::wire::query::{PeerInfo, RegistryInfo, Trust};
 use chordal_view::{Liveness, PeerRow, RegistryRow};
 
+use crate::inputs::ui_rows::same_trip;
+
 /// Peers without a link of whom something is said: the worst.
 const DOUBTED_AT_MOST: usize = 64;
 
@@ -61,15 +63,11 @@ fn linked(link: &Link, doubt: Option<(Trust, &str)>) -> PeerRow {
     }
 }
 
-/// Whether a person would see a difference. Round trips within a factor of two
-/// look the same.
+/// Whether a person would see a difference.
 pub(super) fn differ(before: &[PeerRow], after: &[PeerRow]) -> bool {
-    let near = |before: &PeerRow, after: &PeerRow| match (before.rtt_us, after.rtt_us) {
-        (Some(b), Some(a)) => a <= b.saturating_mul(2) && b <= a.saturating_mul(2),
-        (b, a) => b == a,
-    };
     let same = |before: &PeerRow, after: &PeerRow| {
-        near(before, after) && *before == PeerRow { rtt_us: before.rtt_us, ..after.clone() }
+        same_trip(before.rtt_us, after.rtt_us)
+            && *before == PeerRow { rtt_us: before.rtt_us, ..after.clone() }
     };
     before.len() != after.len() || !before.iter().zip(after).all(|(b, a)| same(b, a))
 }
