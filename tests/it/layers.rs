@@ -53,7 +53,7 @@ const PURE: &[&str] =
 
 /// Parts of the core that the dashboard does not use: it knows identifiers, peers, names,
 /// records, time and limits, and of these parts what `view` shows.
-const NOT_DRAWN: &[&str] = &["chord", "mesh", "registry", "transfer", "wire"];
+const NOT_DRAWN: &[&str] = &["chord", "client", "mesh", "registry", "transfer", "wire"];
 
 /// The line that switches those bans on.
 const BANS: &str = "#![deny(clippy::disallowed_methods, clippy::disallowed_types)]";

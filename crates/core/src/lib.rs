@@ -1,7 +1,7 @@
 //! The Chord protocol of chordal, as pure state machines: identifiers, peers, file names
 //! and records; messages ([`wire`]); the ring and its files ([`chord`]); the planning of
-//! transfers ([`transfer`]); peers beside the ring ([`mesh`]) and their registry
-//! ([`registry`]).
+//! transfers ([`transfer`]); what a client does ([`client`]); peers beside the ring ([`mesh`])
+//! and their registry ([`registry`]).
 //!
 //! No I/O, no clock, no random numbers, no hash-ordered maps: a driver passes in what
 //! happened and the time, and carries out the effects.
@@ -11,6 +11,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod chord;
+pub mod client;
 pub mod error;
 pub mod id;
 pub mod limits;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chordal_core::chord::{Input, StoreFailure, StoreOp, Ticket};
 use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
-use chordal_core::record::{ContentHash, Version};
+use chordal_core::record::{ContentHash, Obstacle, Version};
 
 use super::World;
 use super::event::{Event, Job, Spot};
@@ -99,6 +99,10 @@ impl World {
             {
                 job.result = Some(Ok(()));
             }
+            StoreOp::Keep { .. } if self.hosts[host as usize].is_full() => {
+                let why = Obstacle::NoRoom.said_of(&self.address(host).to_string(), "it");
+                job.result = Some(Err(StoreFailure::Full(why)));
+            }
             StoreOp::Keep { record, sources, .. } => {
                 if let Some(source) = sources.get(job.tried).copied() {
                     let (root, size) = (record.version.root, record.size());
@@ -173,6 +177,13 @@ impl World {
         }
         let input = Input::Stored { ticket: job.ticket, result };
         self.feed(job.spot.host, Some(job.spot.slot), input, None);
+    }
+
+    /// From now on a host's disk has no room for further contents, or has some again.
+    pub fn set_full(&mut self, host: HostId, full: bool) {
+        if self.is_host(host) {
+            self.hosts[host as usize].extra_mut().full = full;
+        }
     }
 
     /// Kills a host's process and destroys its disk. Files that were on no other disk are

@@ -84,6 +84,8 @@ pub struct Host {
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     pub(super) disk: Disk,
+    /// There is no room on it for further contents.
+    pub(super) full: bool,
     /// A clock that differs from the world's.
     pub(super) clock: Option<Clock>,
     /// Events that arrived while it was paused.
@@ -248,6 +250,11 @@ impl Disk {
 }
 
 impl Host {
+    /// Whether its disk has no room for further contents.
+    pub fn is_full(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.full)
+    }
+
     /// Its number.
     pub const fn number(&self) -> HostId {
         self.number

@@ -18,6 +18,7 @@ mod bounds;
 mod chance;
 mod check;
 mod churn;
+mod client;
 mod event;
 mod faults;
 mod files;

@@ -41,6 +41,24 @@ fn what_is_put_can_be_read_and_removed() {
 }
 
 #[test]
+fn a_full_owner_is_passed_and_its_files_come_home_when_there_is_room() {
+    let mut world = settled(&setup(9, 20));
+    for host in [3, 4] {
+        world.set_full(host, true);
+    }
+    put_some(&mut world, 60);
+    let bytes = |world: &World, host| world.host(host).and_then(Host::disk).map_or(0, Disk::bytes);
+    assert_eq!((bytes(&world, 3), bytes(&world, 4)), (0, 0));
+    get_all(&mut world, 60);
+    world.set_full(3, false);
+    world.run(seconds(600));
+    heal(&mut world);
+    mend(&mut world);
+    assert!(bytes(&world, 3) > 0 && bytes(&world, 4) == 0);
+    get_all(&mut world, 60);
+}
+
+#[test]
 fn two_of_three_copies_may_die_at_once() {
     let mut world = settled(&setup(2, 20));
     put_some(&mut world, 40);
