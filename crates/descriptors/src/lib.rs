@@ -82,11 +82,31 @@ pub fn is_shortage(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| kinds.contains(&error))
 }
 
-/// Waits for the turn of an operation that got no descriptor and has released all others.
-/// `None` if it began too long ago.
-pub async fn turn(began: Instant) -> Option<SemaphorePermit<'static>> {
-    let left = COMMAND_PATIENCE.checked_sub(began.elapsed())?;
-    tokio::time::timeout(left, TURN.acquire()).await.ok()?.ok()
+/// The turn of an operation that got no descriptor, after it has released all others: of
+/// those one at a time goes on.
+#[derive(Debug)]
+pub struct Turn {
+    began: Instant,
+    held: Option<SemaphorePermit<'static>>,
+}
+
+impl Turn {
+    /// For an operation that began then.
+    pub const fn new(began: Instant) -> Turn {
+        Turn { began, held: None }
+    }
+
+    /// Waits for the turn, and holds it. Returns false if the operation began too long ago.
+    pub async fn wait(&mut self) -> bool {
+        let left = COMMAND_PATIENCE.checked_sub(self.began.elapsed());
+        self.held = match (self.held.take(), left) {
+            (None, Some(left)) => {
+                tokio::time::timeout(left, TURN.acquire()).await.ok().and_then(Result::ok)
+            }
+            (held, left) => held.filter(|_| left.is_some()),
+        };
+        self.held.is_some()
+    }
 }
 
 /// Whether this process's own work waits for a descriptor.

@@ -5,9 +5,10 @@ pub mod put {
     //! # A put
     //!
     //! `view::command` reads `put SkyShip.jpg`, and `client::commands` opens a transfer and
-    //! calls `files::put`. The client hashes the file once, which gives the manifest, and
-    //! looks up the name's key, which gives the owner. `files` dials a data connection and
-    //! sends `Upload`. At the owner, `serve_data` asks the core (`Command::Offer`) whether the
+    //! calls `put::put`. The client hashes the file once, which gives the manifest, and
+    //! looks up the name's key, which gives the owner. What it does next, and when it tries
+    //! again, is decided by the machine `core::client::Put`; `put` dials a data connection
+    //! and sends `Upload`. At the owner, `serve_data` asks the core (`Command::Offer`) whether the
     //! name is free and the store whether there is room, and answers `Proceed`. The client
     //! sends the manifest, the owner answers which pieces it has from an earlier attempt, and
     //! the client sends the others in order. The owner verifies each piece and writes it into
@@ -27,8 +28,8 @@ pub mod put {
     //! `store_worker`, commits, and sends `Tell::Held`. For each copy a `Notice::Copies` goes
     //! over the data connection to the client; when there are k copies, `Reply::Stored` ends
     //! the command. If the acknowledgements do not come in time, the put fails and says how
-    //! many copies there are, and repair continues. If the connection breaks before, `files`
-    //! looks up the owner again and sends it the missing pieces.
+    //! many copies there are, and repair continues. If the connection breaks before, the
+    //! machine looks up the owner again, and `put` sends it the missing pieces.
     //!
     //! If the client's node is the owner itself, the bytes go straight into its store. A new
     //! owner may be asked for a name that it does not know yet. It first asks its partners
@@ -65,8 +66,8 @@ pub mod get {
     //! remaining sources do not answer, the download gives up its turn and waits for a source
     //! as long as `Transfers` allows; a download that has received nothing at all fails after
     //! 20 seconds. If the newest record has another content and no source delivers the old
-    //! one, `get` starts again with the new content. (A node keeps a content open for each
-    //! peer that has begun to read it.) The conduct of each source goes to `reputation`. At
+    //! one, the machine (`core::client::Get`) starts again with the new content. (A node keeps
+    //! a content open for each peer that has begun to read it.) The conduct of each source goes to `reputation`. At
     //! the end the node offers the file to others: `shares` adds it to its index, with the
     //! manifest that is known already.
     //!
@@ -97,7 +98,7 @@ pub mod pause {
     //! # A pause
     //!
     //! `pause 3` marks the transfer as held and shuts its connections down. The loop in
-    //! `files::put` waits, then dials again and sends the missing pieces; `swarm` drops its
+    //! `put` waits, then dials again and sends the missing pieces; `swarm` drops its
     //! sources without blame. A transfer that waits for its turn (`--transfers`) is held in
     //! the same way. `control` accepts the same commands from outside, but only from the
     //! node's own machine.

@@ -10,48 +10,33 @@ use tokio_util::sync::CancellationToken;
 
 use chordal_descriptors as descriptors;
 
+use chordal_core::client::{Get, GetEnd, GetEvent, GetStep, NO_SOURCE_LIMIT, NamedContent, Sought};
 use chordal_core::error::{CommandError, Reason};
-use chordal_core::limits::MAX_PATTERN_BYTES;
-use chordal_core::name::{FileName, first_bytes, spelled};
+use chordal_core::name::{FileName, spelled};
 use chordal_core::peer::Peer;
-use chordal_core::record::{ContentHash, Version};
+use chordal_core::record::ContentHash;
 use chordal_core::transfer::manifest::Manifest;
 use chordal_core::wire::handshake::Hello;
-use chordal_core::wire::{Request, Response};
-use chordal_descriptors::COMMAND_PATIENCE;
+use chordal_descriptors::{COMMAND_PATIENCE, Turn};
 use chordal_store::{Download, Place};
 use chordal_view::text::{bytes as show_bytes, goes_on};
 use chordal_view::{Level, Outcome};
 
-use super::files::file_name;
+use super::contents::{Chosen, ask_one, contents_at, contents_of, find};
 use super::locate;
-use super::locate::{Known, NamedContent};
+use super::locate::time_since;
 use super::missing;
-use super::ring_walk::{Each, ask_all, members_of, neighbours_of};
+use super::ring_walk::members_of;
 use crate::data::access::Access;
 use crate::data::eager;
-use crate::data::fetch::{
-    FIRST_LOOK, FetchError, Fetcher, Finder, LOOK_SOON, NO_SOURCE_LIMIT, Sought,
-};
-use crate::data::reputation::Conduct;
-use crate::net::requests::unexpected;
-use crate::net::{address, client_connections};
+use crate::data::fetch::{FetchError, Fetcher};
+use crate::net::address;
 use crate::transfers::Phases;
 use crate::transfers::Transfer;
 
 /// How long a peer may say that it has nothing of a name, of which it had a content
 /// a moment ago: one that hashes a changed file anew says so meanwhile.
 const HASHED_WITHIN: Duration = Duration::from_secs(5);
-
-/// Pages of a peer's answer that are read in search of a name: a peer that has
-/// so many names alike would be asked forever.
-const MAX_PAGES: usize = 64;
-
-/// Contents that an error names.
-const NAMED_AT_MOST: usize = 8;
-
-/// Contents that a name lost and that are told apart.
-const MAX_LOST: usize = 48;
 
 /// How a `get` ended.
 #[derive(Debug)]
@@ -71,46 +56,11 @@ pub(crate) async fn get(
     transfer: &Transfer,
     phases: &dyn Phases,
 ) -> Result<Got, CommandError> {
-    let began = Instant::now();
-    loop {
-        phases.phase("looking up");
-        let chosen = tokio::select! {
-            () = transfer.cancelled() => return Err(CommandError::CANCELLED),
-            chosen = find(access, text) => chosen,
-        };
-        let (name, content, known) = match chosen {
-            Ok(Chosen::One(name, content, known)) => (name, content, known),
-            Ok(Chosen::Several(name, contents)) => return Ok(several(&name, &contents)),
-            Err(why) => {
-                let Ok(name) = FileName::new(text) else { return Err(why) };
-                let known = locate::look_for(access, &name, None).await.unwrap_or_default();
-                if known.is_empty() {
-                    if known.record.is_some() {
-                        tokio::task::block_in_place(|| place.clear(&name, |_| true));
-                    }
-                    return Err(why);
-                }
-                // It has come (back) since.
-                patient(began, &name)?;
-                continue;
-            }
-        };
-        tokio::task::block_in_place(|| place.clear(&name, |root| !known.contains(root)));
-        if let Some(got) = fetch(access, &name, &content, place, transfer, phases).await? {
-            return Ok(got);
-        }
-        patient(began, &name)?;
-    }
-}
-
-/// Whether it is worth to look up once more what was replaced while it was fetched.
-fn patient(began: Instant, name: &FileName) -> Result<(), CommandError> {
-    if began.elapsed() < NO_SOURCE_LIMIT {
-        return Ok(());
-    }
-    Err(Reason::TryAgain.because(format!(
-        "{name} is replaced again and again before it can be fetched; get it again later"
-    )))
+    let from = Origin::Ring(text);
+    let fetcher = access.fetcher(text);
+    let getting = Getting { access, from, fetcher, place, transfer, phases };
+    let got = getting.run(Get::new(NO_SOURCE_LIMIT), None).await?;
+    got.ok_or_else(|| CommandError::Bug(format!("{text} was looked up by nobody")))
 }
 
 /// Fetches a content of which the sources are known, and whoever else has it by
@@ -118,51 +68,14 @@ fn patient(began: Instant, name: &FileName) -> Result<(), CommandError> {
 pub(crate) async fn fetch(
     access: &Access,
     name: &FileName,
-    content: &NamedContent,
+    content: NamedContent,
     place: &Place,
     transfer: &Transfer,
     phases: &dyn Phases,
 ) -> Result<Option<Got>, CommandError> {
-    let fetcher = access.fetcher(name.as_str());
-    let patience = NO_SOURCE_LIMIT;
-    let job =
-        Job { access, name, content, fetcher, place, transfer, phases, patience, word: "get" };
-    let ended = job.run(&mut finder(transfer, || again(access, name, content)));
-    match ended {
-        Ok(got) => Ok(Some(got)),
-        Err(Failed::Replaced) => Ok(None),
-        Err(Failed::Ended(why)) => Err(why),
-        Err(Failed::NoSource(why)) if content.stored => {
-            Err(missing::undelivered(access, name, &content.sources, &why).await)
-        }
-        Err(Failed::NoSource(why)) => {
-            Err(undelivered(format!("{name} is shared but nobody could deliver it: {why}")))
-        }
-        Err(Failed::Half(why)) => {
-            Err(undelivered(format!("nobody could deliver the rest of {name}: {why}")))
-        }
-    }
-}
-
-fn undelivered(why: String) -> CommandError {
-    Reason::NoSource.because(why)
-}
-
-/// Looks for sources from a thread that blocks.
-fn finder<F: Future<Output = Sought>>(
-    transfer: &Transfer,
-    look: impl Fn() -> F + Send,
-) -> impl FnMut(&CancellationToken) -> Sought + Send {
-    let runtime = Handle::current();
-    move |over| {
-        runtime.block_on(async {
-            tokio::select! {
-                () = over.cancelled() => Sought::Sources(Vec::new()),
-                () = transfer.cancelled() => Sought::Sources(Vec::new()),
-                found = look() => found,
-            }
-        })
-    }
+    let (from, fetcher) = (Origin::Listed, access.fetcher(name.as_str()));
+    let getting = Getting { access, from, fetcher, place, transfer, phases };
+    getting.run(Get::new(NO_SOURCE_LIMIT), Some((name.clone(), content))).await
 }
 
 /// Fetches a file from exactly one peer, whatever ring it is on.
@@ -174,7 +87,6 @@ pub(crate) async fn request(
     transfer: &Transfer,
     phases: &dyn Phases,
 ) -> Result<Got, CommandError> {
-    let began = Instant::now();
     phases.phase("looking up");
     let looking = async {
         let members = members_of(access).await?;
@@ -185,37 +97,221 @@ pub(crate) async fn request(
         () = transfer.cancelled() => return Err(CommandError::CANCELLED),
         looked = looking => looked?,
     };
-    loop {
-        let chosen = tokio::select! {
-            () = transfer.cancelled() => return Err(CommandError::CANCELLED),
-            chosen = ask_one(peer, text) => chosen?,
+    let fetcher = access.fetcher(text);
+    // It need not be on this ring; and who names one peer means that peer.
+    let hello = Hello { params: None, ..fetcher.plane.hello.clone() };
+    let plane = fetcher.plane.greeting_as(hello);
+    let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
+    let from = Origin::Peer { peer, text, nothing_since: Mutex::new(None) };
+    let getting = Getting { access, from, fetcher, place, transfer, phases };
+    let got = getting.run(Get::new(Duration::ZERO), None).await?;
+    got.ok_or_else(|| CommandError::Bug(format!("{text} was looked up by nobody")))
+}
+
+fn undelivered(why: String) -> CommandError {
+    Reason::NoSource.because(why)
+}
+
+/// Where a file is got from.
+enum Origin<'a> {
+    /// Whoever on the ring has what this text means.
+    Ring(&'a str),
+    /// Whoever has the content that is known already.
+    Listed,
+    /// This peer alone.
+    Peer {
+        peer: Peer,
+        text: &'a str,
+        /// Since when it has had nothing under the name.
+        nothing_since: Mutex<Option<Instant>>,
+    },
+}
+
+/// Drives a [`Get`].
+struct Getting<'a> {
+    access: &'a Access,
+    from: Origin<'a>,
+    fetcher: Fetcher,
+    place: &'a Place,
+    transfer: &'a Transfer,
+    phases: &'a dyn Phases,
+}
+
+impl Getting<'_> {
+    /// Gets the file; `known` is what and under which name, if that is known already.
+    /// `None`: it was known and has been replaced.
+    async fn run(
+        &self,
+        mut get: Get,
+        known: Option<(FileName, NamedContent)>,
+    ) -> Result<Option<Got>, CommandError> {
+        let mut began = Instant::now();
+        let started = began;
+        let (mut name, mut event) = match known {
+            Some((name, content)) => (Some(name), GetEvent::Found(content)),
+            None => (None, GetEvent::Begun),
         };
-        let (name, content) = match chosen {
-            Chosen::One(name, content, _) => (name, content),
-            Chosen::Several(name, contents) => return Ok(several(&name, &contents)),
-        };
-        let fetcher = access.fetcher(name.as_str());
-        // It need not be on this ring; and who names one peer means that peer.
-        let hello = Hello { params: None, ..fetcher.plane.hello.clone() };
-        let plane = fetcher.plane.greeting_as(hello);
-        let fetcher = Fetcher { plane, from_anybody: true, ..fetcher };
-        let (name, content, patience) = (&name, &content, Duration::ZERO);
-        let word = "request";
-        let job = Job { access, name, content, fetcher, place, transfer, phases, patience, word };
-        let nothing_since = Mutex::new(None);
-        let mut find = finder(transfer, || async {
-            let found = contents_at(peer, name).await;
-            still_at(peer, found, content, &nothing_since)
-        });
-        match job.run(&mut find) {
-            Ok(got) => return Ok(got),
-            Err(Failed::Replaced) => patient(began, name)?,
-            Err(Failed::Ended(why)) => return Err(why),
-            Err(Failed::NoSource(why) | Failed::Half(why)) => {
-                let address = peer.address();
-                let why = format!("{name} could not be fetched from {address}: {why}");
-                return Err(undelivered(why));
+        // What went wrong last, and what was fetched.
+        let (mut missing, mut failed, mut got, mut tried) = (None, None, None, false);
+        loop {
+            event = match (get.handle(time_since(started), event), &name) {
+                (GetStep::Look, _) => {
+                    self.phases.phase("looking up");
+                    let looked = tokio::select! {
+                        () = self.transfer.cancelled() => return Err(CommandError::CANCELLED),
+                        looked = self.look() => looked,
+                    };
+                    match looked {
+                        None => return Ok(None),
+                        Some(Ok(Chosen::Several(name, contents))) => {
+                            return Ok(Some(several(&name, &contents)));
+                        }
+                        Some(Ok(Chosen::One(found, content, roots))) => {
+                            if let Origin::Ring(_) = self.from {
+                                let kept = |root: &ContentHash| !roots.contains(root);
+                                tokio::task::block_in_place(|| self.place.clear(&found, kept));
+                            }
+                            (began, tried, name) = (Instant::now(), false, Some(found));
+                            GetEvent::Found(content)
+                        }
+                        Some(Err(why)) => {
+                            let (is_back, lost) = self.is_back().await;
+                            (missing, name) = (Some(why), lost.or(name));
+                            GetEvent::Missing { back: is_back }
+                        }
+                    }
+                }
+                (GetStep::Fetch(content), Some(name)) => {
+                    let job = Job { getting: self, name, content: &content, began };
+                    let ended = job.run(std::mem::replace(&mut tried, true)).await;
+                    match ended {
+                        Ok(fetched) => {
+                            got = Some(fetched);
+                            GetEvent::Fetched
+                        }
+                        Err(Failed::Ended(why)) => return Err(why),
+                        Err(Failed::Replaced) => GetEvent::Replaced,
+                        Err(Failed::Unopened(why)) => {
+                            failed = Some((content, why));
+                            // Nobody may have been asked yet.
+                            let short = descriptors::are_short();
+                            let at_least = if short { COMMAND_PATIENCE } else { Duration::ZERO };
+                            GetEvent::NoSource { at_least }
+                        }
+                        Err(why) => return Err(self.undelivered(name, &content, why).await),
+                    }
+                }
+                (GetStep::Seek(content), Some(name)) => {
+                    let sought = self.seek(name, &content).await;
+                    if self.transfer.is_cancelled() {
+                        return Err(self.transfer.stopped(None));
+                    }
+                    GetEvent::Sought(sought)
+                }
+                (GetStep::Wait(span), _) => {
+                    tokio::select! {
+                        () = self.transfer.cancelled() => {}
+                        () = tokio::time::sleep(span) => {}
+                    }
+                    self.transfer.released().await.map_err(|_| self.transfer.stopped(None))?;
+                    GetEvent::Woke
+                }
+                (GetStep::Done(GetEnd::Fetched), _) => return Ok(got),
+                (GetStep::Done(GetEnd::NoSource), Some(name)) => {
+                    let Some((content, why)) = failed else { return Err(CommandError::Stopping) };
+                    return Err(self.undelivered(name, &content, Failed::NoSource(why)).await);
+                }
+                (GetStep::Done(GetEnd::Replaced), Some(name)) => {
+                    let why = format!(
+                        "{name} is replaced again and again before it can be fetched; get it \
+                         again later"
+                    );
+                    return Err(Reason::TryAgain.because(why));
+                }
+                (GetStep::Done(_) | GetStep::Fetch(_) | GetStep::Seek(_), _) => {
+                    return Err(missing.unwrap_or(CommandError::Stopping));
+                }
+            };
+        }
+    }
+
+    /// Finds what is to be fetched; `None`: that was known.
+    async fn look(&self) -> Option<Result<Chosen, CommandError>> {
+        match &self.from {
+            Origin::Ring(text) => Some(find(self.access, text).await),
+            Origin::Listed => None,
+            Origin::Peer { peer, text, .. } => Some(ask_one(*peer, text).await),
+        }
+    }
+
+    /// Whether what was not found has come (back) since; and its name, if it has one.
+    async fn is_back(&self) -> (bool, Option<FileName>) {
+        let Origin::Ring(text) = self.from else { return (false, None) };
+        let Ok(name) = FileName::new(text) else { return (false, None) };
+        let known = locate::look_for(self.access, &name).await.unwrap_or_default();
+        if known.is_empty() && known.record.is_some() {
+            tokio::task::block_in_place(|| self.place.clear(&name, |_| true));
+        }
+        (!known.is_empty(), Some(name))
+    }
+
+    /// Who has the content now.
+    async fn seek(&self, name: &FileName, content: &NamedContent) -> Sought {
+        let seeking = async {
+            match &self.from {
+                Origin::Peer { peer, nothing_since, .. } => {
+                    let found = contents_at(*peer, name).await;
+                    still_at(*peer, found, content, nothing_since)
+                }
+                Origin::Ring(_) | Origin::Listed => {
+                    let (access, member) = (self.access, self.access.member());
+                    match locate::locate(access, name).await {
+                        Ok(known) => {
+                            content.sought(&known, contents_of(access, name, &known), member)
+                        }
+                        Err(_) => Sought::Sources(vec![member]),
+                    }
+                }
             }
+        };
+        tokio::select! {
+            () = self.transfer.cancelled() => Sought::Sources(Vec::new()),
+            sought = seeking => sought,
+        }
+    }
+
+    /// Why no source delivered a content.
+    async fn undelivered(
+        &self,
+        name: &FileName,
+        content: &NamedContent,
+        failed: Failed,
+    ) -> CommandError {
+        match (&self.from, failed) {
+            (_, Failed::Ended(why)) => why,
+            (Origin::Peer { peer, .. }, failed) => undelivered(format!(
+                "{name} could not be fetched from {}: {}",
+                peer.address(),
+                failed.why()
+            )),
+            (_, Failed::Half(why)) => {
+                undelivered(format!("nobody could deliver the rest of {name}: {why}"))
+            }
+            (_, failed) if content.stored => {
+                missing::undelivered(self.access, name, &content.sources, &failed.why()).await
+            }
+            (_, failed) => undelivered(format!(
+                "{name} is shared but nobody could deliver it: {}",
+                failed.why()
+            )),
+        }
+    }
+
+    /// The command that goes on with what was kept.
+    const fn word(&self) -> &'static str {
+        match self.from {
+            Origin::Peer { .. } => "request",
+            Origin::Ring(_) | Origin::Listed => "get",
         }
     }
 }
@@ -247,211 +343,9 @@ fn still_at(
     }
 }
 
-/// What a text chose.
-enum Chosen {
-    /// This one; and all contents that the name has.
-    One(FileName, NamedContent, Vec<ContentHash>),
-    Several(FileName, Vec<NamedContent>),
-}
-
 fn several(name: &FileName, contents: &[NamedContent]) -> Got {
-    let contents = contents.iter().map(|content| content.row(name)).collect();
+    let contents = contents.iter().map(|content| locate::row(name, content)).collect();
     Got { outcome: Outcome::Ambiguous { name: name.clone(), contents }, manifest: None }
-}
-
-/// The name and the beginning of a hash in `NAME@HASHPREFIX`. A name may have
-/// an `@` of its own: whoever calls this looks for the whole text, too.
-fn parts(text: &str) -> Option<(FileName, String)> {
-    let (name, prefix) = text.rsplit_once('@')?;
-    let is_prefix =
-        (1..=64).contains(&prefix.len()) && prefix.chars().all(|c| c.is_ascii_hexdigit());
-    let name = FileName::new(name).ok().filter(|_| is_prefix)?;
-    Some((name, prefix.to_ascii_lowercase()))
-}
-
-/// The contents whose hash begins so.
-fn beginning(contents: &[NamedContent], prefix: &str) -> Vec<NamedContent> {
-    let begins = |content: &&NamedContent| content.root.to_string().starts_with(prefix);
-    contents.iter().filter(begins).cloned().collect()
-}
-
-/// What those of the contents of a name mean that begin with a hash.
-fn choose(name: FileName, found: &[NamedContent], prefix: &str) -> Option<Chosen> {
-    let mut contents = beginning(found, prefix);
-    match contents.len() {
-        0 => None,
-        1 => contents.pop().map(|content| {
-            Chosen::One(name, content, found.iter().map(|known| known.root).collect())
-        }),
-        _ => Some(Chosen::Several(name, contents)),
-    }
-}
-
-/// What a text means among the contents that `contents` finds for a name.
-async fn meant<F, M>(
-    text: &str,
-    contents: impl Fn(FileName) -> F,
-    missing: impl FnOnce(String) -> M,
-) -> Result<Chosen, CommandError>
-where
-    F: Future<Output = Result<Vec<NamedContent>, CommandError>>,
-    M: Future<Output = CommandError>,
-{
-    let mut others = None;
-    if let Some((name, prefix)) = parts(text) {
-        let found = contents(name.clone()).await?;
-        if let Some(chosen) = choose(name.clone(), &found, &prefix) {
-            return Ok(chosen);
-        }
-        others = Some((name, prefix, found)).filter(|(.., found)| !found.is_empty());
-    }
-    let whole = match file_name(text) {
-        Ok(name) => choose(name.clone(), &contents(name).await?, ""),
-        // Too long for a name, perhaps, with the hash.
-        Err(_) if others.is_some() => None,
-        Err(why) => return Err(why),
-    };
-    match (whole, others) {
-        (Some(chosen), _) => Ok(chosen),
-        (None, None) => Err(missing(text.to_owned()).await),
-        (None, Some((name, prefix, found))) => {
-            let row = |content: &NamedContent| {
-                format!("{} ({})", content.root.short(), show_bytes(content.size))
-            };
-            let rows: Vec<_> = found.iter().take(NAMED_AT_MOST).map(row).collect();
-            Err(Reason::NotFound.because(format!(
-                "no content of {name} has a hash that begins with {prefix}; there is {}",
-                rows.join(", ")
-            )))
-        }
-    }
-}
-
-/// Finds what a text means on the ring.
-async fn find(access: &Access, text: &str) -> Result<Chosen, CommandError> {
-    let contents = async |name: FileName| contents(access, &name).await;
-    match meant(text, contents, async |name| missing::why(access, &name).await).await {
-        Err(why) => {
-            let Some((name, prefix)) = parts(text) else { return Err(why) };
-            let lost = trashed(access, &name).await;
-            choose(name, &lost, &prefix).ok_or(why)
-        }
-        chosen => chosen,
-    }
-}
-
-/// The contents that lost to a newer version of a name and that some node still has.
-async fn trashed(access: &Access, name: &FileName) -> Vec<NamedContent> {
-    let mut lost: Vec<NamedContent> = Vec::new();
-    let asked = |access: Access, member: Peer| {
-        let request = Request::Trashed { name: name.clone() };
-        async move {
-            let Some(neighbours) = neighbours_of(&access, member).await? else { return Ok(None) };
-            match access.request(member.address(), request).await? {
-                Response::Trashed { contents } => Ok(Some((neighbours, contents))),
-                other => Err(unexpected(member.address(), other)),
-            }
-        }
-    };
-    let heard = |member, contents: Vec<_>| {
-        for (root, size) in contents {
-            match lost.iter().position(|known| (known.root, known.size) == (root, size)) {
-                Some(at) => lost[at].sources.push(member),
-                None if lost.len() < MAX_LOST => {
-                    let sources = vec![member];
-                    lost.push(NamedContent { root, size, stored: false, version: None, sources });
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    };
-    // A node that does not answer may have one; nothing is promised of these.
-    let _ = ask_all(access, Each::Host, asked, heard).await;
-    lost
-}
-
-/// The contents of a name. Who lies about them is noted.
-async fn contents(access: &Access, name: &FileName) -> Result<Vec<NamedContent>, CommandError> {
-    let known = locate::locate(access, name).await?;
-    Ok(contents_of(access, name, &known))
-}
-
-fn contents_of(access: &Access, name: &FileName, known: &Known) -> Vec<NamedContent> {
-    let (mut contents, liars) = known.contents();
-    if let Access::Inside(data) = access {
-        // While it becomes a holder this node is named and has not got the bytes.
-        let me = data.net.me().me;
-        for content in &mut contents {
-            let root = &content.root;
-            let has_it = data.store.holds(root) || data.shares.manifest(root).is_some();
-            content.sources.retain(|peer| has_it || *peer != me);
-        }
-    }
-    let fetcher = access.fetcher(name.as_str());
-    for (liar, why) in liars {
-        fetcher.reputations.saw(liar.address(), &Conduct::Lied(why));
-    }
-    contents
-}
-
-/// Finds what a text means among the files of one peer.
-async fn ask_one(peer: Peer, text: &str) -> Result<Chosen, CommandError> {
-    let contents = async |name: FileName| contents_at(peer, &name).await;
-    let missing =
-        async |name| Reason::NotFound.because(format!("{name} not found on {}", peer.address()));
-    meant(text, contents, missing).await
-}
-
-/// The contents that one peer has under a name.
-async fn contents_at(peer: Peer, name: &FileName) -> Result<Vec<NamedContent>, CommandError> {
-    let mut contents: Vec<NamedContent> = Vec::new();
-    let mut after: Option<FileName> = None;
-    for _ in 0..MAX_PAGES {
-        let request = Request::Search { pattern: pattern_for(name), after: after.clone() };
-        let (rows, more) = match client_connections::ask(peer.address(), request).await? {
-            Response::Found { rows, more } => (rows, more),
-            other => return Err(unexpected(peer.address(), other)),
-        };
-        let last = rows.last().map(|row| row.name.clone());
-        for row in rows.into_iter().filter(|row| row.name == *name) {
-            let (root, size, stored) = (row.root, row.size, row.stored);
-            if !contents.iter().any(|known| known.root == root) {
-                let (version, sources) = (None, vec![peer]);
-                contents.push(NamedContent { root, size, stored, version, sources });
-            }
-        }
-        // The rows come in the order of their names.
-        let past = last.as_ref().is_none_or(|last| last > name);
-        if !more || past || last <= after {
-            break;
-        }
-        after = last;
-    }
-    Ok(contents)
-}
-
-/// A pattern that matches a name, and not many others: as much of it as a
-/// pattern may be long. No name has a `*` or a `?`.
-fn pattern_for(name: &FileName) -> String {
-    first_bytes(name.as_str(), MAX_PATTERN_BYTES).to_owned()
-}
-
-/// Who has the content now.
-async fn again(access: &Access, name: &FileName, content: &NamedContent) -> Sought {
-    let member = || Sought::Sources(vec![access.member()]);
-    let Ok(known) = locate::locate(access, name).await else { return member() };
-    let record = known.record.as_ref().map(|(record, _)| record.version);
-    let found = contents_of(access, name, &known);
-    let others = !found.is_empty();
-    if let Some(found) = found.into_iter().find(|found| found.root == content.root) {
-        return if found.size == content.size { Sought::Sources(found.sources) } else { member() };
-    }
-    // What a node says that has only just come (back) may be older.
-    let newer = |record: Version| content.version.is_none_or(|version| record > version);
-    let replaced = if content.stored { record.is_some_and(newer) } else { others };
-    // What is on its way out may still be where the ring is entered.
-    if replaced { Sought::Replaced } else { member() }
 }
 
 /// Where something lies that was fetched, who delivered how much of it, and what it is.
@@ -459,17 +353,10 @@ type Fetched = (PathBuf, Vec<(Peer, u64)>, Manifest);
 
 /// A content that is to be fetched to a place.
 struct Job<'a> {
-    access: &'a Access,
+    getting: &'a Getting<'a>,
     name: &'a FileName,
     content: &'a NamedContent,
-    fetcher: Fetcher,
-    place: &'a Place,
-    transfer: &'a Transfer,
-    phases: &'a dyn Phases,
-    /// How long sources are looked for of which none has delivered anything yet.
-    patience: Duration,
-    /// The command that goes on with what was kept.
-    word: &'static str,
+    began: Instant,
 }
 
 /// Why it was not.
@@ -478,22 +365,45 @@ enum Failed {
     Replaced,
     /// It was cancelled or interrupted, or something here is in the way.
     Ended(CommandError),
+    /// No source could be asked for it yet.
+    Unopened(String),
+    /// No source delivered it.
     NoSource(String),
     /// Some of it came, and is kept.
     Half(String),
 }
 
+/// How far a fetch came.
+#[derive(Default)]
+struct Came {
+    /// A source was found.
+    began: bool,
+    /// Bytes that stay for another time.
+    kept: Option<u64>,
+}
+
+impl Failed {
+    fn why(self) -> String {
+        match self {
+            Failed::Replaced => FetchError::Replaced.to_string(),
+            Failed::Ended(why) => why.to_string(),
+            Failed::Unopened(why) | Failed::NoSource(why) | Failed::Half(why) => why,
+        }
+    }
+}
+
 impl Job<'_> {
-    /// Fetches it, from its sources and whoever else `find` names. Blocks.
-    fn run(self, find: &mut Finder<'_>) -> Result<Got, Failed> {
-        let began = Instant::now();
-        if let Some(file) = in_the_way(&self.place.target(self.name)) {
+    /// Fetches it, from its sources and those that are found meanwhile; again where no file
+    /// descriptor was left for that. `again`: it was tried before.
+    async fn run(&self, again: bool) -> Result<Got, Failed> {
+        let Getting { access, place, transfer, .. } = *self.getting;
+        if let Some(file) = in_the_way(&place.target(self.name)) {
             let (name, file) = (self.name, file.display());
             return Err(Failed::Ended(Reason::State.because(format!(
                 "{name} cannot be saved below {file}, which is a file; save it to another place"
             ))));
         }
-        if let Some(twin) = self.place.twin(self.name) {
+        if let Some(twin) = place.twin(self.name) {
             let (own, twin) = (spelled(self.name.as_str()), spelled(&twin.to_string_lossy()));
             let why = format!(
                 "{} is spelled {own} and would lie beside {twin}, which is the same name in another \
@@ -502,125 +412,88 @@ impl Job<'_> {
             );
             return Err(Failed::Ended(Reason::Exists.because(why)));
         }
-        self.transfer.restart(self.content.size);
-        self.phases.phase("receiving");
-        let mut kept = None;
-        let fetched = tokio::task::block_in_place(|| self.fetch_in_turn(began, find, &mut kept));
+        transfer.restart(self.content.size);
+        self.getting.phases.phase("receiving");
+        let mut came = Came::default();
+        let mut turn = Turn::new(self.began);
+        let fetched = loop {
+            match tokio::task::block_in_place(|| self.fetch(again, &mut came)) {
+                // Nothing is held while the turn is waited for.
+                Err(FetchError::Local(error))
+                    if error.is_shortage() && turn.wait().await && !transfer.is_cancelled() => {}
+                ended => break ended,
+            }
+        };
         let (path, sources, manifest) = fetched.map_err(|error| match error {
-            _ if self.transfer.is_cancelled() => Failed::Ended(self.stopped(kept)),
+            _ if transfer.is_cancelled() => Failed::Ended(self.stopped(came.kept)),
+            FetchError::NoSource(_) if !came.began => Failed::Unopened(error.to_string()),
             FetchError::NoSource(_) | FetchError::Shunned(_) => Failed::NoSource(error.to_string()),
             FetchError::Interrupted(_) => Failed::Half(error.to_string()),
             FetchError::Local(error) => Failed::Ended(CommandError::Disk(error.to_string())),
             FetchError::Cancelled => Failed::Ended(CommandError::CANCELLED),
             FetchError::Replaced => Failed::Replaced,
         })?;
-        if let Access::Inside(data) = self.access {
+        if let Access::Inside(data) = access {
             data.downloads.ended(self.content.root, path.clone());
         }
-        let millis = began.elapsed().as_millis() as u64;
+        let millis = self.began.elapsed().as_millis() as u64;
         let (name, size) = (self.name.clone(), self.content.size);
-        let there = self.transfer.there();
+        let there = transfer.there();
         let outcome = Outcome::Fetched { name, size, there, path, sources, millis };
         Ok(Got { outcome, manifest: Some(manifest) })
     }
 
     /// How it was stopped, and how much of it is kept.
     fn stopped(&self, kept: Option<u64>) -> CommandError {
-        self.transfer.stopped(kept.map(|bytes| {
+        self.getting.transfer.stopped(kept.map(|bytes| {
             let (here, size) = (show_bytes(bytes), show_bytes(self.content.size));
-            format!("{here} of {size} are here; the same {} goes on where it was", self.word)
+            let word = self.getting.word();
+            format!("{here} of {size} are here; the same {word} goes on where it was")
         }))
     }
 
-    /// Fetches it, again where no file descriptor was left for that: nothing is held
-    /// while the turn is waited for. `kept` is how many bytes stay for another time,
-    /// should it fail.
-    fn fetch_in_turn(
-        &self,
-        began: Instant,
-        find: &mut Finder<'_>,
-        kept: &mut Option<u64>,
-    ) -> Result<Fetched, FetchError> {
-        let mut turn = None;
-        loop {
-            match self.fetch(began, find, kept) {
-                Err(FetchError::Local(error)) if error.is_shortage() => {
-                    let waited = began.elapsed() >= COMMAND_PATIENCE;
-                    if turn.is_none() && !waited {
-                        turn = Handle::current().block_on(descriptors::turn(began));
-                    }
-                    if turn.is_none() || waited || self.transfer.is_cancelled() {
-                        return Err(error.into());
-                    }
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    fn fetch(
-        &self,
-        began: Instant,
-        find: &mut Finder<'_>,
-        kept: &mut Option<u64>,
-    ) -> Result<Fetched, FetchError> {
-        let NamedContent { root, size, .. } = *self.content;
-        let mut sources = self.content.sources.clone();
-        if let Some(manifest) = eager::manifest(root, size) {
-            let begin = || Download::begin(manifest.clone(), self.place, self.name);
-            let (fetcher, transfer) = (&self.fetcher, self.transfer);
-            let fetched = eager::fetch(self.access, fetcher, &sources, &manifest, transfer, begin)?;
+    /// Fetches it. Blocks. `came` is how far that was, should it fail.
+    fn fetch(&self, again: bool, came: &mut Came) -> Result<Fetched, FetchError> {
+        let Getting { access, ref fetcher, place, transfer, .. } = *self.getting;
+        let NamedContent { root, size, ref sources, .. } = *self.content;
+        if let Some(manifest) = eager::manifest(root, size).filter(|_| !again) {
+            let begin = || Download::begin(manifest.clone(), place, self.name);
+            let fetched = eager::fetch(access, fetcher, sources, &manifest, transfer, begin)?;
             if let Some((download, source)) = fetched {
                 let delivered = source.into_iter().map(|source| (source, size)).collect();
                 return Ok((download.finish()?, delivered, manifest));
             }
         }
-        let mut pause = FIRST_LOOK;
-        let opened = loop {
-            self.transfer.wait_while_held()?;
-            match self.fetcher.open(&sources, root, size, self.transfer) {
-                Ok(opened) => break opened,
-                Err(FetchError::NoSource(why)) => {
-                    // At once: what was replaced is not waited for.
-                    let Sought::Sources(found) = find(&CancellationToken::new()) else {
-                        return Err(FetchError::Replaced);
-                    };
-                    let patience = if descriptors::are_short() {
-                        // Nobody may have been asked yet.
-                        self.patience.max(COMMAND_PATIENCE)
-                    } else {
-                        self.patience
-                    };
-                    if began.elapsed() >= patience || self.transfer.is_cancelled() {
-                        return Err(FetchError::NoSource(why));
-                    }
-                    if found == sources {
-                        std::thread::sleep(pause);
-                        pause = LOOK_SOON.min(2 * pause);
-                    }
-                    sources = found;
+        transfer.wait_while_held()?;
+        let opened = fetcher.open(sources, root, size, transfer)?;
+        came.began = true;
+        let runtime = Handle::current();
+        let find = &mut |over: &CancellationToken| {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = over.cancelled() => Sought::Sources(Vec::new()),
+                    found = self.getting.seek(self.name, self.content) => found,
                 }
-                Err(error) => return Err(error),
-            }
+            })
         };
         let manifest = opened.manifest.clone();
         let download = self.begin(&manifest)?;
         // Should the ring want a copy here, it is not fetched a second time.
-        let _listed = match self.access {
-            Access::Inside(data) => data.downloads.list(&download, self.transfer),
+        let _listed = match access {
+            Access::Inside(data) => data.downloads.list(&download, transfer),
             Access::Outside(_) => None,
         };
-        match self.fetcher.pieces(opened, &sources, &download, self.transfer, Some(find)) {
+        match fetcher.pieces(opened, sources, &download, transfer, Some(find)) {
             Ok(delivered) => Ok((download.finish()?, delivered, manifest)),
             // Nobody has it any more, or its user does not want it.
-            Err(error) if matches!(error, FetchError::Replaced) || self.transfer.is_unwanted() => {
+            Err(error) if matches!(error, FetchError::Replaced) || transfer.is_unwanted() => {
                 download.discard();
                 Err(error)
             }
             Err(error) => {
                 let here = download.here();
                 let bytes = here.iter().map(|index| manifest.len_of(index)).sum();
-                *kept = Some(bytes).filter(|_| download.is_kept());
+                came.kept = Some(bytes).filter(|_| download.is_kept());
                 match error {
                     FetchError::NoSource(why) if !here.is_empty() => {
                         Err(FetchError::Interrupted(why))
@@ -633,20 +506,21 @@ impl Job<'_> {
 
     /// Makes the file, or goes on with what an earlier attempt left.
     fn begin(&self, manifest: &Manifest) -> Result<Download, FetchError> {
+        let Getting { access, place, transfer, phases, .. } = *self.getting;
         let looked = |_| {
-            if self.transfer.is_cancelled() {
+            if transfer.is_cancelled() {
                 return ControlFlow::Break(());
             }
-            self.phases.phase("checking what is here");
+            phases.phase("checking what is here");
             ControlFlow::Continue(())
         };
-        let resume = || Download::resume(manifest.clone(), self.place, self.name, looked);
+        let resume = || Download::resume(manifest.clone(), place, self.name, looked);
         let download = descriptors::holding(resume)?;
         let here: u64 = download.here().iter().map(|index| manifest.len_of(index)).sum();
-        self.transfer.goes_on(manifest.size(), here);
-        self.phases.phase("receiving");
+        transfer.goes_on(manifest.size(), here);
+        phases.phase("receiving");
         if here > 0
-            && let Access::Inside(data) = self.access
+            && let Access::Inside(data) = access
         {
             let text = goes_on(self.name.as_str(), here, manifest.size());
             // A hub that is too busy says at the end how much was there.
@@ -660,83 +534,4 @@ impl Job<'_> {
 fn in_the_way(path: &Path) -> Option<&Path> {
     let nearest = path.ancestors().skip(1).find(|above| above.exists())?;
     (!nearest.is_dir()).then_some(nearest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn content(byte: u8) -> NamedContent {
-        let root = ContentHash([byte; 32]);
-        NamedContent { root, size: 5, stored: false, version: None, sources: Vec::new() }
-    }
-
-    /// What a text means where `names` exist, each with these contents: the
-    /// name and the first bytes of the hashes, or the error.
-    async fn meaning(
-        text: &str,
-        names: &[(&str, &[u8])],
-    ) -> Result<(String, Vec<u8>), CommandError> {
-        let contents = async |name: FileName| {
-            let known = names.iter().find(|(known, _)| *known == name.as_str());
-            Ok(known
-                .map_or_else(Vec::new, |(_, bytes)| bytes.iter().map(|b| content(*b)).collect()))
-        };
-        let first = |contents: &[NamedContent]| contents.iter().map(|c| c.root.0[0]).collect();
-        match meant(text, contents, async |name| CommandError::Usage(format!("no {name}"))).await? {
-            Chosen::One(name, content, _) => Ok((name.to_string(), first(&[content]))),
-            Chosen::Several(name, contents) => Ok((name.to_string(), first(&contents))),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_hash_prefix_chooses_and_a_name_may_have_an_at_sign_of_its_own() {
-        let names: &[(&str, &[u8])] =
-            &[("one", &[0xAB]), ("two", &[0xAB, 0xAC]), ("me@cafe", &[1]), ("two@ab", &[9])];
-        for (text, name, contents) in [
-            ("one", "one", vec![0xAB]),
-            ("two", "two", vec![0xAB, 0xAC]),
-            ("two@AC", "two", vec![0xAC]),
-            ("two@a", "two", vec![0xAB, 0xAC]),
-            ("me@cafe", "me@cafe", vec![1]),
-            ("me@cafe@01", "me@cafe", vec![1]),
-            // Both are there: the content of the part before wins.
-            ("two@ab", "two", vec![0xAB]),
-        ] {
-            assert_eq!(meaning(text, names).await, Ok((name.to_owned(), contents)), "{text}");
-        }
-        for (text, why) in [
-            ("three", "no three"),
-            ("three@ab", "no three@ab"),
-            ("one@xyz", "no one@xyz"),
-            ("one@", "no one@"),
-        ] {
-            assert_eq!(
-                meaning(text, names).await,
-                Err(CommandError::Usage(why.to_owned())),
-                "{text}"
-            );
-        }
-        let why = meaning("one@cd", names).await.expect_err("it begins otherwise");
-        assert_eq!(
-            why.to_string(),
-            "no content of one has a hash that begins with cd; there is abababab (5 B)"
-        );
-        assert!(meaning("../x", names).await.is_err());
-    }
-
-    #[test]
-    fn a_pattern_for_a_name_matches_it_and_fits() {
-        let long = "ä".repeat(127);
-        for name in ["SkyShip.jpg", &format!("x{long}/{long}/{long}")] {
-            let name = FileName::new(name).expect("a name");
-            let pattern = pattern_for(&name);
-            assert!(pattern.len() <= MAX_PATTERN_BYTES, "{name}");
-            assert!(
-                chordal_core::mesh::pattern::Pattern::new(&pattern).matches(name.as_str()),
-                "{name}"
-            );
-        }
-        assert!(FileName::new("a*b").is_err() && FileName::new("a?b").is_err());
-    }
 }

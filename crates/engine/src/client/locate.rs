@@ -1,263 +1,103 @@
-//! Who has a name: the ring's record with its holders, and those who share a
-//! file of that name from their own disks.
+//! Who has a name: drives [`Locate`] over an [`Access`].
 
-use std::cmp::Reverse;
-use std::time::Duration;
+use std::time::Instant;
 
-use tokio::time::timeout;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::sleep_until;
 
-use chordal_core::chord::placement::{others, placement};
+use chordal_core::client::{Answer, Known, Locate, LocateEvent, LocateStep, NamedContent};
 use chordal_core::error::CommandError;
 use chordal_core::name::FileName;
-use chordal_core::peer::{Peer, is_reachable};
-use chordal_core::record::{ContentHash, Provider, Record, Version};
+use chordal_core::peer::Peer;
+use chordal_core::time::Time;
 use chordal_core::wire::{Request, Response};
 use chordal_view::FoundContent;
 
 use crate::data::access::Access;
 
-/// Looks for a name before a failing lookup is told.
-const LOCATE_ATTEMPTS: u32 = 5;
-
-/// Pause between two looks: by then a ring that changes has got further.
-const LOCATE_PAUSE: Duration = Duration::from_millis(250);
-
-/// How long the owner's answer waits for that of the nodes behind it.
-const SECOND_OPINION: Duration = Duration::from_millis(300);
-
-/// Contents of one name that are told apart, and sharers of one content that
-/// are used: more help nobody.
-const MAX_CONTENTS: usize = 48;
-const MAX_SHARERS: usize = 48;
-
-/// What is known of a name.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// Its newest record, which may be a tombstone, and who may have its bytes.
-    pub(crate) record: Option<(Record, Vec<Peer>)>,
-    /// Who shares it; each sharer once.
-    pub(crate) providers: Vec<Provider>,
+/// A content of a name as it is listed for people.
+pub(crate) fn row(name: &FileName, content: &NamedContent) -> FoundContent {
+    let mut sources = content.sources.clone();
+    sources.sort_by_key(|peer| (peer.address(), peer.index()));
+    let (root, size, stored) = (content.root, content.size, content.stored);
+    FoundContent { names: vec![name.clone()], root, size, sources, stored, outside: false }
 }
 
-/// One content of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NamedContent {
-    /// Its hash.
-    pub(crate) root: ContentHash,
-    /// Its bytes.
-    pub(crate) size: u64,
-    /// The ring stores it.
-    pub(crate) stored: bool,
-    /// As this version, where that is known.
-    pub(crate) version: Option<Version>,
-    /// Who has it: holders first, then sharers.
-    pub(crate) sources: Vec<Peer>,
+/// The time of a machine that began then.
+pub(crate) fn time_since(began: Instant) -> Time {
+    Time::ZERO + began.elapsed()
 }
 
-impl NamedContent {
-    /// As it is listed for people.
-    pub(crate) fn row(&self, name: &FileName) -> FoundContent {
-        let mut sources = self.sources.clone();
-        sources.sort_by_key(|peer| (peer.address(), peer.index()));
-        let (root, size, stored) = (self.root, self.size, self.stored);
-        FoundContent { names: vec![name.clone()], root, size, sources, stored, outside: false }
-    }
-}
-
-/// A sharer whose word does not agree with what the ring knows.
-pub(crate) type Liar = (Peer, String);
-
-impl Known {
-    /// The different contents of the name: the stored one first, then those
-    /// that most share. A content is its hash; when sharers differ about its
-    /// size, the ring is right, or else the most.
-    pub(crate) fn contents(&self) -> (Vec<NamedContent>, Vec<Liar>) {
-        let mut contents: Vec<NamedContent> = Vec::new();
-        let mut liars = Vec::new();
-        if let Some((record, holders)) = &self.record
-            && !record.is_deleted()
-        {
-            contents.push(NamedContent {
-                root: record.version.root,
-                size: record.size(),
-                stored: true,
-                version: Some(record.version),
-                sources: holders.clone(),
-            });
-        }
-        let stored = contents.first().cloned();
-        // Their own files first: what was only downloaded is a further source.
-        let own = self.providers.iter().filter(|provider| !provider.downloaded);
-        let downloaded = self.providers.iter().filter(|provider| provider.downloaded);
-        for Provider { root, size, peer, downloaded, .. } in own.chain(downloaded) {
-            if let Some(stored) = stored.as_ref().filter(|stored| stored.root == *root)
-                && stored.size != *size
-            {
-                let known = stored.size;
-                let why = format!("offers {size} bytes under a hash of {known} bytes");
-                liars.push((*peer, why));
-                continue;
-            }
-            match contents.iter_mut().find(|known| (known.root, known.size) == (*root, *size)) {
-                Some(known) if known.sources.contains(peer) => {}
-                Some(known) => known.sources.push(*peer),
-                // It was replaced or removed on the ring since.
-                None if *downloaded && self.record.is_some() => {}
-                None => contents.push(NamedContent {
-                    root: *root,
-                    size: *size,
-                    stored: false,
-                    version: None,
-                    sources: vec![*peer],
-                }),
-            }
-        }
-        contents.sort_by_key(|content| {
-            (!content.stored, Reverse(content.sources.len()), content.root, content.size)
-        });
-        // Of one hash only one size can be true, and nobody can tell who lies.
-        let mut roots = Vec::new();
-        contents.retain(|content| {
-            let first = !roots.contains(&content.root);
-            roots.push(content.root);
-            first
-        });
-        contents.truncate(MAX_CONTENTS);
-        (contents, liars)
-    }
-
-    /// Whether nobody has anything of the name that is worth to be fetched.
-    pub(crate) fn is_empty(&self) -> bool {
-        let stored = self.record.as_ref().is_some_and(|(record, _)| !record.is_deleted());
-        let downloaded = self.providers.iter().all(|provider| provider.downloaded);
-        !stored && (self.providers.is_empty() || downloaded && self.record.is_some())
-    }
-
-    /// Takes in what a node says of the record; the newest version counts.
-    fn hear(&mut self, node: Peer, wanted: &[Peer], answer: Option<(Record, Vec<Peer>)>) {
-        let Some((record, holders)) = answer else { return };
-        if self.record.as_ref().is_none_or(|(known, _)| known.version < record.version) {
-            // An owner without room has the record and not the bytes.
-            let among = |peers: &[Peer], one: Peer| {
-                peers.iter().any(|peer| peer.address() == one.address())
-            };
-            let has = holders.is_empty() || among(&holders, node);
-            let mut sources = if has { vec![node] } else { Vec::new() };
-            for peer in holders.iter().chain(wanted) {
-                if !among(&sources, *peer) {
-                    sources.push(*peer);
-                }
-            }
-            self.record = Some((record, sources));
-        }
-    }
-
-    /// Takes in what a node says of the sharers; of each its latest word.
-    fn hear_providers(&mut self, name: &FileName, providers: Vec<Provider>) {
-        for provider in providers {
-            let fits = provider.name == *name
-                && provider.lifetime_s > 0
-                && is_reachable(provider.peer.address());
-            let room = self.providers.len() < MAX_SHARERS;
-            match self.providers.iter_mut().find(|known| known.peer == provider.peer) {
-                Some(known) if fits && known.serial < provider.serial => *known = provider,
-                None if fits && room => self.providers.push(provider),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Finds what is known of a name. While the ring changes, a question may fall
-/// between two owners: nobody knowing the name is believed only when it is said
-/// twice, and a lookup that fails is repeated.
+/// Finds what is known of a name: see [`Locate::new`].
 pub(crate) async fn locate(access: &Access, name: &FileName) -> Result<Known, CommandError> {
-    let mut unknown = false;
-    for _ in 1..LOCATE_ATTEMPTS {
-        match look_for(access, name, Some(name.to_string())).await {
-            // A tombstone is an answer.
-            Ok(known) if unknown || !known.is_empty() || known.record.is_some() => {
-                return Ok(known);
-            }
-            Ok(_) => unknown = true,
-            Err(why) => tracing::debug!(%why, %name, "looking again"),
-        }
-        tokio::time::sleep(LOCATE_PAUSE).await;
-    }
-    look_for(access, name, Some(name.to_string())).await
+    let params = access.params();
+    let machine = Locate::new(name.clone(), params.space, params.replicas);
+    drive(access, name, machine, Some(name.to_string())).await
+}
+
+/// Finds what is known of a name now: see [`Locate::once`].
+pub(crate) async fn look_for(access: &Access, name: &FileName) -> Result<Known, CommandError> {
+    let params = access.params();
+    let machine = Locate::once(name.clone(), params.space, params.replicas);
+    drive(access, name, machine, None).await
 }
 
 /// Whether a name was removed from the ring, and nobody shares a file under it.
 pub(crate) async fn is_removed(access: &Access, name: &FileName) -> bool {
-    let known = look_for(access, name, None).await;
+    let known = look_for(access, name).await;
     known.is_ok_and(|known| known.record.is_some() && known.is_empty())
 }
 
-/// Finds what is known of a name now. With `shown`, the dashboard draws the
-/// hops.
-pub(crate) async fn look_for(
+/// With `shown`, the dashboard draws the hops.
+async fn drive(
     access: &Access,
     name: &FileName,
+    mut machine: Locate,
     shown: Option<String>,
 ) -> Result<Known, CommandError> {
-    let trace = access.lookup(name.key(access.space()), shown).await?;
-    // Of each host the position that would hold it; any answers for all.
-    let nodes = std::iter::once(trace.owner).chain(others(trace.owner, trace.successors));
-    let nodes: Vec<Peer> = nodes.collect();
-    let replicas = access.params().replicas;
-    let wanted = placement(access.space(), trace.key, &nodes, replicas);
-    let mut known = Known::default();
-    // The owner knows, unless it has only just come (back): then the next node
-    // has what it lacks, or a newer version. One without room may have nothing, and
-    // the node behind it what it should have.
-    let second = async {
-        let mut heard = Vec::new();
-        for next in nodes.iter().skip(1).take(usize::from(replicas)) {
-            let answer = ask_for(access, *next, name).await;
-            let has = answer.record.is_some();
-            heard.push((*next, answer));
-            if has {
-                break;
+    let key = name.key(access.space());
+    let began = Instant::now();
+    let mut answers = FuturesUnordered::new();
+    let mut wake = None;
+    let mut event = LocateEvent::Begun;
+    loop {
+        let mut found = None;
+        for step in machine.handle(time_since(began), event) {
+            match step {
+                LocateStep::Lookup => {
+                    let trace = access.lookup(key, shown.clone()).await;
+                    found = Some(trace.map(|trace| (trace.owner, trace.successors)));
+                }
+                LocateStep::Ask(node) => answers.push(ask(access, node, name)),
+                LocateStep::Wait(span) => wake = Some(tokio::time::Instant::now() + span),
+                LocateStep::Done(known) => return known,
             }
         }
-        heard
-    };
-    let (owner, second) =
-        tokio::join!(ask_for(access, trace.owner, name), timeout(SECOND_OPINION, second));
-    let answered = owner.record.is_some();
-    known.hear(trace.owner, &wanted, owner.record);
-    known.hear_providers(name, owner.providers);
-    for (next, answer) in second.unwrap_or_default() {
-        known.hear(next, &wanted, answer.record);
-        known.hear_providers(name, answer.providers);
+        event = match found {
+            Some(found) => LocateEvent::Found(found),
+            None => tokio::select! {
+                Some((node, answer)) = answers.next() => LocateEvent::Answered(node, answer),
+                () = async { sleep_until(wake.unwrap_or_else(tokio::time::Instant::now)).await },
+                    if wake.is_some() =>
+                {
+                    wake = None;
+                    LocateEvent::Woke
+                }
+                else => return Err(CommandError::Stopping),
+            },
+        };
     }
-    if !answered {
-        // Many may join at once: then the copies are further along the list.
-        let mut found = false;
-        for (at, node) in nodes.iter().enumerate().skip(1) {
-            if found && at > usize::from(replicas) {
-                break;
-            }
-            let answer = ask_for(access, *node, name).await;
-            found |= answer.record.is_some();
-            known.hear(*node, &wanted, answer.record);
-            known.hear_providers(name, answer.providers);
-        }
-    }
-    Ok(known)
 }
 
-/// What a node knows of a name.
-#[derive(Default)]
-struct Answer {
-    record: Option<(Record, Vec<Peer>)>,
-    providers: Vec<Provider>,
-}
-
-async fn ask_for(access: &Access, node: Peer, name: &FileName) -> Answer {
+/// What a node knows of a name; `None`: it does not say.
+async fn ask(access: &Access, node: Peer, name: &FileName) -> (Peer, Option<Answer>) {
     let locate = Request::Locate { name: name.clone() };
     let providers = Request::Providers { name: name.clone() };
     let [record, providers] = access.request_both(node.address(), [locate, providers]).await;
+    if record.is_err() && providers.is_err() {
+        return (node, None);
+    }
     let record = match record {
         Ok(Response::Locate { record: Some(record), holders }) if record.name == *name => {
             Some((record, holders))
@@ -268,131 +108,5 @@ async fn ask_for(access: &Access, node: Peer, name: &FileName) -> Answer {
         Ok(Response::Providers { providers }) => providers,
         _ => Vec::new(),
     };
-    Answer { record, providers }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chordal_core::record::Content;
-
-    fn peer(number: u16) -> Peer {
-        Peer::new(([127, 0, 0, 1], number).into(), 0)
-    }
-
-    fn name() -> FileName {
-        FileName::new("SkyShip.jpg").expect("a name")
-    }
-
-    fn hash(byte: u8) -> ContentHash {
-        ContentHash([byte; 32])
-    }
-
-    fn record(root: u8, content: Content) -> Record {
-        Record { name: name(), version: Version { counter: 1, root: hash(root) }, content }
-    }
-
-    fn shares(number: u16, root: u8, size: u64) -> Provider {
-        let (name, peer, root) = (name(), peer(number), hash(root));
-        Provider { name, peer, root, size, downloaded: false, serial: 1, lifetime_s: 60 }
-    }
-
-    fn known(record: Option<Record>, providers: Vec<Provider>) -> Known {
-        let mut known = Known::default();
-        known.hear(peer(1), &[], record.map(|record| (record, vec![peer(1), peer(2)])));
-        known.hear_providers(&name(), providers);
-        known
-    }
-
-    fn rows(known: &Known) -> Vec<(u8, u64, bool, Vec<u16>)> {
-        let row = |content: &NamedContent| {
-            let ports = content.sources.iter().map(|peer| peer.address().port()).collect();
-            (content.root.0[0], content.size, content.stored, ports)
-        };
-        known.contents().0.iter().map(row).collect()
-    }
-
-    #[test]
-    fn an_owner_without_room_is_no_source_of_what_it_answers_for() {
-        let mut known = Known::default();
-        let stored = record(7, Content::File { size: 5 });
-        // Another place of a host that was named is no other source.
-        let twice = Peer::new(peer(3).address(), 1);
-        known.hear(peer(1), &[twice], Some((stored, vec![peer(2), peer(3)])));
-        assert_eq!(rows(&known), [(7, 5, true, vec![2, 3])]);
-    }
-
-    #[test]
-    fn holders_and_sharers_of_one_content_are_its_sources_together() {
-        let stored = record(7, Content::File { size: 5 });
-        let known = known(Some(stored), vec![shares(3, 7, 5), shares(2, 7, 5)]);
-        assert_eq!(rows(&known), [(7, 5, true, vec![1, 2, 3])]);
-    }
-
-    #[test]
-    fn a_removed_name_is_what_its_sharers_have() {
-        let removed = record(0, Content::Deleted { at_s: 0 });
-        let known = known(Some(removed), vec![shares(3, 7, 5)]);
-        assert_eq!(rows(&known), [(7, 5, false, vec![3])]);
-    }
-
-    #[test]
-    fn a_download_is_a_source_of_what_is_there_and_brings_nothing_back() {
-        let downloaded = |n, root| Provider { downloaded: true, ..shares(n, root, 5) };
-        let stored = || record(7, Content::File { size: 5 });
-        let old_and_new = || vec![downloaded(3, 6), downloaded(4, 7)];
-        assert_eq!(rows(&known(Some(stored()), old_and_new())), [(7, 5, true, vec![1, 2, 4])]);
-        let removed = known(Some(record(0, Content::Deleted { at_s: 0 })), old_and_new());
-        assert_eq!(rows(&removed), []);
-        assert!(removed.is_empty());
-        // Shared by somebody who is gone, and never stored: the downloads live on.
-        assert_eq!(rows(&known(None, vec![downloaded(3, 6)])), [(6, 5, false, vec![3])]);
-    }
-
-    #[test]
-    fn other_contents_of_the_name_come_behind_by_the_number_of_their_sharers() {
-        let stored = record(7, Content::File { size: 5 });
-        let sharers = vec![shares(3, 1, 9), shares(4, 2, 9), shares(5, 2, 9)];
-        assert_eq!(
-            rows(&known(Some(stored), sharers)),
-            [(7, 5, true, vec![1, 2]), (2, 9, false, vec![4, 5]), (1, 9, false, vec![3])]
-        );
-    }
-
-    #[test]
-    fn a_sharer_with_another_size_for_a_stored_hash_lies_and_is_no_source() {
-        let stored = record(7, Content::File { size: 5 });
-        let known = known(Some(stored), vec![shares(3, 7, 6)]);
-        assert_eq!(rows(&known), [(7, 5, true, vec![1, 2])]);
-        let (peer_3, why) = known.contents().1.pop().expect("a liar");
-        assert_eq!(peer_3, peer(3));
-        assert_eq!(why, "offers 6 bytes under a hash of 5 bytes");
-    }
-
-    #[test]
-    fn among_sharers_alone_the_most_are_believed_about_a_size() {
-        let known = known(None, vec![shares(3, 7, 6), shares(4, 7, 5), shares(5, 7, 5)]);
-        assert_eq!(rows(&known), [(7, 5, false, vec![4, 5])]);
-        assert!(known.contents().1.is_empty(), "nobody can tell who lies");
-    }
-
-    #[test]
-    fn of_each_sharer_the_latest_word_counts_and_an_impossible_one_not_at_all() {
-        let mut known = known(None, vec![shares(3, 7, 6)]);
-        let nowhere = Peer::new(([0, 0, 0, 0], 2000).into(), 0);
-        let other = FileName::new("other").expect("a name");
-        known.hear_providers(
-            &name(),
-            vec![
-                Provider { serial: 2, ..shares(3, 8, 6) },
-                shares(3, 9, 6),
-                Provider { lifetime_s: 0, ..shares(4, 7, 6) },
-                Provider { peer: nowhere, ..shares(5, 7, 6) },
-                Provider { name: other, ..shares(6, 7, 6) },
-            ],
-        );
-        assert_eq!(rows(&known), [(8, 6, false, vec![3])]);
-        known.hear_providers(&name(), (10..500).map(|n| shares(n, 7, 6)).collect());
-        assert_eq!(known.providers.len(), MAX_SHARERS);
-    }
+    (node, Some(Answer { record, providers }))
 }

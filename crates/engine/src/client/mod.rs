@@ -11,6 +11,7 @@
 //! command from outside.
 
 pub(crate) mod commands;
+pub(crate) mod contents;
 pub(crate) mod control;
 pub(crate) mod files;
 pub(crate) mod get;
@@ -18,6 +19,7 @@ pub(crate) mod leave;
 pub(crate) mod locate;
 pub(crate) mod missing;
 pub(crate) mod moving;
+pub(crate) mod put;
 pub(crate) mod ring_walk;
 pub(crate) mod scan;
 pub(crate) mod tree;

@@ -10,7 +10,7 @@ use chordal_view::{Command, Outcome, TransferKind};
 
 use super::get::{self, Got};
 use super::tree::{self, Source, Tree};
-use super::{files, missing};
+use super::{files, missing, put};
 use crate::data::access::Access;
 use crate::transfers::{Transfer, Transfers};
 
@@ -68,8 +68,8 @@ impl Moving<'_> {
         }
         let name = files::name_for(path, name)?;
         let transfer = self.transfers.open(TransferKind::Upload, name.as_str(), 0);
-        let put = files::put(self.access, path, name, overwrite, &transfer, &transfer);
-        let put = files::with_at_least(least, self.run(&transfer, Box::pin(put)).await);
+        let put = put::put(self.access, path, name, overwrite, &transfer, &transfer);
+        let put = put::with_at_least(least, self.run(&transfer, Box::pin(put)).await);
         self.end(transfer, put.as_ref().map(|_| ()));
         Ok(missing::doubted(self.access, put?).await)
     }

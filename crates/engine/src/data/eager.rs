@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use chordal_core::chord::Upload;
+use chordal_core::client::{Instead, holders_of};
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::{EAGER_BYTES, MAX_REPLICAS};
 use chordal_core::name::FileName;
@@ -261,7 +262,7 @@ impl Small {
             Err((None, why)) => return Ok(DataResponse::Failed { why }),
         };
         let holders = if behind.is_empty() {
-            match self.pass_over(data, runtime, &wanted.name, obstacle, why)? {
+            match self.pass_over(data, runtime, &wanted.name, why)? {
                 Ok(holders) => holders,
                 Err(why) => return Ok(DataResponse::Failed { why }),
             }
@@ -281,17 +282,32 @@ impl Small {
         data: &Data,
         runtime: &Handle,
         name: &FileName,
-        obstacle: Obstacle,
         why: String,
     ) -> Result<Result<Vec<Peer>, CommandError>, DataError> {
         let plane = data.plane();
         let (instead, copies) = runtime.block_on(full_owner::instead(data));
-        let relay = |next: Peer, rest: Vec<Peer>| {
+        let mut instead = Instead::new(why, instead, copies);
+        loop {
+            let (next, rest) = match instead.next() {
+                Ok(next) => next,
+                Err(nobody) => return Ok(Err(nobody)),
+            };
             let chain: Vec<Peer> = std::iter::once(next).chain(rest).collect();
-            Behind::reach(&plane, &chain, name, self)?.answer()
-        };
-        full_owner::Past { why, obstacle, instead, copies }
-            .send(relay, |_| data.net.stop.is_cancelled())
+            let relayed = match Behind::reach(&plane, &chain, name, self)
+                .and_then(|mut behind| behind.answer())
+            {
+                Ok(answer) => holders_of(answer),
+                Err(error) if data.net.stop.is_cancelled() => return Err(error),
+                Err(error) => Err(error.to_string()),
+            };
+            match relayed {
+                Ok(holders) => return Ok(Ok(holders)),
+                Err(why) => {
+                    tracing::info!(peer = %next, %why, "does not take what the owner cannot store");
+                    instead.refuse(why);
+                }
+            }
+        }
     }
 
     /// Sends it to the first of `chain` that takes it, writes it here, not durably

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use chordal_core::chord::Upload;
+use chordal_core::client::MAX_INSTEAD;
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::MAX_REPLICAS;
 use chordal_core::peer::Peer;
@@ -47,10 +48,6 @@ const COMMIT_SILENCE: Duration = Duration::from_secs(2);
 /// longer is not there.
 const INSTEAD_LIMIT: Duration = Duration::from_secs(3);
 
-/// Nodes that are tried in the place of an owner. Where so many cannot store it,
-/// the ring is full.
-const MAX_INSTEAD: usize = 32;
-
 /// The nodes behind this one that may take what it cannot store, the nearest
 /// first, and how many of them are to hold it.
 pub(crate) async fn instead(data: &Data) -> (Vec<Peer>, u8) {
@@ -69,66 +66,6 @@ pub(crate) async fn refusal(data: &Data, obstacle: Obstacle, why: String) -> Dat
     } else {
         DataResponse::Unable { why, obstacle, instead, copies }
     }
-}
-
-/// The nodes that may take a content that its owner cannot store.
-#[derive(Debug)]
-pub(crate) struct Past {
-    /// Why it does not take it itself.
-    pub(crate) why: String,
-    /// The same in a word.
-    pub(crate) obstacle: Obstacle,
-    /// Those that may, the nearest first.
-    pub(crate) instead: Vec<Peer>,
-    /// How many are to hold it.
-    pub(crate) copies: u8,
-}
-
-impl Past {
-    /// Has `relay` send the content to one node after the other, with the nodes
-    /// that are to come behind it, until one takes it: the nodes that have it durably
-    /// then. `Ok(Err)`: none takes it.
-    ///
-    /// # Errors
-    /// Of `relay`, when `ends` says that it is of no use to go on.
-    pub(crate) fn send(
-        mut self,
-        mut relay: impl FnMut(Peer, Vec<Peer>) -> Result<DataResponse, DataError>,
-        ends: impl Fn(&DataError) -> bool,
-    ) -> Result<Result<Vec<Peer>, CommandError>, DataError> {
-        self.instead.truncate(MAX_INSTEAD);
-        let others = usize::from(self.copies.min(MAX_REPLICAS)).saturating_sub(1);
-        let mut refused = Vec::new();
-        for (at, next) in self.instead.iter().enumerate() {
-            let rest = self.instead[at + 1..].iter().take(others).copied().collect();
-            let why = match relay(*next, rest) {
-                Ok(DataResponse::Relayed { mut holders }) if !holders.is_empty() => {
-                    holders.truncate(usize::from(MAX_REPLICAS));
-                    return Ok(Ok(holders));
-                }
-                Ok(DataResponse::Failed { why }) => why.to_string(),
-                Ok(other) => format!("it answered out of turn: {other:?}"),
-                Err(error) if ends(&error) => return Err(error),
-                Err(error) => error.to_string(),
-            };
-            tracing::info!(peer = %next, %why, "does not take what the owner cannot store");
-            refused.push((*next, why));
-        }
-        Ok(Err(nobody(&self.why, &refused)))
-    }
-}
-
-/// What is said when no node takes a content that its owner cannot store.
-pub(crate) fn nobody(why: &str, others: &[(Peer, String)]) -> CommandError {
-    let Some((last, reason)) = others.last() else {
-        return Reason::NoRoom.because(why);
-    };
-    let mut names: Vec<String> =
-        others.iter().map(|(peer, _)| peer.address().to_string()).collect();
-    names.truncate(others.len() - 1);
-    let before =
-        if names.is_empty() { String::new() } else { format!("{} and ", names.join(", ")) };
-    Reason::NoRoom.because(format!("{why}; nor do {before}{} take it: {reason}", last.address()))
 }
 
 /// Asks an owner that takes no bytes for nodes that take a content in its place. `None`: it does
@@ -271,68 +208,4 @@ fn commit_within(
     };
     let (copies, wanted) = counted;
     committed.unwrap_or(DataResponse::Progress { copies, wanted })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peer(port: u16) -> Peer {
-        Peer::new(([127, 0, 0, 1], port).into(), 0)
-    }
-
-    fn failed(why: &str) -> DataResponse {
-        DataResponse::Failed { why: Reason::NoRoom.because(why) }
-    }
-
-    fn past(copies: u8) -> Past {
-        let instead = (1..=5).map(peer).collect();
-        let why = "127.0.0.1:9 has no room for it".to_owned();
-        Past { why, obstacle: Obstacle::NoRoom, instead, copies }
-    }
-
-    #[test]
-    fn the_first_that_takes_it_hears_who_comes_behind() {
-        let mut asked = Vec::new();
-        let took = past(3).send(
-            |next, rest| {
-                asked.push((next, rest));
-                match next.address().port() {
-                    1 => Ok(failed("no room")),
-                    2 => Err(DataError::Peer("not today".to_owned())),
-                    _ => Ok(DataResponse::Relayed { holders: vec![next, peer(4)] }),
-                }
-            },
-            |_| false,
-        );
-        assert_eq!(took.expect("nothing ends it"), Ok(vec![peer(3), peer(4)]));
-        assert_eq!(asked[0], (peer(1), vec![peer(2), peer(3)]));
-        assert_eq!(asked[2], (peer(3), vec![peer(4), peer(5)]));
-    }
-
-    #[test]
-    fn when_nobody_takes_it_all_are_named_in_one_sentence() {
-        let full = |_, _| Ok(failed("no room either"));
-        let mut two = past(3);
-        two.instead.truncate(2);
-        assert_eq!(
-            two.send(full, |_| false).expect("nothing ends it"),
-            Err(Reason::NoRoom.because(
-                "127.0.0.1:9 has no room for it; nor do 127.0.0.1:1 and 127.0.0.1:2 take it: no \
-                 room either"
-            ))
-        );
-    }
-
-    #[test]
-    fn a_user_who_wants_no_more_ends_it() {
-        let ended = past(1).send(
-            |_, rest| {
-                assert_eq!(rest, [], "one copy has nobody behind it");
-                Err(DataError::Cancelled)
-            },
-            |error| matches!(error, DataError::Cancelled),
-        );
-        assert!(matches!(ended, Err(DataError::Cancelled)));
-    }
 }

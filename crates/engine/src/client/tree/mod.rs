@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use chordal_core::client::NamedContent;
 use chordal_core::error::{CommandError, PathFault, Reason};
 use chordal_core::name::FileName;
 use chordal_store::{Place, hash_file, list};
@@ -28,8 +29,8 @@ use super::files;
 use super::get;
 use super::get::Got;
 use super::locate;
-use super::locate::NamedContent;
 use super::missing::Doubts;
+use super::put;
 use crate::data::access::Access;
 use crate::transfers::Phases;
 use crate::transfers::{HASHING, Transfer, Transfers};
@@ -170,8 +171,8 @@ impl Tree<'_> {
                 let (path, name): (PathBuf, FileName) = (path, name);
                 let told = Arc::clone(&told);
                 workers.begin(shown(&path), &name.to_string(), size, move |part| async move {
-                    let put = files::put(&access, &path, name, overwrite, &part, &*part).await;
-                    told.put_ended(files::with_at_least(min_copies, put)?).await
+                    let put = put::put(&access, &path, name, overwrite, &part, &*part).await;
+                    told.put_ended(put::with_at_least(min_copies, put)?).await
                 });
             }
             if !more && next.is_none() && workers.is_idle() {
@@ -470,7 +471,7 @@ impl Wanted {
         sources.extend(sharers);
         let (root, size) = (content.root, content.size);
         let content = NamedContent { root, size, stored: true, version: None, sources };
-        get::fetch(&self.access, &self.name, &content, &self.place, part, part).await
+        get::fetch(&self.access, &self.name, content, &self.place, part, part).await
     }
 
     /// Fetches what the owner of the name says it is; `None`: it was removed.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use chordal_core::client::Sought;
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Peer;
 use chordal_core::record::ContentHash;
@@ -32,7 +33,6 @@ mod source;
 mod swarm;
 
 pub(crate) use receive::{check_size, receive_manifest, receive_pieces};
-pub(crate) use swarm::{FIRST_LOOK, LOOK_SOON, NO_SOURCE_LIMIT};
 
 /// Bytes of pieces in memory, received and not yet written, of all sources of
 /// a download together.
@@ -122,16 +122,6 @@ impl PieceSink for Download {
     fn put(&self, index: PieceIndex, bytes: &[u8]) -> Result<(), IncomingError> {
         self.write(index, bytes)
     }
-}
-
-/// What is found while a content is fetched.
-#[derive(Debug)]
-pub(crate) enum Sought {
-    /// These have it now, as far as is known.
-    Sources(Vec<Peer>),
-    /// Its name stands for something else by now, or for nothing: a node that had it
-    /// has given it up, or will.
-    Replaced,
 }
 
 /// Finds sources while a content is fetched: nodes that have it now. Blocks; ends

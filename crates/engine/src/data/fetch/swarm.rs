@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use chordal_core::client::{FIRST_LOOK, LOOK_SOON, NO_SOURCE_LIMIT, Sought};
 use chordal_core::peer::Peer;
 use chordal_core::time::Time;
 use chordal_core::transfer::manifest::Manifest;
@@ -22,9 +23,7 @@ use chordal_view::Trust;
 
 use super::super::plane::{DataConnection, DataError};
 use super::source::{Ending, Work};
-use super::{
-    BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, Sought, TICK, dial, words,
-};
+use super::{BUFFER_BYTES, FetchError, Fetcher, Finder, Opened, PieceSink, TICK, dial, words};
 use crate::data::reputation::Conduct;
 use crate::transfers::Transfer;
 
@@ -37,17 +36,6 @@ const MAX_CANDIDATES: usize = 64;
 
 /// How often new sources are looked for while some deliver.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
-
-/// How soon when none does: about a stabilization of a busy ring.
-pub(crate) const LOOK_SOON: Duration = Duration::from_millis(500);
-
-/// The first of these looks come sooner, each after twice the time: a name that was
-/// just replaced is known anew in some milliseconds.
-pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(30);
-
-/// How long a download without any bytes yet goes on looking for sources:
-/// the ring needs about this to re-create copies after a death.
-pub(crate) const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A download that has waited for a source for so long looks less often.
 const WAITED_LONG: Duration = Duration::from_secs(30);
