@@ -22,7 +22,7 @@ pub struct Config {
     /// The ring's name, size and replica count. A node that is alone may adopt others.
     pub params: Params,
     /// Entries in the successor list, r; more where they are positions of few
-    /// hosts (ARCHITECTURE.md, "Positions").
+    /// hosts ([`super::Host`]).
     pub successors: usize,
     /// Time between stabilizations; the other periods follow from it.
     pub stabilize: Duration,

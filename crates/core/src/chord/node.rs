@@ -230,7 +230,7 @@ pub(super) struct Heard {
 /// A join under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Join {
-    /// Who wants to know; `None`: the node does it by itself.
+    /// The command that its end answers; `None`: the node rejoins by itself.
     pub(super) ticket: Option<Ticket>,
     pub(super) contact: Peer,
     /// Further contacts, the next one last.

@@ -1,6 +1,6 @@
 //! Keeping the place on the ring: stabilize, rectify, and which neighbours live.
 //!
-//! The rules are Zave's (ARCHITECTURE.md, "The rules of the ring"). A successor
+//! The rules are Zave's ([`super::rules`]). A successor
 //! is adopted only from its own answer, a whole list in one assignment; "ping"
 //! is a question about neighbours here, because a node that left its ring in
 //! order still answers a ping but must not be kept. Around the rules stand hints

@@ -11,7 +11,7 @@
 //! k−1 hosts at once then still knows a live node, as it still knows a copy of
 //! each record. Where every host has one position a list has r entries. A list
 //! made of a neighbour and its whole list reaches as far as that one's did, so
-//! the rules of the ring need no other change (ARCHITECTURE.md, "Positions").
+//! the rules of the ring need no other change.
 
 use std::net::SocketAddr;
 

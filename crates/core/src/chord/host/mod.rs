@@ -89,7 +89,7 @@ struct Leaving {
 }
 
 impl Host {
-    /// A host of so many positions (at least one) that has not started.
+    /// A host with this number of positions (at least one) that has not started.
     pub fn new(config: &Config, address: SocketAddr, positions: u16) -> Host {
         let positions = positions.max(1);
         let config = Arc::new(config.clone());
