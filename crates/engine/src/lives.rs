@@ -8,7 +8,7 @@ pub mod put {
     //! calls `put::put`. The client hashes the file once, which gives the manifest, and
     //! looks up the name's key, which gives the owner. What it does next, and when it tries
     //! again, is decided by the machine `core::client::Put`; `put` dials a data connection
-    //! and sends `Upload`. At the owner, `serve_data` asks the core (`Command::Offer`) whether the
+    //! and sends `Upload`. At the owner, `owner` asks the core (`Command::Offer`) whether the
     //! name is free and the store whether there is room, and answers `Proceed`. The client
     //! sends the manifest, the owner answers which pieces it has from an earlier attempt, and
     //! the client sends the others in order. The owner verifies each piece and writes it into
@@ -31,7 +31,7 @@ pub mod put {
     //! many copies there are, and repair continues. If the connection breaks before, the
     //! machine looks up the owner again, and `put` sends it the missing pieces.
     //!
-    //! If the client's node is the owner itself, the bytes go straight into its store. A new
+    //! If the client's node is the owner itself, `owner` reads the bytes from the file. A new
     //! owner may be asked for a name that it does not know yet. It first asks its partners
     //! for that name, as far as it has not compared its records with theirs yet: an offer
     //! with counter 0.

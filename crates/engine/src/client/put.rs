@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use chordal_core::client::{Put, PutEvent, PutStep};
 use chordal_core::error::{CommandError, PathFault};
@@ -29,9 +29,10 @@ use crate::data::commit::Wanted;
 use crate::data::eager::Small;
 use crate::data::fetch;
 use crate::data::full_owner;
+use crate::data::owner;
+use crate::data::owner::Source;
 use crate::data::plane::{DataConnection, DataError};
 use crate::data::relay::{Handed, hand_manifest, open_again};
-use crate::data::serve_data;
 use crate::transfers::{Phases, Transfer};
 
 /// Bytes sent at once: between two such steps it is looked whether the owner
@@ -141,15 +142,12 @@ impl Sender<'_> {
     /// Carries out a step that moves bytes, or that waits for copies.
     async fn move_bytes(&self, step: PutStep) -> Result<DataResponse, DataError> {
         match step {
-            PutStep::Hand(owner) => {
-                let runtime = Handle::current();
-                tokio::task::block_in_place(|| self.hand_to(owner, &runtime))
-            }
+            PutStep::Hand(owner) => Box::pin(self.hand_to(owner)).await,
             PutStep::Relay { to, rest } => {
                 let Wanted { name, root, size, .. } = self.wanted.clone();
                 self.transfer.restart(size);
                 let relay = DataRequest::Relay { name, root, size, rest, follows: false };
-                let answer = tokio::task::block_in_place(|| self.upload(to, &relay));
+                let answer = block_in_place(|| self.upload(to, &relay));
                 if !matches!(answer, Ok(DataResponse::Relayed { .. })) {
                     tracing::info!(peer = %to, ?answer, "does not take what the owner cannot store");
                 }
@@ -217,35 +215,42 @@ impl Sender<'_> {
         })
     }
 
-    fn hand_to(&self, owner: Peer, runtime: &Handle) -> Result<DataResponse, DataError> {
-        match self.access {
-            Access::Inside(data) if owner.address() == data.net.me().me.address() => {
-                self.phases.phase("storing");
-                let Sender { path, manifest, wanted, transfer, .. } = self;
-                if let Some(small) = &self.small {
-                    return small.take_in(data, runtime, wanted, transfer, |copies, wanted| {
-                        transfer.securing(copies, wanted);
-                        Ok(())
-                    });
-                }
-                serve_data::take_in(data, runtime, path, manifest, wanted, transfer)
-            }
-            access => match &self.small {
-                Some(small) => {
-                    self.phases.phase("sending");
-                    let plane = access.plane();
-                    small.upload(&plane, owner, &self.wanted, self.transfer, |copies, wanted| {
-                        self.secured(copies, wanted);
-                    })
-                }
-                None => {
-                    let Wanted { name, root, size, overwrite } = self.wanted.clone();
-                    let follows = false;
-                    let upload = DataRequest::Upload { name, root, size, overwrite, follows };
-                    self.upload(owner, &upload)
-                }
-            },
+    /// Hands the file to the owner of its name, which may be this node.
+    async fn hand_to(&self, owner: Peer) -> Result<DataResponse, DataError> {
+        let Sender { path, manifest, wanted, small, transfer, .. } = self;
+        if let Access::Inside(data) = self.access
+            && owner.address() == data.net.me().me.address()
+        {
+            self.phases.phase("storing");
+            let chain = match owner::offer(data, wanted).await {
+                Ok(chain) => chain,
+                Err(answer) => return Ok(answer),
+            };
+            let source = match small {
+                Some(small) => Source::Memory(small),
+                None => Source::File(path, manifest),
+            };
+            let heard = |copies, wanted| {
+                transfer.securing(copies, wanted);
+                Ok(())
+            };
+            return owner::store(data, wanted, chain, source, transfer, heard).await;
         }
+        block_in_place(|| match small {
+            Some(small) => {
+                self.phases.phase("sending");
+                let plane = self.access.plane();
+                small.upload(&plane, owner, wanted, transfer, |copies, wanted| {
+                    self.secured(copies, wanted);
+                })
+            }
+            None => {
+                let Wanted { name, root, size, overwrite } = wanted.clone();
+                let follows = false;
+                let upload = DataRequest::Upload { name, root, size, overwrite, follows };
+                self.upload(owner, &upload)
+            }
+        })
     }
 
     /// Tells the owner who has the content, and waits for the copies.
@@ -256,19 +261,11 @@ impl Sender<'_> {
     ) -> Result<DataResponse, DataError> {
         match self.access {
             Access::Inside(data) if owner == data.net.me().me => {
-                let runtime = Handle::current();
-                tokio::task::block_in_place(|| {
-                    commit::commit(
-                        data,
-                        &runtime,
-                        &self.wanted,
-                        Some(elsewhere),
-                        |copies, wanted| {
-                            self.secured(copies, wanted);
-                            Ok(())
-                        },
-                    )
-                })
+                let heard = |copies, wanted| {
+                    self.secured(copies, wanted);
+                    Ok(())
+                };
+                commit::commit(data, &self.wanted, Some(elsewhere), heard).await
             }
             access => {
                 let heard = |copies, wanted| self.secured(copies, wanted);
@@ -390,7 +387,7 @@ fn read_small(path: &Path, size: u64) -> Result<Option<Small>, CommandError> {
     if size > EAGER_BYTES {
         return Ok(None);
     }
-    let read = tokio::task::block_in_place(|| Small::read(path, size));
+    let read = block_in_place(|| Small::read(path, size));
     read.map(Some).map_err(|error| unreadable(path, &error))
 }
 
@@ -411,7 +408,7 @@ fn hash(path: &Path, transfer: &Transfer) -> Result<Manifest, CommandError> {
             Err(_) => ControlFlow::Break(()),
         }
     };
-    tokio::task::block_in_place(|| hash_file(path, progress)).map_err(|error| {
+    block_in_place(|| hash_file(path, progress)).map_err(|error| {
         if transfer.is_cancelled() { CommandError::CANCELLED } else { unreadable(path, &error) }
     })
 }

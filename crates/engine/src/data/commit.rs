@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -95,9 +94,8 @@ pub(crate) fn too_few(copies: usize, least: u8, cut_off: u32) -> CommandError {
 /// Has the core commit an upload whose bytes are durable here, or, if it says
 /// which nodes have them, elsewhere, and waits for the copies; `progress` hears how many there
 /// are, unless all are there in a moment.
-pub(crate) fn commit(
+pub(crate) async fn commit(
     data: &Data,
-    runtime: &Handle,
     wanted: &Wanted,
     elsewhere: Option<(Vec<Peer>, Obstacle)>,
     mut progress: impl FnMut(u8, u8) -> Result<(), DataError>,
@@ -108,21 +106,19 @@ pub(crate) fn commit(
     let command = Command::Commit { name, root, size, overwrite, elsewhere, obstacle };
     let (tell, mut copies) = watch::channel((0, 0));
     // Once the core has it, it is stored, waited for or not.
-    let begun = runtime.block_on(data.core.begin(command, Some(tell)));
+    let begun = data.core.begin(command, Some(tell)).await;
     let Some(mut reply) = begun else { return Ok(STOPPING) };
     let reply = loop {
-        let next = runtime.block_on(async {
-            if let Ok(reply) = timeout(SILENCE, &mut reply).await {
-                return Some(reply);
-            }
-            tokio::select! {
+        let next = match timeout(SILENCE, &mut reply).await {
+            Ok(reply) => Some(reply),
+            Err(_) => tokio::select! {
                 biased;
                 reply = &mut reply => Some(reply),
                 Ok(()) = copies.changed() => None,
                 // Copies of a large file take their time: say that they are being made.
                 () = tokio::time::sleep(HEARTBEAT) => None,
-            }
-        });
+            },
+        };
         if let Some(reply) = next {
             break reply.ok();
         }
@@ -131,18 +127,18 @@ pub(crate) fn commit(
     };
     Ok(match reply {
         Some(Reply::Stored { version, holders, wanted, passed }) => {
-            let (already, cut_off) = (false, runtime.block_on(data.core.cut_off()));
+            let (already, cut_off) = (false, data.core.cut_off().await);
             let stored =
                 DataResponse::Stored { version, holders, wanted, already, passed, cut_off };
             at_least(data.min_copies, stored)
         }
-        Some(Reply::Upload(upload)) => runtime.block_on(refusal(data, of, upload)),
+        Some(Reply::Upload(upload)) => refusal(data, of, upload).await,
         // On its way out it owns nothing: the next owner takes the rest.
         Some(Reply::Failed(Failure::NotOwner | Failure::Busy(_))) => {
             DataResponse::NotOwner { owner: None }
         }
         Some(Reply::Failed(Failure::Store(why))) => {
-            runtime.block_on(full_owner::refusal(data, why.obstacle(), why.to_string()))
+            full_owner::refusal(data, why.obstacle(), why.to_string()).await
         }
         Some(Reply::Failed(failure)) => DataResponse::Failed { why: failure.into() },
         Some(other) => {

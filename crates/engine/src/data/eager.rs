@@ -20,9 +20,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
-use chordal_core::chord::Upload;
 use chordal_core::client::{Instead, holders_of};
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::{EAGER_BYTES, MAX_REPLICAS};
@@ -35,10 +34,9 @@ use chordal_store::{Download, IncomingError, StoreError, open_regular};
 use chordal_view::TransferKind;
 
 use super::Data;
-use super::commit::{self, Wanted};
+use super::commit::Wanted;
 use super::fetch;
 use super::fetch::{FetchError, Fetcher};
-use super::full_owner;
 use super::plane::{DataConnection, DataError, DataPlane, STALL_LIMIT, has_ended};
 use super::relay;
 use super::relay::{Part, Unwritten};
@@ -234,59 +232,15 @@ impl Small {
         })
     }
 
-    /// Stores it under a name that this node owns: as an upload, without the
-    /// wire. Blocks.
-    pub(crate) fn take_in(
-        &self,
-        data: &Data,
-        runtime: &Handle,
-        wanted: &Wanted,
-        transfer: &Transfer,
-        mut heard: impl FnMut(u8, u8) -> Result<(), DataError>,
-    ) -> Result<DataResponse, DataError> {
-        let chain = match begin(data, runtime, wanted) {
-            Begun::Proceed(chain) => chain,
-            Begun::Refused(answer) => return Ok(answer),
-        };
-        let (kept, behind) = self.pass(data, &wanted.name, &chain);
-        let (obstacle, why) = match kept {
-            Ok(()) => {
-                transfer.advance(wanted.size);
-                match commit::commit(data, runtime, wanted, None, &mut heard)? {
-                    // The bytes were taken, their record is not.
-                    DataResponse::Unable { obstacle, why, .. } => (obstacle, why),
-                    answer => return Ok(answer),
-                }
-            }
-            Err((Some(obstacle), why)) => (obstacle, why.to_string()),
-            Err((None, why)) => return Ok(DataResponse::Failed { why }),
-        };
-        let holders = if behind.is_empty() {
-            match self.pass_over(data, runtime, &wanted.name, why)? {
-                Ok(holders) => holders,
-                Err(why) => return Ok(DataResponse::Failed { why }),
-            }
-        } else {
-            behind
-        };
-        transfer.restart(wanted.size);
-        transfer.advance(wanted.size);
-        let elsewhere = Some((holders, obstacle));
-        commit::commit(data, runtime, wanted, elsewhere, heard)
-    }
-
     /// Sends it to the first of the nodes behind this one that takes it; who has
     /// it then.
-    fn pass_over(
+    pub(crate) fn pass_over(
         &self,
         data: &Data,
-        runtime: &Handle,
         name: &FileName,
-        why: String,
+        mut instead: Instead,
     ) -> Result<Result<Vec<Peer>, CommandError>, DataError> {
         let plane = data.plane();
-        let (instead, copies) = runtime.block_on(full_owner::instead(data));
-        let mut instead = Instead::new(why, instead, copies);
         loop {
             let (next, rest) = match instead.next() {
                 Ok(next) => next,
@@ -312,7 +266,7 @@ impl Small {
 
     /// Sends it to the first of `chain` that takes it, writes it here, not durably
     /// yet, and waits for those behind: whether it is here, and who they are.
-    fn pass(
+    pub(crate) fn pass(
         &self,
         data: &Data,
         name: &FileName,
@@ -345,81 +299,26 @@ impl Small {
     }
 }
 
-/// How an upload begins.
-enum Begun {
-    /// It is wanted; these are to hold copies, too.
-    Proceed(Vec<Peer>),
-    /// It is not: the answer.
-    Refused(DataResponse),
-}
-
-/// Asks the core whether an upload is wanted, and who else is to hold it.
-fn begin(data: &Data, runtime: &Handle, wanted: &Wanted) -> Begun {
-    let (offer, chain) = (commit::offer(data, wanted), relay::holders_of(data, &wanted.name));
-    match runtime.block_on(async { tokio::join!(offer, chain) }) {
-        (Some(Upload::Proceed), chain) => Begun::Proceed(chain),
-        (Some(other), _) => {
-            let refusal = commit::refusal(data, wanted, other);
-            Begun::Refused(runtime.block_on(refusal))
-        }
-        (None, _) => Begun::Refused(commit::STOPPING),
-    }
-}
-
-/// Takes in an upload whose bytes follow its header; the answer to it. Blocks.
-///
-/// # Errors
-/// The connection is of no use any more.
-pub(crate) fn take_upload(
-    data: &Data,
-    runtime: &Handle,
-    connection: &mut DataConnection,
-    wanted: &Wanted,
-) -> Result<DataResponse, DataError> {
-    let small = match receive(connection, wanted.root, wanted.size)? {
-        Ok(small) => small,
-        Err(why) => return Ok(DataResponse::Failed { why }),
-    };
-    let (name, size) = (wanted.name.as_str(), wanted.size);
-    let transfer = connection.opens(&data.transfers, TransferKind::Receive, name, size);
-    let answer = small.take_in(data, runtime, wanted, &transfer, |copies, wanted| {
-        transfer.securing(copies, wanted);
-        connection.send(&DataResponse::Progress { copies, wanted })
-    });
-    match &answer {
-        // Nothing was received for good: the uploading side hears why.
-        Ok(DataResponse::NotOwner { .. } | DataResponse::Stored { already: true, .. }) => {
-            data.transfers.forget(transfer);
-        }
-        Ok(DataResponse::Failed { why }) => transfer.end(Err(why.clone())),
-        Ok(_) => transfer.end(Ok(())),
-        // All of it is here, and is stored whoever waits for that.
-        Err(_) => transfer.end(Ok(())),
-    }
-    answer
-}
-
 /// Takes in a content from the node before in a chain whose bytes follow its
-/// header, and answers. Blocks.
+/// header, and answers.
 ///
 /// # Errors
 /// The connection is of no use any more.
-pub(crate) fn take_part(
+pub(crate) async fn take_part(
     data: &Data,
-    runtime: &Handle,
     connection: &mut DataConnection,
     part: &Part,
 ) -> Result<DataResponse, DataError> {
-    let small = match receive(connection, part.root, part.size)? {
+    let small = match block_in_place(|| receive(connection, part.root, part.size))? {
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
-    let Some(rest) = runtime.block_on(relay::along_the_ring(data, part.rest.clone())) else {
+    let Some(rest) = relay::along_the_ring(data, part.rest.clone()).await else {
         return Ok(DataResponse::Failed { why: relay::not_member() });
     };
     let (kind, name) = (TransferKind::Copy, part.name.as_str());
     let transfer = connection.opens(&data.transfers, kind, name, part.size).copying(part.root);
-    match small.pass(data, &part.name, &rest) {
+    match block_in_place(|| small.pass(data, &part.name, &rest)) {
         (Ok(()), behind) => {
             transfer.advance(part.size);
             transfer.end(Ok(()));
@@ -444,7 +343,7 @@ pub(crate) fn take_part(
 /// # Errors
 /// They are more than may come in this way: whoever sent them broke the rules,
 /// hears so, and is not listened to any further. Or the connection failed.
-fn receive(
+pub(crate) fn receive(
     connection: &mut DataConnection,
     root: ContentHash,
     size: u64,

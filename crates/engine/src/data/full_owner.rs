@@ -15,8 +15,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-
 use chordal_core::chord::Upload;
 use chordal_core::client::MAX_INSTEAD;
 use chordal_core::error::{CommandError, Reason};
@@ -169,12 +167,7 @@ pub(crate) async fn answer_commit(
             let why = obstacle.said_of(&data.net.me().me.to_string(), wanted.name.as_str());
             refusal(&data, obstacle, why).await
         }
-        Some(Upload::Proceed) => {
-            let runtime = Handle::current();
-            let tasks = data.net.tasks.clone();
-            let work = move || commit_within(&data, &runtime, &wanted, (holders, obstacle));
-            tasks.spawn_blocking(work).await.unwrap_or(commit::STOPPING)
-        }
+        Some(Upload::Proceed) => commit_within(&data, &wanted, (holders, obstacle)).await,
         Some(Upload::NotOwner { .. }) if forwards => {
             let access = Access::Inside(data);
             let Wanted { name, root, size, overwrite } = wanted;
@@ -187,23 +180,26 @@ pub(crate) async fn answer_commit(
     }))
 }
 
-/// Commits, and says after a while how many copies there are. Blocks.
-fn commit_within(
+/// Commits, and says after a while how many copies there are: what the core has begun goes
+/// on.
+async fn commit_within(
     data: &Data,
-    runtime: &Handle,
     wanted: &Wanted,
     elsewhere: (Vec<Peer>, Obstacle),
 ) -> DataResponse {
     let (began, mut counted) = (Instant::now(), (0, 0));
-    let mut commit = |elsewhere| {
-        commit::commit(data, runtime, wanted, elsewhere, |copies, wanted| {
-            counted = (copies, wanted);
-            if began.elapsed() < COMMIT_SILENCE { Ok(()) } else { Err(DataError::Cancelled) }
-        })
+    let mut heard = |copies, wanted| {
+        counted = (copies, wanted);
+        if began.elapsed() < COMMIT_SILENCE { Ok(()) } else { Err(DataError::Cancelled) }
     };
-    let here = data.store.holds(&wanted.root).then(|| commit(None));
-    let committed = match here {
-        None | Some(Ok(DataResponse::Unable { .. })) => commit(Some(elsewhere)),
+    let mut committed = None;
+    if data.store.holds(&wanted.root) {
+        committed = Some(commit::commit(data, wanted, None, &mut heard).await);
+    }
+    let committed = match committed {
+        None | Some(Ok(DataResponse::Unable { .. })) => {
+            commit::commit(data, wanted, Some(elsewhere), &mut heard).await
+        }
         Some(committed) => committed,
     };
     let (copies, wanted) = counted;

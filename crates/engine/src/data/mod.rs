@@ -43,6 +43,7 @@ pub(crate) mod full_owner;
 pub(crate) mod idle;
 pub(crate) mod limits;
 pub(crate) mod local_copy;
+pub(crate) mod owner;
 pub(crate) mod params;
 pub(crate) mod plane;
 pub(crate) mod reach;

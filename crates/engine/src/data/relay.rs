@@ -22,6 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use chordal_core::chord::Membership;
 use chordal_core::chord::placement::placement;
@@ -188,10 +189,9 @@ pub(crate) async fn along_the_ring(data: &Data, mut rest: Vec<Peer>) -> Option<V
     Some(rest)
 }
 
-/// Takes in a content from the node before in a chain, and answers. Blocks.
-pub(crate) fn take_part(
+/// Takes in a content from the node before in a chain, and answers.
+pub(crate) async fn take_part(
     data: &Data,
-    runtime: &Handle,
     connection: &mut DataConnection,
     part: Part,
 ) -> Result<(), DataError> {
@@ -200,16 +200,17 @@ pub(crate) fn take_part(
     if let Err(error) = fetch::check_size(size) {
         return refuse(connection, error);
     }
-    let Some(chain) = runtime.block_on(along_the_ring(data, rest)) else {
+    let Some(chain) = along_the_ring(data, rest).await else {
         return refuse(connection, not_member());
     };
     connection.send(&DataResponse::Proceed)?;
-    let manifest = receive_manifest(connection, root, size)?;
+    let manifest = block_in_place(|| receive_manifest(connection, root, size))?;
     let kind = TransferKind::Copy;
     let transfer = connection.opens(&data.transfers, kind, name.as_str(), size).copying(root);
     let (name, manifest) = (&name, &manifest);
+    let runtime = Handle::current();
     let passage = Passage { data, runtime, name, manifest, chain, owned: false };
-    let passed = passage.receive(connection, &transfer);
+    let passed = block_in_place(|| passage.receive(connection, &transfer));
     let (answer, end) = match passed {
         Ok(behind) => {
             let holders = std::iter::once(data.net.me().me).chain(behind).collect();
@@ -293,7 +294,7 @@ pub(crate) struct Passage<'a> {
     /// The node.
     pub(crate) data: &'a Data,
     /// Where its tasks run.
-    pub(crate) runtime: &'a Handle,
+    pub(crate) runtime: Handle,
     /// What the content is called.
     pub(crate) name: &'a FileName,
     /// Its pieces.

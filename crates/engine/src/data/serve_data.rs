@@ -5,17 +5,16 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::ops::Range;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
-use chordal_core::chord::Upload;
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::EAGER_BYTES;
 use chordal_core::peer::Party;
 use chordal_core::record::ContentHash;
-use chordal_core::transfer::manifest::{Manifest, PieceIndex};
+use chordal_core::transfer::manifest::PieceIndex;
 use chordal_core::wire::data::{DataRequest, DataResponse};
 use chordal_descriptors::{FILE_PATIENCE, wait_out};
 use chordal_store::StoreError;
@@ -26,9 +25,10 @@ use super::Data;
 use super::commit::{self, Wanted};
 use super::eager;
 use super::fetch;
+use super::owner::{self, Source};
 use super::plane::{DataConnection, DataError, STALL_LIMIT};
 use super::relay;
-use super::relay::{Part, PassError, Passage};
+use super::relay::Part;
 use crate::inputs::demand::Want;
 use crate::net::connection::HELLO_LIMIT;
 use crate::sharing::shares::file::OpenShare;
@@ -63,7 +63,7 @@ pub(crate) fn serve(
     let result =
         data.plane().accepted(stream, party).map_err(DataError::from).and_then(|connection| {
             let (serving, opened) = (None, None);
-            Server { data, runtime, connection, serving, opened, crowded }.run()
+            runtime.block_on(Server { data, connection, serving, opened, crowded }.run())
         });
     if let Err(error) = result {
         tracing::debug!(%error, "a data connection ended");
@@ -72,7 +72,6 @@ pub(crate) fn serve(
 
 struct Server<'a> {
     data: &'a Data,
-    runtime: &'a Handle,
     connection: DataConnection,
     /// What this connection is being sent.
     serving: Option<Serving>,
@@ -94,8 +93,8 @@ struct Serving {
 }
 
 impl Server<'_> {
-    fn run(mut self) -> Result<(), DataError> {
-        let result = self.requests();
+    async fn run(mut self) -> Result<(), DataError> {
+        let result = self.requests().await;
         if let Some(serving) = self.serving.take() {
             self.served(serving, result.as_ref().err());
         }
@@ -134,10 +133,10 @@ impl Server<'_> {
         self.data.notes.wanted(want, party, sent, text);
     }
 
-    fn requests(&mut self) -> Result<(), DataError> {
+    async fn requests(&mut self) -> Result<(), DataError> {
         self.connection.wait_at_most(HELLO_LIMIT)?;
         loop {
-            let request = match self.connection.receive() {
+            let request = match block_in_place(|| self.connection.receive()) {
                 Ok(request) => request,
                 // The other side has what it wanted.
                 Err(DataError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -147,33 +146,26 @@ impl Server<'_> {
             };
             self.connection.wait_at_most(STALL_LIMIT)?;
             match request {
-                DataRequest::Manifest { root } => self.manifest(root)?,
+                DataRequest::Manifest { root } => block_in_place(|| self.manifest(root))?,
                 DataRequest::Bytes { root, offset, length, copy } => {
-                    self.bytes(root, offset, length, copy)?;
+                    block_in_place(|| self.bytes(root, offset, length, copy))?;
                 }
                 DataRequest::Relay { name, root, size, rest, follows } => {
                     let part = Part { name, root, size, rest };
+                    let connection = &mut self.connection;
                     if follows {
-                        let connection = &mut self.connection;
-                        let answer = eager::take_part(self.data, self.runtime, connection, &part)?;
+                        let answer = eager::take_part(self.data, connection, &part).await?;
                         connection.send(&answer)?;
                     } else {
-                        relay::take_part(self.data, self.runtime, &mut self.connection, part)?;
+                        relay::take_part(self.data, connection, part).await?;
                     }
                 }
                 DataRequest::Upload { name, root, size, overwrite, follows } => {
                     let wanted = Wanted { name, root, size, overwrite };
-                    if follows {
-                        let connection = &mut self.connection;
-                        let answer =
-                            eager::take_upload(self.data, self.runtime, connection, &wanted)?;
-                        connection.send(&answer)?;
-                    } else {
-                        self.upload(&wanted)?;
-                    }
+                    self.upload(&wanted, follows).await?;
                 }
             }
-            if !self.await_request()? {
+            if !block_in_place(|| self.await_request())? {
                 return Ok(());
             }
         }
@@ -346,67 +338,70 @@ impl Server<'_> {
         Serving { root, transfer, copy, broken: false }
     }
 
-    fn upload(&mut self, wanted: &Wanted) -> Result<(), DataError> {
-        if let Err(error) = fetch::check_size(wanted.size) {
-            return self.connection.send(&DataResponse::Failed { why: error });
-        }
-        match self.runtime.block_on(commit::offer(self.data, wanted)) {
-            Some(Upload::Proceed) => self.connection.send(&DataResponse::Proceed)?,
-            Some(other) => {
-                let answer = self.runtime.block_on(commit::refusal(self.data, wanted, other));
-                return self.connection.send(&answer);
-            }
-            None => return self.connection.send(&commit::STOPPING),
+    /// Stores an upload; `follows`: its bytes come behind its header.
+    async fn upload(&mut self, wanted: &Wanted, follows: bool) -> Result<(), DataError> {
+        let Server { data, connection, .. } = self;
+        let small = if follows {
+            Some(block_in_place(|| eager::receive(connection, wanted.root, wanted.size))?)
+        } else {
+            fetch::check_size(wanted.size).err().map(Err)
+        };
+        let small = match small.transpose() {
+            Ok(small) => small,
+            Err(why) => return connection.send(&DataResponse::Failed { why }),
+        };
+        let chain = match owner::offer(data, wanted).await {
+            Ok(chain) => chain,
+            Err(answer) => return connection.send(&answer),
+        };
+        if small.is_none() {
+            connection.send(&DataResponse::Proceed)?;
         }
         let (name, size) = (wanted.name.as_str(), wanted.size);
-        let transfer =
-            self.connection.opens(&self.data.transfers, TransferKind::Receive, name, size);
-        let last = self.receive(wanted, transfer)?;
-        self.connection.send(&last)
-    }
-
-    /// Receives manifest and bytes of an upload, makes them durable, sends them
-    /// along the chain of those who are to hold copies, and commits. Ends the
-    /// transfer.
-    fn receive(&mut self, wanted: &Wanted, transfer: Transfer) -> Result<DataResponse, DataError> {
-        let Server { data, runtime, connection, .. } = self;
-        let manifest = match relay::receive_manifest(connection, wanted.root, wanted.size) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                fetch::broke(transfer, &error);
-                return Err(error);
-            }
+        let transfer = connection.opens(&data.transfers, TransferKind::Receive, name, size);
+        let manifest = match &small {
+            Some(small) => Ok(small.manifest.clone()),
+            None => block_in_place(|| relay::receive_manifest(connection, wanted.root, size)),
         };
-        let chain = runtime.block_on(relay::holders_of(data, &wanted.name));
-        let (name, manifest) = (&wanted.name, &manifest);
-        let passage = Passage { data, runtime, name, manifest, chain, owned: true };
-        let last = match passage.receive(connection, &transfer) {
-            Ok(_) => {
-                let committed = commit::commit(data, runtime, wanted, None, |copies, wanted| {
+        let stored = match &manifest {
+            Ok(manifest) => {
+                let source = match &small {
+                    Some(small) => Source::Memory(small),
+                    None => Source::Connection(connection, manifest),
+                };
+                let heard = |copies, wanted| {
                     transfer.securing(copies, wanted);
                     connection.send(&DataResponse::Progress { copies, wanted })
-                });
-                match committed {
-                    Ok(last) => last,
-                    Err(error) => {
-                        // All of it is here, and is stored whoever waits for that.
-                        transfer.end(Ok(()));
-                        return Err(error);
-                    }
-                }
+                };
+                owner::store(data, wanted, chain, source, &transfer, heard).await
             }
-            Err(PassError::Data(error)) => {
-                fetch::broke(transfer, &error);
-                return Err(error);
-            }
-            Err(error) => passage.refusal(error),
+            Err(_) => Ok(commit::STOPPING),
         };
-        transfer.end(match &last {
-            DataResponse::Failed { why } => Err(why.clone()),
-            DataResponse::Unable { why, .. } => Err(CommandError::Disk(why.clone())),
-            _ => Ok(()),
-        });
-        Ok(last)
+        match manifest.and(stored) {
+            Ok(answer) => {
+                match &answer {
+                    // Nothing was received for good: the uploading side hears why.
+                    DataResponse::NotOwner { .. } | DataResponse::Stored { already: true, .. } => {
+                        data.transfers.forget(transfer);
+                    }
+                    DataResponse::Failed { why } => transfer.end(Err(why.clone())),
+                    DataResponse::Unable { why, .. } => {
+                        transfer.end(Err(CommandError::Disk(why.clone())));
+                    }
+                    _ => transfer.end(Ok(())),
+                }
+                connection.send(&answer)
+            }
+            Err(error) => {
+                if data.store.holds(&wanted.root) {
+                    // All of it is here, and is stored whoever waits for that.
+                    transfer.end(Ok(()));
+                } else {
+                    fetch::broke(transfer, &error);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// A content that should be here cannot be read, so it is looked at.
@@ -460,32 +455,4 @@ fn send_verified(
 fn beyond_its_end(offset: u64, length: u64, size: u64) -> DataResponse {
     let why = format!("bytes {offset}+{length} of a content of {size} were asked for");
     DataResponse::Failed { why: CommandError::Usage(why) }
-}
-
-/// Stores a local file whose name this node owns: as an upload, without the
-/// wire. Blocks.
-pub(crate) fn take_in(
-    data: &Data,
-    runtime: &Handle,
-    path: &Path,
-    manifest: &Manifest,
-    wanted: &Wanted,
-    transfer: &Transfer,
-) -> Result<DataResponse, DataError> {
-    match runtime.block_on(commit::offer(data, wanted)) {
-        Some(Upload::Proceed) => {}
-        Some(other) => return Ok(runtime.block_on(commit::refusal(data, wanted, other))),
-        None => return Ok(commit::STOPPING),
-    }
-    let chain = runtime.block_on(relay::holders_of(data, &wanted.name));
-    let passage = Passage { data, runtime, name: &wanted.name, manifest, chain, owned: true };
-    match passage.copy(path, transfer) {
-        Ok(_) => {}
-        Err(PassError::Data(error)) => return Err(error),
-        Err(error) => return Ok(passage.refusal(error)),
-    }
-    commit::commit(data, runtime, wanted, None, |copies, wanted| {
-        transfer.securing(copies, wanted);
-        Ok(())
-    })
 }
