@@ -370,8 +370,8 @@ fn an_interrupted_command_leaves_nothing_behind() {
     let node = NodeProcess::start(&[]);
     node.run(&["put", text(&path)]);
     let to = dir.path().join("fetched");
-    // So slow that it is interrupted in time.
-    let mut get = command(&["get", "large", "--limit-down", "16M", "--to", text(&to), "--via"])
+    // So slow that it is interrupted before a whole piece has come: nothing to go on with.
+    let mut get = command(&["get", "large", "--limit-down", "32k", "--to", text(&to), "--via"])
         .arg(node.address.to_string())
         .stderr(Stdio::piped())
         .spawn()
