@@ -9,7 +9,7 @@
 //!
 //! Two operations that each hold a descriptor and need a second one could wait for each
 //! other. So every wait ends: the waiting side releases all its descriptors, takes a
-//! [`turn`], and begins again. So only one of the operations that failed runs at a time,
+//! [`Turn`], and begins again. So only one of the operations that failed runs at a time,
 //! and the others hold nothing.
 
 use std::cell::Cell;
@@ -163,7 +163,7 @@ thread_local! {
 }
 
 /// Runs work that holds a descriptor and may need another one: it only waits a short time
-/// for that, since its caller then releases everything, takes a [`turn`] and repeats it.
+/// for that, since its caller then releases everything, takes a [`Turn`] and repeats it.
 pub fn holding<T>(work: impl FnOnce() -> T) -> T {
     let before = HOLDS.replace(true);
     let done = work();
