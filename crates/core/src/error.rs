@@ -82,7 +82,7 @@ pub enum Reason {
     Ambiguous,
     /// Another node owns the name now: ask that one.
     NotOwner,
-    /// The name was stored or removed anew meanwhile.
+    /// The name was stored again or removed meanwhile.
     Superseded,
     /// There are nodes that should have the content, and none delivered it.
     NoSource,

@@ -84,7 +84,7 @@ pub enum Action {
     Heal,
     /// Show the node of the selected row.
     Visit,
-    /// Draw everything anew.
+    /// Draw everything again.
     Repaint,
     /// Back to the shell for a while.
     Suspend,

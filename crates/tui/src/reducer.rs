@@ -48,7 +48,7 @@ pub enum UiEffect {
     EndNow,
     /// Give the terminal back and stop until the shell continues the process.
     Suspend,
-    /// Draw everything anew.
+    /// Draw everything again.
     Repaint,
     /// Switch the mouse on or off.
     Mouse(bool),

@@ -14,18 +14,26 @@ pub(crate) const PARAGRAPH: usize = 74;
 
 /// A number of bytes for people: `999 B`, `85.0 kB`, `1.2 GB` (powers of 1 000).
 pub fn bytes(count: u64) -> String {
+    // From 999.95 on one decimal would read "1000.0".
+    match scaled(count, 999.95) {
+        (_, "B") => format!("{count} B"),
+        (value, unit) => format!("{value:.1} {unit}"),
+    }
+}
+
+/// A number of bytes in the smallest unit in which it is below `most`, and that unit.
+pub fn scaled(count: u64, most: f64) -> (f64, &'static str) {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if count < 1_000 {
-        return format!("{count} B");
+        return (count as f64, "B");
     }
     let mut value = count as f64 / 1_000.0;
     let mut unit = 0;
-    // From 999.95 on one decimal would read "1000.0".
-    while value >= 999.95 && unit + 1 < UNITS.len() {
+    while value >= most && unit + 1 < UNITS.len() {
         value /= 1_000.0;
         unit += 1;
     }
-    format!("{value:.1} {}", UNITS[unit])
+    (value, UNITS[unit])
 }
 
 /// A span of time that was measured in whole milliseconds.

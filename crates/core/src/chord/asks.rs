@@ -48,7 +48,7 @@ impl<P> Asks<P> {
         self.open.iter().map(|(nonce, (to, purpose))| (*nonce, *to, purpose))
     }
 
-    /// Numbers the open questions anew, in their order; what becomes of each
+    /// Renumbers the open questions, in their order; what becomes of each
     /// number. `P` may be changed on the way.
     pub(super) fn renumber(&mut self, mut change: impl FnMut(&mut P)) -> BTreeMap<Nonce, Nonce> {
         let open = self.open.take();

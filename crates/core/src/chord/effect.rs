@@ -232,10 +232,8 @@ pub enum Failure {
     /// A ping was not answered.
     #[error("no answer")]
     NoAnswer,
-    /// While copies were made, the name was stored or removed anew.
-    #[error(
-        "somebody else stored or removed the name at the same time, and that is the newer version"
-    )]
+    /// While copies were made, the name was stored again or removed.
+    #[error("another client stored or removed the name at the same time, and its version is newer")]
     Superseded,
     /// See [`Upload::Exists`].
     #[error("the name holds other content; --overwrite replaces it")]
@@ -387,7 +385,7 @@ pub enum Notice {
         /// The older record of the name that this node has and that counts again.
         older: Option<Record>,
     },
-    /// The bytes of a record that this node held are lost: it is fetched anew.
+    /// The bytes of a record that this node held are lost: it is fetched again.
     Lost {
         /// The record.
         record: Record,

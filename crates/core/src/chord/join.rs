@@ -95,7 +95,7 @@ impl Node {
         }
     }
 
-    /// Another member has this node's very place: joins anew, at the place of
+    /// Another member has this node's very place: joins again, at the place of
     /// its next index.
     pub(super) fn place_lost(&mut self, taken_by: Peer, contact: Peer, turn: &mut Turn) {
         if self.membership != Membership::Member {

@@ -46,7 +46,7 @@ impl Lookups {
         self.open.values().any(|lookup| purpose(&lookup.why))
     }
 
-    /// Numbers the open lookups anew, in their order; what becomes of each
+    /// Renumbers the open lookups, in their order; what becomes of each
     /// number.
     pub(super) fn renumber(&mut self) -> BTreeMap<u32, u32> {
         let renamed = self.open.keys().copied().zip(0..).collect();

@@ -337,7 +337,7 @@ impl Node {
         }
     }
 
-    /// Arms a periodic timer anew.
+    /// Arms a periodic timer again.
     pub(super) fn rearm(&self, timer: Timer, turn: &mut Turn) {
         turn.arm(timer, self.period(timer));
     }

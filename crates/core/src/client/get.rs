@@ -16,7 +16,7 @@ pub const NO_SOURCE_LIMIT: Duration = Duration::from_secs(20);
 pub const LOOK_SOON: Duration = Duration::from_millis(500);
 
 /// The first pause, doubled each time up to [`LOOK_SOON`]: a name that was just replaced is
-/// known anew in some milliseconds.
+/// known again in some milliseconds.
 pub const FIRST_LOOK: Duration = Duration::from_millis(30);
 
 /// What the driver of a [`Get`] is to do.
@@ -84,8 +84,7 @@ pub enum GetEnd {
 pub enum Sought {
     /// These nodes, as far as known.
     Sources(Vec<Peer>),
-    /// Its name stands for something else by now, or for nothing: whoever had it has given it
-    /// up, or will.
+    /// Its name was stored again with other content, or removed: its holders delete it.
     Replaced,
 }
 

@@ -213,7 +213,7 @@ mod tests {
         let removed = known(Some(record(0, Content::Deleted { at_s: 0 })), old_and_new());
         assert_eq!(rows(&removed), []);
         assert!(removed.is_empty());
-        // Shared by somebody who is gone, and never stored: the downloads live on.
+        // Its sharer is gone, and it was never stored: peers that downloaded it still have it.
         assert_eq!(rows(&known(None, vec![downloaded(3, 6)])), [(6, 5, false, vec![3])]);
     }
 

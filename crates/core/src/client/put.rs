@@ -197,7 +197,7 @@ impl Put {
                 Stage::Handing(owner, _) | Stage::Committing(owner),
                 PutEvent::Broken(why) | PutEvent::Failed(why),
             ) => self.broken(now, owner, why),
-            // Woken, or told what it did not ask for: it begins anew.
+            // Woken, or told what it did not ask for: it begins again.
             _ => PutStep::Lookup,
         }
     }

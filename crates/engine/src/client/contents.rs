@@ -37,7 +37,7 @@ pub(crate) enum Chosen {
 }
 
 /// The name and the beginning of a hash in `NAME@HASHPREFIX`. A name may have
-/// an `@` of its own: whoever calls this looks for the whole text, too.
+/// an `@` of its own, so the caller looks for the whole text, too.
 fn parts(text: &str) -> Option<(FileName, String)> {
     let (name, prefix) = text.rsplit_once('@')?;
     let is_prefix =

@@ -35,7 +35,7 @@ use crate::transfers::Phases;
 use crate::transfers::Transfer;
 
 /// How long a peer may say that it has nothing of a name, of which it had a content
-/// a moment ago: one that hashes a changed file anew says so meanwhile.
+/// a moment ago: one that hashes a changed file again says so meanwhile.
 const HASHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a `get` ended.
@@ -48,7 +48,7 @@ pub(crate) struct Got {
 }
 
 /// Fetches the file that a text means, `NAME` or `NAME@HASHPREFIX`. What is
-/// replaced or removed meanwhile is looked up anew at once.
+/// replaced or removed meanwhile is looked up again at once.
 pub(crate) async fn get(
     access: &Access,
     text: &str,
@@ -114,9 +114,9 @@ fn undelivered(why: String) -> CommandError {
 
 /// Where a file is got from.
 enum Origin<'a> {
-    /// Whoever on the ring has what this text means.
+    /// The nodes of the ring that have what this text names.
     Ring(&'a str),
-    /// Whoever has the content that is known already.
+    /// The sources of a content that is known already.
     Listed,
     /// This peer alone.
     Peer {

@@ -437,7 +437,7 @@ impl DataConnection {
         codec::decode(&body).map_err(unfit)
     }
 
-    /// Fills a buffer within a time. The system begins its count anew with each read, also
+    /// Fills a buffer within a time. The system begins its count again with each read, also
     /// when a signal interrupts one.
     fn fill(&mut self, mut buffer: &mut [u8], until: Instant) -> io::Result<()> {
         while !buffer.is_empty() {

@@ -33,7 +33,7 @@ use super::greeting::client_hello;
 use super::requests::request_limit;
 
 /// Nodes that a client stays connected to: many times those that one command
-/// asks. Beyond it all are let go, and those made anew that are needed.
+/// asks. Beyond it all are let go, and those made again that are needed.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Pause before a question is asked again for which there may have been no file

@@ -123,7 +123,7 @@ impl Verification {
         }
     }
 
-    /// The next connection as a member verifies the address anew.
+    /// The next connection as a member verifies the address again.
     pub(crate) fn forget(&self) {
         self.0.verified.store(false, Ordering::Relaxed);
     }

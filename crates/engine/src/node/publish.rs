@@ -47,7 +47,7 @@ const SETTLING: Duration = Duration::from_millis(500);
 /// Round trips change with every answer; this often the picture follows.
 const CALM: Duration = Duration::from_secs(2);
 
-/// A list of files this long is not built anew for every change.
+/// A list of files this long is not built again for every change.
 const MANY_FILES: usize = 2_000;
 const MANY_FILES_SPACING: Duration = Duration::from_secs(1);
 

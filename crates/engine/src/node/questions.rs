@@ -2,7 +2,7 @@
 //! is waited for.
 //!
 //! The limit that follows from a peer's round trips tells the dead from the
-//! living only where both sides have had their turn. So it begins anew
+//! living only where both sides have had their turn. So it begins again
 //!
 //! - when this node itself did not run: its alarms went off late, and answers may
 //!   lie where this node has not looked yet;

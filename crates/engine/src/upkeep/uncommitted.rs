@@ -64,7 +64,7 @@ impl Uncommitted {
         }
     }
 
-    /// Forgets those that a record names by now or that came anew since, and
+    /// Forgets those that a record names by now or that came again since, and
     /// gives up those that have waited long enough. Blocks.
     pub(crate) fn expire(&self, store: &Store, now: Instant) {
         // The lock is not held while all are looked at.

@@ -7,6 +7,7 @@ use unicode_truncate::UnicodeTruncateStr;
 use unicode_width::UnicodeWidthStr;
 
 use chordal_core::peer::Peer;
+use chordal_view::text::scaled;
 pub(super) use chordal_view::text::wrap;
 
 /// Cells that a text takes.
@@ -52,20 +53,10 @@ pub(super) fn window(text: &str, skip: usize, cells: usize) -> &str {
 
 /// `2.4 MB`: decimal units, three figures.
 pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1_000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1_000.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1_000.0;
-        unit += 1;
-    }
-    if value < 9.95 {
-        format!("{value:.1} {}", UNITS[unit])
-    } else {
-        format!("{value:.0} {}", UNITS[unit])
+    // From 999.5 on no decimals would read "1000".
+    match scaled(bytes, 999.5) {
+        (value, unit) if unit != "B" && value < 9.95 => format!("{value:.1} {unit}"),
+        (value, unit) => format!("{value:.0} {unit}"),
     }
 }
 

@@ -18,7 +18,7 @@ mod peers;
 mod ring;
 mod tree;
 
-pub use crate::format::{bytes, clean, duration, quoted, wrap};
+pub use crate::format::{bytes, clean, duration, quoted, scaled, wrap};
 pub use files::transfer_kind;
 pub use help::help_lines;
 pub use leave::{handing_over, left_behind};

@@ -99,7 +99,7 @@ impl Providers {
         out: &mut Effects,
     ) {
         if said.iter().any(|one| !ring.may_own(one.name.key(ring.space))) {
-            // All or nothing: the asker looks the owners up anew.
+            // All or nothing: the asker looks the owners up again.
             let reply = Reply::Failed(Failure::NotOwner);
             return out.push(Effect::Reply { ticket, reply });
         }

@@ -32,7 +32,7 @@ pub(super) const MAX_OF_NAME: usize = 128;
 const LIFETIME: Duration = Duration::from_secs(PROVIDER_LIFETIME_S as u64);
 
 /// A marker is passed on only while it has more than this before it. Its age
-/// does not travel, so each node that hears of it begins anew: without this limit it
+/// does not travel, so each node that hears of it begins again: without this limit it
 /// would never end where nodes come and go all the time.
 const MARKER_TOLD: Duration = Duration::from_secs(PROVIDER_LIFETIME_S as u64 / 2);
 

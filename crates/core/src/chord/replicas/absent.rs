@@ -30,7 +30,7 @@ impl Absent {
 
 impl Files<'_> {
     /// The bytes of a record turned out to be damaged or missing: it is not
-    /// held any more, others hear so, and it is fetched anew.
+    /// held any more, others hear so, and it is fetched again.
     pub(in super::super) fn lost(&mut self, name: &FileName, version: Version) {
         let here = self.state.record(name);
         if here.is_none_or(|record| record.version != version || record.is_deleted()) {
@@ -61,7 +61,7 @@ impl Files<'_> {
     }
 
     /// A holder says that its copy is lost: it is not counted any more, and
-    /// offered anew.
+    /// offered again.
     pub(in super::super) fn holder_lost(&mut self, from: Peer, name: &FileName, version: Version) {
         let Some(held) = self.state.disk.get_mut(name) else { return };
         if held.record.version != version || !held.others.lose(from) {

@@ -30,7 +30,7 @@ enum Word {
     Awaited,
     /// It holds this version durably.
     Held,
-    /// It holds this version, as far as known, and was asked anew.
+    /// It holds this version, as far as known, and was asked again.
     AskedAgain,
 }
 

@@ -8,7 +8,7 @@
 //! Each node counts that day by its own clock, and no two clocks need agree: a
 //! message with tombstones says what time it is for its sender, so the receiver
 //! learns how old they are and dates them by its own clock. A tombstone that ends an
-//! older copy begins its day anew there: the node that had that copy may not have been the
+//! older copy begins its day again there: the node that had that copy may not have been the
 //! only one who was away.
 //!
 //! Nodes remove tombstones at slightly different moments, so a node that has already done

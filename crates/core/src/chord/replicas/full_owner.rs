@@ -252,7 +252,7 @@ impl Files<'_> {
         self.give_up_lost();
         let names = self.state.disk.elsewhere(self.state.fetched_back.as_ref()).take(MAX_PAGE);
         let names: Vec<FileName> = names.cloned().collect();
-        // At the end it begins anew in its next round.
+        // At the end it begins again in its next round.
         self.state.fetched_back = names.last().cloned();
         self.fetch_back(names);
     }

@@ -340,7 +340,7 @@ impl Files<'_> {
         let gone: Vec<Peer> =
             self.state.partners.keys().filter(|peer| !wanted.contains(peer)).copied().collect();
         for peer in gone {
-            // Should it come back, it is asked anew: until then it may drop
+            // Should it come back, it is asked again: until then it may drop
             // its copies.
             self.state.partners.remove(&peer);
             forget(self.asks, |ask| is_owners(ask, peer));

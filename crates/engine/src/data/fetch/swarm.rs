@@ -560,7 +560,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
         }
     }
 
-    /// It has a source again, or starts to look for one anew.
+    /// It has a source again, or looks for another one.
     fn is_alone_no_more(&mut self) {
         (self.alone, self.hopeless) = (None, None);
         if std::mem::take(&mut self.waits) {

@@ -1,4 +1,4 @@
-//! The connection to one registry: kept as long as the node runs, made anew
+//! The connection to one registry: kept as long as the node runs, made again
 //! when it breaks, at growing intervals while nothing answers.
 
 use std::io::ErrorKind;

@@ -157,7 +157,7 @@ async fn a_content_is_served_as_it_was_hashed_or_not_at_all() {
     assert_eq!(home.shares().open(&root).map(read), Some(b"before".to_vec()));
     assert!(home.shares().open(&manifest_of(b"secret").root()).is_none());
 
-    // As long and in the same place, but written anew.
+    // As long and in the same place, but written again.
     fs::write(&path, "after!").expect("written");
     assert!(home.shares().open(&root).is_none());
     let after = manifest_of(b"after!").root();

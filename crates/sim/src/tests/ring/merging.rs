@@ -7,20 +7,25 @@ use chordal_core::chord::{Notice, Reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Two rings, of nodes numbered on from `from`, that do not know of each other.
+fn two_rings(mut net: Net, from: u16, [left, right]: [u16; 2]) -> Net {
+    for (first, count) in [(from, left), (from + left, right)] {
+        net.start(first, &[]);
+        for number in first + 1..first + count {
+            net.start(number, &[]);
+            net.join(number, first);
+            net.run(SECOND / 4);
+        }
+    }
+    net.run(SECOND * 3);
+    net
+}
+
 #[test]
 fn two_rings_started_apart_are_joined_by_command() {
     for seed in 0..30 {
         for (left, right) in [(1, 3), (3, 1), (2, 2), (4, 4), (8, 5)] {
-            let mut net = Net::new(seed, 16, 16);
-            for (first, count) in [(0, left), (left, right)] {
-                net.start(first, &[]);
-                for number in first + 1..first + count {
-                    net.start(number, &[]);
-                    net.join(number, first);
-                    net.run(SECOND / 4);
-                }
-            }
-            net.run(SECOND * 3);
+            let mut net = two_rings(Net::new(seed, 16, 16), 0, [left, right]);
             let ticket = net.join(left - 1, left);
             assert!(matches!(net.reply(ticket), Reply::Joined { .. }));
             let took = net.settle(SECOND * 60);
@@ -33,17 +38,8 @@ fn two_rings_started_apart_are_joined_by_command() {
 fn two_rings_merge_when_one_member_hears_of_the_other_ring() {
     for seed in 0..20 {
         for (left, right) in [(1, 3), (3, 1), (2, 2), (8, 5)] {
-            let mut net = Net::new(seed, 16, 16);
-            for (first, count) in [(0, left), (left, right)] {
-                net.start(first, &[]);
-                for number in first + 1..first + count {
-                    net.start(number, &[]);
-                    net.join(number, first);
-                    net.run(SECOND / 4);
-                }
-            }
-            net.run(SECOND * 3);
-            // Somebody who never lived among them, and oneself.
+            let mut net = two_rings(Net::new(seed, 16, 16), 0, [left, right]);
+            // A node that never ran, and this node itself.
             net.heard(left - 1, &[900, left - 1, left]);
             let took = net.settle(SECOND * 90);
             assert!(took < SECOND * 30, "seed {seed}, {left} and {right}: {took:?}");
@@ -88,17 +84,7 @@ fn rings_that_hold_the_same_places_merge_and_the_doubles_move() {
     let mut renamed = 0;
     for seed in 0..20 {
         // Ten nodes on 32 places: now and then two rings use one place.
-        let mut net = Net::new(seed, 16, 5);
-        for (first, count) in [(0, 5), (5, 5)] {
-            let first = first + 10 * seed as u16;
-            net.start(first, &[]);
-            for number in first + 1..first + count {
-                net.start(number, &[]);
-                net.join(number, first);
-                net.run(SECOND / 4);
-            }
-        }
-        net.run(SECOND * 3);
+        let mut net = two_rings(Net::new(seed, 16, 5), 10 * seed as u16, [5, 5]);
         let before = net.notices.len();
         net.join(10 * seed as u16, 10 * seed as u16 + 7);
         net.settle(SECOND * 120);

@@ -35,7 +35,7 @@ fn the_owner_counts_a_lost_copy_no_more_until_it_is_back() {
     cluster.node(holders[1]).full = true;
     cluster.damage(holders[1], "a");
     cluster.run();
-    // Its disk takes nothing anew: the next node stands in.
+    // Its disk takes nothing new: the next node stands in.
     let counted = cluster.holders_at(holders[0], "a");
     assert!(counted.len() == 3 && !counted.contains(&holders[1]), "{counted:?}");
     cluster.node(holders[1]).full = false;

@@ -78,7 +78,7 @@ fn a_node_back_within_the_day_does_not_bring_a_removed_name_back() {
     cluster.spread();
     cluster.rounds(6);
     assert_eq!(live(&mut cluster, "a"), []);
-    // That it ended their copies began its day anew.
+    // That it ended their copies began its day again.
     cluster.now_s += 2 * HOUR;
     cluster.collect_all();
     cluster.rounds(2);
@@ -121,7 +121,7 @@ fn an_old_copy_still_meets_its_tombstone_after_the_day() {
     cluster.rounds(3);
     let record = cluster.node(holders[1]).replicas.record(&name("a")).cloned();
     assert!(record.is_none_or(|record| record.is_deleted()));
-    // That it ended a copy so late began its day anew.
+    // That it ended a copy so late began its day again.
     cluster.collect_all();
     cluster.rounds(3);
     assert_eq!(live(&mut cluster, "a"), []);
