@@ -176,6 +176,15 @@ enum State {
     Late,
 }
 
+/// Whether this is an answer of the sender itself: rows of its own, or that it has done.
+fn answers_itself(from: Peer, message: &SearchMessage) -> bool {
+    match message {
+        SearchMessage::Found { rows, .. } => rows.iter().any(|row| row.node == from),
+        SearchMessage::Done { .. } => true,
+        SearchMessage::Taken { .. } | SearchMessage::Ask { .. } => false,
+    }
+}
+
 impl State {
     const fn is_awaited(self) -> bool {
         matches!(self, State::Asked | State::Taken)
@@ -275,7 +284,8 @@ impl Broadcast {
         match (child.state, &message) {
             (State::Done { .. }, _) => return false,
             (State::Asked, _) => child.state = State::Taken,
-            (State::Lost, _) => {
+            // That it is searching is no answer yet: what is behind it was asked already.
+            (State::Lost, answer) if answers_itself(from, answer) => {
                 child.state = State::Late;
                 self.silent.retain(|peer| *peer != from);
             }
@@ -395,14 +405,30 @@ impl Broadcast {
 
     /// The progress of the search.
     pub fn progress(&self) -> Progress {
+        self.progress_until(self.me.id(self.space))
+    }
+
+    /// The progress of the part of the interval that ends with `until`: another child of
+    /// the parent that asked for it counts the nodes behind it.
+    fn progress_until(&self, until: Id) -> Progress {
         let mut progress = Progress {
             answered: 1,
             depth: self.depth,
             silent: self.silent.clone(),
             truncated: self.truncated,
         };
-        for child in self.children.values() {
+        let asked = |(peer, _): &(&Peer, &Child)| self.lies_before(peer.id(self.space), until);
+        for (peer, child) in self.children.iter().filter(asked) {
             let (answered, depth) = match child.state {
+                // It answered for nodes behind `until` as well: those before it are at
+                // least itself and the ones that have files.
+                State::Done { depth, .. } if self.lies_before(until, child.until) => {
+                    let named = self
+                        .counts
+                        .keys()
+                        .filter(|node| *node != peer && is_part(self.space, *peer, until, **node));
+                    (1 + named.count() as u32, depth)
+                }
                 State::Done { answered, depth } => (answered, depth),
                 State::Taken | State::Late => (1, self.depth.saturating_add(1)),
                 State::Asked | State::Lost => (0, 0),
@@ -572,9 +598,9 @@ impl Broadcast {
         if !self.searched || !self.gaps.is_empty() || self.awaited().next().is_some() {
             return;
         }
-        let Progress { answered, depth, silent, truncated } = self.progress();
         for parent in &self.parents {
-            let (search, silent) = (self.search, silent.clone());
+            let search = self.search;
+            let Progress { answered, depth, silent, truncated } = self.progress_until(parent.until);
             let message = SearchMessage::Done { search, answered, depth, silent, truncated };
             self.tell(parent.peer, message, out);
         }

@@ -222,6 +222,49 @@ fn a_second_parent_gets_everything_and_only_new_nodes_are_asked() {
     assert_eq!(out, [Effect::Send { to: ring[0], message: taken }]);
 }
 
+/// What the parts of these effects' `Done` count, by the parent.
+fn counts(effects: &[Effect]) -> Vec<(Peer, u32)> {
+    let count = |effect: &Effect| match effect {
+        Effect::Send { to, message: SearchMessage::Done { answered, .. } } => {
+            Some((*to, *answered))
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(count).collect()
+}
+
+#[test]
+fn each_parent_is_told_how_many_answered_of_the_interval_that_it_asked_for() {
+    let ring = ring(10);
+    let mut out = Vec::new();
+    // Node 1 is slow: it asked node 3 up to 9, and node 2, which has its interval by now and
+    // knows more nodes, up to 7.
+    let wide = question(&ring, 9, 2);
+    let known = [ring[4], ring[6], ring[8]];
+    let mut part = Broadcast::join(SPACE(), ring[3], ring[1], &wide, &known, &mut out);
+    part.asked(ring[2], &question(&ring, 7, 2), &known, &mut out);
+    part.own(vec![row(ring[3], 1)], false, &mut out);
+    part.heard(ring[4], done(&ring, 2, 3), &mut out);
+    part.heard(ring[8], done(&ring, 1, 3), &mut out);
+    // Node 6 answers for node 7 as well, which somebody else counts for node 2.
+    part.heard(ring[6], found(&ring, vec![row(ring[6], 2), row(ring[7], 3)]), &mut out);
+    part.heard(ring[6], done(&ring, 2, 3), &mut out);
+    assert_eq!(counts(&out), [(ring[1], 6), (ring[2], 4)]);
+}
+
+#[test]
+fn one_that_was_given_up_and_is_only_searching_has_not_answered() {
+    let ring = ring(8);
+    let (mut part, _) = origin(&ring, &[ring[1], ring[5]]);
+    let mut out = Vec::new();
+    part.lost(ring[1], &mut out);
+    part.heard(ring[1], SearchMessage::Taken { search: id(&ring) }, &mut out);
+    part.heard(ring[1], found(&ring, vec![row(ring[3], 2)]), &mut out);
+    assert_eq!((part.progress().answered, part.progress().silent), (1, vec![ring[1]]));
+    part.heard(ring[1], found(&ring, vec![row(ring[1], 1)]), &mut out);
+    assert_eq!((part.progress().answered, part.progress().silent), (2, Vec::new()));
+}
+
 #[test]
 fn a_node_that_became_known_meanwhile_is_asked_by_whoever_has_its_interval() {
     let ring = ring(8);

@@ -83,7 +83,8 @@ struct Find {
     cut: bool,
     /// Linked peers that have not answered.
     asked: BTreeSet<Peer>,
-    /// Those of them that are not on the ring, where their answers are not counted.
+    /// Linked peers that are not on the ring, as far as is known, where their answers are
+    /// not counted: those that nothing here names, and of whose files the ring tells nothing.
     strangers: BTreeSet<Peer>,
     /// Nodes of the ring that answered.
     ring_answered: u32,
@@ -274,10 +275,13 @@ impl Find {
                 self.cut = true;
                 break;
             }
-            self.on_ring.insert(row.node.address());
-            self.found.state.outside.retain(|address| *address != row.node.address());
+            let address = row.node.address();
+            self.on_ring.insert(address);
+            self.found.state.outside.retain(|outside| *outside != address);
+            self.strangers.retain(|peer| peer.address() != address);
             self.take(row);
         }
+        self.count_answers();
         self.count_cuts();
     }
 
@@ -500,6 +504,27 @@ mod tests {
         assert!(find.found.state.truncated);
         find.ring_found(vec![row(2002, "b.jpg", 2, 1, true)]);
         assert!(!find.found.state.truncated);
+    }
+
+    #[test]
+    fn a_linked_peer_that_the_ring_reaches_after_all_counts_once() {
+        // The census has just lost one of the two members, because a busy machine did not
+        // answer in time; the other one is on no ring of ours.
+        for ring_first in [false, true] {
+            let linked = [peer(2001), peer(2002)];
+            let mut find = Find::new("jpg", &linked, true);
+            find.strangers = BTreeSet::from(linked);
+            let mut ring = vec![row(2001, "a.jpg", 1, 1, true)];
+            if ring_first {
+                find.ring_found(std::mem::take(&mut ring));
+            }
+            for peer in linked {
+                find.linked_answered(peer, Some((Vec::new(), false)));
+            }
+            find.ring_found(ring);
+            find.ring_stands(Progress { answered: 2, ..Progress::default() }, true);
+            assert_eq!(find.found.state.answered, 3, "this node, the member and the stranger");
+        }
     }
 
     #[test]

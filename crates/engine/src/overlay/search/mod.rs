@@ -259,9 +259,10 @@ impl Searches {
             .look(|core| core.members())
             .await
             .ok_or(CommandError::Stopping)?;
-        // Of a ring that is not known as a whole, linked peers count as on it.
+        // Of a ring that is not known as a whole, linked peers count as on it. The census
+        // drops a member that did not answer it once; the tables may name it still.
         let on_ring = |address| {
-            let known = members.0.iter().any(|peer| peer.address() == address);
+            let known = members.0.iter().chain(&known).any(|peer| peer.address() == address);
             known || members.1 != chord::CensusState::Complete
         };
         let (number, search, linked) = self.finds.begin(me, &pattern, shown, on_ring)?;
