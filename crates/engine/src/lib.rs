@@ -21,6 +21,7 @@
 //! The engine decides nothing about the ring: whatever it needs decided is an
 //! input of the core.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use chordal_core::chord;
 use chordal_core::id::Space;
@@ -182,6 +183,8 @@ pub struct Node {
     pub commands: mpsc::Sender<Submission>,
     hub: mpsc::Sender<Input>,
     user: User,
+    /// Ends when no task and no thread uses the data directory any more.
+    closed: oneshot::Receiver<Infallible>,
 }
 
 impl Node {
@@ -207,6 +210,8 @@ impl Node {
                 .map_err(|error| StartError::Store(error.to_string()))?
                 .map_err(|error| StartError::Store(error.to_string()))?
         };
+        let (open, closed) = oneshot::channel::<Infallible>();
+        store.drop_at_end(open);
         store.set_quota(config.quota);
         let params = data::params::remembered(&store, &recovery, &config.params);
         let core = chord::Host::new(
@@ -341,7 +346,7 @@ impl Node {
         if !config.join.is_empty() {
             tasks.spawn(join_until_in(user.clone(), config.join));
         }
-        Ok(Node { address, snapshots, events, commands, hub, user })
+        Ok(Node { address, snapshots, events, commands, hub, user, closed })
     }
 
     /// Leaves the ring for the time being: hands over the files, as long as that
@@ -376,19 +381,36 @@ impl Node {
     /// Says goodbye to every peer and ends all tasks: the end of a node that has
     /// left.
     pub async fn close(self) {
-        let user = self.user;
-        user.data.net.tasks.close();
+        let net = &self.user.data.net;
+        net.tasks.close();
         let _ = self.hub.send(Input::Close).await;
         // What is queued for peers leaves, then everything ends.
-        user.data.net.connections.close();
-        let _ = tokio::time::timeout(GOODBYE_LIMIT, user.data.net.connections.wait()).await;
-        stop(&user).await;
+        net.connections.close();
+        let _ = tokio::time::timeout(GOODBYE_LIMIT, net.connections.wait()).await;
+        self.stop().await;
     }
 
     /// Ends all tasks at once and closes all sockets, as a crash would.
     pub async fn kill(self) {
         self.user.data.net.tasks.close();
-        stop(&self.user).await;
+        self.stop().await;
+    }
+
+    async fn stop(self) {
+        let Node { user, closed, .. } = self;
+        let net = user.data.net.clone();
+        net.stop.cancel();
+        user.data.transfers.stop_all();
+        net.shutdown.cut_all();
+        net.connections.close();
+        net.tasks.wait().await;
+        net.connections.wait().await;
+        drop(user);
+        // Questions that a task had others ask are ended with it, and not waited for; on a
+        // busy machine the last of them may have its turn only now.
+        if tokio::time::timeout(CLOSE_LIMIT, closed).await.is_err() {
+            tracing::warn!("the data directory is still in use");
+        }
     }
 }
 
@@ -401,6 +423,9 @@ const COMMAND_QUEUE: usize = 64;
 /// Time for the last frames to leave.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(500);
 
+/// Time for the last users of the data directory to end: they have been told to.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Pauses between attempts to join at the start.
 const JOIN_PAUSES: [Duration; 4] = [
     Duration::from_millis(250),
@@ -408,15 +433,6 @@ const JOIN_PAUSES: [Duration; 4] = [
     Duration::from_secs(4),
     Duration::from_secs(15),
 ];
-
-async fn stop(user: &User) {
-    user.data.net.stop.cancel();
-    user.data.transfers.stop_all();
-    user.data.net.shutdown.cut_all();
-    user.data.net.connections.close();
-    user.data.net.tasks.wait().await;
-    user.data.net.connections.wait().await;
-}
 
 /// Joins through the first of the addresses that lets this node in; keeps
 /// trying, ever more gently.
@@ -477,5 +493,23 @@ mod tests {
             let dir = default_data_dir(address.parse().expect("an address"));
             assert!(dir.is_none_or(|dir| dir.ends_with(name)), "{name}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_has_ended_when_its_directory_is_free() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = Config {
+            data_dir: Some(dir.path().to_owned()),
+            ..Config::at(([127, 0, 0, 1], 0).into())
+        };
+        let node = Node::start(config.clone()).await.expect("it starts");
+        // Something that the node has begun and that has no turn on a busy machine.
+        let late = node.user.data.clone();
+        let mut ending = std::pin::pin!(node.kill());
+        let ended = tokio::time::timeout(Duration::from_millis(300), &mut ending).await;
+        assert!(ended.is_err(), "its store is in use");
+        drop(late);
+        ending.await;
+        Node::start(config).await.expect("it starts again").kill().await;
     }
 }

@@ -77,11 +77,12 @@ mod faulty;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use blob::Blobs;
@@ -144,8 +145,10 @@ struct OpenStore {
     commits: Arc<Commits>,
     contents: Contents,
     trash: Trash,
-    /// Dropped last.
+    /// Dropped after all of the above.
     _lock: Lock,
+    /// Dropped last.
+    at_end: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Store {
@@ -157,6 +160,12 @@ impl Store {
     /// Damage is not an error.
     pub fn open(dir: &Path) -> Result<(Store, Recovery), StoreError> {
         Store::open_on(dir, Arc::new(RealDisk))
+    }
+
+    /// Keeps a value until the store is closed: when it is dropped, another process can
+    /// open the directory. The first value counts.
+    pub fn drop_at_end(&self, value: impl Any + Send + Sync) {
+        let _ = self.shared.at_end.set(Box::new(value));
     }
 
     /// As [`Store::open`], on another disk.
@@ -178,7 +187,15 @@ impl Store {
         let (blobs, commits) = (Arc::new(blobs), Arc::new(Commits::new(log, journal)));
         let contents = Contents::default();
         let trash = Trash::new(catalogue.trash()?);
-        let shared = OpenStore { blobs, catalogue, commits, contents, trash, _lock: lock };
+        let shared = OpenStore {
+            blobs,
+            catalogue,
+            commits,
+            contents,
+            trash,
+            _lock: lock,
+            at_end: OnceLock::new(),
+        };
         Ok((Store { shared: Arc::new(shared) }, recovery))
     }
 
