@@ -416,13 +416,19 @@ fn a_version_that_went_with_its_only_holder_does_not_hide_the_one_before() {
     assert!(said.contains("1/1"), "{said}");
     readable(&ring, &name, &new);
     drop(ring.crash(3));
-    ring.settled();
     let owner = order(&name, &ring.nodes)[0];
     let owner = ring.nodes.iter().find(|node| node.address == owner).expect("a member");
     let given_up = format!("{name}: nobody holds ");
-    eventually("its owner gives it up", || {
-        let log = owner.log();
-        if log.contains(&given_up) { Ok(()) } else { Err(log) }
+    std::thread::scope(|scope| {
+        // A get that begins before that ends with the older one, too.
+        let early = scope.spawn(|| ring.nodes[0].fetch(&name));
+        ring.settled();
+        eventually("its owner gives it up", || {
+            let log = owner.log();
+            if log.contains(&given_up) { Ok(()) } else { Err(log) }
+        });
+        let got = early.join().expect("no panic").expect("the older version");
+        assert!(got == std::fs::read(&old).expect("just written"));
     });
     readable(&ring, &name, &old);
     ring.secured(&name);

@@ -19,6 +19,10 @@ pub const LOOK_SOON: Duration = Duration::from_millis(500);
 /// known again in some milliseconds.
 pub const FIRST_LOOK: Duration = Duration::from_millis(30);
 
+/// How long the owner of a name must say that an older version is its newest before that is
+/// fetched. One that has just come back says so until it has heard of the newer one, in less.
+const OLDER_FOR: Duration = Duration::from_secs(5);
+
 /// What the driver of a [`Get`] is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GetStep {
@@ -84,6 +88,9 @@ pub enum GetEnd {
 pub enum Sought {
     /// These nodes, as far as known.
     Sources(Vec<Peer>),
+    /// These may have it, and the owner says that an older version is its newest: it may
+    /// have been away meanwhile, or the last node that held the newer one is.
+    Older(Vec<Peer>),
     /// Its name was stored again with other content, or removed: its holders delete it.
     Replaced,
 }
@@ -99,13 +106,22 @@ pub struct Get {
     pause: Duration,
     /// How long this search may take.
     limit: Duration,
+    /// Since when each answer was an older version.
+    older: Option<Time>,
 }
 
 impl Get {
     /// A get that waits for a source for so long. The first event is [`GetEvent::Begun`], or
     /// [`GetEvent::Found`] if it is known what is to be fetched.
     pub const fn new(patience: Duration) -> Get {
-        Get { patience, began: None, content: None, pause: FIRST_LOOK, limit: patience }
+        Get {
+            patience,
+            began: None,
+            content: None,
+            pause: FIRST_LOOK,
+            limit: patience,
+            older: None,
+        }
     }
 
     /// What the driver is to do now that this has happened.
@@ -121,7 +137,7 @@ impl Get {
         match event {
             GetEvent::Begun => GetStep::Look,
             GetEvent::Found(content) => {
-                self.pause = FIRST_LOOK;
+                (self.pause, self.older) = (FIRST_LOOK, None);
                 self.content = Some((content.clone(), now));
                 GetStep::Fetch(content)
             }
@@ -139,7 +155,19 @@ impl Get {
                     None => GetStep::Look,
                 }
             }
-            GetEvent::Sought(Sought::Sources(sources)) => self.sought(now, sources),
+            GetEvent::Sought(Sought::Older(_))
+                if self.older.is_some_and(|since| now.since(since) >= OLDER_FOR) =>
+            {
+                again()
+            }
+            GetEvent::Sought(Sought::Older(sources)) => {
+                self.older.get_or_insert(now);
+                self.sought(now, sources)
+            }
+            GetEvent::Sought(Sought::Sources(sources)) => {
+                self.older = None;
+                self.sought(now, sources)
+            }
             GetEvent::Woke => match &self.content {
                 Some((content, _)) => GetStep::Fetch(content.clone()),
                 None => GetStep::Look,
@@ -172,15 +200,13 @@ impl NamedContent {
             let agreed = found.size == self.size;
             return Sought::Sources(if agreed { found.sources } else { vec![member] });
         }
-        // What a node says that has only just come (back) may be older.
-        let newer = known
-            .record
-            .as_ref()
-            .is_some_and(|(record, _)| self.version.is_none_or(|own| record.version > own));
-        if if self.stored { newer } else { others } {
-            Sought::Replaced
-        } else {
-            Sought::Sources(vec![member])
+        let record = known.record.as_ref().map(|(record, _)| record);
+        match (record, self.version) {
+            _ if !self.stored && others => Sought::Replaced,
+            (Some(_), None) if self.stored => Sought::Replaced,
+            (Some(record), Some(own)) if record.version > own => Sought::Replaced,
+            (Some(record), Some(own)) if record.version < own => Sought::Older(vec![member]),
+            _ => Sought::Sources(vec![member]),
         }
     }
 }
@@ -255,7 +281,31 @@ mod tests {
     fn an_older_record_of_a_node_that_has_just_come_back_replaces_nothing() {
         let older = known(1, Content::File { size: 5 });
         let sought = content(2, &[1]).sought(&older, older.contents().0, peer(9));
-        assert_eq!(sought, Sought::Sources(vec![peer(9)]));
+        assert_eq!(sought, Sought::Older(vec![peer(9)]));
+        let mut get = Get::new(NO_SOURCE_LIMIT);
+        get.handle(at(0), GetEvent::Found(content(2, &[1])));
+        get.handle(at(1), NO_SOURCE);
+        let newer = content(2, &[9]);
+        assert_eq!(get.handle(at(2), GetEvent::Sought(sought)), GetStep::Fetch(newer));
+    }
+
+    /// The last node that held the newer version is gone for good, and its owner gave the
+    /// version up: the get waited 20 seconds for it and failed, while every later one got the
+    /// version before.
+    #[test]
+    fn a_get_of_a_version_that_is_given_up_ends_with_the_one_that_counts_again() {
+        let (older, mut get) = (known(1, Content::File { size: 5 }), Get::new(NO_SOURCE_LIMIT));
+        get.handle(at(0), GetEvent::Found(content(2, &[9])));
+        let sought = || content(2, &[9]).sought(&older, older.contents().0, peer(9));
+        get.handle(at(10_000), GetEvent::Sought(sought()));
+        get.handle(at(12_000), sources(&[9]));
+        for at_ms in [13_000, 17_999] {
+            let step = get.handle(at(at_ms), GetEvent::Sought(sought()));
+            assert!(matches!(step, GetStep::Wait(_)), "since {at_ms} ms: {step:?}");
+        }
+        assert_eq!(get.handle(at(18_000), GetEvent::Sought(sought())), GetStep::Look);
+        let left = content(1, &[1]);
+        assert_eq!(get.handle(at(18_001), GetEvent::Found(left.clone())), GetStep::Fetch(left));
     }
 
     #[test]

@@ -546,7 +546,7 @@ impl<'scope, 'work: 'scope> Swarm<'scope, '_, 'work> {
     /// now on: before, another one might have been there.
     fn looked(&mut self, found: Sought) {
         match found {
-            Sought::Sources(sources) => {
+            Sought::Sources(sources) | Sought::Older(sources) => {
                 self.found(&sources);
                 self.starved = !self.any_usable();
                 self.replaced = false;
