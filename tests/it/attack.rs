@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{self, Child, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chordal::engine::{Config, Node};
 use chordal::limits::MAX_FILE_BYTES;
@@ -440,4 +440,66 @@ async fn a_get_that_stalls_ends_when_it_is_cancelled_and_when_the_node_stops() {
         assert!(!here.is_empty(), "{part} is of no use");
     }
     source.signal(rustix::process::Signal::CONT);
+}
+
+/// Threads of a process.
+fn threads(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let count = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+    count.and_then(|count| count.trim().parse().ok()).expect("a number")
+}
+
+#[test]
+fn half_a_request_costs_no_thread_and_keeps_nobody_waiting() {
+    let node = NodeProcess::start(&[]);
+    serves(&node);
+    let before = threads(node.process());
+    let prefix = 100_u32.to_be_bytes();
+    let half = || {
+        let mut raw = Raw::data(node.address);
+        raw.0.write_all(&prefix[..3]).expect("it is taken");
+        raw
+    };
+    // More than requests are answered at once, and then more than there are places.
+    for count in [130, 400] {
+        let held: Vec<Raw> = (0..count).map(|_| half()).collect();
+        let began = Instant::now();
+        serves(&node);
+        let took = began.elapsed();
+        let now = threads(node.process());
+        assert!(took < Duration::from_secs(2), "{count}: {took:?}");
+        assert!(now < before + 20, "{count}: {now} threads, {before} before");
+        drop(held);
+    }
+}
+
+#[test]
+fn a_kept_connection_costs_no_thread_between_two_requests() {
+    let node = NodeProcess::start(&[]);
+    serves(&node);
+    let before = threads(node.process());
+    let nothing = DataRequest::Manifest { root: ContentHash([1; 32]) };
+    let mut kept: Vec<Raw> = Vec::new();
+    for _ in 0..100 {
+        let mut raw = Raw::data(node.address);
+        raw.say(&nothing);
+        assert_eq!(raw.hear::<DataResponse>().expect("an answer"), DataResponse::NotFound);
+        kept.push(raw);
+        // A thread stays for a moment: a further request would follow at once.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let now = threads(node.process());
+    assert!(now < before + 20, "{now} threads, {before} before");
+    for raw in &mut kept {
+        raw.say(&nothing);
+        assert_eq!(raw.hear::<DataResponse>().expect("an answer"), DataResponse::NotFound);
+    }
+}
+
+#[test]
+fn a_connection_without_a_request_ends_soon() {
+    let node = NodeProcess::start(&[]);
+    let began = Instant::now();
+    Raw::data(node.address).closed();
+    assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
 }

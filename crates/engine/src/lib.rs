@@ -14,7 +14,7 @@
 //!   (`links`, `connection`); silence beyond a peer's adaptive limit ([`chordal_core::chord::rtt`])
 //!   and broken connections become the core's "no answer".
 //! - Bulk bytes travel over connections of their own, moved by blocking calls
-//!   on threads (`data`, `fetch`, `serve_data`).
+//!   on threads (`data`, `fetch`, `serve_data`), one for each request that has come as a whole.
 //! - The dashboard reads the latest [`Snapshot`] from a watch channel and
 //!   events from a bounded one (`publish`); the engine never waits for it.
 //!
@@ -28,7 +28,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use chordal_core::chord;
@@ -46,6 +45,7 @@ use data::disk_health::DiskHealth;
 use data::idle::Idle;
 use data::limits::Limits;
 use data::local_copy::Downloads;
+use data::places::Places;
 use data::reach::Reach;
 use data::reputation::Reputations;
 use data::signs::Signs;
@@ -318,9 +318,9 @@ impl Node {
         let start = chord::Input::Start { records: recovery.records, remembered };
         let (store_queue, jobs) = StoreQueue::new();
         let task = Hub::new(core, user.clone(), store_queue, slots, identity, inbox, publisher);
-        let (runtime, serving) = (Handle::current(), data.clone());
-        let serve = move |stream, party, crowded: &dyn Fn() -> bool| {
-            data::serve_data::serve(&serving, &runtime, stream, party, crowded);
+        let (serving, places) = (data.clone(), Places::new());
+        let serve = move |stream, host, party| {
+            data::serve_data::serve(serving.clone(), Arc::clone(&places), stream, host, party)
         };
         let tasks = &net.tasks;
         tasks.spawn(task.run(start));

@@ -61,6 +61,12 @@ pub fn frame<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(bytes)
 }
 
+/// Whether the bytes begin with a whole frame.
+pub fn begins_with_frame(bytes: &[u8]) -> bool {
+    let prefix = bytes.first_chunk().map(|prefix| frame_length(*prefix));
+    prefix.is_some_and(|length| length.is_ok_and(|length| bytes.len() >= PREFIX_BYTES + length))
+}
+
 /// Reads a length prefix; rejects one beyond [`MAX_FRAME_BYTES`] before anything is
 /// allocated.
 pub fn frame_length(prefix: [u8; PREFIX_BYTES]) -> Result<usize, CodecError> {

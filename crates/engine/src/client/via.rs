@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 
 use chordal_core::error::{CommandError, StoppedBy};
 use chordal_core::wire::handshake::Purpose;
@@ -214,9 +216,7 @@ async fn act(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Outcome, CommandError> {
     let client = enter(options).await?;
-    let phases = Current::default();
-    let work = client.carry_out(command, &phases);
-    // The bytes move on this task's thread; progress is told from another.
+    let phases = Arc::new(Current::default());
     let report = || {
         let (phase, shown) = (phases.get(), client.transfers.shown());
         let mut now = Progress { phase, ..Progress::default() };
@@ -233,21 +233,21 @@ async fn act(
             progress(now);
         }
     };
-    let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let stopped = stopped;
-            while stopped.recv_timeout(PROGRESS) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-            {
-                report();
+    let (worker, working_on) = (client.clone(), Arc::clone(&phases));
+    // The bytes move on another task, whose thread they hold; this one tells of progress.
+    let mut work = AbortOnDropHandle::new(tokio::spawn(async move {
+        Box::pin(worker.carry_out(command, &*working_on)).await
+    }));
+    let result = loop {
+        match timeout(PROGRESS, &mut work).await {
+            Ok(ended) => {
+                break ended.unwrap_or_else(|error| Err(CommandError::Bug(error.to_string())));
             }
-            report();
-        });
-        let result =
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
-        drop(stop);
-        if options.interrupted.is_cancelled() { result.map_err(interrupted) } else { result }
-    })
+            Err(_) => report(),
+        }
+    };
+    report();
+    if options.interrupted.is_cancelled() { result.map_err(interrupted) } else { result }
 }
 
 /// How an interrupted command ended. It may have said how far it was; what broke

@@ -20,8 +20,6 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokio::task::block_in_place;
-
 use chordal_core::client::{Instead, holders_of};
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::limits::{EAGER_BYTES, MAX_REPLICAS};
@@ -300,7 +298,7 @@ impl Small {
 }
 
 /// Takes in a content from the node before in a chain whose bytes follow its
-/// header, and answers.
+/// header, and answers. Blocks.
 ///
 /// # Errors
 /// The connection is of no use any more.
@@ -309,7 +307,7 @@ pub(crate) async fn take_part(
     connection: &mut DataConnection,
     part: &Part,
 ) -> Result<DataResponse, DataError> {
-    let small = match block_in_place(|| receive(connection, part.root, part.size))? {
+    let small = match receive(connection, part.root, part.size)? {
         Ok(small) => small,
         Err(why) => return Ok(DataResponse::Failed { why }),
     };
@@ -318,7 +316,7 @@ pub(crate) async fn take_part(
     };
     let (kind, name) = (TransferKind::Copy, part.name.as_str());
     let transfer = connection.opens(&data.transfers, kind, name, part.size).copying(part.root);
-    match block_in_place(|| small.pass(data, &part.name, &rest)) {
+    match small.pass(data, &part.name, &rest) {
         (Ok(()), behind) => {
             transfer.advance(part.size);
             transfer.end(Ok(()));

@@ -4,7 +4,7 @@
 //! One thread reads from this node's disk what the next one lacks, as it comes
 //! in. When the next one dies, takes nothing or has no room, the one after it
 //! is sent what it lacks, which is little: it was sent the rest by the one that
-//! failed. Behind the last one come this node's other successors. Whoever is
+//! failed. Behind the last one come this node's other [`spares`]. Whoever is
 //! left out gets its copy after the commit, if it is to have one (`keep`).
 
 use std::collections::BTreeSet;
@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use chordal_core::chord::placement::others;
 use chordal_core::limits::MAX_REPLICAS;
+use chordal_core::name::FileName;
 use chordal_core::peer::Peer;
 use chordal_core::transfer::manifest::PieceIndex;
 use chordal_core::wire::data::{DataRequest, DataResponse};
 use chordal_view::Level;
 
+use super::Data;
 use super::plane::{DataConnection, DataError, DataPlane};
 use super::relay::{Content, Handed, Passage, hand_manifest};
 use crate::transfers::Transfer;
@@ -61,6 +63,20 @@ enum Sent {
     Durable(Vec<Peer>),
     /// Nothing came for a while.
     Idle,
+}
+
+/// This node's successors as far as they lie behind it, seen from the key of a name: they may
+/// hold it in the place of those of its chain that fail.
+pub(crate) async fn spares(data: &Data, name: &FileName) -> Vec<Peer> {
+    let space = data.net.me().params.space;
+    let key = name.key(space);
+    let looked = data.core.look(move |core| {
+        let node = core.responsible_node(key);
+        let behind = |peer: Peer| space.distance(key, peer.id(space));
+        let further = |peer: &Peer| behind(*peer) > behind(node.peer());
+        node.successors().iter().copied().filter(further).collect()
+    });
+    looked.await.unwrap_or_default()
 }
 
 impl<'a> Forward<'a> {
@@ -114,24 +130,14 @@ impl<'a> Forward<'a> {
         self.holders
     }
 
-    /// Who may be asked, the nearest first: the chain, then this node's other
-    /// successors as far as they lie behind it, seen from the key. None of those to
+    /// Who may be asked, the nearest first: the chain, then the spares. None of those to
     /// which no connection was made a moment ago: they get their copies later.
     fn candidates(&self) -> Vec<Peer> {
-        let Passage { data, runtime, name, chain, .. } = self.passage;
-        let space = data.net.me().params.space;
-        let key = name.key(space);
-        let behind = |peer: &Peer| space.distance(key, peer.id(space));
-        let looked = runtime.block_on(data.core.look(move |core| {
-            let node = core.responsible_node(key);
-            (node.peer(), node.successors().to_vec())
-        }));
-        let (me, successors) = looked.unwrap_or_else(|| (data.net.me().me, Vec::new()));
-        let further = successors.into_iter().filter(|peer| behind(peer) > behind(&me));
+        let Passage { data, chain, spares, .. } = self.passage;
         // Each host once: its positions share a disk.
         let asked = |peer: &Peer| self.asked.iter().any(|one| one.address() == peer.address());
         let deaf = |peer: &Peer| self.plane.reach.doubts(peer.address());
-        let candidates = others(me, chain.iter().copied().chain(further));
+        let candidates = others(data.net.me().me, chain.iter().chain(spares).copied());
         candidates.filter(|peer| !asked(peer) && !deaf(peer)).collect()
     }
 
@@ -235,10 +241,10 @@ impl<'a> Forward<'a> {
     fn tell(&self, next: Peer, error: &DataError) {
         tracing::info!(peer = %next, %error, "left out of the chain of an upload");
         if let DataError::Peer(_) | DataError::Failed(_) = error {
-            let Passage { data, runtime, name, .. } = self.passage;
+            let Passage { data, name, .. } = self.passage;
             let text =
                 format!("{name}: another node takes the copy of {}: {error}", next.address());
-            runtime.block_on(data.notes.event(Level::Warn, text));
+            data.notes.event_now(Level::Warn, text);
         }
     }
 }

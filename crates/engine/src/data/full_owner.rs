@@ -58,7 +58,15 @@ pub(crate) async fn instead(data: &Data) -> (Vec<Peer>, u8) {
 
 /// What an upload is told that this node, its owner, cannot store.
 pub(crate) async fn refusal(data: &Data, obstacle: Obstacle, why: String) -> DataResponse {
-    let (instead, copies) = instead(data).await;
+    unable(instead(data).await, obstacle, why)
+}
+
+/// The same, where it is known which nodes may take it.
+pub(crate) fn unable(
+    (instead, copies): (Vec<Peer>, u8),
+    obstacle: Obstacle,
+    why: String,
+) -> DataResponse {
     if instead.is_empty() {
         DataResponse::Failed { why: Reason::NoRoom.because(why) }
     } else {

@@ -3,7 +3,7 @@
 //! the bytes.
 //!
 //! The other side waits for a further request for twice as long as a connection
-//! is kept here, or less when it is short of threads. One that turns out to have
+//! is kept here, or less when it is short of places. One that turns out to have
 //! ended is replaced by the task that took it ([`super::plane::DataPlane::over`]).
 
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ use super::plane::DataConnection;
 /// waits ([`super::serve_data::REQUEST_WAIT`]), so that it is seldom found dead.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
-/// Connections kept at a time: each holds a thread at the other side.
+/// Connections kept at a time: each is a file descriptor at both sides.
 const KEPT_AT_MOST: usize = 32;
 
 /// Connections kept to one node: as many as small files are moved side by side.

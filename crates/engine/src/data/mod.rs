@@ -45,6 +45,7 @@ pub(crate) mod limits;
 pub(crate) mod local_copy;
 pub(crate) mod owner;
 pub(crate) mod params;
+pub(crate) mod places;
 pub(crate) mod plane;
 pub(crate) mod reach;
 pub(crate) mod relay;

@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
 use chordal_core::chord::Upload;
@@ -59,7 +58,7 @@ pub(crate) async fn store(
     transfer: &Transfer,
     mut heard: impl FnMut(u8, u8) -> Result<(), DataError>,
 ) -> Result<DataResponse, DataError> {
-    let (kept, behind) = block_in_place(|| source.bring(data, wanted, chain, transfer))?;
+    let (kept, behind) = source.bring(data, wanted, chain, transfer).await?;
     let (obstacle, why) = match kept {
         Ok(()) => match commit::commit(data, wanted, None, &mut heard).await? {
             // The bytes were taken, their record is not.
@@ -89,8 +88,8 @@ pub(crate) async fn store(
 
 impl Source<'_> {
     /// Brings the bytes here and along the chain: whether they are here, and the nodes behind
-    /// this one that have them. Blocks.
-    fn bring(
+    /// this one that have them.
+    async fn bring(
         &self,
         data: &Data,
         wanted: &Wanted,
@@ -98,21 +97,21 @@ impl Source<'_> {
         transfer: &Transfer,
     ) -> Result<(Result<(), Unwritten>, Vec<Peer>), DataError> {
         let name = &wanted.name;
-        let (runtime, owned) = (Handle::current(), true);
         let passed = match self {
             Source::Memory(small) => {
-                let (kept, behind) = small.pass(data, name, &chain);
+                let (kept, behind) = block_in_place(|| small.pass(data, name, &chain));
                 if kept.is_ok() {
                     transfer.advance(wanted.size);
                 }
                 return Ok((kept, behind));
             }
             Source::File(path, manifest) => {
-                Passage { data, runtime, name, manifest, chain, owned }.copy(path, transfer)
+                let passage = Passage::of_owner(data, name, manifest, chain).await;
+                block_in_place(|| passage.copy(path, transfer))
             }
             Source::Connection(connection, manifest) => {
-                Passage { data, runtime, name, manifest, chain, owned }
-                    .receive(connection, transfer)
+                let passage = Passage::of_owner(data, name, manifest, chain).await;
+                block_in_place(|| passage.receive(connection, transfer))
             }
         };
         match passed {

@@ -1,9 +1,10 @@
 //! Data connections: bulk bytes, moved with blocking calls.
 //!
-//! A data connection has a thread of its own at each end. That is what makes
+//! A data connection has a thread at each end while bytes move. That is what makes
 //! it fast: from a file to a socket the kernel moves the bytes (sendfile, which
 //! `std::io::copy` does not use for a socket), and hashing and writing run
-//! beside receiving. The tasks of the engine never touch bulk bytes.
+//! beside receiving. Before a request has come as a whole, there is none to answer it
+//! ([`super::places`]).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncReadExt;
 
 use chordal_core::error::{CommandError, Reason};
 use chordal_core::peer::Party;
 use chordal_core::wire::codec;
+use chordal_core::wire::data::DataRequest;
 use chordal_core::wire::handshake::{self, Hello, PREAMBLE_BYTES, Purpose};
 use chordal_descriptors::{DIAL_PATIENCE, is_shortage, wait_out};
 use chordal_view::TransferKind;
@@ -39,6 +42,9 @@ pub(crate) const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// Bytes handed to the kernel at once; between two such steps progress is
 /// counted and cancelling is noticed.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Bytes that requests seldom exceed.
+const USUAL_HEADER_BYTES: usize = 1024;
 
 /// Bytes copied at once where the kernel does not move them itself.
 const COPY_BYTES: usize = 256 * 1024;
@@ -107,7 +113,8 @@ impl From<Cancelled> for DataError {
 /// One end of a data connection.
 #[derive(Debug)]
 pub(crate) struct DataConnection {
-    /// One descriptor, however many read, write and cut it.
+    /// One descriptor, however many read, write and cut it; one more while the connection
+    /// waits for a request.
     stream: Arc<TcpStream>,
     /// The other side.
     party: Party,
@@ -219,7 +226,12 @@ impl DataPlane {
     }
 
     /// Takes over a connection that `party` made and that is greeted already.
-    pub(crate) fn accepted(&self, stream: TcpStream, party: Party) -> io::Result<DataConnection> {
+    pub(crate) fn accepted(
+        &self,
+        stream: tokio::net::TcpStream,
+        party: Party,
+    ) -> io::Result<DataConnection> {
+        let stream = stream.into_std()?;
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(STALL_LIMIT))?;
@@ -255,21 +267,6 @@ impl DataConnection {
         Ok(self.stream.set_read_timeout(Some(limit))?)
     }
 
-    /// Waits until the other side says something more or closes, at most so
-    /// long; whether it did.
-    pub(crate) fn await_more(&self, at_most: Duration) -> Result<bool, DataError> {
-        self.wait_at_most(at_most)?;
-        match self.stream.peek(&mut [0]) {
-            Ok(_) => Ok(true),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::TimedOut
-                | io::ErrorKind::Interrupted => Ok(false),
-                _ => Err(error.into()),
-            },
-        }
-    }
-
     /// Sets how long the other side may take nothing.
     pub(crate) fn push_at_most(&self, limit: Duration) -> Result<(), DataError> {
         Ok(self.stream.set_write_timeout(Some(limit))?)
@@ -298,12 +295,52 @@ impl DataConnection {
     pub(crate) fn receive<T: DeserializeOwned>(&mut self) -> Result<T, DataError> {
         let mut prefix = [0; codec::PREFIX_BYTES];
         (&*self.stream).read_exact(&mut prefix)?;
+        let mut body = self.body(prefix)?;
+        (&*self.stream).read_exact(&mut body)?;
+        self.decode(&body)
+    }
+
+    /// Receives a request, without a thread. When this is dropped before its end, the
+    /// connection is of no use any more.
+    pub(crate) async fn receive_request(&self) -> Result<DataRequest, DataError> {
+        // Only for this: bytes that a thread moves would wake the runtime as they come.
+        self.stream.set_nonblocking(true)?;
+        let mut stream = tokio::net::TcpStream::from_std(self.stream.try_clone()?)?;
+        let mut prefix = [0; codec::PREFIX_BYTES];
+        stream.read_exact(&mut prefix).await?;
+        let mut body = self.body(prefix)?;
+        stream.read_exact(&mut body).await?;
+        self.stream.set_nonblocking(false)?;
+        self.decode(&body)
+    }
+
+    /// Receives a request that comes as a whole within such a time. `None`: it does not. Blocks.
+    pub(crate) fn receive_request_within(
+        &mut self,
+        limit: Duration,
+    ) -> Result<Option<DataRequest>, DataError> {
+        let mut header = [0; USUAL_HEADER_BYTES];
+        self.wait_at_most(limit)?;
+        let peeked = self.stream.peek(&mut header);
+        self.wait_at_most(STALL_LIMIT)?;
+        match peeked {
+            Ok(count) if codec::begins_with_frame(&header[..count]) => self.receive().map(Some),
+            // What it is, the next who waits for it hears.
+            _ => Ok(None),
+        }
+    }
+
+    /// Room for what follows a header's length.
+    fn body(&self, prefix: [u8; codec::PREFIX_BYTES]) -> Result<Vec<u8>, DataError> {
         let length =
             codec::frame_length(prefix).map_err(|error| DataError::Peer(error.to_string()))?;
-        let mut body = vec![0; length];
-        (&*self.stream).read_exact(&mut body)?;
-        self.counters.received(prefix.len() + length);
-        codec::decode(&body).map_err(|error| DataError::Peer(error.to_string()))
+        self.counters.received(prefix.len());
+        Ok(vec![0; length])
+    }
+
+    fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, DataError> {
+        self.counters.received(body.len());
+        codec::decode(body).map_err(|error| DataError::Peer(error.to_string()))
     }
 
     /// Sends raw bytes.

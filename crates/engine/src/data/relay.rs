@@ -21,9 +21,6 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-use tokio::task::block_in_place;
-
 use chordal_core::chord::Membership;
 use chordal_core::chord::placement::placement;
 use chordal_core::error::{CommandError, PathFault, Reason};
@@ -43,6 +40,7 @@ use chordal_view::TransferKind;
 use super::Data;
 use super::eager;
 use super::fetch;
+use super::forward;
 use super::forward::Forward;
 use super::full_owner;
 use super::plane::{DataConnection, DataError};
@@ -189,7 +187,7 @@ pub(crate) async fn along_the_ring(data: &Data, mut rest: Vec<Peer>) -> Option<V
     Some(rest)
 }
 
-/// Takes in a content from the node before in a chain, and answers.
+/// Takes in a content from the node before in a chain, and answers. Blocks.
 pub(crate) async fn take_part(
     data: &Data,
     connection: &mut DataConnection,
@@ -204,14 +202,13 @@ pub(crate) async fn take_part(
         return refuse(connection, not_member());
     };
     connection.send(&DataResponse::Proceed)?;
-    let manifest = block_in_place(|| receive_manifest(connection, root, size))?;
+    let manifest = receive_manifest(connection, root, size)?;
     let kind = TransferKind::Copy;
     let transfer = connection.opens(&data.transfers, kind, name.as_str(), size).copying(root);
     let (name, manifest) = (&name, &manifest);
-    let runtime = Handle::current();
-    let passage = Passage { data, runtime, name, manifest, chain, owned: false };
-    let passed = block_in_place(|| passage.receive(connection, &transfer));
-    let (answer, end) = match passed {
+    let spares = forward::spares(data, name).await;
+    let passage = Passage { data, name, manifest, chain, spares, instead: None };
+    let (answer, end) = match passage.receive(connection, &transfer) {
         Ok(behind) => {
             let holders = std::iter::once(data.net.me().me).chain(behind).collect();
             data.uncommitted.add(&data.store, root, Instant::now());
@@ -293,19 +290,32 @@ pub(crate) enum PassError {
 pub(crate) struct Passage<'a> {
     /// The node.
     pub(crate) data: &'a Data,
-    /// Where its tasks run.
-    pub(crate) runtime: Handle,
     /// What the content is called.
     pub(crate) name: &'a FileName,
     /// Its pieces.
     pub(crate) manifest: &'a Manifest,
     /// Who is to have it behind this node, the nearest first.
     pub(crate) chain: Vec<Peer>,
-    /// This node owns the name: if it cannot store it, it says who else may.
-    pub(crate) owned: bool,
+    /// Who may have it in the place of those that fail ([`forward::spares`]).
+    pub(crate) spares: Vec<Peer>,
+    /// Of the owner of the name: who may take it, and how often, if this node cannot store it
+    /// ([`full_owner::instead`]).
+    pub(crate) instead: Option<(Vec<Peer>, u8)>,
 }
 
-impl Passage<'_> {
+impl<'a> Passage<'a> {
+    /// Through the owner of its name.
+    pub(crate) async fn of_owner(
+        data: &'a Data,
+        name: &'a FileName,
+        manifest: &'a Manifest,
+        chain: Vec<Peer>,
+    ) -> Passage<'a> {
+        let spares = forward::spares(data, name).await;
+        let instead = Some(full_owner::instead(data).await);
+        Passage { data, name, manifest, chain, spares, instead }
+    }
+
     /// Receives the pieces that are not here; who behind this node has the
     /// content durably, once it is durable here.
     pub(crate) fn receive(
@@ -486,12 +496,12 @@ impl Passage<'_> {
     }
 
     /// What the sending side is told of it.
-    pub(crate) fn refusal(&self, error: PassError) -> DataResponse {
+    fn refusal(&self, error: PassError) -> DataResponse {
         let why = match error {
-            PassError::Unable(obstacle, why) if self.owned => {
-                return self.runtime.block_on(full_owner::refusal(self.data, obstacle, why));
-            }
-            PassError::Unable(_, why) => CommandError::Disk(why),
+            PassError::Unable(obstacle, why) => match &self.instead {
+                Some(instead) => return full_owner::unable(instead.clone(), obstacle, why),
+                None => CommandError::Disk(why),
+            },
             PassError::Failed(why) => why,
             PassError::Data(error) => error.into(),
         };

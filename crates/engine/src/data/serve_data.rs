@@ -3,10 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::net::TcpStream;
+use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
@@ -26,7 +28,8 @@ use super::commit::{self, Wanted};
 use super::eager;
 use super::fetch;
 use super::owner::{self, Source};
-use super::plane::{DataConnection, DataError, STALL_LIMIT};
+use super::places::Places;
+use super::plane::{DataConnection, DataError};
 use super::relay;
 use super::relay::Part;
 use crate::inputs::demand::Want;
@@ -34,37 +37,38 @@ use crate::net::connection::HELLO_LIMIT;
 use crate::sharing::shares::file::OpenShare;
 use crate::transfers::Transfer;
 
-/// Between two requests a connection holds its thread no longer than this; the
-/// first one comes within [`HELLO_LIMIT`] or not at all.
+/// A connection is kept for a further request no longer than this; the first one comes
+/// within [`HELLO_LIMIT`] or not at all.
 pub(crate) const REQUEST_WAIT: Duration = Duration::from_secs(10);
+
+/// A request that follows another one within this time is answered by the same thread: small
+/// files come and go one after the other, and a change of threads takes an eighth of the time
+/// of each.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// Bytes of a shared file sent at once: between two such steps its progress is counted
 /// and cancelling is noticed.
 const SHARED_STEP_BYTES: usize = 1024 * 1024;
 
-/// How soon a connection on which nothing is asked gives its thread up when
-/// others need it.
-const CROWDED_LOOK: Duration = Duration::from_millis(250);
-
 /// What is larger than this is told when it begins to be served, too: it takes a
 /// while.
 const LARGE: u64 = 8 * 1024 * 1024;
 
-/// Serves one data connection until the other side, `party`, closes it. While
-/// `crowded` says that threads are short, one on which nothing is asked is
-/// closed. Blocks.
-pub(crate) fn serve(
-    data: &Data,
-    runtime: &Handle,
+/// Serves one data connection, made by `host`, until the other side, `party`, closes it.
+/// Takes a thread while a request is answered.
+pub(crate) async fn serve(
+    data: Data,
+    places: Arc<Places>,
     stream: TcpStream,
+    host: IpAddr,
     party: Party,
-    crowded: &dyn Fn() -> bool,
 ) {
-    let result =
-        data.plane().accepted(stream, party).map_err(DataError::from).and_then(|connection| {
-            let (serving, opened) = (None, None);
-            runtime.block_on(Server { data, connection, serving, opened, crowded }.run())
-        });
+    let result = match data.plane().accepted(stream, party) {
+        Ok(connection) => {
+            Server { data: &data, connection, serving: None, opened: None }.run(&places, host).await
+        }
+        Err(error) => Err(error.into()),
+    };
     if let Err(error) = result {
         tracing::debug!(%error, "a data connection ended");
     }
@@ -78,8 +82,6 @@ struct Server<'a> {
     /// The stored content of which it has the manifest: whoever began to read it
     /// can read it to its end, whatever becomes of its name.
     opened: Option<(ContentHash, File)>,
-    /// Whether threads are short.
-    crowded: &'a dyn Fn() -> bool,
 }
 
 /// A content that goes out.
@@ -93,8 +95,8 @@ struct Serving {
 }
 
 impl Server<'_> {
-    async fn run(mut self) -> Result<(), DataError> {
-        let result = self.requests().await;
+    async fn run(mut self, places: &Places, host: IpAddr) -> Result<(), DataError> {
+        let result = self.requests(places, host).await;
         if let Some(serving) = self.serving.take() {
             self.served(serving, result.as_ref().err());
         }
@@ -133,53 +135,58 @@ impl Server<'_> {
         self.data.notes.wanted(want, party, sent, text);
     }
 
-    async fn requests(&mut self) -> Result<(), DataError> {
-        self.connection.wait_at_most(HELLO_LIMIT)?;
+    async fn requests(&mut self, places: &Places, host: IpAddr) -> Result<(), DataError> {
+        let mut at_most = HELLO_LIMIT;
         loop {
-            let request = match block_in_place(|| self.connection.receive()) {
-                Ok(request) => request,
+            let (request, place) = match places.next(&self.connection, host, at_most).await {
+                Ok(Some(next)) => next,
+                Ok(None) => return Ok(()),
                 // The other side has what it wanted.
                 Err(DataError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             };
-            self.connection.wait_at_most(STALL_LIMIT)?;
-            match request {
-                DataRequest::Manifest { root } => block_in_place(|| self.manifest(root))?,
-                DataRequest::Bytes { root, offset, length, copy } => {
-                    block_in_place(|| self.bytes(root, offset, length, copy))?;
-                }
-                DataRequest::Relay { name, root, size, rest, follows } => {
-                    let part = Part { name, root, size, rest };
-                    let connection = &mut self.connection;
-                    if follows {
-                        let answer = eager::take_part(self.data, connection, &part).await?;
-                        connection.send(&answer)?;
-                    } else {
-                        relay::take_part(self.data, connection, part).await?;
-                    }
-                }
-                DataRequest::Upload { name, root, size, overwrite, follows } => {
-                    let wanted = Wanted { name, root, size, overwrite };
-                    self.upload(&wanted, follows).await?;
-                }
-            }
-            if !block_in_place(|| self.await_request())? {
-                return Ok(());
-            }
+            // From here on the thread may block, as most of an answer does.
+            let runtime = Handle::current();
+            block_in_place(|| runtime.block_on(self.answer_all(request)))?;
+            drop(place);
+            at_most = REQUEST_WAIT;
         }
     }
 
-    /// Waits for a further request; `false`: none came.
-    fn await_request(&self) -> Result<bool, DataError> {
-        let since = Instant::now();
-        while !self.connection.await_more(CROWDED_LOOK)? {
-            if since.elapsed() > REQUEST_WAIT || (self.crowded)() {
-                return Ok(false);
+    /// Answers a request, and those that follow it at once. Blocks.
+    async fn answer_all(&mut self, request: DataRequest) -> Result<(), DataError> {
+        let mut next = Some(request);
+        while let Some(request) = next {
+            self.answer(request).await?;
+            next = self.connection.receive_request_within(AT_ONCE)?;
+        }
+        Ok(())
+    }
+
+    /// Answers a request. Blocks.
+    async fn answer(&mut self, request: DataRequest) -> Result<(), DataError> {
+        match request {
+            DataRequest::Manifest { root } => self.manifest(root),
+            DataRequest::Bytes { root, offset, length, copy } => {
+                self.bytes(root, offset, length, copy)
+            }
+            DataRequest::Relay { name, root, size, rest, follows } => {
+                let part = Part { name, root, size, rest };
+                let connection = &mut self.connection;
+                if follows {
+                    let answer = eager::take_part(self.data, connection, &part).await?;
+                    connection.send(&answer)
+                } else {
+                    relay::take_part(self.data, connection, part).await
+                }
+            }
+            DataRequest::Upload { name, root, size, overwrite, follows } => {
+                let wanted = Wanted { name, root, size, overwrite };
+                self.upload(&wanted, follows).await
             }
         }
-        Ok(true)
     }
 
     fn manifest(&mut self, root: ContentHash) -> Result<(), DataError> {
@@ -342,7 +349,7 @@ impl Server<'_> {
     async fn upload(&mut self, wanted: &Wanted, follows: bool) -> Result<(), DataError> {
         let Server { data, connection, .. } = self;
         let small = if follows {
-            Some(block_in_place(|| eager::receive(connection, wanted.root, wanted.size))?)
+            Some(eager::receive(connection, wanted.root, wanted.size)?)
         } else {
             fetch::check_size(wanted.size).err().map(Err)
         };
@@ -361,7 +368,7 @@ impl Server<'_> {
         let transfer = connection.opens(&data.transfers, TransferKind::Receive, name, size);
         let manifest = match &small {
             Some(small) => Ok(small.manifest.clone()),
-            None => block_in_place(|| relay::receive_manifest(connection, wanted.root, size)),
+            None => relay::receive_manifest(connection, wanted.root, size),
         };
         let stored = match &manifest {
             Ok(manifest) => {

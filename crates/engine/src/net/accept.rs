@@ -1,12 +1,12 @@
 //! The listener: takes connections in, exchanges greetings, and hands them to
-//! the hub (control) or to a thread of their own (data).
+//! the hub (control) or to the data plane.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use chordal_descriptors as descriptors;
 
@@ -31,28 +31,9 @@ const MAX_CLIENTS: usize = 128;
 /// walked by its census, and some on their way out.
 const MAX_MEMBERS: usize = 384;
 
-/// Data connections at once: each has a thread. Further ones wait in
-/// the listener's queue or tries another holder.
-const MAX_DATA_CONNECTIONS: usize = 128;
-
-/// Data connections, those included that wait for a thread.
-const MAX_DATA: usize = 2 * MAX_DATA_CONNECTIONS;
-
-/// Threads of data connections that are kept free for new ones, by closing those
-/// on which nothing is asked.
-const FREE_THREADS: usize = MAX_DATA_CONNECTIONS / 4;
-
 /// Connections of members that one host may keep while there are no file descriptors:
 /// as many nodes as a classroom has on one machine.
 const MEMBERS_ON_A_HOST: usize = 16;
-
-/// File descriptors that a node needs beside those of data connections: its store, its
-/// log, its listener and its runtime, and control connections of a small ring.
-const OTHER_DESCRIPTORS: u64 = 32;
-
-/// File descriptors that a data connection may need: its own, the file, and the next
-/// node of a chain.
-const DESCRIPTORS_OF_DATA: u64 = 4;
 
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -72,10 +53,6 @@ struct Limits {
     greeting: ConnectionSlots,
     clients: ConnectionSlots,
     members: ConnectionSlots,
-    data: Arc<Semaphore>,
-    data_threads: Arc<Semaphore>,
-    /// Threads that are kept free.
-    free_threads: usize,
 }
 
 impl Spare for Limits {
@@ -113,8 +90,7 @@ pub(crate) enum Arrival {
 }
 
 /// The listening end of a node. `I` is what `hub` takes; `serve` serves a data connection
-/// of that party, on a thread of its own, and closes it when nothing is asked on it while
-/// threads are short, as the function says that it is given.
+/// that this host made for that party.
 struct Listening<I, S> {
     net: Net,
     hub: mpsc::Sender<I>,
@@ -123,19 +99,16 @@ struct Listening<I, S> {
 }
 
 /// Accepts until the node stops.
-pub(crate) async fn run<I, S>(net: Net, hub: mpsc::Sender<I>, listener: TcpListener, serve: S)
+pub(crate) async fn run<I, S, F>(net: Net, hub: mpsc::Sender<I>, listener: TcpListener, serve: S)
 where
     I: From<Arrival> + Send + 'static,
-    S: Fn(std::net::TcpStream, Party, &dyn Fn() -> bool) + Send + Sync + 'static,
+    S: Fn(TcpStream, IpAddr, Party) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
-    let (data, threads) = data_places(descriptors::limit());
     let limits = Arc::new(Limits {
         greeting: ConnectionSlots::new(MAX_GREETING),
         clients: ConnectionSlots::new(MAX_CLIENTS),
         members: ConnectionSlots::new(MAX_MEMBERS),
-        data: Arc::new(Semaphore::new(data)),
-        data_threads: Arc::new(Semaphore::new(threads)),
-        free_threads: FREE_THREADS.min(threads / 4).max(1),
     });
     descriptors::spare(&limits);
     let listening = Arc::new(Listening { net, hub, serve, limits });
@@ -150,10 +123,11 @@ where
     }
 }
 
-impl<I, S> Listening<I, S>
+impl<I, S, F> Listening<I, S>
 where
     I: From<Arrival> + Send + 'static,
-    S: Fn(std::net::TcpStream, Party, &dyn Fn() -> bool) + Send + Sync + 'static,
+    S: Fn(TcpStream, IpAddr, Party) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     /// Greets a connection that was accepted, and hands it over.
     async fn take(self: Arc<Self>, stream: TcpStream, host: IpAddr, mut place: ConnectionSlot) {
@@ -193,7 +167,7 @@ where
             Purpose::Client => self.limits.clients.take(host),
             Purpose::Data => {
                 let party = party(&hello, host, self.net.me().me.address());
-                return self.serve_bytes(stream, party).await;
+                return (self.serve)(stream, host, party).await;
             }
             Purpose::Verify(token) => {
                 let mut place = self.limits.clients.take(host);
@@ -209,22 +183,6 @@ where
         };
         let arrival = Arrival::Connected(stream, Whose::Theirs { hello, held });
         let _ = self.hub.send(arrival.into()).await;
-    }
-
-    async fn serve_bytes(self: Arc<Self>, stream: TcpStream, party: Party) {
-        let Ok(place) = Arc::clone(&self.limits.data).try_acquire_owned() else {
-            return tracing::warn!("a data connection was closed: there are too many");
-        };
-        let threads = Arc::clone(&self.limits.data_threads);
-        let Ok(thread) = Arc::clone(&threads).acquire_owned().await else { return };
-        let Ok(stream) = stream.into_std() else { return };
-        let tasks = self.net.tasks.clone();
-        let free = self.limits.free_threads;
-        tasks.spawn_blocking(move || {
-            let crowded = || threads.available_permits() < free || descriptors::are_short();
-            (self.serve)(stream, party, &crowded);
-            drop((thread, place));
-        });
     }
 }
 
@@ -251,16 +209,6 @@ pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
         }
     }
-}
-
-/// How many data connections there may be, and how many of them at work, where a process
-/// may have so many file descriptors: those at work hold some and wait for others, so
-/// all of them together must find enough.
-fn data_places(descriptors: Option<u64>) -> (usize, usize) {
-    let Some(limit) = descriptors else { return (MAX_DATA, MAX_DATA_CONNECTIONS) };
-    let most = |count: u64, most: usize| usize::try_from(count).map_or(most, |n| n.min(most));
-    let threads = limit.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_OF_DATA;
-    (most((limit / 2).max(2), MAX_DATA), most(threads.max(2), MAX_DATA_CONNECTIONS))
 }
 
 /// Hears the greeting, answers it, and checks that both sides fit together.
